@@ -1,0 +1,21 @@
+"""Machines: from YAML with units to checked parts."""
+
+from hybridsim.arch.load import (
+    Overrides,
+    load_machine,
+    machine_sources,
+    machine_variants,
+    parse_override,
+)
+from hybridsim.arch.machine import Cluster, Machine, TileArray
+
+__all__ = [
+    "Cluster",
+    "Machine",
+    "Overrides",
+    "TileArray",
+    "load_machine",
+    "machine_sources",
+    "machine_variants",
+    "parse_override",
+]

@@ -1,0 +1,46 @@
+"""The commands, put together."""
+
+from typing import Annotated
+
+import typer
+
+from hybridsim._version import __version__
+from hybridsim.cli.cost import cost
+from hybridsim.cli.run import run
+from hybridsim.cli.show import list_bundled, show
+
+app = typer.Typer(
+    name="hybridsim",
+    help="Latency of transformers with LoRA adapters on analog tiles and RISC-V clusters.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run)
+app.command("cost")(cost)
+app.command("show")(show)
+app.command("list")(list_bundled)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hybridsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``hybridsim`` script."""
+    app()

@@ -1,0 +1,193 @@
+"""``hybridsim run``: one network on one machine."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+
+from hybridsim.arch import load_machine, parse_override
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.errors import UnknownNameError
+from hybridsim.library import network_path
+from hybridsim.metrics.result import LayerResult, Result
+from hybridsim.schedulers import make_scheduler
+from hybridsim.simulate import simulate
+from hybridsim.units import format_bytes, format_ps
+from hybridsim.workload import Network, load_network
+
+MOST_ROWS = 40
+"""Layers that are shown one by one; longer networks are shown by kind of layer."""
+SHORT_KINDS = {"matrix_engine": "engine"}
+"""Kinds of parts as the narrow table names them."""
+
+
+@ends_cleanly
+def run(
+    workload: Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")],
+    arch: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    scheduler: Annotated[
+        str, typer.Option(help="Pipeline strategy; hybridsim list names them.")
+    ] = "token_parallel",
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens per sequence; the network's own by default.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="fast (compiled) or des (SimPy).")] = "fast",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
+        ),
+    ] = None,
+    no_adapters: Annotated[bool, typer.Option("--no-adapters", help="Drop all adapters.")] = False,
+    check_numerics: Annotated[
+        bool, typer.Option("--check-numerics", help="Run the adapter kernels on random weights.")
+    ] = False,
+    every_layer: Annotated[
+        bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
+    ] = False,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for result.json and CSV tables.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+) -> None:
+    """Latency per layer and overhead of WORKLOAD on ARCH."""
+    if out_ is not None:
+        check_folder(out_)
+    with working("simulating", quiet or json_):
+        result = _simulated(
+            workload,
+            arch,
+            scheduler,
+            tokens,
+            batch,
+            engine,
+            set_ or [],
+            no_adapters,
+            check_numerics,
+        )
+    if out_ is not None:
+        write_all(
+            out_,
+            {
+                "result.json": result.to_json() + "\n",
+                "layers.csv": result.to_csv(),
+                "resources.csv": result.resources_frame().to_csv(index=False),
+            },
+        )
+    if json_:
+        print_json(result.model_dump(mode="json"))
+    elif not quiet:
+        out().print(render(result, every_layer))
+
+
+def _simulated(
+    workload: str,
+    arch: str,
+    scheduler: str,
+    tokens: int | None,
+    batch: int | None,
+    engine: str,
+    settings: list[str],
+    no_adapters: bool,
+    check_numerics: bool,
+) -> Result:
+    groups = _by_target(settings)
+    options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
+    strategy = make_scheduler(scheduler, options)
+    network = load_network(network_path(workload))
+    if groups["adapters"]:
+        network = _with_adapters(network, groups["adapters"])
+    if no_adapters:
+        network = network.without_adapters()
+    machine = load_machine(arch, groups["machine"])
+    return simulate(network, machine, strategy, tokens, engine, check_numerics)
+
+
+def _by_target(settings: list[str]) -> dict[str, dict[str, Any]]:
+    """Sort ``path=value`` texts by what they change."""
+    groups: dict[str, dict[str, Any]] = {"machine": {}, "adapters": {}, "scheduler": {}}
+    for text in settings:
+        path, value = parse_override(text)
+        head, _, rest = path.partition(".")
+        if head in ("adapters", "scheduler") and rest:
+            groups[head][rest] = value
+        else:
+            groups["machine"][path] = value
+    return groups
+
+
+def _with_adapters(network: Network, changes: dict[str, Any]) -> Network:
+    known = ("rank", "alpha", "targets", "exclude")
+    for key in changes:
+        if key not in known:
+            raise UnknownNameError("--set: adapter field", key, known)
+    return network.with_adapters(**changes)
+
+
+def render(result: Result, every_layer: bool = False) -> RenderableType:
+    """Return a result as a table per layer, or per kind of layer, and the answer below it."""
+    table = plain_table(
+        "layer", "#", "shape", "t", "latency", "analog", "over", "bound by",
+        right="#|shape|t|latency|analog|over",
+    )  # fmt: skip
+    one_by_one = every_layer or len(result.layers) <= MOST_ROWS
+    for name, count, layer in _rows(result, one_by_one):
+        table.add_row(
+            escape(name),
+            str(count),
+            f"{layer.in_features}x{layer.out_features}",
+            str(layer.batch) if layer.rank else "-",
+            format_ps(layer.latency_ps),
+            format_ps(layer.all_analog_ps),
+            _percent(layer.overhead_percent),
+            SHORT_KINDS.get(layer.bound, layer.bound),
+        )
+    return Group(table, "", *_summary(result))
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f} %" if value < 100 else f"{value:.0f} %"
+
+
+def _rows(result: Result, one_by_one: bool) -> list[tuple[str, int, LayerResult]]:
+    """Return (name, how many, one of them); layers alike in all but their index are one row."""
+    if one_by_one:
+        return [(layer.name, 1, layer) for layer in result.layers]
+    alike: dict[tuple[Any, ...], list[LayerResult]] = {}
+    for layer in result.layers:
+        kind = re.sub(r"\d+", "*", layer.name)
+        key = (kind, layer.in_features, layer.out_features, layer.latency_ps, layer.bound)
+        alike.setdefault(key, []).append(layer)
+    return [(str(key[0]), len(layers), layers[0]) for key, layers in alike.items()]
+
+
+def _summary(result: Result) -> list[str]:
+    shares = ", ".join(
+        f"{kind.replace('_', ' ')} {share:.0%}"
+        for kind, share in result.critical_path_share.items()
+        if share >= 0.005
+    )
+    rank = max((layer.rank for layer in result.layers), default=0)
+    what = f"adapters of rank {rank}" if rank else "no adapters"
+    lines = [
+        f"{escape(result.network)} on {escape(result.machine)}, {result.tokens} tokens, {what}, "
+        f"{result.scheduler}:",
+        f"  latency      {format_ps(result.latency_ps)}  "
+        f"(all-analog {format_ps(result.all_analog_ps)})",
+        f"  overhead     {result.overhead_percent:.2f} %",
+        f"  bound by     {shares}  (share of the critical path)",
+        f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
+    ]
+    if result.tcdm_bytes:
+        lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
+    if result.numerics is not None:
+        lines.append(f"  numerics     {result.numerics.summary}")
+    return lines

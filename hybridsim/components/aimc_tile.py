@@ -1,0 +1,71 @@
+"""Analog in-memory computing (AIMC) tile: a crossbar, its converters and its periphery."""
+
+from pydantic import NonNegativeInt
+
+from hybridsim.units import Clock, Count, Cycles, Duration, IntLike, Spec, ceil_div
+
+
+class Periphery(Spec):
+    """The digital post-processing of a tile: scaling, and the sum over row blocks.
+
+    ``lanes`` columns are post-processed per cycle after ``setup`` cycles; a layer cut into
+    several row blocks adds ``accumulate`` cycles for each block after the first.
+    Source of the form: HARP, ``AnalogMapping``: T_int + (3 + columns / 8) clk, and 4 clk per
+    further row block (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
+    """
+
+    clock: Clock
+    lanes: NonNegativeInt
+    """Columns post-processed per cycle; 0 means that this is hidden in the integration time."""
+    setup: Cycles
+    """Cycles before the first column of a vector leaves the periphery."""
+    accumulate: Cycles
+    """Cycles to add the partial sums of one more row block to a vector."""
+
+    def cycles(self, columns: IntLike, row_blocks: IntLike) -> IntLike:
+        """Return the cycles that one vector spends after the integration."""
+        scaling = self.setup + ceil_div(columns, self.lanes) if self.lanes else 0
+        return scaling + self.accumulate * (row_blocks - 1)
+
+
+class AimcTile(Spec):
+    """A crossbar that performs one matrix-vector multiplication (MVM) at a time.
+
+    The whole array integrates in parallel, so the latency of an MVM does not depend on how
+    much of the array a layer fills; only occupancy does. Valid for tiles that hold their
+    weights for the whole run: programming is not part of the time.
+    """
+
+    rows: Count
+    """Word lines, that is the longest input vector [elements]."""
+    columns: Count
+    """Bit lines, that is the longest output vector [elements]."""
+    tiers: Count
+    """Crossbars stacked in one tile that share its converters, so that one works at a time."""
+    integration_time: Duration
+    """Input pulse to held output of one MVM [ps]."""
+    output_buffers: Count
+    """Batches of outputs that a tile can hold until they are fetched; 2 is ping-pong."""
+    periphery: Periphery
+
+    def row_blocks(self, in_features: IntLike) -> IntLike:
+        """Return into how many row blocks a matrix is cut; their outputs are partial sums."""
+        return ceil_div(in_features, self.rows)
+
+    def column_blocks(self, out_features: IntLike) -> IntLike:
+        """Return into how many column blocks a matrix is cut; they run in parallel."""
+        return ceil_div(out_features, self.columns)
+
+    def crossbars_for(self, in_features: IntLike, out_features: IntLike) -> IntLike:
+        """Return how many crossbars hold a weight matrix of ``out x in`` on its own."""
+        return self.row_blocks(in_features) * self.column_blocks(out_features)
+
+    def mvm_ps(self, in_features: int, out_features: int, tokens: IntLike) -> IntLike:
+        """Return the time that ``tokens`` successive MVMs take on the crossbars of a layer [ps].
+
+        All crossbars of the layer work side by side on the same token:
+        tokens x (integration time + periphery). Source: the class and :class:`Periphery`.
+        """
+        widest = min(out_features, self.columns)
+        after = self.periphery.cycles(widest, self.row_blocks(in_features))
+        return tokens * (self.integration_time + self.periphery.clock.to_ps(after))

@@ -1,0 +1,36 @@
+"""Engines: each executes a plan under the one execution rule of :mod:`hybridsim.plan`.
+
+They return equal timelines, to the picosecond, so the choice is one of speed alone. An engine is
+imported when it is asked for: naming one costs neither SimPy nor Numba.
+"""
+
+from importlib import import_module
+from typing import Protocol
+
+from hybridsim.errors import UnknownNameError
+from hybridsim.plan import Plan, Timeline
+
+__all__ = ["ENGINES", "Engine", "engine"]
+
+
+class Engine(Protocol):
+    """Executes a plan."""
+
+    def __call__(self, plan: Plan) -> Timeline:
+        """Return when each task of ``plan`` became ready, started and ended."""
+
+
+ENGINES = {"des": "hybridsim.engines.des", "fast": "hybridsim.engines.fast"}
+"""The module of each engine; its ``run`` is the :class:`Engine`."""
+
+
+def engine(name: str) -> Engine:
+    """Return an engine: ``des`` is the reference, ``fast`` is compiled.
+
+    Raises:
+        UnknownNameError: No engine has this name.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError("engine", name, ENGINES)
+    run: Engine = import_module(ENGINES[name]).run
+    return run

@@ -1,0 +1,127 @@
+"""What a scheduler is given, what it gives back, and the resources it plans for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from hybridsim.arch import Cluster, Machine
+from hybridsim.mapping import Mapping, PlacedLayer
+from hybridsim.plan import Plan, Resource
+from hybridsim.programs import LoraChoice
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterResources:
+    """Indices of one cluster's parts in the plan's resources."""
+
+    cores: int
+    dma: int
+    matrix_engine: int | None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The resources of a mapped machine, and which of them each layer and cluster uses."""
+
+    all: tuple[Resource, ...]
+    tiles: dict[str, tuple[int, ...]]
+    """Layer name -> its tiles."""
+    clusters: tuple[ClusterResources, ...]
+    link: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A mapped network to be executed for a sequence of tokens."""
+
+    mapping: Mapping
+    tokens: int
+
+    @property
+    def machine(self) -> Machine:
+        """The machine that the network is mapped to."""
+        return self.mapping.machine
+
+    def tokens_of(self, layer: PlacedLayer) -> int:
+        """Return how many vectors of one sequence pass through a layer."""
+        return self.mapping.network.tokens(layer.op, self.tokens)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """The resources of the machine; tiles that always work together are one resource."""
+        found: list[Resource] = []
+        tiles = _tile_resources(self.mapping, found)
+        cluster = self.machine.cluster
+        count = cluster.count if cluster else 0
+        clusters = [_cluster_resources(cluster, index, found) for index in range(count)]
+        found.append(Resource("link", "link", self.machine.link.count))
+        return Resources(tuple(found), tiles, tuple(clusters), len(found) - 1)
+
+
+def _tile_resources(mapping: Mapping, found: list[Resource]) -> dict[str, tuple[int, ...]]:
+    """Append one resource for each set of tiles that the same layers use."""
+    users: dict[int, list[str]] = {}
+    for layer in mapping.layers:
+        for tile in layer.tiles:
+            users.setdefault(tile, []).append(layer.name)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for tile, layers in users.items():
+        groups.setdefault(tuple(layers), []).append(tile)
+    used_by: dict[str, list[int]] = {layer.name: [] for layer in mapping.layers}
+    for names, members in groups.items():
+        first, last = members[0], members[-1]
+        name = f"tile{first}" if len(members) == 1 else f"tile{first}..{last}"
+        for user in names:
+            used_by[user].append(len(found))
+        found.append(Resource(name, "tile", parts=len(members)))
+    return {name: tuple(used) for name, used in used_by.items()}
+
+
+def _cluster_resources(
+    cluster: Cluster | None, index: int, found: list[Resource]
+) -> ClusterResources:
+    first, name = len(found), f"cluster{index}"
+    found += [Resource(f"{name}.cores", "cores"), Resource(f"{name}.dma", "dma")]
+    if cluster is None or cluster.matrix_engine is None:
+        return ClusterResources(first, first + 1, None)
+    found.append(Resource(f"{name}.matrix_engine", "matrix_engine"))
+    return ClusterResources(first, first + 1, first + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSchedule:
+    """What a scheduler decided for one layer."""
+
+    layer: PlacedLayer
+    batch: int
+    """Tokens per batch."""
+    choice: LoraChoice | None = None
+    """How the cluster computes the adapter, or None without one."""
+    buffers: int = 0
+    """Batches in flight on the cluster."""
+    tcdm_bytes: int = 0
+    """Scratchpad that the layer's adapter takes [bytes]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A plan, and what was decided on the way; ``plan.ops[i]`` is ``layers[i]``."""
+
+    plan: Plan
+    layers: tuple[LayerSchedule, ...]
+
+
+class Scheduler(Protocol):
+    """Turns a mapped network into a plan: it decides order and batching, never durations."""
+
+    @property
+    def kind(self) -> str:
+        """The name by which the strategy is chosen."""
+
+    def schedule(self, job: Job) -> Schedule:
+        """Return the plan of the whole network.
+
+        Raises:
+            CapacityError: A batch does not fit the scratchpad of its cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """

@@ -1,0 +1,82 @@
+"""The whole program in one function: place, schedule, execute, measure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hybridsim.arch import Machine, load_machine
+from hybridsim.engines import engine as engine_by_name
+from hybridsim.errors import InputError
+from hybridsim.library import network_path
+from hybridsim.mapping import place
+from hybridsim.metrics.measure import measure
+from hybridsim.metrics.result import Result
+from hybridsim.schedulers import AllAnalog, Job, Scheduler, TokenParallel
+from hybridsim.workload import Network, load_network
+
+MOST_TOKENS = 2**20
+"""The longest sequence that is simulated."""
+
+
+def simulate(
+    network: Network,
+    machine: Machine,
+    scheduler: Scheduler | None = None,
+    tokens: int | None = None,
+    engine: str = "fast",
+    check_numerics: bool = False,
+) -> Result:
+    """Predict how long ``network`` takes on ``machine``, beside the all-analog network.
+
+    ``scheduler`` is the token-parallel pipeline unless given; ``tokens`` is the length of one
+    sequence, and the network's own unless given. ``check_numerics`` also runs the adapter
+    kernels on random weights of every layer's shape.
+
+    Raises:
+        CapacityError: The network does not fit the tiles, or a batch does not fit the TCDM.
+        UnsupportedError: The strategy asks for a unit that the machine lacks.
+        UnknownNameError: No engine has that name.
+        InputError: ``tokens`` is below 1.
+    """
+    scheduler = scheduler or TokenParallel()
+    tokens = network.sequence_length if tokens is None else tokens
+    if tokens is None or not 1 <= tokens <= MOST_TOKENS:
+        found = "nothing" if tokens is None else tokens
+        raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
+    run = engine_by_name(engine)
+    job = Job(place(network, machine), tokens)
+    schedule, yardstick = scheduler.schedule(job), AllAnalog().schedule(job)
+    result = measure(
+        job,
+        schedule,
+        run(schedule.plan),
+        (yardstick, run(yardstick.plan)),
+        labels={"scheduler": scheduler.kind, "engine": engine},
+        inputs=_inputs(network, machine, scheduler, tokens),
+    )
+    if check_numerics and machine.cluster is not None:
+        # only here, as Numba takes a quarter of a second to import
+        from hybridsim.metrics.numerics import numerics_of
+
+        return result.model_copy(update={"numerics": numerics_of(schedule, machine.cluster)})
+    return result
+
+
+def load(
+    network: str, machine: str, overrides: Mapping[str, Any] | None = None
+) -> tuple[Network, Machine]:
+    """Return a network and a machine by name or file.
+
+    ``overrides`` replaces fields of the machine by dotted path.
+    """
+    return load_network(network_path(network)), load_machine(machine, overrides)
+
+
+def _inputs(
+    network: Network, machine: Machine, scheduler: Scheduler, tokens: int
+) -> dict[str, Any]:
+    return {
+        "network": network.to_text(),
+        "machine": machine.to_text(),
+        "scheduler": scheduler.model_dump(mode="json"),  # type: ignore[attr-defined]
+        "tokens": tokens,
+    }

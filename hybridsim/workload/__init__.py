@@ -1,0 +1,42 @@
+"""Networks as graphs of ops: what is computed, with sizes, and which layers carry adapters."""
+
+from hybridsim.workload.adapters import Adapter, AdapterSpec
+from hybridsim.workload.from_huggingface import BUILDERS, network_from_config
+from hybridsim.workload.from_yaml import load_network
+from hybridsim.workload.graph import Network
+from hybridsim.workload.huggingface_parts import HEADS, Head
+from hybridsim.workload.ops import (
+    Activation,
+    Add,
+    Attention,
+    Concat,
+    Embedding,
+    FirstToken,
+    Input,
+    Linear,
+    Norm,
+    Op,
+    Trigram,
+)
+
+__all__ = [
+    "BUILDERS",
+    "HEADS",
+    "Activation",
+    "Adapter",
+    "AdapterSpec",
+    "Add",
+    "Attention",
+    "Concat",
+    "Embedding",
+    "FirstToken",
+    "Head",
+    "Input",
+    "Linear",
+    "Network",
+    "Norm",
+    "Op",
+    "Trigram",
+    "load_network",
+    "network_from_config",
+]

@@ -1,0 +1,308 @@
+"""The ops of a network: what is computed for every token, with sizes and nothing else.
+
+An op reads the outputs of earlier ops, which it names; an op that names none reads the input of
+the network. A new kind of op is one class here and one line of :data:`Op`.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from hybridsim.spec_files import PlacedError
+from hybridsim.units import Spec
+
+MOST = 2**20
+"""The largest size of a vector, a table or a sequence: products of three still fit 64 bits."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")
+
+
+def _op_name(name: str) -> str:
+    """Refuse what a pattern, a table or a page could misread."""
+    if not _NAME.fullmatch(name):
+        shown = repr(name[:60]) + ("..." if len(name) > 60 else "")
+        raise ValueError(
+            f"found {shown}; 1 to 200 of the letters A to Z, digits, '_', '.' and '-' would do"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_op_name)]
+"""The name of an op or a network: plain characters only, as it is matched and printed."""
+Features = Annotated[int, Field(strict=True, gt=0, le=MOST)]
+"""The number of elements of a vector, at most :data:`MOST`."""
+Rows = Annotated[int, Field(strict=True, gt=0, le=MOST)]
+"""The number of rows of a table, at most :data:`MOST`."""
+Tokens = Annotated[int, Field(strict=True, gt=0, le=MOST)]
+"""A number of tokens, at most :data:`MOST`."""
+Flag = Annotated[bool, Field(strict=True)]
+"""True or false, and nothing that could be taken for it."""
+
+
+class OpBase(Spec):
+    """What every op has: a name, the ops it reads, and the transformer block it belongs to."""
+
+    name: Name
+    """The name, unique in the network."""
+    inputs: tuple[Name, ...] = Field(default=(), max_length=64)
+    """The names of the earlier ops that it reads; none means the input of the network."""
+    block: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """The index of the transformer block it belongs to, from 0; None outside the blocks."""
+
+    @property
+    def parameters(self) -> int:
+        """How many trained numbers it holds: weights, biases, scales, table entries."""
+        return 0
+
+
+class Input(OpBase):
+    """What enters the network, where several ops read it; a lone reader needs no such op."""
+
+    kind: Literal["input"] = "input"
+    features: Features
+    """Length of a token's vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """Nothing: it comes from outside the network."""
+        return ()
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+
+class Linear(OpBase):
+    """A static linear layer: ``y = W x + b``, its weights written once and then left alone."""
+
+    kind: Literal["linear"] = "linear"
+    in_features: Features
+    """Length of the input vector [elements]."""
+    out_features: Features
+    """Length of the output vector [elements]."""
+    bias: Flag = True
+    """Whether a bias is added; the default is that of PyTorch's Linear."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.in_features,)
+
+    @property
+    def weights(self) -> int:
+        """Elements of the weight matrix, shape (out_features, in_features)."""
+        return self.in_features * self.out_features
+
+    @property
+    def biases(self) -> int:
+        """Elements of the bias."""
+        return self.out_features if self.bias else 0
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return self.weights + self.biases
+
+
+def _as_many_as_heads(data: dict[str, int]) -> int:
+    return data.get("heads", 1)
+
+
+class Attention(OpBase):
+    """Scores, softmax and weighted sum over all tokens; reads queries, keys and values.
+
+    Both operands of its products are computed at run time, so it holds no weights.
+    With fewer key-value heads than heads it is grouped-query attention.
+    """
+
+    kind: Literal["attention"] = "attention"
+    heads: Features
+    """Heads of the queries."""
+    head_dim: Features
+    """Elements of one head."""
+    kv_heads: Features = Field(default_factory=_as_many_as_heads)
+    """Heads of the keys and of the values; as many as :attr:`heads` unless told otherwise."""
+    causal: Flag = False
+    """Whether a token attends to itself and earlier tokens only."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Attention":
+        if self.heads % self.kv_heads:
+            problem = f"found {self.kv_heads}; a number that divides {self.heads} heads would do"
+            raise PlacedError("kv_heads", problem)
+        return self
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The sizes of queries, keys and values [elements]."""
+        shared = self.kv_heads * self.head_dim
+        return (self.heads * self.head_dim, shared, shared)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.heads * self.head_dim
+
+
+class Norm(OpBase):
+    """A normalization of each token's vector, with trained scales."""
+
+    kind: Literal["norm"] = "norm"
+    function: Literal["layer_norm", "rms_norm", "no_norm"]
+    """The formula; ``no_norm`` is an element-wise scale and shift (MobileBERT)."""
+    features: Features
+    """Length of the vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+    @property
+    def parameters(self) -> int:
+        """Scales, and shifts but for ``rms_norm``."""
+        return self.features if self.function == "rms_norm" else 2 * self.features
+
+
+class Activation(OpBase):
+    """An element-wise function; the gated ones multiply ``f(first input)`` by the second."""
+
+    kind: Literal["activation"] = "activation"
+    function: Literal["relu", "gelu", "silu", "tanh", "swiglu", "geglu"]
+    """The function; ``swiglu`` and ``geglu`` are gated and read two inputs."""
+    features: Features
+    """Length of each vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,) * (2 if self.function in ("swiglu", "geglu") else 1)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+
+class Add(OpBase):
+    """An element-wise sum of two or more vectors, such as a residual connection."""
+
+    kind: Literal["add"] = "add"
+    features: Features
+    """Length of each vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]: as many as there are inputs, at least two."""
+        return (self.features,) * max(2, len(self.inputs))
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+
+class Embedding(OpBase):
+    """A table with one row per token id, position or segment; it reads ids, not vectors."""
+
+    kind: Literal["embedding"] = "embedding"
+    rows: Rows
+    """Rows of the table."""
+    features: Features
+    """Length of a row [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """Nothing: ids come from outside the network."""
+        return ()
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+    @property
+    def parameters(self) -> int:
+        """Entries of the table."""
+        return self.rows * self.features
+
+
+class Concat(OpBase):
+    """The vectors of its inputs, one behind the other."""
+
+    kind: Literal["concat"] = "concat"
+    features: Annotated[tuple[Features, ...], Field(min_length=2, max_length=64)]
+    """Length of each input vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return self.features
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return sum(self.features)
+
+
+class Trigram(OpBase):
+    """The vectors of the next, the same and the previous token, one behind the other.
+
+    Source: transformers, ``modeling_mobilebert.py``; with the linear layer that follows it is
+    the convolution of kernel size 3 of MobileBERT (Sun et al., ACL 2020).
+    """
+
+    kind: Literal["trigram"] = "trigram"
+    features: Features
+    """Length of the input vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector: three times the input [elements]."""
+        return 3 * self.features
+
+
+class FirstToken(OpBase):
+    """The vector of the first token of a sequence; what reads it runs once per sequence."""
+
+    kind: Literal["first_token"] = "first_token"
+    features: Features
+    """Length of the vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+
+AnyOp = (
+    Input
+    | Linear
+    | Attention
+    | Norm
+    | Activation
+    | Add
+    | Embedding
+    | Concat
+    | Trigram
+    | FirstToken
+)
+Op = Annotated[AnyOp, Field(discriminator="kind")]
+"""Any op; ``kind`` says which."""

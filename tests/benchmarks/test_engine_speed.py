@@ -1,0 +1,77 @@
+"""Tasks per second of both engines; run with ``pytest -m benchmark tests/benchmarks``.
+
+Engines of one group run the same plan, so the table of pytest-benchmark shows their ratio. Time is
+that of the process, and the best of several rounds is the one to quote: the machine may be shared.
+"""
+
+import time
+from typing import Any
+
+import pytest
+
+from hybridsim.engines import ENGINES, engine
+from hybridsim.metrics.critical_path import critical_path
+from hybridsim.metrics.stalls import stalls_by_resource
+from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Within
+
+pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
+
+
+def token_pipeline(tasks: int, stages: int = 10, room: int = 4) -> Plan:
+    """Tokens go through stages of one resource each; the later a stage, the slower."""
+    builder = PlanBuilder(tuple(Resource(f"stage {i}", "stage") for i in range(stages)))
+    steps = []
+    for stage in range(stages):
+        needs = [Within(stage - 1)] if stage else []
+        if stage < stages - 1:
+            needs.append(Within(stage + 1, back=room, room=True))
+        steps.append(Step("work", (stage,), 100_000 + 7_000 * stage, tuple(needs)))
+    builder.repeat("op", steps, tasks // stages)
+    return builder.build()
+
+
+def shared_link(tasks: int, tiles: int = 100) -> Plan:
+    """Tiles send their results in bursts, each through a port of its own and one slow link."""
+    kinds = ["tile"] * tiles + ["port"] * tiles + ["link"]
+    builder = PlanBuilder(tuple(Resource(f"{kind} {i}", kind) for i, kind in enumerate(kinds)))
+    for tile in range(tiles):
+        send = [
+            Step("send", (tiles + tile, 2 * tiles), 3_000 + tile, (Within(burst),))
+            for burst in range(4)
+        ]
+        mvm = Step("mvm", (tile,), 256_000, (Within(4, back=2, room=True),))
+        builder.repeat(f"linear {tile}", [mvm, *send], tasks // tiles // 5)
+    return builder.build()
+
+
+def measure(benchmark: Any, name: str, plan: Plan, rounds: int) -> None:
+    run = engine(name)
+    benchmark.pedantic(run, (plan,), rounds=rounds, warmup_rounds=1)
+    if benchmark.stats:
+        benchmark.extra_info["tasks"] = len(plan)
+        benchmark.extra_info["tasks_per_s"] = round(len(plan) / benchmark.stats.stats.min)
+
+
+@pytest.mark.benchmark(group="token pipeline, 100k tasks")
+@pytest.mark.parametrize("name", ENGINES)
+def test_token_pipeline(benchmark: Any, name: str) -> None:
+    measure(benchmark, name, token_pipeline(100_000), rounds=5)
+
+
+@pytest.mark.benchmark(group="shared link, 20k tasks")
+@pytest.mark.parametrize("name", ENGINES)
+def test_shared_link(benchmark: Any, name: str) -> None:
+    measure(benchmark, name, shared_link(20_000), rounds=3)
+
+
+@pytest.mark.benchmark(group="token pipeline, 1M tasks")
+@pytest.mark.parametrize("room", [4, 10**6], ids=["room for 4", "room for all"])
+def test_a_million_tasks(benchmark: Any, room: int) -> None:
+    measure(benchmark, "fast", token_pipeline(1_000_000, room=room), rounds=5)
+
+
+@pytest.mark.benchmark(group="metrics, 1M tasks")
+@pytest.mark.parametrize("metric", [critical_path, stalls_by_resource])
+def test_metrics_of_a_million_tasks(benchmark: Any, metric: Any) -> None:
+    plan = token_pipeline(1_000_000)
+    benchmark.pedantic(metric, (plan, engine("fast")(plan)), rounds=3)

@@ -1,0 +1,33 @@
+import subprocess
+import sys
+
+import pytest
+
+from hybridsim.engines import ENGINES, engine
+from hybridsim.errors import UnknownNameError
+
+
+def test_an_unknown_engine_is_refused_with_what_there_is() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"engine 'fats' .*did you mean 'fast'.*there is: des, fast"
+    ):
+        engine("fats")
+
+
+def test_each_name_leads_to_its_own_engine() -> None:
+    found = {name: engine(name) for name in ENGINES}
+    assert {name: run.__module__ for name, run in found.items()} == {
+        "des": "hybridsim.engines.des",
+        "fast": "hybridsim.engines.fast",
+    }
+
+
+@pytest.mark.parametrize(("name", "free_of"), [("des", "numba"), ("fast", "simpy")])
+def test_an_engine_is_imported_when_it_is_asked_for(name: str, free_of: str) -> None:
+    code = (
+        "import sys; from hybridsim.engines import engine; before = set(sys.modules); "
+        f"engine({name!r}); assert {{'simpy', 'numba'}}.isdisjoint(before), before; "
+        f"assert {free_of!r} not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

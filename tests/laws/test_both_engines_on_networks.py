@@ -1,0 +1,22 @@
+"""SimPy and the compiled engine agree to the picosecond on everything that is bundled."""
+
+import numpy as np
+import pytest
+
+import hybridsim
+from hybridsim.engines import engine as engine_by_name
+from hybridsim.library import machine_names, network_names
+from hybridsim.mapping import place
+from hybridsim.schedulers import SCHEDULERS, Job, make_scheduler
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("machine", machine_names())
+@pytest.mark.parametrize("network", network_names())
+def test_the_engines_agree(network: str, machine: str, scheduler: str) -> None:
+    net, parts = hybridsim.load(network, machine, {"tile.count": "as_needed"})
+    plan = make_scheduler(scheduler).schedule(Job(place(net, parts), 128)).plan
+    reference, compiled = (engine_by_name(name)(plan) for name in ("des", "fast"))
+    np.testing.assert_array_equal(compiled.ready, reference.ready)
+    np.testing.assert_array_equal(compiled.start, reference.start)
+    np.testing.assert_array_equal(compiled.end, reference.end)

@@ -1,0 +1,166 @@
+"""A builder lays templates out as a plain loop would; a plan refuses what no engine can run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridsim.errors import PlanError
+from hybridsim.plan import Loop, Need, Plan, PlanBuilder, Resource, Step, Timeline, Within
+from tests.strategies import plans
+
+RESOURCES = (Resource("tile 0", "tile"), Resource("core", "cores", 2), Resource("link", "link"))
+
+
+@st.composite
+def templates(draw: st.DrawFn, first: int) -> tuple[str, list[Step], int]:
+    """An op, its steps and their number of iterations, for a loop that begins at ``first``."""
+    size, count = draw(st.integers(0, 4)), draw(st.integers(0, 5))
+    steps = []
+    for step in range(size):
+        needs: list[Need | Within] = []
+        for room in draw(st.lists(st.booleans(), max_size=3)):
+            back = draw(st.integers(0, 3))
+            if back or step:
+                place = draw(st.integers(0, size - 1 if back else step - 1))
+                needs.append(Within(place, back, room))
+            if first:
+                # iterations reach first, first + stride, ...: the last one must be laid out
+                stride = draw(st.integers(0, (first - 1) // max(count - 1, 1)))
+                base = draw(st.integers(0, first - 1 - stride * max(count - 1, 0)))
+                needs.append(Need(base, stride, room))
+        each = st.lists(st.integers(1, 99), min_size=count, max_size=count)
+        duration = draw(st.integers(1, 99) | each.map(lambda x: np.array(x, np.int64)))
+        uses = draw(st.lists(st.integers(0, len(RESOURCES) - 1), unique=True))
+        steps.append(Step(draw(st.sampled_from("mls")), tuple(uses), duration, tuple(needs)))
+    return draw(st.sampled_from(["query", "key"])), steps, count
+
+
+@given(st.data())
+def test_templates_are_laid_out_as_a_plain_loop_would(data: st.DataObject) -> None:
+    builder = PlanBuilder(RESOURCES)
+    durations, uses, needs, rooms, names = ([] for _ in range(5))
+    for _ in range(data.draw(st.integers(0, 4))):
+        first = len(builder)
+        op, steps, count = data.draw(templates(first))
+        assert builder.repeat(op, steps, count) == Loop(first, len(steps), count)
+        for i in range(count):
+            for step in steps:
+                each = isinstance(step.duration_ps, np.ndarray)
+                durations.append(int(step.duration_ps[i] if each else step.duration_ps))
+                uses.append(list(step.uses))
+                names.append(f"{op}: {step.action} [{i}]")
+                sources, room = [], []
+                for need in step.needs:
+                    if isinstance(need, Need):
+                        sources.append(need.base + need.stride * i)
+                    elif i >= need.back:
+                        sources.append(first + (i - need.back) * len(steps) + need.step)
+                    else:
+                        continue
+                    room.append(need.room)
+                needs.append(sources)
+                rooms.append(room)
+    plan = builder.build()
+    assert len(plan) == len(builder) == len(durations)
+    assert plan.duration.tolist() == durations
+    assert [plan.uses_of(t).tolist() for t in range(len(plan))] == uses
+    assert [plan.needs_of(t).tolist() for t in range(len(plan))] == needs
+    assert plan.room.tolist() == [r for of_task in rooms for r in of_task]
+    assert [plan.name(t) for t in range(len(plan))] == names
+    assert all(column.dtype == np.int64 for column in (plan.duration, plan.use, plan.need))
+
+
+@given(plans())
+def test_loops_cover_all_tasks_in_order(plan: Plan) -> None:
+    tasks = [
+        loop.task(step, iteration)
+        for loop in plan.loops
+        for iteration in range(loop.count)
+        for step in range(loop.size)
+    ]
+    assert tasks == list(range(len(plan)))
+
+
+def test_a_loop_counts_iterations_from_the_end_as_well() -> None:
+    loop = Loop(first=10, size=3, count=4)
+    assert [loop.task(2, iteration) for iteration in (0, 3, -1, -4)] == [12, 21, 21, 12]
+
+
+def test_a_task_knows_its_needs_uses_and_name() -> None:
+    builder = PlanBuilder(RESOURCES)
+    load = builder.add("block3.query", "load x", uses=[2, 1], duration_ps=7)
+    mvm = builder.add("block3.query", "mvm", [0], 256_000, needs=[load], rooms=[load])
+    plan = builder.build()
+    assert (load, mvm) == (0, 1)
+    assert plan.uses_of(load).tolist() == [2, 1]
+    assert plan.needs_of(mvm).tolist() == [load, load]
+    assert plan.room.tolist() == [False, True]
+    assert plan.name(mvm) == "block3.query: mvm [0]"
+    assert (plan.ops, plan.actions) == (("block3.query",), ("load x", "mvm"))
+
+
+def test_a_builder_can_go_on_after_a_plan_was_built() -> None:
+    builder = PlanBuilder(RESOURCES)
+    builder.add("op", "mvm", [0], 5)
+    before = builder.build()
+    builder.add("op", "mvm", [0], 6, needs=[0])
+    assert (len(before), len(builder.build())) == (1, 2)
+
+
+def test_a_plan_without_tasks_is_a_plan() -> None:
+    plan = PlanBuilder(()).build()
+    assert len(plan) == 0
+    assert plan.use_first.tolist() == plan.need_first.tolist() == [0]
+    assert plan.loops == ()
+
+
+def test_the_makespan_is_the_last_end() -> None:
+    nothing = np.empty(0, np.int64)
+    assert Timeline(nothing, nothing, nothing).makespan == 0
+    assert Timeline(np.array([0, 0]), np.array([0, 2]), np.array([9, 4])).makespan == 9
+
+
+@pytest.fixture
+def plan() -> Plan:
+    builder = PlanBuilder(RESOURCES)
+    builder.add("op", "mvm", [0, 1], 5)
+    builder.add("op", "add", [1, 2], 6, needs=[0])
+    return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "complaint"),
+    [
+        ("duration", [5, 0], r"op: add \[0\]: lasts 0 ps; a task lasts 1 ps or more"),
+        ("duration", [-3, 6], r"op: mvm \[0\]: lasts -3 ps"),
+        ("duration", [2**61, 2**61], r"the tasks last 2\^62 ps"),
+        ("need", [1], r"op: add \[0\]: needs task 1, which is not before it"),
+        ("need", [2], r"op: add \[0\]: needs task 2, which is not before it"),
+        ("need", [-1], r"op: add \[0\]: needs task -1, which is not before it"),
+        ("use", [0, 1, 1, 3], "a task uses a resource that the plan does not have"),
+        ("use", [-1, 1, 1, 2], "a task uses a resource that the plan does not have"),
+        ("use", [0, 1, 2, 2], "a task uses the same resource twice"),
+        ("use", [0, 0, 1, 2], "a task uses the same resource twice"),
+    ],
+)
+def test_what_no_engine_can_run_is_refused(
+    plan: Plan, column: str, values: list[int], complaint: str
+) -> None:
+    with pytest.raises(PlanError, match=complaint):
+        replace(plan, **{column: np.array(values, np.int64)})
+
+
+@pytest.mark.parametrize("units", [0, -1])
+def test_a_resource_without_units_is_refused(plan: Plan, units: int) -> None:
+    with pytest.raises(PlanError, match=rf"resource core: has {units} units; it needs 1 or more"):
+        replace(plan, resources=(RESOURCES[0], Resource("core", "cores", units), RESOURCES[2]))
+
+
+def test_a_need_of_a_later_step_of_the_same_iteration_is_refused() -> None:
+    builder = PlanBuilder(RESOURCES)
+    builder.repeat("op", [Step("a", (0,), 1, (Within(1),)), Step("b", (1,), 1)], 2)
+    with pytest.raises(PlanError, match=r"op: a \[0\]: needs task 1, which is not before it"):
+        builder.build()

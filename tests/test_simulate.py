@@ -1,0 +1,95 @@
+"""The whole story: a result that adds up, and that carries what went in."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hybridsim
+from hybridsim import InputError, Result, TokenParallel, make_scheduler, simulate
+
+
+@pytest.fixture(scope="session")
+def result() -> Result:
+    network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
+    return simulate(network, machine, tokens=64)
+
+
+def test_layers_add_up_to_the_network(result: Result) -> None:
+    assert sum(layer.latency_ps for layer in result.layers) == result.latency_ps
+    assert sum(layer.all_analog_ps for layer in result.layers) == result.all_analog_ps
+    assert result.all_analog_ps == 361 * 64 * 256_000
+
+
+def test_overhead_is_relative_to_all_analog(result: Result) -> None:
+    for part in (result, *result.layers):
+        ratio = part.latency_ps / part.all_analog_ps
+        assert part.overhead_percent == pytest.approx((ratio - 1) * 100)
+        assert ratio >= 1
+
+
+def test_shares_of_the_critical_path_add_up(result: Result) -> None:
+    assert sum(result.critical_path_share.values()) == pytest.approx(1)
+    assert result.bound == next(iter(result.critical_path_share))
+
+
+def test_utilization_is_a_share(result: Result) -> None:
+    for part in (result, *result.layers):
+        assert all(0 <= share <= 1 for share in part.utilization.values())
+    for resource in result.resources:
+        assert resource.busy_ps + resource.idle_ps == result.latency_ps
+
+
+def test_a_result_reads_back_from_its_json(result: Result) -> None:
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_a_result_can_be_run_again_from_what_it_carries(result: Result) -> None:
+    inputs = result.inputs
+    network = hybridsim.Network.model_validate(inputs["network"])
+    machine = hybridsim.Machine.model_validate(inputs["machine"])
+    options = {key: value for key, value in inputs["scheduler"].items() if key != "kind"}
+    scheduler = make_scheduler(inputs["scheduler"]["kind"], options)
+    assert simulate(network, machine, scheduler, inputs["tokens"]) == result
+
+
+def test_a_result_is_a_table_with_units_in_its_names(result: Result) -> None:
+    table = result.to_frame()
+    assert len(table) == 361
+    assert {"latency_ps", "all_analog_ps", "overhead_percent", "tcdm_bytes"} <= set(table)
+    assert table["latency_ps"].sum() == result.latency_ps
+
+
+@given(tokens=st.integers(1, 200), rank=st.sampled_from([1, 4, 8, 16]))
+@settings(max_examples=25)
+def test_adapters_never_make_a_layer_faster(tokens: int, rank: int) -> None:
+    network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
+    layer = simulate(network.with_adapters(rank=rank), machine, tokens=tokens).layers[0]
+    assert layer.latency_ps >= layer.all_analog_ps == tokens * 256_000
+
+
+def test_one_analog_tile_time_more_costs_a_tile_bound_layer_one_time_more() -> None:
+    """At long integration times the tile sets the pace, and the rest is hidden."""
+    network, slow = hybridsim.load(
+        "layer_512x128", "ahwa_lora_2026", {"tile.integration_time": "10 us"}
+    )
+    _, slower = hybridsim.load(
+        "layer_512x128", "ahwa_lora_2026", {"tile.integration_time": "11 us"}
+    )
+    times = [simulate(network, m, TokenParallel(batch=8), 128).latency_ps for m in (slow, slower)]
+    assert times[1] - times[0] == 128 * 1_000_000
+
+
+@pytest.mark.parametrize("tokens", [0, -1, 2**20 + 1])
+def test_a_length_without_sense_is_refused(tokens: int) -> None:
+    network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
+    with pytest.raises(InputError, match="tokens"):
+        simulate(network, machine, tokens=tokens)
+
+
+def test_public_names_are_complete_and_sorted() -> None:
+    assert hybridsim.__all__ == sorted(hybridsim.__all__)
+    for name in hybridsim.__all__:
+        assert getattr(hybridsim, name) is not None
+    public = {name for name in vars(hybridsim) if not name.startswith("_")}
+    rooms = {name for name in public if type(getattr(hybridsim, name)).__name__ == "module"}
+    assert public - rooms == set(hybridsim.__all__) - {"__version__"}
