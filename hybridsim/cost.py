@@ -36,7 +36,8 @@ class Question:
     sizes: tuple[str, ...]
     """Arguments that are whole numbers of 1 or more."""
     defaults: Mapping[str, int | str | None]
-    """Arguments that may be left out; a text or None takes texts, a number takes numbers."""
+    """Arguments that may be left out; a text or None takes texts, a number takes numbers. None and
+    0 stand for what the machine says."""
     about: str
 
     @property
@@ -257,7 +258,9 @@ def _tcdm_lora(machine: Machine, values: Values) -> Answer:
 
 def _offload_program(machine: Machine, values: Values) -> Answer:
     cluster = _cluster(machine)
-    registers = values["registers"] or cluster.offload.engine_registers
+    registers = values["registers"]
+    if not isinstance(registers, np.ndarray) and registers == 0:
+        registers = cluster.offload.engine_registers
     return _timed(
         cluster,
         cluster.offload.program_engine_cycles(registers),
@@ -415,7 +418,7 @@ QUESTIONS: dict[str, dict[str, Question]] = {
     },
     "offload": {
         "program_engine": Question(
-            _offload_program, (), {"registers": None}, "programming the engine for one job"
+            _offload_program, (), {"registers": 0}, "programming the engine for one job"
         ),
     },
     "tile": {

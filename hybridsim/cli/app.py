@@ -8,6 +8,7 @@ from hybridsim._version import __version__
 from hybridsim.cli.cost import cost
 from hybridsim.cli.run import run
 from hybridsim.cli.show import list_bundled, show
+from hybridsim.cli.validate import app as validate_app
 
 app = typer.Typer(
     name="hybridsim",
@@ -21,6 +22,7 @@ app.command("run")(run)
 app.command("cost")(cost)
 app.command("show")(show)
 app.command("list")(list_bundled)
+app.add_typer(validate_app, name="validate")
 
 
 def _print_version(asked: bool) -> None:

@@ -1,5 +1,8 @@
 """``hybridsim cost``: one question to one component model."""
 
+import csv
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -8,7 +11,9 @@ from rich.markup import escape
 
 from hybridsim.arch import load_machine, parse_override
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
-from hybridsim.cost import QUESTIONS, Answer, ask
+from hybridsim.cost import QUESTIONS, ask
+from hybridsim.cost_table import answer_table, flat
+from hybridsim.csv_files import read_table
 from hybridsim.errors import InputError
 
 
@@ -23,11 +28,22 @@ def cost(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="path=value: a field of the machine.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="CSV whose columns are the arguments: print it answered."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Cycles or bytes of one operation on one part of ARCH."""
     machine = load_machine(arch, dict(parse_override(text) for text in set_ or []))
-    answer = plain(ask(machine, component, operation, _values(arguments or [])))
+    values = _values(arguments or [])
+    if table is not None:
+        if json_:
+            raise InputError("--table and --json: give one of them; a table is answered as CSV")
+        answered = answer_table(machine, component, operation, read_table(table), values)
+        csv.writer(sys.stdout, lineterminator="\n").writerows(answered.lines())
+        return
+    answer = plain(ask(machine, component, operation, values))
     if json_:
         print_json(answer)
     else:
@@ -53,20 +69,12 @@ def _values(arguments: list[str]) -> dict[str, str]:
     return values
 
 
-def _print(answer: Answer) -> None:
-    table = plain_table("", "", right="")
+def _print(answer: dict[str, Any]) -> None:
+    table = plain_table("", "value")
     table.show_header = False
-    for key, value in _flat(answer):
+    for key, value in flat(answer).items():
         table.add_row(escape(key), escape(_text(value)))
     out().print(table)
-
-
-def _flat(tree: Answer, above: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        name = f"{above}.{key}" if above else key
-        rows += _flat(value, name) if isinstance(value, dict) else [(name, value)]
-    return rows
 
 
 def _text(value: Any) -> str:

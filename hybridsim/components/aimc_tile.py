@@ -2,6 +2,7 @@
 
 from pydantic import NonNegativeInt
 
+from hybridsim.components.core_kernels import smaller
 from hybridsim.units import Clock, Count, Cycles, Duration, IntLike, Spec, ceil_div
 
 
@@ -60,12 +61,12 @@ class AimcTile(Spec):
         """Return how many crossbars hold a weight matrix of ``out x in`` on its own."""
         return self.row_blocks(in_features) * self.column_blocks(out_features)
 
-    def mvm_ps(self, in_features: int, out_features: int, tokens: IntLike) -> IntLike:
+    def mvm_ps(self, in_features: IntLike, out_features: IntLike, tokens: IntLike) -> IntLike:
         """Return the time that ``tokens`` successive MVMs take on the crossbars of a layer [ps].
 
         All crossbars of the layer work side by side on the same token:
         tokens x (integration time + periphery). Source: the class and :class:`Periphery`.
         """
-        widest = min(out_features, self.columns)
+        widest = smaller(out_features, self.columns)
         after = self.periphery.cycles(widest, self.row_blocks(in_features))
         return tokens * (self.integration_time + self.periphery.clock.to_ps(after))

@@ -6,6 +6,7 @@ other, along a row of tiles first. How it works, the equations and their errors:
 ``docs/matrix_engine.md``.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -133,8 +134,7 @@ class MatrixEngine(Spec):
             UnsupportedError: A size is out of range, or ``with_y`` is False and a job has more
                 than one tile (the hardware hangs).
         """
-        terms = self.gemm_terms(m, n, k, with_y)
-        return sum(terms.values())  # type: ignore[return-value]
+        return _total(self.gemm_terms(m, n, k, with_y))
 
     def gemm_terms(
         self, m: IntLike, n: IntLike, k: IntLike, with_y: bool = True
@@ -153,8 +153,8 @@ class MatrixEngine(Spec):
         This is what a measurement of the unpadded job compares with; a job that hangs gets the
         cycles that it would take if it did not.
         """
-        sizes = _sizes(m, n, k)
-        return sum(self._terms(*sizes, with_y, _plain(m, n, k)).values())
+        cycles: IntLike = _total(self._terms(*_sizes(m, n, k), with_y, _plain(m, n, k)))
+        return cycles
 
     def replayed_cycles(self, m: int, n: int, k: int, with_y: bool = True) -> int:
         """Return the cycles of one unpadded job, stepped through cycle by cycle.
@@ -200,7 +200,8 @@ class MatrixEngine(Spec):
     ) -> IntLike:
         """Return the memory that X, W and the shared buffer of Y and Z take, as padded [bytes]."""
         m, n, k = self.padded(m, n, k)
-        return (m * n + n * k + self.buffer_rows(m) * k) * element_bytes
+        elements: IntLike = m * n + n * k + self.buffer_rows(m) * k
+        return elements * element_bytes
 
     def _tiles(self, m: Ints, n: Ints, k: Ints) -> _Tiles:
         height, width, columns = self.array_height, self.array_width, self.tile_columns
@@ -299,11 +300,12 @@ class MatrixEngine(Spec):
         leftover = n % columns
         short = (n > columns) & (leftover > 0) & (leftover <= height)
         one_row = (cut.down == 1) & (cut.across > 1) & (cut.last_rows > 3)
-        if width >= height * self.pipe_regs:
-            return short & one_row & (cut.last_rows < width)
         two_tall = (cut.down == 2) & (cut.across == 1)
         tall = (cut.down > 1) & (width > 3) & (~two_tall | (cut.last_rows > 3))
-        return short & (one_row | tall)
+        as_wide_as_the_port = width >= height * self.pipe_regs
+        order = one_row & (cut.last_rows < width) if as_wide_as_the_port else one_row | tall
+        early: Bools = short & order
+        return early
 
     def _narrow_edge(self, cut: _Tiles) -> Bools:
         """Return where a narrow second column of tiles overtakes the Y being pushed.
@@ -314,9 +316,9 @@ class MatrixEngine(Spec):
         """
         width = self.array_width
         store = width + 2 + max(0, width - 4) // 3
-        early = cut.last_columns + store <= self.tile_columns
-        several = (cut.across == 2) & (cut.down > 1)
-        return early & several & (cut.n_rows > 2 * self.array_height)
+        several = (cut.across == 2) & (cut.down > 1) & (cut.n_rows > 2 * self.array_height)
+        early: Bools = several & (cut.last_columns + store <= self.tile_columns)
+        return early
 
     def _deadlocks(self, m: Ints, n: Ints, k: Ints, suspect: Bools) -> Bools:
         found = np.zeros(m.shape, dtype=np.bool_)
@@ -347,6 +349,14 @@ class MatrixEngine(Spec):
         code = self._hazard(m, n, k, with_y)
         edge = (code == Hazard.NARROW_EDGE) | (code == Hazard.DEADLOCK)
         return m, n, np.where(edge, cut.across * columns, k)
+
+
+def _total(terms: Mapping[str, IntLike]) -> IntLike:
+    setup, *others = terms.values()
+    total = setup
+    for term in others:
+        total = total + term
+    return total
 
 
 def _plain(*sizes: object) -> bool:

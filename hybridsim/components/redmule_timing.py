@@ -98,8 +98,9 @@ def _job(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y
     """Return the sizes that the tiler derives from a shape, in the order of the indices above."""
     depth = height * (pipe_regs + 1)
     return np.array(
-        [height, width, pipe_regs, depth, ceil_div(m, width), ceil_div(k, depth), ceil_div(n, depth),
-         m % width, k % depth, n % depth, ceil_div(n, height) * height, n % height,
+        [height, width, pipe_regs, depth,
+         ceil_div(m, width), ceil_div(k, depth), ceil_div(n, depth), m % width,
+         k % depth, n % depth, ceil_div(n, height) * height, n % height,
          ceil_div(n % depth, height) * height, with_y],
         dtype=np.int64,
     )  # fmt: skip
@@ -108,13 +109,9 @@ def _job(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y
 @numba.njit(cache=True)
 def _run(job: Ints) -> tuple[int, bool, int, int, int]:
     """Step the machine until the last row of Z is stored, or nothing can move any more."""
-    streams, state, wires = (
-        np.zeros((3, 10), np.int64),
-        np.zeros(61, np.int64),
-        np.zeros(22, np.int64),
-    )
-    state[REFILLING] = 1
-    state[FIRST] = 1
+    streams = np.zeros((3, 10), np.int64)
+    state, wires = np.zeros(61, np.int64), np.zeros(22, np.int64)
+    state[REFILLING] = state[FIRST] = 1
     cycle, moved = 0, 0
     patience = 4 * job[DEPTH] + 8 * job[WIDTH] + 64  # longer than any wait that ends
     tiles = job[ROW_TILES] * job[COLUMN_TILES]
@@ -123,8 +120,7 @@ def _run(job: Ints) -> tuple[int, bool, int, int, int]:
         cycle += 1
         _decide(job, streams, state, wires)
         _arbitrate(streams, state, wires)
-        finished = state[DONE] and state[COMPUTING]
-        if finished:
+        if state[DONE] and state[COMPUTING]:
             return cycle, False, state[WAIT_W], state[WAIT_X], state[WAIT_Y]
         if wires[GRANTED] or (state[FEED] >= LOAD_W and not wires[STALL]):
             moved = cycle

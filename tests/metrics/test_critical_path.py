@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from hybridsim.engines import Engine
 from hybridsim.errors import PlanError
 from hybridsim.metrics.critical_path import critical_path, critical_share
-from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
+from hybridsim.plan import Plan, PlanBuilder, Resource
 from tests.strategies import plans, two_stages
 
 
@@ -92,11 +94,12 @@ def test_the_path_of_nothing_is_empty(engine: Engine) -> None:
     assert len(critical_path(plan, timeline)) == len(critical_share(plan, timeline)) == 0
 
 
-def test_a_timeline_of_another_plan_is_refused(engine: Engine) -> None:
+@pytest.mark.parametrize("delayed", [("ready", "start", "end"), ("start", "end")])
+def test_a_timeline_of_another_plan_is_refused(engine: Engine, delayed: tuple[str, ...]) -> None:
     plan = two_stages([2], [5], room=1)
     timeline = engine(plan)
     shift = np.array([0, 1])
-    late = Timeline(timeline.ready + shift, timeline.start + shift, timeline.end + shift)
+    late = replace(timeline, **{column: getattr(timeline, column) + shift for column in delayed})
     with pytest.raises(PlanError, match=r"op: consume \[0\]: nothing in the plan makes it start"):
         critical_path(plan, late)
 

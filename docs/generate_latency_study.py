@@ -1,0 +1,85 @@
+"""Write the tables of docs/latency_study.md anew: ``python docs/generate_latency_study.py``.
+
+Everything between the markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
+"""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from hybridsim.validation.paper import (
+    anchors_table,
+    best_batches,
+    latency_study,
+    plausible_machines,
+)
+
+PAGE = Path(__file__).parent / "latency_study.md"
+UNITS = ("matrix_engine", "cores", "both")
+
+
+def tables() -> dict[str, str]:
+    """Return marker name -> Markdown table."""
+    study = latency_study(UNITS)
+    machines = plausible_machines()
+    near = machines[
+        machines["best_percent"].between(3.0, 5.0) & machines["worst_ratio"].between(2.45, 3.0)
+    ]
+    return {
+        "anchors": _markdown(
+            anchors_table(study)[
+                ["anchor", "network", "integration_time", "batch", "published_percent",
+                 "simulated_percent"]
+            ].round(1)
+        ),
+        "every-batch": _markdown(_every_batch(study)),
+        "best-batch": _markdown(_best(study)),
+        "machines": _markdown(near.round(2)),
+    }  # fmt: skip
+
+
+def _every_batch(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the overhead [%] on the matrix engine, one column per batch."""
+    engine = study[study["unit"] == "matrix_engine"].copy()
+    engine["layer"] = engine["network"].str.removeprefix("layer_")
+    keys = ["layer", "integration_time", "sequence_length"]
+    table = engine.pivot_table("overhead_percent", keys, "batch", dropna=False).round(1)
+    table.columns = [f"t = {batch}" for batch in table.columns]
+    return table.dropna(how="all").reset_index()
+
+
+def _best(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the best batch of each case, with what multiplies and what bounds it."""
+    best = best_batches(study)
+    best["layer"] = best["network"].str.removeprefix("layer_")
+    best["ratio"] = best["ratio"].round(2)
+    best["overhead_percent"] = best["overhead_percent"].round(1)
+    best = best[best["sequence_length"] == 128]
+    return best[
+        ["layer", "integration_time", "unit", "batch", "overhead_percent", "ratio", "bound"]
+    ]
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """Return a table in Markdown; a case that does not fit has a dash."""
+    lines = ["| " + " | ".join(map(str, table.columns)) + " |"]
+    lines.append("|" + "---|" * len(table.columns))
+    for row in table.itertuples(index=False):
+        cells = ["-" if pd.isna(value) else str(value) for value in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def written(page: str, parts: dict[str, str]) -> str:
+    """Return the page with the text between each pair of markers replaced."""
+    for name, text in parts.items():
+        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
+        page, found = re.subn(pattern, rf"\g<1>{text}\n\g<2>", page, flags=re.DOTALL)
+        if found != 1:
+            raise ValueError(f"{PAGE.name} has no place for {name}")
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")

@@ -1,0 +1,189 @@
+"""``hybridsim validate``: the models against measurements, and against the paper."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.markup import escape
+
+from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json, working
+from hybridsim.errors import InputError, SpecError
+
+FIGURES = (".png", ".svg", ".pdf")
+
+app = typer.Typer(
+    help="The models against cycles measured on RTL, and against published figures.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Csv = Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command("rtl")
+@ends_cleanly
+def rtl(
+    table: Annotated[
+        list[Path] | None,
+        typer.Option("--table", help="CSV of measured rows; all bundled ones if not given."),
+    ] = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", help="Machine whose cluster answers.")
+    ] = None,
+    csv_: Csv = False,
+    json_: Json = False,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Also draw it: a .png, .svg or .pdf file.")
+    ] = None,
+) -> None:
+    """Every measured row beside the model's answer; a summary unless --csv or --json."""
+    _one_of(csv_, json_)
+    if figure is not None:
+        _check_figure(figure)
+    # pandas and the models take a second to import, which --help need not wait for
+    from hybridsim.validation.rtl import APPENDED, compare_with_rtl
+
+    with working("comparing", csv_ or json_):
+        comparison = compare_with_rtl(table, machine)
+    if figure is not None:
+        _draw(comparison.points(), figure)
+    if csv_:
+        print_csv((*comparison.columns, *APPENDED), comparison.records())
+    elif json_:
+        print_json(
+            {
+                "rows": comparison.records(),
+                "summary": _records(comparison.summary()),
+                "outcomes": _records(comparison.outcomes()),
+                "reasons": _records(comparison.reasons()),
+            }
+        )
+    else:
+        _print_rtl(comparison)
+
+
+@app.command("paper")
+@ends_cleanly
+def paper(csv_: Csv = False, json_: Json = False) -> None:
+    """The latency study of the paper: integration time, shape, length and batch."""
+    _one_of(csv_, json_)
+    from hybridsim.validation.paper import anchors_table, best_batches, latency_study
+
+    with working("simulating", csv_ or json_):
+        study = latency_study()
+        best, anchors = best_batches(study), anchors_table(study)
+    keys = ["network", "integration_time", "sequence_length", "unit", "batch"]
+    chosen = {tuple(row) for row in best[keys].itertuples(index=False)}
+    study["best"] = [tuple(row) in chosen for row in study[keys].itertuples(index=False)]
+    rows = _records(study)
+    if csv_:
+        print_csv(list(study.columns), rows)
+    elif json_:
+        print_json({"study": rows, "anchors": _records(anchors)})
+    else:
+        _print_paper(best, anchors)
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as CSV on standard output and nothing else; None is an empty cell."""
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _one_of(csv_: bool, json_: bool) -> None:
+    if csv_ and json_:
+        raise InputError("--csv and --json: give one of them")
+
+
+def _check_figure(path: Path) -> None:
+    """Refuse a figure that could not be written, before any work is done."""
+    if path.suffix.lower() not in FIGURES:
+        raise SpecError("--figure", str(path), f"write a name that ends in {', '.join(FIGURES)}")
+    if not path.parent.is_dir() or path.is_dir():
+        raise SpecError("--figure", str(path), "lies in no folder; give a file in one that exists")
+
+
+def _draw(points: pd.DataFrame, path: Path) -> None:
+    if points.empty:
+        raise InputError("--figure: no row was compared, so there is nothing to draw")
+    from hybridsim.report.rtl_figure import save_rtl_figure  # matplotlib is slow to import
+
+    try:
+        save_rtl_figure(points, path)
+    except OSError as error:
+        raise SpecError("--figure", str(path), f"cannot be written: {error.strerror}") from None
+    err().print(f"drawn: {escape(str(path))}", soft_wrap=True)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table with Python's own values; None where there is nothing."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in table.astype(object).to_dict("records")
+    ]
+
+
+def _percent(value: Any) -> str:
+    return "-" if pd.isna(value) else f"{value:.2f}"
+
+
+def _print_rtl(comparison: Any) -> None:
+    figures = ("median", "p90", "p99", "worst", "bias")
+    heads = ("rows", "compared", *figures)
+    table = plain_table("measured", "half", *heads, right="|".join(heads))
+    for row in comparison.summary().to_dict("records"):
+        numbers = [_percent(row[f"{name}_percent"]) for name in figures]
+        counts = [f"{row['rows']:,}", f"{row['compared']:,}"]
+        first = row["half"] == "all"
+        table.add_row(escape(row["group"]) if first else "", row["half"], *counts, *numbers)
+    console = out()
+    console.print(table)
+    console.print("\nerrors in percent of the measured cycles; bias is signed, the others are not")
+    outcomes = comparison.outcomes()
+    if outcomes[["works", "fails"]].to_numpy().sum():
+        jobs = plain_table("engine in RTL", "model: works", "fails", right="model: works|fails")
+        for row in outcomes.to_dict("records"):
+            jobs.add_row(row["measured"], f"{row['works']:,}", f"{row['fails']:,}")
+        console.print()
+        console.print(jobs)
+    reasons = comparison.reasons()
+    if len(reasons):
+        listed = plain_table("rows", "without an answer, because", right="rows")
+        for row in reasons.to_dict("records"):
+            listed.add_row(f"{row['rows']:,}", escape(row["reason"]))
+        console.print()
+        console.print(listed)
+
+
+def _print_paper(best: pd.DataFrame, anchors: pd.DataFrame) -> None:
+    right = "t|batch|over %"
+    table = plain_table("network", "integration", "t", "batch", "over %", "bound by", right=right)
+    for row in best.to_dict("records"):
+        table.add_row(
+            escape(row["network"]),
+            row["integration_time"],
+            str(row["sequence_length"]),
+            str(int(row["batch"])),
+            f"{row['overhead_percent']:.1f}",
+            str(row["bound"]),
+        )
+    console = out()
+    console.print(table)
+    console.print()
+    heads = ("published", "simulated")
+    table = plain_table("anchor", "network", "integration", *heads, right="|".join(heads))
+    for row in anchors.to_dict("records"):
+        table.add_row(
+            row["anchor"],
+            escape(row["network"]),
+            row["integration_time"],
+            f"{row['published_percent']:.1f} %",
+            f"{row['simulated_percent']:.1f} %",
+        )
+    console.print(table)

@@ -1,0 +1,38 @@
+"""From YAML to result: how long a whole network takes once everything is compiled."""
+
+import pytest
+
+import hybridsim
+from hybridsim import make_scheduler, simulate
+from hybridsim.engines import engine as engine_by_name
+from hybridsim.mapping import place
+from hybridsim.schedulers import Job
+
+pytestmark = pytest.mark.benchmark
+
+
+def test_whole_mobilebert_from_yaml_to_result(benchmark) -> None:
+    """361 layers, 320 tokens, compiled engine; the aim is well under a second."""
+
+    def run() -> hybridsim.Result:
+        network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
+        return simulate(network, machine, tokens=320)
+
+    run()
+    result = benchmark(run)
+    assert len(result.layers) == 361
+
+
+@pytest.mark.parametrize("name", ["fast", "des"])
+def test_plan_and_run_of_mobilebert(benchmark, name: str) -> None:
+    """The same plan on each engine; compare the two rows for the ratio."""
+    network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
+    plan = (
+        make_scheduler("token_parallel", {"batch": 8})
+        .schedule(Job(place(network, machine), 320))
+        .plan
+    )
+    run = engine_by_name(name)
+    run(plan)
+    timeline = benchmark(run, plan)
+    assert timeline.makespan > 0

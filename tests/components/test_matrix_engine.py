@@ -1,0 +1,248 @@
+"""Laws of the matrix engine, on arrays that were measured and on arrays that were not."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hybridsim.components.matrix_engine import HAZARDS, MOST, Hazard, MatrixEngine
+from hybridsim.components.redmule_timing import deadlocks, replay
+from hybridsim.errors import UnsupportedError
+
+MEASURED = ((4, 12), (4, 8), (8, 24))
+NARROW = ((4, 8), (4, 4), (2, 4), (8, 16))
+"""Height and width with L < H P: the port has room to spare while X is loaded."""
+FULL = ((4, 12), (8, 24), (2, 6))
+"""L = H P, the designers' limit: W and X alone can fill the port."""
+BEYOND = ((4, 16), (2, 12), (8, 32), (2, 32))
+"""Wider than the designers' limit; nobody measured one."""
+
+arrays = st.sampled_from(NARROW + FULL + BEYOND)
+sizes = st.integers(1, 200)
+few_examples = settings(max_examples=60, deadline=None)
+
+
+def engine(array: tuple[int, int]) -> MatrixEngine:
+    height, width = array
+    return MatrixEngine(
+        array_height=height, array_width=width, pipe_regs=3, port_width=f"{64 * height} bit"
+    )
+
+
+@pytest.mark.parametrize(
+    ("array", "shape", "cycles"),
+    [
+        ((4, 12), (96, 96, 96), 18540),  # 99.4 % of 48 MAC/cycle; 58.5 GFLOPS at 613 MHz, as
+        # published by Tortorella et al., FGCS 2023
+        ((4, 8), (64, 64, 64), 8285),  # 31.64 MAC/cycle; published 31.6, DATE 2022
+        ((8, 24), (64, 64, 64), 1702),
+    ],
+)
+def test_published_utilization(array, shape, cycles):
+    assert engine(array).gemm_cycles(*shape) == pytest.approx(cycles, rel=0.001)
+
+
+def test_peak_is_the_size_of_the_array():
+    assert engine((4, 12)).macs_per_cycle == engine((4, 12)).peak == 48
+
+
+def test_spec_reads_back_what_it_writes():
+    spec = engine((8, 24))
+    assert MatrixEngine.model_validate(spec.to_text()) == spec
+
+
+@pytest.mark.parametrize("width", ["128 bit", "512 bit", "288 bit"])
+def test_a_port_that_does_not_fit_the_array_is_refused(width):
+    with pytest.raises(ValidationError, match="write '256 bit'"):
+        MatrixEngine(array_height=4, array_width=8, pipe_regs=3, port_width=width)
+
+
+@given(array=arrays, m=sizes, n=sizes, k=sizes)
+@few_examples
+def test_terms_add_up(array, m, n, k):
+    terms = engine(array).gemm_terms(m, n, k)
+    assert list(terms) == ["setup", "preload", "compute", "port_wait", "z_wait", "drain"]
+    assert all(term >= 0 for term in terms.values())
+    assert sum(terms.values()) == engine(array).gemm_cycles(m, n, k)
+
+
+@given(array=arrays, shapes=st.lists(st.tuples(sizes, sizes, sizes), min_size=1, max_size=8))
+@few_examples
+def test_arrays_and_ints_agree(array, shapes):
+    spec = engine(array)
+    m, n, k = np.array(shapes, dtype=np.int64).T
+    for equation in (spec.gemm_cycles, spec.raw_cycles, spec.hazard, spec.gemm_bytes):
+        together, single = equation(m, n, k), [equation(*shape) for shape in shapes]
+        assert together.dtype == np.int64
+        assert all(type(one) is int for one in single)
+        assert together.tolist() == single
+    assert np.stack(spec.padded(m, n, k), axis=1).tolist() == [
+        list(spec.padded(*shape)) for shape in shapes
+    ]
+
+
+def test_sizes_may_be_mixed_and_shaped():
+    spec = engine((4, 8))
+    cycles = spec.gemm_cycles(np.arange(1, 7).reshape(2, 3), 128, np.int64(8))
+    assert cycles.shape == (2, 3)
+    assert cycles[1, 2] == spec.gemm_cycles(6, 128, 8)
+    assert spec.gemm_cycles(np.array([], np.int64), 128, 8).shape == (0,)
+
+
+@given(array=arrays, m=sizes, n=sizes, k=sizes)
+@few_examples
+def test_never_faster_than_the_array(array, m, n, k):
+    spec = engine(array)
+    assert spec.raw_cycles(m, n, k) * spec.peak >= m * n * k
+    assert spec.gemm_cycles(m, n, k) * spec.peak >= m * n * k
+
+
+@given(array=arrays, m=sizes, n=st.integers(9, 200), k=sizes)
+@few_examples
+def test_a_tile_more_costs_at_least_its_multiplications(array, m, n, k):
+    """A further row or column of tiles adds P + 1 cycles per row of W for each of its tiles."""
+    spec, (height, width) = engine(array), array
+    n = max(n, 3 * height + 1)
+    compute = 4 * -(-n // height) * height
+    cycles = spec.raw_cycles(m, n, k)
+    assert spec.raw_cycles(m + width, n, k) >= cycles + compute * -(-k // spec.tile_columns)
+    assert spec.raw_cycles(m, n, k + spec.tile_columns) >= cycles + compute * -(-m // width)
+
+
+@given(array=st.sampled_from(NARROW), down=st.integers(2, 9), across=st.integers(2, 9),
+       n=st.integers(9, 200))  # fmt: skip
+@few_examples
+def test_full_tiles_add_up_where_the_port_has_room(array, down, across, n):
+    """L < H P and n > 3 H: no tile waits, so tiles cost what they compute and nothing else."""
+    spec, (height, width) = engine(array), array
+    n = max(n, 3 * height + 1)
+    one = spec.raw_cycles(width, n, 2 * spec.tile_columns)
+    compute = 4 * -(-n // height) * height
+    many = spec.raw_cycles(down * width, n, across * spec.tile_columns)
+    assert many == one + (down * across - 2) * compute
+
+
+@given(array=st.sampled_from(NARROW), m=sizes, n=st.integers(9, 200), k=sizes)
+@few_examples
+def test_monotone_where_the_port_has_room(array, m, n, k):
+    """The unpadded job never gets faster by one row, one step of the reduction, one column."""
+    spec = engine(array)
+    n = max(n, 3 * array[0] + 1)
+    cycles = spec.raw_cycles(m, n, k)
+    assert cycles <= spec.raw_cycles(m + 1, n, k)
+    assert cycles <= spec.raw_cycles(m, n + 1, k)
+    assert cycles <= spec.raw_cycles(m, n, k + 1)
+
+
+def test_the_measured_machine_is_not_monotone():
+    """Measured on 4 x 12: 8 rows of X with n = 8 take longer than 12 rows (2338, 2258)."""
+    spec = engine((4, 12))
+    eight, twelve = (spec.gemm_cycles(rows, 8, 768) for rows in (8, 12))
+    assert eight == pytest.approx(2338, rel=0.01)
+    assert twelve == pytest.approx(2258, rel=0.01)
+    assert eight > twelve
+
+
+@given(array=st.sampled_from(NARROW + FULL), data=st.data())
+@few_examples
+def test_close_to_the_replay(array, data):
+    """Of unmeasured shapes and arrays that work: within 5 % of the machine stepped through.
+
+    The largest gaps are in jobs of three to six tiles, whose first waits are unlike the later.
+    """
+    spec, (height, width) = engine(array), array
+    m, k = data.draw(st.integers(1, 4 * width)), data.draw(st.integers(1, 16 * height))
+    n = data.draw(st.integers(height + 1, 12 * height))
+    if spec.hazard(m, n, k) == Hazard.NONE:
+        cycles = spec.replayed_cycles(m, n, k)
+        assert abs(spec.raw_cycles(m, n, k) - cycles) <= 0.05 * cycles + 2
+
+
+@given(array=st.sampled_from(NARROW + FULL), m=sizes, n=st.integers(1, 60), k=sizes)
+@few_examples
+def test_padding_makes_a_job_work(array, m, n, k):
+    """What is charged has no hazard, covers the job, and is charged the same when asked for."""
+    spec = engine(array)
+    shape = spec.padded(m, n, k)
+    assert spec.hazard(*shape) == Hazard.NONE
+    assert spec.padded(*shape) == shape
+    assert all(padded >= size for padded, size in zip(shape, (m, n, k), strict=True))
+    assert spec.gemm_cycles(m, n, k) == spec.raw_cycles(*shape)
+    if spec.hazard(m, n, k) == Hazard.NONE:
+        assert shape == (m, n, k)
+
+
+@pytest.mark.parametrize(
+    ("array", "shape", "hazard", "padded"),
+    [
+        ((4, 12), (16, 4, 128), Hazard.SHORT_REDUCTION, (16, 8, 128)),
+        ((4, 12), (12, 3, 16), Hazard.SHORT_REDUCTION, (12, 8, 16)),
+        ((8, 24), (128, 8, 128), Hazard.SHORT_REDUCTION, (128, 16, 128)),
+        ((4, 12), (24, 8, 16), Hazard.SHORT_TALL, (24, 12, 16)),
+        ((4, 12), (144, 9, 16), Hazard.TALL_RAGGED, (144, 12, 16)),
+        ((4, 8), (8, 17, 32), Hazard.EARLY_PAD, (8, 24, 32)),
+        ((4, 12), (8, 17, 32), Hazard.EARLY_PAD, (8, 24, 32)),
+        ((4, 8), (16, 32, 17), Hazard.NARROW_EDGE, (16, 32, 32)),
+        ((4, 12), (24, 8, 21), Hazard.DEADLOCK, (24, 8, 32)),
+    ],
+)
+def test_each_measured_hazard(array, shape, hazard, padded):
+    """One measured row (hung or wrong) per hazard; the padding is zeros in X and W."""
+    assert engine(array).hazard(*shape) == hazard
+    assert engine(array).padded(*shape) == padded
+    assert HAZARDS[hazard]
+
+
+@pytest.mark.parametrize(
+    ("array", "shape"),
+    [((4, 12), (132, 9, 16)), ((4, 12), (180, 13, 16)), ((4, 12), (24, 8, 17)),
+     ((4, 8), (10, 20, 12)), ((4, 12), (12, 4, 16)), ((4, 12), (128, 8, 768))],
+)  # fmt: skip
+def test_neighbours_of_a_hazard_that_were_measured_to_work(array, shape):
+    assert engine(array).hazard(*shape) == Hazard.NONE
+
+
+def test_without_y_only_one_tile_works():
+    spec = engine((4, 12))
+    assert spec.gemm_cycles(12, 16, 16, with_y=False) == 156  # measured
+    assert spec.hazard(13, 16, 16, with_y=False) == Hazard.NO_Y
+    with pytest.raises(UnsupportedError, match="filled with zeros"):
+        spec.gemm_cycles(np.array([12, 13]), 16, 16, with_y=False)
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8), (8, -1, 8), (8, 8, MOST + 1)])
+def test_impossible_sizes_are_refused(shape):
+    with pytest.raises(UnsupportedError, match="must be 1 to 65535"):
+        engine((4, 12)).gemm_cycles(*shape)
+
+
+@given(m=st.integers(1, 400), k=st.integers(1, 400), n=st.sampled_from([8, 12]))
+@settings(max_examples=40, deadline=None)
+def test_a_long_job_hangs_when_its_cut_form_does(m, n, k):
+    assert deadlocks(4, 12, 3, m, n, k) == replay(4, 12, 3, m, n, k).hangs
+
+
+def test_a_job_that_hangs_has_no_cycles():
+    with pytest.raises(UnsupportedError, match="hangs"):
+        engine((4, 12)).replayed_cycles(24, 8, 21)
+
+
+def test_buffers_hold_whole_rows_of_tiles():
+    """Measured: 8 x 8 x 8 on 4 x 12 writes 64 bytes (4 rows of 8) beyond its 8 rows."""
+    spec = engine((4, 12))
+    assert spec.buffer_rows(8) == 12
+    assert spec.buffer_rows(np.array([1, 12, 13])).tolist() == [12, 12, 24]
+    assert spec.gemm_bytes(8, 8, 8) == 2 * (8 * 8 + 8 * 8 + 12 * 8)
+    assert spec.gemm_bytes(13, 4, 16, element_bytes=1) == 13 * 12 + 12 * 16 + 24 * 16
+
+
+def test_importing_the_component_does_not_load_the_compiler():
+    program = "import sys, hybridsim.components.matrix_engine; print('numba' in sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "False"
