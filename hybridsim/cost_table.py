@@ -101,8 +101,8 @@ class _Asked:
         arrays = {name: np.array(column, np.int64) for name, column in sizes.items()}
         try:
             answer = flat(ask(self.machine, self.component, self.operation, self._with(arrays)))
-        except InputError:
-            # one of them is at fault: its line is found by asking for one after the other
+        except (InputError, OverflowError):
+            # one row is at fault, or too long for an array: they are asked one after the other
             yield from (self._one(row, sizes, index) for index, row in enumerate(rows))
             return
         for index in range(len(rows)):

@@ -233,6 +233,9 @@ class PlanBuilder:
         """Append ``steps`` ``count`` times, iteration by iteration, and return where they are.
 
         A :class:`Within` need that reaches back before the first iteration is dropped.
+
+        Raises:
+            PlanError: A :class:`Within` need names a step that the template does not have.
         """
         loop = Loop(self._size, len(steps), count)
         iteration = np.arange(count, dtype=np.int64)[:, None]
@@ -263,6 +266,10 @@ class PlanBuilder:
         for j, step in enumerate(steps):
             for need in step.needs:
                 if isinstance(need, Within):
+                    if not 0 <= need.step < loop.size:
+                        raise PlanError(
+                            f"{step.action}: needs step {need.step} of a loop of {loop.size} steps"
+                        )
                     source = loop.first + need.step - need.back * loop.size
                     pattern.append((j, source, loop.size, need.back, need.room))
                 else:

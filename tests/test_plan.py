@@ -164,3 +164,9 @@ def test_a_need_of_a_later_step_of_the_same_iteration_is_refused() -> None:
     builder.repeat("op", [Step("a", (0,), 1, (Within(1),)), Step("b", (1,), 1)], 2)
     with pytest.raises(PlanError, match=r"op: a \[0\]: needs task 1, which is not before it"):
         builder.build()
+
+
+def test_a_need_of_a_step_that_is_not_there_is_refused() -> None:
+    builder = PlanBuilder((Resource("tile", "tile"),))
+    with pytest.raises(PlanError, match="needs step 3 of a loop of 1 steps"):
+        builder.repeat("layer", [Step("mvm", (0,), 1, (Within(3, back=2),))], 4)

@@ -82,4 +82,3 @@ class Machine(Spec):
     """The clusters, or null for a machine that is analog only."""
     link: Link
     """What transfers between tiles, clusters and memory cross."""
-

@@ -1,5 +1,6 @@
 """``hybridsim show`` and ``hybridsim list``: what there is, and where its numbers come from."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -33,24 +34,36 @@ def show(
 @ends_cleanly
 def list_bundled(json_: Json = False) -> None:
     """What is bundled: machines with their variants, networks, schedulers."""
+    machines = {name: list(machine_variants(name)) for name in machine_names()}
     document = {
-        "machines": {name: list(machine_variants(name)) for name in machine_names()},
+        "machines": machines,
         "networks": network_names(),
         "schedulers": sorted(SCHEDULERS),
     }
     if json_:
         print_json(document)
         return
-    console = out()
-    console.print("[bold]machines[/] (name:variant takes a variant)")
-    for name in machine_names():
-        console.print(f"  {name}  {' '.join(':' + v for v in machine_variants(name))}")
-    console.print("[bold]networks[/]")
-    console.print("  " + " ".join(network_names()))
-    console.print("[bold]schedulers[/]")
-    for name, strategy in sorted(SCHEDULERS.items()):
-        summary = (strategy.__doc__ or "").strip().splitlines()[0]
-        console.print(f"  {name:16s}{escape(summary)}")
+    _print_list("machine", "variants, as in name:variant", machines.items())
+    _print_list("network", "source", [(n, [_source(n)]) for n in network_names()])
+    summaries = [(n, [_first_sentence(s.__doc__)]) for n, s in sorted(SCHEDULERS.items())]
+    _print_list("scheduler", "what overlaps", summaries)
+
+
+def _print_list(what: str, about: str, rows: Iterable[tuple[str, list[str]]]) -> None:
+    table = plain_table(what, about)
+    for name, texts in rows:
+        table.add_row(name, escape(" ".join(texts)))
+    out().print(table, "")
+
+
+def _source(name: str) -> str:
+    return load_network(network_path(name)).source
+
+
+def _first_sentence(text: str | None) -> str:
+    """Return the first sentence of a docstring, on one line."""
+    paragraph = (text or "").split("\n\n")[0]
+    return " ".join(paragraph.split()).split(". ")[0].rstrip(".")
 
 
 def _described(name: str) -> dict[str, Any]:

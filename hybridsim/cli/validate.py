@@ -4,14 +4,18 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 from rich.markup import escape
 
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
+
+if TYPE_CHECKING:  # slow to import, and --help need not wait for it
+    import pandas as pd
+
+    from hybridsim.validation.rtl import Comparison
 
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -45,7 +49,6 @@ def rtl(
     _one_of(csv_, json_)
     if figure is not None:
         _check_figure(figure)
-    # pandas and the models take a second to import, which --help need not wait for
     from hybridsim.validation.rtl import APPENDED, compare_with_rtl
 
     with working("comparing", csv_ or json_):
@@ -109,7 +112,7 @@ def _check_figure(path: Path) -> None:
         raise SpecError("--figure", str(path), "lies in no folder; give a file in one that exists")
 
 
-def _draw(points: pd.DataFrame, path: Path) -> None:
+def _draw(points: "pd.DataFrame", path: Path) -> None:
     if points.empty:
         raise InputError("--figure: no row was compared, so there is nothing to draw")
     from hybridsim.report.rtl_figure import save_rtl_figure  # matplotlib is slow to import
@@ -121,19 +124,19 @@ def _draw(points: pd.DataFrame, path: Path) -> None:
     err().print(f"drawn: {escape(str(path))}", soft_wrap=True)
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
     """Return the rows of a table with Python's own values; None where there is nothing."""
     return [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in table.astype(object).to_dict("records")
+        {str(name): value for name, value in row.items()}
+        for row in table.astype(object).where(table.notna(), None).to_dict("records")
     ]
 
 
 def _percent(value: Any) -> str:
-    return "-" if pd.isna(value) else f"{value:.2f}"
+    return "-" if value is None or value != value else f"{value:.2f}"
 
 
-def _print_rtl(comparison: Any) -> None:
+def _print_rtl(comparison: "Comparison") -> None:
     figures = ("median", "p90", "p99", "worst", "bias")
     heads = ("rows", "compared", *figures)
     table = plain_table("measured", "half", *heads, right="|".join(heads))
@@ -161,7 +164,7 @@ def _print_rtl(comparison: Any) -> None:
         console.print(listed)
 
 
-def _print_paper(best: pd.DataFrame, anchors: pd.DataFrame) -> None:
+def _print_paper(best: "pd.DataFrame", anchors: "pd.DataFrame") -> None:
     right = "t|batch|over %"
     table = plain_table("network", "integration", "t", "batch", "over %", "bound by", right=right)
     for row in best.to_dict("records"):

@@ -61,7 +61,7 @@ class AimcTile(Spec):
         """Return how many crossbars hold a weight matrix of ``out x in`` on its own."""
         return self.row_blocks(in_features) * self.column_blocks(out_features)
 
-    def mvm_ps(self, in_features: IntLike, out_features: IntLike, tokens: IntLike) -> IntLike:
+    def mvm_ps(self, in_features: int, out_features: int, tokens: IntLike) -> IntLike:
         """Return the time that ``tokens`` successive MVMs take on the crossbars of a layer [ps].
 
         All crossbars of the layer work side by side on the same token:

@@ -325,7 +325,7 @@ class Cores(Spec):
         cores: int | None = None,
         level: Level = "typical",
     ) -> IntLike:
-        """Return the cycles of transposing a matrix; instruction counts, not measured (assumed)."""
+        """Return the cycles of transposing a matrix; counts, not measured (assumed)."""
         return self._elements(TRANSPOSES, elements, precision, kernel, cores, level)
 
     def gelu_cycles(

@@ -18,7 +18,7 @@ from hybridsim.errors import UnsupportedError
 from hybridsim.units import Count, IntLike, Ints, Spec, Width, ceil_div
 
 if TYPE_CHECKING:
-    from hybridsim.components.redmule_timing import WaitTables
+    from hybridsim.components.redmule_waits import WaitTables
 
 Bools = NDArray[np.bool_]
 
@@ -164,7 +164,7 @@ class MatrixEngine(Spec):
         Raises:
             UnsupportedError: The job hangs.
         """
-        from hybridsim.components.redmule_timing import replay  # slow to import: numba
+        from hybridsim.components.redmule_replay import replay  # slow to import: numba
 
         job = replay(self.array_height, self.array_width, self.pipe_regs, m, n, k, with_y)
         if job.hangs:
@@ -215,13 +215,14 @@ class MatrixEngine(Spec):
         )
 
     def _terms(self, m: Ints, n: Ints, k: Ints, with_y: bool, plain: bool) -> dict[str, Any]:
-        from hybridsim.components.redmule_timing import wait_tables  # slow to import: numba
+        from hybridsim.components.redmule_waits import wait_tables  # slow to import: numba
 
         tables = wait_tables(self.array_height, self.array_width, self.pipe_regs)
         cut = self._tiles(m, n, k)
         tiles = cut.down * cut.across
-        start = np.where(tiles > 1, 1, np.where(n <= self.array_height, 2, 0))
-        start = tables.start(np.minimum(m, self.array_width), start if with_y else start * 0 + 3)
+        kind = np.where(tiles > 1, 1, np.where(n <= self.array_height, 2, 0))
+        kind = kind if with_y else np.full_like(kind, 3)
+        start = tables.start(np.minimum(m, self.array_width), kind)
         store = SETTLE + self.array_width
         wait, z_wait = self._waits(tables, cut)
         terms = {
@@ -237,36 +238,47 @@ class MatrixEngine(Spec):
     def _waits(self, tables: "WaitTables", cut: _Tiles) -> tuple[Ints, Ints]:
         """Return how long the array waits in a job, and how much of it for the Z buffer.
 
-        The first tile finds its X and Y loaded, the second has a wait of its own. From the third
-        on a tile waits for the tile before it to be stored, so the first tile of a row waits as
-        the last, perhaps narrow column of tiles makes it (``after_edge``).
+        The first tile finds its X and Y loaded, the second and third have waits of their own.
+        Later a tile waits for the tile before it to be stored, so the first tile of a row waits
+        as the last, perhaps narrow column of tiles makes it (``after_edge``).
         """
-        width, columns = self.array_width, self.tile_columns
-        one_row, one_column = cut.down == 1, cut.across == 1
-        ragged = cut.last_columns < columns
+        width = self.array_width
+        one_row = cut.down == 1
         full = tables.steady(cut.n_rows, np.full(cut.down.shape, width))
         lowest = tables.steady(cut.n_rows, cut.last_rows)
-        after_edge = full.copy()
-        for wide, chosen in ((False, cut.across == 2), (True, cut.across > 2)):
-            chosen = chosen & ragged & ~one_row
-            after_edge[chosen] = tables.edge(cut.n_rows[chosen], cut.last_columns[chosen], wide)
-        tall = ragged & one_column & ~one_row
-        after_edge[tall] = tables.column(cut.n_rows[tall], cut.last_columns[tall])
+        after_edge = self._after_edge(tables, cut, full)
+        rows = np.where(one_row, cut.last_rows, width)
+        second, third = (tables.opening(tile, cut.n_rows, rows) for tile in (2, 3))
         down, across, short, flat = (
             part[..., None]
             for part in (cut.down, cut.across, (cut.last_rows < width) & ~one_row, one_row)
         )
-        last_row = np.where(tall[..., None], after_edge, lowest)
-        column = after_edge * np.maximum(down - 2, 0)
-        column += np.where(short & (down > 2), last_row - after_edge, 0)
-        top = (across - 2) * np.where(flat, lowest, full)
+        ragged = (cut.last_columns < self.tile_columns)[..., None]
+        last_row = np.where(ragged, after_edge, lowest)
+        column = np.where(ragged, after_edge, third) + after_edge * (down - 3)
+        column = np.where(down > 2, column + short * (last_row - after_edge), 0)
+        top = third + (across - 3) * np.where(flat, lowest, full)
         below = (down - 1 - short) * (after_edge + (across - 1) * full)
         below += short * (after_edge + (across - 1) * lowest)
-        total = np.where(one_column[..., None], column, top + below)
-        total += tables.second(cut.n_rows, np.where(one_row, cut.last_rows, width))
-        total = np.where((cut.down * cut.across > 1)[..., None], total, 0)
+        total = np.where(across == 1, column, np.where(across > 2, top, 0) + below) + second
+        total = np.where(down * across > 1, total, 0)
         wait = (total[..., 0] + tables.PER // 2) // tables.PER
         return wait, np.minimum(total[..., 1] // tables.PER, wait)
+
+    def _after_edge(self, tables: "WaitTables", cut: _Tiles, full: Ints) -> Ints:
+        """Return the wait after the last column of tiles, which may be narrow."""
+        waits = full.copy()
+        ragged = (cut.last_columns < self.tile_columns) & (cut.down > 1)
+        for across, chosen in ((1, cut.across == 1), (2, cut.across == 2), (3, cut.across > 2)):
+            asked = chosen & ragged
+            n_rows, columns = cut.n_rows[asked], cut.last_columns[asked]
+            if n_rows.size:
+                waits[asked] = (
+                    tables.column(n_rows, columns)
+                    if across == 1
+                    else tables.edge(n_rows, columns, across > 2)
+                )
+        return waits
 
     def _hazard(self, m: Ints, n: Ints, k: Ints, with_y: bool) -> Ints:
         cut = self._tiles(m, n, k)
@@ -324,7 +336,7 @@ class MatrixEngine(Spec):
         found = np.zeros(m.shape, dtype=np.bool_)
         if not suspect.any():
             return found
-        from hybridsim.components.redmule_timing import deadlocks  # slow to import: numba
+        from hybridsim.components.redmule_waits import deadlocks  # slow to import: numba
 
         array = self.array_height, self.array_width, self.pipe_regs
         shapes, which = np.unique(

@@ -16,9 +16,9 @@ How it stays fast:
 All heaps of plan indices lie in one array and grow downwards: item 0 of a heap is
 ``heaps[root]``, item ``i`` is ``heaps[root - i]``.
 
-Compiled code counts references to arrays, in functions where an array is last used in only one
-branch; that made the engine four times slower. Hence the state is kept in arrays of records, which
-are not counted, and the functions read from arrays before they branch.
+Numba counts references to arrays wherever the last use of an array lies in one branch only, and
+that made the engine three times slower. Hence state is kept in arrays of records, which are not
+counted, and a function reads from its arrays before it branches.
 """
 
 from typing import Any, TypeAlias

@@ -175,7 +175,9 @@ def _kinds_on_path(plan: Plan, timeline: Timeline) -> pd.DataFrame:
 def _largest(times: MappingType[Any, Any]) -> str:
     """Return the kind with the largest time, the first in the alphabet on a tie."""
     longest = max(times.values(), default=0)
-    return min((str(kind) for kind, time in times.items() if time == longest > 0), default="nothing")
+    return min(
+        (str(kind) for kind, time in times.items() if time == longest > 0), default="nothing"
+    )
 
 
 def _shares(times: "pd.Series[Any]") -> dict[str, float]:

@@ -56,7 +56,7 @@ def latency_study(units: Iterable[str] = ("matrix_engine",)) -> pd.DataFrame:
     """Return one row per case of the study.
 
     Columns: network, integration_time, sequence_length, batch, unit, latency_ps, all_analog_ps,
-    overhead_percent, ratio, tcdm_bytes, buffers, bound; ``problem`` says that a batch does not fit.
+    overhead_percent, ratio, tcdm_bytes, buffers, bound; ``problem`` says that it does not fit.
     """
     rows = []
     for shape in SHAPES:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hybridsim.components.matrix_engine import HAZARDS, MOST, Hazard, MatrixEngine
-from hybridsim.components.redmule_timing import deadlocks, replay
+from hybridsim.components.redmule_replay import replay
+from hybridsim.components.redmule_waits import deadlocks
 from hybridsim.errors import UnsupportedError
 
 MEASURED = ((4, 12), (4, 8), (8, 24))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hybridsim.components.matrix_engine import Hazard, MatrixEngine
-from hybridsim.components.redmule_timing import START_AND_END, replay
+from hybridsim.components.redmule_replay import START_AND_END, replay
 
 TABLE = Path(__file__).parents[2] / "arch_configs/ahwa_lora_2026/cycles/redmule_gemm.csv"
 ARRAYS = ((4, 12), (4, 8), (8, 24))

@@ -1,0 +1,103 @@
+"""Write the tables and the figure of docs/trust.md anew: ``python docs/generate_trust.py``.
+
+Everything between the markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hybridsim.report.rtl_figure import save_rtl_figure
+from hybridsim.validation.rtl import Compared, Comparison, compare_with_rtl
+
+PAGE = Path(__file__).parent / "trust.md"
+FIGURE = Path(__file__).parent / "img" / "rtl.png"
+WORST_ROWS = 12
+
+
+def tables(comparison: Comparison) -> dict[str, str]:
+    """Return marker name -> Markdown table."""
+    return {
+        "summary": _markdown(_summary(comparison)),
+        "worst": _markdown(_worst(comparison)),
+        "outcomes": _markdown(_outcomes(comparison)),
+        "reasons": _markdown(comparison.reasons()[["rows", "reason"]]),
+    }
+
+
+def filled(page: str, parts: dict[str, str]) -> str:
+    """Return the page with the text between each pair of markers replaced."""
+    for name, text in parts.items():
+        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
+        page, count = re.subn(
+            pattern,
+            lambda match, text=text: f"{match[1]}{text}\n{match[2]}",
+            page,
+            flags=re.DOTALL,
+        )
+        if count != 1:
+            raise ValueError(f"{PAGE.name}: {count} places for {name!r}; write its markers once")
+    return page
+
+
+def _summary(comparison: Comparison) -> pd.DataFrame:
+    table = comparison.summary()
+    figures = [name for name in table.columns if name.endswith("_percent")]
+    shown = table[["group", "half", "rows", "compared", "exact"]].copy()
+    for name in figures:
+        shown[name.removesuffix("_percent")] = table[name].map(_percent)
+    return shown
+
+
+def _worst(comparison: Comparison) -> pd.DataFrame:
+    """Return the rows that are furthest off; a row of the engine is named by its shape."""
+    known = [one for one in comparison.rows if one.error_percent is not None]
+    known.sort(key=lambda one: -abs(one.error_percent or 0))
+    return pd.DataFrame(
+        [
+            {
+                "group": one.group,
+                "row": _name(one),
+                "measured": one.measured,
+                "simulated": one.simulated,
+                "error": _percent(one.error_percent),
+            }
+            for one in known[:WORST_ROWS]
+        ]
+    )
+
+
+def _name(one: Compared) -> str:
+    cells = one.row.cells
+    if "kernel" in cells:
+        return f"{cells['kernel']} {cells['shape']} {cells['precision']}"
+    return f"m={cells['m']} n={cells['n']} k={cells['k']}"
+
+
+def _outcomes(comparison: Comparison) -> pd.DataFrame:
+    names = {"measured": "in RTL", "works": "model: works", "fails": "model: fails"}
+    return comparison.outcomes().rename(columns=names)
+
+
+def _percent(value: Any) -> str:
+    return "" if pd.isna(value) else f"{value:.2f} %"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    lines = [list(map(str, table.columns)), ["---"] * table.shape[1]]
+    lines += [[str(cell) for cell in row] for row in table.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    """Write page and figure."""
+    comparison = compare_with_rtl()
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables(comparison)), encoding="utf-8")
+    FIGURE.parent.mkdir(exist_ok=True)
+    save_rtl_figure(comparison.points(), FIGURE)
+
+
+if __name__ == "__main__":
+    main()
