@@ -11,6 +11,7 @@ import pandas as pd
 from hybridsim.validation.paper import (
     anchors_table,
     best_batches,
+    cycles_per_token,
     latency_study,
     plausible_machines,
 )
@@ -36,6 +37,7 @@ def tables() -> dict[str, str]:
         "every-batch": _markdown(_every_batch(study)),
         "best-batch": _markdown(_best(study)),
         "machines": _markdown(near.round(2)),
+        "cycles-per-token": _markdown(cycles_per_token().round(1)),
     }  # fmt: skip
 
 

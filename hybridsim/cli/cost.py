@@ -15,6 +15,7 @@ from hybridsim.cost import QUESTIONS, ask
 from hybridsim.cost_table import answer_table, flat
 from hybridsim.csv_files import read_table
 from hybridsim.errors import InputError
+from hybridsim.units import format_bytes, format_ps
 
 
 @ends_cleanly
@@ -70,11 +71,41 @@ def _values(arguments: list[str]) -> dict[str, str]:
 
 
 def _print(answer: dict[str, Any]) -> None:
+    rest = {key: value for key, value in answer.items() if key != "ways"}
+    if "ways" in answer:
+        _print_ways(answer["ways"], answer["winner"])
     table = plain_table("", "value")
     table.show_header = False
-    for key, value in flat(answer).items():
+    for key, value in flat(rest).items():
         table.add_row(escape(key), escape(_text(value)))
     out().print(table)
+
+
+def _print_ways(ways: dict[str, dict[str, Any]], winner: str | None) -> None:
+    """Print the ways to compute an adapter side by side, the winner marked."""
+    table = plain_table(
+        "way", "cycles", "per token", "time", "TCDM", "longest kernel",
+        right="cycles|per token|time|TCDM",
+    )  # fmt: skip
+    for name, way in ways.items():
+        shown = _short(name) + (" *" if name == winner else "")
+        if way["cycles"] is None:
+            table.add_row(shown, "-", "-", "-", "-", escape(way["reason"]))
+            continue
+        longest, cycles = max(way["kernels"].items(), key=lambda kernel: int(kernel[1]))
+        table.add_row(
+            shown,
+            f"{way['cycles']:,}",
+            f"{way['cycles_per_token']:.1f}",
+            format_ps(way["time_ps"]),
+            format_bytes(way["tcdm_bytes"]) + ("" if way["fits"] else " !"),
+            escape(f"{_short(longest.partition(': ')[2])} {cycles:,}"),
+        )
+    out().print(table, "* the fastest   ! does not fit the TCDM", "", sep="\n")
+
+
+def _short(name: str) -> str:
+    return name.replace("matrix_engine", "engine").replace("_", " ")
 
 
 def _text(value: Any) -> str:

@@ -240,16 +240,19 @@ class LoraProgram:
         """Tokens for the engine such that the slower of the two units ends first.
 
         The engine's time grows with its share and the cores' time falls, so the best share is
-        on one side of where they cross.
+        where they cross, or where the engine's rows around that are full, or all or nothing.
         """
         crossing = bisect_left(
             range(self.tokens + 1),
             True,
             key=lambda n: _total(self._engine_part(n)) >= _total(self._core_part(n)),
         )
-        around = (n for n in (crossing - 1, crossing) if 0 <= n <= self.tokens)
+        width = self._engine.array_width
+        full = crossing // width * width
+        tried = {0, crossing - 1, crossing, full, full + width, self.tokens}
         return min(
-            around, key=lambda n: max(_total(self._engine_part(n)), _total(self._core_part(n)))
+            sorted(n for n in tried if 0 <= n <= self.tokens),
+            key=lambda n: max(_total(self._engine_part(n)), _total(self._core_part(n))),
         )
 
     def _engine_part(self, share: int) -> tuple[Kernel, ...]:

@@ -15,6 +15,7 @@ from hybridsim.arch import load_machine
 from hybridsim.errors import CapacityError
 from hybridsim.library import network_path
 from hybridsim.metrics.result import LayerResult
+from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.schedulers import TokenParallel
 from hybridsim.simulate import simulate
 from hybridsim.units import format_ps
@@ -27,6 +28,8 @@ BATCHES = (8, 16, 32, 64, 128)
 SEQUENCE_LENGTHS = (128, 320)
 ARRAYS = ((4, 8), (4, 12), (4, 16), (8, 16), (8, 24))
 """Height and width of RedMulE arrays; 4 x 8 and 4 x 12 are published builds."""
+ARRAYS_OF_THE_TABLE = ((4, 8), (4, 12), (8, 24))
+"""The arrays that were measured in RTL."""
 CLOCKS_MHZ = (400, 500, 613, 1000)
 """Clocks: 500 MHz is HARP's, 613 MHz that of RedMulE at 0.8 V, 1 GHz that of Snitch chips."""
 DMA_BYTES = (8, 64)
@@ -92,7 +95,48 @@ def latency_study(units: Iterable[str] = ("matrix_engine",)) -> pd.DataFrame:
                                 "problem": "",
                             }
                         )
+    whole = ["latency_ps", "all_analog_ps", "tcdm_bytes", "buffers"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+
+
+def cycles_per_token() -> pd.DataFrame:
+    """Return what an adapter of rank 8 costs on each unit, all operands in the TCDM.
+
+    One row per layer shape, array and batch: layer, array, batch, and cycles per token on the
+    cores, on the engine in direct and in swapped order (with and without the transposes that the
+    swapped one needs), and on both at once.
+    """
+    rows = []
+    for height, width in ARRAYS_OF_THE_TABLE:
+        cluster = load_machine(MACHINE, _array(height, width)).cluster
+        assert cluster is not None
+        for inner in (128, 512):
+            for batch in BATCHES:
+                ways = {
+                    choice: LoraProgram(cluster, inner, 128, 8, batch, choice)
+                    for choice in CHOICES
+                }
+                direct, swapped, cores, both = (ways[choice].compute_cycles for choice in CHOICES)
+                turns = [k for k in ways[CHOICES[1]].kernels if k.action.startswith("transpose")]
+                case = {"layer": f"{inner}x128", "array": f"{height} x {width}", "batch": batch}
+                cycles = {
+                    "cores": cores,
+                    "engine": direct,
+                    "swapped": swapped,
+                    "swapped_without_transposes": swapped - sum(k.cycles for k in turns),
+                    "both": both,
+                }
+                rows.append(case | {name: c / batch for name, c in cycles.items()})
     return pd.DataFrame(rows)
+
+
+def _array(height: int, width: int) -> dict[str, Any]:
+    """Return the overrides that give the machine another matrix engine."""
+    return {
+        "cluster.matrix_engine.array_height": height,
+        "cluster.matrix_engine.array_width": width,
+        "cluster.matrix_engine.port_width": f"{64 * height} bit",
+    }
 
 
 def plausible_machines() -> pd.DataFrame:
@@ -106,10 +150,7 @@ def plausible_machines() -> pd.DataFrame:
     for height, width in ARRAYS:
         for mhz in CLOCKS_MHZ:
             for dma in DMA_BYTES:
-                changes = {
-                    "cluster.matrix_engine.array_height": height,
-                    "cluster.matrix_engine.array_width": width,
-                    "cluster.matrix_engine.port_width": f"{64 * height} bit",
+                changes = _array(height, width) | {
                     "cluster.clock.frequency": f"{mhz} MHz",
                     "link.clock.frequency": f"{mhz} MHz",
                     "cluster.dma.bytes_per_cycle": f"{dma} B/cycle",
