@@ -11,6 +11,7 @@
 
 from hybridsim._version import __version__
 from hybridsim.arch import Machine, load_machine
+from hybridsim.cost import ask
 from hybridsim.errors import (
     CapacityError,
     HybridsimError,
@@ -50,6 +51,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedError",
     "__version__",
+    "ask",
     "load",
     "load_machine",
     "load_network",
