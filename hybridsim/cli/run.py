@@ -188,6 +188,7 @@ def _summary(result: Result) -> list[str]:
     ]
     if result.tcdm_bytes:
         lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
+    lines += [f"  {escape(note)}" for note in result.notes]
     if result.numerics is not None:
         lines.append(f"  numerics     {result.numerics.summary}")
     return lines

@@ -7,6 +7,7 @@ from hybridsim.errors import UnknownNameError
 from hybridsim.schedulers._base import Job, LayerSchedule, Schedule, Scheduler
 from hybridsim.schedulers._pipelined import PipelinedStrategy
 from hybridsim.schedulers.all_analog import AllAnalog
+from hybridsim.schedulers.auto import Auto
 from hybridsim.schedulers.cross_layer import CrossLayer
 from hybridsim.schedulers.early_xa import EarlyXa
 from hybridsim.schedulers.fused_add import FusedAdd
@@ -30,6 +31,7 @@ SCHEDULERS: dict[str, type[Spec]] = {
     "split_cores": SplitCores,
     "multi_cluster": MultiCluster,
     "cross_layer": CrossLayer,
+    "auto": Auto,
 }
 """Strategies by the name under which they are chosen."""
 
@@ -50,6 +52,7 @@ def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Sched
 __all__ = [
     "SCHEDULERS",
     "AllAnalog",
+    "Auto",
     "CrossLayer",
     "EarlyXa",
     "FusedAdd",

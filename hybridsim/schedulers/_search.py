@@ -1,0 +1,273 @@
+"""Finding the best way to run one layer: candidates, a bound that prunes them, and an engine."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hybridsim.arch import Machine
+from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.mapping import PlacedLayer
+from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
+from hybridsim.schedulers._base import Job
+from hybridsim.schedulers._batching import (
+    Batching,
+    Flow,
+    choose_batching,
+    program_of,
+    slice_widths,
+    transfer_ps,
+)
+from hybridsim.schedulers._layout import Layout
+
+BUFFERS = (2, 3, 1)
+"""Batches in flight that are tried."""
+RAMPS = (None, 8, 4, 2, 1)
+"""Sizes of the last batch that are tried; None is no ramp."""
+STARTS = (None, 8)
+"""Sizes of the first batch that are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What is searched; the default is all that a strategy by name can reach, and more."""
+
+    batches: tuple[int, ...] | None = None
+    """Tokens per batch; None tries all multiples of 4 up to 64, and powers of two."""
+    buffers: tuple[int, ...] = BUFFERS
+    ramps: tuple[int | None, ...] = RAMPS
+    starts: tuple[int | None, ...] = STARTS
+
+    def sizes(self, tokens: int) -> list[int]:
+        """Return the batches that are tried for that many tokens."""
+        if self.batches:
+            return sorted({min(size, tokens) for size in self.batches})
+        powers = [2**i for i in range(tokens.bit_length())]
+        return sorted({min(n, tokens) for n in (*range(4, 68, 4), *powers, 72, 96, tokens)})
+
+
+EVERYTHING = Space()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best way to run a layer, and how sure that is."""
+
+    batching: Batching
+    latency_ps: int
+    bound: str
+    """The part whose work alone takes as long as nothing can beat with these choices."""
+    bound_ps: int
+    """That time [ps]."""
+    second: Batching | None
+    """The next best among those that were run, with another unit, order or way to add."""
+    second_ps: int
+    tried: int
+    """Candidates that were run; the others were shown not to be better."""
+    candidates: int
+
+
+def best_of_layer(job: Job, layer: PlacedLayer, space: Space = EVERYTHING) -> Found:
+    """Return the best batching of one layer, by running candidates on the engine of the job.
+
+    Candidates are visited by a lower bound of their latency, and no more are run once the bound
+    is as large as the best. Of equally fast ones among those run, the one with the least scratchpad, then the first.
+
+    Raises:
+        CapacityError: Not a single token fits the scratchpad.
+    """
+    assert job.makespan is not None
+    tokens = job.tokens_of(layer)
+    ranked = sorted(
+        ((*_bound(job.machine, layer, tokens, c), i, c) for i, c in enumerate(
+            candidates(job.machine, layer, tokens, space))),
+        key=lambda entry: (entry[0], entry[2]),
+    )  # fmt: skip
+    if not ranked:
+        # says what is missing
+        choose_batching(job.machine, layer, tokens, None, CHOICES, 1)
+        raise CapacityError(f"{layer.name}: none of the batches that were to be tried fits")
+    run: list[tuple[int, int, int, Batching, str, int]] = []
+    best: int | None = None
+    for bound_ps, part, index, batching in ranked:
+        if best is not None and bound_ps >= best:
+            break
+        latency = layer_latency(job, layer, batching)
+        run.append((latency, batching.tcdm_bytes, index, batching, part, bound_ps))
+        best = latency if best is None else min(best, latency)
+    run.sort(key=lambda entry: entry[:3])
+    first = run[0]
+    other = next((r for r in run if r[3].program.choice != first[3].program.choice), None)
+    return Found(
+        first[3], first[0], first[4], first[5],
+        other[3] if other else None, other[0] if other else 0, len(run), len(ranked),
+    )  # fmt: skip
+
+
+def layer_latency(job: Job, layer: PlacedLayer, batching: Batching) -> int:
+    """Return how long a layer takes on its own, which is also what it takes between others [ps]."""
+    assert job.makespan is not None
+    layout = Layout(job)
+    layout.pipelined(layer, batching)
+    return job.makespan(layout.builder.build())
+
+
+def candidates(
+    machine: Machine, layer: PlacedLayer, tokens: int, space: Space
+) -> Iterator[Batching]:
+    """Yield every batching of a layer in the space that fits and that the cluster can run."""
+    assert layer.adapter is not None
+    cluster = machine.cluster
+    assert cluster is not None
+    shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
+    for choice in _ways():
+        for columns in slice_widths(machine, layer):
+            for size in space.sizes(tokens):
+                program = _program(LoraProgram(cluster, *shape, size, choice, columns))
+                if not _runs(program):
+                    continue
+                for flow in _flows(choice, size, tokens, cluster.count, space):
+                    for buffers in space.buffers:
+                        if program.tcdm_bytes(buffers) <= cluster.tcdm.size:
+                            yield Batching(program, buffers, flow)
+
+
+def _ways() -> list[LoraChoice]:
+    """Return every way to compute an adapter: fused, then with a separate addition."""
+    apart = [choice.model_copy(update={"add": "separate"}) for choice in CHOICES]
+    return [*CHOICES, BALANCED, *apart]
+
+
+def _flows(
+    choice: LoraChoice, size: int, tokens: int, clusters: int, space: Space
+) -> Iterator[Flow]:
+    """Yield how batches may follow each other; a ramp or a separate product needs an early start.
+
+    On several clusters a layer takes one of them, or all.
+    """
+    batches = -(-tokens // size)
+    for count in dict.fromkeys((1, clusters)):
+        if count > 1 and batches == 1:
+            continue
+        if choice.add == "fused":
+            yield Flow(clusters=count)
+        for first in space.starts:
+            for last in space.ramps:
+                if (first is None or first < size) and (last is None or last < size):
+                    yield Flow(True, first, last, count)
+
+
+@lru_cache(maxsize=4096)
+def _program(program: LoraProgram) -> LoraProgram:
+    """Return one and the same program for equal ones, so that kernels are computed once."""
+    return program
+
+
+@lru_cache(maxsize=4096)
+def _runs(program: LoraProgram) -> bool:
+    """Return whether the cluster has the units and the room for a program."""
+    try:
+        # room first, as it costs nothing to tell
+        return program.tcdm_bytes(1) <= program.cluster.tcdm.size and bool(program.kernels)
+    except UnsupportedError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What a batch at least takes of each part [ps]."""
+
+    load_x: int
+    store: int
+    """The shortest slice to or from the cluster."""
+    busy: tuple[int, int, int]
+    """Cores, matrix engine, DMA with all transfers."""
+    tail: dict[bool, int]
+    """From the end of its MVMs to its last store, with and without an early start."""
+
+
+@lru_cache(maxsize=8192)
+def _load(machine_transfer: Callable[[int], int], program: LoraProgram) -> _Load:
+    """Return what a batch at least takes; ``machine_transfer`` is the time of a transfer."""
+    dtype, cluster = program.element_bytes, program.cluster
+    load_x = machine_transfer(program.tokens * program.in_features * dtype)
+    slices = [machine_transfer(program.tokens * width * dtype) for width in program.slices]
+    busy = dict.fromkeys(("cores", "matrix_engine", "dma"), 0)
+    for kernel in program.kernels:
+        busy[kernel.unit] += cluster.to_ps(kernel.cycles)
+    busy["dma"] += load_x + 2 * sum(slices)
+    tails = {
+        early: 2 * min(slices) + cluster.to_ps(_chain(program, early)) for early in (False, True)
+    }
+    return _Load(load_x, min(slices), (busy["cores"], busy["matrix_engine"], busy["dma"]), tails)
+
+
+def _chain(program: LoraProgram, early: bool) -> int:
+    """Return the least cycles from the last MVM to the last kernel, without transfers."""
+    separate = program.choice.add == "separate"
+    ends: list[int] = []
+    for kernel in program.kernels:
+        late = kernel.unit != "dma" and (
+            not early or "y" in kernel.reads or ("b" in kernel.reads and not separate)
+        )
+        after = max((ends[i] for i in kernel.after), default=0)
+        ends.append(after + kernel.cycles * late)
+    return max(ends)
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """The time of a transfer on one machine; equal for machines alike."""
+
+    machine: Machine
+
+    def __call__(self, size: int) -> int:
+        return transfer_ps(self.machine, size)
+
+    def __hash__(self) -> int:
+        return hash((self.machine.cluster, self.machine.link))
+
+
+def _bound(
+    machine: Machine, layer: PlacedLayer, tokens: int, batching: Batching
+) -> tuple[int, str]:
+    """Return a time that no plan of these choices can beat [ps], and the part that sets it.
+
+    The tiles integrate all tokens, then the last batch is finished. A part of the cluster begins
+    when the first X is there and ends before the last store.
+    """
+    transfer, flow = _Transfer(machine), batching.flow
+    sizes = [int(size) for size in batching.sizes(tokens)]
+    of_size = {size: _load(transfer, program_of(batching.program, size)) for size in {*sizes}}
+    mvm = machine.tile.mvm_ps(layer.op.in_features, layer.op.out_features, 1)
+    first = min(load.load_x for load in of_size.values())
+    if not flow.early:
+        first = max(first, min(sizes) * mvm)
+    ends = min(load.store for load in of_size.values())
+    parts = {"tile": tokens * mvm + of_size[sizes[-1]].tail[flow.early]}
+    for i, part in enumerate(("cores", "matrix_engine", "dma")):
+        total = sum(of_size[size].busy[i] for size in sizes)
+        around = 0 if part == "dma" or not total else first + ends
+        parts[part] = -(-total // flow.clusters) + around
+    part = max(parts, key=lambda name: parts[name])
+    return parts[part], part
+
+
+def describe(batching: Batching) -> str:
+    """Return a batching in words."""
+    flow = batching.flow
+    words = [f"batch {batching.batch}", str(batching.program.choice)]
+    if len(batching.program.slices) > 1:
+        words.append(f"{len(batching.program.slices)} slices")
+    if flow.early:
+        words.append("early X A")
+    if flow.first_batch:
+        words.append(f"first batch {flow.first_batch}")
+    if flow.last_batch:
+        words.append(f"last batch {flow.last_batch}")
+    words.append(f"{batching.buffers} buffer" + "s" * (batching.buffers > 1))
+    if flow.clusters > 1:
+        words.append(f"{flow.clusters} clusters")
+    return ", ".join(words)
+
+
+__all__: Sequence[str] = ["EVERYTHING", "Found", "Space", "best_of_layer", "candidates", "describe"]
