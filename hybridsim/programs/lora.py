@@ -4,7 +4,6 @@ An adapter turns the analog output Y of a layer into Z = Y + (X A) (s B), with s
 folded into B (Hu et al., LoRA, ICLR 2022, Eq. 3). A cluster computes U = X A, then Z = U B + Y.
 """
 
-from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Literal
@@ -347,21 +346,16 @@ class LoraProgram:
         The engine's time grows with its share and the cores' time falls, so the best share is
         on one side of where they cross.
         """
-        crossing = bisect_left(
-            range(self.tokens + 1),
-            True,
-            key=lambda n: _total(self._engine_part(n)) >= _total(self._core_part(n)),
+        rows = np.arange(self.tokens + 1)
+        on_engine, on_cores = self._engine_rows(rows), self._core_rows(self.tokens - rows)
+        zero = self.cluster.dma.transfer_cycles(
+            self._engine.buffer_rows(np.maximum(rows, 1)) * self.rank * self.element_bytes
         )
+        engine = on_engine[0] + on_engine[1] + zero * (rows > 0)
+        cores = on_cores[0] + on_cores[1]
+        crossing = int(np.argmax(engine >= cores))
         around = (n for n in (crossing - 1, crossing) if 0 <= n <= self.tokens)
-        return min(
-            around, key=lambda n: max(_total(self._engine_part(n)), _total(self._core_part(n)))
-        )
-
-    def _engine_part(self, share: int) -> tuple[Kernel, ...]:
-        return self._on_engine(share) if share else ()
-
-    def _core_part(self, share: int) -> tuple[Kernel, ...]:
-        return self._on_cores(self.tokens - share) if share < self.tokens else ()
+        return min(around, key=lambda n: int(max(engine[n], cores[n])))
 
 
 def _shares(tokens: int) -> Ints:
@@ -373,10 +367,6 @@ def _shares(tokens: int) -> Ints:
 def _if(there: bool, kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:
     """Return kernels as they are, or with 0 cycles where a unit is left without rows."""
     return kernels if there else _idle(kernels)
-
-
-def _total(kernels: tuple[Kernel, ...]) -> int:
-    return sum(kernel.cycles for kernel in kernels)
 
 
 def _idle(kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:

@@ -117,12 +117,13 @@ def choose_batching(
     sizes = [min(batch, tokens)] if batch else _sizes(tokens)
     shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
     tried = [
-        LoraProgram(cluster, *shape, size, choice, columns)
+        known_program(LoraProgram(cluster, *shape, size, choice, columns))
         for choice in choices
         for columns in slice_widths(machine, layer)
         for size in sizes
     ]
-    possible = list(_possible(tried))
+    # what does not fit is only looked into where nothing does
+    possible = list(_possible([p for p in tried if fits(p)] or tried))
     fitting = [Batching(p, most, flow) for p in possible if (most := _most_buffers(p, buffers))]
     if not fitting:
         raise CapacityError(_does_not_fit(machine, layer, min(possible, key=_need)))
@@ -204,10 +205,24 @@ def _late_cycles(program: LoraProgram) -> int:
     return max(ends)
 
 
+def fits(program: LoraProgram) -> bool:
+    """Return whether a cluster has the room for one batch of a program, and the unit."""
+    try:
+        return program.tcdm_bytes(1) <= program.cluster.tcdm.size
+    except UnsupportedError:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def known_program(program: LoraProgram) -> LoraProgram:
+    """Return one and the same program for equal ones, so that its kernels are computed once."""
+    return program
+
+
 @lru_cache(maxsize=4096)
 def program_of(program: LoraProgram, tokens: int) -> LoraProgram:
     """Return the same program for another number of tokens."""
-    return program if tokens == program.tokens else replace(program, tokens=tokens)
+    return known_program(replace(program, tokens=tokens))
 
 
 def transfer_ps(machine: Machine, size: IntLike) -> IntLike:

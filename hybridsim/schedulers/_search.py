@@ -13,6 +13,8 @@ from hybridsim.schedulers._batching import (
     Batching,
     Flow,
     choose_batching,
+    fits,
+    known_program,
     program_of,
     slice_widths,
     transfer_ps,
@@ -59,7 +61,7 @@ class Found:
     bound_ps: int
     """That time [ps]."""
     second: Batching | None
-    """The next best among those that were run, with another unit, order or way to add."""
+    """The next best with another unit, order or way to add, as far as that was searched."""
     second_ps: int
     tried: int
     """Candidates that were run; the others were shown not to be better."""
@@ -86,21 +88,36 @@ def best_of_layer(job: Job, layer: PlacedLayer, space: Space = EVERYTHING) -> Fo
         # says what is missing
         choose_batching(job.machine, layer, tokens, None, CHOICES, 1)
         raise CapacityError(f"{layer.name}: none of the batches that were to be tried fits")
-    run: list[tuple[int, int, int, Batching, str, int]] = []
-    best: int | None = None
-    for bound_ps, part, index, batching in ranked:
-        if best is not None and bound_ps >= best:
+    first, tried = _least(job, layer, ranked, len(ranked))
+    others = [r for r in ranked if r[3].program.choice != first[3].program.choice]
+    second, more = _least(job, layer, others, MOST_SECONDS) if others else (None, 0)
+    return Found(
+        first[3], first[0], first[4], first[5],
+        second[3] if second else None, second[0] if second else 0, tried + more, len(ranked),
+    )  # fmt: skip
+
+
+MOST_SECONDS = 20
+"""How many candidates are run to find the next best way: it is told, not used."""
+_Ranked = tuple[int, str, int, Batching]
+_Run = tuple[int, int, int, Batching, str, int]
+
+
+def _least(
+    job: Job, layer: PlacedLayer, ranked: Sequence[_Ranked], most: int
+) -> tuple[_Run, int]:
+    """Return the fastest of some candidates, and how many of them were run."""
+    run: list[_Run] = []
+    for bound_ps, part, index, batching in ranked[:most]:
+        if run and bound_ps >= min(run, key=_order)[0]:
             break
         latency = layer_latency(job, layer, batching)
         run.append((latency, batching.tcdm_bytes, index, batching, part, bound_ps))
-        best = latency if best is None else min(best, latency)
-    run.sort(key=lambda entry: entry[:3])
-    first = run[0]
-    other = next((r for r in run if r[3].program.choice != first[3].program.choice), None)
-    return Found(
-        first[3], first[0], first[4], first[5],
-        other[3] if other else None, other[0] if other else 0, len(run), len(ranked),
-    )  # fmt: skip
+    return min(run, key=_order), len(run)
+
+
+def _order(run: _Run) -> tuple[int, int, int]:
+    return run[:3]
 
 
 def layer_latency(job: Job, layer: PlacedLayer, batching: Batching) -> int:
@@ -122,7 +139,7 @@ def candidates(
     for choice in _ways():
         for columns in slice_widths(machine, layer):
             for size in space.sizes(tokens):
-                program = _program(LoraProgram(cluster, *shape, size, choice, columns))
+                program = known_program(LoraProgram(cluster, *shape, size, choice, columns))
                 if not _runs(program):
                     continue
                 for flow in _flows(choice, size, tokens, cluster.count, space):
@@ -157,17 +174,11 @@ def _flows(
 
 
 @lru_cache(maxsize=4096)
-def _program(program: LoraProgram) -> LoraProgram:
-    """Return one and the same program for equal ones, so that kernels are computed once."""
-    return program
-
-
-@lru_cache(maxsize=4096)
 def _runs(program: LoraProgram) -> bool:
     """Return whether the cluster has the units and the room for a program."""
     try:
         # room first, as it costs nothing to tell
-        return program.tcdm_bytes(1) <= program.cluster.tcdm.size and bool(program.kernels)
+        return fits(program) and bool(program.kernels)
     except UnsupportedError:
         return False
 
@@ -179,8 +190,8 @@ class _Load:
     load_x: int
     store: int
     """The shortest slice to or from the cluster."""
-    busy: tuple[int, int, int]
-    """Cores, matrix engine, DMA with all transfers."""
+    busy: tuple[int, int, int, int]
+    """Cores, matrix engine, DMA with all transfers, link."""
     tail: dict[bool, int]
     """From the end of its MVMs to its last store, with and without an early start."""
 
@@ -194,11 +205,12 @@ def _load(machine_transfer: Callable[[int], int], program: LoraProgram) -> _Load
     busy = dict.fromkeys(("cores", "matrix_engine", "dma"), 0)
     for kernel in program.kernels:
         busy[kernel.unit] += cluster.to_ps(kernel.cycles)
-    busy["dma"] += load_x + 2 * sum(slices)
     tails = {
         early: 2 * min(slices) + cluster.to_ps(_chain(program, early)) for early in (False, True)
     }
-    return _Load(load_x, min(slices), (busy["cores"], busy["matrix_engine"], busy["dma"]), tails)
+    moving = load_x + 2 * sum(slices)
+    on_units = (busy["cores"], busy["matrix_engine"], busy["dma"] + moving, moving)
+    return _Load(load_x, min(slices), on_units, tails)
 
 
 def _chain(program: LoraProgram, early: bool) -> int:
@@ -232,22 +244,34 @@ def _bound(
 ) -> tuple[int, str]:
     """Return a time that no plan of these choices can beat [ps], and the part that sets it.
 
-    The tiles integrate all tokens, then the last batch is finished. A part of the cluster begins
-    when the first X is there and ends before the last store.
+    The tiles integrate all tokens, then the last batch is finished. A unit begins when A and the
+    first X are there and ends before the last store. Each cluster fetches A and B, and the link
+    carries all that moves. No more batches are between the fetch of Y and the store of Z than
+    there are buffers.
     """
-    transfer, flow = _Transfer(machine), batching.flow
+    transfer, flow, program = _Transfer(machine), batching.flow, batching.program
     sizes = [int(size) for size in batching.sizes(tokens)]
-    of_size = {size: _load(transfer, program_of(batching.program, size)) for size in {*sizes}}
-    mvm = machine.tile.mvm_ps(layer.op.in_features, layer.op.out_features, 1)
-    first = min(load.load_x for load in of_size.values())
+    of_size = {size: _load(transfer, program_of(program, size)) for size in {*sizes}}
+    loads = [of_size[size] for size in sizes]
+    mvm = machine.tile.mvm_ps(program.in_features, program.out_features, 1)
+    element = program.rank * program.element_bytes
+    load_a, load_b = (transfer(n * element) for n in (program.in_features, program.out_features))
+    first = load_a + min(load.load_x for load in loads)
     if not flow.early:
         first = max(first, min(sizes) * mvm)
-    ends = min(load.store for load in of_size.values())
-    parts = {"tile": tokens * mvm + of_size[sizes[-1]].tail[flow.early]}
-    for i, part in enumerate(("cores", "matrix_engine", "dma")):
-        total = sum(of_size[size].busy[i] for size in sizes)
-        around = 0 if part == "dma" or not total else first + ends
-        parts[part] = -(-total // flow.clusters) + around
+    around = first + min(load.store for load in loads)
+    cores, engine, dma, link = (sum(load.busy[i] for load in loads) for i in range(4))
+    spread = flow.clusters
+    parts = {
+        "tile": tokens * mvm + loads[-1].tail[flow.early],
+        "cores": -(-cores // spread) + around * (cores > 0),
+        "matrix_engine": -(-engine // spread) + around * (engine > 0),
+        "dma": -(-dma // spread) + load_a + load_b,
+        "link": -(-(link + spread * (load_a + load_b)) // machine.link.count),
+    }
+    if len(program.slices) == 1:
+        held = sum(load.tail[flow.early] for load in loads)
+        parts["buffers"] = -(-held // (spread * batching.buffers))
     part = max(parts, key=lambda name: parts[name])
     return parts[part], part
 
