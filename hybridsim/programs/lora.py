@@ -5,7 +5,7 @@ folded into B (Hu et al., LoRA, ICLR 2022, Eq. 3). A cluster computes U = X A, t
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -137,7 +137,8 @@ class LoraProgram:
         copies = 1 if self.choice.add == "fused" else 2
         return self.element_bytes * (
             self.rank * (self.in_features + self.out_features)
-            + buffers * (self.tokens * self.in_features + rows * (self.rank + copies * self.slices[0]))
+            + buffers
+            * (self.tokens * self.in_features + rows * (self.rank + copies * self.slices[0]))
         )
 
     @property
@@ -162,9 +163,13 @@ class LoraProgram:
         X arrives by DMA as contiguous rows. A product that follows another one finds the cores
         spread over the banks (not ``aligned``), as the measured programs do.
         """
-        kernels = self.cluster.cores.gemm_kernels(m, n, k, self.cluster.precision, aligned=aligned)
+        sizes = (m, 0 * m + n, 0 * m + k)
+        kernels = self.cluster.cores.gemm_kernels(*sizes, self.cluster.precision, aligned=aligned)
         plain = [cycles for name, cycles in kernels.items() if name != "gemm_ssr_frep"]
-        return reduce(smaller, plain)
+        least = plain[0]
+        for cycles in plain[1:]:
+            least = smaller(least, cycles)
+        return least
 
     def _on_engine(self, tokens: int) -> tuple[Kernel, ...]:
         """U into a zeroed buffer, then Z = U B + Y in place: the engine adds by itself."""
@@ -214,9 +219,7 @@ class LoraProgram:
             first = after + 1 + len(kernels)
             kernels += [
                 Kernel("zero v", "dma", zero, slice=index, fills=("v",)),
-                Kernel(
-                    "ub", "matrix_engine", product, (after, first), ("b",), frees, slice=index
-                ),
+                Kernel("ub", "matrix_engine", product, (after, first), ("b",), frees, slice=index),
                 Kernel("add y", "cores", addition, (first + 1,), ("y",), ("v",), slice=index),
             ]
         return tuple(kernels)
@@ -300,7 +303,9 @@ class LoraProgram:
         busy_engine = engine[0][:, None] + engine[1][None, :]
         busy_cores = cores[0][:, None] + cores[1][None, :]
         slowest = np.maximum(busy_engine, busy_cores)
-        total = np.where(slowest == slowest.min(), busy_engine + busy_cores, np.iinfo(np.int64).max)
+        total = np.where(
+            slowest == slowest.min(), busy_engine + busy_cores, np.iinfo(np.int64).max
+        )
         first, second = np.unravel_index(int(total.argmin()), total.shape)
         return int(rows[first]), int(rows[second])
 
@@ -308,10 +313,11 @@ class LoraProgram:
         """Cycles of the engine for that many rows of each product; none for no rows."""
         some, there = np.maximum(rows, 1), (rows > 0).astype(np.int64)
         offload = self.cluster.offload.program_engine_cycles()
-        first = offload + self._engine.gemm_cycles(some, self.in_features, self.rank)
-        second = sum(
-            offload + self._engine.gemm_cycles(some, self.rank, columns) for columns in self.slices
-        )
+        one = np.ones_like(some)
+        first = offload + self._engine.gemm_cycles(some, one * self.in_features, one * self.rank)
+        second = np.zeros_like(rows)
+        for columns in self.slices:
+            second += offload + self._engine.gemm_cycles(some, one * self.rank, one * columns)
         return first * there, second * there
 
     def _core_rows(self, rows: Ints) -> tuple[Ints, Ints]:
@@ -319,11 +325,10 @@ class LoraProgram:
         some, there = np.maximum(rows, 1), (rows > 0).astype(np.int64)
         cores, precision = self.cluster.cores, self.cluster.precision
         first = self._core_gemm(some, self.in_features, self.rank, aligned=True)
-        second = sum(
-            self._core_gemm(some, self.rank, columns, aligned=False)
-            + cores.vector_add_cycles(some * columns, precision)
-            for columns in self.slices
-        )
+        second = np.zeros_like(rows)
+        for columns in self.slices:
+            second += self._core_gemm(some, self.rank, columns, aligned=False)
+            second += cores.vector_add_cycles(some * columns, precision)
         return first * there, second * there
 
     def _on_both(self) -> tuple[Kernel, ...]:

@@ -5,7 +5,6 @@ from typing import Literal
 
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice
 from hybridsim.schedulers._base import Job, Schedule
-from hybridsim.schedulers._batching import Batching, choose_batching
 from hybridsim.units import Count, Spec
 
 UNITS = {
@@ -21,9 +20,9 @@ class AdaptedStrategy(Spec, ABC):
     batch: Count | None = None
     """Tokens per batch; None takes, for each layer, the batch with the least estimated latency."""
     unit: Literal["matrix_engine", "cores", "both", "balanced", "either", "best"] = "matrix_engine"
-    """Which part of the cluster multiplies. ``both`` splits the rows of a batch, ``balanced`` those
-    of each product. ``either`` takes the faster of engine and cores for each layer, ``best`` the
-    fastest of all. Source of the default: Li et al. 2026 run the adapters on RedMulE."""
+    """Which part of the cluster multiplies. ``both`` splits the rows of a batch, ``balanced``
+    those of each product. ``either`` takes the faster of engine and cores for each layer,
+    ``best`` the fastest of all. Source of the default: Li et al. 2026 use RedMulE."""
     order: Literal["direct", "swapped", "best"] = "direct"
     """Operand order on the matrix engine: X A, or A^T X^T."""
     buffers: Count = 2
@@ -43,6 +42,3 @@ class AdaptedStrategy(Spec, ABC):
     @abstractmethod
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of all layers."""
-
-
-__all__ = ["AdaptedStrategy", "Batching", "choose_batching"]

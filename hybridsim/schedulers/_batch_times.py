@@ -36,7 +36,7 @@ def batch_times(machine: Machine, tokens: int, batching: Batching) -> BatchTimes
     return BatchTimes(
         load_a=transfer_ps(machine, inner * program.rank * element),
         load_b=transfer_ps(machine, outer * program.rank * element),
-        mvm=machine.tile.mvm_ps(inner, outer, sizes),
+        mvm=sizes * machine.tile.mvm_ps(inner, outer, 1),
         load_x=transfer_ps(machine, sizes * (inner * element)),
         slices=tuple(transfer_ps(machine, sizes * (width * element)) for width in program.slices),
         kernels=_kernel_times(program, sizes),

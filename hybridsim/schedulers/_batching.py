@@ -62,9 +62,7 @@ class Batching:
         Full batches, and what is left over as the last one. With a ramp at the end what is left
         over comes before the full batches, as a small batch costs least where nothing waits.
         """
-        up, down = _ramps(
-            tokens, self.batch, self.flow.first_batch, self.flow.last_batch
-        )
+        up, down = _ramps(tokens, self.batch, self.flow.first_batch, self.flow.last_batch)
         full, rest = divmod(tokens - sum(up) - sum(down), self.batch)
         middle = [self.batch] * full
         left = [rest] * (rest > 0)
@@ -143,7 +141,11 @@ def estimate_ps(machine: Machine, layer: PlacedLayer, tokens: int, batching: Bat
         later = -(-tokens // batching.batch) - 1
         return stage.first + later * turn
     sizes = batching.sizes(tokens)
-    last = stage if sizes[-1] == batching.batch else Stage.of(machine, program_of(program, int(sizes[-1])))
+    last = (
+        stage
+        if sizes[-1] == batching.batch
+        else Stage.of(machine, program_of(program, int(sizes[-1])))
+    )
     if not flow.early:
         return stage.first + (tokens - int(sizes[-1])) * turn // batching.batch + last.tail
     start = Stage.of(machine, program_of(program, int(sizes[0]))).load_x

@@ -136,7 +136,7 @@ class Layout:
         """Return what to wait for at the end of a layer.
 
         On one cluster without early work batches are stored in order. Otherwise a batch is stored
-        before the one that takes its buffer, so the last ones of all buffers have to be waited for.
+        before the one that takes its buffer, so the last ones of all buffers are waited for.
         """
         if not batching.flow.early and batching.flow.clusters == 1:
             return placed.end(1)[-1:]
@@ -147,16 +147,14 @@ class Layout:
     ) -> Placed:
         """Append the MVMs of a layer without adapter, batch by batch."""
         op = layer.op
-        durations = self.job.machine.tile.mvm_ps(op.in_features, op.out_features, sizes)
+        durations = sizes * self.job.machine.tile.mvm_ps(op.in_features, op.out_features, 1)
         needs = tuple(n for source in sources for n in source.output(0, 1))
         tiles = self.job.resources.tiles[layer.name]
         step = Step("mvm", tiles, durations, (*self._before, *needs))
         first = self.builder.repeat(layer.name, [step], len(sizes)).first
         return Placed(first, 1, len(sizes), (0,))
 
-    def _repeat(
-        self, layer: PlacedLayer, steps: Sequence[Step], batches: int, phases: int
-    ) -> int:
+    def _repeat(self, layer: PlacedLayer, steps: Sequence[Step], batches: int, phases: int) -> int:
         """Append ``batches`` batches, ``phases`` per iteration; return where the first begins.
 
         What is left over is an iteration of its own with fewer phases.
@@ -205,7 +203,7 @@ def _cut(step: Step, first: int, count: int) -> Step:
 
 
 def _after(step: Step, start: int, iterations: int, size: int) -> Step:
-    """Return a step of the iteration that follows ``iterations`` of ``size`` steps at ``start``."""
+    """Return a step for after ``iterations`` of ``size`` steps that begin at ``start``."""
     needs: list[Need | Within] = []
     for need in step.needs:
         if isinstance(need, Need):

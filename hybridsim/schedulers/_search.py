@@ -72,7 +72,8 @@ def best_of_layer(job: Job, layer: PlacedLayer, space: Space = EVERYTHING) -> Fo
     """Return the best batching of one layer, by running candidates on the engine of the job.
 
     Candidates are visited by a lower bound of their latency, and no more are run once the bound
-    is as large as the best. Of equally fast ones among those run, the one with the least scratchpad, then the first.
+    is as large as the best. Of equally fast ones that were run it is the one with the least
+    scratchpad, then the first.
 
     Raises:
         CapacityError: Not a single token fits the scratchpad.
@@ -103,9 +104,7 @@ _Ranked = tuple[int, str, int, Batching]
 _Run = tuple[int, int, int, Batching, str, int]
 
 
-def _least(
-    job: Job, layer: PlacedLayer, ranked: Sequence[_Ranked], most: int
-) -> tuple[_Run, int]:
+def _least(job: Job, layer: PlacedLayer, ranked: Sequence[_Ranked], most: int) -> tuple[_Run, int]:
     """Return the fastest of some candidates, and how many of them were run."""
     run: list[_Run] = []
     for bound_ps, part, index, batching in ranked[:most]:
@@ -121,7 +120,7 @@ def _order(run: _Run) -> tuple[int, int, int]:
 
 
 def layer_latency(job: Job, layer: PlacedLayer, batching: Batching) -> int:
-    """Return how long a layer takes on its own, which is also what it takes between others [ps]."""
+    """Return how long a layer takes, on its own as between others [ps]."""
     assert job.makespan is not None
     layout = Layout(job)
     layout.pipelined(layer, batching)
@@ -292,6 +291,3 @@ def describe(batching: Batching) -> str:
     if flow.clusters > 1:
         words.append(f"{flow.clusters} clusters")
     return ", ".join(words)
-
-
-__all__: Sequence[str] = ["EVERYTHING", "Found", "Space", "best_of_layer", "candidates", "describe"]

@@ -8,11 +8,10 @@ import numpy as np
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.programs import LoraProgram
 from hybridsim.schedulers._base import Job
 from hybridsim.schedulers._batching import Batching, Stage, estimate_ps
 from hybridsim.schedulers._dataflow import Reads, layer_inputs
-from hybridsim.units import Ints, format_bytes
+from hybridsim.units import Ints
 
 Member = tuple[PlacedLayer, Batching | None]
 """A layer and how its adapter is computed, None without one."""
@@ -116,9 +115,7 @@ def _alike(
     )  # fmt: skip
 
 
-def _stretches(
-    job: Job, inputs: Mapping[str, Reads]
-) -> Iterator[tuple[list[PlacedLayer], str]]:
+def _stretches(job: Job, inputs: Mapping[str, Reads]) -> Iterator[tuple[list[PlacedLayer], str]]:
     """Yield layers that may run at the same time, and why each stretch begins."""
     stretch: list[PlacedLayer] = []
     reason = ""
@@ -231,7 +228,8 @@ def _estimate_ps(job: Job, group: Group) -> int:
             return _mvm_ps(job.machine, layer, tokens)
         return estimate_ps(job.machine, layer, tokens, batching)
     sizes = group.sizes(job)
-    turn, until = 0, {}
+    turn = 0
+    until: dict[str, int] = {}
     busy: dict[int, list[int]] = {}
     for layer, batching in group.members:
         before = max((until[name] for name in group.inputs[layer.name]), default=0)
@@ -240,7 +238,7 @@ def _estimate_ps(job: Job, group: Group) -> int:
         if batching is None:
             until[layer.name] = before + mvm
             continue
-        stage = _stage(job.machine, batching.program)
+        stage = Stage.of(job.machine, batching.program)
         until[layer.name] = before + stage.first
         for cluster in clusters_of(job, layer, batching):
             parts = busy.setdefault(cluster, [0, 0, 0, 0])
@@ -249,13 +247,6 @@ def _estimate_ps(job: Job, group: Group) -> int:
                 parts[i] += time // batching.flow.clusters
     turn = max(turn, *(max(parts) for parts in busy.values())) if busy else turn
     return max(until.values()) + (len(sizes) - 1) * turn
-
-
-_stages: dict[int, tuple[LoraProgram, Stage]] = {}
-
-
-def _stage(machine: Machine, program: LoraProgram) -> Stage:
-    return Stage.of(machine, program)
 
 
 def _mvm_ps(machine: Machine, layer: PlacedLayer, tokens: int) -> int:

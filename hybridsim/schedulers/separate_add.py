@@ -6,7 +6,7 @@ from hybridsim.schedulers._pipelined import PipelinedStrategy
 
 
 class SeparateAdd(PipelinedStrategy):
-    """V = U B needs only the input as well, so after the tiles only Z = V + Y and the store are left.
+    """V = U B needs only the input too: after the tiles only Z = V + Y and the store are left.
 
     Costs a second t x out buffer and a pass of the cores over V, which the fused addition saves.
     """
