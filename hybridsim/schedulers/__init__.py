@@ -5,7 +5,8 @@ from typing import Any
 
 from hybridsim.errors import UnknownNameError
 from hybridsim.schedulers._base import Job, LayerSchedule, Schedule, Scheduler
-from hybridsim.schedulers._pipelined import PipelinedStrategy
+from hybridsim.schedulers._pipelined import Decisions, PipelinedStrategy, lay_out
+from hybridsim.schedulers._streaming import Group
 from hybridsim.schedulers.all_analog import AllAnalog
 from hybridsim.schedulers.auto import Auto
 from hybridsim.schedulers.cross_layer import CrossLayer
@@ -54,8 +55,10 @@ __all__ = [
     "AllAnalog",
     "Auto",
     "CrossLayer",
+    "Decisions",
     "EarlyXa",
     "FusedAdd",
+    "Group",
     "Job",
     "LayerSchedule",
     "LayerSerial",
@@ -67,5 +70,6 @@ __all__ = [
     "SplitCores",
     "Swapped",
     "TokenParallel",
+    "lay_out",
     "make_scheduler",
 ]

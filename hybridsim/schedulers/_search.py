@@ -166,7 +166,7 @@ def _flows(
             continue
         if choice.add == "fused":
             yield Flow(clusters=count)
-        for first in space.starts:
+        for first in dict.fromkeys((*space.starts, tokens % size or None)):
             for last in space.ramps:
                 if (first is None or first < size) and (last is None or last < size):
                     yield Flow(True, first, last, count)
