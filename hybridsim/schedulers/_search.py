@@ -1,7 +1,7 @@
 """Finding the best way to run one layer: candidates, a bound that prunes them, and an engine."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from hybridsim.arch import Machine
@@ -78,7 +78,27 @@ def best_of_layer(job: Job, layer: PlacedLayer, space: Space = EVERYTHING) -> Fo
     Raises:
         CapacityError: Not a single token fits the scratchpad.
     """
-    assert job.makespan is not None
+    machine, adapter = job.machine, layer.adapter
+    assert adapter is not None
+    shape = (layer.op.in_features, layer.op.out_features, adapter.rank, job.tokens_of(layer))
+    parts = (machine.tile, machine.cluster, machine.link)
+    return _answer(_Question((*shape, *parts, space), job, layer, space))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A layer to be searched; equal to any other that has the same answer."""
+
+    key: tuple[object, ...]
+    job: Job = field(compare=False)
+    layer: PlacedLayer = field(compare=False)
+    space: Space = field(compare=False)
+
+
+@lru_cache(maxsize=128)
+def _answer(question: _Question) -> Found:
+    """Search once for all layers alike, in whatever network they are."""
+    job, layer, space = question.job, question.layer, question.space
     tokens = job.tokens_of(layer)
     ranked = sorted(
         ((*_bound(job.machine, layer, tokens, c), i, c) for i, c in enumerate(
@@ -191,6 +211,8 @@ class _Load:
     """The shortest slice to or from the cluster."""
     busy: tuple[int, int, int, int]
     """Cores, matrix engine, DMA with all transfers, link."""
+    held: dict[bool, int]
+    """From the fetch of Y to the store of Z, with and without an early start."""
     tail: dict[bool, int]
     """From the end of its MVMs to its last store, with and without an early start."""
 
@@ -204,22 +226,28 @@ def _load(machine_transfer: Callable[[int], int], program: LoraProgram) -> _Load
     busy = dict.fromkeys(("cores", "matrix_engine", "dma"), 0)
     for kernel in program.kernels:
         busy[kernel.unit] += cluster.to_ps(kernel.cycles)
-    tails = {
-        early: 2 * min(slices) + cluster.to_ps(_chain(program, early)) for early in (False, True)
-    }
+    store = min(slices)
+    held = {e: 2 * store + cluster.to_ps(_chain(program, e)) for e in (False, True)}
+    whole = store + cluster.to_ps(_chain(program, None))
     moving = load_x + 2 * sum(slices)
     on_units = (busy["cores"], busy["matrix_engine"], busy["dma"] + moving, moving)
-    return _Load(load_x, min(slices), on_units, tails)
+    return _Load(load_x, store, on_units, held, {True: held[True], False: max(held[False], whole)})
 
 
-def _chain(program: LoraProgram, early: bool) -> int:
-    """Return the least cycles from the last MVM to the last kernel, without transfers."""
-    separate = program.choice.add == "separate"
+def _chain(program: LoraProgram, early: bool | None) -> int:
+    """Return the least cycles of the kernels that wait for Y; of all that wait for X for None.
+
+    With an early start a fused product waits for Y, as it is made where Y lies. Without one it
+    may be made while Y is fetched.
+    """
+    fused = program.choice.add == "fused"
     ends: list[int] = []
+    waits: list[bool] = []
     for kernel in program.kernels:
-        late = kernel.unit != "dma" and (
-            not early or "y" in kernel.reads or ("b" in kernel.reads and not separate)
-        )
+        on_y = "y" in kernel.reads or (early is True and fused and "b" in kernel.reads)
+        follows = any(waits[i] for i in kernel.after)
+        late = kernel.unit != "dma" and (early is None or on_y or follows)
+        waits.append(late)
         after = max((ends[i] for i in kernel.after), default=0)
         ends.append(after + kernel.cycles * late)
     return max(ends)
@@ -269,7 +297,7 @@ def _bound(
         "link": -(-(link + spread * (load_a + load_b)) // machine.link.count),
     }
     if len(program.slices) == 1:
-        held = sum(load.tail[flow.early] for load in loads)
+        held = sum(load.held[flow.early] for load in loads)
         parts["buffers"] = -(-held // (spread * batching.buffers))
     part = max(parts, key=lambda name: parts[name])
     return parts[part], part
