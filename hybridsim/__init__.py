@@ -12,6 +12,7 @@
 from hybridsim._version import __version__
 from hybridsim.arch import Machine, load_machine
 from hybridsim.cost import ask
+from hybridsim.compare import Comparison, compare
 from hybridsim.errors import (
     CapacityError,
     HybridsimError,
@@ -20,13 +21,23 @@ from hybridsim.errors import (
     UnknownNameError,
     UnsupportedError,
 )
+from hybridsim.explain import Explanation, explain
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import Mapping, place
 from hybridsim.metrics.result import LayerResult, ResourceResult, Result
 from hybridsim.schedulers import (
     AllAnalog,
+    Auto,
+    CrossLayer,
+    EarlyXa,
+    FusedAdd,
     LayerSerial,
+    MultiCluster,
+    PipelinedStrategy,
     Scheduler,
+    SeparateAdd,
+    SplitCores,
+    Swapped,
     TokenParallel,
     make_scheduler,
 )
@@ -35,23 +46,36 @@ from hybridsim.workload import Network, load_network
 
 __all__ = [
     "AllAnalog",
+    "Auto",
     "CapacityError",
+    "Comparison",
+    "CrossLayer",
+    "EarlyXa",
+    "Explanation",
+    "FusedAdd",
     "HybridsimError",
     "InputError",
     "LayerResult",
     "LayerSerial",
     "Machine",
     "Mapping",
+    "MultiCluster",
     "Network",
+    "PipelinedStrategy",
     "ResourceResult",
     "Result",
     "Scheduler",
+    "SeparateAdd",
     "SpecError",
+    "SplitCores",
+    "Swapped",
     "TokenParallel",
     "UnknownNameError",
     "UnsupportedError",
     "__version__",
     "ask",
+    "compare",
+    "explain",
     "load",
     "load_machine",
     "load_network",

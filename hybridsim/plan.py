@@ -229,10 +229,14 @@ class PlanBuilder:
         after = [Need(n) for n in needs] + [Need(n, room=True) for n in rooms]
         return self.repeat(op, [Step(action, tuple(uses), duration_ps, tuple(after))], 1).first
 
-    def repeat(self, op: str, steps: Sequence[Step], count: int) -> Loop:
+    def repeat(
+        self, op: str, steps: Sequence[Step], count: int, batches: int = 1, first_item: int = 0
+    ) -> Loop:
         """Append ``steps`` ``count`` times, iteration by iteration, and return where they are.
 
-        A :class:`Within` need that reaches back before the first iteration is dropped.
+        A :class:`Within` need that reaches back before the first iteration is dropped. An
+        iteration may hold several ``batches``, each as many steps, which count as items from
+        ``first_item`` on.
 
         Raises:
             PlanError: A :class:`Within` need names a step that the template does not have.
@@ -248,7 +252,7 @@ class PlanBuilder:
                 durations.reshape(-1),
                 np.full(durations.size, self._ops.index(op), np.int64),
                 np.array(actions * count, np.int64),
-                np.repeat(iteration, loop.size),
+                first_item + np.arange(durations.size) // max(1, loop.size // batches),
             )
         )
         users = [(j, use) for j, step in enumerate(steps) for use in step.uses]

@@ -1,6 +1,7 @@
 """The whole program in one function: place, schedule, execute, measure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hybridsim.arch import Machine, load_machine
@@ -10,7 +11,8 @@ from hybridsim.library import network_path
 from hybridsim.mapping import place
 from hybridsim.metrics.measure import measure
 from hybridsim.metrics.result import Result
-from hybridsim.schedulers import AllAnalog, Job, Scheduler, TokenParallel
+from hybridsim.plan import Timeline
+from hybridsim.schedulers import AllAnalog, Job, Schedule, Scheduler, TokenParallel
 from hybridsim.workload import Network, load_network
 
 MOST_TOKENS = 2**20
@@ -37,28 +39,57 @@ def simulate(
         UnknownNameError: No engine has that name.
         InputError: ``tokens`` is below 1.
     """
+    run = execute(network, machine, scheduler, tokens, engine)
+    if check_numerics and machine.cluster is not None:
+        # only here, as Numba takes a quarter of a second to import
+        from hybridsim.metrics.numerics import numerics_of
+
+        numerics = numerics_of(run.schedule, machine.cluster)
+        return run.result.model_copy(update={"numerics": numerics})
+    return run.result
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A simulated network with all that led to its result."""
+
+    job: Job
+    schedule: Schedule
+    timeline: Timeline
+    result: Result
+
+
+def execute(
+    network: Network,
+    machine: Machine,
+    scheduler: Scheduler | None = None,
+    tokens: int | None = None,
+    engine: str = "fast",
+) -> Run:
+    """Do what :func:`simulate` does, and return the plan and its timeline as well.
+
+    Raises:
+        InputError: As :func:`simulate`.
+    """
     scheduler = scheduler or TokenParallel()
     tokens = network.sequence_length if tokens is None else tokens
     if tokens is None or not 1 <= tokens <= MOST_TOKENS:
         found = "nothing" if tokens is None else tokens
         raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
     run = engine_by_name(engine)
-    job = Job(place(network, machine), tokens)
+    compiled = engine_by_name("fast")  # for strategies that try what they decide
+    job = Job(place(network, machine), tokens, lambda plan: compiled(plan).makespan)
     schedule, yardstick = scheduler.schedule(job), AllAnalog().schedule(job)
+    timeline = run(schedule.plan)
     result = measure(
         job,
         schedule,
-        run(schedule.plan),
+        timeline,
         (yardstick, run(yardstick.plan)),
         labels={"scheduler": scheduler.kind, "engine": engine},
         inputs=_inputs(network, machine, scheduler, tokens),
     )
-    if check_numerics and machine.cluster is not None:
-        # only here, as Numba takes a quarter of a second to import
-        from hybridsim.metrics.numerics import numerics_of
-
-        return result.model_copy(update={"numerics": numerics_of(schedule, machine.cluster)})
-    return result
+    return Run(job, schedule, timeline, result)
 
 
 def load(

@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from hybridsim._version import __version__
+from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
+from hybridsim.cli.explain import explain
 from hybridsim.cli.run import run
 from hybridsim.cli.show import list_bundled, show
 from hybridsim.cli.validate import app as validate_app
@@ -19,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run)
+app.command("compare")(compare)
+app.command("explain")(explain)
 app.command("cost")(cost)
 app.command("show")(show)
 app.command("list")(list_bundled)

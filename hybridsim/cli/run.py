@@ -8,16 +8,16 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.arch import load_machine, parse_override
+from hybridsim.arch import load_machine
 from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
-from hybridsim.errors import UnknownNameError
 from hybridsim.library import network_path
 from hybridsim.metrics.result import LayerResult, Result
 from hybridsim.schedulers import make_scheduler
 from hybridsim.simulate import simulate
 from hybridsim.units import format_bytes, format_ps
-from hybridsim.workload import Network, load_network
+from hybridsim.workload import load_network
 
 MOST_ROWS = 40
 """Layers that are shown one by one; longer networks are shown by kind of layer."""
@@ -99,37 +99,14 @@ def _simulated(
     no_adapters: bool,
     check_numerics: bool,
 ) -> Result:
-    groups = _by_target(settings)
+    groups = by_target(settings)
     options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
     strategy = make_scheduler(scheduler, options)
-    network = load_network(network_path(workload))
-    if groups["adapters"]:
-        network = _with_adapters(network, groups["adapters"])
+    network = with_adapters(load_network(network_path(workload)), groups["adapters"])
     if no_adapters:
         network = network.without_adapters()
     machine = load_machine(arch, groups["machine"])
     return simulate(network, machine, strategy, tokens, engine, check_numerics)
-
-
-def _by_target(settings: list[str]) -> dict[str, dict[str, Any]]:
-    """Sort ``path=value`` texts by what they change."""
-    groups: dict[str, dict[str, Any]] = {"machine": {}, "adapters": {}, "scheduler": {}}
-    for text in settings:
-        path, value = parse_override(text)
-        head, _, rest = path.partition(".")
-        if head in ("adapters", "scheduler") and rest:
-            groups[head][rest] = value
-        else:
-            groups["machine"][path] = value
-    return groups
-
-
-def _with_adapters(network: Network, changes: dict[str, Any]) -> Network:
-    known = ("rank", "alpha", "targets", "exclude")
-    for key in changes:
-        if key not in known:
-            raise UnknownNameError("--set: adapter field", key, known)
-    return network.with_adapters(**changes)
 
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
@@ -188,6 +165,7 @@ def _summary(result: Result) -> list[str]:
     ]
     if result.tcdm_bytes:
         lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
+    lines += [f"  {escape(note)}" for note in result.notes]
     if result.numerics is not None:
         lines.append(f"  numerics     {result.numerics.summary}")
     return lines

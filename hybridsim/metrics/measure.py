@@ -56,6 +56,7 @@ def measure(
         utilization=_utilization_by_kind(plan, timeline),
         layers=_layers(job, schedule, timeline, yardstick, path),
         resources=_resources(plan, timeline),
+        notes=schedule.notes,
         inputs=inputs,
     )
 

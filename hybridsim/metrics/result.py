@@ -3,7 +3,12 @@
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 
 class _Answer(BaseModel):
@@ -121,8 +126,15 @@ class Result(_Answer):
     """What running the adapter kernels showed, where asked for."""
     layers: tuple[LayerResult, ...]
     resources: tuple[ResourceResult, ...]
+    notes: tuple[str, ...] = ()
+    """What the strategy says of its decisions, a line each; left out of JSON if there are none."""
     inputs: dict[str, Any]
     """The machine, network and strategy as text with units; it reads back to the same run."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_notes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        return document if self.notes else {k: v for k, v in document.items() if k != "notes"}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""

@@ -1,5 +1,5 @@
 """What a cluster executes: kernels with their units, before a scheduler orders them."""
 
-from hybridsim.programs.lora import CHOICES, Kernel, LoraChoice, LoraProgram
+from hybridsim.programs.lora import BALANCED, CHOICES, Kernel, LoraChoice, LoraProgram
 
-__all__ = ["CHOICES", "Kernel", "LoraChoice", "LoraProgram"]
+__all__ = ["BALANCED", "CHOICES", "Kernel", "LoraChoice", "LoraProgram"]

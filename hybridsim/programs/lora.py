@@ -4,18 +4,21 @@ An adapter turns the analog output Y of a layer into Z = Y + (X A) (s B), with s
 folded into B (Hu et al., LoRA, ICLR 2022, Eq. 3). A cluster computes U = X A, then Z = U B + Y.
 """
 
-from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+
 from hybridsim.arch import Cluster
+from hybridsim.components.core_kernels import smaller
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.errors import UnsupportedError
-from hybridsim.units import Spec
+from hybridsim.units import IntLike, Ints, Spec
 
-Unit = Literal["matrix_engine", "cores", "both"]
+Unit = Literal["matrix_engine", "cores", "both", "balanced"]
 Order = Literal["direct", "swapped"]
+Add = Literal["fused", "separate"]
 KernelUnit = Literal["matrix_engine", "cores", "dma"]
 
 
@@ -23,12 +26,17 @@ class LoraChoice(Spec):
     """How a cluster computes an adapter; the choices are independent of each other."""
 
     unit: Unit
-    """Which part multiplies: the matrix engine, the cores, or both with the rows split."""
+    """Which part multiplies: the matrix engine, the cores, both with the rows split, or both with
+    the rows of each product split on their own (``balanced``)."""
     order: Order
     """``direct``: U = X A. ``swapped``: U^T = A^T X^T, so that the rank fills the array's rows."""
+    add: Add = "fused"
+    """``fused``: the product is added onto Y where Y lies. ``separate``: V = U B goes into a
+    buffer of its own, so it needs no Y, and the cores add Y to it."""
 
     def __str__(self) -> str:
-        return f"{self.unit} {self.order}" if self.unit == "matrix_engine" else self.unit
+        name = f"{self.unit} {self.order}" if self.unit == "matrix_engine" else self.unit
+        return name if self.add == "fused" else f"{name}, separate add"
 
 
 CHOICES = (
@@ -37,7 +45,11 @@ CHOICES = (
     LoraChoice(unit="cores", order="direct"),
     LoraChoice(unit="both", order="direct"),
 )
-"""Every way to compute an adapter, in the order in which ties are broken."""
+"""The ways to compute an adapter, in the order in which ties are broken."""
+BALANCED = LoraChoice(unit="balanced", order="direct")
+"""Both units, each product split on its own: U = X A may run where U B does not."""
+MOST_SHARES = 256
+"""How many shares of a product are tried; larger batches are split in steps of several rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +64,16 @@ class Kernel:
     reads: tuple[str, ...] = ()
     """Operands it needs from outside the program: ``x``, ``y``, ``a``, ``b``."""
     frees: tuple[str, ...] = ()
-    """Buffers that the next batch may overwrite once it has ended: ``x``, ``u``."""
+    """Buffers that the next batch may overwrite once it has ended: ``x``, ``u``, ``v``."""
     slice: int = 0
     """Which columns of Y and B it reads; a kernel that reads Y makes that slice of Z."""
+    fills: tuple[str, ...] = ()
+    """Buffers of a slice that it is the first to write: ``v``."""
 
     @property
     def slice_work(self) -> bool:
         """Whether it works on a slice of the outputs rather than on U."""
-        return "b" in self.reads or "y" in self.reads
+        return "b" in self.reads or "y" in self.reads or "v" in self.fills
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,8 @@ class LoraProgram:
             return self._on_cores(self.tokens)
         if self.choice.unit == "both":
             return self._on_both()
+        if self.choice.unit == "balanced":
+            return self._balanced()
         return self._on_engine(self.tokens)
 
     @cached_property
@@ -111,15 +127,18 @@ class LoraProgram:
     def tcdm_bytes(self, buffers: int) -> int:
         """Return the scratchpad that the program needs with ``buffers`` batches in flight.
 
-        A and B once; X, U and a slice of Y per buffer. On the matrix engine U and Y take full
-        rows of the array, as the engine writes them.
+        A and B once; X, U and a slice of Y per buffer, and a slice of V if it is added
+        separately. On the matrix engine U, V and Y take full rows of the array, as the engine
+        writes them.
         """
         rows = self.tokens
         if self.choice.unit != "cores" and self.choice.order == "direct":
             rows = self._engine.buffer_rows(self.tokens)
+        copies = 1 if self.choice.add == "fused" else 2
         return self.element_bytes * (
             self.rank * (self.in_features + self.out_features)
-            + buffers * (self.tokens * self.in_features + rows * (self.rank + self.slices[0]))
+            + buffers
+            * (self.tokens * self.in_features + rows * (self.rank + copies * self.slices[0]))
         )
 
     @property
@@ -138,14 +157,19 @@ class LoraProgram:
         """Cycles of one product on the engine, with the cores' work of programming it."""
         return self.cluster.offload.program_engine_cycles() + self._engine.gemm_cycles(m, n, k)
 
-    def _core_gemm(self, m: int, n: int, k: int, aligned: bool) -> int:
+    def _core_gemm(self, m: IntLike, n: int, k: int, aligned: bool) -> IntLike:
         """Cycles of one product on the cores, in the fastest kernel for rows without padding.
 
         X arrives by DMA as contiguous rows. A product that follows another one finds the cores
         spread over the banks (not ``aligned``), as the measured programs do.
         """
-        kernels = self.cluster.cores.gemm_kernels(m, n, k, self.cluster.precision, aligned=aligned)
-        return min(cycles for name, cycles in kernels.items() if name != "gemm_ssr_frep")
+        sizes = (m, 0 * m + n, 0 * m + k)
+        kernels = self.cluster.cores.gemm_kernels(*sizes, self.cluster.precision, aligned=aligned)
+        plain = [cycles for name, cycles in kernels.items() if name != "gemm_ssr_frep"]
+        least = plain[0]
+        for cycles in plain[1:]:
+            least = smaller(least, cycles)
+        return least
 
     def _on_engine(self, tokens: int) -> tuple[Kernel, ...]:
         """U into a zeroed buffer, then Z = U B + Y in place: the engine adds by itself."""
@@ -168,6 +192,8 @@ class LoraProgram:
 
     def _slices_on_engine(self, tokens: int, after: int) -> tuple[Kernel, ...]:
         """Z = U B + Y, slice by slice."""
+        if self.choice.add == "separate":
+            return self._slices_added_by_cores(tokens, after)
         return tuple(
             Kernel(
                 "ub+y",
@@ -180,6 +206,23 @@ class LoraProgram:
             )
             for index, columns in enumerate(self.slices)
         )
+
+    def _slices_added_by_cores(self, tokens: int, after: int) -> tuple[Kernel, ...]:
+        """V = U B into a zeroed buffer on the engine, then Z = V + Y on the cores, by slices."""
+        rows, precision = self._engine.buffer_rows(tokens), self.cluster.precision
+        kernels: list[Kernel] = []
+        for index, columns in enumerate(self.slices):
+            zero = self.cluster.dma.transfer_cycles(rows * columns * self.element_bytes)
+            product = self._gemm(tokens, self.rank, columns)
+            addition = self.cluster.cores.vector_add_cycles(tokens * columns, precision)
+            frees = ("u",) if index == len(self.slices) - 1 else ()
+            first = after + 1 + len(kernels)
+            kernels += [
+                Kernel("zero v", "dma", zero, slice=index, fills=("v",)),
+                Kernel("ub", "matrix_engine", product, (after, first), ("b",), frees, slice=index),
+                Kernel("add y", "cores", addition, (first + 1,), ("y",), ("v",), slice=index),
+            ]
+        return tuple(kernels)
 
     def _on_engine_swapped(self, tokens: int) -> tuple[Kernel, ...]:
         """U^T = A^T X^T, then Z = U B + Y.
@@ -214,13 +257,79 @@ class LoraProgram:
         for index, columns in enumerate(self.slices):
             product = self._core_gemm(tokens, self.rank, columns, aligned=False)
             addition = cores.vector_add_cycles(tokens * columns, precision)
-            frees = ("u",) if index == len(self.slices) - 1 else ()
+            frees: tuple[str, ...] = ("u",) if index == len(self.slices) - 1 else ()
+            fills: tuple[str, ...] = ()
+            if self.choice.add == "separate":
+                frees, fills = (*frees, "v"), ("v",)
             before = len(kernels)
             kernels += [
-                Kernel("ub", "cores", product, (0,), ("b",), slice=index),
+                Kernel("ub", "cores", product, (0,), ("b",), slice=index, fills=fills),
                 Kernel("add y", "cores", addition, (before,), ("y",), frees, slice=index),
             ]
         return tuple(kernels)
+
+    def _balanced(self) -> tuple[Kernel, ...]:
+        """Each product takes its first rows to the engine, the others to the cores.
+
+        The two shares are those that make the busier unit least busy. A product waits for both
+        parts of the one before, as its rows may come from either.
+        """
+        if self.choice.add == "separate":
+            raise UnsupportedError("unit=balanced adds on the engine; choose add=fused")
+        first, second = self._balanced_shares()
+        xa, ub = self._on_engine(max(1, first)), self._on_engine(max(1, second))
+        rest_xa, rest_ub = (self._on_cores(max(1, self.tokens - n)) for n in (first, second))
+        kernels = [*_if(first > 0, xa[:2]), *_if(first < self.tokens, rest_xa[:1])]
+        for index in range(len(self.slices)):
+            product, addition = rest_ub[1 + 2 * index : 3 + 2 * index]
+            third = len(kernels)
+            kernels += [
+                *_if(second > 0, (replace(ub[2 + index], after=(1, 2)),)),
+                *_if(
+                    second < self.tokens,
+                    (replace(product, after=(1, 2)), replace(addition, after=(third + 1,))),
+                ),
+            ]
+        return tuple(kernels)
+
+    def _balanced_shares(self) -> tuple[int, int]:
+        """Rows of U = X A and of U B for the engine such that the busier unit is least busy.
+
+        Of several such splits the one with the least work in all, then the fewest rows on the
+        engine.
+        """
+        rows = _shares(self.tokens)
+        engine, cores = self._engine_rows(rows), self._core_rows(self.tokens - rows)
+        busy_engine = engine[0][:, None] + engine[1][None, :]
+        busy_cores = cores[0][:, None] + cores[1][None, :]
+        slowest = np.maximum(busy_engine, busy_cores)
+        total = np.where(
+            slowest == slowest.min(), busy_engine + busy_cores, np.iinfo(np.int64).max
+        )
+        first, second = np.unravel_index(int(total.argmin()), total.shape)
+        return int(rows[first]), int(rows[second])
+
+    def _engine_rows(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Cycles of the engine for that many rows of each product; none for no rows."""
+        some, there = np.maximum(rows, 1), (rows > 0).astype(np.int64)
+        offload = self.cluster.offload.program_engine_cycles()
+        one = np.ones_like(some)
+        first = offload + self._engine.gemm_cycles(some, one * self.in_features, one * self.rank)
+        second = np.zeros_like(rows)
+        for columns in self.slices:
+            second += offload + self._engine.gemm_cycles(some, one * self.rank, one * columns)
+        return first * there, second * there
+
+    def _core_rows(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Cycles of the cores for that many rows of each product; none for no rows."""
+        some, there = np.maximum(rows, 1), (rows > 0).astype(np.int64)
+        cores, precision = self.cluster.cores, self.cluster.precision
+        first = self._core_gemm(some, self.in_features, self.rank, aligned=True)
+        second = np.zeros_like(rows)
+        for columns in self.slices:
+            second += self._core_gemm(some, self.rank, columns, aligned=False)
+            second += cores.vector_add_cycles(some * columns, precision)
+        return first * there, second * there
 
     def _on_both(self) -> tuple[Kernel, ...]:
         """The engine takes the first rows, the cores the others, so that both end together.
@@ -242,28 +351,25 @@ class LoraProgram:
         The engine's time grows with its share and the cores' time falls, so the best share is
         where they cross, or where the engine's rows around that are full, or all or nothing.
         """
-        crossing = bisect_left(
-            range(self.tokens + 1),
-            True,
-            key=lambda n: _total(self._engine_part(n)) >= _total(self._core_part(n)),
+        rows = np.arange(self.tokens + 1)
+        on_engine, on_cores = self._engine_rows(rows), self._core_rows(self.tokens - rows)
+        zero = self.cluster.dma.transfer_cycles(
+            self._engine.buffer_rows(np.maximum(rows, 1)) * self.rank * self.element_bytes
         )
-        width = self._engine.array_width
-        full = crossing // width * width
-        tried = {0, crossing - 1, crossing, full, full + width, self.tokens}
-        return min(
-            sorted(n for n in tried if 0 <= n <= self.tokens),
-            key=lambda n: max(_total(self._engine_part(n)), _total(self._core_part(n))),
-        )
-
-    def _engine_part(self, share: int) -> tuple[Kernel, ...]:
-        return self._on_engine(share) if share else ()
-
-    def _core_part(self, share: int) -> tuple[Kernel, ...]:
-        return self._on_cores(self.tokens - share) if share < self.tokens else ()
+        engine = on_engine[0] + on_engine[1] + zero * (rows > 0)
+        cores = on_cores[0] + on_cores[1]
+        return int(np.argmin(np.maximum(engine, cores)))
 
 
-def _total(kernels: tuple[Kernel, ...]) -> int:
-    return sum(kernel.cycles for kernel in kernels)
+def _shares(tokens: int) -> Ints:
+    """Return the numbers of rows that are tried as the engine's share of a product."""
+    step = -(-tokens // MOST_SHARES)
+    return np.unique(np.append(np.arange(0, tokens + 1, step), tokens)).astype(np.int64)
+
+
+def _if(there: bool, kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:
+    """Return kernels as they are, or with 0 cycles where a unit is left without rows."""
+    return kernels if there else _idle(kernels)
 
 
 def _idle(kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:

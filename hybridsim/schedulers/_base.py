@@ -1,5 +1,6 @@
 """What a scheduler is given, what it gives back, and the resources it plans for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -36,6 +37,8 @@ class Job:
 
     mapping: Mapping
     tokens: int
+    makespan: Callable[[Plan], int] | None = None
+    """Returns how long a plan takes [ps]: an engine, for strategies that try what they decide."""
 
     @property
     def machine(self) -> Machine:
@@ -109,6 +112,8 @@ class Schedule:
 
     plan: Plan
     layers: tuple[LayerSchedule, ...]
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it was decided, a line each."""
 
 
 class Scheduler(Protocol):

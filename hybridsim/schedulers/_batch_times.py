@@ -1,12 +1,12 @@
 """How long each step of each batch of a layer takes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hybridsim.arch import Machine
-from hybridsim.programs import Kernel
-from hybridsim.schedulers._batching import Batching, transfer_ps
+from hybridsim.programs import Kernel, LoraProgram
+from hybridsim.schedulers._batching import Batching, program_of, transfer_ps
 from hybridsim.units import Ints
 
 
@@ -31,8 +31,7 @@ class BatchTimes:
 def batch_times(machine: Machine, tokens: int, batching: Batching) -> BatchTimes:
     """Return the durations of a layer's steps when ``tokens`` are cut into batches."""
     program = batching.program
-    full, rest = divmod(tokens, batching.batch)
-    sizes = np.array([batching.batch] * full + [rest] * (rest > 0), np.int64)
+    sizes = batching.sizes(tokens)
     element, inner, outer = program.element_bytes, program.in_features, program.out_features
     return BatchTimes(
         load_a=transfer_ps(machine, inner * program.rank * element),
@@ -40,20 +39,19 @@ def batch_times(machine: Machine, tokens: int, batching: Batching) -> BatchTimes
         mvm=sizes * machine.tile.mvm_ps(inner, outer, 1),
         load_x=transfer_ps(machine, sizes * (inner * element)),
         slices=tuple(transfer_ps(machine, sizes * (width * element)) for width in program.slices),
-        kernels=_kernel_times(batching, full, rest),
+        kernels=_kernel_times(program, sizes),
     )
 
 
-def _kernel_times(batching: Batching, full: int, rest: int) -> tuple[tuple[Kernel, Ints], ...]:
+def _kernel_times(program: LoraProgram, sizes: Ints) -> tuple[tuple[Kernel, Ints], ...]:
     """Return each kernel of a full batch with its duration in every batch [ps].
 
-    A kernel without work in the last batch takes 1 ps, the least that a task can last.
+    A kernel without work in a batch takes 1 ps, the least that a task can last.
     """
-    program, cluster = batching.program, batching.program.cluster
-    programs = [program] * (full > 0) + [replace(program, tokens=rest)] * (rest > 0)
-    counts = [full] * (full > 0) + [1] * (rest > 0)
+    different, which = np.unique(sizes, return_inverse=True)
+    programs = [program_of(program, int(size)) for size in different]
     times = []
     for i, kernel in enumerate(program.kernels):
-        each = [max(1, cluster.to_ps(p.kernels[i].cycles)) for p in programs]
-        times.append((kernel, np.repeat(np.array(each, np.int64), counts)))
+        each = [max(1, program.cluster.to_ps(p.kernels[i].cycles)) for p in programs]
+        times.append((kernel, np.array(each, np.int64)[which]))
     return tuple(times)

@@ -1,13 +1,36 @@
 """Laying layers out as tasks, one after the other; every scheduler is made of these."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Need, PlanBuilder, Step
+from hybridsim.plan import Need, PlanBuilder, Step, Within
 from hybridsim.schedulers._base import Job
-from hybridsim.schedulers._batch_steps import BatchSteps
+from hybridsim.schedulers._batch_steps import BatchSteps, Needs
 from hybridsim.schedulers._batch_times import BatchTimes, batch_times
 from hybridsim.schedulers._batching import Batching
+from hybridsim.units import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the batches of a layer lie in a plan: batch ``b`` begins at ``first + b * size``."""
+
+    first: int
+    size: int
+    batches: int
+    done: tuple[int, ...]
+    """The places in a batch of the steps at whose end the output is there."""
+
+    def output(self, batch: int, stride: int) -> tuple[Need, ...]:
+        """Return the needs of reading a batch, for an iteration of ``stride`` batches."""
+        start = self.first + batch * self.size
+        return tuple(Need(start + place, stride * self.size) for place in self.done)
+
+    def end(self, batches: int) -> tuple[Need, ...]:
+        """Return the needs of what follows the last ``batches`` batches."""
+        least = max(0, self.batches - batches)
+        return tuple(n for b in range(least, self.batches) for n in self.output(b, 0))
 
 
 @dataclass
@@ -19,6 +42,8 @@ class Layout:
     _before: tuple[Need, ...] = ()
     """What every task of the next layer waits for: the end of the layer before."""
     _times: dict[tuple[Batching, int], BatchTimes] = field(default_factory=dict)
+    _fetched: dict[str, Sequence[dict[str, Need]]] = field(default_factory=dict)
+    """What to wait for before A or B of a layer is read, where they were fetched ahead."""
 
     def __post_init__(self) -> None:
         self.builder = PlanBuilder(self.job.resources.all)
@@ -35,9 +60,11 @@ class Layout:
         """Append all MVMs of a layer, then its adapter batch by batch, without any overlap."""
         self.analog(layer)
         times = self._batch_times(layer, batching)
-        batch = BatchSteps(self.job, layer, times)
-        weights = self._load_weights(layer, batch)
-        self._append(layer, batch.in_sequence(tuple(weights.values())), times.batches)
+        batch = BatchSteps(self.job, layer, times, batching)
+        loaded = self._load_weights(layer, batch, self._before)
+        weights = tuple(need for of_cluster in loaded for need in of_cluster.values())
+        loop = self.builder.repeat(layer.name, batch.in_sequence(weights), times.batches)
+        self._before = (Need(loop.task(loop.size - 1, -1)),)
 
     def pipelined(self, layer: PlacedLayer, batching: Batching) -> None:
         """Append a layer as a pipeline: the cluster adapts a batch while the tiles go on.
@@ -45,20 +72,119 @@ class Layout:
         A batch passes from the tiles to the cluster when its last MVM has ended. Operands are
         fetched ahead as far as buffers allow.
         """
+        placed = self._pipeline(layer, batching, ())
+        self._before = self._end_of(placed, batching)
+
+    def streamed(
+        self,
+        layers: Sequence[tuple[PlacedLayer, Batching | None]],
+        inputs: Mapping[str, tuple[str, ...]],
+        sizes: Ints,
+    ) -> None:
+        """Append layers that run at the same time, batch after batch.
+
+        ``layers`` gives each layer with its batching, None where it has no adapter; ``inputs``
+        the layers whose output each one reads; ``sizes`` the tokens of the batches of all.
+        """
+        placed: dict[str, Placed] = {}
+        ends: list[Need] = []
+        for layer, batching in layers:
+            sources = [placed[name] for name in inputs[layer.name]]
+            if batching is None:
+                placed[layer.name] = own = self._analog_batches(layer, sizes, sources)
+                ends += own.end(1)
+            else:
+                placed[layer.name] = own = self._pipeline(layer, batching, sources)
+                ends += self._end_of(own, batching)
+        self._before = tuple(ends)
+
+    def fetch_ahead(
+        self, during: PlacedLayer, after: tuple[Need, ...], layer: PlacedLayer, batching: Batching
+    ) -> None:
+        """Append the transfers of A and B of a later layer while ``during`` runs.
+
+        ``after`` is what ``during`` itself waited for: the scratchpad is free from there on.
+        """
+        batch = BatchSteps(self.job, layer, self._batch_times(layer, batching), batching)
+        self._fetched[layer.name] = self._load_weights(
+            layer, batch, after, during=during.name, prefix="prefetch"
+        )
+
+    @property
+    def before(self) -> tuple[Need, ...]:
+        """What the next layer waits for."""
+        return self._before
+
+    def _pipeline(
+        self, layer: PlacedLayer, batching: Batching, sources: Sequence[Placed]
+    ) -> Placed:
+        """Append the pipeline of a layer whose batches wait for those of ``sources``."""
         times = self._batch_times(layer, batching)
-        batch = BatchSteps(self.job, layer, times)
-        weights = self._load_weights(layer, batch)
-        steps = batch.in_pipeline(weights, self._before, batching.buffers)
-        self._append(layer, steps, times.batches)
+        batch = BatchSteps(self.job, layer, times, batching)
+        weights = self._fetched.get(layer.name)
+        if weights is None:
+            weights = self._load_weights(layer, batch, self._before)
+        inputs = [
+            tuple(n for source in sources for n in source.output(phase, batch.phases))
+            for phase in range(batch.phases)
+        ]
+        steps = batch.in_pipeline(weights, self._before, batching.buffers, inputs)
+        first = self._repeat(layer, steps, times.batches, batch.phases)
+        return Placed(first, batch.size, times.batches, tuple(batch.stores))
 
-    def _append(self, layer: PlacedLayer, steps: list[Step], batches: int) -> None:
-        loop = self.builder.repeat(layer.name, steps, batches)
-        self._before = (Need(loop.task(loop.size - 1, -1)),)
+    def _end_of(self, placed: Placed, batching: Batching) -> tuple[Need, ...]:
+        """Return what to wait for at the end of a layer.
 
-    def _load_weights(self, layer: PlacedLayer, batch: BatchSteps) -> dict[str, Need]:
+        On one cluster without early work batches are stored in order. Otherwise a batch is stored
+        before the one that takes its buffer, so the last ones of all buffers are waited for.
+        """
+        if not batching.flow.early and batching.flow.clusters == 1:
+            return placed.end(1)[-1:]
+        return placed.end(batching.buffers * batching.flow.clusters)
+
+    def _analog_batches(
+        self, layer: PlacedLayer, sizes: Ints, sources: Sequence[Placed]
+    ) -> Placed:
+        """Append the MVMs of a layer without adapter, batch by batch."""
+        op = layer.op
+        durations = sizes * self.job.machine.tile.mvm_ps(op.in_features, op.out_features, 1)
+        needs = tuple(n for source in sources for n in source.output(0, 1))
+        tiles = self.job.resources.tiles[layer.name]
+        step = Step("mvm", tiles, durations, (*self._before, *needs))
+        first = self.builder.repeat(layer.name, [step], len(sizes)).first
+        return Placed(first, 1, len(sizes), (0,))
+
+    def _repeat(self, layer: PlacedLayer, steps: Sequence[Step], batches: int, phases: int) -> int:
+        """Append ``batches`` batches, ``phases`` per iteration; return where the first begins.
+
+        What is left over is an iteration of its own with fewer phases.
+        """
+        whole, left = divmod(batches, phases)
+        first, size = len(self.builder), len(steps)
+        if whole:
+            cut = [_cut(step, 0, whole) for step in steps]
+            self.builder.repeat(layer.name, cut, whole, phases)
+        if left:
+            some = steps[: size // phases * left]
+            rest = [_after(_cut(step, whole, 1), first, whole, size) for step in some]
+            self.builder.repeat(layer.name, rest, 1, left, whole * phases)
+        return first
+
+    def _load_weights(
+        self,
+        layer: PlacedLayer,
+        batch: BatchSteps,
+        before: Needs,
+        during: str | None = None,
+        prefix: str = "load",
+    ) -> list[dict[str, Need]]:
         """Append the transfers of A and B, and return what needs of them to wait for."""
-        first = self.builder.repeat(layer.name, batch.load_weights(self._before), 1).first
-        return {"a": Need(first), "b": Need(first + 1)}
+        steps = batch.load_weights(before, prefix)
+        first = self.builder.repeat(during or layer.name, steps, 1).first
+        return [
+            {"a": Need(first + 2 * phase), "b": Need(first + 2 * phase + 1)}
+            for phase in range(batch.phases)
+        ]
 
     def _batch_times(self, layer: PlacedLayer, batching: Batching) -> BatchTimes:
         """Return the durations of a layer's steps; layers alike share them."""
@@ -67,3 +193,24 @@ class Layout:
         if key not in self._times:
             self._times[key] = batch_times(self.job.machine, tokens, batching)
         return self._times[key]
+
+
+def _cut(step: Step, first: int, count: int) -> Step:
+    """Return a step for iterations from ``first`` on."""
+    if isinstance(step.duration_ps, int):
+        return step
+    return replace(step, duration_ps=step.duration_ps[first : first + count])
+
+
+def _after(step: Step, start: int, iterations: int, size: int) -> Step:
+    """Return a step for after ``iterations`` of ``size`` steps that begin at ``start``."""
+    needs: list[Need | Within] = []
+    for need in step.needs:
+        if isinstance(need, Need):
+            needs.append(Need(need.base + need.stride * iterations, 0, need.room))
+        elif need.back == 0:
+            needs.append(need)
+        elif need.back <= iterations:
+            place = start + (iterations - need.back) * size + need.step
+            needs.append(Need(place, 0, need.room))
+    return replace(step, needs=tuple(needs))

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from hybridsim.mapping import PlacedLayer
 from hybridsim.schedulers._adapted import AdaptedStrategy
-from hybridsim.schedulers._batching import Batching
+from hybridsim.schedulers._base import Job, LayerSchedule, Schedule
+from hybridsim.schedulers._batching import Batching, choose_batching
 from hybridsim.schedulers._layout import Layout
 
 
@@ -18,5 +18,24 @@ class LayerSerial(AdaptedStrategy):
     buffers: Literal[1] = 1
     """One batch at a time."""
 
-    def _lay_out(self, layout: Layout, layer: PlacedLayer, batching: Batching) -> None:
-        layout.serial(layer, batching)
+    def schedule(self, job: Job) -> Schedule:
+        """Return the plan of all layers, one after the other."""
+        layout, layers = Layout(job), []
+        decided: dict[tuple[int, ...], Batching] = {}
+        for layer in job.mapping.layers:
+            tokens = job.tokens_of(layer)
+            if layer.adapter is None:
+                layout.analog(layer)
+                layers.append(LayerSchedule(layer, tokens))
+                continue
+            shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank, tokens)
+            if shape not in decided:
+                decided[shape] = choose_batching(
+                    job.machine, layer, tokens, self.batch, self.choices, self.buffers
+                )
+            own = decided[shape]
+            layout.serial(layer, own)
+            layers.append(
+                LayerSchedule(layer, own.batch, own.program.choice, own.buffers, own.tcdm_bytes)
+            )
+        return Schedule(layout.builder.build(), tuple(layers))

@@ -2,13 +2,10 @@
 
 from typing import Literal
 
-from hybridsim.mapping import PlacedLayer
-from hybridsim.schedulers._adapted import AdaptedStrategy
-from hybridsim.schedulers._batching import Batching
-from hybridsim.schedulers._layout import Layout
+from hybridsim.schedulers._pipelined import PipelinedStrategy
 
 
-class TokenParallel(AdaptedStrategy):
+class TokenParallel(PipelinedStrategy):
     """Two stages, tile then cluster, over batches of tokens; the paper's pipeline.
 
     A larger batch uses the matrix engine better but delays the first result; the best batch
@@ -16,6 +13,3 @@ class TokenParallel(AdaptedStrategy):
     """
 
     kind: Literal["token_parallel"] = "token_parallel"
-
-    def _lay_out(self, layout: Layout, layer: PlacedLayer, batching: Batching) -> None:
-        layout.pipelined(layer, batching)

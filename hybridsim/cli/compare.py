@@ -1,0 +1,146 @@
+"""``hybridsim compare``: strategies side by side on one machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+
+from hybridsim.arch import load_machine
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.errors import InputError, SpecError
+from hybridsim.library import network_path
+from hybridsim.units import format_bytes, format_ps
+from hybridsim.workload import load_network
+
+if TYPE_CHECKING:
+    from hybridsim.compare import Comparison
+
+FIGURES = (".png", ".svg", ".pdf")
+"""Endings of the files that a plot can be written to."""
+
+
+@ends_cleanly
+def compare(
+    workload: Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")],
+    arch: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    schedulers: Annotated[
+        str | None,
+        typer.Option("--schedulers", help="Names, as in a,b; all with adapters by default."),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens per sequence; the network's own by default.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
+        ),
+    ] = None,
+    csv_: Annotated[bool, typer.Option("--csv", help="Print all columns as CSV.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw it: a .png, .svg or .pdf file.")
+    ] = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for comparison.csv and comparison.json.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+) -> None:
+    """Strategies side by side for WORKLOAD on ARCH: latency, use, memory, where time is lost."""
+    if csv_ and json_:
+        raise InputError("--csv and --json: give one of them")
+    if plot is not None and plot.suffix.lower() not in FIGURES:
+        raise InputError(f"--plot: found {plot.name!r}; a name in {', '.join(FIGURES)} would do")
+    if plot is not None and not plot.absolute().parent.is_dir():
+        raise InputError(f"--plot: there is no folder {plot.parent}; an existing one would do")
+    if out_ is not None:
+        check_folder(out_)
+    groups = by_target(set_ or [])
+    options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
+    network = with_adapters(load_network(network_path(workload)), groups["adapters"])
+    machine = load_machine(arch, groups["machine"])
+    # pandas takes a second to import, which --help need not wait for
+    from hybridsim.compare import compare as side_by_side
+
+    with working("comparing", quiet or csv_ or json_):
+        names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
+        found = side_by_side(network, machine, names, tokens, options)
+    _write(found, out_, plot)
+    if csv_:
+        typer.echo(found.to_frame().to_csv(index=False), nl=False)
+    elif json_:
+        print_json(document(found))
+    elif not quiet:
+        out().print(render(found))
+
+
+def document(found: "Comparison") -> dict[str, Any]:
+    """Return a comparison as one document."""
+    return {
+        "network": found.network,
+        "machine": found.machine,
+        "tokens": found.tokens,
+        "best": found.best,
+        "strategies": list(found.rows),
+    }
+
+
+def _write(found: "Comparison", folder: Path | None, plot: Path | None) -> None:
+    if folder is not None:
+        import json
+
+        text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
+        table = found.to_frame().to_csv(index=False)
+        write_all(folder, {"comparison.csv": table, "comparison.json": text})
+    if plot is not None:
+        # Matplotlib only where something is drawn
+        from hybridsim.report.comparison_figure import save_comparison_figure
+
+        try:
+            save_comparison_figure(found.to_frame(), plot)
+        except OSError as error:
+            raise SpecError("--plot", str(plot), f"cannot be written: {error.strerror}") from None
+
+
+def render(found: "Comparison") -> RenderableType:
+    """Return a comparison as a table of at most 80 columns, and what it says below."""
+    table = plain_table(
+        "strategy", "latency", "over", "TCDM", "tile", "engine", "cores", "DMA", "loses time to",
+        right="latency|over|TCDM|tile|engine|cores|DMA",
+    )  # fmt: skip
+    for row in found.rows:
+        if row["problem"]:
+            table.add_row(escape(row["strategy"]), "-", "-", "-", "-", "-", "-", "-", "cannot run")
+            continue
+        shares = [f"{row[f'{k}_critical']:.0%}" for k in ("tile", "matrix_engine", "cores", "dma")]
+        size = format_bytes(row["tcdm_bytes"]) if row["tcdm_bytes"] else "-"
+        table.add_row(
+            escape(row["strategy"]),
+            format_ps(row["latency_ps"]),
+            f"{row['overhead_percent']:.1f} %",
+            size,
+            *shares,
+            _loss(row),
+        )
+    problems = [
+        f"{escape(row['strategy'])}: {escape(row['problem'])}"
+        for row in found.rows
+        if row["problem"]
+    ]
+    head = f"{found.network} on {found.machine}, {found.tokens} tokens; best: {found.best}"
+    legend = "tile to DMA: shares of the critical path; last column: why the units idle"
+    return Group(table, "", escape(head), legend, *problems)
+
+
+def _loss(row: dict[str, Any]) -> str:
+    """Return the largest reason for which the multiplying units are idle, with its share."""
+    reasons = {why: row[f"units_{why}"] for why in ("waiting", "blocked", "starved")}
+    why = max(reasons, key=lambda name: reasons[name])
+    return f"{why} {reasons[why]:.0%}" if reasons[why] >= 0.005 else "-"

@@ -1,0 +1,176 @@
+"""``hybridsim explain``: why a run took as long as it did, and what would help."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Group, RenderableType
+from rich.markup import escape
+
+from hybridsim.arch import load_machine
+from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.errors import InputError, SpecError
+from hybridsim.library import network_path
+from hybridsim.metrics.result import Result
+from hybridsim.schedulers import make_scheduler
+from hybridsim.simulate import simulate
+from hybridsim.units import format_ps
+from hybridsim.workload import load_network
+
+if TYPE_CHECKING:
+    from hybridsim.explain import Explanation
+
+MOST_BYTES = 2**28
+"""The largest result that is read [bytes]."""
+LEAST_SHARE = 0.005
+"""Parts of the critical path below this share are not printed."""
+MOST_KINDS = 12
+"""Kinds of layers that are printed."""
+
+
+@ends_cleanly
+def explain(
+    what: Annotated[
+        list[str], typer.Argument(help="A result.json or its folder; with --run NETWORK MACHINE.")
+    ],
+    run: Annotated[bool, typer.Option("--run", help="Run NETWORK on MACHINE now.")] = False,
+    scheduler: Annotated[
+        str, typer.Option(help="With --run: pipeline strategy; hybridsim list names them.")
+    ] = "token_parallel",
+    tokens: Annotated[int | None, typer.Option(help="With --run: tokens per sequence.")] = None,
+    batch: Annotated[int | None, typer.Option(help="With --run: tokens per batch.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --run: path=value, as hybridsim run takes it."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """The critical path, stalls, and the changes of the machine that would help most."""
+    from hybridsim.explain import explain as explained
+
+    with working("explaining", json_):
+        if run:
+            result = _run(what, scheduler, tokens, batch, set_ or [])
+        elif tokens is not None or batch is not None or set_:
+            raise InputError("--tokens, --batch and --set: give them with --run")
+        else:
+            result = _read(what)
+        found = explained(result)
+    if json_:
+        print_json(found.to_text())
+    else:
+        out().print(render(found))
+
+
+def _run(
+    what: list[str], scheduler: str, tokens: int | None, batch: int | None, settings: list[str]
+) -> Result:
+    if len(what) != 2:
+        raise InputError(f"--run: found {len(what)} names; give a network and a machine")
+    groups = by_target(settings)
+    options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
+    network = with_adapters(load_network(network_path(what[0])), groups["adapters"])
+    strategy = make_scheduler(scheduler, options)
+    return simulate(network, load_machine(what[1], groups["machine"]), strategy, tokens)
+
+
+def _read(what: list[str]) -> Result:
+    """Return the result that a file or a folder holds.
+
+    Raises:
+        SpecError: There is none.
+    """
+    if len(what) != 1:
+        raise InputError(f"found {len(what)} names; give one result, or a network and a machine "
+                         "with --run")  # fmt: skip
+    path = Path(what[0])
+    try:
+        path = path / "result.json" if path.is_dir() else path
+        if path.stat().st_size > MOST_BYTES:
+            raise SpecError(str(path), "", f"is larger than {MOST_BYTES} B")
+        return Result.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not text"
+        raise SpecError(
+            str(path), "", f"{reason}; a result.json, or its folder, would do"
+        ) from None
+    except ValidationError:
+        raise SpecError(
+            str(path), "", "is no result; what hybridsim run --out wrote would do"
+        ) from None
+
+
+def render(found: "Explanation") -> RenderableType:
+    """Return an explanation as tables of at most 80 columns."""
+    result = found.result
+    head = (
+        f"{escape(result.network)} on {escape(result.machine)}, {result.tokens} tokens, "
+        f"{result.scheduler}: {format_ps(result.latency_ps)}, overhead "
+        f"{result.overhead_percent:.2f} %"
+    )
+    parts: list[RenderableType] = [head, *(f"  {escape(note)}" for note in result.notes), ""]
+    parts += [_path(found), "", _kinds(found), "", _stalls(found), "", _changes(found)]
+    return Group(*parts)
+
+
+def _path(found: "Explanation") -> RenderableType:
+    table = plain_table("critical path", "on", "tasks", "time", "share", right="tasks|time|share")
+    for row in found.path.to_dict("records"):
+        if row["share"] >= LEAST_SHARE:
+            table.add_row(
+                escape(str(row["action"])),
+                str(row["on"]).replace("_", " "),
+                str(row["tasks"]),
+                format_ps(int(row["time_ps"])),
+                f"{row['share']:.1%}",
+            )
+    return table
+
+
+def _kinds(found: "Explanation") -> RenderableType:
+    table = plain_table(
+        "layer", "#", "shape", "latency", "over", "share", "bound by",
+        right="#|shape|latency|over|share",
+    )  # fmt: skip
+    for row in found.kinds.head(MOST_KINDS).to_dict("records"):
+        table.add_row(
+            escape(str(row["kind"])),
+            str(row["layers"]),
+            str(row["shape"]),
+            format_ps(int(row["latency_ps"])),
+            f"{row['overhead_percent']:.0f} %",
+            f"{row['share']:.0%}",
+            str(row["bound"]).replace("_", " "),
+        )
+    left = len(found.kinds) - MOST_KINDS
+    return Group(table, f"and {left} more kinds (--json has all)") if left > 0 else table
+
+
+def _stalls(found: "Explanation") -> RenderableType:
+    columns = ("busy", "waiting", "blocked", "starved", "finished")
+    table = plain_table("part", "#", *columns, right="|".join(("#", *columns)))
+    for row in found.stalls.to_dict("records"):
+        shares = [f"{row[column]:.1%}" for column in columns]
+        table.add_row(str(row["kind"]).replace("_", " "), str(row["parts"]), *shares)
+    return table
+
+
+def _changes(found: "Explanation") -> RenderableType:
+    best = found.best_changes
+    if best.empty:
+        return "no single change of the machine that was tried makes it faster"
+    table = plain_table(
+        "what would help most", "latency", "gain", "over", right="latency|gain|over"
+    )
+    for row in best.to_dict("records"):
+        table.add_row(
+            escape(str(row["change"])),
+            format_ps(int(row["latency_ps"])),
+            f"{row['gain_percent']:.1f} %",
+            f"{row['overhead_percent']:.1f} %",
+        )
+    tried = len(found.changes)
+    lines = [f"  {escape(str(arguments))}" for arguments in best["arguments"]]
+    return Group(table, *lines, f"each of {tried} changes was run again; --json has them all")
