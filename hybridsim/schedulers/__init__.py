@@ -5,6 +5,7 @@ from typing import Any
 
 from hybridsim.errors import UnknownNameError
 from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule, Scheduler
+from hybridsim.schedulers._network_layout import TRANSFERS
 from hybridsim.schedulers._network_strategy import NetworkStrategy
 from hybridsim.schedulers.all_analog import AllAnalog
 from hybridsim.schedulers.il_par import IntraLayerParallel
@@ -49,6 +50,7 @@ def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Sched
 
 __all__ = [
     "SCHEDULERS",
+    "TRANSFERS",
     "AllAnalog",
     "Composed",
     "CrossBlockPipeline",

@@ -59,6 +59,7 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
     free: list[str] = []
     linear: dict[str, int] = {}
     tables: list[str] = []
+    declared: dict[tuple[str, str, str], bool] = {}
     read = {name for op in network.ops for name in op.inputs}
     for op in network.ops:
         inputs = [made[name] for name in op.inputs]
@@ -70,7 +71,10 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
             free.append(op.name)
             made[op.name] = ()
             continue
-        if any(_matches(op, pattern) for pattern in patterns):
+        key = (op.kind, getattr(op, "function", ""), name_in_block(op))
+        if key not in declared:
+            declared[key] = any(_matches(op, pattern) for pattern in patterns)
+        if declared[key]:
             free.append(op.name)
             made[op.name] = _made_by(inputs, linear)
             continue
