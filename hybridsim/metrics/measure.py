@@ -47,7 +47,9 @@ def measure(
         crossbars=job.mapping.crossbars,
         occupancy=job.mapping.occupancy,
         tcdm_bytes=max(
-            (decided.tcdm_bytes for decided in (*schedule.layers, *schedule.ops)), default=0
+            [layer.tcdm_bytes for layer in schedule.layers]
+            + [op.tcdm_bytes for op in schedule.ops],
+            default=0,
         ),
         tasks=len(plan),
         utilization=_utilization_by_kind(plan, timeline),

@@ -118,12 +118,19 @@ class NetworkAdapters:
         )
 
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
-        """Return the program with the fewest equal batches that fit the scratchpad."""
+        """Return the program with the fewest equal batches that fit the scratchpad.
+
+        A layer wider than a tile may go slice by slice, each as wide as a tile.
+        """
         room = self._cluster.tcdm.size - self._kept
+        widths = dict.fromkeys((None, min(self._job.machine.tile.columns, program.out_features)))
         for count in range(1, program.tokens + 1):
-            part = replace(program, tokens=ceil_div(program.tokens, count))
-            if part.tcdm_bytes(1) <= room:
-                return part
+            for width in widths:
+                batch = ceil_div(program.tokens, count)
+                part = replace(program, tokens=batch, slice_columns=width)
+                if part.tcdm_bytes(1) <= room:
+                    return part
+        program = part
         need = replace(program, tokens=1).tcdm_bytes(1)
         raise CapacityError(
             f"{layer.name}: its adapter needs {format_bytes(need)} of TCDM for one token; a "
@@ -148,8 +155,9 @@ class NetworkAdapters:
             part = replace(program, tokens=batch)
             product = _until_u(part)
             first += dma.transfer_cycles(batch * part.in_features * size) + product
-            y = batch * part.out_features * size
-            second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
+            for columns in part.slices:
+                y = batch * columns * size
+                second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
             second += part.compute_cycles - product
             through += dma.transfer_cycles(batch * part.rank * size)
         return first, second, through

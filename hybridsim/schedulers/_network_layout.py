@@ -20,7 +20,7 @@ from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, Work
 from hybridsim.schedulers._network_adapters import AdapterOptions, NetworkAdapters
 from hybridsim.schedulers._network_parts import Parts
-from hybridsim.units import Ints, ceil_div
+from hybridsim.units import IntLike, Ints, ceil_div
 from hybridsim.workload import Add, Attention, Embedding, Linear, Norm
 
 TRANSFERS = ("move", "move y", "load a b")
@@ -247,15 +247,15 @@ class NetworkLayout:
         for name in work.sources:
             output = self._outputs[name]
             needs = everything if self._options.chunk is None else output.last()
-            width = ceil_div(output.width * work.tokens * self._machine.activation_bits, 1)
-            step = Step("move", (self._parts.link,), self._link_ps(width), tuple(needs))
+            bits = output.width * work.tokens * self._machine.activation_bits
+            step = Step("move", (self._parts.link,), self._link_ps(bits), tuple(needs))
             operands.append(Need(self._builder.repeat(work.name, [step], 1).first))
         runs = [self._attend(work, heads) for heads in self._heads(work)]
         steps = [
             Step(
                 "attend",
                 self._parts.with_engine,
-                np.diff(np.array((0, *run.ready_ps), np.int64)),
+                _between(run.ready_ps),
                 (*operands, Within(index, back=1)),
             )
             for index, run in enumerate(runs)
@@ -388,9 +388,9 @@ class NetworkLayout:
         durations: Ints = output.pieces * self._link_ps(bits)
         return durations
 
-    def _link_ps(self, bits: "Ints | int") -> "Ints":
+    def _link_ps(self, bits: IntLike) -> IntLike:
         """Return the time of one transfer over the link [ps]."""
-        return self._machine.link.transfer_ps(ceil_div(bits, 8))  # type: ignore[return-value]
+        return self._machine.link.transfer_ps(ceil_div(bits, 8))
 
     def _rows(self, tokens: int) -> Ints:
         """Return the rows of each chunk; the last one takes what is left."""
@@ -414,6 +414,13 @@ class NetworkLayout:
         self._ops[work.name] = OpSchedule(
             work.op, work.tokens, where, pieces, cost_from, tcdm_bytes
         )
+
+
+def _between(times: Sequence[int]) -> Ints:
+    """Return the times between 0, the first and the later ones; at least 1 ps each."""
+    steps: Ints = np.array(times, np.int64)
+    steps[1:] -= steps[:-1].copy()
+    return np.maximum(steps, 1)
 
 
 class _Stamp:
