@@ -324,8 +324,10 @@ class PlanBuilder:
         """Return the ops of all copies, one copy behind the other."""
         names = list(self._ops)
         table = np.empty((times, len(names)), np.int64)
-        for index in np.unique(op):
-            table[:, index] = [self._ops.index(name) for name in ops[names[index]]]
+        present = np.unique(op)
+        for copy in range(times):
+            for index in present:
+                table[copy, index] = self._ops.index(ops[names[index]][copy])
         return table[:, op].reshape(-1)
 
     def _stamp_uses(
@@ -339,17 +341,22 @@ class PlanBuilder:
         """Append what the copies use: their own resources, or those of the template."""
         names, actions = list(self._ops), list(self._actions)
         own = np.zeros(len(op), np.bool_)
+        holders, used = [], []
         for (name, what), each in uses.items():
             tasks = np.flatnonzero((op == names.index(name)) & (action == actions.index(what)))
             own[tasks] = True
-            for by, resources in zip(shift[:, 0], each, strict=True):
-                holders = np.repeat(first + tasks + by, len(resources))
-                self._uses.append((holders, np.tile(np.array(resources, np.int64), len(tasks))))
+            lengths = [len(resources) for resources in each]
+            of_copy = np.array([r for resources in each for r in resources], np.int64)
+            copy = np.repeat(shift[:, 0], lengths)
+            holders.append((first + tasks[:, None] + copy).reshape(-1))
+            used.append(np.tile(of_copy, len(tasks)))
+        if holders:
+            self._uses.append((np.concatenate(holders), np.concatenate(used)))
         holder, use = (np.concatenate(column) for column in zip(*self._uses, strict=True))
         of_template = (holder >= first) & (holder < first + len(op))
         of_template[of_template] = ~own[holder[of_template] - first]
-        holders = (holder[of_template] + shift).reshape(-1)
-        self._uses.append((holders, np.tile(use[of_template], len(shift))))
+        moved = (holder[of_template] + shift).reshape(-1)
+        self._uses.append((moved, np.tile(use[of_template], len(shift))))
 
     def build(self) -> Plan:
         """Return the plan laid out so far."""

@@ -197,11 +197,12 @@ class Attention:
             if self.buffers(part):
                 return part
         need = format_bytes(self.tcdm_bytes(1))
+        kept = self.keys_values == "resident"
+        advice = "choose keys_values=reread" if kept else "choose attention=flash"
         raise CapacityError(
             f"attention over {self.keys} keys of {self.head_dim} elements needs {need} of TCDM "
             f"for one query ({self.form}, {self.keys_values}); a cluster has "
-            f"{format_bytes(self.cluster.tcdm.size)}; choose the flash form, or raise "
-            "cluster.tcdm.size"
+            f"{format_bytes(self.cluster.tcdm.size)}; {advice}, or raise cluster.tcdm.size"
         )
 
     @cached_property
