@@ -15,6 +15,8 @@ from hybridsim.workload import Attention, Embedding, Linear, Network, Op
 
 _REARRANGING = {"input", "concat", "slice", "trigram", "first_token", "class_token"}
 """Kinds of ops that only say which elements are read."""
+_NEVER_FREE = (Linear, Attention, Embedding)
+"""What a machine cannot declare free: what it is there for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,14 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
             free.append(op.name)
             made[op.name] = ()
             continue
-        key = (op.kind, getattr(op, "function", ""), name_in_block(op))
-        if key not in declared:
-            declared[key] = any(_matches(op, pattern) for pattern in patterns)
-        if declared[key]:
-            free.append(op.name)
-            made[op.name] = _made_by(inputs, linear)
-            continue
+        if patterns and not isinstance(op, _NEVER_FREE):
+            key = (op.kind, getattr(op, "function", ""), name_in_block(op))
+            if key not in declared:
+                declared[key] = any(_matches(op, pattern) for pattern in patterns)
+            if declared[key]:
+                free.append(op.name)
+                made[op.name] = _made_by(inputs, linear)
+                continue
         works.append(Work(op, sources, network.tokens(op, tokens)))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
@@ -124,8 +127,6 @@ def _pattern(machine: Machine, text: str) -> tuple[str, str]:
 
 def _matches(op: Op, pattern: tuple[str, str]) -> bool:
     kind, rest = pattern
-    if isinstance(op, Linear | Attention | Embedding):
-        return False
     if kind == "name":
         return fnmatchcase(name_in_block(op), rest)
     return op.kind == kind and (not rest or getattr(op, "function", "") == rest)

@@ -60,6 +60,11 @@ class _Output:
     cut: Literal["", "rows", "columns"] = ""
     """What the pieces of a chunk share out."""
 
+    def later(self, shift: int) -> "_Output":
+        """Return the same output of a copy of its tasks, ``shift`` tasks later."""
+        first = self.first + shift
+        return _Output(first, self.stride, self.count, self.pieces, self.width, self.cut)
+
     def ready(self, count: int) -> Needs:
         """Return what chunk i of a reader with ``count`` chunks waits for.
 
@@ -502,8 +507,7 @@ class _Stamp:
         """Return whether both blocks have their outputs at the same places."""
         outputs = self._layout._outputs
         return all(
-            replace(outputs[a.name], first=outputs[a.name].first + starts[1] - starts[0])
-            == outputs[b.name]
+            outputs[a.name].later(starts[1] - starts[0]) == outputs[b.name]
             for a, b in zip(*self._blocks[:2], strict=True)
         )
 
@@ -527,8 +531,7 @@ class _Stamp:
 
     def _note(self, work: Work, twin: str, shift: int) -> None:
         layout = self._layout
-        output = layout._outputs[work.name]
-        layout._outputs[twin] = replace(output, first=output.first + shift)
+        layout._outputs[twin] = layout._outputs[work.name].later(shift)
         if work.name in layout._layers:
             layer = layout._parts.layers[twin]
             layout._layers[twin] = replace(layout._layers[work.name], layer=layer)
