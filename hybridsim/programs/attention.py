@@ -16,7 +16,8 @@ from hybridsim.arch import Cluster
 from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.engines import engine
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
-from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Within
+from hybridsim.plan import Plan
+from hybridsim.programs.attention_plans import lay_out
 from hybridsim.units import Ints, ceil_div, format_bytes
 
 Form = Literal["sequential", "pipelined", "flash"]
@@ -25,12 +26,6 @@ warps of keys, so that no row of scores has to fit."""
 KeysValues = Literal["reread", "resident"]
 """Whether K and V are fetched for every chunk of queries, or once and kept."""
 
-_RESOURCES = (
-    Resource("dma", "dma"),
-    Resource("matrix_engine", "matrix_engine"),
-    Resource("cores", "cores"),
-)
-_DMA, _ENGINE, _CORES = ((0,), (1,), (2,))
 _LEAST_CHUNK = 8
 """The smallest chunk of queries that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
 
@@ -94,7 +89,7 @@ class Attention:
 
     def plan(self, rows: tuple[int, ...]) -> Plan:
         """Return the tasks of a form with overlap, ``rows`` of queries at a time."""
-        return _PLANS[self.form](self, rows)
+        return lay_out(self, rows)
 
     def tcdm_bytes(self, rows: int, buffers: int = 1) -> int:
         """Return the scratchpad that ``rows`` of queries at a time need.
@@ -276,142 +271,3 @@ def _executed(attention: Attention, rows: tuple[int, ...]) -> Ints:
     stores = plan.action == plan.actions.index("store")
     by_part: Ints = timeline.end[stores].reshape(len(rows), attention.heads).max(axis=1)
     return np.maximum.accumulate(by_part)
-
-
-def _per_step(attention: Attention, rows: tuple[int, ...], cost: dict[int, int]) -> Ints:
-    """Return one duration per part and head, part by part."""
-    return np.repeat(np.array([cost[part] for part in rows], np.int64), attention.heads)
-
-
-def _pipelined(attention: Attention, rows: tuple[int, ...]) -> Plan:
-    """Lay out the six steps of every part and head, with the needs of double buffering.
-
-    With two buffers and one head, Q and K of a part wait for the loads of V (even parts) or of
-    Q and K (odd ones) of the part before; with several heads the same holds from head to head,
-    and a new part waits for the last but one store. Source: HARP. With one buffer they wait for
-    the product before them.
-    """
-    builder = PlanBuilder(_RESOURCES)
-    keys, heads = attention.keys, attention.heads
-    kept = attention.keys_values == "resident"
-    sizes = set(rows)
-    products = {part: attention.products_ps(part, keys) for part in sizes}
-    softmax = {part: attention.softmax_ps(part, keys) for part in sizes}
-    load = {p: attention.transfer_ps(p) if kept else attention.transfer_ps(p, keys) for p in sizes}
-    store = {part: attention.transfer_ps(part) for part in sizes}
-    whole = attention.transfer_ps(keys)
-    if kept:
-        fetch = [Step("load k", _DMA, whole), Step("load v", _DMA, whole)]
-        builder.repeat("attention", fetch, heads)
-    first = len(builder)
-    score = Step(
-        "q k",
-        _ENGINE,
-        _per_step(attention, rows, {p: products[p][0] for p in sizes}),
-        (Within(0),),
-    )
-    steps = [
-        Step("load q" if kept else "load q k", _DMA, _per_step(attention, rows, load)),
-        score,
-        Step("softmax", _CORES, _per_step(attention, rows, softmax), (Within(1),)),
-    ]
-    if not kept:
-        steps.append(Step("load v", _DMA, whole, (Within(1),)))
-    steps.append(
-        Step(
-            "scores v",
-            _ENGINE,
-            _per_step(attention, rows, {p: products[p][1] for p in sizes}),
-            tuple(Within(i) for i in range(2, len(steps))),
-        )
-    )
-    steps.append(Step("store", _DMA, _per_step(attention, rows, store), (Within(len(steps) - 1),)))
-    builder.repeat("attention", steps, len(rows) * heads)
-    size, count = len(steps), len(rows) * heads
-    index = np.arange(1, count)
-    if kept:
-        head = np.arange(count) % heads
-        work = first + np.arange(count) * size
-        builder.link(work + 1, 2 * head)
-        builder.link(work + 3, 2 * head + 1)
-        before, step = index - attention.buffers(rows[0]), np.full(count - 1, size - 2)
-    elif attention.buffers(rows[0]) == 1:
-        before, step = index - 1, np.full(count - 1, size - 2)
-    else:
-        before, step = _alternating(index, heads)
-    there = before >= 0
-    builder.link((first + index * size)[there], (first + before * size + step)[there])
-    return builder.build()
-
-
-def _alternating(index: Ints, heads: int) -> tuple[Ints, Ints]:
-    """Return which iteration's step each load of Q and K waits for; steps 0, 3 and 5 of six."""
-    turn = index if heads == 1 else index % heads
-    step = np.where(turn % 2 == 1, 0, 3)
-    before = index - 1
-    if heads > 1:
-        new_part = turn == 0
-        before, step = np.where(new_part, index - 2, before), np.where(new_part, 5, step)
-    return before, step
-
-
-def _flash(attention: Attention, rows: tuple[int, ...]) -> Plan:
-    """Lay out, per part and head: load Q, the warps of keys one after the other, scale, store.
-
-    A warp: load K, product, partial softmax, load V, product, partial scale. Costs, assumed: the
-    partial softmax as a softmax of the warp times (4 M K + 4 M + (K - 1) M) / (M (6 K - 1)), its
-    count of operations over that of a softmax (HARP); each scale as an addition of two vectors.
-    K and V of a warp wait for the product two warps before, whose place they take.
-    """
-    builder = PlanBuilder(_RESOURCES)
-    warp = attention.warp(rows[0])
-    warps = tuple(_cut(attention.keys, warp))
-    costs = {(part, w): _warp_costs(attention, part, w) for part in set(rows) for w in set(warps)}
-    buffers = attention.buffers(rows[0])
-
-    def each(w: int, index: int) -> Ints:
-        return _per_step(attention, rows, {p: costs[p, w][index] for p in set(rows)})
-
-    steps = [
-        Step(
-            "load q",
-            _DMA,
-            _per_step(attention, rows, {p: attention.transfer_ps(p) for p in set(rows)}),
-        )
-    ]
-    for number, w in enumerate(warps):
-        at = len(steps)
-        fetch = attention.transfer_ps(w)
-        room = (Within(at - 6 * (buffers - 1) - 2),) if number >= buffers else ()
-        chained = (Within(at - 1),) if number else (Within(0),)
-        steps += [
-            Step("load k", _DMA, fetch, room),
-            Step("q k", _ENGINE, each(w, 0), (Within(at), Within(0))),
-            Step("softmax", _CORES, each(w, 1), (Within(at + 1), *chained)),
-            Step("load v", _DMA, fetch, (Within(at + 1),)),
-            Step("scores v", _ENGINE, each(w, 2), (Within(at + 2), Within(at + 3))),
-            Step("scale", _CORES, each(w, 3), (Within(at + 4),)),
-        ]
-    store = {part: attention.transfer_ps(part) for part in set(rows)}
-    steps += [
-        Step("scale", _CORES, each(warps[-1], 3), (Within(len(steps) - 1),)),
-        Step("store", _DMA, _per_step(attention, rows, store), (Within(len(steps)),)),
-    ]
-    # a part takes the place of the one before: Q and the output are held once
-    steps[0] = Step("load q", _DMA, steps[0].duration_ps, (Within(len(steps) - 2, back=1),))
-    steps[1] = Step("load k", _DMA, steps[1].duration_ps, (Within(len(steps) - 4, back=1),))
-    builder.repeat("attention", steps, len(rows) * attention.heads)
-    return builder.build()
-
-
-def _warp_costs(attention: Attention, rows: int, warp: int) -> tuple[int, int, int, int]:
-    """Return product, partial softmax, product and scale of one warp [ps]."""
-    cluster = attention.cluster
-    first, second = attention.products_ps(rows, warp)
-    whole, partial = rows * (6 * warp - 1), 4 * rows * warp + 4 * rows + (warp - 1) * rows
-    softmax = ceil_div(attention.softmax_ps(rows, warp) * partial, whole)
-    scale = cluster.cores.vector_add_cycles(rows * attention.head_dim, cluster.precision)
-    return first, softmax, second, cluster.to_ps(scale)
-
-
-_PLANS = {"pipelined": _pipelined, "flash": _flash}

@@ -3,9 +3,9 @@
 A strategy is a choice of options over one layout; none has code of its own.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from hybridsim.engines import engine
 from hybridsim.plan import Plan, Timeline
@@ -15,9 +15,17 @@ from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, dataflow
 from hybridsim.schedulers._network_adapters import AdapterOptions
 from hybridsim.schedulers._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
-from hybridsim.units import Count, Spec
+from hybridsim.units import Spec
 
-Chunk = Count | Literal["all", "best"]
+
+def _chunk(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if (whole and value > 0) or value in ("all", "best"):  # type: ignore[operator]
+        return value
+    raise ValueError(f"found {str(value)[:40]!r}; write a number of tokens above 0, all or best")
+
+
+Chunk = Annotated[int | Literal["all", "best"], BeforeValidator(_chunk)]
 CHUNK_NAMES = AliasChoices("chunk", "batch")
 """A chunk is what strategies for single layers call a batch."""
 

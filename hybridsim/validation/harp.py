@@ -58,6 +58,9 @@ _CLUSTERS_USED = {("mobilebert", "area"): 1, ("mobilebert", "balance"): 2}
 """Clusters that HARP uses under an objective, where its energies show it. Source: Fig. 7."""
 _RESULTS = {"tile_tiers", "tile_tier_slots", "digital_mj", "avg_w", "tops", "area_mm2", "tdp_w"}
 """Parameters of a row that are results of HARP, not settings."""
+_LINK_WIDTH = re.compile(r"link_?(width|bits|width_?bits|bit_?width)(_per_cycle)?")
+_SRAM_MIB = re.compile(r"sram_?(size_?)?(mib|tiles)")
+"""How a row may call the width of the link in bits, and the SRAM in tiles of 1 MiB."""
 _NOTES = {"chunk sweep"}
 """Remarks that say nothing about the run."""
 
@@ -185,6 +188,8 @@ def _chunk(strategy: str, text: str) -> int | str:
         return int(text)
     if text in ("best", "auto"):
         return "best"
+    if (found := re.fullmatch(r"(?:best|auto)\((\d{1,6})\)", text)) and int(found[1]):
+        return int(found[1])  # what HARP's own search found
     raise UnsupportedError(f"chunk {text!r} is no number of tokens")
 
 
@@ -213,9 +218,12 @@ def _overrides(network: str, text: str) -> Iterator[tuple[str, str | int]]:
     for key, value in given.items():
         if key in _RESULTS:
             continue
-        if key in ("link_width", "link_bits", "link_width_bits"):
-            yield "link.width", f"{_whole(key, value)} b/cycle"
-        elif key in ("sram_mib", "sram_size_mib"):
+        if _LINK_WIDTH.fullmatch(key):
+            width = _whole(key, value)
+            if width % 8:
+                raise UnsupportedError(f"parameter {key}={value} is no whole number of bytes")
+            yield "link.width", f"{width} b/cycle"
+        elif _SRAM_MIB.fullmatch(key):
             yield "memory.sram.size", f"{_whole(key, value)} MiB"
         else:
             raise UnsupportedError(f"parameter {key}={value} has no counterpart here")

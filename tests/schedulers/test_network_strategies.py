@@ -19,7 +19,7 @@ from hybridsim.schedulers import (
     Schedule,
     make_scheduler,
 )
-from hybridsim.schedulers import _network_layout as layouts
+from hybridsim.schedulers._network_stamp import Stamp
 from hybridsim.workload import Linear
 
 NETWORK_STRATEGIES = [
@@ -134,7 +134,7 @@ def test_stamped_blocks_equal_blocks_laid_out_one_by_one(
     strategy: str, network: str, machine: str, adapters: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stamped = planned(strategy, network, machine, adapters)
-    monkeypatch.setattr(layouts._Stamp, "find", lambda layout, works: None)
+    monkeypatch.setattr(Stamp, "find", lambda layout, works: None)
     single = make_scheduler(strategy, options(strategy)).schedule(
         job(network, machine, adapters=adapters)
     )
@@ -285,6 +285,17 @@ def test_what_is_computed_needs_a_cluster() -> None:
     with pytest.raises(CapacityError, match=r"no cluster for embeddings\.add"):
         simulated(
             "bert_base", "ahwa_lora_2026", "serial", overrides={"cluster": None}, adapters=False
+        )
+
+
+def test_the_engine_computes_in_its_own_format() -> None:
+    with pytest.raises(UnsupportedError, match="computed in fp16, not fp32"):
+        simulated(
+            "mobilebert",
+            "harp_2026",
+            "serial",
+            overrides={"cluster.precision": "fp32"},
+            adapters=False,
         )
 
 

@@ -83,6 +83,7 @@ def test_names_of_networks(model: str, network: str, variant: str) -> None:
         ("IL-Pipe", "auto(attention)", "all"),
         ("XL-Pipe", "best", "best"),
         ("IL+XL-Pipe", "16", 16),
+        ("XB-pipe", "auto(16)", 16),
     ],
 )
 def test_chunks(config: str, chunk: str, found: int | str) -> None:
@@ -101,6 +102,7 @@ def test_chunks(config: str, chunk: str, found: int | str) -> None:
         ({"chunk": "-8"}, "no number of tokens"),
         ({"config": "Serial", "chunk": "8"}, "has no chunk"),
         ({"other_params": "opt_level=power"}, "none of latency"),
+        ({"other_params": "link_bits=100"}, "no whole number of bytes"),
         ({"other_params": "prefill=64"}, "has no counterpart here"),
         ({"other_params": "something else"}, "is not known"),
         ({"other_params": "pmca_red_used=none"}, "no number of 1 or more"),
