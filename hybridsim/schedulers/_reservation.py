@@ -88,80 +88,103 @@ def _reserve(
 ) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     """Give each task, in order, the earliest gap; lanes of resource r: lanes[r] to lanes[r + 1].
 
-    A lane is one unit of a resource, and a sorted list of intervals; ``room`` is the most that
-    each can hold.
+    A lane is one unit of a resource: a sorted list of intervals (begin, end, task), the rows of
+    ``held``; ``room`` is the most that each can hold.
     """
-    tasks, count = len(duration), len(room)
+    tasks = len(duration)
     ready, start, end = (
         np.zeros(tasks, np.int64),
-        np.zeros(tasks, np.int64),
+        np.empty(tasks, np.int64),
         np.zeros(tasks, np.int64),
     )
-    first = np.zeros(count + 1, np.int64)
-    for lane in range(count):
-        first[lane + 1] = first[lane] + room[lane]
-    size = np.zeros(count, np.int64)
-    most = first[count]
-    begins, ends, who = (
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-    )
+    first = np.zeros(len(room) + 1, np.int64)
+    first[1:] = np.cumsum(room)
+    size = np.zeros(len(room), np.int64)
+    held = np.empty((first[-1], 3), np.int64)
     lane_of = np.empty(len(use), np.int64)
     for task in range(tasks):
-        time = 0
         for k in range(need_first[task], need_first[task + 1]):
-            time = max(time, end[need[k]])
-        ready[task] = time
-        settled = False
-        while not settled:
-            before = time
-            for k in range(use_first[task], use_first[task + 1]):
-                best = _NEVER
-                for lane in range(lanes[use[k]], lanes[use[k] + 1]):
-                    at = first[lane]
-                    gap = _gap(begins, ends, at, at + size[lane], time, duration[task])
-                    if gap < best:
-                        best = gap
-                        lane_of[k] = lane
-                    if gap == time:
-                        break
-                time = best
-            settled = time == before
-        start[task] = time
-        end[task] = time + duration[task]
-        for k in range(use_first[task], use_first[task + 1]):
-            lane = lane_of[k]
-            at = first[lane] + size[lane]
-            while at > first[lane] and begins[at - 1] > time:
-                begins[at], ends[at], who[at] = begins[at - 1], ends[at - 1], who[at - 1]
-                at -= 1
-            begins[at], ends[at], who[at] = time, end[task], task
+            ready[task] = max(ready[task], end[need[k]])
+        at, last = use_first[task], use_first[task + 1]
+        time = ready[task]
+        while True:
+            fits = _later(
+                time, duration[task], use[at:last], lane_of[at:last], lanes, first, size, held
+            )
+            if fits == time:
+                break
+            time = fits
+        start[task], end[task] = time, time + duration[task]
+        for lane in lane_of[at:last]:
+            _insert(held[first[lane] : first[lane + 1]], size[lane], time, end[task], task)
             size[lane] += 1
-    pairs = 0
-    for lane in range(count):
-        pairs += max(0, size[lane] - 1)
-    earlier, later = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
-    pair = 0
-    for lane in range(count):
-        for at in range(first[lane] + 1, first[lane] + size[lane]):
-            earlier[pair], later[pair] = who[at - 1], who[at]
-            pair += 1
+    earlier, later = _neighbours(first, size, held)
     return ready, start, end, earlier, later
 
 
 @numba.njit(cache=True)
-def _gap(begins: Ints, ends: Ints, first: int, last: int, time: int, length: int) -> int:
+def _later(
+    time: int,
+    length: int,
+    uses: Ints,
+    lane_of: Ints,
+    lanes: Ints,
+    first: Ints,
+    size: Ints,
+    held: Ints,
+) -> int:
+    """Return when the resources have room one after the other, and note a lane of each.
+
+    If that is ``time`` itself, all of them have.
+    """
+    for k in range(len(uses)):
+        best = _NEVER
+        for lane in range(lanes[uses[k]], lanes[uses[k] + 1]):
+            gap = _gap(held[first[lane] : first[lane] + size[lane]], time, length)
+            if gap < best:
+                best = gap
+                lane_of[k] = lane
+            if gap == time:
+                break
+        time = best
+    return time
+
+
+@numba.njit(cache=True)
+def _insert(lane: Ints, size: int, begin: int, end: int, task: int) -> None:
+    """Put an interval where it belongs; mostly that is near the end."""
+    at = size
+    while at > 0 and lane[at - 1, 0] > begin:
+        lane[at] = lane[at - 1]
+        at -= 1
+    lane[at, 0], lane[at, 1], lane[at, 2] = begin, end, task
+
+
+@numba.njit(cache=True)
+def _neighbours(first: Ints, size: Ints, held: Ints) -> tuple[Ints, Ints]:
+    """Return the pairs of tasks that follow each other on a lane."""
+    pairs = np.maximum(size - 1, 0).sum()
+    earlier, later = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
+    pair = 0
+    for lane in range(len(size)):
+        for at in range(first[lane] + 1, first[lane] + size[lane]):
+            earlier[pair], later[pair] = held[at - 1, 2], held[at, 2]
+            pair += 1
+    return earlier, later
+
+
+@numba.njit(cache=True)
+def _gap(lane: Ints, time: int, length: int) -> int:
     """Return the earliest start from ``time`` on of a gap of ``length`` in a lane."""
-    low, high = first, last
+    low, high = 0, len(lane)
     while low < high:
         middle = (low + high) // 2
-        if ends[middle] <= time:
+        if lane[middle, 1] <= time:
             low = middle + 1
         else:
             high = middle
-    while low < last and begins[low] < time + length:
-        time = max(time, ends[low])
+    while low < len(lane) and lane[low, 0] < time + length:
+        time = max(time, lane[low, 1])
         low += 1
     return time
 
