@@ -11,8 +11,8 @@
 
 from hybridsim._version import __version__
 from hybridsim.arch import Machine, load_machine
-from hybridsim.cost import ask
 from hybridsim.compare import Comparison, compare
+from hybridsim.cost import ask
 from hybridsim.errors import (
     CapacityError,
     HybridsimError,

@@ -35,7 +35,7 @@ def machine_path(name: str) -> Path:
 
 
 def network_path(name: str) -> Path:
-    """Return the file of a network: a bundled name, a YAML or JSON file, or a folder.
+    """Return the file of a network: a bundled name, a YAML, JSON or ONNX file, or a folder.
 
     Raises:
         UnknownNameError: There is neither a bundled network nor a file of that name.
@@ -57,7 +57,7 @@ def _find(what: str, name: str, bundled: Path, in_folder: str, known: list[str])
         raise UnknownNameError(what, name[:60], known) from None
     if path.is_dir():
         raise SpecError(name, "", f"the folder holds no {in_folder}")
-    if path.suffix in {".yaml", ".yml", ".json"} or len(path.parts) > 1:
+    if path.suffix in {".yaml", ".yml", ".json", ".onnx"} or len(path.parts) > 1:
         raise SpecError(
             name, "", f"no such file; give a path, or a bundled {what}: {', '.join(known)}"
         )

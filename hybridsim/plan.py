@@ -21,11 +21,13 @@ cutting long work into several tasks (bursts): the rule itself has no time slice
 A buffer is an edge, not a resource: with room for *d* batches between a producer and a consumer,
 batch *b* of the producer needs batch *b - d* of the consumer. Such an edge is a *room* need, all
 others are *data* needs. Engines treat them alike; metrics use the difference to tell a task that
-is blocked (no room downstream) from one that is starved (no data yet).
+is blocked (no room downstream) from one that is starved (no data yet). A strategy that reserves
+resources ahead of time fixes who goes first by *order* needs: such a task waits for its turn.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +129,8 @@ class Plan:
     actions: tuple[str, ...]
     loops: tuple[Loop, ...] = ()
     """Where the plan repeats itself; together they cover all tasks, in order."""
+    order: Bools | None = None
+    """Whether each need only fixes whose turn it is, in the order of :attr:`need`; None: none."""
 
     def __post_init__(self) -> None:
         tasks = np.arange(len(self.duration))
@@ -284,6 +288,87 @@ class PlanBuilder:
         rooms = np.broadcast_to(room.astype(np.bool_), kept.shape)
         self._needs.append((user[kept], (base + stride * iteration)[kept], rooms[kept]))
 
+    def link(self, users: Ints, sources: Ints) -> None:
+        """Let each of ``users`` also wait for the data of the task beside it in ``sources``."""
+        self._needs.append((users, sources, np.zeros(len(users), np.bool_)))
+
+    def stamp(
+        self,
+        first: int,
+        ops: Mapping[str, Sequence[str]],
+        uses: Mapping[tuple[str, str], Sequence[tuple[int, ...]]],
+        times: int,
+    ) -> None:
+        """Append all tasks from ``first`` on once more, ``times`` times.
+
+        Needs move along: what a task needs lies as far before its copy as before itself. ``ops``
+        gives each op its names in the copies; ``uses`` gives (op, action) the resources of each
+        copy, where they are not those of the template.
+        """
+        size = self._size - first
+        shift = (1 + np.arange(times, dtype=np.int64))[:, None] * size
+        duration, op, action, item = (
+            np.concatenate(column)[first:] for column in zip(*self._columns, strict=True)
+        )
+        renamed = self._renamed(op, ops, times)
+        copies = [np.tile(column, times) for column in (duration, action, item)]
+        self._columns.append((copies[0], renamed, copies[1], copies[2]))
+        user, need, room = (np.concatenate(column) for column in zip(*self._needs, strict=True))
+        own = user >= first
+        self._needs.append(
+            (
+                (user[own] + shift).reshape(-1),
+                (need[own] + shift).reshape(-1),
+                np.tile(room[own], times),
+            )
+        )
+        self._stamp_uses(first, op, action, uses, shift)
+        loops = [loop for loop in self._loops if loop.first >= first]
+        self._loops += [
+            Loop(loop.first + int(by), loop.size, loop.count)
+            for by in shift[:, 0]
+            for loop in loops
+        ]
+        self._size += size * times
+
+    def _renamed(self, op: Ints, ops: Mapping[str, Sequence[str]], times: int) -> Ints:
+        """Return the ops of all copies, one copy behind the other."""
+        names = list(self._ops)
+        table = np.empty((times, len(names)), np.int64)
+        present = np.unique(op)
+        for copy in range(times):
+            for index in present:
+                table[copy, index] = self._ops.index(ops[names[index]][copy])
+        return table[:, op].reshape(-1)
+
+    def _stamp_uses(
+        self,
+        first: int,
+        op: Ints,
+        action: Ints,
+        uses: Mapping[tuple[str, str], Sequence[tuple[int, ...]]],
+        shift: Ints,
+    ) -> None:
+        """Append what the copies use: their own resources, or those of the template."""
+        names, actions = list(self._ops), list(self._actions)
+        own = np.zeros(len(op), np.bool_)
+        holders, used = [], []
+        for (name, what), each in uses.items():
+            tasks = np.flatnonzero((op == names.index(name)) & (action == actions.index(what)))
+            own[tasks] = True
+            lengths = [len(resources) for resources in each]
+            of_copy = np.array([r for resources in each for r in resources], np.int64)
+            copy = np.repeat(shift[:, 0], lengths)
+            holders.append((first + tasks[:, None] + copy).reshape(-1))
+            used.append(np.tile(of_copy, len(tasks)))
+        if holders:
+            self._uses.append((np.concatenate(holders), np.concatenate(used)))
+        holder, use = (np.concatenate(column) for column in zip(*self._uses, strict=True))
+        of_template = (holder >= first) & (holder < first + len(op))
+        of_template[of_template] = ~own[holder[of_template] - first]
+        moved = (holder[of_template] + shift).reshape(-1)
+        self._uses.append((moved, np.tile(use[of_template], len(shift))))
+
     def build(self) -> Plan:
         """Return the plan laid out so far."""
         nothing = (np.empty(0, np.int64),) * 4
@@ -291,6 +376,8 @@ class PlanBuilder:
         holder, use = (np.concatenate(c) for c in zip(*self._uses, nothing[:2], strict=True))
         no_need = (*nothing[:2], np.empty(0, np.bool_))
         user, need, room = (np.concatenate(c) for c in zip(*self._needs, no_need, strict=True))
+        user, need, room = _grouped(user, need, room)
+        holder, use = _grouped(holder, use)
         return Plan(
             resources=self.resources,
             duration=columns[0],
@@ -306,6 +393,14 @@ class PlanBuilder:
             actions=tuple(self._actions),
             loops=tuple(self._loops),
         )
+
+
+def _grouped(owner: Ints, *columns: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return columns sorted by owner; as they come, if they are."""
+    if (np.diff(owner) >= 0).all():
+        return [owner, *columns]
+    by_owner = np.argsort(owner, kind="stable")
+    return [owner[by_owner], *(column[by_owner] for column in columns)]
 
 
 def _offsets(owner: Ints, size: int) -> Ints:

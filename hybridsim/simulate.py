@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridsim.arch import Machine, load_machine
+from hybridsim.engines import Engine
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
@@ -12,7 +13,14 @@ from hybridsim.mapping import place
 from hybridsim.metrics.measure import measure
 from hybridsim.metrics.result import Result
 from hybridsim.plan import Timeline
-from hybridsim.schedulers import AllAnalog, Job, Schedule, Scheduler, TokenParallel
+from hybridsim.schedulers import (
+    AllAnalog,
+    Job,
+    NetworkStrategy,
+    Schedule,
+    Scheduler,
+    TokenParallel,
+)
 from hybridsim.workload import Network, load_network
 
 MOST_TOKENS = 2**20
@@ -27,7 +35,10 @@ def simulate(
     engine: str = "fast",
     check_numerics: bool = False,
 ) -> Result:
-    """Predict how long ``network`` takes on ``machine``, beside the all-analog network.
+    """Predict how long ``network`` takes on ``machine``, beside the network without adapters.
+
+    Strategies for single layers are measured against the all-analog network, those for whole
+    networks against themselves on the network without adapters.
 
     ``scheduler`` is the token-parallel pipeline unless given; ``tokens`` is the length of one
     sequence, and the network's own unless given. ``check_numerics`` also runs the adapter
@@ -79,17 +90,28 @@ def execute(
     run = engine_by_name(engine)
     compiled = engine_by_name("fast")  # for strategies that try what they decide
     job = Job(place(network, machine), tokens, lambda plan: compiled(plan).makespan)
-    schedule, yardstick = scheduler.schedule(job), AllAnalog().schedule(job)
+    schedule = scheduler.schedule(job)
     timeline = run(schedule.plan)
     result = measure(
         job,
         schedule,
         timeline,
-        (yardstick, run(yardstick.plan)),
+        _yardstick(scheduler, job, run) or (schedule, timeline),
         labels={"scheduler": scheduler.kind, "engine": engine},
         inputs=_inputs(network, machine, scheduler, tokens),
     )
     return Run(job, schedule, timeline, result)
+
+
+def _yardstick(scheduler: Scheduler, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:
+    """Return what overhead is measured against, or None where that is the run itself."""
+    if not isinstance(scheduler, NetworkStrategy):
+        yardstick = AllAnalog().schedule(job)
+    elif job.mapping.network.adapted_layers:
+        yardstick = scheduler.yardstick(job)
+    else:
+        return None
+    return yardstick, run(yardstick.plan)
 
 
 def load(

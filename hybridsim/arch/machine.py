@@ -1,15 +1,17 @@
-"""A machine: tiles, clusters and the link between them, checked as a whole."""
+"""A machine: tiles, clusters, memory and the link between them, checked as a whole."""
 
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from hybridsim.components.aimc_tile import AimcTile
 from hybridsim.components.core_kernels import Precision
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
 from hybridsim.components.interconnect import Link
+from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
+from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
 from hybridsim.components.tcdm import Tcdm
 from hybridsim.spec_files import PlacedError
@@ -21,8 +23,11 @@ class TileArray(AimcTile):
 
     count: Count | Literal["as_needed"]
     """Tiles on the machine; ``as_needed`` gives each network the tiles that it asks for."""
-    sharing: Literal["exclusive", "packed"]
-    """Whether a crossbar holds blocks of one layer only, or as many blocks as fit."""
+    sharing: Literal["exclusive", "packed", "latency", "area", "balance"]
+    """Which layers may share a crossbar: none (``exclusive``); whichever fit, by guillotine cuts
+    (``packed``); those that read the same input or are the same layer of another block
+    (``latency``); whichever fit, in any free rectangle (``area``); the same, but the same layer of
+    another block never on the same columns (``balance``)."""
 
     @property
     def crossbars(self) -> int | None:
@@ -35,6 +40,8 @@ class Cluster(Spec):
 
     count: Count
     """Clusters on the machine, all alike."""
+    plain_count: NonNegativeInt = 0
+    """Further clusters, the same but for having no matrix engine."""
     clock: Clock
     precision: Precision
     """Number format in which adapters are held and computed."""
@@ -44,6 +51,13 @@ class Cluster(Spec):
     dma: Dma
     tcdm: Tcdm
     offload: Offload
+    kernel_costs: KernelCosts | None = None
+    """Costs of digital kernels as data, or null for the models of cores and matrix engine."""
+
+    @property
+    def total(self) -> int:
+        """Clusters of both kinds."""
+        return self.count + self.plain_count
 
     @property
     def element_bytes(self) -> int:
@@ -82,3 +96,16 @@ class Machine(Spec):
     """The clusters, or null for a machine that is analog only."""
     link: Link
     """What transfers between tiles, clusters and memory cross."""
+    memory: Memory | None = None
+    """Memory outside of the clusters, or null where it is neither timed nor limited."""
+    free_ops: tuple[str, ...] = Field(default=(), max_length=100)
+    """Ops that cost nothing on this machine, by decision: ``kind``, ``kind:function`` or
+    ``name:`` and a pattern for the op's name without its block, as in ``activation:relu``."""
+
+    @property
+    def activation_bits(self) -> int:
+        """Bits of an element between tiles, clusters and memory: those of :attr:`memory`, or as
+        the clusters hold it."""
+        if self.memory is not None:
+            return self.memory.activation_width
+        return 8 * self.cluster.element_bytes if self.cluster else 8

@@ -13,7 +13,7 @@ from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.library import network_path
-from hybridsim.metrics.result import LayerResult, Result
+from hybridsim.metrics.result import LayerResult, OpResult, Result
 from hybridsim.schedulers import make_scheduler
 from hybridsim.simulate import simulate
 from hybridsim.units import format_bytes, format_ps
@@ -80,6 +80,7 @@ def run(
                 "result.json": result.to_json() + "\n",
                 "layers.csv": result.to_csv(),
                 "resources.csv": result.resources_frame().to_csv(index=False),
+                **({"ops.csv": result.ops_frame().to_csv(index=False)} if result.ops else {}),
             },
         )
     if json_:
@@ -111,9 +112,10 @@ def _simulated(
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
     """Return a result as a table per layer, or per kind of layer, and the answer below it."""
+    bare = "bare" if result.ops else "analog"
     table = plain_table(
-        "layer", "#", "shape", "t", "latency", "analog", "over", "bound by",
-        right="#|shape|t|latency|analog|over",
+        "layer", "#", "shape", "t", "latency", bare, "over", "bound by",
+        right=f"#|shape|t|latency|{bare}|over",
     )  # fmt: skip
     one_by_one = every_layer or len(result.layers) <= MOST_ROWS
     for name, count, layer in _rows(result, one_by_one):
@@ -127,7 +129,31 @@ def render(result: Result, every_layer: bool = False) -> RenderableType:
             _percent(layer.overhead_percent),
             SHORT_KINDS.get(layer.bound, layer.bound),
         )
-    return Group(table, "", *_summary(result))
+    others = [_other_ops(result), ""] if result.ops else []
+    return Group(table, "", *others, *_summary(result))
+
+
+def _other_ops(result: Result) -> RenderableType:
+    """Return the ops that are no linear layers, by kind: how many, where, the slowest of them."""
+    table = plain_table(
+        "other op", "#", "on", "split", "latency", "busy", "cost",
+        right="#|split|latency|busy",
+    )  # fmt: skip
+    alike: dict[str, list[OpResult]] = {}
+    for op in result.ops:
+        alike.setdefault(re.sub(r"\d+", "*", op.name), []).append(op)
+    for name, ops in alike.items():
+        slowest = max(ops, key=lambda op: op.latency_ps)
+        table.add_row(
+            escape(name),
+            str(len(ops)),
+            slowest.where,
+            str(slowest.pieces),
+            format_ps(slowest.latency_ps),
+            format_ps(slowest.busy_ps),
+            slowest.cost_from.replace("_", " "),
+        )
+    return table
 
 
 def _percent(value: float) -> str:
@@ -135,15 +161,23 @@ def _percent(value: float) -> str:
 
 
 def _rows(result: Result, one_by_one: bool) -> list[tuple[str, int, LayerResult]]:
-    """Return (name, how many, one of them); layers alike in all but their index are one row."""
+    """Return (name, how many, one of them); layers alike in all but their index are one row.
+
+    In a run of a whole network blocks overlap and differ a little; the slowest one is shown.
+    """
     if one_by_one:
         return [(layer.name, 1, layer) for layer in result.layers]
     alike: dict[tuple[Any, ...], list[LayerResult]] = {}
     for layer in result.layers:
         kind = re.sub(r"\d+", "*", layer.name)
-        key = (kind, layer.in_features, layer.out_features, layer.latency_ps, layer.bound)
+        key: tuple[Any, ...] = (kind, layer.in_features, layer.out_features)
+        if not result.ops:
+            key += (layer.latency_ps, layer.bound)
         alike.setdefault(key, []).append(layer)
-    return [(str(key[0]), len(layers), layers[0]) for key, layers in alike.items()]
+    return [
+        (str(key[0]), len(layers), max(layers, key=lambda layer: layer.latency_ps))
+        for key, layers in alike.items()
+    ]
 
 
 def _summary(result: Result) -> list[str]:
@@ -158,7 +192,8 @@ def _summary(result: Result) -> list[str]:
         f"{escape(result.network)} on {escape(result.machine)}, {result.tokens} tokens, {what}, "
         f"{result.scheduler}:",
         f"  latency      {format_ps(result.latency_ps)}  "
-        f"(all-analog {format_ps(result.all_analog_ps)})",
+        f"({'without adapters' if result.ops else 'all-analog'} "
+        f"{format_ps(result.all_analog_ps)})",
         f"  overhead     {result.overhead_percent:.2f} %",
         f"  bound by     {shares}  (share of the critical path)",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
@@ -166,6 +201,12 @@ def _summary(result: Result) -> list[str]:
     if result.tcdm_bytes:
         lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
     lines += [f"  {escape(note)}" for note in result.notes]
+    if result.free_ops:
+        kinds = sorted({re.sub(r"block\d+\.|\d+", "", name) for name in result.free_ops})
+        names = ", ".join(kinds[:4]) + (", ..." if len(kinds) > 4 else "")
+        lines.append(
+            f"  free         {len(result.free_ops)} ops, declared by the machine: {names}"
+        )
     if result.numerics is not None:
         lines.append(f"  numerics     {result.numerics.summary}")
     return lines

@@ -22,11 +22,26 @@ class Periphery(Spec):
     """Cycles before the first column of a vector leaves the periphery."""
     accumulate: Cycles
     """Cycles to add the partial sums of one more row block to a vector."""
+    residual: Cycles | None = None
+    """Cycles to add a vector from outside to one that leaves the tile, per vector; null where
+    the periphery cannot, and sums are work for the clusters.
+    Source of the form: HARP, 3 cycles per row of a residual."""
 
     def cycles(self, columns: IntLike, row_blocks: IntLike) -> IntLike:
         """Return the cycles that one vector spends after the integration."""
         scaling = self.setup + ceil_div(columns, self.lanes) if self.lanes else 0
         return scaling + self.accumulate * (row_blocks - 1)
+
+    def residual_ps(self, vectors: IntLike, columns: int, from_tile: bool) -> IntLike:
+        """Return the time to add ``vectors`` of ``columns`` elements to others [ps].
+
+        ``from_tile``: one of both leaves the tile just now: residual cycles per vector. Otherwise
+        both come from outside and pass like a vector that is scaled: setup + columns / lanes.
+        Source: HARP, 3 clk and (3 + width / 8) clk per row.
+        """
+        assert self.residual is not None
+        outside = self.setup + (ceil_div(columns, self.lanes) if self.lanes else 0)
+        return self.clock.to_ps(vectors * (self.residual if from_tile else max(outside, 1)))
 
 
 class AimcTile(Spec):

@@ -1,10 +1,11 @@
 """Which weights on which tile, which adapter on which cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
+from hybridsim.mapping.objectives import RULES, place_for_objective
 from hybridsim.mapping.tiling import Block, place_all
 from hybridsim.workload import Adapter, Linear, Network
 
@@ -49,6 +50,11 @@ class Mapping:
         devices = self.crossbars * self.machine.tile.rows * self.machine.tile.columns
         return self.network.weights / devices if devices else 0.0
 
+    def without_adapters(self) -> "Mapping":
+        """Return the same placement of the same network without any adapter."""
+        layers = tuple(replace(layer, adapter=None, cluster=None) for layer in self.layers)
+        return replace(self, network=self.network.without_adapters(), layers=layers)
+
     def layer_occupancy(self, layer: PlacedLayer) -> float:
         """Return the share of the devices of a layer's crossbars that hold its weights, 0 to 1."""
         tile = self.machine.tile
@@ -67,9 +73,11 @@ def place(network: Network, machine: Machine) -> Mapping:
         CapacityError: The machine has too few crossbars, or no cluster for the adapters.
     """
     layers = network.static_linear_layers
-    blocks, crossbars = place_all(
-        machine.tile, [(op.in_features, op.out_features) for op in layers]
-    )
+    if machine.tile.sharing in RULES:
+        blocks, crossbars = place_for_objective(network, machine.tile)
+    else:
+        shapes = [(op.in_features, op.out_features) for op in layers]
+        blocks, crossbars = place_all(machine.tile, shapes)
     tiles = _tiles(network, machine, crossbars)
     placed = []
     adapted = 0

@@ -8,9 +8,10 @@ import pandas as pd
 
 from hybridsim._version import __version__
 from hybridsim.metrics.critical_path import critical_path
-from hybridsim.metrics.result import LayerResult, ResourceResult, Result
+from hybridsim.metrics.result import LayerResult, OpResult, ResourceResult, Result
 from hybridsim.metrics.usage import usage
 from hybridsim.plan import Plan, Timeline
+from hybridsim.schedulers import TRANSFERS as _TRANSFERS
 from hybridsim.schedulers import Job, LayerSchedule, Schedule
 from hybridsim.units import Ints
 
@@ -23,18 +24,12 @@ def measure(
     labels: MappingType[str, str],
     inputs: dict[str, Any],
 ) -> Result:
-    """Return what a run shows, beside the all-analog run of the same network.
+    """Return what a run shows, beside the run of the same network without adapters.
 
     ``labels`` names the scheduler and the engine.
     """
     plan = schedule.plan
-    yardstick = dict(
-        zip(
-            all_analog[0].plan.ops,
-            layer_latency_ps(all_analog[0].plan, all_analog[1]),
-            strict=True,
-        )
-    )
+    yardstick = _latency_by_op(*all_analog)
     path = _kinds_on_path(plan, timeline)
     return Result(
         hybridsim_version=__version__,
@@ -51,10 +46,16 @@ def measure(
         tiles=job.mapping.tiles,
         crossbars=job.mapping.crossbars,
         occupancy=job.mapping.occupancy,
-        tcdm_bytes=max((layer.tcdm_bytes for layer in schedule.layers), default=0),
+        tcdm_bytes=max(
+            [layer.tcdm_bytes for layer in schedule.layers]
+            + [op.tcdm_bytes for op in schedule.ops],
+            default=0,
+        ),
         tasks=len(plan),
         utilization=_utilization_by_kind(plan, timeline),
         layers=_layers(job, schedule, timeline, yardstick, path),
+        ops=_ops(schedule, timeline),
+        free_ops=schedule.free,
         resources=_resources(plan, timeline),
         notes=schedule.notes,
         inputs=inputs,
@@ -71,6 +72,57 @@ def layer_latency_ps(plan: Plan, timeline: Timeline) -> Ints:
     return latency
 
 
+def _latency_by_op(schedule: Schedule, timeline: Timeline) -> dict[str, int]:
+    """Return op -> time from its first ready task to its last end [ps].
+
+    The MVMs of a layer may be the tasks of another op, which does those of its siblings as well.
+    """
+    plan = schedule.plan
+    first = np.full(len(plan.ops), np.iinfo(np.int64).max)
+    last = np.zeros(len(plan.ops), np.int64)
+    np.minimum.at(first, plan.op, timeline.ready)
+    np.maximum.at(last, plan.op, timeline.end)
+    place = {name: index for index, name in enumerate(plan.ops)}
+    found = {name: int(last[index] - first[index]) for name, index in place.items()}
+    for layer, carrier in schedule.carried_by.items():
+        at = place[carrier]
+        mvm = plan.action == plan.actions.index("mvm")
+        tasks = (plan.op == at) & mvm
+        begin, end = int(timeline.ready[tasks].min()), int(timeline.end[tasks].max())
+        if layer in place:
+            begin = min(begin, int(first[place[layer]]))
+            end = max(end, int(last[place[layer]]))
+        found[layer] = end - begin
+    return found
+
+
+def _ops(schedule: Schedule, timeline: Timeline) -> tuple[OpResult, ...]:
+    """Return a row for each op that is no linear layer."""
+    if not schedule.ops:
+        return ()
+    plan = schedule.plan
+    latency = _latency_by_op(schedule, timeline)
+    moves = np.isin(plan.action, [i for i, a in enumerate(plan.actions) if a in _TRANSFERS])
+    busy = np.zeros(len(plan.ops), np.int64)
+    np.add.at(busy, plan.op[~moves], plan.duration[~moves])
+    place = {name: index for index, name in enumerate(plan.ops)}
+    return tuple(
+        OpResult(
+            name=decided.op.name,
+            kind=decided.op.kind,
+            block=decided.op.block,
+            tokens=decided.tokens,
+            where=decided.where,
+            pieces=decided.pieces,
+            cost_from=decided.cost_from,
+            tcdm_bytes=decided.tcdm_bytes,
+            latency_ps=latency[decided.op.name],
+            busy_ps=int(busy[place[decided.op.name]]),
+        )
+        for decided in schedule.ops
+    )
+
+
 def _overhead(latency: int, all_analog: int) -> float:
     """Return (hybrid - all-analog) / all-analog in percent; 0 where there is nothing to do."""
     return (latency - all_analog) * 100 / all_analog if all_analog else 0.0
@@ -80,24 +132,31 @@ def _layers(
     job: Job,
     schedule: Schedule,
     timeline: Timeline,
-    yardstick: dict[str, Any],
+    yardstick: dict[str, int],
     path: pd.DataFrame,
 ) -> tuple[LayerResult, ...]:
     plan = schedule.plan
-    latency = dict(zip(plan.ops, layer_latency_ps(plan, timeline), strict=True))
+    latency = _latency_by_op(schedule, timeline)
     busy = _busy_by_layer(plan)
+    for layer, carrier in schedule.carried_by.items():
+        busy[layer] = {**busy[carrier], **busy.get(layer, {})}
     kind_time = dict(zip(path.index, path.to_dict("records"), strict=True))
     return tuple(
         _layer(
             job,
             decided,
-            int(latency[decided.layer.name]),
-            int(yardstick[decided.layer.name]),
+            latency[decided.layer.name],
+            yardstick[decided.layer.name],
             busy[decided.layer.name],
-            kind_time.get(decided.layer.name, {}),
+            kind_time.get(_carrier(schedule, decided.layer.name, kind_time), {}),
         )
         for decided in schedule.layers
     )
+
+
+def _carrier(schedule: Schedule, layer: str, known: MappingType[Any, Any]) -> str:
+    """Return the op that tells what a layer is bound by: itself, or the one that carries it."""
+    return layer if layer in known else schedule.carried_by.get(layer, layer)
 
 
 def _layer(

@@ -52,6 +52,30 @@ class LayerResult(_Answer):
     """Kind of part -> share of the layer's latency that the parts it uses are busy, 0 to 1."""
 
 
+class OpResult(_Answer):
+    """What one op that is no linear layer costs."""
+
+    name: str
+    kind: str
+    """What it is: ``attention``, ``norm``, ``activation``, ``add``, ``embedding``."""
+    block: int | None
+    """Index of the transformer block, or None outside of the blocks."""
+    tokens: int
+    """Vectors that it works on."""
+    where: str
+    """The kind of part that computes it."""
+    pieces: int
+    """Parts of the machine that share the work on a chunk of tokens."""
+    cost_from: str
+    """Where its durations come from: ``kernel_costs`` of the machine, or a ``model``."""
+    tcdm_bytes: int
+    """Scratchpad that it takes on a cluster [bytes]."""
+    latency_ps: int
+    """From the first task that is ready to the last end [ps]."""
+    busy_ps: int
+    """Time that parts spend on it in all, without transfers over the link [ps]."""
+
+
 class ResourceResult(_Answer):
     """How one part of the machine spent the run."""
 
@@ -125,6 +149,11 @@ class Result(_Answer):
     numerics: NumericsResult | None = None
     """What running the adapter kernels showed, where asked for."""
     layers: tuple[LayerResult, ...]
+    """The static linear layers."""
+    ops: tuple[OpResult, ...] = ()
+    """The other ops that take time, where the strategy covers whole networks."""
+    free_ops: tuple[str, ...] = ()
+    """Ops that cost nothing because the machine declares them free."""
     resources: tuple[ResourceResult, ...]
     notes: tuple[str, ...] = ()
     """What the strategy says of its decisions, a line each; left out of JSON if there are none."""
@@ -144,6 +173,10 @@ class Result(_Answer):
             row |= {f"{kind}_utilization": u for kind, u in layer.utilization.items()}
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def ops_frame(self) -> pd.DataFrame:
+        """Return one row per op that is no linear layer, units in the column names."""
+        return pd.DataFrame([op.model_dump() for op in self.ops], columns=[*OpResult.model_fields])
 
     def resources_frame(self) -> pd.DataFrame:
         """Return one row per part of the machine, units in the column names."""

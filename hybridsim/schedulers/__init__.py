@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybridsim.errors import UnknownNameError
-from hybridsim.schedulers._base import Job, LayerSchedule, Schedule, Scheduler
+from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule, Scheduler
+from hybridsim.schedulers._network_layout import TRANSFERS
+from hybridsim.schedulers._network_strategy import NetworkStrategy
 from hybridsim.schedulers._pipelined import Decisions, PipelinedStrategy, lay_out
 from hybridsim.schedulers._streaming import Group
 from hybridsim.schedulers.all_analog import AllAnalog
@@ -12,12 +14,19 @@ from hybridsim.schedulers.auto import Auto
 from hybridsim.schedulers.cross_layer import CrossLayer
 from hybridsim.schedulers.early_xa import EarlyXa
 from hybridsim.schedulers.fused_add import FusedAdd
+from hybridsim.schedulers.il_par import IntraLayerParallel
+from hybridsim.schedulers.il_pipe import IntraLayerPipeline
+from hybridsim.schedulers.il_xl_pipe import IntraCrossLayerPipeline
 from hybridsim.schedulers.layer_serial import LayerSerial
 from hybridsim.schedulers.multi_cluster import MultiCluster
+from hybridsim.schedulers.network import Composed
 from hybridsim.schedulers.separate_add import SeparateAdd
+from hybridsim.schedulers.serial import Serial
 from hybridsim.schedulers.split_cores import SplitCores
 from hybridsim.schedulers.swapped import Swapped
 from hybridsim.schedulers.token_parallel import TokenParallel
+from hybridsim.schedulers.xb_pipe import CrossBlockPipeline
+from hybridsim.schedulers.xl_pipe import CrossLayerPipeline
 from hybridsim.spec_files import validate
 from hybridsim.units import Spec
 
@@ -33,6 +42,13 @@ SCHEDULERS: dict[str, type[Spec]] = {
     "multi_cluster": MultiCluster,
     "cross_layer": CrossLayer,
     "auto": Auto,
+    "serial": Serial,
+    "il_par": IntraLayerParallel,
+    "il_pipe": IntraLayerPipeline,
+    "xl_pipe": CrossLayerPipeline,
+    "il_xl_pipe": IntraCrossLayerPipeline,
+    "xb_pipe": CrossBlockPipeline,
+    "network": Composed,
 }
 """Strategies by the name under which they are chosen."""
 
@@ -52,21 +68,31 @@ def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Sched
 
 __all__ = [
     "SCHEDULERS",
+    "TRANSFERS",
     "AllAnalog",
     "Auto",
+    "Composed",
+    "CrossBlockPipeline",
     "CrossLayer",
+    "CrossLayerPipeline",
     "Decisions",
     "EarlyXa",
     "FusedAdd",
     "Group",
+    "IntraCrossLayerPipeline",
+    "IntraLayerParallel",
+    "IntraLayerPipeline",
     "Job",
     "LayerSchedule",
     "LayerSerial",
     "MultiCluster",
+    "NetworkStrategy",
+    "OpSchedule",
     "PipelinedStrategy",
     "Schedule",
     "Scheduler",
     "SeparateAdd",
+    "Serial",
     "SplitCores",
     "Swapped",
     "TokenParallel",

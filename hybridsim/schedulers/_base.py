@@ -1,14 +1,16 @@
 """What a scheduler is given, what it gives back, and the resources it plans for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 from hybridsim.arch import Cluster, Machine
 from hybridsim.mapping import Mapping, PlacedLayer
-from hybridsim.plan import Plan, Resource
+from hybridsim.plan import Plan, Resource, Timeline
 from hybridsim.programs import LoraChoice
+from hybridsim.workload import Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class Job:
         """The machine that the network is mapped to."""
         return self.mapping.machine
 
+    def without_adapters(self) -> "Job":
+        """Return the same job for the same network without any adapter."""
+        return replace(self, mapping=self.mapping.without_adapters())
+
     def tokens_of(self, layer: PlacedLayer) -> int:
         """Return how many vectors of one sequence pass through a layer."""
         return self.mapping.network.tokens(layer.op, self.tokens)
@@ -63,21 +69,33 @@ class Job:
 
 def _tile_resources(mapping: Mapping, found: list[Resource]) -> dict[str, tuple[int, ...]]:
     """Append one resource for each set of tiles that the same layers use."""
+    return grouped_resources(
+        "tile", "tile", {layer.name: layer.tiles for layer in mapping.layers}, found
+    )
+
+
+def grouped_resources(
+    prefix: str, kind: str, used: dict[str, tuple[int, ...]], found: list[Resource]
+) -> dict[str, tuple[int, ...]]:
+    """Append one resource for each set of parts that the same layers use.
+
+    ``used`` gives the parts of each layer by number; the resources of each layer are returned.
+    """
     users: dict[int, list[str]] = {}
-    for layer in mapping.layers:
-        for tile in layer.tiles:
-            users.setdefault(tile, []).append(layer.name)
+    for layer, parts in used.items():
+        for part in parts:
+            users.setdefault(part, []).append(layer)
     groups: dict[tuple[str, ...], list[int]] = {}
-    for tile, layers in users.items():
-        groups.setdefault(tuple(layers), []).append(tile)
-    used_by: dict[str, list[int]] = {layer.name: [] for layer in mapping.layers}
+    for part, layers in users.items():
+        groups.setdefault(tuple(layers), []).append(part)
+    used_by: dict[str, list[int]] = {layer: [] for layer in used}
     for names, members in groups.items():
         first, last = members[0], members[-1]
-        name = f"tile{first}" if len(members) == 1 else f"tile{first}..{last}"
+        name = f"{prefix}{first}" if len(members) == 1 else f"{prefix}{first}..{last}"
         for user in names:
             used_by[user].append(len(found))
-        found.append(Resource(name, "tile", parts=len(members)))
-    return {name: tuple(used) for name, used in used_by.items()}
+        found.append(Resource(name, kind, parts=len(members)))
+    return {name: tuple(resources) for name, resources in used_by.items()}
 
 
 def _cluster_resources(
@@ -107,13 +125,41 @@ class LayerSchedule:
 
 
 @dataclass(frozen=True, slots=True)
+class OpSchedule:
+    """What a scheduler decided for an op that is no linear layer."""
+
+    op: Op
+    tokens: int
+    """Vectors that it works on."""
+    where: str
+    """The kind of part that computes it."""
+    pieces: int
+    """Parts of the machine that share the work on a chunk."""
+    cost_from: str
+    """Where its duration comes from: ``kernel_costs`` or ``model``."""
+    tcdm_bytes: int = 0
+    """Scratchpad that it takes on a cluster [bytes]."""
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
-    """A plan, and what was decided on the way; ``plan.ops[i]`` is ``layers[i]``."""
+    """A plan, and what was decided on the way.
+
+    Where a strategy covers only linear layers, ``plan.ops[i]`` is ``layers[i]``.
+    """
 
     plan: Plan
     layers: tuple[LayerSchedule, ...]
     notes: tuple[str, ...] = ()
     """What a person should know of how it was decided, a line each."""
+    ops: tuple[OpSchedule, ...] = ()
+    """The other ops that take time, where the strategy covers them."""
+    carried_by: MappingType[str, str] = field(default_factory=dict)
+    """Layer -> the op whose tasks do its MVMs as well, where that is not the layer itself."""
+    free: tuple[str, ...] = ()
+    """Ops that would be computed, but cost nothing by declaration of the machine."""
+    timeline: Timeline | None = None
+    """What an engine made of the plan, where the strategy had to know."""
 
 
 class Scheduler(Protocol):

@@ -1,45 +1,132 @@
-"""Which static linear layers read which, looked up through all that lies between them."""
+"""Which ops of a network take time on a machine, and whose outputs they read there.
 
+Ops that only rearrange data, and those that the machine declares free, are looked through: what
+reads them reads their source.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from hybridsim.workload import Network
-from hybridsim.workload.ops import Attention, FirstToken, Linear, Trigram
+from hybridsim.arch import Machine
+from hybridsim.errors import SpecError
+from hybridsim.mapping.objectives import name_in_block
+from hybridsim.workload import Attention, Embedding, Linear, Network, Op
+
+_REARRANGING = {"input", "concat", "slice", "trigram", "first_token", "class_token"}
+"""Kinds of ops that only say which elements are read."""
+_NEVER_FREE = (Linear, Attention, Embedding)
+"""What a machine cannot declare free: what it is there for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reads:
-    """What a layer reads, as names of static linear layers."""
+class Work:
+    """An op that takes time."""
 
-    batchwise: frozenset[str] = frozenset()
-    """Layers of whose output a batch of tokens needs only the same tokens."""
-    whole: frozenset[str] = frozenset()
-    """Layers of whose output it needs more: all that an attention has seen."""
+    op: Op
+    sources: tuple[str, ...]
+    """The works whose outputs it reads, each once, in the order of its inputs."""
+    tokens: int
+    """Vectors that it works on."""
 
-    def __or__(self, other: "Reads") -> "Reads":
-        return Reads(self.batchwise | other.batchwise, self.whole | other.whole)
+    @property
+    def name(self) -> str:
+        """The name of the op."""
+        return self.op.name
 
 
-BARRIERS = (Attention, Trigram, FirstToken)
-"""Ops that read tokens other than the one they make: attention all, a trigram its neighbours."""
+@dataclass(frozen=True)
+class Dataflow:
+    """The works of a network in order, and the ops that cost nothing."""
+
+    works: tuple[Work, ...]
+    free: tuple[str, ...]
+    """Ops that would be computed, but cost nothing by declaration of the machine, and tables
+    that it holds where they are read."""
 
 
-def layer_inputs(network: Network) -> dict[str, Reads]:
-    """Return what each static linear layer of a network reads.
+def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
+    """Return what takes time when ``network`` runs on ``machine`` for one sequence.
 
-    Norms, activations, additions, embeddings and concatenations are looked through: they work on
-    each token alone.
+    The tables of embeddings are read together: what reads one of them waits for all. A free op
+    happens where its last operand from a tile is made, and its other operands cost nothing.
+
+    Raises:
+        SpecError: A pattern of the machine's free ops cannot be read.
     """
-    made: dict[str, Reads] = {}
-    layers: dict[str, Reads] = {}
+    patterns = [_pattern(machine, text) for text in machine.free_ops]
+    fetched = machine.memory is not None and machine.memory.dram is not None
+    made: dict[str, tuple[str, ...]] = {}
+    works: list[Work] = []
+    free: list[str] = []
+    linear: dict[str, int] = {}
+    tables: list[str] = []
+    declared: dict[tuple[str, str, str], bool] = {}
+    read = {name for op in network.ops for name in op.inputs}
     for op in network.ops:
-        read = Reads()
-        for name in op.inputs:
-            read |= made[name]
+        inputs = [made[name] for name in op.inputs]
+        sources = tuple(dict.fromkeys(name for each in inputs for name in each))
+        if op.kind in _REARRANGING:
+            made[op.name] = sources
+            continue
+        if isinstance(op, Embedding) and not (fetched and op.name in read):
+            free.append(op.name)
+            made[op.name] = ()
+            continue
+        if patterns and not isinstance(op, _NEVER_FREE):
+            key = (op.kind, getattr(op, "function", ""), name_in_block(op))
+            if key not in declared:
+                declared[key] = any(_matches(op, pattern) for pattern in patterns)
+            if declared[key]:
+                free.append(op.name)
+                made[op.name] = _made_by(inputs, linear)
+                continue
+        works.append(Work(op, sources, network.tokens(op, tokens)))
+        made[op.name] = (op.name,)
         if isinstance(op, Linear):
-            layers[op.name] = read
-            made[op.name] = Reads(frozenset({op.name}))
-        elif isinstance(op, BARRIERS):
-            made[op.name] = Reads(whole=read.batchwise | read.whole)
-        else:
-            made[op.name] = read
-    return layers
+            linear[op.name] = len(linear)
+        if isinstance(op, Embedding):
+            tables.append(op.name)
+    return Dataflow(tuple(_reading_together(works, tables)), tuple(free))
+
+
+def _made_by(inputs: Sequence[tuple[str, ...]], linear: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the source that a free op is hidden behind: the latest one on tiles, or the last."""
+    on_tiles = [each for each in inputs if any(name in linear for name in each)]
+    if on_tiles:
+        return max(on_tiles, key=lambda each: max(linear.get(name, -1) for name in each))
+    return inputs[-1] if inputs else ()
+
+
+def _reading_together(works: Sequence[Work], tables: Sequence[str]) -> list[Work]:
+    """Put the tables first, and let what reads one of them read all."""
+    known = set(tables)
+    found = [work for work in works if work.name in known]
+    for work in works:
+        if work.name in known:
+            continue
+        if known.isdisjoint(work.sources):
+            found.append(work)
+            continue
+        others = (name for name in work.sources if name not in known)
+        found.append(Work(work.op, (*tables, *others), work.tokens))
+    return found
+
+
+def _pattern(machine: Machine, text: str) -> tuple[str, str]:
+    kind, colon, rest = text.partition(":")
+    if not kind or (colon and not rest):
+        raise SpecError(
+            machine.name,
+            "free_ops",
+            f"found {text[:60]!r}; write a kind, kind:function or name:pattern, "
+            "as in norm:no_norm",
+        )
+    return kind, rest
+
+
+def _matches(op: Op, pattern: tuple[str, str]) -> bool:
+    kind, rest = pattern
+    if kind == "name":
+        return fnmatchcase(name_in_block(op), rest)
+    return op.kind == kind and (not rest or getattr(op, "function", "") == rest)

@@ -10,7 +10,7 @@ from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.schedulers._base import Job
 from hybridsim.schedulers._batching import Batching, Stage, estimate_ps
-from hybridsim.schedulers._dataflow import Reads, layer_inputs
+from hybridsim.schedulers._layer_inputs import Reads, layer_inputs
 from hybridsim.units import Ints
 
 Member = tuple[PlacedLayer, Batching | None]

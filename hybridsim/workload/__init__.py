@@ -2,6 +2,7 @@
 
 from hybridsim.workload.adapters import Adapter, AdapterSpec
 from hybridsim.workload.from_huggingface import BUILDERS, network_from_config
+from hybridsim.workload.from_onnx import network_from_onnx
 from hybridsim.workload.from_yaml import load_network
 from hybridsim.workload.graph import Network
 from hybridsim.workload.huggingface_parts import HEADS, Head
@@ -9,6 +10,7 @@ from hybridsim.workload.ops import (
     Activation,
     Add,
     Attention,
+    ClassToken,
     Concat,
     Embedding,
     FirstToken,
@@ -16,6 +18,7 @@ from hybridsim.workload.ops import (
     Linear,
     Norm,
     Op,
+    Slice,
     Trigram,
 )
 
@@ -27,6 +30,7 @@ __all__ = [
     "AdapterSpec",
     "Add",
     "Attention",
+    "ClassToken",
     "Concat",
     "Embedding",
     "FirstToken",
@@ -36,7 +40,9 @@ __all__ = [
     "Network",
     "Norm",
     "Op",
+    "Slice",
     "Trigram",
     "load_network",
     "network_from_config",
+    "network_from_onnx",
 ]

@@ -8,12 +8,20 @@ from hybridsim.spec_files import shown, validate
 from hybridsim.workload.adapters import AdapterSpec
 from hybridsim.workload.graph import Network
 from hybridsim.workload.huggingface_bert import build_bert
+from hybridsim.workload.huggingface_distilbert import build_distilbert
+from hybridsim.workload.huggingface_gpt2 import build_gpt2
 from hybridsim.workload.huggingface_mobilebert import build_mobilebert
 from hybridsim.workload.huggingface_parts import HEADS, Body, Head
+from hybridsim.workload.huggingface_t5 import build_t5
+from hybridsim.workload.huggingface_vit import build_vit
 
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any], Head, str], Body]] = {
     "bert": build_bert,
+    "distilbert": build_distilbert,
+    "gpt2": build_gpt2,
     "mobilebert": build_mobilebert,
+    "t5": build_t5,
+    "vit": build_vit,
 }
 """What turns a config of each ``model_type`` into ops; a new family is one file and one line."""
 

@@ -13,6 +13,7 @@ from hybridsim.spec_files import PlacedError, read_json_mapping, read_yaml_mappi
 from hybridsim.units import Count, Spec
 from hybridsim.workload.adapters import AdapterSpec
 from hybridsim.workload.from_huggingface import body_from_config, network_from_config
+from hybridsim.workload.from_onnx import network_from_onnx
 from hybridsim.workload.graph import MOST_OPS, Network, PlainText
 from hybridsim.workload.huggingface_parts import Head
 from hybridsim.workload.ops import AnyOp, Name, Op, Tokens
@@ -87,7 +88,7 @@ class NetworkFile(Spec):
 
 
 def load_network(path: Path) -> Network:
-    """Return the network of a YAML file, of a config.json, or of a folder that holds one.
+    """Return the network of a YAML file, of an ONNX file, or of a config.json or its folder.
 
     Raises:
         SpecError: The file cannot be read or does not describe a network; the message names the
@@ -100,7 +101,9 @@ def load_network(path: Path) -> Network:
         return _from_config(path)
     if suffix in (".yaml", ".yml"):
         return _from_yaml(path)
-    problem = "is no network; a .yaml file, a config.json or a folder with one would do"
+    if suffix == ".onnx":
+        return network_from_onnx(path)
+    problem = "is no network; a .yaml or .onnx file, a config.json or its folder would do"
     raise SpecError(str(path), "", problem)
 
 

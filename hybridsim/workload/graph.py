@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hybridsim.errors import UnknownNameError, did_you_mean
+from hybridsim.errors import InputError, UnknownNameError, did_you_mean
 from hybridsim.spec_files import PlacedError, validate
 from hybridsim.units import Spec
 from hybridsim.workload.adapters import Adapter, AdapterSpec
-from hybridsim.workload.ops import FirstToken, Linear, Name, Op, Tokens
+from hybridsim.workload.ops import ClassToken, FirstToken, Linear, Name, Op, Tokens
 
 MOST_OPS = 20_000
 """The most ops of a network; the largest known transformers have some thousands."""
@@ -115,9 +115,22 @@ class Network(Spec):
     def tokens(self, op: Op, sequence_length: int) -> int:
         """Return how many vectors ``op`` works on in one sequence of that many tokens.
 
-        That is one for all that follows a :class:`FirstToken`, and every token otherwise.
+        That is one for all that follows a :class:`FirstToken`, one less than the sequence has
+        for all that comes before a :class:`ClassToken`, and every token otherwise.
+
+        Raises:
+            InputError: The class token is the only token of the sequence.
         """
-        return 1 if op.name in self._once_per_sequence else sequence_length
+        if op.name in self._once_per_sequence:
+            return 1
+        if op.name not in self._before_class_token:
+            return sequence_length
+        if sequence_length < 2:
+            raise InputError(
+                f"network {self.name!r}: found {sequence_length} tokens per sequence; the first "
+                f"is the class token, so 2 or more would do"
+            )
+        return sequence_length - 1
 
     def with_adapters(
         self,
@@ -167,6 +180,14 @@ class Network(Spec):
             if isinstance(op, FirstToken) or (op.inputs and once.issuperset(op.inputs)):
                 once.add(op.name)
         return frozenset(once)
+
+    @cached_property
+    def _before_class_token(self) -> frozenset[str]:
+        before: set[str] = set()
+        for op in reversed(self.ops):
+            if isinstance(op, ClassToken) or op.name in before:
+                before.update(op.inputs)
+        return frozenset(before)
 
 
 def _check_graph(ops: Sequence[Op]) -> None:

@@ -14,6 +14,7 @@ from hybridsim.workload.huggingface_parts import (
     Head,
     activation_function,
     add_head,
+    check_head,
     head_dim,
 )
 from hybridsim.workload.op_list import OpList
@@ -63,6 +64,7 @@ def build_bert(config: Mapping[str, Any], head: Head, file: str) -> Body:
             of the number of heads.
     """
     spec = validate(BertConfig, dict(config), file)
+    check_head(head, ("none", "question_answering", "pooler"), "bert", file)
     if spec.is_decoder:
         raise SpecError(file, "is_decoder", "found true; an encoder (false) would do")
     ops = OpList(file)

@@ -14,6 +14,7 @@ from hybridsim.workload.huggingface_parts import (
     Head,
     activation_function,
     add_head,
+    check_head,
     head_dim,
 )
 from hybridsim.workload.op_list import OpList
@@ -81,6 +82,7 @@ def build_mobilebert(config: Mapping[str, Any], head: Head, file: str) -> Body:
         SpecError: A key is missing or has a value of no use, or sizes do not fit together.
     """
     spec = validate(MobileBertConfig, dict(config), file)
+    check_head(head, ("none", "question_answering", "pooler"), "mobilebert", file)
     if spec.use_bottleneck and not (
         spec.key_query_shared_bottleneck or spec.use_bottleneck_attention
     ):

@@ -1,5 +1,6 @@
 """What the builders of all Hugging Face model families share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -7,8 +8,9 @@ from hybridsim.errors import SpecError
 from hybridsim.workload.op_list import OpList
 from hybridsim.workload.ops import OpBase
 
-Head = Literal["none", "question_answering", "pooler"]
-"""What follows the last block: nothing, start and end scores of a span, or the pooled token."""
+Head = Literal["none", "question_answering", "pooler", "lm_head", "classifier"]
+"""What follows the last block: nothing, start and end scores of a span, the pooled token, scores
+of the next word, or scores of the classes of a whole sequence."""
 HEADS: tuple[Head, ...] = get_args(Head)
 
 ActivationName = Literal[
@@ -24,8 +26,8 @@ class Body:
 
     ops: tuple[OpBase, ...]
     """All ops, head included, in the order in which they run."""
-    max_sequence_length: int
-    """The most tokens per sequence."""
+    max_sequence_length: int | None
+    """The most tokens per sequence; None where no position table limits it."""
 
 
 def activation_function(name: ActivationName) -> str:
@@ -35,15 +37,26 @@ def activation_function(name: ActivationName) -> str:
     return "silu" if name == "swish" else name
 
 
-def head_dim(size: int, heads: int, file: str) -> int:
-    """Return the elements of one head.
+def check_head(head: Head, known: Sequence[Head], model_type: str, file: str) -> None:
+    """Refuse a head that the models of a family do not have.
+
+    Raises:
+        SpecError: ``head`` is not among ``known``.
+    """
+    if head not in known:
+        problem = f"found {head!r}; one of {', '.join(known)} would do for a {model_type}"
+        raise SpecError(file, "head", problem)
+
+
+def head_dim(size: int, heads: int, file: str, key: str = "num_attention_heads") -> int:
+    """Return the elements of one head; ``key`` is where the config says how many heads.
 
     Raises:
         SpecError: ``size`` is no multiple of ``heads``.
     """
     if size % heads:
         problem = f"found {heads}; a number that divides {size} would do"
-        raise SpecError(file, "num_attention_heads", problem)
+        raise SpecError(file, key, problem)
     return size // heads
 
 

@@ -9,11 +9,14 @@ from hybridsim.workload.ops import (
     Activation,
     Add,
     Attention,
+    ClassToken,
     Embedding,
     FirstToken,
+    Input,
     Linear,
     Norm,
     OpBase,
+    Slice,
     Trigram,
 )
 
@@ -35,23 +38,53 @@ class OpList:
         """The ops so far."""
         return tuple(self._ops)
 
-    def linear(self, name: str, source: str, in_features: int, out_features: int) -> str:
-        """Append a linear layer with a bias."""
-        return self._append(
-            Linear, name, [source], in_features=in_features, out_features=out_features
-        )
+    def input(self, name: str, features: int) -> str:
+        """Append what enters the network."""
+        return self._append(Input, name, [], features=features)
 
-    def attention(self, name: str, sources: Sequence[str], heads: int, head_dim: int) -> str:
-        """Append bidirectional attention; ``sources`` are queries, keys and values."""
-        return self._append(Attention, name, sources, heads=heads, head_dim=head_dim)
+    def linear(
+        self,
+        name: str,
+        source: str,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        tied: bool = False,
+    ) -> str:
+        """Append a linear layer; ``tied`` weights are counted with an embedding."""
+        sizes = {"in_features": in_features, "out_features": out_features}
+        return self._append(Linear, name, [source], **sizes, bias=bias, tied=tied)
+
+    def attention(
+        self,
+        name: str,
+        sources: Sequence[str],
+        heads: int,
+        head_dim: int,
+        *,
+        causal: bool = False,
+    ) -> str:
+        """Append attention; ``sources`` are queries, keys and values."""
+        sizes = {"heads": heads, "head_dim": head_dim}
+        return self._append(Attention, name, sources, **sizes, causal=causal)
+
+    def slice(self, name: str, source: str, in_features: int, start: int, size: int) -> str:
+        """Append the choice of ``size`` elements of a vector, from ``start``."""
+        sizes = {"in_features": in_features, "start": start, "out_features": size}
+        return self._append(Slice, name, [source], **sizes)
 
     def norm(self, name: str, source: str, function: str, features: int) -> str:
         """Append a normalization."""
         return self._append(Norm, name, [source], function=function, features=features)
 
     def activation(self, name: str, source: str, function: str, features: int) -> str:
-        """Append an element-wise function."""
+        """Append an element-wise function of one vector."""
         return self._append(Activation, name, [source], function=function, features=features)
+
+    def gate(self, name: str, sources: Sequence[str], function: str, features: int) -> str:
+        """Append a gated function; ``sources`` are its argument and what it multiplies."""
+        return self._append(Activation, name, sources, function=function, features=features)
 
     def add(self, name: str, sources: Sequence[str], features: int) -> str:
         """Append a sum of two or more vectors."""
@@ -64,6 +97,10 @@ class OpList:
     def trigram(self, name: str, source: str, features: int) -> str:
         """Append the concatenation of neighbouring tokens."""
         return self._append(Trigram, name, [source], features=features)
+
+    def class_token(self, name: str, source: str, features: int) -> str:
+        """Append the trained token in front of a sequence."""
+        return self._append(ClassToken, name, [source], features=features)
 
     def first_token(self, name: str, source: str, features: int) -> str:
         """Append the choice of a sequence's first token."""

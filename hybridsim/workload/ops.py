@@ -84,6 +84,8 @@ class Linear(OpBase):
     """Length of the output vector [elements]."""
     bias: Flag = True
     """Whether a bias is added; the default is that of PyTorch's Linear."""
+    tied: Flag = False
+    """Whether its weights are those of an embedding of the network, which counts them."""
 
     @property
     def takes(self) -> tuple[int, ...]:
@@ -102,8 +104,8 @@ class Linear(OpBase):
 
     @property
     def parameters(self) -> int:
-        """Weights and biases."""
-        return self.weights + self.biases
+        """Weights, unless they are tied, and biases."""
+        return self.biases + (0 if self.tied else self.weights)
 
 
 def _as_many_as_heads(data: dict[str, int]) -> int:
@@ -252,6 +254,59 @@ class Concat(OpBase):
         return sum(self.features)
 
 
+class Slice(OpBase):
+    """A run of consecutive elements of each token's vector, as the queries of a fused product."""
+
+    kind: Literal["slice"] = "slice"
+    in_features: Features
+    """Length of the input vector [elements]."""
+    start: Annotated[int, Field(strict=True, ge=0, le=MOST)]
+    """Index of the first element that is taken, from 0."""
+    out_features: Features
+    """How many elements are taken [elements]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Slice":
+        if self.start + self.out_features > self.in_features:
+            problem = (
+                f"found {self.start}; with {self.out_features} of {self.in_features} elements at "
+                f"most {self.in_features - self.out_features} would do"
+            )
+            raise PlacedError("start", problem)
+        return self
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.in_features,)
+
+
+class ClassToken(OpBase):
+    """A trained token in front of a sequence; what is read before it has one token less.
+
+    Source: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021.
+    """
+
+    kind: Literal["class_token"] = "class_token"
+    features: Features
+    """Length of the vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+    @property
+    def parameters(self) -> int:
+        """The elements of the token."""
+        return self.features
+
+
 class Trigram(OpBase):
     """The vectors of the next, the same and the previous token, one behind the other.
 
@@ -301,7 +356,9 @@ AnyOp = (
     | Add
     | Embedding
     | Concat
+    | Slice
     | Trigram
+    | ClassToken
     | FirstToken
 )
 Op = Annotated[AnyOp, Field(discriminator="kind")]

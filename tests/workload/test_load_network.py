@@ -224,10 +224,26 @@ def test_any_mobilebert_fits_together(changes: dict[str, Any]) -> None:
         ("mobilebert", {"trigram_input": "yes"}, "trigram_input: found 'yes'; true or false"),
         ("mobilebert", {"embedding_size": 2**20}, "op 'embedding_transformation'.in_features"),
         ("mobilebert", {"num_attention_heads": 3}, "num_attention_heads: found 3"),
-        ("mobilebert", {"model_type": ...}, "key 'model_type' is missing; one of bert, mobileb"),
-        ("mobilebert", {"model_type": "gpt2"}, "model_type: found 'gpt2'; one of bert, mobile"),
+        ("mobilebert", {"model_type": ...}, "key 'model_type' is missing; one of bert, distilb"),
+        ("mobilebert", {"model_type": "opt"}, "model_type: found 'opt'; one of bert, distilbert"),
         ("mobilebert", {"model_type": "mobile_bert"}, r"\(did you mean 'mobilebert'\?\)"),
         ("mobilebert", {"model_type": ["bert"]}, "model_type: found a list"),
+        ("distilbert", {"n_heads": 5}, "n_heads: found 5; a number that divides 768 would do"),
+        ("distilbert", {"dim": ...}, "key 'dim' is missing"),
+        ("gpt2", {"n_embd": 770}, "n_head: found 12; a number that divides 770 would do"),
+        ("gpt2", {"n_inner": 0}, "n_inner: found 0; a number above 0 would do"),
+        ("gpt2", {"add_cross_attention": True}, "add_cross_attention: found true"),
+        ("gpt2", {"activation_function": "mish"}, "activation_function: found 'mish'"),
+        ("t5_small", {"feed_forward_proj": "gated-relu"}, "feed_forward_proj: found 'gated-relu'"),
+        ("t5_small", {"d_kv": ...}, "key 'd_kv' is missing: Elements of one head"),
+        ("vit_b_16", {"patch_size": 225}, "patch_size: found 225; at most the image's 224 would"),
+        ("vit_b_16", {"patch_size": [16, 16]}, "patch_size: found a list; a whole number"),
+        (
+            "vit_b_16",
+            {"id2label": {"0": "cat"}},
+            "num_labels: found 1000; the 1 of id2label",
+        ),
+        ("vit_b_16", {"id2label": {}}, "id2label: found an empty mapping"),
     ],
 )
 def test_a_config_that_describes_no_network(
@@ -242,6 +258,22 @@ def test_a_config_that_describes_no_network(
 def test_a_head_that_is_not_known() -> None:
     with pytest.raises(InputError, match="head: found 'squad'; one of none, question_answering"):
         network_from_config(config("bert_base"), name="n", source="s", head="squad")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "head", "known"),
+    [
+        ("bert_base", "lm_head", "none, question_answering, pooler would do for a bert"),
+        ("mobilebert", "classifier", "none, question_answering, pooler would do for a mobilebert"),
+        ("distilbert", "pooler", "none, question_answering would do for a distilbert"),
+        ("gpt2", "classifier", "none, lm_head, question_answering would do for a gpt2"),
+        ("t5_small", "lm_head", "none would do for a t5"),
+        ("vit_b_16", "question_answering", "none, classifier, pooler would do for a vit"),
+    ],
+)
+def test_a_head_of_another_family_is_refused(model: str, head: Any, known: str) -> None:
+    with pytest.raises(InputError, match=f"head: found '{head}'; one of {known}"):
+        network_from_config(config(model), name="n", source="s", head=head)
 
 
 def test_the_file_at_fault_is_named(write: Write) -> None:
@@ -368,7 +400,7 @@ def test_json_that_cannot_be_read(text: str, message: str, write: Write) -> None
         ("huggingface: x\nops:\n" + LAYER, "found both of 'ops' and 'huggingface'; one would do"),
         ("head: pooler\nops:\n" + LAYER, "head: goes with 'huggingface' only"),
         ("huggingface: /x.json\n", "huggingface: found '/x.json'; a path from the folder of this"),
-        ("huggingface: x\nhead: squad\n", "head: found 'squad'; 'none', 'question_answering' or"),
+        ("huggingface: x\nhead: squad\n", "head: found 'squad'; 'none', 'question_answering', 'p"),
         ("huggingface: x\nmax_sequence_length: 5\n", "max_sequence_length: is read from the conf"),
     ],
 )
@@ -407,7 +439,7 @@ def test_a_single_problem_is_not_counted_twice(write: Write) -> None:
 def test_places_that_hold_no_network(tmp_path: Path, write: Write) -> None:
     assert refusal(tmp_path / "gone.yaml") == f"{tmp_path / 'gone.yaml'}: does not exist"
     assert refusal(tmp_path) == f"{tmp_path / 'config.json'}: does not exist"
-    assert "is no network; a .yaml file" in refusal(write("x", "net.txt"))
+    assert "is no network; a .yaml or .onnx file" in refusal(write("x", "net.txt"))
     assert "cannot be read: File name too long" in refusal(tmp_path / ("z" * 300 + ".yaml"))
     (tmp_path / "dir.yaml" / "config.json").mkdir(parents=True)
     assert refusal(tmp_path / "dir.yaml").endswith("config.json: is not a file")

@@ -10,13 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hybridsim.errors import SpecError, UnknownNameError
+from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.workload import (
     Activation,
     Adapter,
     AdapterSpec,
     Add,
     Attention,
+    ClassToken,
     Concat,
     Embedding,
     FirstToken,
@@ -25,6 +26,7 @@ from hybridsim.workload import (
     Network,
     Norm,
     Op,
+    Slice,
     Trigram,
 )
 
@@ -235,6 +237,38 @@ def test_what_follows_the_first_token_runs_once_per_sequence() -> None:
         Add(name="mixed", features=8, inputs=("pool", "x")),
     )
     assert [net.tokens(op, 128) for op in net.ops] == [128, 1, 1, 128]
+
+
+def test_what_comes_before_the_class_token_has_one_token_less() -> None:
+    net = network(
+        Input(name="x", features=8),
+        linear("patch", "x"),
+        Embedding(name="positions", rows=9, features=8),
+        ClassToken(name="cls", features=8, inputs=("patch",)),
+        Add(name="sum", features=8, inputs=("cls", "positions")),
+        FirstToken(name="first", features=8, inputs=("sum",)),
+    )
+    assert [net.tokens(op, 9) for op in net.ops] == [8, 8, 9, 9, 9, 1]
+    assert net.parameters == (8 * 8 + 8) + 9 * 8 + 8
+    with pytest.raises(InputError, match=r"found 1 tokens per sequence.*2 or more would do"):
+        net.tokens(net.op("patch"), 1)
+
+
+def test_a_slice_takes_elements_that_are_there() -> None:
+    whole = linear("qkv", size=(8, 24))
+    net = network(whole, Slice(name="k", in_features=24, start=8, out_features=8, inputs=("qkv",)))
+    assert (net.op("k").out_features, net.op("k").parameters) == (8, 0)
+    with pytest.raises(ValidationError, match="found 17; with 8 of 24 elements at most 16"):
+        Slice(name="k", in_features=24, start=17, out_features=8)
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Slice(name="k", in_features=24, start=-1, out_features=8)
+
+
+def test_tied_weights_count_once_but_are_programmed() -> None:
+    tied = Linear(name="head", in_features=8, out_features=10, bias=False, tied=True)
+    table = Embedding(name="words", rows=10, features=8)
+    net = network(table, tied.model_copy(update={"inputs": ("words",)}))
+    assert (net.weights, net.parameters) == (80, 80)
 
 
 def test_an_unknown_op_is_named_with_a_guess() -> None:

@@ -1,0 +1,67 @@
+"""``hybridsim validate harp``: HARP's published latencies beside the simulator's."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.errors import InputError
+
+
+@ends_cleanly
+def validate_harp(
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="CSV with the columns of the bundled results."),
+    ] = None,
+    csv_: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Run each published result of HARP and tell how far the simulator is from it."""
+    # only here, as pandas and the engines take a second to import
+    from hybridsim.validation.harp import compare, summary
+
+    if csv_ and json_:
+        raise InputError("--csv and --json are both given; one of them would do")
+    with working("simulating", csv_ or json_):
+        compared = compare(table)
+    told = summary(compared)
+    if csv_:
+        typer.echo(compared.to_csv(index=False), nl=False)
+    elif json_:
+        rows = compared.astype(object).where(compared.notna(), None)
+        print_json({"summary": told, "rows": rows.to_dict("records")})
+    else:
+        _print(compared.to_dict("records"), told)
+
+
+def _print(rows: list[dict[Any, Any]], told: dict[str, Any]) -> None:
+    shown = plain_table(
+        "fig", "network", "SL", "strategy", "chunk", "published", "simulated", "error",
+        right="fig|SL|published|simulated|error",
+    )  # fmt: skip
+    for row in rows:
+        ran = not row["reason"]
+        shown.add_row(
+            escape(str(row["figure"])),
+            escape(str(row["model"])),
+            escape(str(row["seq_len"])),
+            escape(str(row["config"])),
+            escape(str(row["chunk"])),
+            f"{float(row['latency_ms']):.6f} ms" if ran else "-",
+            f"{row['simulated_ms']:.6f} ms" if ran else "unsupported",
+            f"{row['error_percent']:+.3f} %" if ran else "-",
+        )
+    console = out()
+    console.print(shown)
+    for reason in dict.fromkeys(row["reason"] for row in rows if row["reason"]):
+        console.print(escape(reason))
+    if told["simulated"]:
+        console.print(
+            f"\n{told['simulated']} of {told['rows']} rows simulated, "
+            f"{told['within_2_percent']} within 2 %, {told['within_0.2_percent']} within 0.2 %; "
+            f"mean absolute error {told['mean_absolute_error_percent']:.3f} %, largest "
+            f"{told['largest_absolute_error_percent']:.2f} % ({escape(told['worst_row'])})"
+        )

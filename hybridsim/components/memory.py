@@ -1,0 +1,46 @@
+"""Memory outside of the clusters: on-chip SRAM and external DRAM."""
+
+from hybridsim.units import BytesPerSecond, IntLike, Size, Spec, Width, ceil_div
+
+
+class Sram(Spec):
+    """On-chip memory between tiles and clusters; reached over the link, whose time it shares.
+
+    Only its capacity is modelled: the link is narrower than the memory (assumed, as HARP does;
+    IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
+    """
+
+    size: Size
+    """Capacity [bytes]."""
+
+
+class Dram(Spec):
+    """External memory with one channel that carries one transfer at a time.
+
+    A transfer of *n* bytes takes n / bandwidth, without a start-up time. Source of the form:
+    HARP, rows x width x 1 B / (800 MiB/s) (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
+    """
+
+    bandwidth: BytesPerSecond
+    """Bytes moved per second."""
+    size: Size | None = None
+    """Capacity [bytes], or null where nothing is known or checked."""
+
+    def transfer_ps(self, size: IntLike) -> IntLike:
+        """Return the time that a transfer of ``size`` bytes takes [ps], rounded up."""
+        return ceil_div(size * 10**12, self.bandwidth)
+
+
+class Memory(Spec):
+    """What lies outside of tiles and clusters, and how wide a number is on its way there."""
+
+    sram: Sram | None
+    """On-chip memory for activations, or null where its capacity is not checked."""
+    dram: Dram | None
+    """External memory that holds the embedding tables, or null where they are on chip."""
+    activation_width: Width
+    """Bits of one element of an activation between tiles, clusters and memory."""
+
+    def activation_bits(self, elements: IntLike) -> IntLike:
+        """Return the bits of so many elements of activations."""
+        return elements * self.activation_width

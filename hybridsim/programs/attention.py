@@ -1,0 +1,273 @@
+"""Attention inside one cluster: some heads, one chunk of queries at a time.
+
+For each chunk of queries and head: load Q and K, Q K^T on the matrix engine, softmax on the cores,
+load V, scores x V on the matrix engine, store. Source of the forms: HARP (IEEE TPDS 2026, DOI
+10.1109/TPDS.2026.3706975); FlashAttention (Dao et al., NeurIPS 2022) for the one over warps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal
+
+import numpy as np
+
+from hybridsim.arch import Cluster
+from hybridsim.components.kernel_costs import millicycles_to_ps
+from hybridsim.engines import engine
+from hybridsim.errors import CapacityError, InputError, UnsupportedError
+from hybridsim.plan import Plan
+from hybridsim.programs.attention_plans import lay_out
+from hybridsim.units import Ints, ceil_div, format_bytes
+
+Form = Literal["sequential", "pipelined", "flash"]
+"""One kernel after the other; transfers, products and softmax side by side; or the same over
+warps of keys, so that no row of scores has to fit."""
+KeysValues = Literal["reread", "resident"]
+"""Whether K and V are fetched for every chunk of queries, or once and kept."""
+
+_LEAST_CHUNK = 8
+"""The smallest chunk of queries that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+
+
+@dataclass(frozen=True)
+class AttentionRun:
+    """What attention on one cluster takes."""
+
+    duration_ps: int
+    ready_ps: tuple[int, ...]
+    """When the output of each chunk of queries is complete, from the start [ps]."""
+    tcdm_bytes: int
+    rows: int
+    """Queries that are worked on at a time."""
+    buffers: int
+    """Chunks (or warps) that the scratchpad holds: with 2, one is loaded beside the other."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The heads of one cluster, and how they are computed.
+
+    Raises:
+        InputError: A size is below 1.
+    """
+
+    cluster: Cluster
+    tokens: int
+    """Queries."""
+    keys: int
+    """Tokens attended to; a causal mask saves nothing (assumed, as HARP does)."""
+    head_dim: int
+    heads: int
+    """Heads that this cluster computes."""
+    form: Form = "sequential"
+    keys_values: KeysValues = "reread"
+    has_engine: bool = True
+    """Whether the products run on the matrix engine; on the cores otherwise."""
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "keys", "head_dim", "heads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"attention: {name}: found {getattr(self, name)}; give 1 or more")
+        if self.form == "flash" and self.keys_values == "resident":
+            raise UnsupportedError(
+                "attention: the flash form reads keys and values in warps; choose reread"
+            )
+
+    def run(self, chunk: int | None) -> AttentionRun:
+        """Return how long the heads take, with outputs ready chunk by chunk.
+
+        A chunk whose operands do not fit the TCDM is cut into the fewest equal parts that do,
+        one after the other. ``chunk`` None gives out nothing before all is done, and takes the
+        number of rows at a time that is fastest.
+
+        Raises:
+            CapacityError: Not even one row of queries fits.
+            UnsupportedError: The cluster lacks a unit or its unit cannot do a shape.
+        """
+        return _run(self, chunk)
+
+    def plan(self, rows: tuple[int, ...]) -> Plan:
+        """Return the tasks of a form with overlap, ``rows`` of queries at a time."""
+        return lay_out(self, rows)
+
+    def tcdm_bytes(self, rows: int, buffers: int = 1) -> int:
+        """Return the scratchpad that ``rows`` of queries at a time need.
+
+        (Q + K + scores) per buffer; V takes the place of K. Source: HARP. Resident: K and V of
+        all heads, and (Q + scores) per buffer, the output in the place of Q. Flash: (Q + K +
+        two buffers of scores + 3 statistics per row) over a warp of keys; the output beside it.
+        """
+        dim, keys = self.head_dim, self.keys
+        if self.keys_values == "resident":
+            elements = 2 * self.heads * keys * dim + buffers * rows * (dim + keys)
+        elif self.form == "flash":
+            warp = self.warp(rows)
+            elements = buffers * warp * dim + rows * (2 * dim + 2 * warp + 3)
+        else:
+            elements = buffers * (rows * dim + keys * dim + rows * keys)
+        return elements * self.cluster.element_bytes
+
+    def buffers(self, rows: int) -> int:
+        """Return how many chunks the scratchpad holds: 2, 1, or 0 if not even one fits."""
+        size = self.cluster.tcdm.size
+        wanted = 1 if self.form == "sequential" else 2
+        return next((n for n in range(wanted, 0, -1) if self.tcdm_bytes(rows, n) <= size), 0)
+
+    def warp(self, rows: int) -> int:
+        """Return how many keys the flash form takes at a time: as many as fit, a power of two."""
+        room = self.cluster.tcdm.size // self.cluster.element_bytes
+        room -= rows * (2 * self.head_dim + 3)
+        most = max(1, room // (2 * self.head_dim + 2 * rows))
+        return min(self.keys, 1 << (most.bit_length() - 1))
+
+    # --- costs ------------------------------------------------------------------------------
+
+    def products_ps(self, rows: int, keys: int) -> tuple[int, int]:
+        """Return the times of Q K^T and of scores x V for ``rows`` queries of one head [ps]."""
+        costs, cluster = self.cluster.kernel_costs, self.cluster
+        if costs is not None and self.has_engine:
+            gemm = millicycles_to_ps(
+                cluster.clock, costs.attention.of(rows, keys, self.head_dim)[0]
+            )
+            return gemm, gemm
+        return (
+            cluster.to_ps(self._gemm_cycles(rows, self.head_dim, keys)),
+            cluster.to_ps(self._gemm_cycles(rows, keys, self.head_dim)),
+        )
+
+    def softmax_ps(self, rows: int, keys: int) -> int:
+        """Return the time of the softmax of ``rows`` rows of scores [ps]."""
+        costs, cluster = self.cluster.kernel_costs, self.cluster
+        if costs is not None:
+            return millicycles_to_ps(
+                cluster.clock, costs.attention.of(rows, keys, self.head_dim)[1]
+            )
+        return cluster.to_ps(cluster.cores.softmax_cycles(rows, keys, cluster.precision))
+
+    def transfer_ps(self, *rows: int) -> int:
+        """Return the time of one DMA task that moves matrices of so many rows of a head [ps].
+
+        By width alone on a machine whose kernel costs are data, as those were inferred so.
+        """
+        cluster = self.cluster
+        sizes = [each * self.head_dim * cluster.element_bytes for each in rows]
+        if cluster.kernel_costs is not None:
+            return cluster.to_ps(sum(cluster.dma.beats(size) for size in sizes))
+        return cluster.to_ps(sum(cluster.dma.transfer_cycles(size) for size in sizes))
+
+    def _gemm_cycles(self, m: int, n: int, k: int) -> int:
+        """Cycles of one product without an addend.
+
+        The engine adds onto its output buffer, so that is zeroed by the DMA first, as for the
+        adapters. K is taken to lie as the product needs it (assumed).
+        """
+        cluster = self.cluster
+        if not self.has_engine:
+            kernels = cluster.cores.gemm_kernels(m, n, k, cluster.precision, aligned=True)
+            return min(kernels.values())
+        matrix_engine = cluster.matrix_engine
+        if matrix_engine is None:
+            raise UnsupportedError("the cluster has no matrix engine for attention")
+        rows = matrix_engine.buffer_rows(m)
+        zero = cluster.dma.transfer_cycles(rows * k * cluster.element_bytes)
+        return zero + cluster.offload.program_engine_cycles() + matrix_engine.gemm_cycles(m, n, k)
+
+    # --- cutting the queries ----------------------------------------------------------------
+
+    def parts(self, chunk: int) -> list[tuple[int, ...]]:
+        """Return the rows of each part of each chunk of queries.
+
+        Raises:
+            CapacityError: Not even one row fits.
+        """
+        whole = [min(chunk, self.tokens - at) for at in range(0, self.tokens, chunk)]
+        largest = self._largest(whole[0])
+        return [tuple(_cut(rows, largest)) for rows in whole]
+
+    def _largest(self, rows: int) -> int:
+        """Return the rows of the fewest equal parts that fit."""
+        for count in range(1, rows + 1):
+            part = ceil_div(rows, count)
+            if self.buffers(part):
+                return part
+        need = format_bytes(self.tcdm_bytes(1))
+        kept = self.keys_values == "resident"
+        advice = "choose keys_values=reread" if kept else "choose attention=flash"
+        raise CapacityError(
+            f"attention over {self.keys} keys of {self.head_dim} elements needs {need} of TCDM "
+            f"for one query ({self.form}, {self.keys_values}); a cluster has "
+            f"{format_bytes(self.cluster.tcdm.size)}; {advice}, or raise cluster.tcdm.size"
+        )
+
+    @cached_property
+    def searched(self) -> tuple[int, ...]:
+        """Chunks of queries that a search tries: those that fit, of {8, 16, 32, ..., all}."""
+        sizes = [8 * 2**i for i in range(20) if 8 * 2**i < self.tokens] + [self.tokens]
+        return tuple(rows for rows in sizes if self.buffers(rows)) or (
+            self._largest(_LEAST_CHUNK),
+        )
+
+
+def _cut(rows: int, most: int) -> Iterator[int]:
+    for at in range(0, rows, most):
+        yield min(most, rows - at)
+
+
+@lru_cache(maxsize=512)
+def _run(attention: Attention, chunk: int | None) -> AttentionRun:
+    if chunk is not None:
+        return _in_chunks(attention, chunk)
+    if attention.form == "sequential":
+        best = _in_chunks(attention, attention.tokens)
+    else:
+        tried = [_in_chunks(attention, rows) for rows in attention.searched]
+        best = min(tried, key=lambda run: (run.duration_ps, run.rows))
+    return AttentionRun(
+        best.duration_ps, (best.duration_ps,), best.tcdm_bytes, best.rows, best.buffers
+    )
+
+
+def _in_chunks(attention: Attention, chunk: int) -> AttentionRun:
+    parts = attention.parts(chunk)
+    rows = tuple(part for each in parts for part in each)
+    buffers = attention.buffers(rows[0])
+    last = np.cumsum([len(each) for each in parts]) - 1
+    done = (
+        _sequential(attention, rows)
+        if attention.form == "sequential"
+        else _executed(attention, rows)
+    )
+    return AttentionRun(
+        int(done[-1]),
+        tuple(int(time) for time in done[last]),
+        attention.tcdm_bytes(rows[0], buffers),
+        rows[0],
+        buffers,
+    )
+
+
+def _sequential(attention: Attention, rows: tuple[int, ...]) -> Ints:
+    """Return when each part is done: one kernel after the other, part by part, then by head."""
+    keys = attention.keys
+    kept = attention.keys_values == "resident"
+    fetched = 0 if kept else keys
+    each = {}
+    for part in set(rows):
+        moved = attention.transfer_ps(part, part) + (
+            2 * attention.transfer_ps(fetched) if fetched else 0
+        )
+        work = sum(attention.products_ps(part, keys)) + attention.softmax_ps(part, keys)
+        each[part] = attention.heads * (work + moved)
+    first = 2 * attention.heads * attention.transfer_ps(keys) if kept else 0
+    ends: Ints = first + np.cumsum([each[part] for part in rows], dtype=np.int64)
+    return ends
+
+
+def _executed(attention: Attention, rows: tuple[int, ...]) -> Ints:
+    """Return when each part is stored, for all heads, as an engine executes the plan."""
+    plan = attention.plan(rows)
+    timeline = engine("fast")(plan)
+    stores = plan.action == plan.actions.index("store")
+    by_part: Ints = timeline.end[stores].reshape(len(rows), attention.heads).max(axis=1)
+    return np.maximum.accumulate(by_part)

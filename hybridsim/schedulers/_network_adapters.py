@@ -1,0 +1,198 @@
+"""Adapters inside a network layout: what a chunk of one layer costs a cluster.
+
+A task on a cluster brings in its operands by DMA, computes and stores, one after the other. X
+reaches the clusters with the transfer that brings it to the tile, Y crosses the link for the
+adapter alone, and Z leaves the cluster as the output of the layer. A and B are fetched for every
+chunk, unless the adapters of the whole network stay in the scratchpad of every cluster.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hybridsim.arch import Cluster
+from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.mapping import PlacedLayer
+from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
+from hybridsim.schedulers._base import Job
+from hybridsim.units import Ints, ceil_div, format_bytes
+
+
+@dataclass(frozen=True)
+class AdapterOptions:
+    """How the adapters of a network are computed."""
+
+    choices: tuple[LoraChoice, ...] = CHOICES[:1]
+    """The ways that are left open; the fastest one is taken."""
+    early: bool = False
+    """Whether X A is a task of its own, which may run beside the MVMs; U is stored between."""
+    resident: bool = False
+    """Whether A and B of all layers stay in every cluster; fetched for every chunk otherwise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AdapterTimes:
+    """What each chunk of a layer costs one cluster [ps]."""
+
+    choice: LoraChoice
+    batch: int
+    """Tokens that are adapted at a time."""
+    tcdm_bytes: int
+    load_bits: int
+    """Bits of A and B that cross the link for a chunk; 0 if they are there."""
+    whole: Ints
+    first: Ints
+    """X A alone, with U stored."""
+    second: Ints
+    """U B + Y alone, with U loaded."""
+
+    @property
+    def on_engine(self) -> bool:
+        """Whether it takes a cluster with a matrix engine."""
+        return self.choice.unit != "cores"
+
+
+class NetworkAdapters:
+    """The costs of the adapters of one job; layers alike share them."""
+
+    def __init__(self, job: Job, options: AdapterOptions) -> None:
+        self._job, self._options = job, options
+        self._known: dict[tuple[int, ...], AdapterTimes] = {}
+        self._kept = self._resident_bytes() if options.resident else 0
+
+    def times(self, layer: PlacedLayer, rows: Ints, pieces: int) -> AdapterTimes:
+        """Return the costs of a layer's adapter when each chunk is cut into ``pieces`` by rows.
+
+        Raises:
+            CapacityError: Not even one token fits the scratchpad.
+            UnsupportedError: The cluster can compute it in none of the ways left open.
+        """
+        assert layer.adapter is not None
+        op, rank = layer.op, layer.adapter.rank
+        full, last = int(rows[0]), int(rows[-1])
+        key = (op.in_features, op.out_features, rank, full, last, len(rows), pieces)
+        if key not in self._known:
+            self._known[key] = self._best(layer, rows, pieces)
+        return self._known[key]
+
+    def _best(self, layer: PlacedLayer, rows: Ints, pieces: int) -> AdapterTimes:
+        problem: Exception = UnsupportedError("no way to compute an adapter is left open")
+        found = []
+        for choice in self._options.choices:
+            try:
+                found.append(self._times(layer, rows, pieces, choice))
+            except (CapacityError, UnsupportedError) as error:
+                problem = error
+        if not found:
+            raise problem
+        return min(found, key=lambda times: int(times.whole.sum()))
+
+    def _times(
+        self, layer: PlacedLayer, rows: Ints, pieces: int, choice: LoraChoice
+    ) -> AdapterTimes:
+        cluster = self._cluster
+        assert layer.adapter is not None
+        op, rank = layer.op, layer.adapter.rank
+        most = ceil_div(int(rows[0]), pieces)
+        program = LoraProgram(cluster, op.in_features, op.out_features, rank, most, choice)
+        program = self._fitting(layer, program)
+        costs = {
+            piece: self._cycles(program, piece)
+            for piece in {ceil_div(int(each), pieces) for each in rows}
+        }
+        first, second, through = (
+            np.array([costs[ceil_div(int(each), pieces)][i] for each in rows], np.int64)
+            for i in range(3)
+        )
+        clock = cluster.clock
+        bits = 8 * cluster.element_bytes * rank * (op.in_features + op.out_features)
+        return AdapterTimes(
+            choice=choice,
+            batch=program.tokens,
+            tcdm_bytes=program.tcdm_bytes(1) + self._kept,
+            load_bits=0 if self._options.resident else bits,
+            whole=clock.to_ps(first + second),
+            first=clock.to_ps(first + through),
+            second=clock.to_ps(second + through),
+        )
+
+    def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
+        """Return the program with the fewest equal batches that fit the scratchpad.
+
+        A layer wider than a tile may go slice by slice, each as wide as a tile.
+        """
+        room = self._cluster.tcdm.size - self._kept
+        widths = dict.fromkeys((None, min(self._job.machine.tile.columns, program.out_features)))
+        for count in range(1, program.tokens + 1):
+            for width in widths:
+                batch = ceil_div(program.tokens, count)
+                part = replace(program, tokens=batch, slice_columns=width)
+                if part.tcdm_bytes(1) <= room:
+                    return part
+        program = part
+        need = replace(program, tokens=1).tcdm_bytes(1)
+        raise CapacityError(
+            f"{layer.name}: its adapter needs {format_bytes(need)} of TCDM for one token; a "
+            f"cluster has {format_bytes(room)} left; lower the rank (now {program.rank}), or "
+            "raise cluster.tcdm.size"
+        )
+
+    def _cycles(self, program: LoraProgram, rows: int) -> tuple[int, int, int]:
+        """Return the cycles of X A, of U B + Y, and of taking U out or in, for ``rows`` tokens.
+
+        Operands and results of both by DMA; A and B once per task.
+        """
+        dma, size = program.cluster.dma, program.element_bytes
+        weights = (0, 0)
+        if not self._options.resident:
+            weights = (
+                dma.transfer_cycles(program.in_features * program.rank * size),
+                dma.transfer_cycles(program.out_features * program.rank * size),
+            )
+        first, second, through = *weights, 0
+        for batch in _batches(rows, program.tokens):
+            part = replace(program, tokens=batch)
+            product = _until_u(part)
+            first += dma.transfer_cycles(batch * part.in_features * size) + product
+            for columns in part.slices:
+                y = batch * columns * size
+                second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
+            second += part.compute_cycles - product
+            through += dma.transfer_cycles(batch * part.rank * size)
+        return first, second, through
+
+    def _resident_bytes(self) -> int:
+        """Return what all adapters take in each cluster.
+
+        Raises:
+            CapacityError: They do not fit.
+        """
+        cluster = self._cluster
+        need = cluster.element_bytes * self._job.mapping.network.adapter_parameters
+        if need >= cluster.tcdm.size:
+            raise CapacityError(
+                f"the adapters of {self._job.mapping.network.name} take {format_bytes(need)}; a "
+                f"cluster of {self._job.machine.name} has {format_bytes(cluster.tcdm.size)} of "
+                "TCDM; choose resident_adapters=false, or raise cluster.tcdm.size"
+            )
+        return need
+
+    @property
+    def _cluster(self) -> Cluster:
+        cluster = self._job.machine.cluster
+        assert cluster is not None  # the mapping refuses adapters without a cluster
+        return cluster
+
+
+def _until_u(program: LoraProgram) -> int:
+    """Return the cycles until X A is done, with every operand in the TCDM."""
+    ends: list[int] = []
+    for kernel in program.kernels:
+        ends.append(max((ends[i] for i in kernel.after), default=0) + kernel.cycles)
+    own = zip(ends, program.kernels, strict=True)
+    return max(end for end, kernel in own if not kernel.slice_work)
+
+
+def _batches(rows: int, batch: int) -> Iterable[int]:
+    return (min(batch, rows - at) for at in range(0, rows, batch))

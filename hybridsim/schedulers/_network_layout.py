@@ -1,0 +1,430 @@
+"""A whole network laid out as tasks: the one builder behind all strategies for networks.
+
+For each op and chunk of tokens: what it reads crosses the link once per producer and chunk, shared
+by all readers; then the op holds its tiles, its periphery or a cluster. Blocks that are alike are
+laid out once and stamped. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
+from hybridsim.programs.attention import Attention as AttentionProgram
+from hybridsim.programs.attention import AttentionRun, Form, KeysValues
+from hybridsim.programs.pieces import Piece
+from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule
+from hybridsim.schedulers._dataflow import Dataflow, Work
+from hybridsim.schedulers._network_adapters import AdapterOptions, NetworkAdapters
+from hybridsim.schedulers._network_parts import Parts
+from hybridsim.schedulers._network_stamp import Stamp
+from hybridsim.units import IntLike, Ints, ceil_div
+from hybridsim.workload import Add, Attention, Embedding, Linear, Norm
+
+TRANSFERS = ("move", "move y", "load a b")
+"""Actions that bring operands over the link."""
+
+_FINEST = 8
+"""No piece of a norm has fewer rows, no piece of another op fewer columns. Source: HARP."""
+
+Needs = list[Need | Within]
+
+
+@dataclass(frozen=True)
+class LayoutOptions:
+    """What the strategies for networks leave open."""
+
+    chunk: int | None
+    """Tokens of a chunk; None takes all of them as one."""
+    split: bool
+    """Whether digital ops are split over clusters."""
+    attention: Form
+    keys_values: KeysValues
+    barrier: bool
+    """Whether a block waits for the last chunk of the block before."""
+    adapters: AdapterOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the output of an op is: piece p of chunk i is task ``first + p + stride * i``."""
+
+    first: int
+    stride: int
+    count: int
+    pieces: int
+    width: int
+    """Elements of a token's vector, all pieces together."""
+    cut: Literal["", "rows", "columns"] = ""
+    """What the pieces of a chunk share out."""
+
+    def later(self, shift: int) -> "Output":
+        """Return the same output of a copy of its tasks, ``shift`` tasks later."""
+        first = self.first + shift
+        return Output(first, self.stride, self.count, self.pieces, self.width, self.cut)
+
+    def ready(self, count: int) -> Needs:
+        """Return what chunk i of a reader with ``count`` chunks waits for.
+
+        A reader of fewer chunks reads the first token alone; one of more chunks (its tokens are
+        one more) waits for all.
+        """
+        if count == self.count:
+            return [Need(self.first + piece, self.stride) for piece in range(self.pieces)]
+        if count < self.count:
+            return [Need(self.first + piece) for piece in range(self.pieces)]
+        return self.last()
+
+    def last(self) -> Needs:
+        """Return the pieces of the last chunk."""
+        behind = self.first + self.stride * (self.count - 1)
+        return [Need(behind + piece) for piece in range(self.pieces)]
+
+
+class NetworkLayout:
+    """A plan under construction for one job and one choice of options."""
+
+    def __init__(self, job: Job, flow: Dataflow, options: LayoutOptions) -> None:
+        self._job, self._flow, self._options = job, flow, options
+        self._machine = job.machine
+        self.parts = Parts(job)
+        self.parts.check_sram(job.tokens)
+        self.together = self.parts.together(flow.works)
+        self.builder = PlanBuilder(self.parts.resources)
+        self.outputs: dict[str, Output] = {}
+        self.moved: dict[tuple[str, int], Need] = {}
+        self.layers: dict[str, LayerSchedule] = {}
+        self.ops: dict[str, OpSchedule] = {}
+        self._durations: dict[object, int] = {}
+        self._pending: list[tuple[str, int, int]] = []
+        self._adapters = NetworkAdapters(job, options.adapters)
+
+    def schedule(self) -> Schedule:
+        """Return the plan of the whole network, and what was decided for each op."""
+        works = self._flow.works
+        stamp = Stamp.find(self, works)
+        if stamp is None:
+            self.add_all(works)
+        else:
+            stamp.lay_out()
+        placed = self._job.mapping.layers
+        carried = {
+            name: group.members[0]
+            for name, group in self.together.items()
+            if name != group.members[0]
+        }
+        return Schedule(
+            self.builder.build(),
+            tuple(self.layers[layer.name] for layer in placed),
+            tuple(self.ops[work.name] for work in works if work.name in self.ops),
+            carried,
+            self._flow.free,
+        )
+
+    # --- ops --------------------------------------------------------------------------------
+
+    def add_all(self, works: Iterable[Work]) -> None:
+        for work in works:
+            self._add(work)
+
+    def _add(self, work: Work) -> None:
+        """Append the tasks of one op."""
+        op = work.op
+        if isinstance(op, Linear):
+            self._linear(work)
+        elif isinstance(op, Embedding):
+            self._embedding(work)
+        elif isinstance(op, Attention):
+            self._attention(work)
+        elif isinstance(op, Add) and self.parts.peripheries:
+            self._residual(work)
+        else:
+            self._pieces(work)
+
+    def _embedding(self, work: Work) -> None:
+        """Fetch the rows of a table, one per token, from the DRAM."""
+        assert self._machine.memory is not None
+        assert self._machine.memory.dram is not None
+        width = work.op.out_features
+        size = ceil_div(work.tokens * width * self._machine.activation_bits, 8)
+        duration = self._machine.memory.dram.transfer_ps(size)
+        loop = self.builder.repeat(work.name, [Step("fetch", (self.parts.dram,), duration)], 1)
+        self.outputs[work.name] = Output(loop.first, 0, 1, 1, width)
+        self._decide(work, "dram", 1, "model")
+
+    def _linear(self, work: Work) -> None:
+        """Let the tiles integrate chunk after chunk, siblings at once; then adapt."""
+        group = self.together[work.name]
+        if work.name == group.members[0]:
+            steps, needs = self._operands(work, work.sources)
+            tile, rows = self._machine.tile, self._rows(work.tokens)
+            ops = [self.parts.layers[name].op for name in group.members]
+            slowest = max(tile.mvm_ps(op.in_features, op.out_features, 1) for op in ops)
+            steps.append(
+                Step("mvm", group.tiles, slowest * rows, (*needs, Within(len(steps), back=1)))
+            )
+            loop = self._repeat(work, steps)
+            for op in ops:
+                self.outputs[op.name] = self._output(loop, 1, op.out_features)
+        layer = self.parts.layers[work.name]
+        if layer.adapter is None:
+            self.layers[work.name] = LayerSchedule(layer, int(self._rows(work.tokens)[0]))
+            return
+        self._adapted(work)
+
+    def _adapted(self, work: Work) -> None:
+        """Fetch Y and the adapter, and adapt each chunk on a cluster."""
+        layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
+        split = self._units_for_pieces(work) if self._options.split else 1
+        pieces = max(1, min(split, int(rows[0]) // _FINEST))
+        times = self._adapters.times(layer, rows, pieces)
+        mvm = self.outputs[work.name]
+        # X came for the MVM; on the way to the tile it passes the clusters
+        fetch, x = self._operands(work, work.sources)
+        assert not fetch
+        steps = []
+        if times.load_bits:
+            steps.append(
+                Step("load a b", (self.parts.link,), self._link_ps(times.load_bits), tuple(x))
+            )
+        weights = [Within(0)] if steps else []
+        y = len(steps)
+        moved = self._move_ps(replace(mvm, pieces=1, cut=""), rows)
+        steps.append(Step("move y", (self.parts.link,), moved, tuple(mvm.ready(mvm.count))))
+        uses = self.parts.with_engine if times.on_engine else self.parts.any_cluster
+        if self._options.adapters.early:
+            xa = len(steps)
+            steps += [Step("x a", uses, times.first, (*x, *weights))] * pieces
+            products = [Within(xa + piece) for piece in range(pieces)]
+        else:
+            products = []
+        for piece in range(pieces):
+            own = [products[piece]] if products else [*x, *weights]
+            action, duration = ("u b + y", times.second) if products else ("adapt", times.whole)
+            steps.append(Step(action, uses, duration, (*own, Within(y))))
+        loop = self._repeat(work, steps)
+        self.outputs[work.name] = self._output(
+            loop, pieces, mvm.width, "rows" if pieces > 1 else ""
+        )
+        self.layers[work.name] = LayerSchedule(
+            layer, times.batch, times.choice, 1, times.tcdm_bytes
+        )
+
+    def _residual(self, work: Work) -> None:
+        """Add in the periphery of the tile that makes the last of the operands.
+
+        An operand that an adapter has changed comes from outside like the others.
+        """
+        local = self.local_operand(work)
+        others = [name for name in work.sources if name != local]
+        steps, needs = self._operands(work, others)
+        periphery, rows = self._machine.tile.periphery, self._rows(work.tokens)
+        if local is None:
+            uses = next(iter(self.parts.peripheries.values()))[:1]
+        else:
+            uses = self.parts.peripheries[local]
+            needs += self.outputs[local].ready(self._count(work.tokens))
+        sums = max(1, len(work.op.inputs) - 1)
+        each = periphery.residual_ps(1, work.op.out_features, local is not None)
+        steps.append(Step("add", uses, sums * each * rows, (*needs, Within(len(steps), back=1))))
+        loop = self._repeat(work, steps)
+        self.outputs[work.name] = self._output(loop, 1, work.op.out_features)
+        self._decide(work, "periphery", 1, "model")
+
+    def local_operand(self, work: Work) -> str | None:
+        """Return the last operand that comes right from its tiles."""
+        on_tiles = [
+            name
+            for name in work.sources
+            if name in self.together and self.parts.layers[name].adapter is None
+        ]
+        return max(on_tiles, key=self.place.__getitem__, default=None)
+
+    def _attention(self, work: Work) -> None:
+        """Bring Q, K and V over the link whole, then compute head by head on clusters.
+
+        In chunks each operand is moved when its own last chunk is there; otherwise when all are.
+        """
+        self.parts.check_units()
+        everything = [need for name in work.sources for need in self.outputs[name].last()]
+        operands: Needs = []
+        for name in work.sources:
+            output = self.outputs[name]
+            needs = everything if self._options.chunk is None else output.last()
+            bits = output.width * work.tokens * self._machine.activation_bits
+            step = Step("move", (self.parts.link,), self._link_ps(bits), tuple(needs))
+            operands.append(Need(self.builder.repeat(work.name, [step], 1).first))
+        runs = [self._attend(work, heads) for heads in self._heads(work)]
+        steps = [
+            Step(
+                "attend",
+                self.parts.with_engine,
+                _between(run.ready_ps),
+                (*operands, Within(index, back=1)),
+            )
+            for index, run in enumerate(runs)
+        ]
+        loop = self.builder.repeat(work.name, steps, len(runs[0].ready_ps))
+        cut: Literal["", "columns"] = "columns" if len(runs) > 1 else ""
+        self.outputs[work.name] = self._output(loop, len(runs), work.op.out_features, cut)
+        known = self.parts.need_cluster(work).kernel_costs is not None
+        source = "kernel_costs" if known else "model"
+        self._decide(work, "cluster", len(runs), source, max(run.tcdm_bytes for run in runs))
+
+    def _heads(self, work: Work) -> list[int]:
+        """Return the heads of each cluster that shares an attention."""
+        assert isinstance(work.op, Attention)
+        cluster, heads = self.parts.need_cluster(work), work.op.heads
+        units = cluster.count if cluster.matrix_engine else cluster.total
+        nodes = min(units, heads) if self._options.split else 1
+        return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
+
+    def _attend(self, work: Work, heads: int) -> AttentionRun:
+        assert isinstance(work.op, Attention)
+        cluster = self.parts.need_cluster(work)
+        program = AttentionProgram(
+            cluster,
+            work.tokens,
+            work.tokens,
+            work.op.head_dim,
+            heads,
+            self._options.attention,
+            self._options.keys_values,
+            cluster.matrix_engine is not None,
+        )
+        chunk = self._options.chunk
+        return program.run(None if chunk is None else min(chunk, work.tokens))
+
+    def _pieces(self, work: Work) -> None:
+        """Compute a norm, an activation or a sum on clusters, each a piece of every chunk.
+
+        Norms are cut by rows, all others by columns.
+        """
+        cluster = self.parts.need_cluster(work)
+        steps, needs = self._operands(work, work.sources)
+        rows, width = self._rows(work.tokens), work.op.out_features
+        by_rows = isinstance(work.op, Norm)
+        units = self._units_for_pieces(work) if self._options.split else 1
+        size = int(rows[0]) if by_rows else width
+        pieces = max(1, min(units, size // _FINEST))
+        shapes = [
+            (ceil_div(int(n), pieces), width) if by_rows else (int(n), ceil_div(width, pieces))
+            for n in rows
+        ]
+        durations = np.array([self._piece_ps(work, *shape) for shape in shapes], np.int64)
+        steps += [Step(work.op.kind, self.parts.any_cluster, durations, tuple(needs))] * pieces
+        loop = self._repeat(work, steps)
+        cut: Literal["", "rows", "columns"] = "rows" if by_rows else "columns"
+        self.outputs[work.name] = self._output(loop, pieces, width, cut if pieces > 1 else "")
+        piece = Piece(cluster, work.op, *shapes[0])
+        _, part_rows, part_columns = piece.parts()
+        need = piece.tcdm_bytes(part_rows, part_columns)
+        self._decide(work, "cluster", pieces, piece.cost_from, need)
+
+    def _piece_ps(self, work: Work, rows: int, columns: int) -> int:
+        key = (work.op.kind, getattr(work.op, "function", len(work.op.inputs)), rows, columns)
+        if key not in self._durations:
+            cluster = self.parts.need_cluster(work)
+            self._durations[key] = Piece(cluster, work.op, rows, columns).duration_ps()
+        return self._durations[key]
+
+    def _units_for_pieces(self, work: Work) -> int:
+        """Return over how many clusters an op is split: those without an engine, if any."""
+        cluster = self.parts.need_cluster(work)
+        return cluster.plain_count or cluster.count
+
+    # --- operands and outputs ---------------------------------------------------------------
+
+    def _operands(self, work: Work, sources: Sequence[str]) -> tuple[list[Step], Needs]:
+        """Return the transfers that bring chunk i of ``sources``, and what of them to wait for.
+
+        What an earlier reader has fetched is there. With a barrier, nothing of the block before
+        is moved before its last chunk is done.
+        """
+        count, rows = self._count(work.tokens), self._rows(work.tokens)
+        steps: list[Step] = []
+        needs: Needs = []
+        self._pending = []
+        for name in sources:
+            if (name, count) in self.moved:
+                needs.append(self.moved[name, count])
+                continue
+            output = self.outputs[name]
+            ready = output.ready(count)
+            if self._is_gated(work, name) and count > 1:
+                ready += output.last()
+            self._pending.append((name, count, len(steps)))
+            needs.append(Within(len(steps)))
+            steps.append(
+                Step("move", (self.parts.link,), self._move_ps(output, rows), tuple(ready))
+            )
+        return steps, needs
+
+    def _is_gated(self, work: Work, source: str) -> bool:
+        """Return whether a barrier stands between an op and what it reads.
+
+        It stands between blocks alone: not behind the embedding, nor before what follows the
+        last block.
+        """
+        here, there = work.op.block, self.works[source].op.block
+        return self._options.barrier and None not in (here, there) and here != there
+
+    def _repeat(self, work: Work, steps: Sequence[Step]) -> Loop:
+        """Append the steps of an op once per chunk, and remember what they move."""
+        loop = self.builder.repeat(work.name, steps, self._count(work.tokens))
+        for name, count, step in self._pending:
+            self.moved[name, count] = Need(loop.first + step, loop.size)
+        self._pending = []
+        return loop
+
+    def _output(
+        self, loop: Loop, pieces: int, width: int, cut: Literal["", "rows", "columns"] = ""
+    ) -> Output:
+        """Return the output of a loop whose last ``pieces`` steps make it."""
+        first = loop.first + loop.size - pieces
+        return Output(first, loop.size, loop.count, pieces, width, cut)
+
+    def _move_ps(self, output: Output, rows: Ints) -> Ints:
+        """Return the time that each chunk of an output takes on the link, piece by piece [ps]."""
+        each = ceil_div(rows, output.pieces) if output.cut == "rows" else rows
+        width = ceil_div(output.width, output.pieces) if output.cut == "columns" else output.width
+        bits: Ints = width * each * self._machine.activation_bits
+        durations: Ints = output.pieces * self._link_ps(bits)
+        return durations
+
+    def _link_ps(self, bits: IntLike) -> IntLike:
+        """Return the time of one transfer over the link [ps]."""
+        return self._machine.link.transfer_ps(ceil_div(bits, 8))
+
+    def _rows(self, tokens: int) -> Ints:
+        """Return the rows of each chunk; the last one takes what is left."""
+        chunk = self._options.chunk or tokens
+        return np.minimum(chunk, tokens - np.arange(0, tokens, chunk, dtype=np.int64))
+
+    def _count(self, tokens: int) -> int:
+        return ceil_div(tokens, self._options.chunk or tokens)
+
+    @cached_property
+    def works(self) -> dict[str, Work]:
+        return {work.name: work for work in self._flow.works}
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        return {work.name: place for place, work in enumerate(self._flow.works)}
+
+    def _decide(
+        self, work: Work, where: str, pieces: int, cost_from: str, tcdm_bytes: int = 0
+    ) -> None:
+        self.ops[work.name] = OpSchedule(
+            work.op, work.tokens, where, pieces, cost_from, tcdm_bytes
+        )
+
+
+def _between(times: Sequence[int]) -> Ints:
+    """Return the times between 0, the first and the later ones; at least 1 ps each."""
+    steps: Ints = np.array(times, np.int64)
+    steps[1:] -= steps[:-1].copy()
+    return np.maximum(steps, 1)

@@ -1,0 +1,121 @@
+"""What strategies for whole networks have in common: options, and the search for a chunk.
+
+A strategy is a choice of options over one layout; none has code of its own.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field
+
+from hybridsim.engines import engine
+from hybridsim.plan import Plan, Timeline
+from hybridsim.programs import CHOICES, LoraChoice
+from hybridsim.programs.attention import Form, KeysValues
+from hybridsim.schedulers._base import Job, Schedule
+from hybridsim.schedulers._dataflow import Dataflow, dataflow
+from hybridsim.schedulers._network_adapters import AdapterOptions
+from hybridsim.schedulers._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
+from hybridsim.units import Spec
+
+
+def _chunk(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if (whole and value > 0) or value in ("all", "best"):  # type: ignore[operator]
+        return value
+    raise ValueError(f"found {str(value)[:40]!r}; write a number of tokens above 0, all or best")
+
+
+Chunk = Annotated[int | Literal["all", "best"], BeforeValidator(_chunk)]
+CHUNK_NAMES = AliasChoices("chunk", "batch")
+"""A chunk is what strategies for single layers call a batch."""
+
+_LEAST_CHUNK = 8
+"""The smallest chunk that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+
+
+class NetworkStrategy(Spec):
+    """A strategy that covers every op of a network that takes time."""
+
+    kind: str
+    chunk: Chunk = Field(default="best", validation_alias=CHUNK_NAMES)
+    """Tokens that go from op to op together; ``all`` finishes an op for all tokens before the
+    next one starts, ``best`` tries 8, 16, 32, ... and all tokens of the sequence."""
+    split: bool = True
+    """Whether attention is split over clusters by heads, norms by rows, others by columns."""
+    attention: Form = "pipelined"
+    """How a cluster computes attention; ``flash`` over warps of keys where nothing else fits."""
+    keys_values: KeysValues = "reread"
+    """Whether a cluster fetches K and V again for every chunk of queries.
+    Source of the default: HARP."""
+    barrier: bool = False
+    """Whether a block waits for the last chunk of the block before."""
+    dispatch: Literal["online", "reserved"] = "online"
+    """Whether a part starts what is ready, or keeps to an order reserved ahead of time."""
+    unit: Literal["matrix_engine", "cores", "both", "best"] = "matrix_engine"
+    """Which part of a cluster multiplies for adapters; ``best`` takes the fastest.
+    Source of the default: Li et al. 2026 run the adapters on RedMulE."""
+    order: Literal["direct", "swapped", "best"] = "direct"
+    """Operand order of the adapters on the matrix engine: X A, or A^T X^T."""
+    early_xa: bool = False
+    """Whether X A runs beside the MVMs of its chunk; U is stored in between."""
+    resident_adapters: bool = False
+    """Whether A and B of all layers stay in every cluster; fetched for every chunk otherwise."""
+
+    def schedule(self, job: Job) -> Schedule:
+        """Return the plan of the whole network, with the chunk that is fastest if it is open.
+
+        Raises:
+            CapacityError: Something does not fit the memory it needs, or there is no cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+        flow = dataflow(job.mapping.network, job.machine, job.tokens)
+        chunks = _candidates(job.tokens) if self.chunk == "best" else [self.chunk]
+        found = [self._schedule(job, flow, chunk, executed=len(chunks) > 1) for chunk in chunks]
+        return min(found, key=_makespan) if len(found) > 1 else found[0]
+
+    def yardstick(self, job: Job) -> Schedule:
+        """Return what overhead is measured against: the same strategy without any adapter."""
+        return self.schedule(job.without_adapters())
+
+    def _schedule(self, job: Job, flow: Dataflow, chunk: Chunk, executed: bool) -> Schedule:
+        options = LayoutOptions(
+            chunk=None if chunk == "all" else min(int(chunk), job.tokens),
+            split=self.split,
+            attention=self.attention,
+            keys_values=self.keys_values,
+            barrier=self.barrier,
+            adapters=AdapterOptions(self._choices, self.early_xa, self.resident_adapters),
+        )
+        schedule = NetworkLayout(job, flow, options).schedule()
+        if self.dispatch == "reserved":
+            # Numba takes a quarter of a second to import
+            from hybridsim.schedulers._reservation import reserved
+
+            plan, _ = reserved(schedule.plan, TRANSFERS)
+            schedule = _with(schedule, plan)
+        if executed:
+            return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
+        return schedule
+
+    @property
+    def _choices(self) -> tuple[LoraChoice, ...]:
+        return tuple(
+            choice
+            for choice in CHOICES
+            if self.unit in (choice.unit, "best")
+            and (self.order in (choice.order, "best") or choice.unit != "matrix_engine")
+        )
+
+
+def _candidates(tokens: int) -> list[int]:
+    sizes = [_LEAST_CHUNK << i for i in range(20)]
+    return [size for size in sizes if size < tokens] + [tokens]
+
+
+def _makespan(schedule: Schedule) -> int:
+    assert schedule.timeline is not None
+    return schedule.timeline.makespan
+
+
+def _with(schedule: Schedule, plan: Plan, timeline: Timeline | None = None) -> Schedule:
+    return replace(schedule, plan=plan, timeline=timeline)
