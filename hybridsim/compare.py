@@ -10,7 +10,7 @@ from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.metrics.critical_path import critical_share
 from hybridsim.metrics.stalls import stalls_by_resource
-from hybridsim.schedulers import SCHEDULERS, AllAnalog, make_scheduler
+from hybridsim.schedulers import ADAPTER_STRATEGIES, SCHEDULERS, make_scheduler
 from hybridsim.simulate import Run, execute
 from hybridsim.workload import Network
 
@@ -42,8 +42,8 @@ class Comparison:
 
 
 def adapter_strategies() -> list[str]:
-    """Return the names of all strategies that compute adapters."""
-    return [name for name, strategy in SCHEDULERS.items() if strategy is not AllAnalog]
+    """Return the names of the strategies for linear layers and their adapters."""
+    return list(ADAPTER_STRATEGIES)
 
 
 def compare(

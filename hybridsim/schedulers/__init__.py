@@ -30,8 +30,7 @@ from hybridsim.schedulers.xl_pipe import CrossLayerPipeline
 from hybridsim.spec_files import validate
 from hybridsim.units import Spec
 
-SCHEDULERS: dict[str, type[Spec]] = {
-    "all_analog": AllAnalog,
+ADAPTER_STRATEGIES: dict[str, type[Spec]] = {
     "layer_serial": LayerSerial,
     "token_parallel": TokenParallel,
     "early_xa": EarlyXa,
@@ -42,6 +41,10 @@ SCHEDULERS: dict[str, type[Spec]] = {
     "multi_cluster": MultiCluster,
     "cross_layer": CrossLayer,
     "auto": Auto,
+}
+"""Strategies for the static linear layers and their adapters, by name."""
+
+NETWORK_STRATEGIES: dict[str, type[Spec]] = {
     "serial": Serial,
     "il_par": IntraLayerParallel,
     "il_pipe": IntraLayerPipeline,
@@ -50,7 +53,14 @@ SCHEDULERS: dict[str, type[Spec]] = {
     "xb_pipe": CrossBlockPipeline,
     "network": Composed,
 }
-"""Strategies by the name under which they are chosen."""
+"""Strategies for every op of a network that takes time, by name."""
+
+SCHEDULERS: dict[str, type[Spec]] = {
+    "all_analog": AllAnalog,
+    **ADAPTER_STRATEGIES,
+    **NETWORK_STRATEGIES,
+}
+"""All strategies, by the name under which they are chosen."""
 
 
 def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
@@ -67,6 +77,8 @@ def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Sched
 
 
 __all__ = [
+    "ADAPTER_STRATEGIES",
+    "NETWORK_STRATEGIES",
     "SCHEDULERS",
     "TRANSFERS",
     "AllAnalog",

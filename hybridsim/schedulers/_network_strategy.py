@@ -3,6 +3,7 @@
 A strategy is a choice of options over one layout; none has code of its own.
 """
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field
