@@ -123,7 +123,10 @@ def _comments(path: Path) -> dict[str, str]:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 name = f"{dotted}.{key.value}" if dotted else str(key.value)
-                comment = after_value.get(value.end_mark.line, after_value.get(key.end_mark.line))
+                comment = after_value.get(key.end_mark.line)
+                if not (isinstance(value, yaml.SequenceNode) and not value.flow_style):
+                    # a list line by line ends where the next key stands
+                    comment = after_value.get(value.end_mark.line, comment)
                 if comment and not (isinstance(value, yaml.MappingNode) and not value.flow_style):
                     found[name] = comment
                 visit(value, name)

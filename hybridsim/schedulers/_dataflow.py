@@ -23,16 +23,13 @@ _NEVER_FREE = (Linear, Attention, Embedding)
 class Work:
     """An op that takes time."""
 
+    name: str
+    """The name of the op."""
     op: Op
     sources: tuple[str, ...]
     """The works whose outputs it reads, each once, in the order of its inputs."""
     tokens: int
     """Vectors that it works on."""
-
-    @property
-    def name(self) -> str:
-        """The name of the op."""
-        return self.op.name
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
                 free.append(op.name)
                 made[op.name] = _made_by(inputs, linear)
                 continue
-        works.append(Work(op, sources, network.tokens(op, tokens)))
+        works.append(Work(op.name, op, sources, network.tokens(op, tokens)))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
             linear[op.name] = len(linear)
@@ -109,7 +106,7 @@ def _reading_together(works: Sequence[Work], tables: Sequence[str]) -> list[Work
             found.append(work)
             continue
         others = (name for name in work.sources if name not in known)
-        found.append(Work(work.op, (*tables, *others), work.tokens))
+        found.append(Work(work.name, work.op, (*tables, *others), work.tokens))
     return found
 
 

@@ -91,3 +91,12 @@ def test_the_softmax_does_not_depend_on_the_head() -> None:
     assert cluster.kernel_costs is not None
     softmax = [cluster.kernel_costs.attention.of(8, 128, dim)[1] for dim in (32, 64)]
     assert softmax[0] == pytest.approx(softmax[1], rel=0.001)
+
+
+def test_rows_of_data_have_their_own_source() -> None:
+    """A list ends where the next key stands; the comment there is not that of the list."""
+    sources = hybridsim.arch.machine_sources("harp_2026")
+    for part in ("attention", "norm", "activation"):
+        assert sources[f"cluster.kernel_costs.{part}.known"].startswith("inferred")
+        assert "row by row" in sources[f"cluster.kernel_costs.{part}.known"]
+    assert sources["free_ops"].startswith("what HARP's graphs do not have")

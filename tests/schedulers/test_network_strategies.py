@@ -147,6 +147,17 @@ def test_stamped_blocks_equal_blocks_laid_out_one_by_one(
     assert stamped.ops == single.ops
 
 
+@pytest.mark.parametrize(("network", "machine"), CASES)
+def test_blocks_that_are_alike_are_stamped(
+    network: str, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamped = []
+    monkeypatch.setattr(Stamp, "_copy", lambda stamp, first: stamped.append(first))
+    with pytest.raises(KeyError):  # what follows the blocks misses the last copy, or the result
+        make_scheduler("xb_pipe", {"chunk": 16}).schedule(job(network, machine))
+    assert len(stamped) == 1
+
+
 def makespan(
     strategy: str, network: str = "mobilebert", machine: str = "harp_2026", **more: Any
 ) -> int:

@@ -1,0 +1,60 @@
+"""``hybridsim run`` with a strategy for whole networks."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+RUN = ("run", "mobilebert", "harp_2026", "--tokens", "128")
+
+
+def test_a_published_latency(cli) -> None:
+    """HARP, Fig. 8: XB-pipe of MobileBERT takes 3.861117 ms."""
+    document = cli.json(*RUN, "--scheduler", "xb_pipe", "--batch", "8", "--no-adapters")
+    assert document["latency_ps"] / 1e9 == pytest.approx(3.861117, rel=0.0003)
+    assert document["overhead_percent"] == 0
+    assert {op["kind"] for op in document["ops"]} == {"embedding", "attention", "add"}
+
+
+def test_a_composed_strategy(cli) -> None:
+    settings = ("chunk=8", "barrier=true", "dispatch=reserved")
+    options = [text for each in settings for text in ("--set", f"scheduler.{each}")]
+    composed = cli.json(*RUN, "--scheduler", "network", "--no-adapters", *options)
+    named = cli.json(*RUN, "--scheduler", "il_xl_pipe", "--batch", "8", "--no-adapters")
+    assert composed["latency_ps"] == named["latency_ps"]
+
+
+def test_what_is_shown(cli) -> None:
+    shown = cli(*RUN, "--scheduler", "xb_pipe", "--batch", "8").stdout
+    assert "block*.attention.self " in shown
+    assert "kernel costs" in shown
+    assert "without adapters 3.86 ms" in shown
+    assert "314 ops, declared by the machine" in shown
+
+
+def test_a_folder_holds_the_other_ops_too(cli, tmp_path: Path) -> None:
+    cli(*RUN, "--scheduler", "serial", "--no-adapters", "--out", str(tmp_path / "run"))
+    assert "ops.csv" in os.listdir(tmp_path / "run")
+    ops = pd.read_csv(tmp_path / "run" / "ops.csv")
+    assert (ops["latency_ps"] > 0).all()
+    assert (ops["kind"] == "attention").sum() == 24
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--scheduler", "xb_pip"), "did you mean 'xb_pipe'"),
+        (("--scheduler", "xb_pipe", "--batch", "0"), "tokens above 0"),
+        (("--scheduler", "serial", "--batch", "8"), "'all' would do"),
+        (("--scheduler", "network", "--set", "scheduler.split=perhaps"), "split"),
+        (("--scheduler", "serial", "--set", "memory.sram.size=1 KiB"), "raise memory.sram.size"),
+        (
+            ("--scheduler", "serial", "--no-adapters", "--set", "cluster.tcdm.size=8 KiB"),
+            "one query",
+        ),
+        (("--scheduler", "serial", "--set", "free_ops=[norm:]"), "free_ops"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(cli, arguments: tuple[str, ...], says: str) -> None:
+    assert says in cli.refused(*RUN, *arguments)
