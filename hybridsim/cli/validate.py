@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json, working
+from hybridsim.cli.validate_harp import validate_harp
 from hybridsim.errors import InputError, SpecError
 
 if TYPE_CHECKING:  # slow to import, and --help need not wait for it
@@ -27,6 +28,9 @@ app = typer.Typer(
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+app.command("harp")(validate_harp)
 
 
 @app.command("rtl")

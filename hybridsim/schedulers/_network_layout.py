@@ -119,9 +119,9 @@ class NetworkLayout:
         return Schedule(
             self.builder.build(),
             tuple(self.layers[layer.name] for layer in placed),
-            tuple(self.ops[work.name] for work in works if work.name in self.ops),
-            carried,
-            self._flow.free,
+            ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
+            carried_by=carried,
+            free=self._flow.free,
         )
 
     # --- ops --------------------------------------------------------------------------------

@@ -27,6 +27,10 @@ def _chunk(value: object) -> object:
 
 
 Chunk = Annotated[int | Literal["all", "best"], BeforeValidator(_chunk)]
+WholeLayers = Annotated[
+    Literal["all"], BeforeValidator(lambda value: "all" if _chunk(value) else value)
+]
+"""The chunk of a strategy that finishes an op for all tokens; a given batch changes nothing."""
 CHUNK_NAMES = AliasChoices("chunk", "batch")
 """A chunk is what strategies for single layers call a batch."""
 

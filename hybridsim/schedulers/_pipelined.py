@@ -135,7 +135,7 @@ def lay_out(job: Job, groups: Sequence[Group], prefetch: bool = False) -> Schedu
                 if batching is not None:
                     layout.fetch_ahead(group.members[-1][0], before, layer, batching)
         layers += [_decided(job, *member, ahead) for member in group.members]
-    return Schedule(layout.builder.build(), tuple(layers), stream_notes(groups))
+    return Schedule(layout.builder.build(), tuple(layers), notes=stream_notes(groups))
 
 
 def _lay_out_group(layout: Layout, job: Job, group: Group) -> None:

@@ -52,7 +52,7 @@ class Auto(Spec):
         notes = [_overall(name, least, others)]
         if index < len(one_by_one):
             notes += [_reason(job, shape, own) for shape, own in found.items()]
-        return Schedule(best.plan, best.layers, (*notes, *best.notes))
+        return Schedule(best.plan, best.layers, notes=(*notes, *best.notes))
 
     def _streams(self, job: Job) -> Iterator[tuple[str, Schedule]]:
         """Yield the streams that are compared, by what they are called."""

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from hybridsim.programs.attention import Form
-from hybridsim.schedulers._network_strategy import CHUNK_NAMES, NetworkStrategy
+from hybridsim.schedulers._network_strategy import CHUNK_NAMES, NetworkStrategy, WholeLayers
 
 
 class IntraLayerPipeline(NetworkStrategy):
@@ -15,6 +15,6 @@ class IntraLayerPipeline(NetworkStrategy):
     """
 
     kind: Literal["il_pipe"] = "il_pipe"
-    chunk: Literal["all"] = Field(default="all", validation_alias=CHUNK_NAMES)
+    chunk: WholeLayers = Field(default="all", validation_alias=CHUNK_NAMES)
     attention: Form = "pipelined"
     dispatch: Literal["online", "reserved"] = "reserved"

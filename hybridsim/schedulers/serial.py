@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from hybridsim.programs.attention import Form
-from hybridsim.schedulers._network_strategy import CHUNK_NAMES, NetworkStrategy
+from hybridsim.schedulers._network_strategy import CHUNK_NAMES, NetworkStrategy, WholeLayers
 
 
 class Serial(NetworkStrategy):
@@ -15,7 +15,7 @@ class Serial(NetworkStrategy):
     """
 
     kind: Literal["serial"] = "serial"
-    chunk: Literal["all"] = Field(default="all", validation_alias=CHUNK_NAMES)
+    chunk: WholeLayers = Field(default="all", validation_alias=CHUNK_NAMES)
     split: bool = False
     attention: Form = "sequential"
     dispatch: Literal["online", "reserved"] = "reserved"
