@@ -34,7 +34,7 @@ STRATEGIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "auto, layer after layer": ("auto", {"across_layers": False}),
 }
 """What is run on each layer: name in the table -> strategy and options."""
-WHOLE = {
+WHOLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "cross_layer": ("cross_layer", {}),
     "auto": ("auto", {}),
 }
@@ -88,7 +88,7 @@ def network_overheads(network: str = "mobilebert") -> pd.DataFrame:
     """
     net = load_network(network_path(network))
     rows = []
-    for name, (kind, options) in (STRATEGIES | WHOLE).items():
+    for name, (kind, options) in {**STRATEGIES, **WHOLE}.items():
         overheads = [
             _overhead(net, time, make_scheduler(kind, options), {}) for time in INTEGRATION_TIMES
         ]

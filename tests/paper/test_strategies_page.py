@@ -37,7 +37,7 @@ def test_the_page_shows_the_overheads_of_whole_mobilebert() -> None:
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in table[1].splitlines()]
     network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026:256ns")
     shown = {row[0]: row[2] for row in rows[2:]}
-    everything = STRATEGIES | WHOLE
+    everything = {**STRATEGIES, **WHOLE}
     assert set(shown) == set(everything)
     for name, (kind, options) in everything.items():
         strategy = hybridsim.make_scheduler(kind, options)
