@@ -107,3 +107,27 @@ def test_a_machine_without_clusters_can_be_explained() -> None:
     network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026", {"cluster": None})
     found = explain(simulate(network.without_adapters(), machine, tokens=64))
     assert found.best_changes["change"].to_list() == ["integration time / 2"]
+
+
+def test_a_change_makes_a_part_twice_as_large() -> None:
+    _, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
+    changed = {c.name: changed_machine(machine, c) for c in changes_of(machine)}
+    parts = {
+        "integration time / 2": lambda m: (
+            4 * machine.tile.integration_time / m.tile.integration_time
+        ),
+        "output buffers x 2": lambda m: 2 * m.tile.output_buffers / machine.tile.output_buffers,
+        "link width x 2": lambda m: 2 * m.link.width / machine.link.width,
+        "cluster clock x 2": lambda m: 2 * m.cluster.clock.frequency / 500_000_000,
+        "cores x 2": lambda m: 2 * m.cluster.cores.count / 8,
+        "DMA width x 2": lambda m: 2 * m.cluster.dma.bytes_per_cycle / 64,
+        "TCDM x 2": lambda m: 2 * m.cluster.tcdm.size / 2**17,
+        "matrix engine twice as high": lambda m: 2 * m.cluster.matrix_engine.array_height / 4,
+        "matrix engine twice as wide": lambda m: 2 * m.cluster.matrix_engine.array_width / 12,
+    }
+    for name, ratio in parts.items():
+        expected = 8 if name == "integration time / 2" else 4
+        assert ratio(changed[name]) == expected, name
+    assert changed["one more link"].link.count == 2
+    assert changed["one more cluster"].cluster.count == 2
+    assert len(changed) == 11
