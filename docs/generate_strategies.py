@@ -18,14 +18,15 @@ from hybridsim.validation.strategies import (
 PAGE = Path(__file__).parent / "strategies.md"
 
 
-def tables() -> dict[str, str]:
-    """Return marker name -> Markdown table."""
+def tables(networks: bool = True) -> dict[str, str]:
+    """Return marker name -> Markdown table; whole networks take most of the time."""
     anchors = against_anchors()
+    whole = {"network": _markdown(network_overheads().round(1))} if networks else {}
     return {
         "anchors": _markdown(anchors.round({"best_case": 4, "worst_case": 2})),
         "layers": _markdown(layer_overheads().round(1)),
-        "network": _markdown(network_overheads().round(1)),
         "limits": _markdown(limits().round(0)),
+        **whole,
     }
 
 

@@ -232,14 +232,14 @@ def changes_of(machine: Machine) -> Iterator[Change]:
     half = max(1, tile.integration_time // 2)
     yield Change("integration time / 2", {"tile.integration_time": f"{half} ps"})
     yield Change("output buffers x 2", {"tile.output_buffers": 2 * tile.output_buffers})
-    yield Change("link width x 2", {"link.width": f"{2 * link.width // 8} B/cycle"})
+    yield Change("link width x 2", {"link.width": f"{2 * link.width} B/cycle"})
     yield Change("one more link", {"link.count": link.count + 1})
     cluster = machine.cluster
     if cluster is None:
         return
     yield Change("cluster clock x 2", _at("clock.frequency", f"{2 * cluster.clock.frequency} Hz"))
     yield Change("cores x 2", _at("cores.count", 2 * cluster.cores.count))
-    width = 2 * cluster.dma.bytes_per_cycle // 8
+    width = 2 * cluster.dma.bytes_per_cycle
     yield Change("DMA width x 2", _at("dma.bytes_per_cycle", f"{width} B/cycle"))
     yield Change("TCDM x 2", _at("tcdm.size", f"{2 * cluster.tcdm.size} B"))
     count = cluster.count + 1

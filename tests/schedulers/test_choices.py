@@ -277,7 +277,7 @@ def test_a_stream_is_faster_where_tiles_set_the_pace() -> None:
 
 def test_branches_run_side_by_side(engine) -> None:
     """Q, K and V sit on tiles of their own, so their first MVMs begin at the same instant."""
-    schedule, job = stream("minilm_l6", 64)
+    schedule, _ = stream("minilm_l6", 64)
     plan, timeline = schedule.plan, engine(schedule.plan)
     names = [name for name in plan.ops if name.endswith(("query", "key", "value"))][:3]
     first = {name: of(plan, "mvm")[plan.op[of(plan, "mvm")] == plan.ops.index(name)][0]
