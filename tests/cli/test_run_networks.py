@@ -41,12 +41,18 @@ def test_a_folder_holds_the_other_ops_too(cli, tmp_path: Path) -> None:
     assert (ops["kind"] == "attention").sum() == 24
 
 
+def test_a_strategy_of_whole_layers_takes_a_batch_and_changes_nothing(cli) -> None:
+    """HARP's six are asked for alike, though a chunk has a sense for three of them only."""
+    options = (*RUN, "--scheduler", "serial", "--no-adapters")
+    assert cli.json(*options, "--batch", "8") == cli.json(*options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--scheduler", "xb_pip"), "did you mean 'xb_pipe'"),
         (("--scheduler", "xb_pipe", "--batch", "0"), "tokens above 0"),
-        (("--scheduler", "serial", "--batch", "8"), "'all' would do"),
+        (("--scheduler", "serial", "--batch", "-8"), "tokens above 0"),
         (("--scheduler", "network", "--set", "scheduler.split=perhaps"), "split"),
         (("--scheduler", "serial", "--set", "memory.sram.size=1 KiB"), "raise memory.sram.size"),
         (
