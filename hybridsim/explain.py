@@ -16,6 +16,7 @@ from hybridsim.metrics.stalls import stalls_by_resource
 from hybridsim.schedulers import SCHEDULERS, Scheduler, make_scheduler
 from hybridsim.simulate import Run, execute
 from hybridsim.spec_files import validate
+from hybridsim.units import Clock
 from hybridsim.workload import Network
 
 MOST_HELPFUL = 3
@@ -237,7 +238,9 @@ def changes_of(machine: Machine) -> Iterator[Change]:
     cluster = machine.cluster
     if cluster is None:
         return
-    yield Change("cluster clock x 2", _at("clock.frequency", f"{2 * cluster.clock.frequency} Hz"))
+    faster = Clock.model_validate({"frequency": f"{2 * cluster.clock.frequency} Hz"})
+    twice = faster.to_text()["frequency"]
+    yield Change("cluster clock x 2", _at("clock.frequency", twice))
     yield Change("cores x 2", _at("cores.count", 2 * cluster.cores.count))
     width = 2 * cluster.dma.bytes_per_cycle
     yield Change("DMA width x 2", _at("dma.bytes_per_cycle", f"{width} B/cycle"))

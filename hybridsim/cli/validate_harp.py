@@ -39,8 +39,8 @@ def validate_harp(
 
 def _print(rows: list[dict[Any, Any]], told: dict[str, Any]) -> None:
     shown = plain_table(
-        "fig", "network", "SL", "strategy", "chunk", "published", "simulated", "error",
-        right="fig|SL|published|simulated|error",
+        "fig", "network", "SL", "strategy", "chunk", "HARP (ms)", "ours (ms)", "error (%)",
+        right="fig|SL|chunk|HARP (ms)|ours (ms)|error (%)",
     )  # fmt: skip
     for row in rows:
         ran = not row["reason"]
@@ -49,10 +49,10 @@ def _print(rows: list[dict[Any, Any]], told: dict[str, Any]) -> None:
             escape(str(row["model"])),
             escape(str(row["seq_len"])),
             escape(str(row["config"])),
-            escape(str(row["chunk"])),
-            f"{float(row['latency_ms']):.6f} ms" if ran else "-",
-            f"{row['simulated_ms']:.6f} ms" if ran else "unsupported",
-            f"{row['error_percent']:+.3f} %" if ran else "-",
+            escape(str(row["chunk"]).replace("(attention)", "")),
+            f"{float(row['latency_ms']):.5f}" if ran else "-",
+            f"{row['simulated_ms']:.5f}" if ran else "-",
+            f"{row['error_percent']:+.3f}" if ran else "-",
         )
     console = out()
     console.print(shown)
