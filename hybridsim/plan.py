@@ -24,7 +24,7 @@ others are *data* needs. Engines treat them alike; metrics use the difference to
 is blocked (no room downstream) from one that is starved (no data yet).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,6 +81,20 @@ class Within:
 
 
 @dataclass(frozen=True, slots=True)
+class Mostly:
+    """One duration for all iterations but the last one [ps]."""
+
+    usual: int
+    last: int
+
+    def each(self, count: int) -> Ints:
+        """Return the duration of each of ``count`` iterations, the last one included."""
+        durations = np.full(count, self.usual, np.int64)
+        durations[count - 1 :] = self.last
+        return durations
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One task of a template that :meth:`PlanBuilder.repeat` lays out once per iteration."""
 
@@ -88,9 +102,22 @@ class Step:
     """What is done, as in ``mvm`` or ``load x``."""
     uses: tuple[int, ...]
     """Resources held, as indices into :attr:`Plan.resources`."""
-    duration_ps: int | Ints
-    """One duration for all iterations, or one each [ps]."""
+    duration_ps: int | Ints | Mostly
+    """One duration for all iterations, one for all but the last, or one each [ps]."""
     needs: tuple[Need | Within, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """Steps that repeat, before they are laid out as tasks."""
+
+    op: str
+    loop: Loop
+    steps: tuple[Step, ...]
+    shift: int = 0
+    """How far the sources of :class:`Need` lie behind those that the steps name."""
+    swaps: Mapping[int, int] = field(default_factory=dict)
+    """Resources to use in place of those that the steps name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +179,8 @@ class Plan:
         holder = np.repeat(tasks, np.diff(self.use_first))
         if ((self.use < 0) | (self.use >= len(self.resources))).any():
             raise PlanError("a task uses a resource that the plan does not have")
-        if len(np.unique(holder * (len(self.resources) + 1) + self.use)) != len(self.use):
+        pairs = np.sort(holder * (len(self.resources) + 1) + self.use)
+        if (pairs[1:] == pairs[:-1]).any():
             raise PlanError("a task uses the same resource twice")
 
     def __len__(self) -> int:
@@ -199,22 +227,62 @@ class _Names:
         return iter(self._index)
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A plan before its iterations are laid out: as large as its templates, however long."""
+
+    resources: tuple[Resource, ...]
+    templates: tuple[Template, ...]
+
+    def __len__(self) -> int:
+        """Return the number of tasks of the whole plan."""
+        return sum(template.loop.size * template.loop.count for template in self.templates)
+
+    def expand(self) -> Plan:
+        """Return the plan with every iteration laid out; equal steps are laid out once."""
+        ops, actions = _Names(), _Names()
+        distinct: dict[tuple[int, int], _Laid] = {}
+        laid = []
+        for template in self.templates:
+            key = (id(template.steps), template.loop.count)
+            if key not in distinct:
+                distinct[key] = _lay_out(template, actions)
+            laid.append(distinct[key])
+        moved = [t.shift - like.shift for t, like in zip(self.templates, laid, strict=True)]
+        op = np.array([ops.index(template.op) for template in self.templates], np.int64)
+        return Plan(
+            resources=self.resources,
+            duration=_joined([one.duration for one in laid]),
+            use_first=_offsets(_joined([one.holder for one in laid], moved), len(self)),
+            use=_joined([one.used(t) for t, one in zip(self.templates, laid, strict=True)]),
+            need_first=_offsets(_joined([one.user for one in laid], moved), len(self)),
+            need=_joined([one.need for one in laid], moved),
+            room=np.concatenate([*(one.room for one in laid), np.empty(0, np.bool_)]),
+            op=np.repeat(op, [len(one.duration) for one in laid]),
+            action=_joined([one.action for one in laid]),
+            item=_joined([one.item for one in laid]),
+            ops=tuple(ops),
+            actions=tuple(actions),
+            loops=tuple(template.loop for template in self.templates),
+        )
+
+
 @dataclass
 class PlanBuilder:
     """Lays templates out into the columns of a plan, in the order in which they are given."""
 
     resources: tuple[Resource, ...]
-    _ops: _Names = field(default_factory=_Names)
-    _actions: _Names = field(default_factory=_Names)
-    _loops: list[Loop] = field(default_factory=list)
-    _columns: list[tuple[Ints, ...]] = field(default_factory=list)
-    _uses: list[tuple[Ints, Ints]] = field(default_factory=list)
-    _needs: list[tuple[Ints, Ints, Bools]] = field(default_factory=list)
+    _templates: list[Template] = field(default_factory=list)
     _size: int = 0
 
     def __len__(self) -> int:
         """Return the number of tasks so far, which is the index of the next one."""
         return self._size
+
+    @property
+    def templates(self) -> int:
+        """How many templates there are so far, which is the index of the next one."""
+        return len(self._templates)
 
     def add(
         self,
@@ -237,71 +305,118 @@ class PlanBuilder:
         Raises:
             PlanError: A :class:`Within` need names a step that the template does not have.
         """
-        loop = Loop(self._size, len(steps), count)
-        iteration = np.arange(count, dtype=np.int64)[:, None]
-        durations = np.empty((count, loop.size), np.int64)
-        for j, step in enumerate(steps):
-            durations[:, j] = step.duration_ps
-        actions = [self._actions.index(step.action) for step in steps]
-        self._columns.append(
-            (
-                durations.reshape(-1),
-                np.full(durations.size, self._ops.index(op), np.int64),
-                np.array(actions * count, np.int64),
-                np.repeat(iteration, loop.size),
-            )
-        )
-        users = [(j, use) for j, step in enumerate(steps) for use in step.uses]
-        place, use = np.array(users, np.int64).reshape(-1, 2).T
-        holder = loop.first + iteration * loop.size + place
-        self._uses.append((holder.reshape(-1), np.tile(use, count)))
-        self._append_needs(loop, steps, iteration)
-        self._size += durations.size
-        self._loops.append(loop)
-        return loop
-
-    def _append_needs(self, loop: Loop, steps: Sequence[Step], iteration: Ints) -> None:
-        """Append the needs of a loop: step, first source, stride, first iteration, room each."""
-        pattern = []
-        for j, step in enumerate(steps):
+        for step in steps:
             for need in step.needs:
-                if isinstance(need, Within):
-                    if not 0 <= need.step < loop.size:
-                        raise PlanError(
-                            f"{step.action}: needs step {need.step} of a loop of {loop.size} steps"
-                        )
-                    source = loop.first + need.step - need.back * loop.size
-                    pattern.append((j, source, loop.size, need.back, need.room))
-                else:
-                    pattern.append((j, need.base, need.stride, 0, need.room))
-        place, base, stride, least, room = np.array(pattern, np.int64).reshape(-1, 5).T
-        kept = iteration >= least
-        user = loop.first + iteration * loop.size + place
-        rooms = np.broadcast_to(room.astype(np.bool_), kept.shape)
-        self._needs.append((user[kept], (base + stride * iteration)[kept], rooms[kept]))
+                if isinstance(need, Within) and not 0 <= need.step < len(steps):
+                    raise PlanError(
+                        f"{step.action}: needs step {need.step} of a loop of {len(steps)} steps"
+                    )
+        return self._append(Template(op, Loop(self._size, len(steps), count), tuple(steps)))
+
+    def stamp(self, first: int, last: int, op: str, swaps: Mapping[int, int]) -> Loop:
+        """Append a copy of templates ``first`` to ``last``, and return where the last one is.
+
+        The copy belongs to ``op``. It needs what lies as far before it as what the original
+        needs lies before that, and uses the resources of ``swaps`` in place of their keys.
+        """
+        distance = self._size - self._templates[first].loop.first
+        for template in self._templates[first : last + 1]:
+            old = template.loop
+            self._append(
+                Template(
+                    op,
+                    Loop(old.first + distance, old.size, old.count),
+                    template.steps,
+                    template.shift + distance,
+                    {**swaps, **{old: swaps.get(new, new) for old, new in template.swaps.items()}},
+                )
+            )
+        return self._templates[-1].loop
+
+    def _append(self, template: Template) -> Loop:
+        self._templates.append(template)
+        self._size += template.loop.size * template.loop.count
+        return template.loop
+
+    def outline(self) -> Outline:
+        """Return the templates so far, without laying them out."""
+        return Outline(self.resources, tuple(self._templates))
 
     def build(self) -> Plan:
         """Return the plan laid out so far."""
-        nothing = (np.empty(0, np.int64),) * 4
-        columns = [np.concatenate(c) for c in zip(*self._columns, nothing, strict=True)]
-        holder, use = (np.concatenate(c) for c in zip(*self._uses, nothing[:2], strict=True))
-        no_need = (*nothing[:2], np.empty(0, np.bool_))
-        user, need, room = (np.concatenate(c) for c in zip(*self._needs, no_need, strict=True))
-        return Plan(
-            resources=self.resources,
-            duration=columns[0],
-            use_first=_offsets(holder, self._size),
-            use=use,
-            need_first=_offsets(user, self._size),
-            need=need,
-            room=room,
-            op=columns[1],
-            action=columns[2],
-            item=columns[3],
-            ops=tuple(self._ops),
-            actions=tuple(self._actions),
-            loops=tuple(self._loops),
-        )
+        return self.outline().expand()
+
+
+def _joined(parts: Sequence[Ints], add: Sequence[int] | None = None) -> Ints:
+    """Return the parts one behind the other, with a number added to each."""
+    joined: Ints = np.concatenate([*parts, np.empty(0, np.int64)])
+    if add is not None:
+        joined += np.repeat(np.array(add, np.int64), [len(part) for part in parts])
+    return joined
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Laid:
+    """The tasks of a template as columns, without its swaps."""
+
+    shift: int
+    duration: Ints
+    action: Ints
+    item: Ints
+    holder: Ints
+    use: Ints
+    user: Ints
+    need: Ints
+    room: Bools
+
+    def used(self, template: Template) -> Ints:
+        """Return the resources that a template with the same steps uses."""
+        if not template.swaps:
+            return self.use
+        use = self.use.copy()
+        for old, new in template.swaps.items():
+            use[self.use == old] = new
+        return use
+
+
+def _lay_out(template: Template, actions: _Names) -> _Laid:
+    """Return the tasks of a template, without its swaps."""
+    loop, steps, count = template.loop, template.steps, template.loop.count
+    iteration = np.arange(count, dtype=np.int64)[:, None]
+    durations = np.empty((count, loop.size), np.int64)
+    for j, step in enumerate(steps):
+        each = step.duration_ps
+        durations[:, j] = each.each(count) if isinstance(each, Mostly) else each
+    numbers = [actions.index(step.action) for step in steps]
+    users = [(j, use) for j, step in enumerate(steps) for use in step.uses]
+    place, use = np.array(users, np.int64).reshape(-1, 2).T
+    holder = loop.first + iteration * loop.size + place
+    return _Laid(
+        template.shift,
+        durations.reshape(-1),
+        np.array(numbers * count, np.int64),
+        np.repeat(iteration, loop.size),
+        holder.reshape(-1),
+        np.tile(use, count),
+        *_needs(template, iteration),
+    )
+
+
+def _needs(template: Template, iteration: Ints) -> tuple[Ints, Ints, Bools]:
+    """Return the needs of a template: user, source and whether it is for room."""
+    loop, pattern = template.loop, []
+    for j, step in enumerate(template.steps):
+        for need in step.needs:
+            if isinstance(need, Within):
+                source = loop.first + need.step - need.back * loop.size
+                pattern.append((j, source, loop.size, need.back, need.room))
+            else:
+                pattern.append((j, need.base + template.shift, need.stride, 0, need.room))
+    place, base, stride, least, room = np.array(pattern, np.int64).reshape(-1, 5).T
+    kept = iteration >= least
+    user = loop.first + iteration * loop.size + place
+    rooms = np.broadcast_to(room.astype(np.bool_), kept.shape)
+    return user[kept], (base + stride * iteration)[kept], rooms[kept]
 
 
 def _offsets(owner: Ints, size: int) -> Ints:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Outline
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.schedulers._base import Job, LayerSchedule, Schedule
 from hybridsim.schedulers._batching import Batching, choose_batching
@@ -36,6 +37,11 @@ class AdaptedStrategy(Spec, ABC):
 
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of all layers, one after the other."""
+        outline, layers = self.outline(job)
+        return Schedule(outline.expand(), layers)
+
+    def outline(self, job: Job) -> tuple[Outline, tuple[LayerSchedule, ...]]:
+        """Return the plan before its iterations are laid out, and what was decided."""
         layout = Layout(job)
         decided: dict[tuple[int, ...], Batching] = {}
         layers = []
@@ -61,7 +67,7 @@ class AdaptedStrategy(Spec, ABC):
                     batching.tcdm_bytes,
                 )
             )
-        return Schedule(layout.builder.build(), tuple(layers))
+        return layout.builder.outline(), tuple(layers)
 
     @abstractmethod
     def _lay_out(self, layout: Layout, layer: PlacedLayer, batching: Batching) -> None:

@@ -19,6 +19,8 @@ class Layout:
     _before: tuple[Need, ...] = ()
     """What every task of the next layer waits for: the end of the layer before."""
     _times: dict[tuple[Batching, int], BatchTimes] = field(default_factory=dict)
+    _laid: dict[tuple[int, ...], tuple[Batching, int, PlacedLayer]] = field(default_factory=dict)
+    """Pipelines that can be stamped: their batching, first template, and layer."""
 
     def __post_init__(self) -> None:
         self.builder = PlanBuilder(self.job.resources.all)
@@ -45,11 +47,32 @@ class Layout:
         A batch passes from the tiles to the cluster when its last MVM has ended. Operands are
         fetched ahead as far as buffers allow.
         """
+        if self._stamped(layer, batching):
+            return
         times = self._batch_times(layer, batching)
         batch = BatchSteps(self.job, layer, times)
         weights = self._load_weights(layer, batch)
         steps = batch.in_pipeline(weights, self._before, batching.buffers)
         self._append(layer, steps, times.batches)
+
+    def _stamped(self, layer: PlacedLayer, batching: Batching) -> bool:
+        """Append the pipeline as a copy of one that differs in its tiles alone, if there is one.
+
+        Both have to follow the layer before them directly, as what they wait for is copied too.
+        """
+        if self._before != (Need(len(self.builder) - 1),):
+            return False
+        assert layer.cluster is not None
+        tiles = self.job.resources.tiles
+        key = (id(batching), self.job.tokens_of(layer), layer.cluster, len(tiles[layer.name]))
+        if key not in self._laid:
+            self._laid[key] = (batching, self.builder.templates, layer)
+            return False
+        _, first, like = self._laid[key]
+        swaps = dict(zip(tiles[like.name], tiles[layer.name], strict=True))
+        loop = self.builder.stamp(first, first + 1, layer.name, swaps)
+        self._before = (Need(loop.task(loop.size - 1, -1)),)
+        return True
 
     def _append(self, layer: PlacedLayer, steps: list[Step], batches: int) -> None:
         loop = self.builder.repeat(layer.name, steps, batches)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from hybridsim.plan import Outline
 from hybridsim.schedulers._base import Job, LayerSchedule, Schedule
 from hybridsim.schedulers._layout import Layout
 from hybridsim.units import Spec
@@ -18,8 +19,13 @@ class AllAnalog(Spec):
 
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of the analog work alone."""
+        outline, layers = self.outline(job)
+        return Schedule(outline.expand(), layers)
+
+    def outline(self, job: Job) -> tuple[Outline, tuple[LayerSchedule, ...]]:
+        """Return the plan before its iterations are laid out, and what was decided."""
         layout = Layout(job)
         for layer in job.mapping.layers:
             layout.analog(layer)
         layers = tuple(LayerSchedule(layer, job.tokens_of(layer)) for layer in job.mapping.layers)
-        return Schedule(layout.builder.build(), layers)
+        return layout.builder.outline(), layers
