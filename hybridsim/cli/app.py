@@ -7,7 +7,9 @@ import typer
 from hybridsim._version import __version__
 from hybridsim.cli.cost import cost
 from hybridsim.cli.run import run
+from hybridsim.cli.search import search
 from hybridsim.cli.show import list_bundled, show
+from hybridsim.cli.sweep import sweep
 from hybridsim.cli.validate import app as validate_app
 
 app = typer.Typer(
@@ -21,6 +23,8 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("cost")(cost)
 app.command("show")(show)
+app.command("sweep")(sweep)
+app.command("search")(search)
 app.command("list")(list_bundled)
 app.add_typer(validate_app, name="validate")
 

@@ -1,0 +1,138 @@
+"""Evaluating points: the part of a sweep that other paths than the event engines can take over."""
+
+import hashlib
+import pickle
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hybridsim.engines import engine as engine_by_name
+from hybridsim.errors import HybridsimError, InputError
+from hybridsim.mapping import Mapping as PlacedNetwork
+from hybridsim.mapping import place
+from hybridsim.schedulers import AllAnalog, Job
+from hybridsim.simulate import MOST_TOKENS, simulate
+from hybridsim.sweep.columns import DETAILED
+from hybridsim.sweep.inputs import Inputs, Point, Resolver
+from hybridsim.units import Ints
+
+Columns = dict[str, list[Any]]
+"""Result columns, one entry per point, and ``problem``: why a point has none, or empty."""
+
+
+class Evaluator(Protocol):
+    """A way to find the results of points; all ways find the same."""
+
+    def evaluate(self, indices: Ints) -> Columns:
+        """Return the columns that the study asks for, and ``problem``, of some of its points."""
+
+
+class EventEvaluator:
+    """Every point on an event engine: any plan."""
+
+    def __init__(self, inputs: Inputs, engine: str = "fast") -> None:
+        self._resolver, self._engine = Resolver(inputs), engine
+        self._columns = inputs.columns
+        self._placed: tuple[Point, PlacedNetwork] | None = None
+        self._analog: dict[tuple[int, int, int], tuple[PlacedNetwork, int]] = {}
+
+    def evaluate(self, indices: Ints) -> Columns:
+        """Return the columns that the study asks for, and ``problem``, of some of its points."""
+        found: Columns = {name: [] for name in (*self._columns, "problem")}
+        for index in indices.tolist():
+            try:
+                row = self._row(self._resolver.point(index))
+            except InputError as error:
+                row = {"problem": " ".join(str(error).split())}
+            except Exception as error:
+                where = self._resolver.inputs.labels(index)
+                raise HybridsimError(f"point {index} ({where}): {error!r}") from error
+            for name, column in found.items():
+                column.append(row.get(name, "" if name == "problem" else None))
+        return found
+
+    def _row(self, point: Point) -> dict[str, Any]:
+        tokens = point.network.sequence_length if point.tokens is None else point.tokens
+        if tokens is None or not 1 <= tokens <= MOST_TOKENS:
+            raise InputError(f"tokens: found {tokens}; 1 to {MOST_TOKENS} would do")
+        mapping = self._place(point)
+        schedule = point.scheduler.schedule(Job(mapping, tokens))
+        adapted = [layer for layer in schedule.layers if layer.choice is not None]
+        row: dict[str, Any] = {
+            "latency_ps": engine_by_name(self._engine)(schedule.plan).makespan,
+            "all_analog_ps": self._all_analog_ps(mapping, tokens),
+            "tcdm_bytes": max((layer.tcdm_bytes for layer in adapted), default=0),
+            "batch": min((layer.batch for layer in adapted), default=tokens),
+            "buffers": min((layer.buffers for layer in adapted), default=0),
+            "tiles": mapping.tiles,
+            "crossbars": mapping.crossbars,
+            "tasks": len(schedule.plan),
+        }
+        if set(self._columns) & set(DETAILED):
+            whole = simulate(point.network, point.machine, point.scheduler, tokens, self._engine)
+            row["bound"] = whole.bound
+        return row
+
+    def _place(self, point: Point) -> PlacedNetwork:
+        """Return the mapping, that of the point before where machine and network are the same."""
+        if self._placed is not None:
+            before, mapping = self._placed
+            if before.machine is point.machine and before.network is point.network:
+                return mapping
+        mapping = place(point.network, point.machine)
+        self._placed = point, mapping
+        return mapping
+
+    def _all_analog_ps(self, mapping: PlacedNetwork, tokens: int) -> int:
+        """Return the latency without adapter work, once for points that only differ in others."""
+        key = (id(mapping), tokens, 0)
+        if key not in self._analog:
+            if len(self._analog) >= 64:
+                self._analog.clear()
+            plan = AllAnalog().schedule(Job(mapping, tokens)).plan
+            # the mapping is kept so that no other one can get its identity
+            self._analog[key] = mapping, engine_by_name(self._engine)(plan).makespan
+        return self._analog[key][1]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker needs to evaluate points of one study, ready to be sent."""
+
+    inputs: bytes
+    digest: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker gives back."""
+
+    columns: Mapping[str, Any]
+    seconds: float
+
+
+def work_on(inputs: Inputs, engine: str = "fast") -> Work:
+    """Return a study in the form in which it is sent to workers."""
+    blob = pickle.dumps(inputs)
+    return Work(blob, hashlib.blake2b(blob, digest_size=16).hexdigest() + engine, engine)
+
+
+_known: dict[str, Evaluator] = {}
+"""The last study that this process worked on: workers build it once, not per chunk."""
+
+
+def evaluate_chunk(work: Work, indices: Ints) -> Done:
+    """Evaluate some points, in whatever process this is called."""
+    start = time.perf_counter()
+    if work.digest not in _known:
+        _known.clear()
+        _known[work.digest] = make_evaluator(pickle.loads(work.inputs), work.engine)
+    columns = _known[work.digest].evaluate(indices)
+    return Done(columns, time.perf_counter() - start)
+
+
+def make_evaluator(inputs: Inputs, engine: str) -> Evaluator:
+    """Return the fastest way that can answer all that the study asks for."""
+    return EventEvaluator(inputs, engine)
