@@ -6,10 +6,11 @@ folded into B (Hu et al., LoRA, ICLR 2022, Eq. 3). A cluster computes U = X A, t
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Literal
 
 from hybridsim.arch import Cluster
+from hybridsim.components.core_kernels import smaller
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.errors import UnsupportedError
 from hybridsim.units import Spec
@@ -145,7 +146,7 @@ class LoraProgram:
         spread over the banks (not ``aligned``), as the measured programs do.
         """
         kernels = self.cluster.cores.gemm_kernels(m, n, k, self.cluster.precision, aligned=aligned)
-        return min(cycles for name, cycles in kernels.items() if name != "gemm_ssr_frep")
+        return reduce(smaller, [c for name, c in kernels.items() if name != "gemm_ssr_frep"])
 
     def _on_engine(self, tokens: int) -> tuple[Kernel, ...]:
         """U into a zeroed buffer, then Z = U B + Y in place: the engine adds by itself."""

@@ -1,0 +1,219 @@
+"""The pipeline of one layer, compiled: its makespan from the durations of its steps alone.
+
+A step of the pipeline works on one server (tiles, DMA, matrix engine, cores), and each server has
+one unit. Then steps of one kind start and end in the order of their batches, so the state is a
+marked graph: every need is a *place* that holds as many tokens as batches may still pass. A step
+is ready when all its places hold a token; it takes one from each when it starts, and puts one
+into each place behind it when it ends. All places lie in two words of 60 bits, five bits each,
+so that readiness of a step is one comparison and a state is a few numbers.
+
+The execution rule is that of :mod:`hybridsim.plan`. As on the steady-state path, a state that
+comes back is jumped over; it is looked at whenever the tiles finish a batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from hybridsim.plan import Resource, Step, Within
+from hybridsim.units import Ints
+
+SERVERS = ("tile", "dma", "matrix_engine", "cores")
+"""Kinds of resources that a step works on, in the order of the tables."""
+
+_BITS, _PLACES = 5, 12
+_ONES = sum(15 << (_BITS * i) for i in range(_PLACES))
+_GUARDS = sum(16 << (_BITS * i) for i in range(_PLACES))
+_NEVER = 2**62
+_BATCH_TILES = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
+    """Steps and needs of a pipeline as tables; a need is one field of two words."""
+
+    server: Ints
+    """The server of each step."""
+    wants: Ints
+    """Shape (steps, 2): guard bits of the places that must hold a token."""
+    takes: Ints
+    """Shape (steps, 2): one token of each of these places."""
+    gives: Ints
+    """Shape (steps, 2): one token for each place behind the step."""
+    start: Ints
+    """Shape (2,): tokens before the first batch."""
+    ahead: Ints
+    """How often each step runs before the tiles have finished their first batch."""
+    regular: bool
+    """Whether each further batch of the tiles lets every step run once more, and the tiles
+    themselves never wait when all that could run has run."""
+
+
+def structure(steps: Sequence[Step], resources: Sequence[Resource]) -> Structure | None:
+    """Return the tables of a pipeline; None if it has too many needs, or too much room.
+
+    Step 0 is that of the tiles. Needs of A and B are left out: both are fetched by the DMA before
+    it does anything else, so who needs a step of the DMA has waited for them as well.
+    """
+    server = [_server(step, resources) for step in steps]
+    places = list(dict.fromkeys(
+        (need.step, j, need.back)
+        for j, step in enumerate(steps) for need in step.needs if isinstance(need, Within)
+    ))  # fmt: skip
+    most = sum(sorted((back for _, _, back in places), reverse=True)[:3])
+    if None in server or len(places) > 2 * _PLACES or most >= 1 << (_BITS - 1):
+        return None
+    wants, takes, gives = (np.zeros((len(steps), 2), np.int64) for _ in range(3))
+    start = np.zeros(2, np.int64)
+    for number, (source, user, back) in enumerate(places):
+        word, shift = number // _PLACES, number % _PLACES * _BITS
+        wants[user, word] |= 16 << shift
+        takes[user, word] += 1 << shift
+        gives[source, word] += 1 << shift
+        start[word] += back << shift
+    ahead = _runs(places, len(steps), 0)
+    more = [_runs(places, len(steps), k) for k in range(1, 4)]
+    steady = all((b - a == 1).all() for a, b in zip([more[0], more[1]], more[1:], strict=True))
+    free = all(counts[0] >= k + 2 for k, counts in enumerate([ahead, *more]))
+    first = bool((more[0] - ahead <= 1).all())
+    return Structure(
+        np.array(server, np.int64), wants, takes, gives, start, ahead, steady and free and first
+    )
+
+
+def _server(step: Step, resources: Sequence[Resource]) -> int | None:
+    kinds = {resources[use].kind for use in step.uses} & set(SERVERS)
+    return SERVERS.index(kinds.pop()) if len(kinds) == 1 else None
+
+
+def _runs(places: Sequence[tuple[int, int, int]], steps: int, batches: int) -> Ints:
+    """Return how often each step can run while the tiles finish ``batches`` batches.
+
+    For step 0 it is how many batches the tiles may have begun.
+    """
+    bound = [1 << 20] * steps
+    changed = True
+    while changed:
+        changed = False
+        for source, user, back in places:
+            limit = (min(batches, bound[source]) if source == 0 else bound[source]) + back
+            if limit < bound[user]:
+                bound[user], changed = limit, True
+    return np.array(bound, np.int64)
+
+
+@numba.njit(cache=True)
+def makespan(
+    server: Ints, wants: Ints, takes: Ints, gives: Ints, start: Ints, usual: Ints, last: Ints,
+    batches: int, alike: int, fetched: int, begun: Ints, order: Ints,
+) -> int:  # fmt: skip
+    """Return the last end of a pipeline [ps].
+
+    Args:
+        server: Tables of the :class:`Structure`, as are the next four.
+        wants: See there.
+        takes: See there.
+        gives: See there.
+        start: See there.
+        usual: Duration of each step [ps].
+        last: The same in the last batch.
+        batches: Number of batches.
+        alike: Batches before the first with other durations.
+        fetched: When the DMA has fetched A and B [ps].
+        begun: Room for a number per step.
+        order: Steps by server, in the order of the plan: a row per server, -1 at its end.
+    """
+    steps = len(server)
+    begun[:steps] = 0
+    w0, w1 = start[0], start[1]
+    e0 = e1 = e2 = e3 = _NEVER
+    r0 = r1 = r2 = r3 = -1
+    if fetched:
+        e1 = fetched
+    now = finished = 0
+    # the saved state, and when the next one is saved
+    s0 = s1 = -1
+    q1 = q2 = q3 = d1 = d2 = d3 = saved_now = saved_at = 0
+    power = 1
+    while True:
+        n0 = (w0 + _ONES) & _GUARDS
+        n1 = (w1 + _ONES) & _GUARDS
+        for unit in range(4):
+            if (e0, e1, e2, e3)[unit] != _NEVER:
+                continue
+            best, key = -1, _NEVER
+            k = 0
+            while order[unit, k] >= 0:
+                j = order[unit, k]
+                k += 1
+                if (
+                    begun[j] < batches
+                    and (n0 & wants[j, 0]) == wants[j, 0]
+                    and (n1 & wants[j, 1]) == wants[j, 1]
+                    and begun[j] * steps + j < key
+                ):
+                    best, key = j, begun[j] * steps + j
+            if best >= 0:
+                w0 -= takes[best, 0]
+                w1 -= takes[best, 1]
+                end = now + (usual[best] if begun[best] < batches - 1 else last[best])
+                begun[best] += 1
+                if unit == 0:
+                    e0, r0 = end, best
+                elif unit == 1:
+                    e1, r1 = end, best
+                elif unit == 2:
+                    e2, r2 = end, best
+                else:
+                    e3, r3 = end, best
+        then = min(min(e0, e1), min(e2, e3))
+        if then == _NEVER:
+            return now
+        now = then
+        if e1 == now:
+            if r1 >= 0:
+                w0 += gives[r1, 0]
+                w1 += gives[r1, 1]
+            e1, r1 = _NEVER, -1
+        if e2 == now:
+            w0 += gives[r2, 0]
+            w1 += gives[r2, 1]
+            e2, r2 = _NEVER, -1
+        if e3 == now:
+            w0 += gives[r3, 0]
+            w1 += gives[r3, 1]
+            e3, r3 = _NEVER, -1
+        if e0 == now:
+            w0 += gives[r0, 0]
+            w1 += gives[r0, 1]
+            e0, r0 = _NEVER, -1
+            finished += 1
+            if power == 0 or finished >= alike:
+                continue
+            left1 = e1 - now if e1 != _NEVER else _NEVER
+            left2 = e2 - now if e2 != _NEVER else _NEVER
+            left3 = e3 - now if e3 != _NEVER else _NEVER
+            if (
+                s0 == w0 and s1 == w1 and q1 == r1 and q2 == r2 and q3 == r3
+                and d1 == left1 and d2 == left2 and d3 == left3
+            ):  # fmt: skip
+                high = 0
+                for j in range(steps):
+                    high = max(high, begun[j])
+                period = finished - saved_at
+                times = (alike - high) // period
+                if times > 0:
+                    later = times * (now - saved_now)
+                    for j in range(steps):
+                        begun[j] += times * period
+                    now += later
+                    e1 = e1 + later if e1 != _NEVER else _NEVER
+                    e2 = e2 + later if e2 != _NEVER else _NEVER
+                    e3 = e3 + later if e3 != _NEVER else _NEVER
+                power = 0  # what is left is shorter than a period
+            elif s0 < 0 or finished - saved_at == power:
+                power *= 1 if s0 < 0 else 2
+                s0, s1, q1, q2, q3, d1, d2, d3 = w0, w1, r1, r2, r3, left1, left2, left3
+                saved_now, saved_at = now, finished
