@@ -30,6 +30,7 @@ from hybridsim.schedulers import (
     make_scheduler,
 )
 from hybridsim.simulate import load, simulate
+from hybridsim.sweep import sweep
 from hybridsim.workload import Network, load_network
 
 __all__ = [
@@ -58,4 +59,5 @@ __all__ = [
     "network_names",
     "place",
     "simulate",
+    "sweep",
 ]

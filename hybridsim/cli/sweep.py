@@ -145,7 +145,8 @@ def render(result: SweepResult) -> RenderableType:
         lines.append(f"and {len(front) - MOST_ROWS:,} more (--csv prints all)")
     for name, rows in best_rows(inputs, table).items():
         lines += ["", f"best {name}", points_table(inputs, table.iloc[rows[:MOST_ROWS]])]
-    lines += ["", "variance explained by each axis alone", _shares_table(result)]
+    if result.whole:
+        lines += ["", "variance explained by each axis alone", _shares_table(result)]
     if result.audit is not None:
         wrong = result.audit.differences
         said = f"{len(wrong)} differences" if wrong else "all the same"
@@ -220,6 +221,7 @@ def _print_forecast(inputs: Inputs, executor: str, json_: bool) -> None:
                 "workers": workers,
                 "seconds": seconds,
                 "result_bytes": expected.result_bytes,
+                "worker_bytes": expected.worker_bytes,
             }
         )
         return
@@ -227,6 +229,7 @@ def _print_forecast(inputs: Inputs, executor: str, json_: bool) -> None:
         f"{inputs.study.name}: {expected.points:,} points",
         f"  time    {format_ps(int(seconds * 1e12))} on {workers} "
         f"worker{'s' if workers > 1 else ''} (from {expected.sampled} points)",
-        f"  memory  {format_bytes(expected.result_bytes)} for results",
+        f"  memory  {format_bytes(expected.result_bytes)} for results, and "
+        f"{format_bytes(expected.worker_bytes)} per worker",
         sep="\n",
     )

@@ -1,5 +1,6 @@
 """How long a sweep would take, from a few of its points."""
 
+import resource
 import time
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ class Forecast:
     """Time to evaluate all points, on one worker."""
     result_bytes: int
     """Memory for the results of all points, while the table is put together."""
+    worker_bytes: int
+    """Memory of a process that evaluates points: the most that this one has taken."""
 
 
 def forecast(inputs: Inputs) -> Forecast:
@@ -46,4 +49,5 @@ def forecast(inputs: Inputs) -> Forecast:
     seconds = (time.perf_counter() - start) / sampled * len(inputs)
     # results as they come in and as they stand in the table: number and flag each time
     per_point = 2 * (9 * len(inputs.columns) + BYTES_PER_TEXT) + 8 * len(inputs.axes) + 24
-    return Forecast(len(inputs), sampled, seconds, per_point * len(inputs))
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Forecast(len(inputs), sampled, seconds, per_point * len(inputs), taken)

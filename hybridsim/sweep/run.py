@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -62,11 +63,16 @@ class SweepResult:
     """Points that an earlier run of the same study, into the same folder, had recorded."""
     seconds: float
 
+    @property
+    def whole(self) -> bool:
+        """Whether all points of the grid are there: a sample has no variance shares."""
+        return len(self.table) == len(self.inputs)
+
     def summary(self) -> dict[str, Any]:
         """Return what the sweep says, without how long it took, as plain values."""
         table, study = self.table, self.inputs.study
         rows = table.drop(columns=["problem", "feasible", "pareto"])
-        shares = variance_shares(self.inputs, table)
+        shares = variance_shares(self.inputs, table) if self.whole else pd.DataFrame()
         return {
             "study": study.name,
             "question": study.question,
@@ -256,6 +262,29 @@ def write_answers(folder: Path, result: SweepResult, name: str = "sweep") -> Non
             folder / f"{name}.parquet", lambda file: result.table.to_parquet(file, index=False)
         )
         write_whole(folder / f"{name}.json", lambda file: file.write(summary.encode()))
+        for kind, rows in (("pareto", _front(result)), ("best", _best(result))):
+            text = rows.to_csv(index=False).encode()
+            write_whole(folder / f"{name}_{kind}.csv", partial(_put, text))
+
+
+def _put(text: bytes, file: BinaryIO) -> None:
+    file.write(text)
+
+
+def _front(result: SweepResult) -> pd.DataFrame:
+    """Return the rows of the Pareto front, without what is the same for all of them."""
+    table = result.table
+    return table[table["pareto"]].drop(columns=["problem", "feasible", "pareto"])
+
+
+def _best(result: SweepResult) -> pd.DataFrame:
+    """Return the best rows, and what they are best in."""
+    table = result.table.drop(columns=["problem", "feasible", "pareto"])
+    found = best_rows(result.inputs, result.table)
+    rows = [row for places in found.values() for row in places]
+    best = table.iloc[rows].copy()
+    best.insert(0, "best", [name for name, places in found.items() for _ in places])
+    return best
 
 
 @contextmanager

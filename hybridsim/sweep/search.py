@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -18,7 +18,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from hybridsim.errors import InputError
 from hybridsim.sweep.answers import build_table, objective_values
@@ -40,7 +40,10 @@ from hybridsim.sweep.study import study_constraints
 
 MOST_REPEATS = 20
 """How often the sampler may ask for known points before it is given an unknown one."""
-_EXCESS = "excess"
+
+_DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
+    "minimise": "minimize", "maximise": "maximize",
+}  # fmt: skip
 
 
 @dataclass
@@ -160,9 +163,9 @@ class _Case:
 
     def index(self, chosen: dict[str, Any]) -> int:
         """Return the point that the sampler has chosen."""
-        places = []
+        places: list[int] = []
         for axis in self.inputs.axes:
-            value = self.fixed.get(axis.name, chosen.get(axis.name))
+            value: Any = self.fixed.get(axis.name, chosen.get(axis.name))
             places.append(axis.labels.index(value) if isinstance(value, str) else value)
         return int(np.ravel_multi_index(places, self.inputs.shape))
 
@@ -191,13 +194,12 @@ def _search_case(
     stopped: Callable[[], bool],
 ) -> Iterator[int]:
     """Look at points of a case until there are enough different ones; yield each."""
-    directions = list(case.inputs.study.objectives.values())
-    sampler = TPESampler(seed=seed, constraints_func=_excess)
+    sampler = TPESampler(seed=seed)
     study = optuna.create_study(
         storage=storage,
         sampler=sampler,
         study_name=case.name,
-        directions=[direction.replace("ise", "ize") for direction in directions],
+        directions=[_DIRECTIONS[d] for d in case.inputs.study.objectives.values()],
         load_if_exists=True,
     )
     _take_up(case, study)
@@ -213,11 +215,6 @@ def _search_case(
         if index not in case.seen:
             case.seen.append(index)
             yield index
-
-
-def _excess(trial: FrozenTrial) -> list[float]:
-    excess: list[float] = trial.user_attrs[_EXCESS]
-    return excess
 
 
 def _take_up(case: _Case, study: optuna.Study) -> None:
@@ -238,12 +235,11 @@ def _tell(case: _Case, study: optuna.Study, trial: optuna.Trial, row: Columns) -
     table = build_table(case.inputs, [(np.array([case.index(trial.params)]), row)])
     values = objective_values(case.inputs, table)[0]
     if np.isnan(values).any():
-        trial.set_user_attr(_EXCESS, [1.0])
         study.tell(trial, state=TrialState.FAIL)
         return
     constraints = study_constraints(case.inputs.study, case.inputs.axes)
-    excess = [c.excess(float(table[c.column].iloc[0])) for c in constraints]
-    trial.set_user_attr(_EXCESS, excess or [0.0])
+    for text, constraint in zip(case.inputs.study.constraints, constraints, strict=True):
+        trial.set_constraint(text, constraint.excess(float(table[constraint.column].iloc[0])))
     signs = [1 if d == "minimise" else -1 for d in case.inputs.study.objectives.values()]
     study.tell(trial, [float(v) * sign for v, sign in zip(values, signs, strict=True)])
 
