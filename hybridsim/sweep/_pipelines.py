@@ -30,6 +30,81 @@ _NEVER = 2**62
 _BATCH_TILES = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """A pipeline in which one server computes and the DMA moves, two batches in flight."""
+
+    server: tuple[int, ...]
+    needs: frozenset[tuple[int, int, int]]
+    """All (source, user, back) but the room for outputs on the tiles, which must be 2 or more."""
+    load_x: int
+    zero_u: int | None
+    load_y: int
+    store_z: int
+    before_y: tuple[int, ...]
+    """Steps of the computing server that do not wait for Y."""
+    with_y: tuple[int, ...]
+    """The others."""
+
+
+CALM = (
+    # mvm, load x, zero u, xa, load y, ub+y, store z
+    Calm(
+        (0, 1, 1, 2, 1, 2, 1),
+        frozenset({(3, 1, 2), (5, 2, 2), (1, 3, 0), (2, 3, 0), (0, 3, 0), (0, 4, 0), (6, 4, 2),
+                   (4, 5, 0), (3, 5, 0), (5, 6, 0)}),
+        1, 2, 4, 6, (3,), (5,),
+    ),
+    # mvm, load x, xa, load y, ub, add y, store z
+    Calm(
+        (0, 1, 3, 1, 3, 3, 1),
+        frozenset({(2, 1, 2), (1, 2, 0), (0, 2, 0), (5, 2, 2), (0, 3, 0), (6, 3, 2), (2, 4, 0),
+                   (3, 5, 0), (4, 5, 0), (5, 6, 0)}),
+        1, None, 3, 6, (2, 4), (5,),
+    ),
+)  # fmt: skip
+"""The two forms for which :func:`calm_end` is proven: on the matrix engine, and on the cores."""
+
+
+def _is_calm(
+    form: Calm, server: Sequence[int | None], places: Sequence[tuple[int, int, int]]
+) -> bool:
+    others = [(source, user, back) for source, user, back in places if user]
+    room = [(source, back) for source, user, back in places if not user]
+    same = tuple(server) == form.server and frozenset(others) == form.needs
+    return same and all(source == form.load_y and back > 1 for source, back in room)
+
+
+@numba.njit(cache=True, forceinline=True)
+def calm_end(turn: int, last_turn: int, batches: int, begin: int, period: int) -> int:
+    """Return when the cluster begins to compute the last batch of a calm pipeline [ps], or -1.
+
+    A batch is calm if its transfers D = x + zero + y + z take no longer than its computing P,
+    and Y arrives while the steps before it compute: max(x + z, zero) + y <= before. Then by
+    induction over the batches the computing server starts batch k at
+    t(k) = max(end of its MVMs, t(k - 1) + P), t(0) = max(end of its MVMs, ``begin``):
+
+    *   At t(k) four transfers are left that matter: store z (k - 1), load y (k), load x and
+        zero u (k + 1). All are ready, nothing that comes before them in the plan is left, and
+        the DMA is not idle until they are done. So they end by t(k) + D <= t(k + 1).
+    *   Of these, load y (k) waits for store z and for at most one that had begun: load x, or
+        zero u if store z has ended. So Y is there when the steps before it end.
+    *   The tiles may begin batch k + 1 when Y (k - 1) has been fetched, by t(k - 1) + P. If the
+        MVMs of a batch take P or less, they end by t(k + 1). If they take longer, and ``begin``
+        is not later than the first MVMs, the tiles never wait.
+
+    ``begin`` is when A, B, the first X and its zeroed buffer are there. -1 means that neither of
+    the two cases holds.
+    """
+    if batches == 1:
+        return max(last_turn, begin)
+    if turn <= period:
+        return max(turn, begin) + (batches - 1) * period
+    if begin <= turn:
+        return (batches - 1) * turn + max(last_turn, period)
+    return -1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Structure:
     """Steps and needs of a pipeline as tables; a need is one field of two words."""
@@ -49,6 +124,8 @@ class Structure:
     regular: bool
     """Whether each further batch of the tiles lets every step run once more, and the tiles
     themselves never wait when all that could run has run."""
+    calm: bool
+    """Whether :func:`calm_end` holds for it."""
 
 
 def structure(steps: Sequence[Step], resources: Sequence[Resource]) -> Structure | None:
@@ -79,7 +156,14 @@ def structure(steps: Sequence[Step], resources: Sequence[Resource]) -> Structure
     free = all(counts[0] >= k + 2 for k, counts in enumerate([ahead, *more]))
     first = bool((more[0] - ahead <= 1).all())
     return Structure(
-        np.array(server, np.int64), wants, takes, gives, start, ahead, steady and free and first
+        np.array(server, np.int64),
+        wants,
+        takes,
+        gives,
+        start,
+        ahead,
+        steady and free and first,
+        any(_is_calm(form, server, places) for form in CALM),
     )
 
 

@@ -14,11 +14,11 @@ integers that :func:`hybridsim.simulate` returns on the event engine. How it is 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, get_args
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from hybridsim.arch import Machine
@@ -33,12 +33,14 @@ from hybridsim.schedulers._batch_times import BatchTimes
 from hybridsim.schedulers._batching import transfer_ps
 from hybridsim.simulate import MOST_TOKENS
 from hybridsim.spec_files import validate
-from hybridsim.sweep._pipelines import Structure, makespan, structure
+from hybridsim.sweep._pipelines import CALM, Structure, calm_end, makespan, structure
 from hybridsim.units import Ints
 from hybridsim.workload import Network
 
 Columns = Mapping[str, Ints]
 Points = dict[str, np.ndarray[Any, Any]]
+Codes = NDArray[Any]
+"""Numbers of values or combinations, as int32 where that is enough."""
 
 
 def _integer_paths(spec: type[BaseModel], prefix: str = "") -> list[str]:
@@ -65,8 +67,9 @@ PATHS = frozenset({"tokens", _IN, _OUT, _RANK, _BATCH, _BUFFERS, *_integer_paths
 
 _MOST_MARKS = 2**26  # combinations that are counted in a table; beyond that they are sorted
 
-# columns of a row before the durations of the steps
-_FETCHED, _WORK, _TAIL, _AFTER, _FIXED, _EACH, _GOOD, _STEPS = range(8)
+# columns of a row before the durations of the steps; the first ones are read for every point
+(_GOOD, _FIXED, _EACH, _AFTER, _BEGIN, _PERIOD, _END, _SLACK, _FETCHED, _WORK, _TAIL,
+ _STEPS) = range(12)  # fmt: skip
 
 
 def can_vectorise(point: tuple[Network, Machine, Scheduler, int]) -> str:
@@ -105,9 +108,10 @@ def evaluate(
         tokens: See ``network``.
 
     Returns:
-        ``latency_ps``, ``all_analog_ps``, ``tcdm_bytes``, ``buffers``, ``batch``, and ``fits``
-        (bool). Where a point does not fit, or is not one that this path can evaluate, ``fits`` is
-        False and the others are 0; the event engine says why.
+        ``latency_ps``, ``all_analog_ps``, ``tcdm_bytes``, ``buffers``, ``batch``, ``fits`` (bool)
+        and ``status`` (int8): 0 has a result, 1 does not fit the TCDM, 2 is anything else that
+        keeps the point from being evaluated here; the event engine says what. Where ``fits`` is
+        False the others are 0.
 
     Raises:
         InputError: A path is none of :data:`PATHS`, or the rest is no pipeline of one layer.
@@ -129,18 +133,20 @@ class _Axes:
     def __init__(self, columns: Columns) -> None:
         self.points = len(next(iter(columns.values()))) if columns else 1
         self.values: dict[str, Ints] = {}
-        self.codes: dict[str, Ints] = {}
+        self.codes: dict[str, Codes] = {}
         for path, column in columns.items():
             values = np.ascontiguousarray(column, np.int64)
             self.codes[path], self.values[path] = _encode(values)
 
-    def combined(self, paths: Sequence[str]) -> tuple[Ints, int]:
+    def combined(self, paths: Sequence[str]) -> tuple[Codes, int]:
         """Return one number per point for a combination of axes, and how many there can be."""
-        key, radix = np.zeros(1, np.int32), 1
+        key: Codes = np.zeros(1, np.int32)
+        radix = 1
         for path in paths:
-            key = key * np.int32(len(self.values[path])) + self.codes[path] if radix > 1 else (
-                self.codes[path])  # fmt: skip
-            radix *= len(self.values[path])
+            own = len(self.values[path])
+            kind: Any = np.int32 if radix * own < 2**31 else np.int64
+            key = key.astype(kind, copy=False) * kind(own) + self.codes[path]
+            radix *= own
         return key, radix
 
 
@@ -169,8 +175,9 @@ class _Design:
         assert machine.cluster is not None
         assert scheduler.batch is not None
         single = {
-            _IN: op.in_features, _OUT: op.out_features, _RANK: adapter.rank, _BATCH: scheduler.batch,
-            _BUFFERS: scheduler.buffers, "tokens": tokens, _TIME: machine.tile.integration_time,
+            _IN: op.in_features, _OUT: op.out_features, _RANK: adapter.rank,
+            _BATCH: scheduler.batch, _BUFFERS: scheduler.buffers, "tokens": tokens,
+            _TIME: machine.tile.integration_time,
             _TCDM: machine.cluster.tcdm.size, _DMA: machine.cluster.dma.bytes_per_cycle,
             _LINK: machine.link.width,
         }  # fmt: skip
@@ -188,28 +195,30 @@ class _Design:
         machine_key, groups = self._groups(machine_key, machines)
         sizes, batches = self._batches()
         shapes, radix = axes.combined([_OUT, _IN, _RANK, _DMA, _LINK])
-        if len(groups) * radix * len(sizes) > 2**31 - 1:
-            raise InputError("more than 2^31 different costs in one call; give fewer points")
+        different = len(groups) * radix * len(sizes)
+        if different >= 2**62:
+            raise InputError("the axes have too many different values; give fewer points")
         points = axes.points
         batch_key, _ = axes.combined([_BATCH, "tokens"])
-        keys = _keys(points, machine_key, shapes, batch_key, batches, radix, len(sizes))
-        present, where = _present(keys, len(groups) * radix * len(sizes))
+        keys = np.empty((points, 2), np.int32 if different < 2**31 else np.int64)
+        _fill_keys(keys, machine_key, shapes, batch_key, batches, radix, len(sizes))
+        present, where = _present(keys, different)
         rows = self._rows(present, groups, sizes, radix)
         most = int(axes.values[_BUFFERS].max())
         tables = _Stacked.of([group.tables for group in groups], most)
-        out = np.zeros((5, points), np.int64)
+        out = np.zeros((6, points), np.int64)
         _evaluate(
             where, rows, batches, machine_key, batch_key,
             axes.codes[_TIME], axes.values[_TIME], axes.codes[_TCDM], axes.values[_TCDM],
             axes.codes[_BUFFERS], axes.values[_BUFFERS], tables.index, tables.server, tables.wants,
-            tables.takes, tables.gives, tables.start, tables.ahead, tables.regular, tables.order,
-            out,
+            tables.takes, tables.gives, tables.start, tables.ahead, tables.regular, tables.calm,
+            tables.order, out,
         )  # fmt: skip
         names = ("latency_ps", "all_analog_ps", "tcdm_bytes", "buffers", "batch")
-        found: Points = dict(zip(names, out, strict=True))
-        return found | {"fits": out[3] > 0}
+        found: Points = dict(zip(names, out[:5], strict=True))
+        return found | {"fits": out[3] > 0, "status": out[5].astype(np.int8)}
 
-    def _groups(self, key: Ints, radix: int) -> tuple[Ints, list[_Group]]:
+    def _groups(self, key: Codes, radix: int) -> tuple[Codes, list[_Group]]:
         """Return the number of each point's machine, and the machines."""
         present, where = _present(key, radix)
         groups = []
@@ -240,12 +249,12 @@ class _Design:
             self.axes.values[_BATCH], self.axes.values["tokens"], indexing="ij"
         )
         good = (batch >= 1) & (tokens >= 1) & (tokens <= MOST_TOKENS)
-        batch, tokens = np.where(good, batch, 1).ravel(), np.where(good, tokens, 1).ravel()
-        size = np.minimum(batch, tokens)
-        last = (tokens - 1) % size + 1
+        each, length = np.where(good, batch, 1).ravel(), np.where(good, tokens, 1).ravel()
+        size = np.minimum(each, length)
+        last = (length - 1) % size + 1
         sizes, number = np.unique(np.concatenate([size, last]), return_inverse=True)
         first, second = number.reshape(2, -1)
-        table = np.stack([first, second, -(-tokens // size), tokens, size, good.ravel()], axis=1)
+        table = np.stack([first, second, -(-length // size), length, size, good.ravel()], axis=1)
         return sizes, table.astype(np.int64)
 
     def _rows(self, present: Ints, groups: list[_Group], sizes: Ints, radix: int) -> Ints:
@@ -262,7 +271,7 @@ class _Design:
         block = group * (int(value[_OUT].max(initial=0)) + 1) + value[_OUT]
         order = np.argsort(block, kind="stable")
         cuts = np.flatnonzero(np.diff(block[order])) + 1
-        for members in np.split(order, cuts):
+        for members in np.split(order, cuts) if len(order) else ():
             one = groups[int(group[members[0]])]
             if one.machine is not None:
                 own = {path: column[members] for path, column in value.items()}
@@ -276,6 +285,7 @@ def _with(machine: Machine, values: Mapping[str, int]) -> Machine:
     Raises:
         SpecError: The values do not make a machine.
     """
+
     def changed(spec: Any, parts: Sequence[str], value: int) -> Any:
         inner = getattr(spec, parts[0])
         new = changed(inner, parts[1:], value) if len(parts) > 1 else value
@@ -284,15 +294,6 @@ def _with(machine: Machine, values: Mapping[str, int]) -> Machine:
     for path, value in values.items():
         machine = changed(machine, path.split("."), value)
     return validate(Machine, machine.to_text(), machine.name)
-
-
-@cache
-def _plain_layer(columns: int) -> Network:
-    """Return a network of one small adapted layer: pipelines of all layers have its steps."""
-    fields = {"in_features": 1, "out_features": 1}
-    op = {"name": "layer", "kind": "linear", **fields}
-    text = {"name": "layer", "sequence_length": 1, "ops": [op], "adapters": {"rank": 1}}
-    return validate(Network, text, "layer")
 
 
 def _tables(
@@ -362,7 +363,7 @@ def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, out: int)
     load_x = transfer_ps(moving, size * inner * element)
     move_y = transfer_ps(moving, size * (out * element))
     kernels = _kernels(program, own, choice, cluster)
-    # in the order of the scheduler's labels: mvm, load x, kernels of U, load y, the others, store z
+    # in the scheduler's order: mvm, load x, kernels of U, load y, the others, store z
     first = [times for late, times in kernels if not late]
     later = [times for late, times in kernels if late]
     for j, times in enumerate([load_x, *first, move_y, *later, move_y], start=1):
@@ -375,9 +376,35 @@ def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, out: int)
     costs[:, _FIXED] = program.tcdm_bytes(0)
     costs[:, _EACH] = program.tcdm_bytes(1) - costs[:, _FIXED]
     costs[:, _GOOD] = 1
+    _calm_costs(costs, group.tables)
     _tails(costs, tables.server, tables.wants, tables.takes, tables.gives, tables.start,
            _order(tables.server))  # fmt: skip
     return costs
+
+
+def _calm_costs(costs: Ints, tables: Sequence[Structure]) -> None:
+    """Fill in what the closed form of a calm pipeline needs, where a batch is calm.
+
+    ``_BEGIN`` is when the first batch could be computed, ``_PERIOD`` how long that takes, or -1
+    where it is not calm; ``_END`` with storing Z. ``_SLACK`` is how much longer than loading Y
+    the steps before it compute: the last batch is calm if storing Z of the one before fits.
+    """
+    steps = costs[:, _STEPS:]
+    costs[:, _PERIOD] = -1
+    form = next((f for f in CALM if f.server == tuple(tables[0].server.tolist())), None)
+    if form is None:
+        return
+    load_x, load_y, store_z = (steps[:, j] for j in (form.load_x, form.load_y, form.store_z))
+    zero_u = steps[:, form.zero_u] if form.zero_u is not None else np.zeros_like(load_x)
+    before = steps[:, list(form.before_y)].sum(axis=1)
+    period = before + steps[:, list(form.with_y)].sum(axis=1)
+    calm = (load_x + zero_u + load_y + store_z <= period) & (
+        np.maximum(load_x + store_z, zero_u) + load_y <= before
+    )
+    costs[:, _BEGIN] = costs[:, _FETCHED] + load_x + zero_u
+    costs[:, _PERIOD] = np.where(calm, period, -1)
+    costs[:, _END] = period + store_z
+    costs[:, _SLACK] = before - load_y
 
 
 def _kernels(
@@ -427,6 +454,7 @@ class _Stacked:
     start: Ints
     ahead: Ints
     regular: Ints
+    calm: Ints
     order: Ints
 
     @classmethod
@@ -442,19 +470,24 @@ class _Stacked:
         if not all_of:
             none = np.zeros((1, 1, 2), np.int64)
             flat = none[..., 0]
-            return cls(index, flat, none, none, none, flat, flat, flat[0], _order(flat[0])[None])
+            return cls(
+                index, flat, none, none, none, flat, flat, flat[0], flat[0], _order(flat[0])[None]
+            )
         return cls(
             index,
-            *(
-                np.stack([getattr(one, name) for one in all_of])
-                for name in ("server", "wants", "takes", "gives", "start", "ahead")
-            ),
+            np.stack([one.server for one in all_of]),
+            np.stack([one.wants for one in all_of]),
+            np.stack([one.takes for one in all_of]),
+            np.stack([one.gives for one in all_of]),
+            np.stack([one.start for one in all_of]),
+            np.stack([one.ahead for one in all_of]),
             np.array([one.regular for one in all_of], np.int64),
+            np.array([one.calm for one in all_of], np.int64),
             np.stack([_order(one.server) for one in all_of]),
         )
 
 
-def _encode(values: Ints) -> tuple[Ints, Ints]:
+def _encode(values: Ints) -> tuple[Codes, Ints]:
     """Return the number of each value, and the different values."""
     room = 1 << 12
     while True:
@@ -488,7 +521,7 @@ def _number(values, slots, numbers):  # type: ignore[no-untyped-def]
     return codes, found[:count].copy()
 
 
-def _present(keys: Ints, radix: int) -> tuple[Ints, Ints]:
+def _present(keys: Codes, radix: int) -> tuple[Ints, Codes]:
     """Return the different keys in rising order, and where each key is among them."""
     if radix > max(_MOST_MARKS, 2 * keys.size):
         present, where = np.unique(keys, return_inverse=True)
@@ -504,31 +537,29 @@ def _present(keys: Ints, radix: int) -> tuple[Ints, Ints]:
 
 
 @numba.njit(cache=True)
-def _mark(keys: Ints, place: Ints) -> None:
+def _mark(keys: Codes, place: Codes) -> None:
     for key in keys:
         place[key] = 1
 
 
 @numba.njit(cache=True)
-def _gather(keys: Ints, place: Ints, where: Ints) -> None:
+def _gather(keys: Codes, place: Codes, where: Codes) -> None:
     for i in range(len(keys)):
         where[i] = place[keys[i]]
 
 
 @numba.njit(cache=True)
-def _keys(
-    points: int, machine: Ints, shape: Ints, batch: Ints, batches: Ints, radix: int, sizes: int
-) -> Ints:
-    """Return the numbers of the rows of a full and of the last batch; shape (points, 2)."""
-    keys = np.empty((points, 2), np.int32)
-    for i in range(points):
+def _fill_keys(
+    keys: Ints, machine: Ints, shape: Ints, batch: Ints, batches: Ints, radix: int, sizes: int
+) -> None:
+    """Fill in the numbers of the rows of a full and of the last batch of each point."""
+    for i in range(len(keys)):
         m = machine[i] if len(machine) > 1 else machine[0]
         s = shape[i] if len(shape) > 1 else shape[0]
         b = batch[i] if len(batch) > 1 else batch[0]
         row = (np.int64(m) * radix + s) * sizes
         keys[i, 0] = row + batches[b, 0]
         keys[i, 1] = row + batches[b, 1]
-    return keys
 
 
 @numba.njit(cache=True)
@@ -553,7 +584,7 @@ def _evaluate(
     where: Ints, rows: Ints, batches: Ints, machine: Ints, batch: Ints,
     time_code: Ints, times: Ints, room_code: Ints, rooms: Ints, wanted_code: Ints, wanted: Ints,
     index: Ints, server: Ints, wants: Ints, takes: Ints, gives: Ints, start: Ints, ahead: Ints,
-    regular: Ints, order: Ints, out: Ints,
+    regular: Ints, calm: Ints, order: Ints, out: Ints,
 ) -> None:  # fmt: skip
     """Fill in latency, all-analog time, TCDM, buffers and batch of each point."""
     steps = server.shape[1]
@@ -571,6 +602,7 @@ def _evaluate(
         if good and room > rows[row, _FIXED]:
             buffers = min(most, (room - rows[row, _FIXED]) // rows[row, _EACH])
         if buffers < 1:
+            out[5, i] = 1 if good else 2
             continue
         count, tokens, size = batches[b, 2], batches[b, 3], batches[b, 4]
         each = integration + rows[row, _AFTER]
@@ -578,11 +610,19 @@ def _evaluate(
         last_turn = (tokens - size * (count - 1)) * each
         fetched = rows[row, _FETCHED]
         number = index[m, buffers]
-        work, last_work = rows[row, _WORK], rows[row_last, _WORK]
         out[1, i] = tokens * each
         out[2, i] = rows[row, _FIXED] + buffers * rows[row, _EACH]
         out[3, i] = buffers
         out[4, i] = size
+        if calm[number] and rows[row, _PERIOD] >= 0:
+            # storing Z of a full batch is what END has beyond the period
+            stored = rows[row, _END] - rows[row, _PERIOD]
+            if row == row_last or rows[row_last, _SLACK] >= stored:
+                begin = calm_end(turn, last_turn, count, rows[row, _BEGIN], rows[row, _PERIOD])
+                if begin >= 0:
+                    out[0, i] = begin + rows[row_last, _END]
+                    continue
+        work, last_work = rows[row, _WORK], rows[row_last, _WORK]
         begin = fetched
         for j in range(1, steps):
             begin += ahead[number, j] * rows[row, _STEPS + j]
