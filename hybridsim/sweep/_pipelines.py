@@ -32,11 +32,12 @@ _BATCH_TILES = 0
 
 @dataclass(frozen=True, slots=True)
 class Calm:
-    """A pipeline in which one server computes and the DMA moves, two batches in flight."""
+    """A pipeline in which one server computes and the DMA moves."""
 
     server: tuple[int, ...]
     needs: frozenset[tuple[int, int, int]]
-    """All (source, user, back) but the room for outputs on the tiles, which must be 2 or more."""
+    """All (source, user, back) but the room for outputs on the tiles, which must be 2 or more.
+    Back is 2 where it is the number of buffers, which may be 1 or 2."""
     load_x: int
     zero_u: int | None
     load_y: int
@@ -66,21 +67,26 @@ CALM = (
 """The two forms for which :func:`calm_end` is proven: on the matrix engine, and on the cores."""
 
 
-def _is_calm(
-    form: Calm, server: Sequence[int | None], places: Sequence[tuple[int, int, int]]
-) -> bool:
-    others = [(source, user, back) for source, user, back in places if user]
+def _calm_buffers(server: Sequence[int | None], places: Sequence[tuple[int, int, int]]) -> int:
+    """Return with how many buffers the pipeline is one of :data:`CALM`; 0 if it is none."""
+    others = {(source, user, back) for source, user, back in places if user}
     room = [(source, back) for source, user, back in places if not user]
-    same = tuple(server) == form.server and frozenset(others) == form.needs
-    return same and all(source == form.load_y and back > 1 for source, back in room)
+    for form in CALM:
+        for buffers in (1, 2):
+            needs = {(source, user, buffers * (back > 0)) for source, user, back in form.needs}
+            same = tuple(server) == form.server and others == needs
+            if same and all(source == form.load_y and back > 1 for source, back in room):
+                return buffers
+    return 0
 
 
 @numba.njit(cache=True, forceinline=True)
 def calm_end(turn: int, last_turn: int, batches: int, begin: int, period: int) -> int:
     """Return when the cluster begins to compute the last batch of a calm pipeline [ps], or -1.
 
-    A batch is calm if its transfers D = x + zero + y + z take no longer than its computing P,
-    and Y arrives while the steps before it compute: max(x + z, zero) + y <= before. Then by
+    With two buffers, a batch is calm if its transfers D = x + zero + y + z take no longer than
+    its computing P, and Y arrives while the steps before it compute:
+    max(x + z, zero) + y <= before. Then by
     induction over the batches the computing server starts batch k at
     t(k) = max(end of its MVMs, t(k - 1) + P), t(0) = max(end of its MVMs, ``begin``):
 
@@ -92,6 +98,14 @@ def calm_end(turn: int, last_turn: int, batches: int, begin: int, period: int) -
     *   The tiles may begin batch k + 1 when Y (k - 1) has been fetched, by t(k - 1) + P. If the
         MVMs of a batch take P or less, they end by t(k + 1). If they take longer, and ``begin``
         is not later than the first MVMs, the tiles never wait.
+
+    With one buffer and all batches alike, ``period`` is the computing P, and where a buffer is
+    zeroed also store z and zero u, which then lie between two batches. A batch is calm if
+
+    *   on the matrix engine load y fits beside xa, and load x of the next batch beside ub+y:
+        at the end of ub+y the DMA is idle, stores Z, and zeroes U before it does anything else;
+    *   on the cores z + y <= xa + ub, and max(xa, z + y) + x <= P: at the end of the addition Z is
+        stored, then Y fetched while xa and ub run, then the next X.
 
     ``begin`` is when A, B, the first X and its zeroed buffer are there. -1 means that neither of
     the two cases holds.
@@ -124,8 +138,8 @@ class Structure:
     regular: bool
     """Whether each further batch of the tiles lets every step run once more, and the tiles
     themselves never wait when all that could run has run."""
-    calm: bool
-    """Whether :func:`calm_end` holds for it."""
+    calm: int
+    """Batches in flight, 1 or 2, if it has a form for which :func:`calm_end` holds; else 0."""
 
 
 def structure(steps: Sequence[Step], resources: Sequence[Resource]) -> Structure | None:
@@ -163,7 +177,7 @@ def structure(steps: Sequence[Step], resources: Sequence[Resource]) -> Structure
         start,
         ahead,
         steady and free and first,
-        any(_is_calm(form, server, places) for form in CALM),
+        _calm_buffers(server, places),
     )
 
 

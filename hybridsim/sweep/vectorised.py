@@ -68,8 +68,8 @@ PATHS = frozenset({"tokens", _IN, _OUT, _RANK, _BATCH, _BUFFERS, *_integer_paths
 _MOST_MARKS = 2**26  # combinations that are counted in a table; beyond that they are sorted
 
 # columns of a row before the durations of the steps; the first ones are read for every point
-(_GOOD, _FIXED, _EACH, _AFTER, _BEGIN, _PERIOD, _END, _SLACK, _FETCHED, _WORK, _TAIL,
- _STEPS) = range(12)  # fmt: skip
+(_GOOD, _FIXED, _EACH, _AFTER, _BEGIN, _PERIOD, _END, _STORE, _SLACK, _FETCHED, _WORK, _TAIL,
+ _ALONE, _STEPS) = range(14)  # fmt: skip
 
 
 def can_vectorise(point: tuple[Network, Machine, Scheduler, int]) -> str:
@@ -386,11 +386,13 @@ def _calm_costs(costs: Ints, tables: Sequence[Structure]) -> None:
     """Fill in what the closed form of a calm pipeline needs, where a batch is calm.
 
     ``_BEGIN`` is when the first batch could be computed, ``_PERIOD`` how long that takes, or -1
-    where it is not calm; ``_END`` with storing Z. ``_SLACK`` is how much longer than loading Y
-    the steps before it compute: the last batch is calm if storing Z of the one before fits.
+    where it is not calm; ``_ALONE`` is the same with one buffer. ``_END`` is how long the last
+    batch computes and is stored, ``_STORE`` storing alone. ``_SLACK`` is how much longer than
+    loading Y the steps before it compute: the last batch is calm if storing Z of the one before
+    fits.
     """
     steps = costs[:, _STEPS:]
-    costs[:, _PERIOD] = -1
+    costs[:, _PERIOD] = costs[:, _ALONE] = -1
     form = next((f for f in CALM if f.server == tuple(tables[0].server.tolist())), None)
     if form is None:
         return
@@ -404,7 +406,16 @@ def _calm_costs(costs: Ints, tables: Sequence[Structure]) -> None:
     costs[:, _BEGIN] = costs[:, _FETCHED] + load_x + zero_u
     costs[:, _PERIOD] = np.where(calm, period, -1)
     costs[:, _END] = period + store_z
+    costs[:, _STORE] = store_z
     costs[:, _SLACK] = before - load_y
+    first = steps[:, form.before_y[0]]
+    if form.zero_u is None:
+        alone, period_alone = store_z + load_y <= before, period
+        alone &= np.maximum(first, store_z + load_y) + load_x <= period
+    else:
+        alone, period_alone = load_y <= before, period + store_z + zero_u
+        alone &= load_x <= period - before
+    costs[:, _ALONE] = np.where(alone, period_alone, -1)
 
 
 def _kernels(
@@ -614,11 +625,12 @@ def _evaluate(
         out[2, i] = rows[row, _FIXED] + buffers * rows[row, _EACH]
         out[3, i] = buffers
         out[4, i] = size
-        if calm[number] and rows[row, _PERIOD] >= 0:
-            # storing Z of a full batch is what END has beyond the period
-            stored = rows[row, _END] - rows[row, _PERIOD]
-            if row == row_last or rows[row_last, _SLACK] >= stored:
-                begin = calm_end(turn, last_turn, count, rows[row, _BEGIN], rows[row, _PERIOD])
+        period = rows[row, _ALONE] if calm[number] == 1 else rows[row, _PERIOD]
+        if calm[number] and period >= 0:
+            # a smaller last batch is calm if storing Z of the one before fits beside it
+            same = row == row_last
+            if same or (calm[number] == 2 and rows[row_last, _SLACK] >= rows[row, _STORE]):
+                begin = calm_end(turn, last_turn, count, rows[row, _BEGIN], period)
                 if begin >= 0:
                     out[0, i] = begin + rows[row_last, _END]
                     continue

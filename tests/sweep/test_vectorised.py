@@ -122,19 +122,24 @@ def test_random_points_equal_single_runs(
 
 
 @pytest.mark.parametrize("unit", ["matrix_engine", "cores"])
-def test_the_closed_form_is_used_and_equals_the_event_engine(unit: str, monkeypatch) -> None:
+def test_the_closed_form_equals_the_executed_pipeline(unit: str, monkeypatch) -> None:
     """A grid across the balance of tiles and cluster; with the closed form off nothing changes."""
     network, machine = loaded("ahwa_lora_2026")
-    axes = np.meshgrid(
-        [64_000, 128_000, 256_000, 2_000_000], [1, 4, 8, 16], [96, 100, 128], [8, 64]
+    times, batches = [64_000, 128_000, 256_000, 2_000_000], [1, 4, 8, 16]
+    axes = np.meshgrid(times, batches, [96, 100, 128], [8, 64], [1, 2])
+    paths = (
+        "tile.integration_time",
+        "scheduler.batch",
+        "tokens",
+        "cluster.dma.bytes_per_cycle",
+        "scheduler.buffers",
     )
-    paths = ("tile.integration_time", "scheduler.batch", "tokens", "cluster.dma.bytes_per_cycle")
     columns = dict(zip(paths, (axis.ravel() for axis in axes), strict=True))
     strategy = TokenParallel(batch=8, unit=unit)
     found = evaluate(columns, network, machine, strategy, 1)
     job = vectorised._tables(network, machine, strategy.choices[0], 2)
     assert job is not None
-    assert [table.calm for table in job] == [False, True]
+    assert [table.calm for table in job] == [1, 2]
     monkeypatch.setattr(vectorised, "CALM", ())
     without = evaluate(columns, network, machine, strategy, 1)
     for name, column in found.items():
