@@ -6,16 +6,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.engines import engine as engine_by_name
+from hybridsim.engines import steady
 from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
-from hybridsim.schedulers import AllAnalog, Job
+from hybridsim.plan import Outline
+from hybridsim.schedulers import AllAnalog, Job, LayerSchedule, Scheduler
 from hybridsim.simulate import MOST_TOKENS, simulate
 from hybridsim.sweep import vectorised
 from hybridsim.sweep.columns import DETAILED
@@ -45,6 +47,14 @@ class Evaluator(Protocol):
 
     def evaluate(self, indices: Ints) -> Columns:
         """Return the columns that the study asks for, and ``problem``, of some of its points."""
+
+
+@runtime_checkable
+class Outlined(Protocol):
+    """A strategy that can say how its plan repeats."""
+
+    def outline(self, job: Job) -> tuple[Outline, tuple[LayerSchedule, ...]]:
+        """Return the plan as templates, and what was decided for each layer."""
 
 
 class EventEvaluator:
@@ -77,24 +87,38 @@ class EventEvaluator:
             raise InputError(f"tokens: found {tokens}; 1 to {MOST_TOKENS} would do")
         mapping = self._place(point)
         try:
-            schedule = point.scheduler.schedule(Job(mapping, tokens))
+            latency, tasks, layers = self._run(point.scheduler, Job(mapping, tokens))
         except CapacityError:
             raise CapacityError(DOES_NOT_FIT) from None
-        adapted = [layer for layer in schedule.layers if layer.choice is not None]
+        adapted = [layer for layer in layers if layer.choice is not None]
         row: dict[str, Any] = {
-            "latency_ps": engine_by_name(self._engine)(schedule.plan).makespan,
+            "latency_ps": latency,
             "all_analog_ps": self._all_analog_ps(mapping, tokens),
             "tcdm_bytes": max((layer.tcdm_bytes for layer in adapted), default=0),
             "batch": min((layer.batch for layer in adapted), default=tokens),
             "buffers": min((layer.buffers for layer in adapted), default=0),
             "tiles": mapping.tiles,
             "crossbars": mapping.crossbars,
-            "tasks": len(schedule.plan),
+            "tasks": tasks,
         }
         if set(self._columns) & set(DETAILED):
             whole = simulate(point.network, point.machine, point.scheduler, tokens, self._engine)
             row["bound"] = whole.bound
         return row
+
+    def _run(self, scheduler: Scheduler, job: Job) -> tuple[int, int, tuple[LayerSchedule, ...]]:
+        """Return latency [ps], number of tasks, and what was decided for each layer.
+
+        Where the strategy can say how its plan repeats, the plan is not laid out, so that the
+        cost does not grow with tokens; SimPy executes every task.
+        """
+        if self._engine == "fast" and isinstance(scheduler, Outlined):
+            outline, layers = scheduler.outline(job)
+            extent = steady.run(outline)
+            return extent.makespan_ps, extent.tasks, layers
+        schedule = scheduler.schedule(job)
+        makespan = engine_by_name(self._engine)(schedule.plan).makespan
+        return makespan, len(schedule.plan), schedule.layers
 
     def _place(self, point: Point) -> PlacedNetwork:
         """Return the mapping, that of the point before where machine and network are the same."""
@@ -112,9 +136,9 @@ class EventEvaluator:
         if key not in self._analog:
             if len(self._analog) >= 64:
                 self._analog.clear()
-            plan = AllAnalog().schedule(Job(mapping, tokens)).plan
+            latency, _, _ = self._run(AllAnalog(), Job(mapping, tokens))
             # the mapping is kept so that no other one can get its identity
-            self._analog[key] = mapping, engine_by_name(self._engine)(plan).makespan
+            self._analog[key] = mapping, latency
         return self._analog[key][1]
 
 
