@@ -42,6 +42,7 @@ from hybridsim.schedulers import (
     make_scheduler,
 )
 from hybridsim.simulate import load, simulate
+from hybridsim.sweep import sweep
 from hybridsim.workload import Network, load_network
 
 __all__ = [
@@ -84,4 +85,5 @@ __all__ = [
     "network_names",
     "place",
     "simulate",
+    "sweep",
 ]

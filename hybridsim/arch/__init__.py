@@ -5,6 +5,7 @@ from hybridsim.arch.load import (
     load_machine,
     machine_sources,
     machine_variants,
+    machine_with,
     parse_override,
 )
 from hybridsim.arch.machine import Cluster, Machine, TileArray
@@ -17,5 +18,6 @@ __all__ = [
     "load_machine",
     "machine_sources",
     "machine_variants",
+    "machine_with",
     "parse_override",
 ]

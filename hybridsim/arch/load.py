@@ -38,6 +38,17 @@ def load_machine(name: str, overrides: Overrides | None = None) -> Machine:
         raise
 
 
+def machine_with(machine: Machine, overrides: Overrides) -> Machine:
+    """Return a machine with some of its fields replaced.
+
+    Raises:
+        SpecError: An override does not lead to a machine.
+    """
+    if not overrides:
+        return machine
+    return validate(Machine, _with_overrides(machine.to_text(), overrides, _BY_USER), _BY_USER)
+
+
 def _is_about(error: SpecError, dotted: str) -> bool:
     """Return whether an error speaks of the value at a path, or of its last key."""
     group, _, key = dotted.rpartition(".")

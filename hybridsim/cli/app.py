@@ -9,7 +9,9 @@ from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
 from hybridsim.cli.run import run
+from hybridsim.cli.search import search
 from hybridsim.cli.show import list_bundled, show
+from hybridsim.cli.sweep import sweep
 from hybridsim.cli.validate import app as validate_app
 
 app = typer.Typer(
@@ -25,6 +27,8 @@ app.command("compare")(compare)
 app.command("explain")(explain)
 app.command("cost")(cost)
 app.command("show")(show)
+app.command("sweep")(sweep)
+app.command("search")(search)
 app.command("list")(list_bundled)
 app.add_typer(validate_app, name="validate")
 
