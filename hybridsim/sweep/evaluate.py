@@ -5,7 +5,9 @@ import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from math import prod
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +19,6 @@ from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
 from hybridsim.schedulers import AllAnalog, Job, LayerSchedule, NetworkStrategy, Scheduler
 from hybridsim.simulate import MOST_TOKENS, simulate
-from hybridsim.sweep import vectorised
 from hybridsim.sweep.columns import DETAILED
 from hybridsim.sweep.inputs import Inputs, Point, Resolver
 from hybridsim.units import Ints
@@ -178,6 +179,11 @@ def make_evaluator(inputs: Inputs, engine: str) -> Evaluator:
     return vectorised_evaluator(inputs) or EventEvaluator(inputs, engine)
 
 
+def _vectorised() -> ModuleType:
+    """Return the vectorised path; Numba takes a quarter of a second to import."""
+    return import_module("hybridsim.sweep.vectorised")
+
+
 def vectorised_evaluator(inputs: Inputs) -> "VectorisedEvaluator | None":
     """Return the vectorised path, or None where a case of the study needs an engine."""
     if not set(inputs.columns) <= VECTORISED:
@@ -195,7 +201,7 @@ class VectorisedEvaluator:
         self._varied = [
             place
             for place, axis in enumerate(inputs.axes)
-            if axis.numbers is not None and axis.name in vectorised.PATHS
+            if axis.numbers is not None and axis.name in _vectorised().PATHS
         ]
         self._shape = tuple(
             1 if place in self._varied else length for place, length in enumerate(inputs.shape)
@@ -207,7 +213,7 @@ class VectorisedEvaluator:
             return False
         try:
             return not any(
-                vectorised.can_vectorise(_told(self._resolver.point(self._first(case))))
+                _vectorised().can_vectorise(_told(self._resolver.point(self._first(case))))
                 for case in range(prod(self._shape))
             )
         except InputError:
@@ -228,7 +234,7 @@ class VectorisedEvaluator:
                 assert axis.numbers is not None
                 columns[axis.name] = axis.numbers[places[i][rows]]
             network, machine, scheduler, tokens = _told(self._resolver.point(self._first(number)))
-            points = vectorised.evaluate(columns, network, machine, scheduler, tokens)
+            points = _vectorised().evaluate(columns, network, machine, scheduler, tokens)
             status[rows] = points["status"]
             for name in self._inputs.columns:
                 found[name][rows] = points[name]

@@ -5,8 +5,6 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-import hybridsim
-
 _ROOMS = (
     "units.py", "plan.py", "simulate.py", "components", "workload", "programs", "arch", "mapping",
     "schedulers", "engines", "metrics",
@@ -22,7 +20,7 @@ def model_version() -> str:
     older model would pass for new ones. So every statement counts; comments, docstrings and
     layout do not.
     """
-    root = Path(hybridsim.__file__).parent
+    root = Path(__file__).parents[1]
     digest = hashlib.blake2b(digest_size=8)
     for room in _ROOMS:
         path = root / room

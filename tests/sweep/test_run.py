@@ -79,7 +79,10 @@ def plain_table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     return study, (folder / "out" / "sweep.parquet").read_bytes()
 
 
-@pytest.mark.parametrize("executor", ["in-process", "processes:2", "dask:1"])
+@pytest.mark.parametrize(
+    "executor",
+    ["in-process", "processes:2", pytest.param("dask:1", marks=pytest.mark.slow)],
+)
 def test_every_executor_makes_the_same_table(
     executor: str, plain_table: tuple[Path, bytes], tmp_path: Path
 ) -> None:
@@ -90,6 +93,7 @@ def test_every_executor_makes_the_same_table(
     assert (tmp_path / "sweep.parquet").read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_a_cluster_is_found_by_its_address(
     plain_table: tuple[Path, bytes], tmp_path: Path
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_cluster_is_found_by_its_address(
     assert (tmp_path / "sweep.parquet").read_bytes() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["in-process", "processes:2"])
 def test_killed_at_random_moments_it_ends_with_the_same_table(
     executor: str, tmp_path: Path
@@ -200,6 +205,7 @@ def test_an_executor_that_is_none_is_refused(studies, executor: str, says: str) 
         run_study(studies.inputs(), executor=executor)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_refused(studies, monkeypatch) -> None:
     cluster = pytest.importorskip("hybridsim.sweep.dask_cluster", reason="needs Dask")
     monkeypatch.setattr(cluster, "PATIENCE", "1s")
