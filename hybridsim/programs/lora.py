@@ -348,8 +348,7 @@ class LoraProgram:
     def _balanced_share(self) -> int:
         """Tokens for the engine such that the slower of the two units ends first.
 
-        The engine's time grows with its share and the cores' time falls, so the best share is
-        where they cross, or where the engine's rows around that are full, or all or nothing.
+        Every share is tried: the engine's time is a staircase of full rows, and not monotone.
         """
         rows = np.arange(self.tokens + 1)
         on_engine, on_cores = self._engine_rows(rows), self._core_rows(self.tokens - rows)

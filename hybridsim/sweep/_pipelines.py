@@ -7,8 +7,8 @@ is ready when all its places hold a token; it takes one from each when it starts
 into each place behind it when it ends. All places lie in two words of 60 bits, five bits each,
 so that readiness of a step is one comparison and a state is a few numbers.
 
-The execution rule is that of :mod:`hybridsim.plan`. As on the steady-state path, a state that
-comes back is jumped over; it is looked at whenever the tiles finish a batch.
+The execution rule is that of :mod:`hybridsim.plan`. A state that comes back is jumped over; it
+is looked at whenever the tiles finish a batch.
 """
 
 from collections.abc import Sequence
