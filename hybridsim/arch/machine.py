@@ -105,23 +105,10 @@ class Machine(Spec):
     ``name:`` and a pattern for the op's name without its block, as in ``activation:relu``."""
 
     energy: MachineEnergy | None = None
-    """What the parts draw, or null where that is unknown: energies are then not reported."""
+    """What the parts draw, or null where that is unknown: energies are then not reported. What is
+    told of a part that the machine does not have changes nothing."""
     area: MachineArea | None = None
     """How much silicon the parts take, or null where that is unknown."""
-
-    @model_validator(mode="after")
-    def _energy_is_of_parts(self) -> Self:
-        """Refuse energies of parts that the machine does not have."""
-        there = {
-            "cluster": self.cluster is not None,
-            "dram": self.memory is not None and self.memory.dram is not None,
-        }
-        for part, present in there.items():
-            if self.energy is not None and getattr(self.energy, part) is not None and not present:
-                owner = part if part == "cluster" else f"memory.{part}"
-                problem = f"found values, but {owner} is null; null here, or add {owner}, would do"
-                raise PlacedError(f"energy.{part}", problem)
-        return self
 
     @property
     def activation_bits(self) -> int:
