@@ -92,7 +92,7 @@ class Charges:
     @property
     def not_counted(self) -> tuple[str, ...]:
         """Kinds of parts that work in the run without a known energy."""
-        used = {self._plan.resources[index].kind for index in np.unique(self._plan.use)}
+        used = {self._plan.resources[index].kind for index in _present(self._plan.use)}
         free = {"engine_cluster"} if "cluster" in self.counted else set()
         return tuple(sorted(used - self.counted - free))
 
@@ -283,7 +283,7 @@ class Charges:
         for group in self._groups:
             if total := spec.transfer_aj(group.activity.link_bytes, 0):
                 yield Charge("link", group.tasks, shared_out(total, self._weights(group)))
-        others = np.setdiff1d(tasks, self._holding("dma"))
+        others = tasks[~np.isin(tasks, self._holding("dma"))]
         link = self._job.machine.link
         cycles = self._plan.duration[others] * link.clock.frequency // 10**12 - link.latency
         size = np.maximum(cycles, 0) * link.width
@@ -319,9 +319,21 @@ class Charges:
         return self._using(wanted)
 
     def _using(self, resources: list[int]) -> Ints:
-        held = np.isin(self._plan.use, resources)
-        holder = np.repeat(np.arange(len(self._plan)), np.diff(self._plan.use_first))
-        return np.unique(holder[held])
+        wanted = np.zeros(len(self._plan.resources) + 1, np.bool_)
+        wanted[resources] = True
+        using = np.zeros(len(self._plan), np.bool_)
+        using[self._holder[wanted[self._plan.use]]] = True
+        return np.flatnonzero(using)
+
+    @cached_property
+    def _holder(self) -> Ints:
+        """The task of each use of a resource."""
+        return np.repeat(np.arange(len(self._plan)), np.diff(self._plan.use_first))
+
+
+def _present(values: Ints) -> Ints:
+    """Return the different values of an array of small integers of 0 and more."""
+    return np.flatnonzero(np.bincount(values))
 
 
 def _added_up(keys: Ints, values: Ints, count: int) -> Ints:

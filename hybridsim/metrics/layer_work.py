@@ -187,12 +187,12 @@ def _split(
     plan: Plan, tasks: Ints, unit: Ints, done: dict[Doing, Activity], layers: int
 ) -> Iterator[Group]:
     """Yield the tasks of layers alike by action and unit; kernels without rows do nothing."""
-    for action in np.unique(plan.action[tasks]):
+    for action in np.flatnonzero(np.bincount(plan.action[tasks])):
         name = plan.actions[action]
         if name in FETCHES:
             continue
         same = tasks[plan.action[tasks] == action]
-        for index in np.unique(unit[same]):
+        for index in np.flatnonzero(np.bincount(unit[same])):
             activity = done.get((name, UNITS[index]), Activity())
             yield Group(same[unit[same] == index], UNITS[index], activity * layers)
 

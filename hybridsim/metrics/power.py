@@ -44,10 +44,13 @@ def peak_power_w(energy: RunEnergy) -> float:
 
 def _edges(timeline: Timeline, charges: tuple[Charge, ...]) -> Ints:
     """Return every instant at which a charged task starts or ends, from 0 to the makespan."""
-    tasks = [charge.tasks for charge in charges]
-    times = [timeline.start[t] for t in tasks] + [timeline.end[t] for t in tasks]
-    found: Ints = np.unique(np.concatenate([[0, timeline.makespan], *times]).astype(np.int64))
-    return found
+    charged = np.zeros(len(timeline.end), np.bool_)
+    for charge in charges:
+        charged[charge.tasks] = True
+    times = ([0, timeline.makespan], timeline.start[charged], timeline.end[charged])
+    ordered: Ints = np.sort(np.concatenate(times).astype(np.int64))
+    edges: Ints = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    return edges
 
 
 def _drawn(timeline: Timeline, edges: Ints, charges: list[Charge]) -> Floats:
