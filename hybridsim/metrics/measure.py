@@ -9,7 +9,7 @@ import pandas as pd
 from hybridsim._version import __version__
 from hybridsim.metrics.area import area_of
 from hybridsim.metrics.critical_path import critical_path
-from hybridsim.metrics.energy import energy_result
+from hybridsim.metrics.energy_totals import energy_result
 from hybridsim.metrics.result import LayerResult, OpResult, ResourceResult, Result
 from hybridsim.metrics.usage import usage
 from hybridsim.plan import Plan, Timeline
