@@ -114,6 +114,7 @@ def _row(name: str, run: Run) -> dict[str, Any]:
         "overhead_percent": result.overhead_percent,
         "worst_layer_percent": worst.overhead_percent if worst else 0.0,
         "tcdm_bytes": result.tcdm_bytes,
+        **({"energy_pj": result.energy.total_pj} if result.energy else {}),
         **{f"{kind}_utilization": result.utilization.get(kind, 0.0) for kind in KINDS},
         "bound": result.bound,
         **critical_columns(run),

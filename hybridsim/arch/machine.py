@@ -5,14 +5,17 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeInt, model_validator
 
 from hybridsim.components.aimc_tile import AimcTile
+from hybridsim.components.area import MachineArea
 from hybridsim.components.core_kernels import Precision
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
+from hybridsim.components.energy import MachineEnergy
 from hybridsim.components.interconnect import Link
 from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
+from hybridsim.components.programming import Programming
 from hybridsim.components.tcdm import Tcdm
 from hybridsim.spec_files import PlacedError
 from hybridsim.units import Clock, Count, IntLike, Spec
@@ -28,6 +31,9 @@ class TileArray(AimcTile):
     (``packed``); those that read the same input or are the same layer of another block
     (``latency``); whichever fit, in any free rectangle (``area``); the same, but the same layer of
     another block never on the same columns (``balance``)."""
+
+    programming: Programming | None = None
+    """What writing weights anew takes, or null where nothing is known or assumed of it."""
 
     @property
     def crossbars(self) -> int | None:
@@ -101,6 +107,25 @@ class Machine(Spec):
     free_ops: tuple[str, ...] = Field(default=(), max_length=100)
     """Ops that cost nothing on this machine, by decision: ``kind``, ``kind:function`` or
     ``name:`` and a pattern for the op's name without its block, as in ``activation:relu``."""
+
+    energy: MachineEnergy | None = None
+    """What the parts draw, or null where that is unknown: energies are then not reported."""
+    area: MachineArea | None = None
+    """How much silicon the parts take, or null where that is unknown."""
+
+    @model_validator(mode="after")
+    def _energy_is_of_parts(self) -> Self:
+        """Refuse energies of parts that the machine does not have."""
+        there = {
+            "cluster": self.cluster is not None,
+            "dram": self.memory is not None and self.memory.dram is not None,
+        }
+        for part, present in there.items():
+            if self.energy is not None and getattr(self.energy, part) is not None and not present:
+                owner = part if part == "cluster" else f"memory.{part}"
+                problem = f"found values, but {owner} is null; null here, or add {owner}, would do"
+                raise PlacedError(f"energy.{part}", problem)
+        return self
 
     @property
     def activation_bits(self) -> int:

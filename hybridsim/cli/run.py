@@ -198,6 +198,8 @@ def _summary(result: Result) -> list[str]:
         f"  bound by     {shares}  (share of the critical path)",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
     ]
+    if result.energy is not None:
+        lines.append(f"  energy       {result.energy.summary}")
     if result.tcdm_bytes:
         lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
     lines += [f"  {escape(note)}" for note in result.notes]

@@ -10,6 +10,8 @@ from pydantic import (
     model_serializer,
 )
 
+from hybridsim.metrics.energy_result import AreaResult, EnergyResult
+
 
 class _Answer(BaseModel):
     """Base of what is reported: immutable, and it reads back from its own JSON."""
@@ -155,6 +157,10 @@ class Result(_Answer):
     free_ops: tuple[str, ...] = ()
     """Ops that cost nothing because the machine declares them free."""
     resources: tuple[ResourceResult, ...]
+    energy: EnergyResult | None = None
+    """What the run draws; None where the machine does not tell its energies."""
+    area: AreaResult | None = None
+    """The silicon of the machine; None where it does not tell the areas of its parts."""
     notes: tuple[str, ...] = ()
     """What the strategy says of its decisions, a line each; left out of JSON if there are none."""
     inputs: dict[str, Any]
@@ -171,12 +177,19 @@ class Result(_Answer):
         for layer in self.layers:
             row = layer.model_dump(exclude={"utilization"})
             row |= {f"{kind}_utilization": u for kind, u in layer.utilization.items()}
+            if self.energy is not None:
+                row["energy_pj"] = self.energy.op_aj[layer.name] / 10**6
             rows.append(row)
         return pd.DataFrame(rows)
 
     def ops_frame(self) -> pd.DataFrame:
         """Return one row per op that is no linear layer, units in the column names."""
-        return pd.DataFrame([op.model_dump() for op in self.ops], columns=[*OpResult.model_fields])
+        rows = [op.model_dump() for op in self.ops]
+        columns = [*OpResult.model_fields]
+        if self.energy is not None:
+            rows = [row | {"energy_pj": self.energy.op_aj[row["name"]] / 10**6} for row in rows]
+            columns.append("energy_pj")
+        return pd.DataFrame(rows, columns=columns)
 
     def resources_frame(self) -> pd.DataFrame:
         """Return one row per part of the machine, units in the column names."""

@@ -117,6 +117,18 @@ class LoraProgram:
         return self._on_engine(self.tokens)
 
     @cached_property
+    def engine_rows(self) -> tuple[int, int]:
+        """Rows of U = X A and of U B that the matrix engine computes; the cores do the others."""
+        if self.choice.unit == "cores":
+            return 0, 0
+        if self.choice.unit == "both":
+            share = self._balanced_share()
+            return share, share
+        if self.choice.unit == "balanced":
+            return self._balanced_shares()
+        return self.tokens, self.tokens
+
+    @cached_property
     def compute_cycles(self) -> int:
         """Cycles from the first kernel to the last one, with every operand in the TCDM."""
         ends: list[int] = []

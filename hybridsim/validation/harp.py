@@ -21,7 +21,8 @@ from hybridsim.engines import engine
 from hybridsim.errors import InputError, UnsupportedError
 from hybridsim.library import MACHINES, NETWORKS, network_names, network_path
 from hybridsim.mapping import place
-from hybridsim.schedulers import Job, make_scheduler
+from hybridsim.plan import Timeline
+from hybridsim.schedulers import Job, Schedule, make_scheduler
 from hybridsim.simulate import MOST_TOKENS
 from hybridsim.spec_files import read_json_mapping
 from hybridsim.workload import Head, Network, load_network, network_from_config
@@ -158,6 +159,15 @@ def simulated_ms(case: Case) -> float:
     Raises:
         InputError: The network does not fit the machine.
     """
+    return executed(case)[2].makespan / 1e9
+
+
+def executed(case: Case) -> tuple[Job, Schedule, Timeline]:
+    """Return what a case is, how it is scheduled, and when its tasks run.
+
+    Raises:
+        InputError: The network does not fit the machine.
+    """
     network, _ = _loaded(case.network, case.variant, case.overrides)
     options = {} if case.strategy in _WHOLE_LAYERS else {"chunk": case.chunk}
     job = Job(_placed(case.network, case.variant, case.overrides), case.tokens)
@@ -165,7 +175,7 @@ def simulated_ms(case: Case) -> float:
     if most and case.tokens > most:
         raise UnsupportedError(f"{network.name} takes at most {most} tokens")
     schedule = make_scheduler(case.strategy, options).schedule(job)
-    return engine("fast")(schedule.plan).makespan / 1e9
+    return job, schedule, engine("fast")(schedule.plan)
 
 
 def _platform(model: str) -> tuple[str, str]:
