@@ -1,5 +1,6 @@
 """Adapters in service: requests of many tasks on one chip that holds the base network once."""
 
+from hybridsim.service.alternatives import Alternatives, compare_alternatives
 from hybridsim.service.peft import PeftAdapter, read_peft
 from hybridsim.service.requests import Request, poisson_requests, read_requests
 from hybridsim.service.residency import POLICIES, Policy, Store
@@ -10,6 +11,7 @@ from hybridsim.service.serving import MIXES, Batch, Mix, Served, serve
 __all__ = [
     "MIXES",
     "POLICIES",
+    "Alternatives",
     "Batch",
     "Mix",
     "PeftAdapter",
@@ -20,6 +22,7 @@ __all__ = [
     "ServiceResult",
     "Store",
     "adapter_bytes",
+    "compare_alternatives",
     "poisson_requests",
     "read_peft",
     "read_requests",

@@ -86,24 +86,28 @@ def _facts(
     extra = run.result.latency_ps - run.result.all_analog_ps
     energy = run.result.energy
     drawn = machine.energy.dram if machine.energy else None
+    fetch_pj = drawn.transfer_aj(size, fetch) / 1e6 if drawn and fetch else None
+    written_pj = programming.weights_aj(network.weights) / 1e6
+    extra_pj = energy.total_pj - energy.without_adapters_pj if energy else 0.0
     return {
         "adapter_bytes": size,
         "sequence_ps": run.result.latency_ps,
         "all_analog_ps": run.result.all_analog_ps,
         "fetch_ps": fetch,
-        "fetch_pj": drawn.transfer_aj(size, fetch) / 1e6 if drawn and fetch else None,
+        "fetch_pj": fetch_pj,
         "reprogram_least_ps": crossbar,
         "reprogram_most_ps": most,
-        "reprogram_pj": programming.weights_aj(network.weights) / 1e6,
+        "reprogram_pj": written_pj,
         "sequence_pj": energy.total_pj if energy else None,
         "all_analog_pj": energy.without_adapters_pj if energy else None,
         "even_after_least": _even(crossbar, fetch or 0, extra),
         "even_after_most": _even(most, fetch or 0, extra),
+        "even_after_energy": _even(written_pj, fetch_pj or 0, extra_pj),
     }
 
 
-def _even(reprogram: int, fetch: int, extra: int) -> float | None:
-    """Return after how many sequences of a task reprogramming has paid for itself in time."""
+def _even(reprogram: float, fetch: float, extra: float) -> float | None:
+    """Return after how many sequences of a task reprogramming has paid for itself."""
     return (reprogram - fetch) / extra if extra > 0 else None
 
 
