@@ -71,8 +71,7 @@ def ways() -> pd.DataFrame:
 def _markdown(table: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(map(str, table.columns)) + " |"]
     lines.append("|" + "---|" * len(table.columns))
-    for row in table.itertuples(index=False):
-        lines.append("| " + " | ".join(map(str, row)) + " |")
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
     return "\n".join(lines)
 
 
