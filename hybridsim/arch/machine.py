@@ -15,6 +15,7 @@ from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
+from hybridsim.components.programming import Programming
 from hybridsim.components.tcdm import Tcdm
 from hybridsim.spec_files import PlacedError
 from hybridsim.units import Clock, Count, IntLike, Spec
@@ -30,6 +31,9 @@ class TileArray(AimcTile):
     (``packed``); those that read the same input or are the same layer of another block
     (``latency``); whichever fit, in any free rectangle (``area``); the same, but the same layer of
     another block never on the same columns (``balance``)."""
+
+    programming: Programming | None = None
+    """What writing weights anew takes, or null where nothing is known or assumed of it."""
 
     @property
     def crossbars(self) -> int | None:
