@@ -373,7 +373,7 @@ def _bytes(name: str, text: str, unit: str) -> int:
         raise UnsupportedError(f"parameter {name}={text} is no size")
     factor = {"B": 1, "KiB": 2**10, "MiB": 2**20}[scale[match[3].upper()] or unit]
     fraction = match[2] or "0"
-    size = int(match[1]) * factor + int(fraction) * factor // 10 ** len(fraction)
+    size: int = int(match[1]) * factor + int(fraction) * factor // 10 ** len(fraction)
     if not size:
         raise UnsupportedError(f"parameter {name}={text} is no number of 1 or more")
     return size
