@@ -13,7 +13,9 @@ from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
 from hybridsim.workload import Attention, Embedding, Linear, Network, Op
 
-_REARRANGING = {"input", "concat", "slice", "trigram", "first_token", "class_token"}
+_REARRANGING = {
+    "input", "concat", "slice", "trigram", "first_token", "last_token", "class_token",
+}  # fmt: skip
 """Kinds of ops that only say which elements are read."""
 _NEVER_FREE = (Linear, Attention, Embedding)
 """What a machine cannot declare free: what it is there for."""

@@ -10,7 +10,7 @@ from hybridsim.errors import InputError, UnknownNameError, did_you_mean
 from hybridsim.spec_files import PlacedError, validate
 from hybridsim.units import Spec
 from hybridsim.workload.adapters import Adapter, AdapterSpec
-from hybridsim.workload.ops import ClassToken, FirstToken, Linear, Name, Op, Tokens
+from hybridsim.workload.ops import ClassToken, FirstToken, LastToken, Linear, Name, Op, Tokens
 
 MOST_OPS = 20_000
 """The most ops of a network; the largest known transformers have some thousands."""
@@ -115,8 +115,9 @@ class Network(Spec):
     def tokens(self, op: Op, sequence_length: int) -> int:
         """Return how many vectors ``op`` works on in one sequence of that many tokens.
 
-        That is one for all that follows a :class:`FirstToken`, one less than the sequence has
-        for all that comes before a :class:`ClassToken`, and every token otherwise.
+        That is one for all that follows a :class:`FirstToken` or a :class:`LastToken`, one less
+        than the sequence has for all that comes before a :class:`ClassToken`, and every token
+        otherwise.
 
         Raises:
             InputError: The class token is the only token of the sequence.
@@ -177,7 +178,9 @@ class Network(Spec):
     def _once_per_sequence(self) -> frozenset[str]:
         once: set[str] = set()
         for op in self.ops:
-            if isinstance(op, FirstToken) or (op.inputs and once.issuperset(op.inputs)):
+            if isinstance(op, FirstToken | LastToken) or (
+                op.inputs and once.issuperset(op.inputs)
+            ):
                 once.add(op.name)
         return frozenset(once)
 
