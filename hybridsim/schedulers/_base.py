@@ -61,9 +61,10 @@ class Job:
         found: list[Resource] = []
         tiles = _tile_resources(self.mapping, found)
         cluster = self.machine.cluster
-        count = cluster.count if cluster else 0
+        chips = self.machine.chip_count
+        count = chips * cluster.count if cluster else 0
         clusters = [_cluster_resources(cluster, index, found) for index in range(count)]
-        found.append(Resource("link", "link", self.machine.link.count))
+        found.append(Resource("link", "link", chips * self.machine.link.count))
         return Resources(tuple(found), tiles, tuple(clusters), len(found) - 1)
 
 
