@@ -6,7 +6,7 @@ load V, scores x V on the matrix engine, store. Source of the forms: HARP (IEEE 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Literal
 
@@ -64,6 +64,8 @@ class Attention:
     keys_values: KeysValues = "reread"
     has_engine: bool = True
     """Whether the products run on the matrix engine; on the cores otherwise."""
+    most_warp: int | None = None
+    """Keys that the flash form takes at a time; as many as fit unless given."""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "keys", "head_dim", "heads"):
@@ -86,6 +88,15 @@ class Attention:
             UnsupportedError: The cluster lacks a unit or its unit cannot do a shape.
         """
         return _run(self, chunk)
+
+    def fitting(self) -> "Attention":
+        """Return the same heads, in the flash form where not one query fits in this one.
+
+        Keys and values that are asked to stay do not become others.
+        """
+        if self.form == "flash" or self.keys_values == "resident" or self.buffers(1):
+            return self
+        return replace(self, form="flash")
 
     def plan(self, rows: tuple[int, ...]) -> Plan:
         """Return the tasks of a form with overlap, ``rows`` of queries at a time."""
@@ -115,11 +126,14 @@ class Attention:
         return next((n for n in range(wanted, 0, -1) if self.tcdm_bytes(rows, n) <= size), 0)
 
     def warp(self, rows: int) -> int:
-        """Return how many keys the flash form takes at a time: as many as fit, a power of two."""
+        """Return how many keys the flash form takes at a time: as many as fit, a power of two.
+
+        At most :attr:`most_warp`, where that is given.
+        """
         room = self.cluster.tcdm.size // self.cluster.element_bytes
         room -= rows * (2 * self.head_dim + 3)
         most = max(1, room // (2 * self.head_dim + 2 * rows))
-        return min(self.keys, 1 << (most.bit_length() - 1))
+        return min(self.keys, self.most_warp or self.keys, 1 << (most.bit_length() - 1))
 
     # --- costs ------------------------------------------------------------------------------
 
@@ -193,11 +207,13 @@ class Attention:
                 return part
         need = format_bytes(self.tcdm_bytes(1))
         kept = self.keys_values == "resident"
-        advice = "choose keys_values=reread" if kept else "choose attention=flash"
+        advice = "choose keys_values=reread, or " if kept else ""
+        if self.form != "flash" and not kept:
+            advice = "choose attention=flash, or "
         raise CapacityError(
             f"attention over {self.keys} keys of {self.head_dim} elements needs {need} of TCDM "
             f"for one query ({self.form}, {self.keys_values}); a cluster has "
-            f"{format_bytes(self.cluster.tcdm.size)}; {advice}, or raise cluster.tcdm.size"
+            f"{format_bytes(self.cluster.tcdm.size)}; {advice}raise cluster.tcdm.size"
         )
 
     @cached_property

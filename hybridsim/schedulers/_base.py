@@ -41,6 +41,8 @@ class Job:
     tokens: int
     makespan: Callable[[Plan], int] | None = None
     """Returns how long a plan takes [ps]: an engine, for strategies that try what they decide."""
+    past: int = 0
+    """Tokens before these, whose keys and values are kept: what a generated token attends to."""
 
     @property
     def machine(self) -> Machine:

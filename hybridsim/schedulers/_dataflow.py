@@ -5,13 +5,13 @@ reads them reads their source.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from hybridsim.arch import Machine
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
-from hybridsim.workload import Attention, Embedding, Linear, Network, Op
+from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
 
 _REARRANGING = {
     "input", "concat", "slice", "trigram", "first_token", "last_token", "class_token",
@@ -32,6 +32,8 @@ class Work:
     """The works whose outputs it reads, each once, in the order of its inputs."""
     tokens: int
     """Vectors that it works on."""
+    keys: int = 0
+    """Tokens attended to; 0 if it is no attention."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,11 @@ class Dataflow:
     that it holds where they are read."""
 
 
-def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
+def dataflow(network: Network, machine: Machine, tokens: int, past: int = 0) -> Dataflow:
     """Return what takes time when ``network`` runs on ``machine`` for one sequence.
+
+    With ``past`` tokens before these, what is the same for all tokens is there already: the keys
+    and values of an encoder's output.
 
     The tables of embeddings are read together: what reads one of them waits for all. A free op
     happens where its last operand from a tile is made, and its other operands cost nothing.
@@ -65,7 +70,10 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
     for op in network.ops:
         inputs = [made[name] for name in op.inputs]
         sources = tuple(dict.fromkeys(name for each in inputs for name in each))
-        if op.kind in _REARRANGING:
+        if past and network.is_given(op):
+            made[op.name] = ()
+            continue
+        if op.kind in _REARRANGING and not (fetched and _is_fetched(op)):
             made[op.name] = sources
             continue
         if isinstance(op, Embedding) and not (fetched and op.name in read):
@@ -80,7 +88,8 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
                 free.append(op.name)
                 made[op.name] = _made_by(inputs, linear)
                 continue
-        works.append(Work(op.name, op, sources, network.tokens(op, tokens)))
+        keys = network.keys(op, tokens, past) if isinstance(op, Attention) else 0
+        works.append(Work(op.name, op, sources, network.tokens(op, tokens), keys))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
             linear[op.name] = len(linear)
@@ -108,8 +117,13 @@ def _reading_together(works: Sequence[Work], tables: Sequence[str]) -> list[Work
             found.append(work)
             continue
         others = (name for name in work.sources if name not in known)
-        found.append(Work(work.name, work.op, (*tables, *others), work.tokens))
+        found.append(replace(work, sources=(*tables, *others)))
     return found
+
+
+def _is_fetched(op: Op) -> bool:
+    """Return whether an input of the network lies in the DRAM: the output of an encoder."""
+    return isinstance(op, Input) and op.tokens is not None
 
 
 def _pattern(machine: Machine, text: str) -> tuple[str, str]:

@@ -19,10 +19,11 @@ from hybridsim.programs.pieces import Piece
 from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, Work
 from hybridsim.schedulers._network_adapters import AdapterOptions, NetworkAdapters
+from hybridsim.schedulers._network_memory import OnChip
 from hybridsim.schedulers._network_parts import Parts
 from hybridsim.schedulers._network_stamp import Stamp
 from hybridsim.units import IntLike, Ints, ceil_div
-from hybridsim.workload import Add, Attention, Embedding, Linear, Norm
+from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
 TRANSFERS = ("move", "move y", "load a b")
 """Actions that bring operands over the link."""
@@ -43,6 +44,8 @@ class LayoutOptions:
     """Whether digital ops are split over clusters."""
     attention: Form
     keys_values: KeysValues
+    warp: int | None
+    """Keys that the flash form takes at a time; as many as fit if None."""
     barrier: bool
     """Whether a block waits for the last chunk of the block before."""
     adapters: AdapterOptions
@@ -91,8 +94,8 @@ class NetworkLayout:
         self._job, self._flow, self._options = job, flow, options
         self._machine = job.machine
         self.parts = Parts(job)
-        self.parts.check_sram(job.tokens)
         self.together = self.parts.together(flow.works)
+        self.memory = OnChip.of(job, flow.works)
         self.builder = PlanBuilder(self.parts.resources)
         self.outputs: dict[str, Output] = {}
         self.moved: dict[tuple[str, int], Need] = {}
@@ -100,6 +103,7 @@ class NetworkLayout:
         self.ops: dict[str, OpSchedule] = {}
         self._durations: dict[object, int] = {}
         self._pending: list[tuple[str, int, int]] = []
+        self._too_long: set[int] = set()
         self._adapters = NetworkAdapters(job, options.adapters)
 
     def schedule(self) -> Schedule:
@@ -118,11 +122,21 @@ class NetworkLayout:
         }
         return Schedule(
             self.builder.build(),
-            tuple(self.layers[layer.name] for layer in placed),
+            tuple(self.layers[layer.name] for layer in placed if layer.name in self.works),
+            notes=(*self.memory.notes, *self._long_notes()),
             ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
             carried_by=carried,
             free=self._flow.free,
         )
+
+    def _long_notes(self) -> list[str]:
+        """Return what was done about attentions over too many keys."""
+        form = self._options.attention
+        return [
+            f"attention over {keys} keys does not fit a cluster in the {form} form: it goes over "
+            "warps of keys, the flash form"
+            for keys in sorted(self._too_long)
+        ]
 
     # --- ops --------------------------------------------------------------------------------
 
@@ -135,7 +149,7 @@ class NetworkLayout:
         op = work.op
         if isinstance(op, Linear):
             self._linear(work)
-        elif isinstance(op, Embedding):
+        elif isinstance(op, (Embedding, Input)):
             self._embedding(work)
         elif isinstance(op, Attention):
             self._attention(work)
@@ -145,7 +159,7 @@ class NetworkLayout:
             self._pieces(work)
 
     def _embedding(self, work: Work) -> None:
-        """Fetch the rows of a table, one per token, from the DRAM."""
+        """Fetch the rows of a table, one per token, or the output of an encoder from the DRAM."""
         assert self._machine.memory is not None
         assert self._machine.memory.dram is not None
         width = work.op.out_features
@@ -254,9 +268,10 @@ class NetworkLayout:
         for name in work.sources:
             output = self.outputs[name]
             needs = everything if self._options.chunk is None else output.last()
-            bits = output.width * work.tokens * self._machine.activation_bits
+            bits = output.width * self.works[name].tokens * self._machine.activation_bits
             step = Step("move", (self.parts.link,), self._link_ps(bits), tuple(needs))
             operands.append(Need(self.builder.repeat(work.name, [step], 1).first))
+        operands += self._from_dram(work, everything)
         runs = [self._attend(work, heads) for heads in self._heads(work)]
         steps = [
             Step(
@@ -274,6 +289,27 @@ class NetworkLayout:
         source = "kernel_costs" if known else "model"
         self._decide(work, "cluster", len(runs), source, max(run.tcdm_bytes for run in runs))
 
+    def _from_dram(self, work: Work, operands: Needs) -> Needs:
+        """Bring what an attention reads and the SRAM does not hold.
+
+        Kept keys and values come once the attention whose place they take is done; activations
+        that do not fit go out and come back once they are made.
+        """
+        size = self.memory.outside.get(work.name, 0)
+        if not size:
+            return []
+        assert self._machine.memory is not None
+        assert self._machine.memory.dram is not None
+        if self.memory.past:
+            before = self.memory.after.get(work.name)
+            needs = self.outputs[before].last() if before else []
+        else:
+            needs = operands
+        action = "load kv" if self.memory.past else "spill"
+        duration = self._machine.memory.dram.transfer_ps(size)
+        step = Step(action, (self.parts.dram,), duration, tuple(needs))
+        return [Need(self.builder.repeat(work.name, [step], 1).first)]
+
     def _heads(self, work: Work) -> list[int]:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
@@ -288,15 +324,19 @@ class NetworkLayout:
         program = AttentionProgram(
             cluster,
             work.tokens,
-            work.tokens,
+            work.keys,
             work.op.head_dim,
             heads,
             self._options.attention,
             self._options.keys_values,
             cluster.matrix_engine is not None,
+            self._options.warp,
         )
+        fitting = program.fitting()
+        if fitting.form != program.form:
+            self._too_long.add(work.keys)
         chunk = self._options.chunk
-        return program.run(None if chunk is None else min(chunk, work.tokens))
+        return fitting.run(None if chunk is None else min(chunk, work.tokens))
 
     def _pieces(self, work: Work) -> None:
         """Compute a norm, an activation or a sum on clusters, each a piece of every chunk.

@@ -143,30 +143,6 @@ class Parts:
                     return False
         return True
 
-    def check_sram(self, tokens: int) -> None:
-        """Refuse a sequence whose activations of one block do not fit on chip.
-
-        4 x tokens x width of an attention, for its queries, keys, values and output. Source: HARP.
-
-        Raises:
-            CapacityError: They do not fit.
-        """
-        machine = self.job.machine
-        if machine.memory is None or machine.memory.sram is None:
-            return
-        size = machine.memory.sram.size
-        widest = max(
-            (op.out_features for op in self.job.mapping.network.ops if op.kind == "attention"),
-            default=0,
-        )
-        need = 4 * tokens * widest * machine.activation_bits // 8
-        if need > size:
-            raise CapacityError(
-                f"one block of {self.job.mapping.network.name} keeps {need} B of activations for "
-                f"{tokens} tokens; {machine.name} has {size} B of SRAM; raise memory.sram.size, "
-                "or lower the tokens"
-            )
-
     def check_units(self) -> None:
         """Refuse a machine whose engines cannot compute its numbers.
 

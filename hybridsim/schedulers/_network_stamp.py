@@ -26,7 +26,7 @@ class Stamp:
     def find(cls, layout: "NetworkLayout", works: Sequence[Work]) -> "Stamp | None":
         """Return a stamp for the blocks of a network, or None if they are not alike."""
         numbers = [work.op.block for work in works if work.op.block is not None]
-        if not numbers or numbers != sorted(numbers):
+        if not numbers or numbers != sorted(numbers) or layout.memory.after:
             return None
         by_block: dict[int, list[Work]] = {}
         for work in works:
@@ -78,7 +78,7 @@ class Stamp:
             rank = layer.adapter.rank if layer and layer.adapter else 0
             group = self._layout.together.get(work.name)
             members = [self._relative(name, number) for name in group.members] if group else []
-            found.append((shape, work.tokens, sources, members, rank))
+            found.append((shape, work.tokens, work.keys, sources, members, rank))
         return found
 
     def _relative(self, name: str, number: int) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, dataflow
 from hybridsim.schedulers._network_adapters import AdapterOptions
 from hybridsim.schedulers._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
-from hybridsim.units import Spec
+from hybridsim.units import Count, Spec
 
 
 def _chunk(value: object) -> object:
@@ -48,10 +48,12 @@ class NetworkStrategy(Spec):
     split: bool = True
     """Whether attention is split over clusters by heads, norms by rows, others by columns."""
     attention: Form = "pipelined"
-    """How a cluster computes attention; ``flash`` over warps of keys where nothing else fits."""
+    """How a cluster computes attention; over too many keys it takes the form ``flash``."""
     keys_values: KeysValues = "reread"
     """Whether a cluster fetches K and V again for every chunk of queries.
     Source of the default: HARP."""
+    warp: Count | None = None
+    """Keys that the form ``flash`` takes at a time; as many as fit unless given."""
     barrier: bool = False
     """Whether a block waits for the last chunk of the block before."""
     dispatch: Literal["online", "reserved"] = "online"
@@ -73,7 +75,7 @@ class NetworkStrategy(Spec):
             CapacityError: Something does not fit the memory it needs, or there is no cluster.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
-        flow = dataflow(job.mapping.network, job.machine, job.tokens)
+        flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past)
         chunks = _candidates(job.tokens) if self.chunk == "best" else [self.chunk]
         found = [self._schedule(job, flow, chunk, executed=len(chunks) > 1) for chunk in chunks]
         return min(found, key=_makespan) if len(found) > 1 else found[0]
@@ -88,6 +90,7 @@ class NetworkStrategy(Spec):
             split=self.split,
             attention=self.attention,
             keys_values=self.keys_values,
+            warp=self.warp,
             barrier=self.barrier,
             adapters=AdapterOptions(self._choices, self.early_xa, self.resident_adapters),
         )

@@ -40,9 +40,9 @@ class OpList:
         """The ops so far."""
         return tuple(self._ops)
 
-    def input(self, name: str, features: int) -> str:
-        """Append what enters the network."""
-        return self._append(Input, name, [], features=features)
+    def input(self, name: str, features: int, tokens: int | None = None) -> str:
+        """Append what enters the network; ``tokens`` if not one per token of the sequence."""
+        return self._append(Input, name, [], features=features, tokens=tokens)
 
     def linear(
         self,

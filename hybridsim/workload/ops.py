@@ -62,6 +62,9 @@ class Input(OpBase):
     kind: Literal["input"] = "input"
     features: Features
     """Length of a token's vector [elements]."""
+    tokens: Tokens | None = None
+    """How many vectors enter, where that does not depend on the sequence, as the output of an
+    encoder for its decoder; None: one per token of the sequence."""
 
     @property
     def takes(self) -> tuple[int, ...]:

@@ -310,12 +310,20 @@ def test_the_engine_computes_in_its_own_format() -> None:
         )
 
 
-def test_activations_must_fit_on_chip() -> None:
+def test_activations_that_do_not_fit_on_chip_pass_the_dram() -> None:
     """4 x 32 tokens x 128 elements of 8 bits are 16 KiB (HARP's check of one block)."""
     fits, too_small = {"memory.sram.size": "16 KiB"}, {"memory.sram.size": "15 KiB"}
-    assert simulated("mobilebert", "harp_2026", "serial", overrides=fits).latency_ps > 0
-    with pytest.raises(CapacityError, match=r"raise memory\.sram\.size"):
-        simulated("mobilebert", "harp_2026", "serial", overrides=too_small)
+    fitting = simulated("mobilebert", "harp_2026", "serial", overrides=fits)
+    spilling = simulated("mobilebert", "harp_2026", "serial", overrides=too_small)
+    assert fitting.notes == ()
+    assert "24 of 24 attentions: 48 KiB pass the DRAM" in spilling.notes[0]
+    # each waits for 1 KiB out and 1 KiB back at 800 MiB/s, beside the way over the link
+    each = -(-2048 * 10**12 // (800 * 2**20))
+    busy = {row.name: row.busy_ps for row in spilling.resources}["dram"]
+    assert busy - {row.name: row.busy_ps for row in fitting.resources}["dram"] == 24 * each
+    assert fitting.latency_ps < spilling.latency_ps < fitting.latency_ps + 24 * each
+    with pytest.raises(CapacityError, match=r"no DRAM; raise memory\.sram\.size"):
+        simulated("mobilebert", "harp_2026", "serial", overrides=too_small | {"memory.dram": None})
 
 
 def test_a_pattern_of_free_ops_must_say_something() -> None:
