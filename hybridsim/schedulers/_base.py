@@ -43,6 +43,13 @@ class Job:
     """Returns how long a plan takes [ps]: an engine, for strategies that try what they decide."""
     past: int = 0
     """Tokens before these, whose keys and values are kept: what a generated token attends to."""
+    sequences: int = 1
+    """Sequences of so many tokens that run together; each attends to its own keys."""
+
+    @property
+    def rows(self) -> int:
+        """Vectors that pass through a layer, of all sequences together."""
+        return self.tokens * self.sequences
 
     @property
     def machine(self) -> Machine:
