@@ -13,7 +13,9 @@ from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
 from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
 
-_REARRANGING = {"input", "concat", "slice", "trigram", "first_token", "class_token"}
+_REARRANGING = {
+    "input", "concat", "slice", "trigram", "first_token", "last_token", "class_token",
+}  # fmt: skip
 """Kinds of ops that only say which elements are read."""
 _NEVER_FREE = (Linear, Attention, Embedding)
 """What a machine cannot declare free: what it is there for."""
@@ -32,6 +34,8 @@ class Work:
     """Vectors that it works on."""
     keys: int = 0
     """Tokens attended to; 0 if it is no attention."""
+    last: bool = False
+    """Whether it reads the last token alone."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,10 @@ class Dataflow:
     that it holds where they are read."""
 
 
-def dataflow(network: Network, machine: Machine, tokens: int, past: int = 0) -> Dataflow:
-    """Return what takes time when ``network`` runs on ``machine`` for one sequence.
+def dataflow(
+    network: Network, machine: Machine, tokens: int, past: int = 0, sequences: int = 1
+) -> Dataflow:
+    """Return what takes time when ``network`` runs on ``machine``, for one sequence or several.
 
     With ``past`` tokens before these, what is the same for all tokens is there already: the keys
     and values of an encoder's output.
@@ -87,7 +93,8 @@ def dataflow(network: Network, machine: Machine, tokens: int, past: int = 0) -> 
                 made[op.name] = _made_by(inputs, linear)
                 continue
         keys = network.keys(op, tokens, past) if isinstance(op, Attention) else 0
-        works.append(Work(op.name, op, sources, network.tokens(op, tokens), keys))
+        rows = sequences * network.tokens(op, tokens)
+        works.append(Work(op.name, op, sources, rows, keys, network.reads_last(op)))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
             linear[op.name] = len(linear)

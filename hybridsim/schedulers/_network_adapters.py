@@ -3,7 +3,8 @@
 A task on a cluster brings in its operands by DMA, computes and stores, one after the other. X
 reaches the clusters with the transfer that brings it to the tile, Y crosses the link for the
 adapter alone, and Z leaves the cluster as the output of the layer. A and B are fetched for every
-chunk, unless the adapters of the whole network stay in the scratchpad of every cluster.
+chunk, unless the adapters of the whole network stay in the scratchpad of every cluster. An
+adapter that is larger than the scratchpad passes through it in slices, once for every batch.
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,9 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.schedulers._base import Job
 from hybridsim.units import Ints, ceil_div, format_bytes
+
+_TILES_PER_SLICE = (8, 4, 2, 1)
+"""Tiles whose inputs and outputs make one slice of an adapter that does not fit, as tried."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ class NetworkAdapters:
         )
         clock = cluster.clock
         bits = 8 * cluster.element_bytes * rank * (op.in_features + op.out_features)
+        if program.slice_inputs is not None:
+            bits *= ceil_div(most, program.tokens)
         return AdapterTimes(
             choice=choice,
             batch=program.tokens,
@@ -120,7 +126,8 @@ class NetworkAdapters:
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
         """Return the program with the fewest equal batches that fit the scratchpad.
 
-        A layer wider than a tile may go slice by slice, each as wide as a tile.
+        A layer wider than a tile may go slice by slice, each as wide as a tile. Where A and B
+        do not fit beside a token, they and X go in slices as well: of as many tiles as fit.
         """
         room = self._cluster.tcdm.size - self._kept
         widths = dict.fromkeys((None, min(self._job.machine.tile.columns, program.out_features)))
@@ -130,31 +137,45 @@ class NetworkAdapters:
                 part = replace(program, tokens=batch, slice_columns=width)
                 if part.tcdm_bytes(1) <= room:
                     return part
-        program = part
-        need = replace(program, tokens=1).tcdm_bytes(1)
+        if not self._options.resident and (sliced := self._sliced(program, room)) is not None:
+            return sliced
+        need = replace(part, tokens=1).tcdm_bytes(1)
         raise CapacityError(
             f"{layer.name}: its adapter needs {format_bytes(need)} of TCDM for one token; a "
             f"cluster has {format_bytes(room)} left; lower the rank (now {program.rank}), or "
             "raise cluster.tcdm.size"
         )
 
+    def _sliced(self, program: LoraProgram, room: int) -> LoraProgram | None:
+        """Return the program in the fewest batches and the widest slices that fit, or None."""
+        tile = self._job.machine.tile
+        for count in range(1, program.tokens + 1):
+            batch = ceil_div(program.tokens, count)
+            for tiles in _TILES_PER_SLICE:
+                part = replace(
+                    program,
+                    tokens=batch,
+                    slice_columns=min(tiles * tile.columns, program.out_features),
+                    slice_inputs=min(tiles * tile.rows, program.in_features),
+                )
+                if part.tcdm_bytes(1) <= room:
+                    return part
+        return None
+
     def _cycles(self, program: LoraProgram, rows: int) -> tuple[int, int, int]:
         """Return the cycles of X A, of U B + Y, and of taking U out or in, for ``rows`` tokens.
 
-        Operands and results of both by DMA; A and B once per task.
+        Operands and results of both by DMA; A and B once per task, in slices once per batch.
         """
         dma, size = program.cluster.dma, program.element_bytes
-        weights = (0, 0)
+        first = second = through = 0
         if not self._options.resident:
-            weights = (
-                dma.transfer_cycles(program.in_features * program.rank * size),
-                dma.transfer_cycles(program.out_features * program.rank * size),
-            )
-        first, second, through = *weights, 0
+            passes = ceil_div(rows, program.tokens) if program.slice_inputs is not None else 1
+            first, second = (passes * cycles for cycles in _weight_cycles(program))
         for batch in _batches(rows, program.tokens):
             part = replace(program, tokens=batch)
             product = _until_u(part)
-            first += dma.transfer_cycles(batch * part.in_features * size) + product
+            first += _input_cycles(part) + product
             for columns in part.slices:
                 y = batch * columns * size
                 second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
@@ -183,6 +204,29 @@ class NetworkAdapters:
         cluster = self._job.machine.cluster
         assert cluster is not None  # the mapping refuses adapters without a cluster
         return cluster
+
+
+def _weight_cycles(program: LoraProgram) -> tuple[int, int]:
+    """Return the cycles of bringing A and B in once, whole or slice by slice."""
+    dma, size = program.cluster.dma, program.element_bytes * program.rank
+    if program.slice_inputs is None:
+        return (
+            dma.transfer_cycles(program.in_features * size),
+            dma.transfer_cycles(program.out_features * size),
+        )
+    return (
+        sum(dma.transfer_cycles(inputs * size) for inputs in program.input_slices),
+        sum(dma.transfer_cycles(columns * size) for columns in program.slices),
+    )
+
+
+def _input_cycles(program: LoraProgram) -> int:
+    """Return the cycles of bringing X in, whole or slice by slice, row by row."""
+    dma, size = program.cluster.dma, program.element_bytes * program.tokens
+    if program.slice_inputs is None:
+        return dma.transfer_cycles(program.in_features * size)
+    rows = program.tokens
+    return sum(dma.transfer_cycles(inputs * size, rows) for inputs in program.input_slices)
 
 
 def _until_u(program: LoraProgram) -> int:

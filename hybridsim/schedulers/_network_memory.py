@@ -4,8 +4,8 @@ Source of the rules for kept keys and values: HARP (IEEE TPDS 2026, DOI
 10.1109/TPDS.2026.3706975).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hybridsim.errors import CapacityError
 from hybridsim.schedulers._base import Job
@@ -32,28 +32,108 @@ class OnChip:
     """Attention -> the one whose place its keys and values take."""
     notes: tuple[str, ...] = ()
     """What a person should know of it, a line each."""
+    adapters_outside: frozenset[str] = frozenset()
+    """Layers whose adapters come from the DRAM."""
 
     @classmethod
-    def of(cls, job: Job, works: Sequence[Work]) -> "OnChip":
-        """Return what the SRAM of a machine holds; everything where its size is not checked.
+    def of(
+        cls,
+        job: Job,
+        works: Sequence[Work],
+        chips: Mapping[str, int] | None = None,
+        adapters: bool = False,
+    ) -> "OnChip":
+        """Return what the SRAM of each chip holds; everything where its size is not checked.
+
+        ``chips`` says on which chip each work is. With ``adapters`` those of a chip's layers take
+        their room first, layer by layer as far as they fit.
 
         Raises:
-            CapacityError: Something does not fit, and there is no DRAM to hold it.
+            CapacityError: Something does not fit, and there is no DRAM to hold it, or it is more
+                than the DRAM holds.
         """
         memory = job.machine.memory
-        attentions = [work for work in works if isinstance(work.op, Attention)]
-        if memory is None or memory.sram is None or not attentions:
+        if memory is None or memory.sram is None:
             return cls(job.past)
-        size = memory.sram.size
-        found = _kept(job, attentions, size) if job.past else _passing(job, attentions, size)
-        if found.outside and memory.dram is None:
-            what = "keys and values" if job.past else "activations of one block"
-            raise CapacityError(
-                f"the {what} of {job.mapping.network.name} do not fit: "
-                f"{job.machine.name} has {format_bytes(size)} of SRAM and no DRAM; raise "
-                "memory.sram.size, or lower the tokens"
-            )
+        found = cls(job.past)
+        by_chip: dict[int, list[Work]] = {}
+        for work in works:
+            by_chip.setdefault((chips or {}).get(work.name, 0), []).append(work)
+        for chip, own in sorted(by_chip.items()):
+            part = _on_one_chip(job, own, memory.sram.size, adapters)
+            _check_dram(job, part, chip)
+            where = f"chip {chip}: " if job.machine.chip_count > 1 else ""
+            found = found._with(part, where)
         return found
+
+    def _with(self, other: "OnChip", where: str) -> "OnChip":
+        return OnChip(
+            self.past,
+            self.outside | other.outside,
+            self.after | other.after,
+            self.notes + tuple(where + note for note in other.notes),
+            self.adapters_outside | other.adapters_outside,
+        )
+
+
+def _on_one_chip(job: Job, works: Sequence[Work], size: int, adapters: bool) -> OnChip:
+    """Return what the SRAM of a chip holds of adapters, then of attentions."""
+    attentions = [work for work in works if isinstance(work.op, Attention)]
+    outside: list[str] = []
+    notes: tuple[str, ...] = ()
+    if adapters:
+        held, outside = _adapters(job, works, size)
+        size -= held
+        if outside:
+            notes = (f"{len(outside)} adapters come from the DRAM for every chunk",)
+    found = OnChip(job.past)
+    if attentions:
+        found = _kept(job, attentions, size) if job.past else _passing(job, attentions, size)
+    return replace(found, notes=notes + found.notes, adapters_outside=frozenset(outside))
+
+
+def _adapters(job: Job, works: Sequence[Work], size: int) -> tuple[int, list[str]]:
+    """Return what adapters take of the SRAM, and the layers whose adapters do not fit."""
+    cluster, held = job.machine.cluster, 0
+    outside: list[str] = []
+    for work in works:
+        adapter = job.mapping.network.adapter(work.op)
+        if adapter is None or cluster is None:
+            continue
+        need = adapter.parameters * cluster.element_bytes
+        if outside or held + need > size:
+            outside.append(work.name)
+        else:
+            held += need
+    return held, outside
+
+
+def _check_dram(job: Job, found: OnChip, chip: int) -> None:
+    """Refuse what needs a DRAM that is not there, or more of it than there is.
+
+    Raises:
+        CapacityError: It does not fit.
+    """
+    memory = job.machine.memory
+    assert memory is not None
+    assert memory.sram is not None
+    what = "keys and values" if job.past else "activations of one block"
+    if found.outside and memory.dram is None:
+        raise CapacityError(
+            f"the {what} of {job.mapping.network.name} do not fit: "
+            f"{job.machine.name} has {format_bytes(memory.sram.size)} of SRAM and no DRAM; raise "
+            "memory.sram.size, or lower the tokens"
+        )
+    if memory.dram is None or memory.dram.size is None:
+        return
+    need = sum(found.outside.values())
+    if need > memory.dram.size:
+        where = f"chip {chip} of {job.machine.name}" if job.machine.chips else job.machine.name
+        raise CapacityError(
+            f"the {what} of {job.mapping.network.name} take {format_bytes(need)} outside of the "
+            f"SRAM; {where} has {format_bytes(memory.dram.size)} of DRAM; raise memory.dram.size "
+            "or chips.count, or lower the tokens or the batch"
+        )
 
 
 def _passing(job: Job, attentions: Sequence[Work], size: int) -> OnChip:
@@ -101,7 +181,8 @@ def _own_bytes(job: Job, work: Work) -> int:
 def _kept_bytes(job: Job, work: Work) -> int:
     """Return the size of keys and values."""
     assert isinstance(work.op, Attention)
-    return _bytes(job, 2 * work.keys * work.op.kv_heads * work.op.head_dim)
+    elements = 2 * work.keys * work.op.kv_heads * work.op.head_dim
+    return _bytes(job, job.sequences * elements)
 
 
 def _bytes(job: Job, elements: int) -> int:

@@ -23,9 +23,21 @@ class Together:
     """Resources of the tiles of all members."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChipParts:
+    """Indices of the resources of one chip, but for its tiles."""
+
+    link: int
+    edges: int
+    """The first edge of its network on chip, where it has one."""
+    dram: int
+    cluster: int
+    engine_cluster: int
+
+
 @dataclass
 class Parts:
-    """Resources of a plan: tiles, peripheries, link, DRAM, and clusters as pools.
+    """Resources of a plan: tiles, peripheries, and per chip link, DRAM, and clusters as pools.
 
     Clusters keep nothing from one task to the next, so they are counted, not told apart. What
     needs a matrix engine takes a unit of two pools: those with an engine, and all.
@@ -45,17 +57,42 @@ class Parts:
                 for layer in mapping.layers
             }
             self.peripheries = grouped_resources("periphery", "periphery", by_crossbar, found)
-        self.link = self._append(found, Resource("link", "link", machine.link.count))
-        self.dram = self._append(found, Resource("dram", "dram"))
-        cluster = machine.cluster
-        self.cluster = self.engine_cluster = -1
-        if cluster is not None:
-            everyone = Resource("clusters", "cluster", cluster.total)
-            self.cluster = self.engine_cluster = self._append(found, everyone)
-            if cluster.matrix_engine is not None and cluster.plain_count:
-                pool = Resource("engine clusters", "engine_cluster", cluster.count)
-                self.engine_cluster = self._append(found, pool)
+        several = machine.chip_count > 1
+        self.chips = tuple(
+            self._chip(found, f"chip{chip}." if several else "")
+            for chip in range(machine.chip_count)
+        )
+        self.chip_links = {
+            (chip, chip + step): self._append(
+                found, Resource(f"chip{chip} to chip{chip + step}", "chip_link")
+            )
+            for chip in range(machine.chip_count)
+            for step in (1, -1)
+            if 0 <= chip + step < machine.chip_count
+        }
         self.resources = tuple(found)
+
+    def _chip(self, found: list[Resource], prefix: str) -> ChipParts:
+        """Append what each chip has of its own."""
+        machine = self.job.machine
+        link, edges = -1, len(found)
+        if machine.network_on_chip is None:
+            link = self._append(found, Resource(f"{prefix}link", "link", machine.link.count))
+        else:
+            found += [
+                Resource(f"{prefix}edge{edge}", "edge")
+                for edge in range(machine.network_on_chip.edges)
+            ]
+        dram = self._append(found, Resource(f"{prefix}dram", "dram"))
+        cluster = machine.cluster
+        if cluster is None:
+            return ChipParts(link, edges, dram, -1, -1)
+        everyone = Resource(f"{prefix}clusters", "cluster", cluster.total)
+        pool = engine_pool = self._append(found, everyone)
+        if cluster.matrix_engine is not None and cluster.plain_count:
+            engines = Resource(f"{prefix}engine clusters", "engine_cluster", cluster.count)
+            engine_pool = self._append(found, engines)
+        return ChipParts(link, edges, dram, pool, engine_pool)
 
     @staticmethod
     def _append(found: list[Resource], resource: Resource) -> int:
@@ -76,15 +113,23 @@ class Parts:
             )
         return cluster
 
-    @property
-    def any_cluster(self) -> tuple[int, ...]:
-        """What a task on any cluster holds."""
-        return (self.cluster,)
+    def any_cluster(self, chip: int) -> tuple[int, ...]:
+        """What a task on any cluster of a chip holds."""
+        return (self.chips[chip].cluster,)
+
+    def with_engine(self, chip: int) -> tuple[int, ...]:
+        """What a task on a cluster with a matrix engine holds."""
+        own = self.chips[chip]
+        return tuple(dict.fromkeys((own.cluster, own.engine_cluster)))
+
+    @cached_property
+    def tiles_per_chip(self) -> int:
+        """Tiles of each chip."""
+        return self._tile_count // (self.job.machine.chip_count if self._counted else 1)
 
     @property
-    def with_engine(self) -> tuple[int, ...]:
-        """What a task on a cluster with a matrix engine holds."""
-        return tuple(dict.fromkeys((self.cluster, self.engine_cluster)))
+    def _counted(self) -> bool:
+        return self.job.machine.tile.count != "as_needed"
 
     @cached_property
     def layers(self) -> dict[str, PlacedLayer]:
@@ -97,7 +142,7 @@ class Parts:
         tile = self.job.machine.tile
         if tile.count == "as_needed":
             return max(1, ceil_div(self.job.mapping.crossbars, tile.tiers))
-        return tile.count
+        return tile.count * self.job.machine.chip_count
 
     def together(self, works: Sequence[Work]) -> dict[str, Together]:
         """Return, for each linear layer, the layers that share its MVM tasks.

@@ -28,6 +28,8 @@ class Stamp:
         numbers = [work.op.block for work in works if work.op.block is not None]
         if not numbers or numbers != sorted(numbers) or layout.memory.after:
             return None
+        if layout.parts.job.machine.chip_count > 1 or layout.parts.job.machine.network_on_chip:
+            return None  # blocks differ in their places
         by_block: dict[int, list[Work]] = {}
         for work in works:
             if work.op.block is not None:
@@ -107,10 +109,10 @@ class Stamp:
         for work in template:
             for by, name in enumerate(ops[work.name], start=1):
                 self._note(work, name, by * size)
-        for (name, count), need in list(layout.moved.items()):
+        for (name, count, place), need in list(layout.moved.items()):
             if name in ops:
                 last = ops[name][-1]
-                layout.moved[last, count] = replace(need, base=need.base + times * size)
+                layout.moved[last, count, place] = replace(need, base=need.base + times * size)
 
     def _note(self, work: Work, twin: str, shift: int) -> None:
         layout = self._layout

@@ -73,6 +73,12 @@ class NetworkStrategy(Spec):
     """Whether X A runs beside the MVMs of its chunk; U is stored in between."""
     resident_adapters: bool = False
     """Whether A and B of all layers stay in every cluster; fetched for every chunk otherwise."""
+    kept_over_link: bool = False
+    """Whether kept keys and values are charged to the link on their way from the SRAM.
+    Source of the default: HARP, where only the DMA of the cluster counts."""
+    adapters_by_capacity: bool = False
+    """Whether adapters take room in the SRAM, and come from the DRAM where they do not fit; all
+    are taken to be there otherwise."""
 
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of the whole network, with the chunk that is fastest if it is open.
@@ -81,8 +87,8 @@ class NetworkStrategy(Spec):
             CapacityError: Something does not fit the memory it needs, or there is no cluster.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
-        flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past)
-        chunks = _candidates(job.tokens) if self.chunk == "best" else [self.chunk]
+        flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past, job.sequences)
+        chunks = _candidates(job.rows) if self.chunk == "best" else [self.chunk]
         found = [self._schedule(job, flow, chunk, executed=len(chunks) > 1) for chunk in chunks]
         return min(found, key=_makespan) if len(found) > 1 else found[0]
 
@@ -92,7 +98,7 @@ class NetworkStrategy(Spec):
 
     def _schedule(self, job: Job, flow: Dataflow, chunk: Chunk, executed: bool) -> Schedule:
         options = LayoutOptions(
-            chunk=None if chunk == "all" else min(int(chunk), job.tokens),
+            chunk=None if chunk == "all" else min(int(chunk), job.rows),
             split=self.split,
             attention=self.attention,
             keys_values=self.keys_values,
@@ -101,6 +107,8 @@ class NetworkStrategy(Spec):
             warp=self.warp,
             barrier=self.barrier,
             adapters=AdapterOptions(self._choices, self.early_xa, self.resident_adapters),
+            move_kept=self.kept_over_link,
+            by_capacity=self.adapters_by_capacity,
         )
         schedule = NetworkLayout(job, flow, options).schedule()
         if self.dispatch == "reserved":

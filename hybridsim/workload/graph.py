@@ -15,6 +15,7 @@ from hybridsim.workload.ops import (
     ClassToken,
     FirstToken,
     Input,
+    LastToken,
     Linear,
     Name,
     Op,
@@ -124,9 +125,9 @@ class Network(Spec):
     def tokens(self, op: Op, sequence_length: int) -> int:
         """Return how many vectors ``op`` works on in one sequence of that many tokens.
 
-        That is one for all that follows a :class:`FirstToken`, one less than the sequence has
-        for all that comes before a :class:`ClassToken`, as many as an :class:`Input` has that
-        says so, for what is made of it alone, and every token otherwise.
+        That is one for all that follows a :class:`FirstToken` or a :class:`LastToken`, one less
+        than the sequence has for all that comes before a :class:`ClassToken`, as many as an
+        :class:`Input` has that says so, for what is made of it alone, and every token otherwise.
 
         Raises:
             InputError: The class token is the only token of the sequence.
@@ -160,6 +161,10 @@ class Network(Spec):
         Then it is the same for every token of a sequence, and computed with the first one.
         """
         return op is not None and op.name in self._given_tokens
+
+    def reads_last(self, op: Op) -> bool:
+        """Return whether an op reads the vector of the last token alone."""
+        return any(isinstance(self._by_name[name], LastToken) for name in op.inputs)
 
     @property
     def remembers(self) -> bool:
@@ -211,7 +216,9 @@ class Network(Spec):
     def _once_per_sequence(self) -> frozenset[str]:
         once: set[str] = set()
         for op in self.ops:
-            if isinstance(op, FirstToken) or (op.inputs and once.issuperset(op.inputs)):
+            if isinstance(op, FirstToken | LastToken) or (
+                op.inputs and once.issuperset(op.inputs)
+            ):
                 once.add(op.name)
         return frozenset(once)
 

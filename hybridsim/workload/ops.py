@@ -196,6 +196,29 @@ class Activation(OpBase):
         return self.features
 
 
+class Rotary(OpBase):
+    """Rotary position embedding: each head turned, pair by pair, by angles of the position.
+
+    Source: Su et al., RoFormer, arXiv 2104.09864; what the angles are changes no shape.
+    """
+
+    kind: Literal["rotary"] = "rotary"
+    heads: Features
+    """Heads that are turned."""
+    head_dim: Features
+    """Elements of one head."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.out_features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector, that of the input [elements]."""
+        return self.heads * self.head_dim
+
+
 class Add(OpBase):
     """An element-wise sum of two or more vectors, such as a residual connection."""
 
@@ -350,12 +373,31 @@ class FirstToken(OpBase):
         return self.features
 
 
+class LastToken(OpBase):
+    """The vector of the last token of a sequence, whose successor a language model predicts."""
+
+    kind: Literal["last_token"] = "last_token"
+    features: Features
+    """Length of the vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+
 AnyOp = (
     Input
     | Linear
     | Attention
     | Norm
     | Activation
+    | Rotary
     | Add
     | Embedding
     | Concat
@@ -363,6 +405,7 @@ AnyOp = (
     | Trigram
     | ClassToken
     | FirstToken
+    | LastToken
 )
 Op = Annotated[AnyOp, Field(discriminator="kind")]
 """Any op; ``kind`` says which."""
