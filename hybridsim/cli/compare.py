@@ -34,6 +34,9 @@ def compare(
     tokens: Annotated[
         int | None, typer.Option(help="Tokens per sequence; the network's own by default.")
     ] = None,
+    past: Annotated[
+        int, typer.Option(help="Tokens before these, whose keys and values a decoder kept.")
+    ] = 0,
     batch: Annotated[
         int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
     ] = None,
@@ -71,7 +74,7 @@ def compare(
 
     with working("comparing", quiet or csv_ or json_):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
-        found = side_by_side(network, machine, names, tokens, options)
+        found = side_by_side(network, machine, names, tokens, options, past)
     _write(found, out_, plot)
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)

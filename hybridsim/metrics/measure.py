@@ -39,6 +39,7 @@ def measure(
         machine=job.machine.name,
         **labels,
         tokens=job.tokens,
+        past=job.past,
         latency_ps=timeline.makespan,
         all_analog_ps=all_analog[1].makespan,
         overhead_percent=_overhead(timeline.makespan, all_analog[1].makespan),

@@ -127,6 +127,8 @@ class Result(_Answer):
     scheduler: str
     engine: str
     tokens: int
+    past: int = 0
+    """Tokens before these, whose keys and values were kept; left out of JSON if there are none."""
     latency_ps: int
     """Start to end of the whole run [ps]."""
     all_analog_ps: int
@@ -167,9 +169,10 @@ class Result(_Answer):
     """The machine, network and strategy as text with units; it reads back to the same run."""
 
     @model_serializer(mode="wrap")
-    def _without_empty_notes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = handler(self)
-        return document if self.notes else {k: v for k, v in document.items() if k != "notes"}
+        absent = {name for name in ("notes", "past") if not getattr(self, name)}
+        return {key: value for key, value in document.items() if key not in absent}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""
