@@ -226,8 +226,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_machine_without_cluster_cannot_answer_for_one(tmp_path: Path) -> None:
     machine = tmp_path / "arch.yaml"
     text = (bundled_machine() / "arch.yaml").read_text()
-    head, tail = text.split("cluster:\n")
-    machine.write_text(head + "cluster: null\nlink:" + tail.partition("\nlink:")[2])
+    head, tail = text.split("\ncluster:\n")
+    machine.write_text(f"{head}\ncluster: null\nlink:" + tail.partition("\nlink:")[2])
     cores = table(tmp_path, CORES_HEAD, "gemm_ssr_frep_u8,8x8.8x8,fp32,8,9")
     with pytest.raises(UnsupportedError, match="no cluster"):
         compare_with_rtl([cores], str(machine))
