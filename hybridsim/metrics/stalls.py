@@ -2,16 +2,17 @@
 
 A task, from the moment it has all its data:
 
-*   ``blocked``: it lacks room, downstream; from the end of its last data need until it is ready;
-*   ``waiting``: it is ready, but something it uses is taken; until it starts.
+*   ``blocked``: it lacks room, downstream; until its last room need has ended as well;
+*   ``waiting``: something it uses is taken, or it is not its turn in an order that was reserved
+    ahead of time; until it starts.
 
 A task that needs no data has all of it from 0 on, so the last token of a long input counts as
 blocked, or waiting, for most of the run.
 
 A resource, while a unit of it is free, by the state of its tasks that have not started:
 
-*   ``waiting``: one of them is ready, so it waits for another resource;
-*   ``blocked``: none is ready, but one lacks nothing but room;
+*   ``waiting``: one of them has data and room, so it waits for another resource or its turn;
+*   ``blocked``: none has both, but one lacks nothing but room;
 *   ``starved``: none has all its data;
 *   ``finished``: there are none left.
 
@@ -24,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from hybridsim.plan import Plan, Timeline
+from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.units import Ints
 
 _NONE = "delay"
@@ -34,8 +35,8 @@ def stalls_by_task(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     """Return one row per task, in the order of the plan: blocked_ps, waiting_ps."""
     return pd.DataFrame(
         {
-            "blocked_ps": timeline.ready - data_ready(plan, timeline),
-            "waiting_ps": timeline.start - timeline.ready,
+            "blocked_ps": room_ready(plan, timeline) - data_ready(plan, timeline),
+            "waiting_ps": timeline.start - room_ready(plan, timeline),
         },
         index=pd.RangeIndex(len(plan), name="task"),
     )
@@ -99,7 +100,24 @@ def stalls_by_kind(plan: Plan, timeline: Timeline) -> pd.DataFrame:
 
 def data_ready(plan: Plan, timeline: Timeline) -> Ints:
     """Return when the last data need of each task ended [ps], shape (tasks,); 0 without one."""
-    ended = np.where(plan.room, 0, timeline.end[plan.need])
+    return _last_end(plan, timeline, ~plan.room & ~_only_order(plan))
+
+
+def room_ready(plan: Plan, timeline: Timeline) -> Ints:
+    """Return when each task had its data and its room [ps], shape (tasks,).
+
+    That is when it was ready, but for needs that only fix whose turn it is.
+    """
+    return _last_end(plan, timeline, ~_only_order(plan))
+
+
+def _only_order(plan: Plan) -> Bools:
+    return np.zeros(len(plan.need), np.bool_) if plan.order is None else plan.order
+
+
+def _last_end(plan: Plan, timeline: Timeline, counted: Bools) -> Ints:
+    """Return when the last of the needs that count ended, task by task; 0 without one."""
+    ended = np.where(counted, timeline.end[plan.need], 0)
     result = np.zeros(len(plan), np.int64)
     some = np.diff(plan.need_first) > 0
     if some.any():
@@ -116,9 +134,9 @@ class _Stretches(NamedTuple):
     held: Ints
     """How many tasks run on the resource."""
     waiting: Ints
-    """How many are ready but have not started."""
+    """How many have data and room but have not started."""
     blocked: Ints
-    """How many have their data but are not ready."""
+    """How many have their data but no room."""
     coming: Ints
     """How many have not started, in whatever state they are."""
 
@@ -129,7 +147,7 @@ _BEGIN, _HOLD, _GIVE_BACK, _WAIT, _WAIT_NO_MORE, _BLOCK, _UNBLOCK = range(7)
 def _stretches(plan: Plan, timeline: Timeline) -> _Stretches:
     """Cut the run of each resource wherever the state of one of its tasks changes."""
     holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
-    data, ready = data_ready(plan, timeline)[holder], timeline.ready[holder]
+    data, ready = data_ready(plan, timeline)[holder], room_ready(plan, timeline)[holder]
     start, end = timeline.start[holder], timeline.end[holder]
     waits, blocks = ready < start, data < ready
     resources = np.arange(len(plan.resources))

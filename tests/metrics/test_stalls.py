@@ -8,27 +8,32 @@ from hybridsim.engines import Engine
 from hybridsim.metrics.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
 from hybridsim.metrics.usage import usage
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
+from hybridsim.schedulers._reservation import reserved
 from tests.strategies import plans, two_stages
 
 WHERE_TIME_GOES = ["busy_ps", "waiting_ps", "blocked_ps", "starved_ps", "finished_ps"]
 
 
+def naive_ready(plan: Plan, timeline: Timeline, task: int, rooms: bool) -> int:
+    """When the last of its data needs ended, and of its room needs, one need at a time."""
+    ends = [0]
+    for k in range(plan.need_first[task], plan.need_first[task + 1]):
+        only_order = plan.order is not None and plan.order[k]
+        if not only_order and (rooms or not plan.room[k]):
+            ends.append(int(timeline.end[plan.need[k]]))
+    return max(ends)
+
+
 def naive_data_ready(plan: Plan, timeline: Timeline, task: int) -> int:
-    """When the last of its data needs ended, one need at a time."""
-    needs = zip(
-        plan.needs_of(task),
-        plan.room[plan.need_first[task] : plan.need_first[task + 1]],
-        strict=True,
-    )
-    return max((int(timeline.end[need]) for need, room in needs if not room), default=0)
+    return naive_ready(plan, timeline, task, rooms=False)
 
 
 def naive_partition(plan: Plan, timeline: Timeline, resource: int) -> Counter[str]:
     """The definitions, instant by instant, for one resource."""
     tasks = [t for t in range(len(plan)) if resource in plan.uses_of(t)]
     data = {t: naive_data_ready(plan, timeline, t) for t in tasks}
-    ready, start, end = (dict(enumerate(c.tolist())) for c in
-                         (timeline.ready, timeline.start, timeline.end))  # fmt: skip
+    ready = {t: naive_ready(plan, timeline, t, rooms=True) for t in tasks}
+    start, end = (dict(enumerate(c.tolist())) for c in (timeline.start, timeline.end))
     instants = sorted({0, timeline.makespan, *data.values(), *(x[t] for t in tasks
                        for x in (ready, start, end))})  # fmt: skip
     spent: Counter[str] = Counter()
@@ -67,6 +72,22 @@ def test_a_free_unit_is_put_down_to_what_its_tasks_lack(engine: Engine, plan: Pl
         assert {column: row[column] for column in WHERE_TIME_GOES} == {
             column: expected[column] for column in WHERE_TIME_GOES
         }
+
+
+@given(plan=plans())
+def test_a_reserved_turn_is_waiting_not_starving(plan: Plan) -> None:
+    """A reserved plan has the same data and room needs; what is added only fixes turns."""
+    order, timeline = reserved(plan)
+    for index, name in enumerate(resource.name for resource in order.resources):
+        row = stalls_by_resource(order, timeline).loc[name, WHERE_TIME_GOES]
+        assert row.to_dict() == {k: naive_partition(order, timeline, index)[k] for k in row.index}
+    stalls = stalls_by_task(order, timeline)
+    assert (stalls >= 0).all(axis=None)
+    data = [naive_data_ready(order, timeline, t) for t in range(len(order))]
+    assert (stalls["blocked_ps"] + data <= timeline.ready).all()
+    np.testing.assert_array_equal(
+        data + stalls["blocked_ps"] + stalls["waiting_ps"], timeline.start
+    )
 
 
 @given(plan=plans())
