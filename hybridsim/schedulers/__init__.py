@@ -9,6 +9,7 @@ from hybridsim.schedulers._network_layout import TRANSFERS
 from hybridsim.schedulers._network_strategy import NetworkStrategy
 from hybridsim.schedulers._pipelined import Decisions, PipelinedStrategy, lay_out
 from hybridsim.schedulers._streaming import Group
+from hybridsim.schedulers._token_template import TokenTemplate
 from hybridsim.schedulers.all_analog import AllAnalog
 from hybridsim.schedulers.auto import Auto
 from hybridsim.schedulers.cross_layer import CrossLayer
@@ -108,6 +109,7 @@ __all__ = [
     "SplitCores",
     "Swapped",
     "TokenParallel",
+    "TokenTemplate",
     "lay_out",
     "make_scheduler",
 ]

@@ -91,6 +91,19 @@ class NetworkStrategy(Spec):
         return self.schedule(job.without_adapters())
 
     def _schedule(self, job: Job, flow: Dataflow, chunk: Chunk, executed: bool) -> Schedule:
+        schedule = self.layout(job, flow, chunk).schedule()
+        if self.dispatch == "reserved":
+            # Numba takes a quarter of a second to import
+            from hybridsim.schedulers._reservation import reserved
+
+            plan, _ = reserved(schedule.plan, TRANSFERS)
+            schedule = _with(schedule, plan)
+        if executed:
+            return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
+        return schedule
+
+    def layout(self, job: Job, flow: Dataflow, chunk: Chunk) -> NetworkLayout:
+        """Return the layout of a job in chunks of that size, with nothing laid out yet."""
         options = LayoutOptions(
             chunk=None if chunk == "all" else min(int(chunk), job.rows),
             split=self.split,
@@ -102,16 +115,7 @@ class NetworkStrategy(Spec):
             move_kept=self.kept_over_link,
             by_capacity=self.adapters_by_capacity,
         )
-        schedule = NetworkLayout(job, flow, options).schedule()
-        if self.dispatch == "reserved":
-            # Numba takes a quarter of a second to import
-            from hybridsim.schedulers._reservation import reserved
-
-            plan, _ = reserved(schedule.plan, TRANSFERS)
-            schedule = _with(schedule, plan)
-        if executed:
-            return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
-        return schedule
+        return NetworkLayout(job, flow, options)
 
     @property
     def _choices(self) -> tuple[LoraChoice, ...]:
