@@ -15,7 +15,14 @@ from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
 from hybridsim.metrics.critical_path import critical_share
 from hybridsim.plan import Plan
-from hybridsim.schedulers import Job, NetworkStrategy, TokenTemplate, make_scheduler
+from hybridsim.schedulers import (
+    NETWORK_STRATEGIES,
+    SCHEDULERS,
+    Job,
+    NetworkStrategy,
+    TokenTemplate,
+    make_scheduler,
+)
 from hybridsim.simulate import MOST_TOKENS
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Attention, Network
@@ -24,7 +31,13 @@ MOST_NEW = 2**16
 """The most tokens that are generated."""
 MOST_SEQUENCES = 2**12
 """The most requests of a batch."""
-DEFAULTS: dict[str, Any] = {"chunk": 32, "kept_over_link": True, "adapters_by_capacity": True}
+DEFAULTS: dict[str, Any] = {
+    "chunk": 32,
+    "unit": "best",
+    "order": "best",
+    "kept_over_link": True,
+    "adapters_by_capacity": True,
+}
 """Options of the strategy unless told otherwise. The chunk is the fastest of 16, 32, 64, ... for
 a prompt of 512 tokens of Llama-3.1-8B on llm_2026, with adapters and without."""
 
@@ -127,9 +140,37 @@ class Generation(_Answer):
         """(latency - bare) / bare of the whole generation [%]."""
         return _overhead(self.latency_ps, self.bare_ps)
 
+    def document(self) -> dict[str, Any]:
+        """Return all of it as plain data, with the figures that follow from others."""
+        derived = (
+            "time_to_first_token_ps",
+            "latency_ps",
+            "bare_ps",
+            "overhead_percent",
+            "tokens_per_s",
+            "decode_tokens_per_s",
+        )
+        return self.model_dump(mode="json") | {name: getattr(self, name) for name in derived}
+
     def to_json(self) -> str:
-        """Return one JSON document."""
+        """Return one JSON document that :meth:`from_json` reads back."""
         return self.model_dump_json(indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Generation":
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            pydantic.ValidationError: The text is not a generation.
+        """
+        return cls.model_validate_json(text)
+
+    def to_csv(self) -> str:
+        """Return a row per token, units in the column names; the first comes with the prompt."""
+        rows = [(self.prefill.latency_ps, self.prefill.bare_ps)]
+        rows += zip(self.token_ps, self.bare_token_ps, strict=True)
+        lines = [f"{i},{self.prompt + i},{a},{b}" for i, (a, b) in enumerate(rows)]
+        return "\n".join(["token,past_tokens,latency_ps,bare_ps", *lines]) + "\n"
 
 
 def generate(
@@ -190,12 +231,13 @@ def strategy_for(options: dict[str, Any], kind: str = "network") -> NetworkStrat
     Raises:
         InputError: The strategy is for single layers, or has no such option.
     """
-    strategy = make_scheduler(kind, DEFAULTS | options)
-    if not isinstance(strategy, NetworkStrategy):
+    if kind in SCHEDULERS and kind not in NETWORK_STRATEGIES:
         raise InputError(
             f"generate: {kind} leaves attention out; choose a strategy for whole networks such "
             "as network or il_xl_pipe"
         )
+    strategy = make_scheduler(kind, DEFAULTS | options)
+    assert isinstance(strategy, NetworkStrategy)
     return strategy
 
 

@@ -8,6 +8,7 @@ from hybridsim._version import __version__
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
+from hybridsim.cli.generate import generate_command
 from hybridsim.cli.run import run
 from hybridsim.cli.search import search
 from hybridsim.cli.show import list_bundled, show
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("compare")(compare)
 app.command("explain")(explain)
+app.command("generate")(generate_command)
 app.command("cost")(cost)
 app.command("show")(show)
 app.command("sweep")(sweep)

@@ -311,7 +311,7 @@ class NetworkLayout:
             output = self.outputs[name]
             needs = everything if self._options.chunk is None else output.last()
             bits = output.width * self.works[name].tokens * self._machine.activation_bits
-            way = (self.places.get(name, Place()), here)
+            way = (self.place_of(name), here)
             steps = self.ways.steps("move", way, bits, 1, needs, 0)
             operands.append(Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0)))
         operands += self._kept(work, here) + self._from_dram(work, everything)
@@ -341,6 +341,10 @@ class NetworkLayout:
         way = (self.ways.of_memory(here.chip), here)
         steps = self.ways.steps("move kv", way, bits, 1, (), 0)
         return [Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0))]
+
+    def place_of(self, name: str) -> Place:
+        """Return where the output of an op is; blocks that are stamped have one place each."""
+        return self.places.get(name, Place())
 
     def kept_bits(self, work: Work) -> int:
         """Return the bits of kept keys and values that cross the link; 0 if none are charged."""
@@ -470,7 +474,7 @@ class NetworkLayout:
             if self._is_gated(work, name) and count > 1:
                 ready += output.last()
             bits, pieces = self._moved_bits(output, rows)
-            way = (self.places.get(name, Place()), here)
+            way = (self.place_of(name), here)
             steps += self.ways.steps("move", way, bits, pieces, ready, len(steps))
             self._pending.append((name, count, here, len(steps) - 1))
             needs.append(Within(len(steps) - 1))

@@ -72,7 +72,7 @@ class TokenTemplate:
         for work in works:
             if not isinstance(work.op, Attention):
                 continue
-            here = layout.places[work.name], memory.outside.get(work.name)
+            here = layout.place_of(work.name), memory.outside.get(work.name)
             key = (work.op.heads, work.op.kv_heads, work.op.head_dim, work.keys, here)
             if key not in known:
                 known[key] = self._durations(work, memory)
@@ -86,11 +86,13 @@ class TokenTemplate:
     def _durations(self, work: Work, memory: OnChip) -> Durations:
         """Return what an attention takes; tasks of one action in the order of the plan."""
         layout, chip = self._layout, self._layout.ways.chips[work.name]
-        runs = [layout.attend(work, heads) for heads in layout.heads(work)]
+        heads = layout.heads(work)
+        each = {count: layout.attend(work, count) for count in dict.fromkeys(heads)}
+        runs = [each[count] for count in heads]
         found = {"attend": np.stack([between(run.ready_ps) for run in runs], 1).ravel().tolist()}
         bits = layout.kept_bits(work)
         if bits:
-            way = (layout.ways.of_memory(chip), layout.places[work.name])
+            way = (layout.ways.of_memory(chip), layout.place_of(work.name))
             steps = layout.ways.steps("move kv", way, bits, 1, (), 0)
             found["move kv"] = [int(step.duration_ps) for step in steps]
         size = memory.outside.get(work.name, 0)
