@@ -9,6 +9,9 @@ from rich.markup import escape
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
 
+MOST_NOTES = 8
+"""Notes on rows that are printed."""
+
 
 @ends_cleanly
 def validate_harp(
@@ -58,6 +61,11 @@ def _print(rows: list[dict[Any, Any]], told: dict[str, Any]) -> None:
     console.print(shown)
     for reason in dict.fromkeys(row["reason"] for row in rows if row["reason"]):
         console.print(escape(reason))
+    notes = dict.fromkeys(f"{row['model']}: {row['notes']}" for row in rows if row["notes"])
+    for note in list(notes)[:MOST_NOTES]:
+        console.print(escape(note))
+    if len(notes) > MOST_NOTES:
+        console.print(f"and {len(notes) - MOST_NOTES} more notes; --csv and --json have all")
     if told["simulated"]:
         console.print(
             f"\n{told['simulated']} of {told['rows']} rows simulated, "

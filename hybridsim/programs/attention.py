@@ -66,6 +66,8 @@ class Attention:
     """Whether the products run on the matrix engine; on the cores otherwise."""
     most_warp: int | None = None
     """Keys that the flash form takes at a time; as many as fit unless given."""
+    in_turn: bool = False
+    """Whether the flash form does one thing after the other, as the sequential form."""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "keys", "head_dim", "heads"):
@@ -76,18 +78,18 @@ class Attention:
                 "attention: the flash form reads keys and values in warps; choose reread"
             )
 
-    def run(self, chunk: int | None) -> AttentionRun:
+    def run(self, chunk: int | None, queries: int | None = None) -> AttentionRun:
         """Return how long the heads take, with outputs ready chunk by chunk.
 
         A chunk whose operands do not fit the TCDM is cut into the fewest equal parts that do,
-        one after the other. ``chunk`` None gives out nothing before all is done, and takes the
-        number of rows at a time that is fastest.
+        one after the other. ``chunk`` None gives out nothing before all is done, and takes
+        ``queries`` rows at a time, or the number that is fastest.
 
         Raises:
             CapacityError: Not even one row of queries fits.
             UnsupportedError: The cluster lacks a unit or its unit cannot do a shape.
         """
-        return _run(self, chunk)
+        return _run(self, chunk, None if queries is None else min(queries, self.tokens))
 
     def fitting(self) -> "Attention":
         """Return the same heads, in the flash form where not one query fits in this one.
@@ -96,7 +98,13 @@ class Attention:
         """
         if self.form == "flash" or self.keys_values == "resident" or self.buffers(1):
             return self
-        return replace(self, form="flash")
+        return self.in_warps()
+
+    def in_warps(self) -> "Attention":
+        """Return the same heads over warps of keys; what ran side by side still does."""
+        if self.form == "flash":
+            return self
+        return replace(self, form="flash", in_turn=self.form == "sequential")
 
     def plan(self, rows: tuple[int, ...]) -> Plan:
         """Return the tasks of a form with overlap, ``rows`` of queries at a time."""
@@ -231,10 +239,12 @@ def _cut(rows: int, most: int) -> Iterator[int]:
 
 
 @lru_cache(maxsize=512)
-def _run(attention: Attention, chunk: int | None) -> AttentionRun:
+def _run(attention: Attention, chunk: int | None, queries: int | None) -> AttentionRun:
     if chunk is not None:
         return _in_chunks(attention, chunk)
-    if attention.form == "sequential":
+    if queries is not None:
+        best = _in_chunks(attention, queries)
+    elif attention.form == "sequential":
         best = _in_chunks(attention, attention.tokens)
     else:
         tried = [_in_chunks(attention, rows) for rows in attention.searched]
@@ -283,7 +293,7 @@ def _sequential(attention: Attention, rows: tuple[int, ...]) -> Ints:
 def _executed(attention: Attention, rows: tuple[int, ...]) -> Ints:
     """Return when each part is stored, for all heads, as an engine executes the plan."""
     plan = attention.plan(rows)
-    timeline = engine("fast")(plan)
+    end = np.cumsum(plan.duration) if attention.in_turn else engine("fast")(plan).end
     stores = plan.action == plan.actions.index("store")
-    by_part: Ints = timeline.end[stores].reshape(len(rows), attention.heads).max(axis=1)
+    by_part: Ints = end[stores].reshape(len(rows), attention.heads).max(axis=1)
     return np.maximum.accumulate(by_part)

@@ -47,6 +47,10 @@ class LayoutOptions:
     """Whether digital ops are split over clusters."""
     attention: Form
     keys_values: KeysValues
+    queries: int | None
+    """Queries that a cluster works on at a time where there are no chunks; the best if None."""
+    flash: bool
+    """Whether attention goes over warps of keys even where it need not."""
     warp: int | None
     """Keys that the flash form takes at a time; as many as fit if None."""
     barrier: bool
@@ -402,12 +406,12 @@ class NetworkLayout:
             cluster.matrix_engine is not None,
             self._options.warp,
         )
-        fitting = program.fitting()
-        if fitting.form != program.form:
+        options = self._options
+        fitting = program.in_warps() if options.flash else program.fitting()
+        if fitting.form != program.form and not options.flash:
             self._too_long.add(work.keys)
-        chunk = self._options.chunk
-        queries = program.tokens
-        return fitting.run(None if chunk is None else min(chunk, queries))
+        chunk = None if options.chunk is None else min(options.chunk, program.tokens)
+        return fitting.run(chunk, options.queries)
 
     def _pieces(self, work: Work) -> None:
         """Compute a norm, an activation or a sum on clusters, each a piece of every chunk.

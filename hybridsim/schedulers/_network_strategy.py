@@ -52,6 +52,12 @@ class NetworkStrategy(Spec):
     keys_values: KeysValues = "reread"
     """Whether a cluster fetches K and V again for every chunk of queries.
     Source of the default: HARP."""
+    queries: Count | None = None
+    """Queries that a cluster works on at a time where an op ends for all tokens; the fastest
+    number of {8, 16, 32, ..., all} unless given, or all of them in the form ``sequential``."""
+    flash: Literal["needed", "always"] = "needed"
+    """Whether attention goes over warps of keys wherever it can, or only where a row of scores
+    does not fit. A strategy whose attention is sequential does one warp after the other."""
     warp: Count | None = None
     """Keys that the form ``flash`` takes at a time; as many as fit unless given."""
     barrier: bool = False
@@ -109,6 +115,8 @@ class NetworkStrategy(Spec):
             split=self.split,
             attention=self.attention,
             keys_values=self.keys_values,
+            queries=self.queries,
+            flash=self.flash == "always",
             warp=self.warp,
             barrier=self.barrier,
             adapters=AdapterOptions(self._choices, self.early_xa, self.resident_adapters),
