@@ -18,6 +18,7 @@ from hybridsim.plan import Plan
 from hybridsim.schedulers import (
     NETWORK_STRATEGIES,
     SCHEDULERS,
+    Choice,
     Job,
     NetworkStrategy,
     TokenTemplate,
@@ -263,7 +264,7 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
         last = strategy.schedule(replace(job, tokens=1, past=pasts[-1]))
         outside = _from_dram(job, last.plan)
         notes = dict.fromkeys(last.notes)
-    for past, plan in zip(pasts, _plans(job, strategy, pasts), strict=True):
+    for past, plan in zip(pasts, _plans(job, strategy, pasts, run), strict=True):
         timeline = run(plan)
         token.append(timeline.makespan)
         if past == pasts[len(pasts) // 2]:
@@ -274,16 +275,36 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
     return _Times(makespan, _shares(prompt.plan, run), tuple(token), share, outside, tuple(notes))
 
 
-def _plans(job: Job, strategy: NetworkStrategy, pasts: range) -> Iterator[Plan]:
+def _plans(job: Job, strategy: NetworkStrategy, pasts: range, run: Engine) -> Iterator[Plan]:
     """Yield the plan of each token; those alike but for their durations share a template."""
-    template: TokenTemplate | None = None
+    if not TokenTemplate.serves(strategy):
+        for past in pasts:
+            yield strategy.schedule(replace(job, tokens=1, past=past)).plan
+        return
+    templates: dict[object, TokenTemplate] = {}
     for past in pasts:
         own = replace(job, tokens=1, past=past)
-        plan = template.plan_at(past) if template else None
-        if plan is None and TokenTemplate.serves(strategy):
-            template = TokenTemplate(strategy, own)
-            plan = template.schedule.plan
-        yield plan if plan is not None else strategy.schedule(own).plan
+        plans, problem = [], None
+        for choice in strategy.candidates(own):
+            try:
+                plans.append(_plan_of(templates, strategy, own, choice))
+            except CapacityError as error:
+                problem = error
+        if problem is not None and not plans:
+            raise problem
+        yield min(plans, key=lambda plan: run(plan).makespan) if len(plans) > 1 else plans[0]
+
+
+def _plan_of(
+    templates: dict[object, TokenTemplate], strategy: NetworkStrategy, job: Job, choice: Choice
+) -> Plan:
+    """Return the plan of a token, from the template of a choice where it is of that form."""
+    template = templates.get(choice)
+    plan = template.plan_at(job.past) if template else None
+    if plan is None:
+        templates[choice] = template = TokenTemplate(strategy, job, choice)
+        plan = template.schedule.plan
+    return plan
 
 
 def _from_dram(job: Job, plan: Plan) -> int:

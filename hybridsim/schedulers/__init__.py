@@ -6,7 +6,7 @@ from typing import Any
 from hybridsim.errors import UnknownNameError
 from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule, Scheduler
 from hybridsim.schedulers._network_layout import TRANSFERS
-from hybridsim.schedulers._network_strategy import NetworkStrategy
+from hybridsim.schedulers._network_strategy import Choice, NetworkStrategy
 from hybridsim.schedulers._pipelined import Decisions, PipelinedStrategy, lay_out
 from hybridsim.schedulers._streaming import Group
 from hybridsim.schedulers._token_template import TokenTemplate
@@ -84,6 +84,7 @@ __all__ = [
     "TRANSFERS",
     "AllAnalog",
     "Auto",
+    "Choice",
     "Composed",
     "CrossBlockPipeline",
     "CrossLayer",

@@ -18,12 +18,17 @@ from hybridsim.programs.attention import AttentionRun, Form, KeysValues
 from hybridsim.programs.pieces import Piece
 from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, Work
-from hybridsim.schedulers._network_adapters import AdapterOptions, NetworkAdapters
+from hybridsim.schedulers._network_adapters import (
+    AdapterOptions,
+    AdapterTimes,
+    NetworkAdapters,
+)
+from hybridsim.schedulers._network_homes import Homes
 from hybridsim.schedulers._network_memory import OnChip
 from hybridsim.schedulers._network_parts import Parts
 from hybridsim.schedulers._network_stamp import Stamp
 from hybridsim.schedulers._network_ways import Place, Ways
-from hybridsim.units import Ints, ceil_div
+from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
 TRANSFERS = ("move", "move y", "load a b")
@@ -104,7 +109,9 @@ class NetworkLayout:
     def __init__(self, job: Job, flow: Dataflow, options: LayoutOptions) -> None:
         self._job, self._flow, self._options = job, flow, options
         self._machine = job.machine
-        self.parts = Parts(job)
+        adapters = options.adapters
+        keeps = adapters.homes and not adapters.resident and options.chunk is not None
+        self.parts = Parts(job, keeps and bool(job.mapping.network.adapted_layers))
         self.together = self.parts.together(flow.works)
         self.ways = Ways(job, self.parts, flow.works)
         self.memory = OnChip.of(job, flow.works, self.ways.chips, options.by_capacity)
@@ -117,7 +124,8 @@ class NetworkLayout:
         self._durations: dict[object, int] = {}
         self._pending: list[tuple[str, int, Place, int]] = []
         self._too_long: set[int] = set()
-        self._adapters = NetworkAdapters(job, options.adapters)
+        self._adapters = NetworkAdapters(job, adapters)
+        self._homes = self._find_homes() if self.parts.homes else Homes()
 
     def schedule(self) -> Schedule:
         """Return the plan of the whole network, and what was decided for each op."""
@@ -136,7 +144,7 @@ class NetworkLayout:
         return Schedule(
             self.builder.build(),
             tuple(self.layers[layer.name] for layer in placed if layer.name in self.works),
-            notes=(*self.memory.notes, *self._long_notes()),
+            notes=(*self.memory.notes, *self._long_notes(), *self._home_notes()),
             ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
             carried_by=carried,
             free=self._flow.free,
@@ -209,9 +217,7 @@ class NetworkLayout:
     def _adapted(self, work: Work) -> None:
         """Fetch Y and the adapter, and adapt each chunk on a cluster."""
         layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
-        split = self._units_for_pieces(work) if self._options.split else 1
-        pieces = max(1, min(split, int(rows[0]) // _FINEST))
-        times = self._adapters.times(layer, rows, pieces)
+        times, pieces = self._adapter_times(work, work.name in self._homes.of)
         mvm = self.outputs[work.name]
         # X came for the MVM; on the way to the tile it passes the clusters
         carrier = self.together[work.name].members[0]
@@ -220,6 +226,12 @@ class NetworkLayout:
         here = self.ways.of_clusters(work, pieces)
         steps = self._load_adapter(work, times.load_bits, here, x)
         weights: Needs = [Within(len(steps) - 1)] if steps else []
+        own = self.parts.chips[here.chip].homes
+        homes: list[tuple[int, ...]] = [(own[k],) for k in self._homes.of.get(work.name, ())]
+        if steps and homes:
+            weights = [Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0))]
+            steps = []
+        homes = homes or [()] * pieces
         way = (self.places[work.name], here)
         bits = mvm.width * rows * self._machine.activation_bits
         steps += self.ways.steps("move y", way, bits, 1, mvm.ready(mvm.count), len(steps))
@@ -229,14 +241,15 @@ class NetworkLayout:
         uses = self.parts.with_engine(chip) if engine else self.parts.any_cluster(chip)
         if self._options.adapters.early:
             xa = len(steps)
-            steps += [Step("x a", uses, times.first, (*x, *weights))] * pieces
+            needs = (*x, *weights)
+            steps += [Step("x a", (*uses, *home), times.first, needs) for home in homes]
             products = [Within(xa + piece) for piece in range(pieces)]
         else:
             products = []
-        for piece in range(pieces):
-            own = [products[piece]] if products else [*x, *weights]
+        for piece, home in enumerate(homes):
+            read = [products[piece]] if products else [*x, *weights]
             action, duration = ("u b + y", times.second) if products else ("adapt", times.whole)
-            steps.append(Step(action, uses, duration, (*own, Within(y))))
+            steps.append(Step(action, (*uses, *home), duration, (*read, Within(y))))
         loop = self._repeat(work, steps)
         self.outputs[work.name] = self._output(
             loop, pieces, mvm.width, "rows" if pieces > 1 else ""
@@ -246,8 +259,45 @@ class NetworkLayout:
             layer, times.batch, times.choice, 1, times.tcdm_bytes
         )
 
+    def _adapter_times(self, work: Work, stays: bool) -> tuple[AdapterTimes, int]:
+        """Return what an adapter costs, and how many clusters share a chunk by rows."""
+        layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
+        split = self._units_for_pieces(work) if self._options.split else 1
+        pieces = max(1, min(split, int(rows[0]) // _FINEST))
+        return self._adapters.times(layer, rows, pieces, stays), pieces
+
+    def _find_homes(self) -> Homes:
+        """Return where the adapters stay, of layers that have several chunks."""
+        adapted = [
+            work
+            for work in self._flow.works
+            if work.name in self.parts.layers
+            and self.parts.layers[work.name].adapter is not None
+            and self._count(work.tokens) > 1
+        ]
+        if not adapted:
+            return Homes()
+        cluster = self.parts.need_cluster(adapted[0])
+        return Homes.find(
+            adapted, cluster, self.ways.chips, lambda work: self._adapter_times(work, True)
+        )
+
+    def _home_notes(self) -> list[str]:
+        """Return how often A and B are fetched, if there are adapters."""
+        count, there = len(self._job.mapping.network.adapted_layers), len(self._homes.of)
+        if self._options.adapters.resident and count:
+            return [f"A and B of all {count} adapters stay in every cluster"]
+        if not there:
+            return []
+        most = format_bytes(self._homes.most_bytes)
+        rest = f"; of {count - there} for every chunk" if there < count else ""
+        return [
+            f"A and B of {there} adapters are fetched once and stay for all chunks, with buffers "
+            f"in {most} of a cluster at most{rest}"
+        ]
+
     def _load_adapter(self, work: Work, bits: int, here: Place, x: Needs) -> list[Step]:
-        """Return the transfers that bring A and B to the clusters, for every chunk."""
+        """Return the transfers that bring A and B to the clusters."""
         if not bits:
             return []
         steps, needs = [], tuple(x)

@@ -85,7 +85,7 @@ def _on_one_chip(job: Job, works: Sequence[Work], size: int, adapters: bool) -> 
         held, outside = _adapters(job, works, size)
         size -= held
         if outside:
-            notes = (f"{len(outside)} adapters come from the DRAM for every chunk",)
+            notes = (f"{len(outside)} adapters come from the DRAM",)
     found = OnChip(job.past)
     if attentions:
         found = _kept(job, attentions, size) if job.past else _passing(job, attentions, size)

@@ -34,6 +34,8 @@ class ChipParts:
     dram: int
     cluster: int
     engine_cluster: int
+    homes: tuple[int, ...] = ()
+    """What each cluster keeps: held by work that is done there, beside a unit of the pool."""
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Parts:
     """
 
     job: Job
+    homes: bool = False
+    """Whether each cluster is told apart for what it keeps."""
 
     def __post_init__(self) -> None:
         mapping, machine = self.job.mapping, self.job.machine
@@ -93,7 +97,14 @@ class Parts:
         if cluster.matrix_engine is not None and cluster.plain_count:
             engines = Resource(f"{prefix}engine clusters", "engine_cluster", cluster.count)
             engine_pool = self._append(found, engines)
-        return ChipParts(link, edges, dram, pool, engine_pool)
+        count = 0
+        if self.homes:
+            count = cluster.count if cluster.matrix_engine else cluster.total
+        kept = tuple(
+            self._append(found, Resource(f"{prefix}cluster{k} adapters", "adapter_home"))
+            for k in range(count)
+        )
+        return ChipParts(link, edges, dram, pool, engine_pool, kept)
 
     @staticmethod
     def _append(found: list[Resource], resource: Resource) -> int:

@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from hybridsim.engines import engine
+from hybridsim.errors import CapacityError
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, dataflow
-from hybridsim.schedulers._network_adapters import AdapterOptions
+from hybridsim.schedulers._network_adapters import AdapterOptions, fit_every_cluster
 from hybridsim.schedulers._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
 from hybridsim.units import Count, Spec
 
@@ -36,6 +37,12 @@ CHUNK_NAMES = AliasChoices("chunk", "batch")
 
 _LEAST_CHUNK = 8
 """The smallest chunk that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+
+
+Keep = Literal["network", "layer", "chunk"]
+"""How long A and B stay in a cluster."""
+Choice = tuple[Chunk, Keep]
+"""One choice of what a strategy leaves open."""
 
 
 class NetworkStrategy(Spec):
@@ -71,8 +78,11 @@ class NetworkStrategy(Spec):
     """Operand order of the adapters on the matrix engine: X A, or A^T X^T."""
     early_xa: bool = False
     """Whether X A runs beside the MVMs of its chunk; U is stored in between."""
-    resident_adapters: bool = False
-    """Whether A and B of all layers stay in every cluster; fetched for every chunk otherwise."""
+    keep_adapters: Literal["best", "network", "layer", "chunk"] = "best"
+    """How long A and B stay in a cluster: those of the whole ``network`` for good, in every
+    cluster; those of a ``layer`` in clusters of its own while all chunks pass, where there is
+    room; or for one ``chunk``. ``best`` takes the fastest of these that fits.
+    """
     kept_over_link: bool = False
     """Whether kept keys and values are charged to the link on their way from the SRAM.
     Source of the default: HARP, where only the DMA of the cluster counts."""
@@ -88,16 +98,43 @@ class NetworkStrategy(Spec):
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
         flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past, job.sequences)
-        chunks = _candidates(job.rows) if self.chunk == "best" else [self.chunk]
-        found = [self._schedule(job, flow, chunk, executed=len(chunks) > 1) for chunk in chunks]
+        found: list[Schedule] = []
+        problem: CapacityError | None = None
+        tried = self.candidates(job)
+        for chunk, keep in tried:
+            try:
+                found.append(self._schedule(job, flow, chunk, keep, len(tried) > 1))
+            except CapacityError as error:
+                problem = problem or error
+        if problem is not None and not found:
+            raise problem
         return min(found, key=_makespan) if len(found) > 1 else found[0]
+
+    def candidates(self, job: Job) -> list[Choice]:
+        """Return the chunks, and how long adapters stay, of which the fastest is taken."""
+        chunks: list[Chunk] = [self.chunk]
+        if self.chunk == "best":
+            chunks = [*_candidates(job.rows)]
+        return [(chunk, keep) for chunk in chunks for keep in self._kept(job, chunk)]
+
+    def _kept(self, job: Job, chunk: Chunk) -> list[Keep]:
+        """Return how long adapters may stay, as far as the option leaves it open."""
+        if not job.mapping.network.adapted_layers:
+            return ["chunk"]
+        if self.keep_adapters != "best":
+            return [self.keep_adapters]
+        several = chunk != "all" and int(chunk) < job.rows
+        own: list[Keep] = ["layer", "chunk"] if several else ["chunk"]
+        return ["network", *own] if fit_every_cluster(job) else own
 
     def yardstick(self, job: Job) -> Schedule:
         """Return what overhead is measured against: the same strategy without any adapter."""
         return self.schedule(job.without_adapters())
 
-    def _schedule(self, job: Job, flow: Dataflow, chunk: Chunk, executed: bool) -> Schedule:
-        schedule = self.layout(job, flow, chunk).schedule()
+    def _schedule(
+        self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep, executed: bool
+    ) -> Schedule:
+        schedule = self.layout(job, flow, chunk, keep).schedule()
         if self.dispatch == "reserved":
             # Numba takes a quarter of a second to import
             from hybridsim.schedulers._reservation import reserved
@@ -108,8 +145,8 @@ class NetworkStrategy(Spec):
             return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
         return schedule
 
-    def layout(self, job: Job, flow: Dataflow, chunk: Chunk) -> NetworkLayout:
-        """Return the layout of a job in chunks of that size, with nothing laid out yet."""
+    def layout(self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep) -> NetworkLayout:
+        """Return the layout of a job for one choice of what is open, with nothing laid out yet."""
         options = LayoutOptions(
             chunk=None if chunk == "all" else min(int(chunk), job.rows),
             split=self.split,
@@ -119,7 +156,9 @@ class NetworkStrategy(Spec):
             flash=self.flash == "always",
             warp=self.warp,
             barrier=self.barrier,
-            adapters=AdapterOptions(self._choices, self.early_xa, self.resident_adapters),
+            adapters=AdapterOptions(
+                self._choices, self.early_xa, keep == "network", keep == "layer"
+            ),
             move_kept=self.kept_over_link,
             by_capacity=self.adapters_by_capacity,
         )

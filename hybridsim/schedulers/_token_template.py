@@ -9,7 +9,7 @@ from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Work, dataflow
 from hybridsim.schedulers._network_layout import between
 from hybridsim.schedulers._network_memory import OnChip
-from hybridsim.schedulers._network_strategy import NetworkStrategy
+from hybridsim.schedulers._network_strategy import Choice, NetworkStrategy
 from hybridsim.units import Ints
 from hybridsim.workload import Attention
 
@@ -31,17 +31,19 @@ class TokenTemplate:
 
     strategy: NetworkStrategy
     job: Job
+    choice: Choice
+    """One of the strategy's candidates."""
 
     @staticmethod
     def serves(strategy: NetworkStrategy) -> bool:
         """Return whether the tokens of a strategy can share a template."""
-        return strategy.dispatch == "online" and strategy.chunk != "best"
+        return strategy.dispatch == "online"
 
     def __post_init__(self) -> None:
         job = self.job
         network, machine = job.mapping.network, job.machine
         flow = dataflow(network, machine, job.tokens, job.past, job.sequences)
-        self._layout = self.strategy.layout(job, flow, self.strategy.chunk)
+        self._layout = self.strategy.layout(job, flow, *self.choice)
         self._works = flow.works
         self.schedule: Schedule = self._layout.schedule()
         plan = self.schedule.plan

@@ -30,7 +30,7 @@ TABLE = MACHINES / MACHINE / "results" / "harp_results.csv"
 COLUMNS = ("figure", "model", "seq_len", "config", "chunk", "other_params", "latency_ms")
 """Columns that a table must have; others are kept as they are."""
 
-_HEADS: dict[str, Head] = {"gpt2": "lm_head"}
+_HEADS: dict[str, Head] = {"gpt2": "lm_head", "t5_small_decoder": "lm_head"}
 """Heads that HARP's graphs have and the bundled networks do not."""
 
 

@@ -259,16 +259,18 @@ def test_early_products_and_kept_adapters() -> None:
     adapted = (late.action == late.actions.index("adapt")).sum()
     assert (early.action == early.actions.index("x a")).sum() == adapted
     assert (early.action == early.actions.index("u b + y")).sum() == adapted
-    with pytest.raises(CapacityError, match="resident_adapters=false"):
-        planned("xb_pipe", "mobilebert", "harp_2026", True, resident_adapters=True)
+    with pytest.raises(CapacityError, match="keep_adapters=best"):
+        planned("xb_pipe", "mobilebert", "harp_2026", True, keep_adapters="network")
 
 
 def test_adapters_that_stay_are_not_fetched() -> None:
     big = {"cluster.tcdm.size": "8 MiB"}
-    fetched = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big)
-    kept = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big, resident_adapters=True)
+    chunkwise = {"keep_adapters": "chunk"}
+    fetched = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big, **chunkwise)
+    kept = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big)
     assert kept.latency_ps < fetched.latency_ps
     assert kept.tcdm_bytes > 2 * 1_600_000
+    assert kept.notes == ("A and B of all 361 adapters stay in every cluster",)
 
 
 def test_adapters_of_a_chunk_that_does_not_fit_go_in_batches() -> None:

@@ -112,7 +112,7 @@ def test_the_engines_agree(name: str, past: int) -> None:
 def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
     """Every past from 3 to 700 in steps, where the same operands lie in the SRAM."""
     job = Job(place(NETWORK, machine(name)), 1, past=300)
-    template = TokenTemplate(strategy(), job)
+    template = TokenTemplate(strategy(), job, (16, "chunk"))
     found = 0
     for past in (3, 64, 299, 300, 301, 511, 512, 700):
         plan = template.plan_at(past)
@@ -128,7 +128,9 @@ def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
 
 
 def test_a_template_is_not_used_where_operands_change_their_place() -> None:
-    template = TokenTemplate(strategy(), Job(place(NETWORK, machine("little SRAM")), 1, past=2))
+    template = TokenTemplate(
+        strategy(), Job(place(NETWORK, machine("little SRAM")), 1, past=2), (16, "chunk")
+    )
     assert template.plan_at(3) is not None
     assert template.plan_at(4000) is None
 
