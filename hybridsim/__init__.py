@@ -22,6 +22,7 @@ from hybridsim.errors import (
     UnsupportedError,
 )
 from hybridsim.explain import Explanation, explain
+from hybridsim.generate import Generation, generate
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import Mapping, place
 from hybridsim.metrics.result import LayerResult, ResourceResult, Result
@@ -54,6 +55,7 @@ __all__ = [
     "EarlyXa",
     "Explanation",
     "FusedAdd",
+    "Generation",
     "HybridsimError",
     "InputError",
     "LayerResult",
@@ -77,6 +79,7 @@ __all__ = [
     "ask",
     "compare",
     "explain",
+    "generate",
     "load",
     "load_machine",
     "load_network",

@@ -9,6 +9,7 @@ from hybridsim.cli.alternatives import alternatives
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
+from hybridsim.cli.generate import generate_command
 from hybridsim.cli.run import run
 from hybridsim.cli.search import search
 from hybridsim.cli.serve import serve
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("compare")(compare)
 app.command("explain")(explain)
+app.command("generate")(generate_command)
 app.command("cost")(cost)
 app.command("show")(show)
 app.command("sweep")(sweep)

@@ -6,9 +6,10 @@ from typing import Any
 from hybridsim.errors import UnknownNameError
 from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule, Scheduler
 from hybridsim.schedulers._network_layout import TRANSFERS
-from hybridsim.schedulers._network_strategy import NetworkStrategy
+from hybridsim.schedulers._network_strategy import Choice, NetworkStrategy
 from hybridsim.schedulers._pipelined import Decisions, PipelinedStrategy, lay_out
 from hybridsim.schedulers._streaming import Group
+from hybridsim.schedulers._token_template import TokenTemplate
 from hybridsim.schedulers.all_analog import AllAnalog
 from hybridsim.schedulers.auto import Auto
 from hybridsim.schedulers.cross_layer import CrossLayer
@@ -83,6 +84,7 @@ __all__ = [
     "TRANSFERS",
     "AllAnalog",
     "Auto",
+    "Choice",
     "Composed",
     "CrossBlockPipeline",
     "CrossLayer",
@@ -108,6 +110,7 @@ __all__ = [
     "SplitCores",
     "Swapped",
     "TokenParallel",
+    "TokenTemplate",
     "lay_out",
     "make_scheduler",
 ]

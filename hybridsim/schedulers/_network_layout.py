@@ -359,22 +359,22 @@ class NetworkLayout:
         self.parts.check_units()
         everything = [need for name in work.sources for need in self.outputs[name].last()]
         operands: Needs = []
-        heads = self._heads(work)
+        heads = self.heads(work)
         here = self.ways.of_clusters(work, len(heads))
         for name in work.sources:
             output = self.outputs[name]
             needs = everything if self._options.chunk is None else output.last()
             bits = output.width * self.works[name].tokens * self._machine.activation_bits
-            way = (self.places.get(name, Place()), here)
+            way = (self.place_of(name), here)
             steps = self.ways.steps("move", way, bits, 1, needs, 0)
             operands.append(Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0)))
         operands += self._kept(work, here) + self._from_dram(work, everything)
-        runs = [self._attend(work, each) for each in heads]
+        runs = [self.attend(work, each) for each in heads]
         steps = [
             Step(
                 "attend",
                 self.parts.with_engine(here.chip),
-                _between(run.ready_ps),
+                between(run.ready_ps),
                 (*operands, Within(index, back=1)),
             )
             for index, run in enumerate(runs)
@@ -389,15 +389,26 @@ class NetworkLayout:
 
     def _kept(self, work: Work, here: Place) -> Needs:
         """Bring kept keys and values from the SRAM to the clusters, where that is charged."""
-        assert isinstance(work.op, Attention)
-        kept = work.keys - work.tokens // self._job.sequences
-        if not self._options.move_kept or kept <= 0 or not self._job.past:
+        bits = self.kept_bits(work)
+        if not bits:
             return []
-        elements = 2 * kept * work.op.kv_heads * work.op.head_dim * self._job.sequences
-        bits = elements * self._machine.activation_bits
         way = (self.ways.of_memory(here.chip), here)
         steps = self.ways.steps("move kv", way, bits, 1, (), 0)
         return [Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0))]
+
+    def place_of(self, name: str) -> Place:
+        """Return where the output of an op is; blocks that are stamped have one place each."""
+        return self.places.get(name, Place())
+
+    def kept_bits(self, work: Work) -> int:
+        """Return the bits of kept keys and values that cross the link; 0 if none are charged."""
+        assert isinstance(work.op, Attention)
+        sequences = self._job.sequences
+        kept = work.keys - work.tokens // sequences
+        if not self._options.move_kept or kept <= 0 or not self._job.past:
+            return 0
+        elements = 2 * kept * work.op.kv_heads * work.op.head_dim * sequences
+        return elements * self._machine.activation_bits
 
     def _from_dram(self, work: Work, operands: Needs) -> Needs:
         """Bring what an attention reads and the SRAM does not hold.
@@ -421,7 +432,7 @@ class NetworkLayout:
         step = Step(action, uses, duration, tuple(needs))
         return [Need(self.builder.repeat(work.name, [step], 1).first)]
 
-    def _heads(self, work: Work) -> list[int]:
+    def heads(self, work: Work) -> list[int]:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
         cluster = self.parts.need_cluster(work)
@@ -430,7 +441,8 @@ class NetworkLayout:
         nodes = min(units, heads) if self._options.split else 1
         return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
 
-    def _attend(self, work: Work, heads: int) -> AttentionRun:
+    def attend(self, work: Work, heads: int) -> AttentionRun:
+        """Return what some heads of an attention take on a cluster."""
         assert isinstance(work.op, Attention)
         cluster = self.parts.need_cluster(work)
         program = AttentionProgram(
@@ -516,7 +528,7 @@ class NetworkLayout:
             if self._is_gated(work, name) and count > 1:
                 ready += output.last()
             bits, pieces = self._moved_bits(output, rows)
-            way = (self.places.get(name, Place()), here)
+            way = (self.place_of(name), here)
             steps += self.ways.steps("move", way, bits, pieces, ready, len(steps))
             self._pending.append((name, count, here, len(steps) - 1))
             needs.append(Within(len(steps) - 1))
@@ -577,7 +589,7 @@ class NetworkLayout:
         )
 
 
-def _between(times: Sequence[int]) -> Ints:
+def between(times: Sequence[int]) -> Ints:
     """Return the times between 0, the first and the later ones; at least 1 ps each."""
     steps: Ints = np.array(times, np.int64)
     steps[1:] -= steps[:-1].copy()

@@ -7,6 +7,7 @@ from functools import cached_property
 from hybridsim.arch import Cluster
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
+from hybridsim.mapping.tiling import Block
 from hybridsim.plan import Resource
 from hybridsim.schedulers._base import Job, grouped_resources
 from hybridsim.schedulers._dataflow import Work
@@ -187,10 +188,11 @@ class Parts:
         if not any(set(own.tiles) & set(other.tiles) for other in others):
             return False
         tiles = self._tile_count
+        there: dict[int, list[Block]] = {}
+        for other in (b for layer in others for b in layer.blocks):
+            there.setdefault(other.crossbar % tiles, []).append(other)
         for block in own.blocks:
-            for other in (b for layer in others for b in layer.blocks):
-                if block.crossbar % tiles != other.crossbar % tiles:
-                    continue
+            for other in there.get(block.crossbar % tiles, ()):
                 apart = (
                     block.first_column >= other.first_column + other.columns
                     or other.first_column >= block.first_column + block.columns

@@ -80,7 +80,9 @@ class Stamp:
             rank = layer.adapter.rank if layer and layer.adapter else 0
             group = self._layout.together.get(work.name)
             members = [self._relative(name, number) for name in group.members] if group else []
-            found.append((shape, work.tokens, work.keys, sources, members, rank))
+            memory = self._layout.memory
+            outside = (work.name in memory.adapters_outside, memory.outside.get(work.name))
+            found.append((shape, work.tokens, work.keys, sources, members, rank, outside))
         return found
 
     def _relative(self, name: str, number: int) -> tuple[int, int] | None:

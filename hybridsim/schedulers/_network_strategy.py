@@ -41,6 +41,8 @@ _LEAST_CHUNK = 8
 
 Keep = Literal["network", "layer", "chunk"]
 """How long A and B stay in a cluster."""
+Choice = tuple[Chunk, Keep]
+"""One choice of what a strategy leaves open."""
 
 
 class NetworkStrategy(Spec):
@@ -96,10 +98,9 @@ class NetworkStrategy(Spec):
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
         flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past, job.sequences)
-        chunks = _candidates(job.rows) if self.chunk == "best" else [self.chunk]
         found: list[Schedule] = []
         problem: CapacityError | None = None
-        tried = [(chunk, keep) for chunk in chunks for keep in self._kept(job, chunk)]
+        tried = self.candidates(job)
         for chunk, keep in tried:
             try:
                 found.append(self._schedule(job, flow, chunk, keep, len(tried) > 1))
@@ -108,6 +109,13 @@ class NetworkStrategy(Spec):
         if problem is not None and not found:
             raise problem
         return min(found, key=_makespan) if len(found) > 1 else found[0]
+
+    def candidates(self, job: Job) -> list[Choice]:
+        """Return the chunks, and how long adapters stay, of which the fastest is taken."""
+        chunks: list[Chunk] = [self.chunk]
+        if self.chunk == "best":
+            chunks = [*_candidates(job.rows)]
+        return [(chunk, keep) for chunk in chunks for keep in self._kept(job, chunk)]
 
     def _kept(self, job: Job, chunk: Chunk) -> list[Keep]:
         """Return how long adapters may stay, as far as the option leaves it open."""
@@ -126,6 +134,19 @@ class NetworkStrategy(Spec):
     def _schedule(
         self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep, executed: bool
     ) -> Schedule:
+        schedule = self.layout(job, flow, chunk, keep).schedule()
+        if self.dispatch == "reserved":
+            # Numba takes a quarter of a second to import
+            from hybridsim.schedulers._reservation import reserved
+
+            plan, _ = reserved(schedule.plan, TRANSFERS)
+            schedule = _with(schedule, plan)
+        if executed:
+            return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
+        return schedule
+
+    def layout(self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep) -> NetworkLayout:
+        """Return the layout of a job for one choice of what is open, with nothing laid out yet."""
         options = LayoutOptions(
             chunk=None if chunk == "all" else min(int(chunk), job.rows),
             split=self.split,
@@ -141,16 +162,7 @@ class NetworkStrategy(Spec):
             move_kept=self.kept_over_link,
             by_capacity=self.adapters_by_capacity,
         )
-        schedule = NetworkLayout(job, flow, options).schedule()
-        if self.dispatch == "reserved":
-            # Numba takes a quarter of a second to import
-            from hybridsim.schedulers._reservation import reserved
-
-            plan, _ = reserved(schedule.plan, TRANSFERS)
-            schedule = _with(schedule, plan)
-        if executed:
-            return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
-        return schedule
+        return NetworkLayout(job, flow, options)
 
     @property
     def _choices(self) -> tuple[LoraChoice, ...]:

@@ -1,0 +1,112 @@
+"""``hybridsim generate``: the prompt, then token by token."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+
+from hybridsim.arch import load_machine
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.generate import Generation, Phase, generate, strategy_for
+from hybridsim.library import network_path
+from hybridsim.units import format_bytes, format_ps
+from hybridsim.workload import load_network
+
+
+@ends_cleanly
+def generate_command(
+    network: Annotated[str, typer.Argument(help="Bundled decoder, YAML file or config.json.")],
+    machine: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 512,
+    new: Annotated[int, typer.Option(help="Tokens to generate.")] = 128,
+    batch: Annotated[int, typer.Option(help="Equal requests that run together.")] = 1,
+    scheduler: Annotated[str, typer.Option(help="A strategy for whole networks.")] = "network",
+    engine: Annotated[str, typer.Option(help="fast (compiled) or des (SimPy).")] = "fast",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
+        ),
+    ] = None,
+    no_adapters: Annotated[bool, typer.Option("--no-adapters", help="Drop all adapters.")] = False,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for generation.json and tokens.csv.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+) -> None:
+    """Time to first token, time per token and overhead of adapters when NETWORK generates text."""
+    if out_ is not None:
+        check_folder(out_)
+    groups = by_target(set_ or [])
+    with working("generating", quiet or json_):
+        strategy = strategy_for(groups["scheduler"], scheduler)
+        loaded = with_adapters(load_network(network_path(network)), groups["adapters"])
+        if no_adapters:
+            loaded = loaded.without_adapters()
+        result = generate(
+            loaded,
+            load_machine(machine, groups["machine"]),
+            prompt=prompt,
+            new=new,
+            batch=batch,
+            scheduler=strategy,
+            engine=engine,
+        )
+    if out_ is not None:
+        write_all(
+            out_, {"generation.json": result.to_json() + "\n", "tokens.csv": result.to_csv()}
+        )
+    if json_:
+        print_json(result.document())
+    elif not quiet:
+        out().print(render(result))
+
+
+def render(result: Generation) -> RenderableType:
+    """Return a generation as a table per phase, and the answer below it."""
+    table = plain_table(
+        "phase", "latency", "bare", "over", "spent on (critical path)", right="latency|bare|over"
+    )
+    phases = [("prefill", result.prefill)]
+    if result.decode is not None:
+        phases.append(("decode, mean", result.decode))
+    for name, phase in phases:
+        table.add_row(
+            name,
+            format_ps(phase.latency_ps),
+            format_ps(phase.bare_ps),
+            f"{phase.overhead_percent:.1f} %",
+            _shares(phase),
+        )
+    return Group(table, "", *_summary(result))
+
+
+def _shares(phase: Phase) -> str:
+    found = list(phase.critical_path_share.items())[:4]
+    return ", ".join(f"{name} {share:.0%}" for name, share in found if share >= 0.005)
+
+
+def _summary(result: Generation) -> list[str]:
+    cache = result.cache
+    lines = [
+        f"{escape(result.network)} on {escape(result.machine)}, {result.batch} x "
+        f"({result.prompt} + {result.new}) tokens, {escape(result.scheduler)}:",
+        f"  first token  {format_ps(result.time_to_first_token_ps)}",
+    ]
+    if result.token_ps:
+        first, last = result.token_ps[0], result.token_ps[-1]
+        lines.append(f"  per token    {format_ps(first)} at first, {format_ps(last)} at last")
+    lines += [
+        f"  in all       {format_ps(result.latency_ps)}  (without adapters "
+        f"{format_ps(result.bare_ps)})",
+        f"  overhead     {result.overhead_percent:.1f} %",
+        f"  throughput   {result.tokens_per_s:.1f} tokens/s, decode alone "
+        f"{result.decode_tokens_per_s:.1f}",
+        f"  KV cache     {format_bytes(cache.total_bytes)} at the end, in {cache.where}",
+    ]
+    return lines + [f"  {escape(note)}" for note in result.notes]

@@ -1,0 +1,406 @@
+"""Text generation: the prompt at once, then token by token with kept keys and values."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from hybridsim._version import __version__
+from hybridsim.arch import Machine
+from hybridsim.engines import Engine
+from hybridsim.engines import engine as engine_by_name
+from hybridsim.errors import CapacityError, InputError
+from hybridsim.mapping import place
+from hybridsim.metrics.critical_path import critical_share
+from hybridsim.plan import Plan
+from hybridsim.schedulers import (
+    NETWORK_STRATEGIES,
+    SCHEDULERS,
+    Choice,
+    Job,
+    NetworkStrategy,
+    TokenTemplate,
+    make_scheduler,
+)
+from hybridsim.simulate import MOST_TOKENS
+from hybridsim.units import ceil_div, format_bytes
+from hybridsim.workload import Attention, Network
+
+MOST_NEW = 2**16
+"""The most tokens that are generated."""
+MOST_SEQUENCES = 2**12
+"""The most requests of a batch."""
+DEFAULTS: dict[str, Any] = {
+    "chunk": 32,
+    "unit": "best",
+    "order": "best",
+    "kept_over_link": True,
+    "adapters_by_capacity": True,
+}
+"""Options of the strategy unless told otherwise. The chunk is the fastest of 16, 32, 64, ... for
+a prompt of 512 tokens of Llama-3.1-8B on llm_2026, with adapters and without."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Phase(_Answer):
+    """What one phase of a generation takes, with adapters and without."""
+
+    latency_ps: int
+    """Start to end [ps]; of decode the mean of its tokens, rounded down."""
+    bare_ps: int
+    """The same for the network without adapters [ps]."""
+    overhead_percent: float
+    """(latency - bare) / bare [%]."""
+    critical_path_share: dict[str, float]
+    """What happens on the critical path, by action -> share of it, 0 to 1, largest first; of
+    decode that of the token in the middle."""
+    bare_critical_path_share: dict[str, float]
+    """The same for the network without adapters."""
+
+    @property
+    def bound(self) -> str:
+        """The action that takes most of the critical path."""
+        return next(iter(self.critical_path_share), "nothing")
+
+
+class Cache(_Answer):
+    """Kept keys and values at the end of a generation, all chips and requests together."""
+
+    total_bytes: int
+    """All of them [bytes]."""
+    outside_bytes: int
+    """What of them is in the DRAM and fetched for every token [bytes]."""
+
+    @property
+    def where(self) -> str:
+        """The memory that holds them: SRAM, DRAM, or both."""
+        if not self.outside_bytes:
+            return "SRAM"
+        return "DRAM" if self.outside_bytes == self.total_bytes else "SRAM and DRAM"
+
+
+class Generation(_Answer):
+    """A batch of equal requests, from the prompt to the last token."""
+
+    hybridsim_version: str
+    network: str
+    machine: str
+    scheduler: str
+    prompt: int
+    """Tokens of each prompt."""
+    new: int
+    """Tokens generated for each request; the first one comes with the prompt's own run."""
+    batch: int
+    """Requests that run together."""
+    prefill: Phase
+    decode: Phase | None
+    """None where only one token is generated."""
+    token_ps: tuple[int, ...]
+    """Time from token to token, for each but the first [ps]."""
+    bare_token_ps: tuple[int, ...]
+    """The same for the network without adapters [ps]."""
+    cache: Cache
+    notes: tuple[str, ...]
+    """What a person should know, a line each."""
+    inputs: dict[str, Any]
+    """Machine, network and strategy as text with units."""
+
+    @property
+    def time_to_first_token_ps(self) -> int:
+        """The prompt's own run [ps]."""
+        return self.prefill.latency_ps
+
+    @property
+    def latency_ps(self) -> int:
+        """From the prompt to the last token [ps]."""
+        return self.prefill.latency_ps + sum(self.token_ps)
+
+    @property
+    def bare_ps(self) -> int:
+        """The same for the network without adapters [ps]."""
+        return self.prefill.bare_ps + sum(self.bare_token_ps)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Generated tokens of all requests over the whole time [1/s]."""
+        return self.batch * self.new * 1e12 / self.latency_ps
+
+    @property
+    def decode_tokens_per_s(self) -> float:
+        """The same from the first token to the last [1/s]; 0 where there is only one."""
+        taken = sum(self.token_ps)
+        return self.batch * len(self.token_ps) * 1e12 / taken if taken else 0.0
+
+    @property
+    def overhead_percent(self) -> float:
+        """(latency - bare) / bare of the whole generation [%]."""
+        return _overhead(self.latency_ps, self.bare_ps)
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it as plain data, with the figures that follow from others."""
+        derived = (
+            "time_to_first_token_ps",
+            "latency_ps",
+            "bare_ps",
+            "overhead_percent",
+            "tokens_per_s",
+            "decode_tokens_per_s",
+        )
+        return self.model_dump(mode="json") | {name: getattr(self, name) for name in derived}
+
+    def to_json(self) -> str:
+        """Return one JSON document that :meth:`from_json` reads back."""
+        return self.model_dump_json(indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Generation":
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            pydantic.ValidationError: The text is not a generation.
+        """
+        return cls.model_validate_json(text)
+
+    def to_csv(self) -> str:
+        """Return a row per token, units in the column names; the first comes with the prompt."""
+        rows = [(self.prefill.latency_ps, self.prefill.bare_ps)]
+        rows += zip(self.token_ps, self.bare_token_ps, strict=True)
+        lines = [f"{i},{self.prompt + i},{a},{b}" for i, (a, b) in enumerate(rows)]
+        return "\n".join(["token,past_tokens,latency_ps,bare_ps", *lines]) + "\n"
+
+
+def generate(
+    network: Network,
+    machine: Machine,
+    *,
+    prompt: int = 512,
+    new: int = 128,
+    batch: int = 1,
+    scheduler: NetworkStrategy | None = None,
+    engine: str = "fast",
+) -> Generation:
+    """Predict what a batch of equal requests takes, with the adapters of a network and without.
+
+    The prompt runs as one sequence per request and gives the first token; every further token is
+    a run of its own over all that came before. Each of them is executed: nothing is interpolated.
+    A request waits for its own token before the next one, so the runs follow each other.
+    Sampling, and the way of the token from the last chip back to the first, cost nothing.
+
+    Raises:
+        CapacityError: The network does not fit the tiles, or keys and values fit nowhere.
+        InputError: A number is out of range, the network is no decoder, or it is too long for it.
+    """
+    strategy = scheduler or strategy_for({})
+    _check(network, prompt, new, batch)
+    run = engine_by_name(engine)
+    job = Job(place(network, machine), prompt, lambda plan: run(plan).makespan, 0, batch)
+    cache = _cache(job, prompt + new - 1)
+    hybrid = _measured(job, strategy, run, new)
+    bare = hybrid
+    if network.adapted_layers:
+        bare = _measured(job.without_adapters(), strategy, run, new)
+    return Generation(
+        hybridsim_version=__version__,
+        network=network.name,
+        machine=machine.name,
+        scheduler=strategy.kind,
+        prompt=prompt,
+        new=new,
+        batch=batch,
+        prefill=_phase(hybrid.prefill_ps, bare.prefill_ps, hybrid.prefill, bare.prefill),
+        decode=_decode(hybrid, bare),
+        token_ps=hybrid.token_ps,
+        bare_token_ps=bare.token_ps,
+        cache=Cache(total_bytes=cache, outside_bytes=hybrid.outside),
+        notes=(*_notes(network), *hybrid.notes),
+        inputs={
+            "network": network.to_text(),
+            "machine": machine.to_text(),
+            "scheduler": strategy.model_dump(mode="json"),
+        },
+    )
+
+
+def strategy_for(options: dict[str, Any], kind: str = "network") -> NetworkStrategy:
+    """Return the strategy of that name with the defaults of a generation, and some options.
+
+    Raises:
+        InputError: The strategy is for single layers, or has no such option.
+    """
+    if kind in SCHEDULERS and kind not in NETWORK_STRATEGIES:
+        raise InputError(
+            f"generate: {kind} leaves attention out; choose a strategy for whole networks such "
+            "as network or il_xl_pipe"
+        )
+    strategy = make_scheduler(kind, DEFAULTS | options)
+    assert isinstance(strategy, NetworkStrategy)
+    return strategy
+
+
+@dataclass(frozen=True)
+class _Times:
+    """A generation of one network, with adapters or without."""
+
+    prefill_ps: int
+    prefill: dict[str, float]
+    token_ps: tuple[int, ...]
+    token: dict[str, float]
+    outside: int
+    """Bytes of keys and values that come from the DRAM for the last token."""
+    notes: tuple[str, ...]
+
+
+def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Times:
+    """Execute the prompt, then every token."""
+    pasts = range(job.tokens, job.tokens + new - 1)
+    token, share, outside = [], {}, 0
+    notes: dict[str, None] = {}
+    if pasts:  # the longest first: what fits nowhere is refused before anything is run
+        last = strategy.schedule(replace(job, tokens=1, past=pasts[-1]))
+        outside = _from_dram(job, last.plan)
+        notes = dict.fromkeys(last.notes)
+    for past, plan in zip(pasts, _plans(job, strategy, pasts, run), strict=True):
+        timeline = run(plan)
+        token.append(timeline.makespan)
+        if past == pasts[len(pasts) // 2]:
+            share = _shares(plan, run)
+    prompt = strategy.schedule(job)
+    notes = dict.fromkeys((*prompt.notes, *notes))
+    makespan = run(prompt.plan).makespan
+    return _Times(makespan, _shares(prompt.plan, run), tuple(token), share, outside, tuple(notes))
+
+
+def _plans(job: Job, strategy: NetworkStrategy, pasts: range, run: Engine) -> Iterator[Plan]:
+    """Yield the plan of each token; those alike but for their durations share a template."""
+    if not TokenTemplate.serves(strategy):
+        for past in pasts:
+            yield strategy.schedule(replace(job, tokens=1, past=past)).plan
+        return
+    templates: dict[object, TokenTemplate] = {}
+    for past in pasts:
+        own = replace(job, tokens=1, past=past)
+        plans, problem = [], None
+        for choice in strategy.candidates(own):
+            try:
+                plans.append(_plan_of(templates, strategy, own, choice))
+            except CapacityError as error:
+                problem = error
+        if problem is not None and not plans:
+            raise problem
+        yield min(plans, key=lambda plan: run(plan).makespan) if len(plans) > 1 else plans[0]
+
+
+def _plan_of(
+    templates: dict[object, TokenTemplate], strategy: NetworkStrategy, job: Job, choice: Choice
+) -> Plan:
+    """Return the plan of a token, from the template of a choice where it is of that form."""
+    template = templates.get(choice)
+    plan = template.plan_at(job.past) if template else None
+    if plan is None:
+        templates[choice] = template = TokenTemplate(strategy, job, choice)
+        plan = template.schedule.plan
+    return plan
+
+
+def _from_dram(job: Job, plan: Plan) -> int:
+    """Return the bytes of keys and values that a plan brings from the DRAM."""
+    memory = job.machine.memory
+    if "load kv" not in plan.actions or memory is None or memory.dram is None:
+        return 0
+    tasks = plan.action == plan.actions.index("load kv")
+    # each task is rounded up to a picosecond, which is less than a byte
+    return sum(
+        int(duration) * memory.dram.bandwidth // 10**12 for duration in plan.duration[tasks]
+    )
+
+
+def _shares(plan: Plan, run: Engine) -> dict[str, float]:
+    """Return action -> share of the critical path, largest first."""
+    table = critical_share(plan, run(plan), "action")
+    return {str(name): float(share) for name, share in table["share"].items()}
+
+
+def _phase(
+    latency: int, bare: int, share: dict[str, float], bare_share: dict[str, float]
+) -> Phase:
+    return Phase(
+        latency_ps=latency,
+        bare_ps=bare,
+        overhead_percent=_overhead(latency, bare),
+        critical_path_share=share,
+        bare_critical_path_share=bare_share,
+    )
+
+
+def _decode(hybrid: _Times, bare: _Times) -> Phase | None:
+    if not hybrid.token_ps:
+        return None
+    mean, bare_mean = int(fmean(hybrid.token_ps)), int(fmean(bare.token_ps))
+    return _phase(mean, bare_mean, hybrid.token, bare.token)
+
+
+def _overhead(latency: int, bare: int) -> float:
+    return (latency - bare) * 100 / bare
+
+
+def _cache(job: Job, tokens: int) -> int:
+    """Return the size of keys and values of so many tokens [bytes], after checking that they fit.
+
+    Raises:
+        CapacityError: A chip has no room for those of its blocks.
+    """
+    network, machine = job.mapping.network, job.machine
+    chips = {layer.op.block: layer.chip for layer in job.mapping.layers}
+    each = [0] * machine.chip_count
+    for op in network.ops:
+        if isinstance(op, Attention):
+            keys = network.keys(op, 1, tokens - 1) * job.sequences
+            elements = 2 * keys * op.kv_heads * op.head_dim
+            each[chips.get(op.block, 0)] += ceil_div(elements * machine.activation_bits, 8)
+    memory = machine.memory
+    if memory is None or memory.dram is None or memory.dram.size is None:
+        return sum(each)
+    room = memory.dram.size + (memory.sram.size if memory.sram else 0)
+    if max(each) > room:
+        chip = f"chip {each.index(max(each))} of {machine.name}" if machine.chips else machine.name
+        raise CapacityError(
+            f"{network.name}: keys and values of {tokens} tokens of {job.sequences} requests "
+            f"take {format_bytes(max(each))} on {chip}, which has {format_bytes(room)} of SRAM "
+            "and DRAM; lower the prompt, the new tokens or the batch, or raise memory.dram.size"
+        )
+    return sum(each)
+
+
+def _notes(network: Network) -> list[str]:
+    heads = [op for op in network.static_linear_layers if op.block is None]
+    if any(op.name == "lm_head" for op in heads):
+        return []
+    return [f"{network.name} has no language model head: the scores of the next token are free"]
+
+
+def _check(network: Network, prompt: int, new: int, batch: int) -> None:
+    """Refuse what cannot be generated.
+
+    Raises:
+        InputError: A number is out of range, or the network is no decoder or too short for it.
+    """
+    limits = {"prompt": (prompt, MOST_TOKENS), "new": (new, MOST_NEW)}
+    for name, (value, most) in (limits | {"batch": (batch, MOST_SEQUENCES)}).items():
+        if not 1 <= value <= most:
+            raise InputError(f"generate: {name}: found {value}; give 1 to {most}")
+    if not network.remembers:
+        raise InputError(
+            f"generate: no attention of {network.name} is causal, so it generates nothing; "
+            "take a decoder such as llama_3_2_1b_lm or gpt2"
+        )
+    longest = network.max_sequence_length
+    if longest is not None and prompt + new > longest:
+        raise InputError(
+            f"generate: {prompt} tokens of prompt and {new} new ones are {prompt + new}; "
+            f"{network.name} allows {longest}; lower the prompt or the new tokens"
+        )
