@@ -4,17 +4,18 @@ import hashlib
 import pickle
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
-from hybridsim.schedulers import AllAnalog, Job, LayerSchedule, NetworkStrategy, Scheduler
+from hybridsim.schedulers import AllAnalog, Job, NetworkStrategy, Schedule, Scheduler
 from hybridsim.simulate import MOST_TOKENS, simulate
-from hybridsim.sweep.columns import DETAILED
+from hybridsim.sweep.details import DETAILS, detail
 from hybridsim.sweep.inputs import Inputs, Point, Resolver
+from hybridsim.sweep.layerwise import Executed, one_by_one, run_layers
 from hybridsim.units import Ints
 
 LEAST_VECTORISED = 1000
@@ -40,8 +41,8 @@ class EventEvaluator:
     def __init__(self, inputs: Inputs, engine: str = "fast") -> None:
         self._resolver, self._engine = Resolver(inputs), engine
         self._columns = inputs.columns
-        self._placed: tuple[Point, PlacedNetwork] | None = None
-        self._analog: dict[tuple[int, int], tuple[PlacedNetwork, int]] = {}
+        self._placed: tuple[tuple[object, ...], PlacedNetwork] | None = None
+        self._yardsticks: dict[tuple[object, ...], tuple[PlacedNetwork, int]] = {}
 
     def evaluate(self, indices: Ints) -> Columns:
         """Return the columns that the study asks for, and ``problem``, of some of its points."""
@@ -59,11 +60,6 @@ class EventEvaluator:
         return found
 
     def _row(self, point: Point) -> dict[str, Any]:
-        if isinstance(point.scheduler, NetworkStrategy):
-            raise InputError(
-                f"strategy {point.scheduler.kind} covers whole networks, whose yardstick is "
-                "another; sweeps take strategies for linear layers and their adapters"
-            )
         tokens = point.network.sequence_length if point.tokens is None else point.tokens
         if tokens is None or not 1 <= tokens <= MOST_TOKENS:
             raise InputError(f"tokens: found {tokens}; 1 to {MOST_TOKENS} would do")
@@ -71,51 +67,100 @@ class EventEvaluator:
         compiled = engine_by_name("fast")  # for strategies that try what they decide
         job = Job(mapping, tokens, lambda plan: compiled(plan).makespan)
         try:
-            latency, tasks, layers = self._run(point.scheduler, job)
+            ran = self._run(point.scheduler, job)
         except CapacityError:
+            if isinstance(point.scheduler, NetworkStrategy):
+                raise  # there it may be another memory that is too small
             raise CapacityError(DOES_NOT_FIT) from None
-        adapted = [layer for layer in layers if layer.choice is not None]
-        row: dict[str, Any] = {
-            "latency_ps": latency,
-            "all_analog_ps": self._all_analog_ps(mapping, tokens),
-            "tcdm_bytes": max((layer.tcdm_bytes for layer in adapted), default=0),
-            "batch": min((layer.batch for layer in adapted), default=tokens),
-            "buffers": min((layer.buffers for layer in adapted), default=0),
-            "tiles": mapping.tiles,
-            "crossbars": mapping.crossbars,
-            "tasks": tasks,
-        }
-        if set(self._columns) & set(DETAILED):
+        row = _measured(ran, mapping, tokens)
+        if "all_analog_ps" in self._columns:
+            row["all_analog_ps"] = self._yardstick_ps(point.scheduler, job, ran)
+        asked = [name for name in self._columns if name in DETAILS]
+        if asked:
             whole = simulate(point.network, point.machine, point.scheduler, tokens, self._engine)
-            row["bound"] = whole.bound
+            row |= {name: detail(name, whole) for name in asked}
         return row
 
-    def _run(self, scheduler: Scheduler, job: Job) -> tuple[int, int, tuple[LayerSchedule, ...]]:
-        """Return latency [ps], number of tasks, and what was decided for each layer."""
+    def _run(self, scheduler: Scheduler, job: Job) -> Executed:
+        """Return what a sweep asks of a run; the compiled engine may add it up from layers.
+
+        SimPy executes the whole plan, so that an audit checks the sum as well.
+        """
+        if self._engine == "fast" and one_by_one(scheduler):
+            found = run_layers(scheduler, job, self._execute)
+            if found is not None:
+                return found
+        schedule, makespan = self._execute(scheduler, job)
+        needed = max(
+            [layer.tcdm_bytes for layer in schedule.layers]
+            + [op.tcdm_bytes for op in schedule.ops],
+            default=0,
+        )
+        return Executed(makespan, len(schedule.plan), schedule.layers, needed)
+
+    def _execute(self, scheduler: Scheduler, job: Job) -> tuple[Schedule, int]:
+        """Return a schedule with its makespan [ps]."""
         schedule = scheduler.schedule(job)
-        makespan = engine_by_name(self._engine)(schedule.plan).makespan
-        return makespan, len(schedule.plan), schedule.layers
+        timeline = schedule.timeline if self._engine == "fast" else None
+        return schedule, (timeline or engine_by_name(self._engine)(schedule.plan)).makespan
 
     def _place(self, point: Point) -> PlacedNetwork:
-        """Return the mapping, that of the point before where machine and network are the same."""
+        """Return the mapping, that of the point before where nothing that decides it changed."""
+        machine = point.machine
+        tile = machine.tile.model_copy(update={"integration_time": 0})
+        clusters = machine.cluster.count if machine.cluster else 0
+        key = (point.network, tile, clusters, machine.name)
         if self._placed is not None:
             before, mapping = self._placed
-            if before.machine is point.machine and before.network is point.network:
+            if before[0] is key[0] and before[1:] == key[1:]:
+                if mapping.machine is not machine:
+                    mapping = replace(mapping, machine=machine)
+                    self._placed = key, mapping
                 return mapping
-        mapping = place(point.network, point.machine)
-        self._placed = point, mapping
+        mapping = place(point.network, machine)
+        self._placed = key, mapping
         return mapping
 
-    def _all_analog_ps(self, mapping: PlacedNetwork, tokens: int) -> int:
-        """Return the latency without adapter work, once for points that only differ in others."""
-        key = (id(mapping), tokens)
-        if key not in self._analog:
-            if len(self._analog) >= 64:
-                self._analog.clear()
-            latency, _, _ = self._run(AllAnalog(), Job(mapping, tokens))
+    def _yardstick_ps(self, scheduler: Scheduler, job: Job, ran: Executed) -> int:
+        """Return the latency without adapter work [ps], once for points that share it.
+
+        For a strategy that covers whole networks it is its own run without adapters.
+        """
+        whole = isinstance(scheduler, NetworkStrategy)
+        if whole and not job.mapping.network.adapted_layers:
+            return ran.latency_ps
+        key = (id(job.mapping), job.tokens, repr(scheduler) if whole else "")
+        if key not in self._yardsticks:
+            if len(self._yardsticks) >= 64:
+                self._yardsticks.clear()
+            if isinstance(scheduler, NetworkStrategy):
+                schedule = scheduler.yardstick(job)
+                timeline = schedule.timeline if self._engine == "fast" else None
+                run = engine_by_name(self._engine)
+                latency = (timeline or run(schedule.plan)).makespan
+            else:
+                latency = self._run(AllAnalog(), job).latency_ps
             # the mapping is kept so that no other one can get its identity
-            self._analog[key] = mapping, latency
-        return self._analog[key][1]
+            self._yardsticks[key] = job.mapping, latency
+        return self._yardsticks[key][1]
+
+
+def _measured(ran: Executed, mapping: PlacedNetwork, tokens: int) -> dict[str, Any]:
+    """Return the columns that a run shows by itself."""
+    adapted = [layer for layer in ran.layers if layer.choice is not None]
+    if adapted:
+        batch = min(layer.batch for layer in adapted)
+    else:  # layers that work once per sequence have no batches
+        batch = max((layer.batch for layer in ran.layers), default=tokens)
+    return {
+        "latency_ps": ran.latency_ps,
+        "tcdm_bytes": ran.tcdm_bytes,
+        "batch": batch,
+        "buffers": min((layer.buffers for layer in adapted), default=0),
+        "tiles": mapping.tiles,
+        "crossbars": mapping.crossbars,
+        "tasks": ran.tasks,
+    }
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from hybridsim.errors import InputError, SpecError
-from hybridsim.sweep.columns import MEASURED
+from hybridsim.sweep.columns import DETAILED, MEASURED
 from hybridsim.sweep.inputs import Keys
 
 MOST_RECORDS = 50_000
@@ -160,9 +160,15 @@ class Journal:
         texts = np.frombuffer(keys.astype("<u8").tobytes().hex().encode(), "S32")
         arrays = {"key": pa.array(texts.astype(str))}
         for name, values in columns.items():
-            arrays[name] = pa.array(values, pa.int64() if name in MEASURED else pa.string())
+            arrays[name] = pa.array(values, _type_of(pa, name))
         path = self.folder / f"part-{number:06d}.parquet"
         write_whole(path, lambda file: parquet.write_table(pa.table(arrays), file))
+
+
+def _type_of(pa: Any, column: str) -> Any:
+    if column in MEASURED:
+        return pa.int64()
+    return pa.float64() if DETAILED.get(column) == "number" else pa.string()
 
 
 def read_journal(path: Path) -> _Records:
