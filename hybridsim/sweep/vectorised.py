@@ -12,8 +12,10 @@ integers that :func:`hybridsim.simulate` returns on the event engine. How it is 
     it repeats.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, get_args
 
 import numba
@@ -66,6 +68,8 @@ PATHS = frozenset({"tokens", _IN, _OUT, _RANK, _BATCH, _BUFFERS, *_integer_paths
 """The axes that can be columns: those of ``--set``, and the sizes of the layer."""
 
 _MOST_MARKS = 2**26  # combinations that are counted in a table; beyond that they are sorted
+
+_MOST_ROWS = 2**14  # rows whose costs are computed together
 
 # columns of a row before the durations of the steps; the first ones are read for every point
 (_GOOD, _FIXED, _EACH, _AFTER, _BEGIN, _PERIOD, _END, _STORE, _SLACK, _FETCHED, _WORK, _TAIL,
@@ -276,15 +280,31 @@ class _Design:
         value["size"] = sizes[size]
         steps = max((len(t.server) for g in groups for t in g.tables[:1]), default=1)
         rows = np.zeros((len(present), _STEPS + steps), np.int64)
-        block = group * (int(value[_OUT].max(initial=0)) + 1) + value[_OUT]
-        order = np.argsort(block, kind="stable")
-        cuts = np.flatnonzero(np.diff(block[order])) + 1
-        for members in np.split(order, cuts) if len(order) else ():
-            one = groups[int(group[members[0]])]
+        order = np.argsort(group, kind="stable")
+        for members in _blocks(group[order]):
+            one = groups[int(group[order[members.start]])]
             if one.machine is not None:
-                own = {path: column[members] for path, column in value.items()}
-                rows[members] = _block(one, own, self.choice, rows.shape[1])
+                rows_of = order[members]
+                own = {path: column[rows_of] for path, column in value.items()}
+                rows[rows_of] = _block(one, own, self.choice, rows.shape[1])
         return rows
+
+
+def _blocks(group: Ints) -> Iterator[slice]:
+    """Yield stretches of one group, none so long that its columns leave the cache."""
+    cuts = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(group)]
+    for first, last in pairwise(cuts):
+        for start in range(first, last, _MOST_ROWS):
+            yield slice(start, min(start + _MOST_ROWS, last))
+
+
+class _OneSlice(LoraProgram):
+    """Programs with columns of sizes instead of sizes, all outputs in one slice."""
+
+    @cached_property
+    def slices(self) -> tuple[int, ...]:
+        """All outputs."""
+        return (self.out_features,)
 
 
 def _with(machine: Machine, values: Mapping[str, int]) -> Machine:
@@ -333,14 +353,14 @@ def _table(job: Job, layer: PlacedLayer, choice: LoraChoice, buffers: int) -> St
 
 
 def _block(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, width: int) -> Ints:
-    """Return the rows of one machine and one number of outputs."""
-    machine, out = group.machine, int(own[_OUT][0])
+    """Return the rows of one machine."""
+    machine, out = group.machine, own[_OUT]
     assert machine is not None
     assert machine.cluster is not None
     rows = np.zeros((len(own[_OUT]), width), np.int64)
     tile = machine.tile
     sides = np.maximum(np.maximum(own[_IN], out), np.maximum(own["size"], own[_RANK]))
-    needed = tile.crossbars_for(own[_IN], np.full_like(own[_IN], out))
+    needed = tile.crossbars_for(own[_IN], out)
     good = (own[_RANK] >= 1) & (own[_RANK] <= np.maximum(own[_IN], out)) & (own[_IN] >= 1)
     good &= (out >= 1) & (out <= tile.columns) & (own[_DMA] >= 1) & (own[_LINK] >= 1)
     good &= (sides <= MOST) | (choice.unit == "cores")
@@ -350,23 +370,23 @@ def _block(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, width: in
         return rows
     own = {path: column[good] for path, column in own.items()}
     try:
-        rows[good, : _STEPS + len(group.tables[0].server)] = _costs(group, own, choice, out)
+        rows[good, : _STEPS + len(group.tables[0].server)] = _costs(group, own, choice)
     except UnsupportedError:
         return rows
     return rows
 
 
-def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, out: int) -> Ints:
+def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice) -> Ints:
     """Evaluate the cost equations of the components for each row."""
     machine = group.machine
     assert machine is not None
     assert machine.cluster is not None
-    cluster, size, inner = machine.cluster, own["size"], own[_IN]
+    cluster, size, inner, out = machine.cluster, own["size"], own[_IN], own[_OUT]
     dma = cluster.dma.model_copy(update={"bytes_per_cycle": own[_DMA]})
     wide = cluster.model_copy(update={"dma": dma})
     link = machine.link.model_copy(update={"width": own[_LINK]})
     moving = machine.model_copy(update={"cluster": wide, "link": link})
-    program = LoraProgram(wide, inner, out, own[_RANK], size, choice, out)  # type: ignore[arg-type]
+    program = _OneSlice(wide, inner, out, own[_RANK], size, choice)  # type: ignore[arg-type]
     element = cluster.element_bytes
     tables = group.tables[0]
     costs = np.zeros((len(size), _STEPS + len(tables.server)), np.int64)
@@ -442,11 +462,10 @@ def _kernels(
         ]
     late: list[bool] = []
     times = []
-    columns = (own[_IN], own[_RANK], own["size"], own[_DMA])
-    for inner, rank, size, width in zip(*(c.tolist() for c in columns), strict=True):
+    columns = (own[_IN], own[_OUT], own[_RANK], own["size"], own[_DMA])
+    for inner, out, rank, size, width in zip(*(c.tolist() for c in columns), strict=True):
         dma = cluster.dma.model_copy(update={"bytes_per_cycle": width})
         one = cluster.model_copy(update={"dma": dma})
-        out = program.out_features
         kernels = LoraProgram(one, inner, out, rank, size, choice, out).kernels
         late = [kernel.slice_work for kernel in kernels]
         times.append([max(1, cluster.to_ps(kernel.cycles)) for kernel in kernels])
