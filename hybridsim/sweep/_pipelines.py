@@ -27,9 +27,7 @@ _BITS, _PLACES = 5, 12
 _ONES = sum(15 << (_BITS * i) for i in range(_PLACES))
 _GUARDS = sum(16 << (_BITS * i) for i in range(_PLACES))
 _NEVER = 2**62
-_IDLE = (_NEVER, -1)
-"""A server is when it ends what it does, and the step, -1 for fetching A and B. Tuples stay in
-registers; arrays would not, and take twice the time."""
+_BATCH_TILES = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,63 +203,43 @@ def _runs(places: Sequence[tuple[int, int, int]], steps: int, batches: int) -> I
 
 
 @numba.njit(cache=True, forceinline=True)
-def _begin(unit, now, w, one, ready, begun, plan):  # type: ignore[no-untyped-def]
-    """Let an idle server begin the first of its steps, in the order of the plan, that is ready."""
-    wants, takes, usual, last, batches, order = plan
-    if one[0] != _NEVER:
-        return w, one
+def _later(end: int, time: int) -> int:
+    """Return an end that is later by some time; of a server that is idle there is none."""
+    return end + time if end != _NEVER else _NEVER
+
+
+@numba.njit(cache=True, forceinline=True)
+def _first(
+    order: Ints, unit: int, begun: Ints, batches: int, steps: int, wants: Ints, n0: int, n1: int
+) -> int:
+    """Return the step of a server that can begin and is first in the plan; -1 for none.
+
+    ``n0`` and ``n1`` have the guard bit of each place that holds a token.
+    """
     best, key, k = -1, _NEVER, 0
     while order[unit, k] >= 0:
         j = order[unit, k]
         k += 1
         if (
             begun[j] < batches
-            and (ready[0] & wants[j, 0]) == wants[j, 0]
-            and (ready[1] & wants[j, 1]) == wants[j, 1]
-            and begun[j] * len(usual) + j < key
+            and (n0 & wants[j, 0]) == wants[j, 0]
+            and (n1 & wants[j, 1]) == wants[j, 1]
+            and begun[j] * steps + j < key
         ):
-            best, key = j, begun[j] * len(usual) + j
-    if best < 0:
-        return w, one
-    end = now + (usual[best] if begun[best] < batches - 1 else last[best])
-    begun[best] += 1
-    return (w[0] - takes[best, 0], w[1] - takes[best, 1]), (end, best)
+            best, key = j, begun[j] * steps + j
+    return best
 
 
 @numba.njit(cache=True, forceinline=True)
-def _end(now, w, one, gives):  # type: ignore[no-untyped-def]
-    """Put a token into each place behind the step that a server ends now, if it does."""
-    if one[0] != now:
-        return w, one
-    if one[1] >= 0:
-        w = w[0] + gives[one[1], 0], w[1] + gives[one[1], 1]
-    return w, _IDLE
-
-
-@numba.njit(cache=True, forceinline=True)
-def _state(now, w, dma, engine, cores):  # type: ignore[no-untyped-def]
-    """Return all that decides what comes, when the tiles have just ended a batch."""
-    return w, dma[1], engine[1], cores[1], _left(now, dma), _left(now, engine), _left(now, cores)
-
-
-@numba.njit(cache=True, forceinline=True)
-def _left(now, one):  # type: ignore[no-untyped-def]
-    """Return how long a server is still busy [ps]."""
-    return one[0] - now if one[0] != _NEVER else _NEVER
-
-
-@numba.njit(cache=True, forceinline=True)
-def _put_off(one, later):  # type: ignore[no-untyped-def]
-    """Return a server that ends later."""
-    return (one[0] + later, one[1]) if one[0] != _NEVER else one
-
-
-@numba.njit(cache=True, forceinline=True)
-def _jump(time, period, alike, begun):  # type: ignore[no-untyped-def]
-    """Repeat a period of so many batches while batches are alike; return how long it takes [ps]."""
-    times = max(0, (alike - begun.max()) // period)
-    begun += times * period
-    return times * time
+def _skip(begun: Ints, steps: int, period: int, alike: int) -> int:
+    """Count a period of batches as often as it fits into those that are alike; return that."""
+    high = 0
+    for j in range(steps):
+        high = max(high, begun[j])
+    times = max(0, (alike - high) // period)
+    for j in range(steps):
+        begun[j] += times * period
+    return times
 
 
 @numba.njit(cache=True)
@@ -282,41 +260,76 @@ def makespan(
         batches: Number of batches.
         alike: Batches before the first with other durations.
         fetched: When the DMA has fetched A and B [ps].
-        begun: Room for a number per step: how often it has begun.
+        begun: Room for a number per step.
         order: Steps by server, in the order of the plan: a row per server, -1 at its end.
     """
-    plan = wants, takes, usual, last, batches, order
-    begun[: len(server)] = 0
-    w = start[0], start[1]
-    tiles = engine = cores = _IDLE
-    dma = (fetched, -1) if fetched else _IDLE
-    now = finished = saved_at = saved_now = 0
-    saved, power = _state(0, w, tiles, engine, cores), 1
+    steps = len(server)
+    begun[:steps] = 0
+    w0, w1 = start[0], start[1]
+    e0 = e1 = e2 = e3 = _NEVER
+    r0 = r1 = r2 = r3 = -1
+    if fetched:
+        e1 = fetched
+    now = finished = 0
+    # the saved state, and when the next one is saved
+    s0 = s1 = -1
+    q1 = q2 = q3 = d1 = d2 = d3 = saved_now = saved_at = 0
+    power = 1
     while True:
-        ready = (w[0] + _ONES) & _GUARDS, (w[1] + _ONES) & _GUARDS
-        w, tiles = _begin(0, now, w, tiles, ready, begun, plan)
-        w, dma = _begin(1, now, w, dma, ready, begun, plan)
-        w, engine = _begin(2, now, w, engine, ready, begun, plan)
-        w, cores = _begin(3, now, w, cores, ready, begun, plan)
-        then = min(min(tiles[0], dma[0]), min(engine[0], cores[0]))
+        n0 = (w0 + _ONES) & _GUARDS
+        n1 = (w1 + _ONES) & _GUARDS
+        for unit in range(4):
+            if (e0, e1, e2, e3)[unit] != _NEVER:
+                continue
+            best = _first(order, unit, begun, batches, steps, wants, n0, n1)
+            if best >= 0:
+                w0 -= takes[best, 0]
+                w1 -= takes[best, 1]
+                end = now + (usual[best] if begun[best] < batches - 1 else last[best])
+                begun[best] += 1
+                if unit == 0:
+                    e0, r0 = end, best
+                elif unit == 1:
+                    e1, r1 = end, best
+                elif unit == 2:
+                    e2, r2 = end, best
+                else:
+                    e3, r3 = end, best
+        then = min(min(e0, e1), min(e2, e3))
         if then == _NEVER:
             return now
         now = then
-        w, dma = _end(now, w, dma, gives)
-        w, engine = _end(now, w, engine, gives)
-        w, cores = _end(now, w, cores, gives)
-        if tiles[0] != now:
-            continue
-        w, tiles = _end(now, w, tiles, gives)
-        finished += 1
-        if power == 0 or finished >= alike:
-            continue
-        state = _state(now, w, dma, engine, cores)
-        if saved_at and state == saved:
-            later = _jump(now - saved_now, finished - saved_at, alike, begun)
-            now += later
-            dma, engine, cores = _put_off(dma, later), _put_off(engine, later), _put_off(cores, later)
-            power = 0  # what is left is shorter than a period
-        elif not saved_at or finished - saved_at == power:
-            power *= 2 if saved_at else 1
-            saved, saved_now, saved_at = state, now, finished
+        if e1 == now:
+            if r1 >= 0:
+                w0 += gives[r1, 0]
+                w1 += gives[r1, 1]
+            e1, r1 = _NEVER, -1
+        if e2 == now:
+            w0 += gives[r2, 0]
+            w1 += gives[r2, 1]
+            e2, r2 = _NEVER, -1
+        if e3 == now:
+            w0 += gives[r3, 0]
+            w1 += gives[r3, 1]
+            e3, r3 = _NEVER, -1
+        if e0 == now:
+            w0 += gives[r0, 0]
+            w1 += gives[r0, 1]
+            e0, r0 = _NEVER, -1
+            finished += 1
+            if power == 0 or finished >= alike:
+                continue
+            left1, left2, left3 = _later(e1, -now), _later(e2, -now), _later(e3, -now)
+            if (
+                s0 == w0 and s1 == w1 and q1 == r1 and q2 == r2 and q3 == r3
+                and d1 == left1 and d2 == left2 and d3 == left3
+            ):  # fmt: skip
+                times = _skip(begun, steps, finished - saved_at, alike)
+                later = times * (now - saved_now)
+                now += later
+                e1, e2, e3 = _later(e1, later), _later(e2, later), _later(e3, later)
+                power = 0  # what is left is shorter than a period
+            elif s0 < 0 or finished - saved_at == power:
+                power *= 1 if s0 < 0 else 2
+                s0, s1, q1, q2, q3, d1, d2, d3 = w0, w1, r1, r2, r3, left1, left2, left3
+                saved_now, saved_at = now, finished
