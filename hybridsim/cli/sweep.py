@@ -230,6 +230,6 @@ def _print_forecast(inputs: Inputs, executor: str, json_: bool) -> None:
         f"  time    {format_ps(int(seconds * 1e12))} on {workers} "
         f"worker{'s' if workers > 1 else ''} (from {expected.sampled} points)",
         f"  memory  {format_bytes(expected.result_bytes)} for results, and "
-        f"{format_bytes(expected.worker_bytes)} per worker",
+        f"{format_bytes(expected.worker_bytes) if expected.worker_bytes else '?'} per worker",
         sep="\n",
     )

@@ -613,8 +613,9 @@ def _tail(
     """
     times = row[_STEPS : _STEPS + len(server)].copy()
     times[0] = row[_WORK] + 1
-    end: int = makespan(server, wants, takes, gives, start, times, times, 1, 1, 0, begun, order)
-    return end - times[0]
+    end = makespan(server, wants, takes, gives, start, times, times, 1, 1, 0, begun, order)
+    after: int = end - times[0]
+    return after
 
 
 @numba.njit(cache=True)
