@@ -29,6 +29,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 AUDIT_FAILED = 1
 """Exit code when a point is not the same on SimPy."""
+MOST_REASONS = 3
+"""Reasons for points without a result that are shown."""
 MOST_ROWS = 40
 """Rows of the Pareto table that are shown."""
 
@@ -137,6 +139,7 @@ def render(result: SweepResult) -> RenderableType:
     lines: list[RenderableType] = [
         f"{study.name}: {len(table):,} points, {failed:,} without a result, "
         f"{int(table['feasible'].sum()):,} meet all constraints",
+        *_reasons(table),
         "",
         f"Pareto front of {', '.join(study.objectives)}: {len(front):,} points",
         points_table(inputs, front.iloc[:MOST_ROWS]),
@@ -153,6 +156,14 @@ def render(result: SweepResult) -> RenderableType:
         lines += ["", f"audit: {result.audit.points:,} points again on SimPy, {said}"]
         lines += [f"  {escape(text)}" for text in wrong[:MOST_ROWS]]
     return Group(*lines)
+
+
+def _reasons(table: pd.DataFrame) -> list[str]:
+    """Return why points have no result, the commonest reasons first."""
+    found = table.loc[table["problem"] != "", "problem"].value_counts()
+    lines = [f"  {count:,} times: {escape(str(reason))}" for reason, count in found.items()]
+    more = len(lines) - MOST_REASONS
+    return [*lines[:MOST_REASONS], *([f"  and {more:,} other reasons"] if more > 0 else [])]
 
 
 def points_table(inputs: Inputs, rows: pd.DataFrame) -> RenderableType:
@@ -230,6 +241,6 @@ def _print_forecast(inputs: Inputs, executor: str, json_: bool) -> None:
         f"  time    {format_ps(int(seconds * 1e12))} on {workers} "
         f"worker{'s' if workers > 1 else ''} (from {expected.sampled} points)",
         f"  memory  {format_bytes(expected.result_bytes)} for results, and "
-        f"{format_bytes(expected.worker_bytes)} per worker",
+        f"{format_bytes(expected.worker_bytes) if expected.worker_bytes else '?'} per worker",
         sep="\n",
     )

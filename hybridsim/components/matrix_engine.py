@@ -336,14 +336,10 @@ class MatrixEngine(Spec):
         found = np.zeros(m.shape, dtype=np.bool_)
         if not suspect.any():
             return found
-        from hybridsim.components.redmule_waits import deadlocks  # slow to import: numba
+        from hybridsim.components.redmule_waits import wait_tables  # slow to import: numba
 
-        array = self.array_height, self.array_width, self.pipe_regs
-        shapes, which = np.unique(
-            np.stack([m[suspect], n[suspect], k[suspect]]), axis=1, return_inverse=True
-        )
-        hangs = np.array([deadlocks(*array, *shape) for shape in shapes.T.tolist()])
-        found[suspect] = hangs[which.ravel()]
+        tables = wait_tables(self.array_height, self.array_width, self.pipe_regs)
+        found[suspect] = tables.hangs(m[suspect], n[suspect], k[suspect])
         return found
 
     def _padded(self, m: Ints, n: Ints, k: Ints, with_y: bool) -> tuple[Ints, Ints, Ints]:

@@ -71,6 +71,27 @@ class WaitTables:
             f"tile {tile}", self._classes, self.width, deep, rows,
             lambda row, column: self._opening(row, column, tile)))  # fmt: skip
 
+    def hangs(self, m: Ints, n: Ints, k: Ints) -> Ints:
+        """Return whether jobs with ``n`` of at most three heights hang in the arbiter (0 or 1).
+
+        The arbiters come back to the same turn after at most 6 tiles (3 turns of the port, 2 of Y
+        and Z), so longer jobs are cut to 7 to 12 tiles down and across; on 1,500 random jobs of 2
+        to 30 tiles each way the answer was that of the whole job.
+        """
+        most_rows, most_columns = 12 * self.width + 1, 12 * self.depth + 1
+        m = m - self.width * (np.maximum(0, ceil_div(m, self.width) - 7) // 6 * 6)
+        k = k - self.depth * (np.maximum(0, ceil_div(k, self.depth) - 7) // 6 * 6)
+        deep = ceil_div(n, self.height)
+
+        def measure(row: int, column: int) -> tuple[int, int]:
+            deep, rows = divmod(row, most_rows)
+            return int(self._replay(rows, deep * self.height, column).hangs), 0
+
+        found = self._look_up(
+            "hangs", 4 * most_rows, most_columns, deep * most_rows + m, k, measure
+        )
+        return found[..., 0]
+
     @property
     def _classes(self) -> int:
         return self.FAR[1] * (self.pipe_regs + 1) + 1
@@ -195,22 +216,3 @@ class WaitTables:
 def wait_tables(height: int, width: int, pipe_regs: int) -> WaitTables:
     """Return the tables of one array; they fill up as they are used and live with the process."""
     return WaitTables(height, width, pipe_regs)
-
-
-def deadlocks(height: int, width: int, pipe_regs: int, m: int, n: int, k: int) -> bool:
-    """Return whether a job hangs in the arbiter, replayed with as few tiles as decide it.
-
-    The arbiters come back to the same turn after at most 6 tiles (3 turns of the port, 2 of Y and
-    Z), so longer jobs are cut to 7 to 12 tiles down and across; on 1,500 random jobs of 2 to 30
-    tiles each way the answer was that of the whole job.
-    """
-    depth = height * (pipe_regs + 1)
-    down, across = ceil_div(m, width), ceil_div(k, depth)
-    m -= width * max(0, (down - 7) // 6 * 6)
-    k -= depth * max(0, (across - 7) // 6 * 6)
-    return _hangs(height, width, pipe_regs, m, ceil_div(n, height) * height, k)
-
-
-@cache
-def _hangs(height: int, width: int, pipe_regs: int, m: int, n: int, k: int) -> bool:
-    return replay(height, width, pipe_regs, m, n, k).hangs

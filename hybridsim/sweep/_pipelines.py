@@ -202,6 +202,46 @@ def _runs(places: Sequence[tuple[int, int, int]], steps: int, batches: int) -> I
     return np.array(bound, np.int64)
 
 
+@numba.njit(cache=True, forceinline=True)
+def _later(end: int, time: int) -> int:
+    """Return an end that is later by some time; of a server that is idle there is none."""
+    return end + time if end != _NEVER else _NEVER
+
+
+@numba.njit(cache=True, forceinline=True)
+def _first(
+    order: Ints, unit: int, begun: Ints, batches: int, steps: int, wants: Ints, n0: int, n1: int
+) -> int:
+    """Return the step of a server that can begin and is first in the plan; -1 for none.
+
+    ``n0`` and ``n1`` have the guard bit of each place that holds a token.
+    """
+    best, key, k = -1, _NEVER, 0
+    while order[unit, k] >= 0:
+        j = order[unit, k]
+        k += 1
+        if (
+            begun[j] < batches
+            and (n0 & wants[j, 0]) == wants[j, 0]
+            and (n1 & wants[j, 1]) == wants[j, 1]
+            and begun[j] * steps + j < key
+        ):
+            best, key = j, begun[j] * steps + j
+    return best
+
+
+@numba.njit(cache=True, forceinline=True)
+def _skip(begun: Ints, steps: int, period: int, alike: int) -> int:
+    """Count a period of batches as often as it fits into those that are alike; return that."""
+    high = 0
+    for j in range(steps):
+        high = max(high, begun[j])
+    times = max(0, (alike - high) // period)
+    for j in range(steps):
+        begun[j] += times * period
+    return times
+
+
 @numba.njit(cache=True)
 def makespan(
     server: Ints, wants: Ints, takes: Ints, gives: Ints, start: Ints, usual: Ints, last: Ints,
@@ -241,18 +281,7 @@ def makespan(
         for unit in range(4):
             if (e0, e1, e2, e3)[unit] != _NEVER:
                 continue
-            best, key = -1, _NEVER
-            k = 0
-            while order[unit, k] >= 0:
-                j = order[unit, k]
-                k += 1
-                if (
-                    begun[j] < batches
-                    and (n0 & wants[j, 0]) == wants[j, 0]
-                    and (n1 & wants[j, 1]) == wants[j, 1]
-                    and begun[j] * steps + j < key
-                ):
-                    best, key = j, begun[j] * steps + j
+            best = _first(order, unit, begun, batches, steps, wants, n0, n1)
             if best >= 0:
                 w0 -= takes[best, 0]
                 w1 -= takes[best, 1]
@@ -290,26 +319,15 @@ def makespan(
             finished += 1
             if power == 0 or finished >= alike:
                 continue
-            left1 = e1 - now if e1 != _NEVER else _NEVER
-            left2 = e2 - now if e2 != _NEVER else _NEVER
-            left3 = e3 - now if e3 != _NEVER else _NEVER
+            left1, left2, left3 = _later(e1, -now), _later(e2, -now), _later(e3, -now)
             if (
                 s0 == w0 and s1 == w1 and q1 == r1 and q2 == r2 and q3 == r3
                 and d1 == left1 and d2 == left2 and d3 == left3
             ):  # fmt: skip
-                high = 0
-                for j in range(steps):
-                    high = max(high, begun[j])
-                period = finished - saved_at
-                times = (alike - high) // period
-                if times > 0:
-                    later = times * (now - saved_now)
-                    for j in range(steps):
-                        begun[j] += times * period
-                    now += later
-                    e1 = e1 + later if e1 != _NEVER else _NEVER
-                    e2 = e2 + later if e2 != _NEVER else _NEVER
-                    e3 = e3 + later if e3 != _NEVER else _NEVER
+                times = _skip(begun, steps, finished - saved_at, alike)
+                later = times * (now - saved_now)
+                now += later
+                e1, e2, e3 = _later(e1, later), _later(e2, later), _later(e3, later)
                 power = 0  # what is left is shorter than a period
             elif s0 < 0 or finished - saved_at == power:
                 power *= 1 if s0 < 0 else 2

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridsim.sweep.columns import MEASURED, RESULTS
+from hybridsim.sweep.columns import DETAILED, MEASURED, RESULTS
 from hybridsim.sweep.inputs import Inputs
 from hybridsim.sweep.study import study_constraints
 from hybridsim.units import Ints
@@ -147,6 +147,10 @@ def variance_shares(inputs: Inputs, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(name: str, blocks: list[Any], order: Ints) -> "pd.Series[Any]":
+    if DETAILED.get(name) == "number":
+        real = [np.array(block, np.float64) for block in blocks] or [np.empty(0, np.float64)]
+        numbers = np.concatenate(real)[order]
+        return pd.Series(pd.arrays.FloatingArray(numbers, np.isnan(numbers)))
     if name not in MEASURED:
         text = [np.asarray(block, dtype=object) for block in blocks]
         joined = np.concatenate(text or [np.empty(0, object)])[order]

@@ -2,7 +2,8 @@
 
 An axis is a list of values, a range, a geometric range, or named groups of settings that change
 together. A value goes to a *path*: ``network``, ``machine``, ``tokens``, ``scheduler``,
-``scheduler.*``, ``adapters.*``, or a field of the machine, as ``hybridsim run --set`` takes it.
+``scheduler.*``, ``adapters`` (``own`` or ``none``), ``adapters.*``, or a field of the
+machine, as ``hybridsim run --set`` takes it.
 """
 
 import re
@@ -163,16 +164,14 @@ def _of_groups(name: str, groups: dict[str, Any], file: str, place: str) -> Axis
 def _check_path(path: str, file: str, place: str) -> None:
     """Refuse what cannot be a path; whether the machine has it is seen when it is built."""
     head = path.partition(".")[0]
-    if path in ("network", "machine", "tokens", "scheduler") or (
-        "." in path and head not in ("network", "machine", "tokens")
-    ):
+    if path in _HEADS or ("." in path and head not in ("network", "machine", "tokens")):
         return
     guess = did_you_mean(path, _HEADS)
     raise SpecError(
         file,
         place,
         f"{path!r} is no path{guess}; network, machine, tokens, scheduler, scheduler.*, "
-        "adapters.* or a field of the machine, as in tile.rows, would do",
+        "adapters, adapters.* or a field of the machine, as in tile.rows, would do",
     )
 
 

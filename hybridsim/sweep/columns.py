@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -13,9 +13,10 @@ from hybridsim.sweep.axes import quantity
 
 MEASURED = {
     "latency_ps": "Start to end of the whole run [ps].",
-    "all_analog_ps": "The same network without adapter work [ps].",
-    "tcdm_bytes": "The most scratchpad that any layer takes on a cluster [bytes].",
-    "batch": "Tokens per batch, the least of all adapted layers.",
+    "all_analog_ps": "The same network without adapter work [ps]; for a strategy for whole "
+    "networks its own run without adapters.",
+    "tcdm_bytes": "The most scratchpad that anything takes on a cluster [bytes].",
+    "batch": "Tokens per batch or chunk, the least of all adapted layers.",
     "buffers": "Batches in flight on the cluster, the least of all adapted layers.",
     "tiles": "Tiles that hold weights.",
     "crossbars": "Crossbars that hold weights.",
@@ -26,8 +27,11 @@ DERIVED = {
     "overhead_percent": ("latency_ps", "all_analog_ps"),
 }
 """Column -> the measured columns that it is computed from."""
-DETAILED = ("bound",)
-"""Text that takes a whole Result to find out, and so more time per point."""
+DETAILED: dict[str, Literal["text", "number"]] = {
+    "bound": "text",
+}
+"""What takes a whole Result to find out, and so more time per point; see ``sweep/details.py``."""
+TEXTS = frozenset(name for name, kind in DETAILED.items() if kind == "text")
 RESULTS = (*MEASURED, *DERIVED, *DETAILED)
 KEPT = ("latency_ps", "all_analog_ps", "overhead_percent", "tcdm_bytes", "batch", "buffers")
 """What a study keeps unless it says otherwise."""

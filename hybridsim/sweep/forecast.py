@@ -1,6 +1,6 @@
 """How long a sweep would take, from a few of its points."""
 
-import resource
+import sys
 import time
 from dataclasses import dataclass
 
@@ -28,7 +28,8 @@ class Forecast:
     result_bytes: int
     """Memory for the results of all points, while the table is put together."""
     worker_bytes: int
-    """Memory of a process that evaluates points: the most that this one has taken."""
+    """Memory of a process that evaluates points: the most that this one has taken; 0 where the
+    system does not say."""
 
 
 def forecast(inputs: Inputs) -> Forecast:
@@ -49,5 +50,14 @@ def forecast(inputs: Inputs) -> Forecast:
     seconds = (time.perf_counter() - start) / sampled * len(inputs)
     # results as they come in and as they stand in the table: number and flag each time
     per_point = 2 * (9 * len(inputs.columns) + BYTES_PER_TEXT) + 8 * len(inputs.axes) + 24
-    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Forecast(len(inputs), sampled, seconds, per_point * len(inputs), taken)
+    return Forecast(len(inputs), sampled, seconds, per_point * len(inputs), _most_taken())
+
+
+def _most_taken() -> int:
+    """Return the most memory that this process has held [bytes]; 0 where nobody counts it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    counted: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return counted if sys.platform == "darwin" else counted * 1024

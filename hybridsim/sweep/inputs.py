@@ -198,13 +198,16 @@ class Resolver:
             head, _, rest = path.partition(".")
             if head in ("adapters", "scheduler") and rest:
                 groups[head][rest] = value
-            elif path not in ("network", "machine", "tokens", "scheduler"):
+            elif path not in ("network", "machine", "tokens", "scheduler", "adapters"):
                 groups["machine"][path] = value
         tokens = settings.get("tokens")
         if tokens is not None and (not isinstance(tokens, int) or isinstance(tokens, bool)):
             raise InputError(f"tokens: found {tokens!r}; a whole number would do")
+        adapted = settings.get("adapters", "own")
+        if adapted not in ("own", "none"):
+            raise InputError(f"adapters: found {adapted!r}; own or none would do")
         return Point(
-            self._network(settings["network"], groups["adapters"]),
+            self._network(settings["network"], groups["adapters"], adapted == "own"),
             self._machine(settings["machine"], groups["machine"]),
             make_scheduler(settings["scheduler"], groups["scheduler"]),
             tokens,
@@ -217,15 +220,19 @@ class Resolver:
             self._machines[key] = machine_with(self.inputs.machines[name], overrides)
         return self._machines[key]
 
-    def _network(self, name: str, changes: dict[str, Any]) -> Network:
-        key = repr((name, changes))
+    def _network(self, name: str, changes: dict[str, Any], adapted: bool) -> Network:
+        key = repr((name, changes, adapted))
         if key not in self._networks:
             for field in changes:
                 if field not in _ADAPTER_FIELDS:
                     raise UnknownNameError("adapter field", field, _ADAPTER_FIELDS)
             _forget(self._networks, self._most)
             network = self.inputs.networks[name]
-            self._networks[key] = network.with_adapters(**changes) if changes else network
+            if not adapted:
+                network = network.without_adapters()
+            elif changes:
+                network = network.with_adapters(**changes)
+            self._networks[key] = network
         return self._networks[key]
 
 

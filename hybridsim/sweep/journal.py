@@ -6,7 +6,6 @@ on the disk, and its journal goes only after that; so whatever the moment at whi
 every recorded point can be read, and a line that was cut short is seen by its checksum.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -19,12 +18,16 @@ from typing import Any, Self
 import numpy as np
 
 from hybridsim.errors import InputError, SpecError
-from hybridsim.sweep.columns import MEASURED
+from hybridsim.sweep.columns import DETAILED, MEASURED
 from hybridsim.sweep.inputs import Keys
 
 MOST_RECORDS = 50_000
 """Records of one journal before it becomes a part; larger blocks become a part at once."""
 
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would end lines in its own way without it."""
+_OWNER = "owner"
+"""Beside the lock: the number of the process that holds it, which others may read."""
 _SEGMENT = re.compile(r"(?:journal|part)-(\d{6})\.(?:jsonl|parquet)")
 _Records = list[tuple[str, dict[str, Any]]]
 
@@ -41,9 +44,9 @@ class Journal:
         """
         _parquet()
         self.folder = folder
+        self._lock = _lock(folder / "lock")
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         self._file, self._size, self._records, self._number = -1, 0, 0, 0
         try:
             self._take_lock()
@@ -79,7 +82,7 @@ class Journal:
             lines = _lines(keys, columns)
             if self._file < 0:
                 path = self.folder / f"journal-{self._number:06d}.jsonl"
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _BINARY
                 self._file, self._size, self._records = os.open(path, flags, 0o644), 0, 0
             self._write(lines)
             self._records += len(keys)
@@ -97,24 +100,26 @@ class Journal:
 
     def close(self) -> None:
         """Give the folder back; what is in the journal stays there."""
-        for descriptor in (self._file, self._lock):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._file = self._lock = -1
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+        if self._lock.is_locked:
+            (self.folder / _OWNER).unlink(missing_ok=True)
+            self._lock.release()
 
     def _take_lock(self) -> None:
         """Lock the folder; the operating system drops the lock of a process that dies."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise InputError(
-                f"--out: {self.folder}: process {owner} writes there; wait for it, "
-                "or give another folder"
-            ) from None
+        owner = self.folder / _OWNER
         with disk_errors(self.folder):
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+            try:
+                self._lock.acquire(blocking=False)
+            except TimeoutError:
+                number = owner.read_text("utf-8", "replace").strip() if owner.exists() else ""
+                raise InputError(
+                    f"--out: {self.folder}: process {number or 'unknown'} writes there; wait for "
+                    "it, or give another folder"
+                ) from None
+            owner.write_text(f"{os.getpid()}\n", "utf-8")
 
     def _tidy(self) -> None:
         """Bring what a process left behind into parts, and find the next number."""
@@ -160,9 +165,31 @@ class Journal:
         texts = np.frombuffer(keys.astype("<u8").tobytes().hex().encode(), "S32")
         arrays = {"key": pa.array(texts.astype(str))}
         for name, values in columns.items():
-            arrays[name] = pa.array(values, pa.int64() if name in MEASURED else pa.string())
+            arrays[name] = pa.array(values, _type_of(pa, name))
         path = self.folder / f"part-{number:06d}.parquet"
         write_whole(path, lambda file: parquet.write_table(pa.table(arrays), file))
+
+
+def _type_of(pa: Any, column: str) -> Any:
+    if column in MEASURED:
+        return pa.int64()
+    return pa.float64() if DETAILED.get(column) == "number" else pa.string()
+
+
+def _lock(path: Path) -> Any:
+    """Return a lock that the operating system drops when its process dies, on any system.
+
+    Raises:
+        InputError: The library for it is not installed.
+    """
+    try:
+        from filelock import FileLock
+    except ImportError:
+        raise InputError(
+            "--out needs filelock; pip install 'hybridsim[sweep]', or leave --out away"
+        ) from None
+    # one per opening, so that one process cannot open a folder twice either
+    return FileLock(path, thread_local=False)
 
 
 def read_journal(path: Path) -> _Records:

@@ -9,7 +9,14 @@ from pydantic import Field, field_validator
 from hybridsim.errors import InputError, SpecError
 from hybridsim.spec_files import read_yaml_mapping, validate
 from hybridsim.sweep.axes import Axis, expand_axes
-from hybridsim.sweep.columns import KEPT, RESULTS, Constraint, known_column, parse_constraint
+from hybridsim.sweep.columns import (
+    KEPT,
+    RESULTS,
+    TEXTS,
+    Constraint,
+    known_column,
+    parse_constraint,
+)
 from hybridsim.units import Count, Spec
 
 MOST_POINTS = 100_000_000
@@ -60,6 +67,8 @@ class Study(Spec):
     def _sets_fields(cls, given: dict[str, Any]) -> dict[str, Any]:
         for path in given:
             head = path.partition(".")[0]
+            if path == "adapters":
+                continue
             if "." not in path or head in ("network", "machine", "tokens"):
                 raise ValueError(
                     f"{path!r} is no path; a field of the machine, scheduler.* or adapters.* "
@@ -131,7 +140,7 @@ def study_constraints(study: Study, axes: tuple[Axis, ...]) -> tuple[Constraint,
 def numeric_columns(axes: tuple[Axis, ...]) -> list[str]:
     """Return the columns that can be compared: results, and axes of numbers."""
     own = [axis.column for axis in axes if axis.numbers is not None]
-    return [name for name in RESULTS if name != "bound"] + own
+    return [name for name in RESULTS if name not in TEXTS] + own
 
 
 def _check_columns(study: Study, axes: tuple[Axis, ...], file: str) -> None:

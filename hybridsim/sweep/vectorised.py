@@ -12,8 +12,10 @@ integers that :func:`hybridsim.simulate` returns on the event engine. How it is 
     it repeats.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, get_args
 
 import numba
@@ -66,6 +68,9 @@ PATHS = frozenset({"tokens", _IN, _OUT, _RANK, _BATCH, _BUFFERS, *_integer_paths
 """The axes that can be columns: those of ``--set``, and the sizes of the layer."""
 
 _MOST_MARKS = 2**26  # combinations that are counted in a table; beyond that they are sorted
+
+_MEMORY = 2**15  # executed pipelines that are remembered
+_MOST_ROWS = 2**14  # rows whose costs are computed together
 
 # columns of a row before the durations of the steps; the first ones are read for every point
 (_GOOD, _FIXED, _EACH, _AFTER, _BEGIN, _PERIOD, _END, _STORE, _SLACK, _FETCHED, _WORK, _TAIL,
@@ -276,15 +281,31 @@ class _Design:
         value["size"] = sizes[size]
         steps = max((len(t.server) for g in groups for t in g.tables[:1]), default=1)
         rows = np.zeros((len(present), _STEPS + steps), np.int64)
-        block = group * (int(value[_OUT].max(initial=0)) + 1) + value[_OUT]
-        order = np.argsort(block, kind="stable")
-        cuts = np.flatnonzero(np.diff(block[order])) + 1
-        for members in np.split(order, cuts) if len(order) else ():
-            one = groups[int(group[members[0]])]
+        order = np.argsort(group, kind="stable")
+        for members in _blocks(group[order]):
+            one = groups[int(group[order[members.start]])]
             if one.machine is not None:
-                own = {path: column[members] for path, column in value.items()}
-                rows[members] = _block(one, own, self.choice, rows.shape[1])
+                rows_of = order[members]
+                own = {path: column[rows_of] for path, column in value.items()}
+                rows[rows_of] = _block(one, own, self.choice, rows.shape[1])
         return rows
+
+
+def _blocks(group: Ints) -> Iterator[slice]:
+    """Yield stretches of one group, none so long that its columns leave the cache."""
+    cuts = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(group)]
+    for first, last in pairwise(cuts):
+        for start in range(first, last, _MOST_ROWS):
+            yield slice(start, min(start + _MOST_ROWS, last))
+
+
+class _OneSlice(LoraProgram):
+    """Programs with columns of sizes instead of sizes, all outputs in one slice."""
+
+    @cached_property
+    def slices(self) -> tuple[int, ...]:
+        """All outputs."""
+        return (self.out_features,)
 
 
 def _with(machine: Machine, values: Mapping[str, int]) -> Machine:
@@ -333,14 +354,14 @@ def _table(job: Job, layer: PlacedLayer, choice: LoraChoice, buffers: int) -> St
 
 
 def _block(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, width: int) -> Ints:
-    """Return the rows of one machine and one number of outputs."""
-    machine, out = group.machine, int(own[_OUT][0])
+    """Return the rows of one machine."""
+    machine, out = group.machine, own[_OUT]
     assert machine is not None
     assert machine.cluster is not None
     rows = np.zeros((len(own[_OUT]), width), np.int64)
     tile = machine.tile
     sides = np.maximum(np.maximum(own[_IN], out), np.maximum(own["size"], own[_RANK]))
-    needed = tile.crossbars_for(own[_IN], np.full_like(own[_IN], out))
+    needed = tile.crossbars_for(own[_IN], out)
     good = (own[_RANK] >= 1) & (own[_RANK] <= np.maximum(own[_IN], out)) & (own[_IN] >= 1)
     good &= (out >= 1) & (out <= tile.columns) & (own[_DMA] >= 1) & (own[_LINK] >= 1)
     good &= (sides <= MOST) | (choice.unit == "cores")
@@ -350,23 +371,23 @@ def _block(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, width: in
         return rows
     own = {path: column[good] for path, column in own.items()}
     try:
-        rows[good, : _STEPS + len(group.tables[0].server)] = _costs(group, own, choice, out)
+        rows[good, : _STEPS + len(group.tables[0].server)] = _costs(group, own, choice)
     except UnsupportedError:
         return rows
     return rows
 
 
-def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, out: int) -> Ints:
+def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice) -> Ints:
     """Evaluate the cost equations of the components for each row."""
     machine = group.machine
     assert machine is not None
     assert machine.cluster is not None
-    cluster, size, inner = machine.cluster, own["size"], own[_IN]
+    cluster, size, inner, out = machine.cluster, own["size"], own[_IN], own[_OUT]
     dma = cluster.dma.model_copy(update={"bytes_per_cycle": own[_DMA]})
     wide = cluster.model_copy(update={"dma": dma})
     link = machine.link.model_copy(update={"width": own[_LINK]})
     moving = machine.model_copy(update={"cluster": wide, "link": link})
-    program = LoraProgram(wide, inner, out, own[_RANK], size, choice, out)  # type: ignore[arg-type]
+    program = _OneSlice(wide, inner, out, own[_RANK], size, choice)  # type: ignore[arg-type]
     element = cluster.element_bytes
     tables = group.tables[0]
     costs = np.zeros((len(size), _STEPS + len(tables.server)), np.int64)
@@ -387,8 +408,7 @@ def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice, out: int)
     costs[:, _EACH] = program.tcdm_bytes(1) - costs[:, _FIXED]
     costs[:, _GOOD] = 1
     _calm_costs(costs, group.tables)
-    _tails(costs, tables.server, tables.wants, tables.takes, tables.gives, tables.start,
-           _order(tables.server))  # fmt: skip
+    costs[:, _TAIL] = -1  # found when a point asks for it
     return costs
 
 
@@ -442,11 +462,10 @@ def _kernels(
         ]
     late: list[bool] = []
     times = []
-    columns = (own[_IN], own[_RANK], own["size"], own[_DMA])
-    for inner, rank, size, width in zip(*(c.tolist() for c in columns), strict=True):
+    columns = (own[_IN], own[_OUT], own[_RANK], own["size"], own[_DMA])
+    for inner, out, rank, size, width in zip(*(c.tolist() for c in columns), strict=True):
         dma = cluster.dma.model_copy(update={"bytes_per_cycle": width})
         one = cluster.model_copy(update={"dma": dma})
-        out = program.out_features
         kernels = LoraProgram(one, inner, out, rank, size, choice, out).kernels
         late = [kernel.slice_work for kernel in kernels]
         times.append([max(1, cluster.to_ps(kernel.cycles)) for kernel in kernels])
@@ -584,20 +603,19 @@ def _fill_keys(
 
 
 @numba.njit(cache=True)
-def _tails(
-    rows: Ints, server: Ints, wants: Ints, takes: Ints, gives: Ints, start: Ints, order: Ints
-) -> None:
-    """Fill in how long the cluster works on a batch after its last MVM, with nothing else to do.
+def _tail(
+    row: Ints, server: Ints, wants: Ints, takes: Ints, gives: Ints, start: Ints, order: Ints,
+    begun: Ints,
+) -> int:  # fmt: skip
+    """Return how long the cluster works on a batch after its last MVM, with nothing else to do.
 
     It is what a single batch takes beyond its MVMs when all else was ready before.
     """
-    begun = np.zeros(len(server), np.int64)
-    times = np.zeros(len(server), np.int64)
-    for row in rows:
-        times[:] = row[_STEPS : _STEPS + len(server)]
-        times[0] = row[_WORK] + 1
-        row[_TAIL] = makespan(server, wants, takes, gives, start, times, times, 1, 1, 0, begun,
-                              order) - times[0]  # fmt: skip
+    times = row[_STEPS : _STEPS + len(server)].copy()
+    times[0] = row[_WORK] + 1
+    end = makespan(server, wants, takes, gives, start, times, times, 1, 1, 0, begun, order)
+    after: int = end - times[0]
+    return after
 
 
 @numba.njit(cache=True)
@@ -611,6 +629,7 @@ def _evaluate(
     steps = server.shape[1]
     usual, last = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
     begun = np.zeros(steps, np.int64)
+    known = np.full((_MEMORY, 3), -1, np.int64)
     for i in range(len(where)):
         m = machine[i] if len(machine) > 1 else machine[0]
         b = batch[i] if len(batch) > 1 else batch[0]
@@ -652,7 +671,24 @@ def _evaluate(
         both = work if row == row_last else work + last_work
         begin += 0 if row == row_last else last_work
         if regular[number] and begin <= min(turn, last_turn) and both <= min(turn, last_turn):
+            if rows[row_last, _TAIL] < 0:
+                rows[row_last, _TAIL] = _tail(
+                    rows[row_last],
+                    server[number],
+                    wants[number],
+                    takes[number],
+                    gives[number],
+                    start[number],
+                    order[number],
+                    begun,
+                )
             out[0, i] = tokens * each + rows[row_last, _TAIL]
+            continue
+        # points that differ in room alone share what is executed
+        key, place = row * len(batches) + b, integration * len(server) + number
+        slot = (((key * 0x9E3779B97F4A7C1) ^ (place * 0x632BE59BD9B4E01)) >> 20) & (_MEMORY - 1)
+        if known[slot, 0] == key and known[slot, 1] == place:
+            out[0, i] = known[slot, 2]
             continue
         for j in range(1, steps):
             usual[j], last[j] = rows[row, _STEPS + j], rows[row_last, _STEPS + j]
@@ -662,3 +698,4 @@ def _evaluate(
             server[number], wants[number], takes[number], gives[number], start[number], usual,
             last, count, alike, fetched, begun, order[number],
         )  # fmt: skip
+        known[slot, 0], known[slot, 1], known[slot, 2] = key, place, out[0, i]

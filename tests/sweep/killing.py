@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pyarrow import parquet
 
 from hybridsim.sweep.journal import Journal, read_journal
 
@@ -106,7 +107,8 @@ def ended_within(process: "subprocess.Popen[Any]", seconds: float) -> bool:
 
 def _about_recorded(out: Path) -> int:
     """Return about how many points are recorded, without opening the folder."""
-    parts = len(list(out.glob("part-*.parquet"))) * 60
+    paths = out.glob("part-*.parquet")
+    parts = sum(parquet.read_metadata(path).num_rows for path in paths)
     try:
         return parts + sum(len(read_journal(path)) for path in out.glob("journal-*.jsonl"))
     except FileNotFoundError:  # it has become a part in between

@@ -126,7 +126,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert done.returncode == -9
-    assert (tmp_path / "lock").read_text().strip() not in ("", str(os.getpid()))
+    assert (tmp_path / "owner").read_text().strip() not in ("", str(os.getpid()))
     Journal(tmp_path).close()
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridsim.sweep.evaluate import EventEvaluator, make_evaluator, vectorised_evaluator
+from hybridsim.sweep.columnwise import vectorised_evaluator
+from hybridsim.sweep.evaluate import EventEvaluator, make_evaluator
 
 AXES: dict[str, Any] = {
     "network": ["layer_128x128", "layer_512x128"],

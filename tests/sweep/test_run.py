@@ -19,9 +19,10 @@ from hybridsim.sweep import inputs as inputs_module
 from hybridsim.sweep import run as run_module
 from hybridsim.sweep import run_study, sweep
 from hybridsim.sweep.chunks import Pace
-from tests.sweep import killing
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
+
+from tests.sweep import killing
 
 
 def test_a_row_is_what_simulate_finds(studies) -> None:
