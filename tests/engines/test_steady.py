@@ -100,19 +100,19 @@ def assert_same(outline: Outline, run=fast.run) -> steady.Extent:
 
 
 @given(outlines(most=9))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_short_loops_are_executed_as_the_rule_says(outline: Outline) -> None:
     assert_same(outline, naive.run)
 
 
 @given(outlines(most=300))
-@settings(max_examples=250)
+@settings(max_examples=120)
 def test_long_loops_end_where_full_expansion_ends(outline: Outline) -> None:
     assert_same(outline)
 
 
 @given(outlines(most=60))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_simpy_agrees(outline: Outline) -> None:
     assert_same(outline, des.run)
 
@@ -150,6 +150,19 @@ def test_a_slow_reader_falls_behind_and_is_jumped_over_all_the_same(slow: int) -
     builder.repeat("slow", [Step("2", (1,), 3 * slow, (back, reads))], 20_000)
     found = assert_same(builder.outline())
     assert found.executed < 0.1 * found.tasks
+
+
+@pytest.mark.parametrize("quick", [1, 2, 4])
+def test_a_reader_that_starts_late_catches_up(quick: int) -> None:
+    """It is jumped over until it has to wait; what runs beside the long task is executed."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y"), Resource("c", "z")))
+    back = Within(0, 1)
+    loop = builder.repeat("even", [Step("1", (0,), 5, (back,))], 20_000)
+    late = Need(builder.add("late", "wait", (2,), 40_000))
+    builder.repeat("quick", [Step("2", (1,), quick, (back, late, Need(loop.first, 1)))], 20_000)
+    found = assert_same(builder.outline())
+    assert found.executed < 10_000
+    assert not found.laid_out
 
 
 def test_a_loop_that_runs_ahead_of_the_window_is_laid_out() -> None:

@@ -79,7 +79,7 @@ widths = st.lists(st.sampled_from([16, 100, 128, 384, 512]), min_size=2, max_siz
     machine=st.sampled_from([*MACHINES]),
     bare=st.sampled_from([(), (), ("l1",)]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_random_layers_end_where_full_expansion_ends(
     strategy: Any, widths: list[int], rank: int, tokens: int, machine: tuple[int, int], bare: Any
 ) -> None:
