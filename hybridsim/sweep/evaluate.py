@@ -21,6 +21,7 @@ from hybridsim.schedulers import AllAnalog, Job, LayerSchedule, NetworkStrategy,
 from hybridsim.simulate import MOST_TOKENS, simulate
 from hybridsim.sweep.columns import DETAILED
 from hybridsim.sweep.inputs import Inputs, Point, Resolver
+from hybridsim.sweep.steady import can_outline, run_outlined
 from hybridsim.units import Ints
 
 LEAST_VECTORISED = 1000
@@ -106,6 +107,8 @@ class EventEvaluator:
 
     def _run(self, scheduler: Scheduler, job: Job) -> tuple[int, int, tuple[LayerSchedule, ...]]:
         """Return latency [ps], number of tasks, and what was decided for each layer."""
+        if self._engine == "fast" and can_outline(scheduler):
+            return run_outlined(scheduler, job)
         schedule = scheduler.schedule(job)
         makespan = engine_by_name(self._engine)(schedule.plan).makespan
         return makespan, len(schedule.plan), schedule.layers
