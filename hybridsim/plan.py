@@ -368,7 +368,7 @@ class PlanBuilder:
         for template in self._templates[first : last + 1]:
             uses = template.uses
             if swaps:
-                uses = tuple(tuple([swaps.get(use, use) for use in each]) for each in uses)
+                uses = tuple([tuple([swaps.get(use, use) for use in each]) for each in uses])
             self._append(_moved(template, op, by, uses))
         return begin
 
@@ -392,17 +392,17 @@ class PlanBuilder:
         own, size = self._templates[begin:], self._size - first
         if size and (not own or own[0].loop.first != first):
             raise PlanError(f"task {first} is not the first one of a loop; only loops are copied")
+        other = [
+            [j for j, step in enumerate(each.steps) if (each.op, step.action) in uses]
+            for each in own
+        ]
         for copy in range(times):
-            for template in own:
-                changed = template.uses
-                if any((template.op, step.action) in uses for step in template.steps):
-                    changed = tuple(
-                        uses[template.op, step.action][copy]
-                        if (template.op, step.action) in uses
-                        else each
-                        for step, each in zip(template.steps, template.uses, strict=True)
-                    )
-                self._append(_moved(template, ops[template.op][copy], (copy + 1) * size, changed))
+            for template, places in zip(own, other, strict=True):
+                held = [*template.uses]
+                for j in places:
+                    held[j] = uses[template.op, template.steps[j].action][copy]
+                name = ops[template.op][copy]
+                self._append(_moved(template, name, (copy + 1) * size, tuple(held)))
         shift = (1 + np.arange(times, dtype=np.int64))[:, None] * size
         for users, sources in list(self._links):
             inside = users >= first
@@ -462,7 +462,7 @@ def _laid_out(templates: Sequence[Template], actions: _Names) -> list[_Laid]:
     known: dict[tuple[object, ...], _Laid] = {}
     laid = []
     for t in templates:
-        lengths = tuple([len(each) for each in t.uses])
+        lengths = tuple(map(len, t.uses))
         place = t.loop.first - t.shift
         key = (id(t.steps), place, t.loop.count, lengths, t.batches, t.first_item)
         if key not in known:
