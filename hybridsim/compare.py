@@ -52,12 +52,14 @@ def compare(
     schedulers: Sequence[str] | None = None,
     tokens: int | None = None,
     options: Mapping[str, Any] | None = None,
+    past: int = 0,
 ) -> Comparison:
     """Run a network under several strategies and return them side by side.
 
     ``schedulers`` are names, all strategies with adapters unless given. ``options`` are set on
     every strategy that has them; an option that none of them has is refused. A strategy that the
-    machine cannot run has a ``problem`` instead of figures.
+    machine cannot run has a ``problem`` instead of figures. ``past`` is that of
+    :func:`hybridsim.simulate`.
 
     Raises:
         UnknownNameError: A strategy is not known.
@@ -72,7 +74,7 @@ def compare(
     errors: list[InputError] = []
     for name, strategy in strategies.items():
         try:
-            rows.append(_row(name, execute(network, machine, strategy, tokens)))
+            rows.append(_row(name, execute(network, machine, strategy, tokens, past=past)))
         except (CapacityError, UnsupportedError) as error:
             errors.append(error)
             rows.append({"strategy": name, "problem": str(error)})
@@ -114,6 +116,7 @@ def _row(name: str, run: Run) -> dict[str, Any]:
         "overhead_percent": result.overhead_percent,
         "worst_layer_percent": worst.overhead_percent if worst else 0.0,
         "tcdm_bytes": result.tcdm_bytes,
+        **({"energy_pj": result.energy.total_pj} if result.energy else {}),
         **{f"{kind}_utilization": result.utilization.get(kind, 0.0) for kind in KINDS},
         "bound": result.bound,
         **critical_columns(run),

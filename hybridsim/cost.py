@@ -16,6 +16,7 @@ from hybridsim.errors import InputError, UnknownNameError, UnsupportedError
 from hybridsim.library import MACHINES, machine_names
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.lora import Order, Unit
+from hybridsim.programs.lora_energy import lora_energy
 from hybridsim.programs.lora_stream import LoraStream
 
 Values = Mapping[str, Any]
@@ -26,6 +27,8 @@ SOURCES = ("model", "table")
 """Where the cycles of a GEMM come from: an equation, or a row that was measured."""
 MOST_TILES = 2**16
 """The most tiles of a stream that are executed."""
+_NJ = 10**9
+"""Attojoules of a nanojoule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +326,37 @@ def _cluster_lora(machine: Machine, values: Values) -> Answer:
     }
 
 
+def _energy_lora(machine: Machine, values: Values) -> Answer:
+    """Compare what every way to compute an adapter draws with the MVMs that it adapts."""
+    _check_one("energy lora", values)
+    shape = (values["in"], values["out"], values["rank"], values["tokens"])
+    tokens = shape[3]
+    ways: dict[str, Answer] = {}
+    found, problem = None, None
+    for choice in CHOICES:
+        try:
+            found = lora_energy(machine, *shape, choice)
+        except UnsupportedError as error:
+            problem = error
+            continue
+        ways[str(choice).replace(" ", "_")] = {
+            "nj_per_token": found.digital / tokens / _NJ,
+            "times_analog": found.digital / found.analog if found.analog else None,
+            "parts_nj_per_token": {
+                part: aj / tokens / _NJ for part, aj in sorted(found.adapter.items())
+            },
+        }
+    if found is None:
+        raise problem or UnsupportedError("energy lora: there is no way to compute an adapter")
+    return {
+        "analog_nj_per_token": found.analog / tokens / _NJ,
+        "weights_nj_once": found.weights / _NJ,
+        "macs_per_token": found.macs // tokens,
+        "energies": ways,
+        "source": "energies of the machine file x activity (docs/energy.md)",
+    }
+
+
 def stream_cycles(stream: LoraStream, engine: str = "fast") -> int:
     """Return the cycles of an adapter streamed through the scratchpad, as an engine executes it.
 
@@ -426,6 +460,14 @@ QUESTIONS: dict[str, dict[str, Question]] = {
     },
     "link": {
         "transfer": Question(_link_transfer, ("bytes",), {}, "one transfer over the link"),
+    },
+    "energy": {
+        "lora": Question(
+            _energy_lora,
+            ("in", "out", "rank", "tokens"),
+            {},
+            "what an adapter draws beside the MVMs that it adapts",
+        ),
     },
     "cluster": {
         "lora": Question(

@@ -86,7 +86,7 @@ def explain(result: Result) -> Explanation:
         InputError: The inputs do not give the same latency, so the result is of another version.
     """
     network, machine, scheduler = _inputs(result)
-    run = execute(network, machine, scheduler, result.tokens, result.engine)
+    run = execute(network, machine, scheduler, result.tokens, result.engine, result.past)
     if run.result.latency_ps != result.latency_ps:
         raise InputError(
             f"the result carries {result.latency_ps} ps, but its inputs now give "
@@ -193,7 +193,7 @@ def _changes_table(
         try:
             changed = changed_machine(machine, change)
             strategy = _with_options(result.inputs["scheduler"], change.options)
-            again = execute(network, changed, strategy, result.tokens).result
+            again = execute(network, changed, strategy, result.tokens, past=result.past).result
         except InputError:
             continue  # the models do not reach there, or the strategy leaves no choice
         rows.append(

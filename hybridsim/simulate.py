@@ -34,6 +34,7 @@ def simulate(
     tokens: int | None = None,
     engine: str = "fast",
     check_numerics: bool = False,
+    past: int = 0,
 ) -> Result:
     """Predict how long ``network`` takes on ``machine``, beside the network without adapters.
 
@@ -42,15 +43,17 @@ def simulate(
 
     ``scheduler`` is the token-parallel pipeline unless given; ``tokens`` is the length of one
     sequence, and the network's own unless given. ``check_numerics`` also runs the adapter
-    kernels on random weights of every layer's shape.
+    kernels on random weights of every layer's shape. ``past`` tokens came before these and left
+    their keys and values: with ``tokens=1`` a decoder generates one token. It takes a strategy for
+    whole networks.
 
     Raises:
         CapacityError: The network does not fit the tiles, or a batch does not fit the TCDM.
         UnsupportedError: The strategy asks for a unit that the machine lacks.
         UnknownNameError: No engine has that name.
-        InputError: ``tokens`` is below 1.
+        InputError: ``tokens`` is below 1, ``past`` below 0, or nothing reads what it left.
     """
-    run = execute(network, machine, scheduler, tokens, engine)
+    run = execute(network, machine, scheduler, tokens, engine, past)
     if check_numerics and machine.cluster is not None:
         # only here, as Numba takes a quarter of a second to import
         from hybridsim.metrics.numerics import numerics_of
@@ -76,6 +79,7 @@ def execute(
     scheduler: Scheduler | None = None,
     tokens: int | None = None,
     engine: str = "fast",
+    past: int = 0,
 ) -> Run:
     """Do what :func:`simulate` does, and return the plan and its timeline as well.
 
@@ -87,9 +91,11 @@ def execute(
     if tokens is None or not 1 <= tokens <= MOST_TOKENS:
         found = "nothing" if tokens is None else tokens
         raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
+    if past:
+        _check_past(past, network, scheduler)
     run = engine_by_name(engine)
     compiled = engine_by_name("fast")  # for strategies that try what they decide
-    job = Job(place(network, machine), tokens, lambda plan: compiled(plan).makespan)
+    job = Job(place(network, machine), tokens, lambda plan: compiled(plan).makespan, past)
     schedule = scheduler.schedule(job)
     timeline = run(schedule.plan)
     result = measure(
@@ -98,9 +104,30 @@ def execute(
         timeline,
         _yardstick(scheduler, job, run) or (schedule, timeline),
         labels={"scheduler": scheduler.kind, "engine": engine},
-        inputs=_inputs(network, machine, scheduler, tokens),
+        inputs=_inputs(network, machine, scheduler, tokens) | ({"past": past} if past else {}),
     )
     return Run(job, schedule, timeline, result)
+
+
+def _check_past(past: int, network: Network, scheduler: Scheduler) -> None:
+    """Refuse kept keys and values where nothing reads them.
+
+    Raises:
+        InputError: ``past`` is no number of tokens, no attention of the network is causal, or the
+            strategy covers linear layers alone.
+    """
+    if not 0 < past <= MOST_TOKENS:
+        raise InputError(f"past: found {past}; give 0 to {MOST_TOKENS} tokens")
+    if not network.remembers:
+        raise InputError(
+            f"past: found {past}, but no attention of {network.name} is causal, so none goes on "
+            "from kept keys and values; leave it out, or take a decoder such as gpt2"
+        )
+    if not isinstance(scheduler, NetworkStrategy):
+        raise InputError(
+            f"past: found {past}, but {scheduler.kind} leaves attention out; choose a strategy "
+            "for whole networks such as xb_pipe, or leave past out"
+        )
 
 
 def _yardstick(scheduler: Scheduler, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:

@@ -28,8 +28,15 @@ _BITS_PER_UNIT = {"bit": 1, "b": 1, "B": 8}
 _BITS_PER_CYCLE = {"b/cycle": 1, "bit/cycle": 1, "B/cycle": 8}
 _BYTES_PER_SECOND = {f"{unit}/s": size for unit, size in _BYTES_PER_UNIT.items()}
 _CYCLES_PER_UNIT = {"cycle": 1, "cycles": 1}
+_UW_PER_UNIT = {"uW": 1, "mW": 10**3, "W": 10**6}
+_AJ_PER_UNIT = {
+    "aJ": 1, "fJ": 10**3, "pJ": 10**6, "nJ": 10**9, "uJ": 10**12, "mJ": 10**15, "J": 10**18,
+}  # fmt: skip
+_AJ_PER_BYTE = {f"{unit}/B": _AJ_PER_UNIT[unit] for unit in ("aJ", "fJ", "pJ", "nJ")}
+_AJ_PER_MAC = {f"{unit}/MAC": _AJ_PER_UNIT[unit] for unit in ("aJ", "fJ", "pJ", "nJ")}
+_UM2_PER_UNIT = {"um2": 1, "mm2": 10**6}
 
-_NUMBER_AND_UNIT = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z][A-Za-z/]*)")
+_NUMBER_AND_UNIT = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z][A-Za-z/]*2?)")
 
 
 def _quantity(text: object, scale: Mapping[str, int], example: str, step: int = 1) -> int:
@@ -96,6 +103,16 @@ BytesPerSecond = Annotated[
 """A transfer rate, in bytes per second."""
 Cycles = Annotated[int, _reader(_CYCLES_PER_UNIT, "15 cycles"), _writer({"cycles": 1})]
 """A number of clock cycles."""
+Power = Annotated[int, _reader(_UW_PER_UNIT, "70 mW"), _writer(_UW_PER_UNIT)]
+"""A power, in microwatts; times picoseconds it is an energy in attojoules."""
+Energy = Annotated[int, _reader(_AJ_PER_UNIT, "24.5 nJ"), _writer(_AJ_PER_UNIT)]
+"""An energy, in attojoules."""
+EnergyPerByte = Annotated[int, _reader(_AJ_PER_BYTE, "1.25 pJ/B"), _writer(_AJ_PER_BYTE)]
+"""What moving or accessing a byte takes, in attojoules."""
+EnergyPerMac = Annotated[int, _reader(_AJ_PER_MAC, "2.65 pJ/MAC"), _writer(_AJ_PER_MAC)]
+"""What a multiply-accumulate takes, in attojoules."""
+Area = Annotated[int, _reader(_UM2_PER_UNIT, "1.5 mm2"), Field(gt=0), _writer(_UM2_PER_UNIT)]
+"""An area of silicon, in square micrometres."""
 Count = Annotated[int, Field(strict=True, gt=0)]
 """A number of things, at least one: written bare, without a unit."""
 
@@ -141,6 +158,15 @@ def format_ps(ps: int) -> str:
             digits = max(0, 3 - len(str(int(value))))
             return f"{value:.{digits}f} {unit}"
     return f"{ps} ps"
+
+
+def format_energy(aj: int) -> str:
+    """Return an energy in attojoules for people: three to four digits and a unit."""
+    for unit, size in reversed(_AJ_PER_UNIT.items()):
+        if aj >= size:
+            value = aj / size
+            return f"{value:.{max(0, 3 - len(str(int(value))))}f} {unit}"
+    return f"{aj} aJ"
 
 
 def format_bytes(size: int) -> str:

@@ -1,18 +1,27 @@
 """A machine: tiles, clusters, memory and the link between them, checked as a whole."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from hybridsim.components.aimc_tile import AimcTile
+from hybridsim.components.area import MachineArea
 from hybridsim.components.core_kernels import Precision
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
-from hybridsim.components.interconnect import Link
+from hybridsim.components.energy import MachineEnergy
+from hybridsim.components.interconnect import ChipLink, Link, OnChip
 from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
+from hybridsim.components.programming import Programming
 from hybridsim.components.tcdm import Tcdm
 from hybridsim.spec_files import PlacedError
 from hybridsim.units import Clock, Count, IntLike, Spec
@@ -28,6 +37,9 @@ class TileArray(AimcTile):
     (``packed``); those that read the same input or are the same layer of another block
     (``latency``); whichever fit, in any free rectangle (``area``); the same, but the same layer of
     another block never on the same columns (``balance``)."""
+
+    programming: Programming | None = None
+    """What writing weights anew takes, or null where nothing is known or assumed of it."""
 
     @property
     def crossbars(self) -> int | None:
@@ -86,6 +98,17 @@ class Cluster(Spec):
         return self.clock.to_ps(cycles)
 
 
+class Chips(Spec):
+    """Chips in a row, all alike, each linked to the next.
+
+    Each has the tiles, clusters, link and memory that the machine describes.
+    """
+
+    count: Count
+    link: ChipLink
+    """What leads from each chip to the next, and back: one link per direction."""
+
+
 class Machine(Spec):
     """A hybrid machine: static weights on tiles, adapters and all that is dynamic on clusters."""
 
@@ -96,11 +119,44 @@ class Machine(Spec):
     """The clusters, or null for a machine that is analog only."""
     link: Link
     """What transfers between tiles, clusters and memory cross."""
+    network_on_chip: OnChip | None = None
+    """What transfers on a chip cross instead of the link, in strategies for whole networks; null
+    for the link."""
     memory: Memory | None = None
     """Memory outside of the clusters, or null where it is neither timed nor limited."""
+    chips: Chips | None = None
+    """The chips among which tiles, clusters and memory are given out; null for a single chip."""
     free_ops: tuple[str, ...] = Field(default=(), max_length=100)
     """Ops that cost nothing on this machine, by decision: ``kind``, ``kind:function`` or
     ``name:`` and a pattern for the op's name without its block, as in ``activation:relu``."""
+
+    energy: MachineEnergy | None = None
+    """What the parts draw, or null where that is unknown: energies are then not reported. What is
+    told of a part that the machine does not have changes nothing."""
+    area: MachineArea | None = None
+    """How much silicon the parts take, or null where that is unknown."""
+
+    @model_validator(mode="after")
+    def _chips_can_share(self) -> Self:
+        """Refuse several chips whose layers would share crossbars by rules for a single one."""
+        if self.chip_count > 1 and self.tile.sharing != "exclusive":
+            problem = f"found {self.tile.sharing}; on several chips exclusive would do"
+            raise PlacedError("tile.sharing", problem)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the parts that most machines lack."""
+        text: dict[str, Any] = handler(self)
+        for name in ("network_on_chip", "chips"):
+            if text.get(name) is None:
+                text.pop(name, None)
+        return text
+
+    @property
+    def chip_count(self) -> int:
+        """Chips on the machine."""
+        return self.chips.count if self.chips else 1
 
     @property
     def activation_bits(self) -> int:

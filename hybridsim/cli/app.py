@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from hybridsim._version import __version__
+from hybridsim.cli.alternatives import alternatives
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
 from hybridsim.cli.run import run
 from hybridsim.cli.search import search
+from hybridsim.cli.serve import serve
 from hybridsim.cli.show import list_bundled, show
 from hybridsim.cli.sweep import sweep
 from hybridsim.cli.validate import app as validate_app
@@ -29,6 +31,8 @@ app.command("cost")(cost)
 app.command("show")(show)
 app.command("sweep")(sweep)
 app.command("search")(search)
+app.command("serve")(serve)
+app.command("alternatives")(alternatives)
 app.command("list")(list_bundled)
 app.add_typer(validate_app, name="validate")
 

@@ -13,7 +13,7 @@ from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
 from hybridsim.library import network_path
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps
 from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ def compare(
     tokens: Annotated[
         int | None, typer.Option(help="Tokens per sequence; the network's own by default.")
     ] = None,
+    past: Annotated[
+        int, typer.Option(help="Tokens before these, whose keys and values a decoder kept.")
+    ] = 0,
     batch: Annotated[
         int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
     ] = None,
@@ -71,7 +74,7 @@ def compare(
 
     with working("comparing", quiet or csv_ or json_):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
-        found = side_by_side(network, machine, names, tokens, options)
+        found = side_by_side(network, machine, names, tokens, options, past)
     _write(found, out_, plot)
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)
@@ -111,20 +114,28 @@ def _write(found: "Comparison", folder: Path | None, plot: Path | None) -> None:
 
 def render(found: "Comparison") -> RenderableType:
     """Return a comparison as a table of at most 80 columns, and what it says below."""
+    known = any("energy_pj" in row for row in found.rows)
+    energy_head = ["energy"] if known else []
     table = plain_table(
-        "strategy", "latency", "over", "TCDM", "tile", "engine", "cores", "DMA", "loses time to",
-        right="latency|over|TCDM|tile|engine|cores|DMA",
+        "strategy", "latency", *energy_head, "over", "TCDM",
+        "tile", "engine", "cores", "DMA", "loses to" if known else "loses time to",
+        right="latency|energy|over|TCDM|tile|engine|cores|DMA",
     )  # fmt: skip
     for row in found.rows:
         if row["problem"]:
-            table.add_row(escape(row["strategy"]), "-", "-", "-", "-", "-", "-", "-", "cannot run")
+            table.add_row(escape(row["strategy"]), *["-"] * (7 + known), "cannot run")
             continue
         shares = [f"{row[f'{k}_critical']:.0%}" for k in ("tile", "matrix_engine", "cores", "dma")]
         size = format_bytes(row["tcdm_bytes"]) if row["tcdm_bytes"] else "-"
+        over = f"{row['overhead_percent']:.1f} %"
+        if known:  # one column more asks for shorter ones
+            size = size if len(size) < 9 else f"{row['tcdm_bytes'] / 1024:.0f} KiB"
+            over = over if len(over) < 7 else f"{row['overhead_percent']:.0f} %"
         table.add_row(
             escape(row["strategy"]),
             format_ps(row["latency_ps"]),
-            f"{row['overhead_percent']:.1f} %",
+            *([format_energy(round(row["energy_pj"] * 10**6))] if known else []),
+            over,
             size,
             *shares,
             _loss(row),

@@ -71,7 +71,9 @@ def _values(arguments: list[str]) -> dict[str, str]:
 
 
 def _print(answer: dict[str, Any]) -> None:
-    rest = {key: value for key, value in answer.items() if key != "ways"}
+    rest = {key: value for key, value in answer.items() if key not in ("ways", "energies")}
+    if "energies" in answer:
+        _print_energies(answer["energies"])
     if "ways" in answer:
         _print_ways(answer["ways"], answer["winner"])
     table = plain_table("", "value")
@@ -102,6 +104,23 @@ def _print_ways(ways: dict[str, dict[str, Any]], winner: str | None) -> None:
             escape(f"{_short(longest.partition(': ')[2])} {cycles:,}"),
         )
     out().print(table, "* the fastest   ! does not fit the TCDM", "", sep="\n")
+
+
+def _print_energies(ways: dict[str, dict[str, Any]]) -> None:
+    """Print what the ways to compute an adapter draw side by side, part by part [nJ/token]."""
+    parts = sorted({part for way in ways.values() for part in way["parts_nj_per_token"]})
+    heads = ["nJ/token", "x analog", *(_short(part) for part in parts)]
+    table = plain_table("way", *heads, right="|".join(heads))
+    for name, way in ways.items():
+        own = way["parts_nj_per_token"]
+        ratio = way["times_analog"]
+        table.add_row(
+            _short(name),
+            f"{way['nj_per_token']:.2f}",
+            "-" if ratio is None else f"{ratio:.2f}",
+            *(f"{own[part]:.2f}" if part in own else "-" for part in parts),
+        )
+    out().print(table, "")
 
 
 def _short(name: str) -> str:

@@ -40,6 +40,9 @@ def explain(
         str, typer.Option(help="With --run: pipeline strategy; hybridsim list names them.")
     ] = "token_parallel",
     tokens: Annotated[int | None, typer.Option(help="With --run: tokens per sequence.")] = None,
+    past: Annotated[
+        int, typer.Option(help="With --run: tokens before these, as hybridsim run takes it.")
+    ] = 0,
     batch: Annotated[int | None, typer.Option(help="With --run: tokens per batch.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -52,9 +55,9 @@ def explain(
 
     with working("explaining", json_):
         if run:
-            result = _run(what, scheduler, tokens, batch, set_ or [])
-        elif tokens is not None or batch is not None or set_:
-            raise InputError("--tokens, --batch and --set: give them with --run")
+            result = _run(what, scheduler, tokens, past, batch, set_ or [])
+        elif tokens is not None or batch is not None or past or set_:
+            raise InputError("--tokens, --past, --batch and --set: give them with --run")
         else:
             result = _read(what)
         found = explained(result)
@@ -65,7 +68,12 @@ def explain(
 
 
 def _run(
-    what: list[str], scheduler: str, tokens: int | None, batch: int | None, settings: list[str]
+    what: list[str],
+    scheduler: str,
+    tokens: int | None,
+    past: int,
+    batch: int | None,
+    settings: list[str],
 ) -> Result:
     if len(what) != 2:
         raise InputError(f"--run: found {len(what)} names; give a network and a machine")
@@ -73,7 +81,8 @@ def _run(
     options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
     network = with_adapters(load_network(network_path(what[0])), groups["adapters"])
     strategy = make_scheduler(scheduler, options)
-    return simulate(network, load_machine(what[1], groups["machine"]), strategy, tokens)
+    machine = load_machine(what[1], groups["machine"])
+    return simulate(network, machine, strategy, tokens, past=past)
 
 
 def _read(what: list[str]) -> Result:

@@ -35,6 +35,9 @@ def run(
     tokens: Annotated[
         int | None, typer.Option(help="Tokens per sequence; the network's own by default.")
     ] = None,
+    past: Annotated[
+        int, typer.Option(help="Tokens before these, whose keys and values a decoder kept.")
+    ] = 0,
     batch: Annotated[
         int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
     ] = None,
@@ -72,6 +75,7 @@ def run(
             set_ or [],
             no_adapters,
             check_numerics,
+            past,
         )
     if out_ is not None:
         write_all(
@@ -99,6 +103,7 @@ def _simulated(
     settings: list[str],
     no_adapters: bool,
     check_numerics: bool,
+    past: int,
 ) -> Result:
     groups = by_target(settings)
     options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
@@ -107,7 +112,7 @@ def _simulated(
     if no_adapters:
         network = network.without_adapters()
     machine = load_machine(arch, groups["machine"])
-    return simulate(network, machine, strategy, tokens, engine, check_numerics)
+    return simulate(network, machine, strategy, tokens, engine, check_numerics, past)
 
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
@@ -188,8 +193,11 @@ def _summary(result: Result) -> list[str]:
     )
     rank = max((layer.rank for layer in result.layers), default=0)
     what = f"adapters of rank {rank}" if rank else "no adapters"
+    tokens = f"{result.tokens} tokens" if result.tokens != 1 else "1 token"
+    if result.past:
+        tokens += f" after {result.past}"
     lines = [
-        f"{escape(result.network)} on {escape(result.machine)}, {result.tokens} tokens, {what}, "
+        f"{escape(result.network)} on {escape(result.machine)}, {tokens}, {what}, "
         f"{result.scheduler}:",
         f"  latency      {format_ps(result.latency_ps)}  "
         f"({'without adapters' if result.ops else 'all-analog'} "
@@ -198,6 +206,8 @@ def _summary(result: Result) -> list[str]:
         f"  bound by     {shares}  (share of the critical path)",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
     ]
+    if result.energy is not None:
+        lines.append(f"  energy       {result.energy.summary}")
     if result.tcdm_bytes:
         lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
     lines += [f"  {escape(note)}" for note in result.notes]

@@ -134,6 +134,14 @@ RELUS: dict[str, ElementProgram] = {
     "relu_scalar": ElementProgram((), 0, 65, False, (4, 1)),
 }
 
+ROTARIES: dict[str, ElementProgram] = {
+    # assumed: x cos + (other half of x) sin, 3 instructions a word: product, multiply-add, and a
+    # move for the fourth operand, as there are three streams; the tables lie in the TCDM
+    "rotary_ssr_frep": ElementProgram(_STREAMS, 3, 44, True, (3, 1)),
+    # assumed: four loads, product, multiply-add, store, and a quarter of three loop instructions
+    "rotary_scalar": ElementProgram((), 0, 65, False, (31, 4)),
+}
+
 TRANSPOSES: dict[str, ElementProgram] = {
     # assumed: load, store, step of the strided address, and a quarter of three loop instructions;
     # streams move words of 64 bit, so they cannot take single elements apart

@@ -13,6 +13,7 @@ from hybridsim.components.core_kernels import (
     LAYERNORMS,
     RELUS,
     RMSNORMS,
+    ROTARIES,
     SOFTMAXES,
     TRANSPOSES,
     VECTOR_ADDS,
@@ -315,6 +316,18 @@ class Cores(Spec):
     ) -> IntLike:
         """Return the cycles of max(x, 0); instruction counts, not measured (assumed)."""
         return self._elements(RELUS, elements, precision, kernel, cores, level)
+
+    def rotary_cycles(
+        self,
+        elements: IntLike,
+        precision: Precision,
+        kernel: str | None = None,
+        *,
+        cores: int | None = None,
+        level: Level = "typical",
+    ) -> IntLike:
+        """Return the cycles of a rotary embedding; instruction counts, not measured (assumed)."""
+        return self._elements(ROTARIES, elements, precision, kernel, cores, level)
 
     def transpose_cycles(
         self,

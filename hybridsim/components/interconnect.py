@@ -1,6 +1,22 @@
-"""Interconnect: the link between tiles, clusters and memory."""
+"""Interconnect: links and networks on a chip, and the links between chips."""
 
-from hybridsim.units import BytesPerCycle, Clock, Count, Cycles, IntLike, Spec, ceil_div
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hybridsim.units import (
+    BytesPerCycle,
+    BytesPerSecond,
+    Clock,
+    Count,
+    Cycles,
+    Duration,
+    IntLike,
+    Spec,
+    ceil_div,
+)
 
 
 class Link(Spec):
@@ -8,8 +24,8 @@ class Link(Spec):
 
     A transfer of *n* bytes takes latency + ceil(n / width) cycles. Source of the form: HARP,
     "one shared link, one transfer at a time", ceil(bits / 512) cycles
-    (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975). Hops and contention inside a network on
-    chip are not modelled.
+    (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975). For hops and contention inside a network on
+    chip see :class:`Mesh` and :class:`Tree`.
     """
 
     clock: Clock
@@ -27,3 +43,173 @@ class Link(Spec):
     def transfer_ps(self, size: IntLike) -> IntLike:
         """Return the time that a transfer of ``size`` bytes takes [ps]."""
         return self.clock.to_ps(self.transfer_cycles(size))
+
+
+class ChipLink(Spec):
+    """The link from one chip to the next in the row, which moves one transfer at a time.
+
+    A transfer of *n* bytes takes latency + n / bandwidth.
+    """
+
+    bandwidth: BytesPerSecond
+    """Bytes moved per second, in one direction."""
+    latency: Duration
+    """From the first byte that leaves a chip to its arrival [ps]."""
+
+    def transfer_ps(self, size: IntLike) -> IntLike:
+        """Return the time that a transfer of ``size`` bytes takes [ps], rounded up."""
+        return self.latency + ceil_div(size * 10**12, self.bandwidth)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Bytes that go from one node to one or several others, copied where the ways part."""
+
+    source: int
+    targets: tuple[int, ...]
+    size: int
+    """Bytes that each target receives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a transfer of several flows takes of a network on chip."""
+
+    edges: tuple[int, ...]
+    """The edges that it holds, in increasing order; none where nothing leaves its node."""
+    hops: int
+    """Edges on the longest of its ways."""
+    busiest: int
+    """Bytes that cross the edge with the most of them."""
+
+
+class _Network(Spec):
+    """A network of routers, each with an edge per direction to its neighbours.
+
+    A transfer takes hop x hops + ceil(busiest / width) cycles, and holds all its edges for so
+    long: ways are reserved as a whole, and flows of one transfer share the edges that both cross
+    (assumed; routers that let packets of two transfers alternate would finish no sooner).
+    """
+
+    clock: Clock
+    width: BytesPerCycle
+    """Bytes that cross an edge per cycle."""
+    hop: Cycles
+    """Cycles from router to router."""
+
+    @property
+    def nodes(self) -> int:
+        """Places to which tiles, clusters and memory are attached."""
+        raise NotImplementedError
+
+    @property
+    def edges(self) -> int:
+        """Edges, each direction for itself."""
+        raise NotImplementedError
+
+    def route(self, source: int, target: int) -> tuple[int, ...]:
+        """Return the edges from one node to another, in their order."""
+        raise NotImplementedError
+
+    def passage(self, flows: Iterable[Flow]) -> Passage:
+        """Return what flows that start together take."""
+        load: dict[int, int] = {}
+        hops = 0
+        for flow in flows:
+            crossed: set[int] = set()
+            for target in flow.targets:
+                way = self.route(flow.source, target)
+                hops = max(hops, len(way))
+                crossed.update(way)
+            for edge in crossed:
+                load[edge] = load.get(edge, 0) + flow.size
+        return Passage(tuple(sorted(load)), hops, max(load.values(), default=0))
+
+    def passage_cycles(self, passage: Passage) -> int:
+        """Return hop x hops + ceil(busiest / width)."""
+        return self.hop * passage.hops + ceil_div(passage.busiest, self.width)
+
+    def passage_ps(self, passage: Passage) -> int:
+        """Return the time of a passage [ps]; 1 ps where nothing leaves its node."""
+        return max(1, self.clock.to_ps(self.passage_cycles(passage)))
+
+    def place(self, part: int, parts: int) -> int:
+        """Return the node of one of ``parts`` equal parts that are spread evenly."""
+        return part * self.nodes // parts
+
+
+class Mesh(_Network):
+    """Routers in a grid. A transfer goes along its row first, then along the column.
+
+    Node (row, column) is row x columns + column. Source of the routing: dimension order, as in
+    Dally and Towles, Principles and Practices of Interconnection Networks, 2004, Sec. 8.
+    """
+
+    kind: Literal["mesh"]
+    rows: Count
+    columns: Count
+
+    @property
+    def nodes(self) -> int:
+        """Rows x columns."""
+        return self.rows * self.columns
+
+    @property
+    def edges(self) -> int:
+        """East, west, south and north of every node; those of the rim lead nowhere."""
+        return 4 * self.nodes
+
+    def route(self, source: int, target: int) -> tuple[int, ...]:
+        """Return the edges from one node to another: 4 x node + direction, in their order."""
+        (row, column), (to_row, to_column) = (divmod(n, self.columns) for n in (source, target))
+        way = []
+        step, direction = (1, 0) if to_column > column else (-1, 1)
+        while column != to_column:
+            way.append(4 * (row * self.columns + column) + direction)
+            column += step
+        step, direction = (1, 2) if to_row > row else (-1, 3)
+        while row != to_row:
+            way.append(4 * (row * self.columns + column) + direction)
+            row += step
+        return tuple(way)
+
+
+class Tree(_Network):
+    """Routers in a tree whose leaves are the nodes; every edge is as wide as the others."""
+
+    kind: Literal["tree"]
+    arity: Annotated[int, Field(strict=True, ge=2)]
+    """Children of each router."""
+    levels: Count
+    """Edges between a leaf and the root."""
+
+    @property
+    def nodes(self) -> int:
+        """Leaves: arity to the power of levels."""
+        return int(self.arity**self.levels)
+
+    @property
+    def edges(self) -> int:
+        """An edge up and one down between each node or router and the one above it."""
+        return 2 * sum(int(self.arity**level) for level in range(1, self.levels + 1))
+
+    def route(self, source: int, target: int) -> tuple[int, ...]:
+        """Return the edges up to the common ancestor and down again, in their order."""
+        up, down = [], []
+        first = 0
+        while source != target:
+            up.append(2 * (first + source))
+            down.append(2 * (first + target) + 1)
+            level = len(up)
+            first += self.arity ** (self.levels - level + 1)
+            source, target = source // self.arity, target // self.arity
+        return (*up, *reversed(down))
+
+
+OnChip = Annotated[Mesh | Tree, Field(discriminator="kind")]
+"""A network on chip; ``kind`` says which."""
+
+
+def spread(network: Mesh | Tree, parts: Sequence[int], count: int) -> tuple[int, ...]:
+    """Return the nodes of some of ``count`` equal parts, each once, in increasing order."""
+    return tuple(sorted({network.place(part, count) for part in parts}))

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
+from hybridsim.mapping.chips import place_on_chips
 from hybridsim.mapping.objectives import RULES, place_for_objective
 from hybridsim.mapping.tiling import Block, place_all
 from hybridsim.workload import Adapter, Linear, Network
@@ -21,6 +22,8 @@ class PlacedLayer:
     """The tiles that hold the layer; all of them work on each token."""
     cluster: int | None
     """The cluster that computes the adapter."""
+    chip: int = 0
+    """The chip that holds all of it."""
 
     @property
     def name(self) -> str:
@@ -67,28 +70,32 @@ def place(network: Network, machine: Machine) -> Mapping:
 
     Crossbar *c* of *n* tiles is on tile c mod n, tier c div n: tiers fill up one after the
     other, so that layers share a tile only when there are more crossbars than tiles. Adapters
-    go to the clusters in turn.
+    go to the clusters in turn. Several chips are filled one after the other, in the order of the
+    network; a layer is on one chip as a whole, with its adapter.
 
     Raises:
         CapacityError: The machine has too few crossbars, or no cluster for the adapters.
     """
     layers = network.static_linear_layers
-    if machine.tile.sharing in RULES:
+    chips = [0] * len(layers)
+    if machine.chip_count > 1 and machine.tile.count != "as_needed":
+        blocks, crossbars, chips = place_on_chips(network, machine)
+    elif machine.tile.sharing in RULES:
         blocks, crossbars = place_for_objective(network, machine.tile)
     else:
         shapes = [(op.in_features, op.out_features) for op in layers]
         blocks, crossbars = place_all(machine.tile, shapes)
     tiles = _tiles(network, machine, crossbars)
     placed = []
-    adapted = 0
-    for op, own in zip(layers, blocks, strict=True):
+    adapted = [0] * machine.chip_count
+    for op, own, chip in zip(layers, blocks, chips, strict=True):
         adapter = network.adapter(op)
         cluster = None
         if adapter is not None:
-            cluster = _cluster(network, machine, adapted)
-            adapted += 1
+            cluster = _cluster(network, machine, adapted[chip], chip)
+            adapted[chip] += 1
         on_tiles = tuple(dict.fromkeys(block.crossbar % tiles for block in own))
-        placed.append(PlacedLayer(op, adapter, own, on_tiles, cluster))
+        placed.append(PlacedLayer(op, adapter, own, on_tiles, cluster, chip))
     return Mapping(network, machine, tuple(placed), crossbars)
 
 
@@ -97,6 +104,8 @@ def _tiles(network: Network, machine: Machine, crossbars: int) -> int:
     tile = machine.tile
     if tile.count == "as_needed":
         return max(1, -(-crossbars // tile.tiers))
+    if machine.chip_count > 1:
+        return machine.chip_count * tile.count
     available = tile.count * tile.tiers
     if crossbars > available:
         raise CapacityError(
@@ -108,10 +117,10 @@ def _tiles(network: Network, machine: Machine, crossbars: int) -> int:
     return tile.count
 
 
-def _cluster(network: Network, machine: Machine, index: int) -> int:
+def _cluster(network: Network, machine: Machine, index: int, chip: int) -> int:
     if machine.cluster is None:
         raise CapacityError(
             f"{machine.name} has no cluster, and {network.name} has adapters; add a cluster "
             "to the machine, or run without adapters (--no-adapters)"
         )
-    return index % machine.cluster.count
+    return chip * machine.cluster.count + index % machine.cluster.count

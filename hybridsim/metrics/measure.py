@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from hybridsim._version import __version__
+from hybridsim.metrics.area import area_of
 from hybridsim.metrics.critical_path import critical_path
+from hybridsim.metrics.energy_totals import energy_result
 from hybridsim.metrics.result import LayerResult, OpResult, ResourceResult, Result
 from hybridsim.metrics.usage import usage
 from hybridsim.plan import Plan, Timeline
@@ -37,6 +39,7 @@ def measure(
         machine=job.machine.name,
         **labels,
         tokens=job.tokens,
+        past=job.past,
         latency_ps=timeline.makespan,
         all_analog_ps=all_analog[1].makespan,
         overhead_percent=_overhead(timeline.makespan, all_analog[1].makespan),
@@ -57,6 +60,8 @@ def measure(
         ops=_ops(schedule, timeline),
         free_ops=schedule.free,
         resources=_resources(plan, timeline),
+        energy=energy_result(job, schedule, timeline, all_analog),
+        area=area_of(job.machine, job.mapping.tiles),
         notes=schedule.notes,
         inputs=inputs,
     )

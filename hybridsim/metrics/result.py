@@ -10,6 +10,8 @@ from pydantic import (
     model_serializer,
 )
 
+from hybridsim.metrics.energy_result import AreaResult, EnergyResult
+
 
 class _Answer(BaseModel):
     """Base of what is reported: immutable, and it reads back from its own JSON."""
@@ -125,6 +127,8 @@ class Result(_Answer):
     scheduler: str
     engine: str
     tokens: int
+    past: int = 0
+    """Tokens before these, whose keys and values were kept; left out of JSON if there are none."""
     latency_ps: int
     """Start to end of the whole run [ps]."""
     all_analog_ps: int
@@ -155,15 +159,20 @@ class Result(_Answer):
     free_ops: tuple[str, ...] = ()
     """Ops that cost nothing because the machine declares them free."""
     resources: tuple[ResourceResult, ...]
+    energy: EnergyResult | None = None
+    """What the run draws; None where the machine does not tell its energies."""
+    area: AreaResult | None = None
+    """The silicon of the machine; None where it does not tell the areas of its parts."""
     notes: tuple[str, ...] = ()
     """What the strategy says of its decisions, a line each; left out of JSON if there are none."""
     inputs: dict[str, Any]
     """The machine, network and strategy as text with units; it reads back to the same run."""
 
     @model_serializer(mode="wrap")
-    def _without_empty_notes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = handler(self)
-        return document if self.notes else {k: v for k, v in document.items() if k != "notes"}
+        absent = {name for name in ("notes", "past") if not getattr(self, name)}
+        return {key: value for key, value in document.items() if key not in absent}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""
@@ -171,12 +180,19 @@ class Result(_Answer):
         for layer in self.layers:
             row = layer.model_dump(exclude={"utilization"})
             row |= {f"{kind}_utilization": u for kind, u in layer.utilization.items()}
+            if self.energy is not None:
+                row["energy_pj"] = self.energy.op_aj[layer.name] / 10**6
             rows.append(row)
         return pd.DataFrame(rows)
 
     def ops_frame(self) -> pd.DataFrame:
         """Return one row per op that is no linear layer, units in the column names."""
-        return pd.DataFrame([op.model_dump() for op in self.ops], columns=[*OpResult.model_fields])
+        rows = [op.model_dump() for op in self.ops]
+        columns = [*OpResult.model_fields]
+        if self.energy is not None:
+            rows = [row | {"energy_pj": self.energy.op_aj[row["name"]] / 10**6} for row in rows]
+            columns.append("energy_pj")
+        return pd.DataFrame(rows, columns=columns)
 
     def resources_frame(self) -> pd.DataFrame:
         """Return one row per part of the machine, units in the column names."""

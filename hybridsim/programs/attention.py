@@ -6,7 +6,7 @@ load V, scores x V on the matrix engine, store. Source of the forms: HARP (IEEE 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Literal
 
@@ -64,6 +64,10 @@ class Attention:
     keys_values: KeysValues = "reread"
     has_engine: bool = True
     """Whether the products run on the matrix engine; on the cores otherwise."""
+    most_warp: int | None = None
+    """Keys that the flash form takes at a time; as many as fit unless given."""
+    in_turn: bool = False
+    """Whether the flash form does one thing after the other, as the sequential form."""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "keys", "head_dim", "heads"):
@@ -74,18 +78,33 @@ class Attention:
                 "attention: the flash form reads keys and values in warps; choose reread"
             )
 
-    def run(self, chunk: int | None) -> AttentionRun:
+    def run(self, chunk: int | None, queries: int | None = None) -> AttentionRun:
         """Return how long the heads take, with outputs ready chunk by chunk.
 
         A chunk whose operands do not fit the TCDM is cut into the fewest equal parts that do,
-        one after the other. ``chunk`` None gives out nothing before all is done, and takes the
-        number of rows at a time that is fastest.
+        one after the other. ``chunk`` None gives out nothing before all is done, and takes
+        ``queries`` rows at a time, or the number that is fastest.
 
         Raises:
             CapacityError: Not even one row of queries fits.
             UnsupportedError: The cluster lacks a unit or its unit cannot do a shape.
         """
-        return _run(self, chunk)
+        return _run(self, chunk, None if queries is None else min(queries, self.tokens))
+
+    def fitting(self) -> "Attention":
+        """Return the same heads, in the flash form where not one query fits in this one.
+
+        Keys and values that are asked to stay do not become others.
+        """
+        if self.form == "flash" or self.keys_values == "resident" or self.buffers(1):
+            return self
+        return self.in_warps()
+
+    def in_warps(self) -> "Attention":
+        """Return the same heads over warps of keys; what ran side by side still does."""
+        if self.form == "flash":
+            return self
+        return replace(self, form="flash", in_turn=self.form == "sequential")
 
     def plan(self, rows: tuple[int, ...]) -> Plan:
         """Return the tasks of a form with overlap, ``rows`` of queries at a time."""
@@ -115,11 +134,14 @@ class Attention:
         return next((n for n in range(wanted, 0, -1) if self.tcdm_bytes(rows, n) <= size), 0)
 
     def warp(self, rows: int) -> int:
-        """Return how many keys the flash form takes at a time: as many as fit, a power of two."""
+        """Return how many keys the flash form takes at a time: as many as fit, a power of two.
+
+        At most :attr:`most_warp`, where that is given.
+        """
         room = self.cluster.tcdm.size // self.cluster.element_bytes
         room -= rows * (2 * self.head_dim + 3)
         most = max(1, room // (2 * self.head_dim + 2 * rows))
-        return min(self.keys, 1 << (most.bit_length() - 1))
+        return min(self.keys, self.most_warp or self.keys, 1 << (most.bit_length() - 1))
 
     # --- costs ------------------------------------------------------------------------------
 
@@ -193,11 +215,13 @@ class Attention:
                 return part
         need = format_bytes(self.tcdm_bytes(1))
         kept = self.keys_values == "resident"
-        advice = "choose keys_values=reread" if kept else "choose attention=flash"
+        advice = "choose keys_values=reread, or " if kept else ""
+        if self.form != "flash" and not kept:
+            advice = "choose attention=flash, or "
         raise CapacityError(
             f"attention over {self.keys} keys of {self.head_dim} elements needs {need} of TCDM "
             f"for one query ({self.form}, {self.keys_values}); a cluster has "
-            f"{format_bytes(self.cluster.tcdm.size)}; {advice}, or raise cluster.tcdm.size"
+            f"{format_bytes(self.cluster.tcdm.size)}; {advice}raise cluster.tcdm.size"
         )
 
     @cached_property
@@ -215,10 +239,12 @@ def _cut(rows: int, most: int) -> Iterator[int]:
 
 
 @lru_cache(maxsize=512)
-def _run(attention: Attention, chunk: int | None) -> AttentionRun:
+def _run(attention: Attention, chunk: int | None, queries: int | None) -> AttentionRun:
     if chunk is not None:
         return _in_chunks(attention, chunk)
-    if attention.form == "sequential":
+    if queries is not None:
+        best = _in_chunks(attention, queries)
+    elif attention.form == "sequential":
         best = _in_chunks(attention, attention.tokens)
     else:
         tried = [_in_chunks(attention, rows) for rows in attention.searched]
@@ -267,7 +293,7 @@ def _sequential(attention: Attention, rows: tuple[int, ...]) -> Ints:
 def _executed(attention: Attention, rows: tuple[int, ...]) -> Ints:
     """Return when each part is stored, for all heads, as an engine executes the plan."""
     plan = attention.plan(rows)
-    timeline = engine("fast")(plan)
+    end = np.cumsum(plan.duration) if attention.in_turn else engine("fast")(plan).end
     stores = plan.action == plan.actions.index("store")
-    by_part: Ints = timeline.end[stores].reshape(len(rows), attention.heads).max(axis=1)
+    by_part: Ints = end[stores].reshape(len(rows), attention.heads).max(axis=1)
     return np.maximum.accumulate(by_part)

@@ -88,6 +88,16 @@ class LoraProgram:
     choice: LoraChoice
     slice_columns: int | None = None
     """Columns of Y that are adapted at a time, slice by slice; None takes all of them at once."""
+    slice_inputs: int | None = None
+    """Columns of X that are multiplied at a time; their products add up in U. A and B then pass
+    through the scratchpad slice by slice, for every batch. None holds A and B whole."""
+
+    @cached_property
+    def input_slices(self) -> tuple[int, ...]:
+        """The columns of X in each slice; the last one may have fewer than the others."""
+        width = self.slice_inputs or self.in_features
+        full, rest = divmod(self.in_features, width)
+        return (width,) * full + (rest,) * (rest > 0)
 
     @cached_property
     def slices(self) -> tuple[int, ...]:
@@ -117,6 +127,18 @@ class LoraProgram:
         return self._on_engine(self.tokens)
 
     @cached_property
+    def engine_rows(self) -> tuple[int, int]:
+        """Rows of U = X A and of U B that the matrix engine computes; the cores do the others."""
+        if self.choice.unit == "cores":
+            return 0, 0
+        if self.choice.unit == "both":
+            share = self._balanced_share()
+            return share, share
+        if self.choice.unit == "balanced":
+            return self._balanced_shares()
+        return self.tokens, self.tokens
+
+    @cached_property
     def compute_cycles(self) -> int:
         """Cycles from the first kernel to the last one, with every operand in the TCDM."""
         ends: list[int] = []
@@ -127,18 +149,21 @@ class LoraProgram:
     def tcdm_bytes(self, buffers: int) -> int:
         """Return the scratchpad that the program needs with ``buffers`` batches in flight.
 
-        A and B once; X, U and a slice of Y per buffer, and a slice of V if it is added
-        separately. On the matrix engine U, V and Y take full rows of the array, as the engine
-        writes them.
+        A and B once, or the larger of their slices; X or a slice of it, U and a slice of Y per
+        buffer, and a slice of V if it is added separately. On the matrix engine U, V and Y take
+        full rows of the array, as the engine writes them.
         """
         rows = self.tokens
         if self.choice.unit != "cores" and self.choice.order == "direct":
             rows = self._engine.buffer_rows(self.tokens)
         copies = 1 if self.choice.add == "fused" else 2
+        inputs, held = self.in_features, self.in_features + self.out_features
+        if self.slice_inputs is not None:
+            inputs = self.input_slices[0]
+            held = max(inputs, self.slices[0])
         return self.element_bytes * (
-            self.rank * (self.in_features + self.out_features)
-            + buffers
-            * (self.tokens * self.in_features + rows * (self.rank + copies * self.slices[0]))
+            self.rank * held
+            + buffers * (self.tokens * inputs + rows * (self.rank + copies * self.slices[0]))
         )
 
     @property
@@ -177,18 +202,20 @@ class LoraProgram:
             return self._on_engine_swapped(tokens)
         rows = self._engine.buffer_rows(tokens)
         zero = self.cluster.dma.transfer_cycles(rows * self.rank * self.element_bytes)
-        return (
-            Kernel("zero u", "dma", zero),
-            Kernel(
-                "xa",
-                "matrix_engine",
-                self._gemm(tokens, self.in_features, self.rank),
-                after=(0,),
-                reads=("x", "a"),
-                frees=("x",),
-            ),
-            *self._slices_on_engine(tokens, after=1),
-        )
+        kernels = [Kernel("zero u", "dma", zero)]
+        for inputs in self.input_slices:
+            last = len(kernels) == len(self.input_slices)
+            kernels.append(
+                Kernel(
+                    "xa",
+                    "matrix_engine",
+                    self._gemm(tokens, inputs, self.rank),
+                    after=(len(kernels) - 1,),
+                    reads=("x", "a"),
+                    frees=("x",) if last else (),
+                )
+            )
+        return (*kernels, *self._slices_on_engine(tokens, after=len(kernels) - 1))
 
     def _slices_on_engine(self, tokens: int, after: int) -> tuple[Kernel, ...]:
         """Z = U B + Y, slice by slice."""
@@ -232,28 +259,38 @@ class LoraProgram:
         cores, precision = self.cluster.cores, self.cluster.precision
         rows = self._engine.buffer_rows(self.rank)
         zero = self.cluster.dma.transfer_cycles(rows * tokens * self.element_bytes)
-        turn_x = cores.transpose_cycles(tokens * self.in_features, precision)
         turn_u = cores.transpose_cycles(tokens * self.rank, precision)
-        return (
-            Kernel("zero u", "dma", zero),
-            Kernel("transpose x", "cores", turn_x, reads=("x",)),
-            Kernel(
-                "xa",
-                "matrix_engine",
-                self._gemm(self.rank, self.in_features, tokens),
-                after=(0, 1),
-                reads=("a",),
-                frees=("x",),
-            ),
-            Kernel("transpose u", "cores", turn_u, after=(2,)),
-            *self._slices_on_engine(tokens, after=3),
-        )
+        kernels = [Kernel("zero u", "dma", zero)]
+        for index, inputs in enumerate(self.input_slices):
+            last, at = index == len(self.input_slices) - 1, len(kernels)
+            turn_x = cores.transpose_cycles(tokens * inputs, precision)
+            product = self._gemm(self.rank, inputs, tokens)
+            frees: tuple[str, ...] = ("x",) if last else ()
+            # a slice is turned when the engine has read the one before, whose place it takes
+            before: tuple[int, ...] = (at - 1,) if index else ()
+            kernels += [
+                Kernel("transpose x", "cores", turn_x, before, ("x",)),
+                Kernel("xa", "matrix_engine", product, (at - 1, at), ("a",), frees),
+            ]
+        kernels.append(Kernel("transpose u", "cores", turn_u, after=(len(kernels) - 1,)))
+        return (*kernels, *self._slices_on_engine(tokens, after=len(kernels) - 1))
 
     def _on_cores(self, tokens: int) -> tuple[Kernel, ...]:
-        """U = X A, then slice by slice V = U B and the vector addition Y + V."""
+        """U = X A, then slice by slice V = U B and the vector addition Y + V.
+
+        The kernels write their product, so each further slice of inputs is added to U.
+        """
         cores, precision = self.cluster.cores, self.cluster.precision
-        cycles = self._core_gemm(tokens, self.in_features, self.rank, aligned=True)
-        kernels = [Kernel("xa", "cores", cycles, reads=("x", "a"), frees=("x",))]
+        sum_u = cores.vector_add_cycles(tokens * self.rank, precision)
+        kernels: list[Kernel] = []
+        for index, inputs in enumerate(self.input_slices):
+            cycles = self._core_gemm(tokens, inputs, self.rank, aligned=True)
+            cycles += sum_u if index else 0
+            last = index == len(self.input_slices) - 1
+            after = (index - 1,) if index else ()
+            done = ("x",) if last else ()
+            kernels.append(Kernel("xa", "cores", cycles, after, ("x", "a"), done))
+        made = len(kernels) - 1
         for index, columns in enumerate(self.slices):
             product = self._core_gemm(tokens, self.rank, columns, aligned=False)
             addition = cores.vector_add_cycles(tokens * columns, precision)
@@ -263,7 +300,7 @@ class LoraProgram:
                 frees, fills = (*frees, "v"), ("v",)
             before = len(kernels)
             kernels += [
-                Kernel("ub", "cores", product, (0,), ("b",), slice=index, fills=fills),
+                Kernel("ub", "cores", product, (made,), ("b",), slice=index, fills=fills),
                 Kernel("add y", "cores", addition, (before,), ("y",), frees, slice=index),
             ]
         return tuple(kernels)
@@ -276,6 +313,8 @@ class LoraProgram:
         """
         if self.choice.add == "separate":
             raise UnsupportedError("unit=balanced adds on the engine; choose add=fused")
+        if self.slice_inputs is not None:
+            raise UnsupportedError("unit=balanced takes all inputs at once; choose unit=both")
         first, second = self._balanced_shares()
         xa, ub = self._on_engine(max(1, first)), self._on_engine(max(1, second))
         rest_xa, rest_ub = (self._on_cores(max(1, self.tokens - n)) for n in (first, second))
@@ -314,7 +353,9 @@ class LoraProgram:
         some, there = np.maximum(rows, 1), (rows > 0).astype(np.int64)
         offload = self.cluster.offload.program_engine_cycles()
         one = np.ones_like(some)
-        first = offload + self._engine.gemm_cycles(some, one * self.in_features, one * self.rank)
+        first = np.zeros_like(rows)
+        for inputs in self.input_slices:
+            first += offload + self._engine.gemm_cycles(some, one * inputs, one * self.rank)
         second = np.zeros_like(rows)
         for columns in self.slices:
             second += offload + self._engine.gemm_cycles(some, one * self.rank, one * columns)
@@ -324,7 +365,9 @@ class LoraProgram:
         """Cycles of the cores for that many rows of each product; none for no rows."""
         some, there = np.maximum(rows, 1), (rows > 0).astype(np.int64)
         cores, precision = self.cluster.cores, self.cluster.precision
-        first = self._core_gemm(some, self.in_features, self.rank, aligned=True)
+        first = (len(self.input_slices) - 1) * cores.vector_add_cycles(some * self.rank, precision)
+        for inputs in self.input_slices:
+            first = first + self._core_gemm(some, inputs, self.rank, aligned=True)
         second = np.zeros_like(rows)
         for columns in self.slices:
             second += self._core_gemm(some, self.rank, columns, aligned=False)

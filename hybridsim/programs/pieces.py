@@ -8,7 +8,7 @@ from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.errors import CapacityError
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Op
-from hybridsim.workload.ops import Activation, Add, Norm
+from hybridsim.workload.ops import Activation, Add, Norm, Rotary
 
 _GATED = ("swiglu", "geglu")
 
@@ -107,6 +107,8 @@ class Piece:
             return cores.vector_add_cycles(elements, precision)
         if isinstance(op, Add):
             return (self._operands - 1) * cores.vector_add_cycles(elements, precision)
+        if isinstance(op, Rotary):
+            return cores.rotary_cycles(elements, precision)
         assert isinstance(op, Activation)
         if op.function == "relu":
             return cores.relu_cycles(elements, precision)

@@ -41,6 +41,15 @@ class Job:
     tokens: int
     makespan: Callable[[Plan], int] | None = None
     """Returns how long a plan takes [ps]: an engine, for strategies that try what they decide."""
+    past: int = 0
+    """Tokens before these, whose keys and values are kept: what a generated token attends to."""
+    sequences: int = 1
+    """Sequences of so many tokens that run together; each attends to its own keys."""
+
+    @property
+    def rows(self) -> int:
+        """Vectors that pass through a layer, of all sequences together."""
+        return self.tokens * self.sequences
 
     @property
     def machine(self) -> Machine:
@@ -61,9 +70,10 @@ class Job:
         found: list[Resource] = []
         tiles = _tile_resources(self.mapping, found)
         cluster = self.machine.cluster
-        count = cluster.count if cluster else 0
+        chips = self.machine.chip_count
+        count = chips * cluster.count if cluster else 0
         clusters = [_cluster_resources(cluster, index, found) for index in range(count)]
-        found.append(Resource("link", "link", self.machine.link.count))
+        found.append(Resource("link", "link", chips * self.machine.link.count))
         return Resources(tuple(found), tiles, tuple(clusters), len(found) - 1)
 
 

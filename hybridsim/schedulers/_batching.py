@@ -303,7 +303,8 @@ def _does_not_fit(machine: Machine, layer: PlacedLayer, program: LoraProgram) ->
     advice = (
         f"a batch of {fits[-1]} fits"
         if fits
-        else f"not even one token fits; lower the rank (now {program.rank})"
+        else f"not even one token fits; lower the rank (now {program.rank}), choose a strategy "
+        "for whole networks such as xl_pipe, which adapts in slices"
     )
     return (
         f"{layer.name}: an adapter of {program.in_features} x {program.out_features} at rank "

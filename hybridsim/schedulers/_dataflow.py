@@ -5,15 +5,17 @@ reads them reads their source.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from hybridsim.arch import Machine
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
-from hybridsim.workload import Attention, Embedding, Linear, Network, Op
+from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
 
-_REARRANGING = {"input", "concat", "slice", "trigram", "first_token", "class_token"}
+_REARRANGING = {
+    "input", "concat", "slice", "trigram", "first_token", "last_token", "class_token",
+}  # fmt: skip
 """Kinds of ops that only say which elements are read."""
 _NEVER_FREE = (Linear, Attention, Embedding)
 """What a machine cannot declare free: what it is there for."""
@@ -30,6 +32,10 @@ class Work:
     """The works whose outputs it reads, each once, in the order of its inputs."""
     tokens: int
     """Vectors that it works on."""
+    keys: int = 0
+    """Tokens attended to; 0 if it is no attention."""
+    last: bool = False
+    """Whether it reads the last token alone."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,13 @@ class Dataflow:
     that it holds where they are read."""
 
 
-def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
-    """Return what takes time when ``network`` runs on ``machine`` for one sequence.
+def dataflow(
+    network: Network, machine: Machine, tokens: int, past: int = 0, sequences: int = 1
+) -> Dataflow:
+    """Return what takes time when ``network`` runs on ``machine``, for one sequence or several.
+
+    With ``past`` tokens before these, what is the same for all tokens is there already: the keys
+    and values of an encoder's output.
 
     The tables of embeddings are read together: what reads one of them waits for all. A free op
     happens where its last operand from a tile is made, and its other operands cost nothing.
@@ -63,7 +74,10 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
     for op in network.ops:
         inputs = [made[name] for name in op.inputs]
         sources = tuple(dict.fromkeys(name for each in inputs for name in each))
-        if op.kind in _REARRANGING:
+        if past and network.is_given(op):
+            made[op.name] = ()
+            continue
+        if op.kind in _REARRANGING and not (fetched and _is_fetched(op)):
             made[op.name] = sources
             continue
         if isinstance(op, Embedding) and not (fetched and op.name in read):
@@ -78,7 +92,9 @@ def dataflow(network: Network, machine: Machine, tokens: int) -> Dataflow:
                 free.append(op.name)
                 made[op.name] = _made_by(inputs, linear)
                 continue
-        works.append(Work(op.name, op, sources, network.tokens(op, tokens)))
+        keys = network.keys(op, tokens, past) if isinstance(op, Attention) else 0
+        rows = sequences * network.tokens(op, tokens)
+        works.append(Work(op.name, op, sources, rows, keys, network.reads_last(op)))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
             linear[op.name] = len(linear)
@@ -106,8 +122,13 @@ def _reading_together(works: Sequence[Work], tables: Sequence[str]) -> list[Work
             found.append(work)
             continue
         others = (name for name in work.sources if name not in known)
-        found.append(Work(work.name, work.op, (*tables, *others), work.tokens))
+        found.append(replace(work, sources=(*tables, *others)))
     return found
+
+
+def _is_fetched(op: Op) -> bool:
+    """Return whether an input of the network lies in the DRAM: the output of an encoder."""
+    return isinstance(op, Input) and op.tokens is not None
 
 
 def _pattern(machine: Machine, text: str) -> tuple[str, str]:

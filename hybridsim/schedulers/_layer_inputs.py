@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hybridsim.workload import Network
-from hybridsim.workload.ops import Attention, FirstToken, Linear, Trigram
+from hybridsim.workload.ops import Attention, FirstToken, LastToken, Linear, Trigram
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Reads:
         return Reads(self.batchwise | other.batchwise, self.whole | other.whole)
 
 
-BARRIERS = (Attention, Trigram, FirstToken)
+BARRIERS = (Attention, Trigram, FirstToken, LastToken)
 """Ops that read tokens other than the one they make: attention all, a trigram its neighbours."""
 
 

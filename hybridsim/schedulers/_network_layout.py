@@ -6,7 +6,7 @@ laid out once and stamped. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPD
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -18,14 +18,23 @@ from hybridsim.programs.attention import AttentionRun, Form, KeysValues
 from hybridsim.programs.pieces import Piece
 from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, Work
-from hybridsim.schedulers._network_adapters import AdapterOptions, NetworkAdapters
+from hybridsim.schedulers._network_adapters import (
+    AdapterOptions,
+    AdapterTimes,
+    NetworkAdapters,
+)
+from hybridsim.schedulers._network_homes import Homes
+from hybridsim.schedulers._network_memory import OnChip
 from hybridsim.schedulers._network_parts import Parts
 from hybridsim.schedulers._network_stamp import Stamp
-from hybridsim.units import IntLike, Ints, ceil_div
-from hybridsim.workload import Add, Attention, Embedding, Linear, Norm
+from hybridsim.schedulers._network_ways import Place, Ways
+from hybridsim.units import Ints, ceil_div, format_bytes
+from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
 TRANSFERS = ("move", "move y", "load a b")
 """Actions that bring operands over the link."""
+BETWEEN_CHIPS = ("hop",)
+"""Actions that bring operands from one chip to the next."""
 
 _FINEST = 8
 """No piece of a norm has fewer rows, no piece of another op fewer columns. Source: HARP."""
@@ -43,9 +52,19 @@ class LayoutOptions:
     """Whether digital ops are split over clusters."""
     attention: Form
     keys_values: KeysValues
+    queries: int | None
+    """Queries that a cluster works on at a time where there are no chunks; the best if None."""
+    flash: bool
+    """Whether attention goes over warps of keys even where it need not."""
+    warp: int | None
+    """Keys that the flash form takes at a time; as many as fit if None."""
     barrier: bool
     """Whether a block waits for the last chunk of the block before."""
     adapters: AdapterOptions
+    move_kept: bool = False
+    """Whether kept keys and values cross the link on their way from the SRAM."""
+    by_capacity: bool = False
+    """Whether adapters that the SRAM cannot hold come from the DRAM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +109,23 @@ class NetworkLayout:
     def __init__(self, job: Job, flow: Dataflow, options: LayoutOptions) -> None:
         self._job, self._flow, self._options = job, flow, options
         self._machine = job.machine
-        self.parts = Parts(job)
-        self.parts.check_sram(job.tokens)
+        adapters = options.adapters
+        keeps = adapters.homes and not adapters.resident and options.chunk is not None
+        self.parts = Parts(job, keeps and bool(job.mapping.network.adapted_layers))
         self.together = self.parts.together(flow.works)
+        self.ways = Ways(job, self.parts, flow.works)
+        self.memory = OnChip.of(job, flow.works, self.ways.chips, options.by_capacity)
         self.builder = PlanBuilder(self.parts.resources)
         self.outputs: dict[str, Output] = {}
-        self.moved: dict[tuple[str, int], Need] = {}
+        self.places: dict[str, Place] = {}
+        self.moved: dict[tuple[str, int, Place], Need] = {}
         self.layers: dict[str, LayerSchedule] = {}
         self.ops: dict[str, OpSchedule] = {}
         self._durations: dict[object, int] = {}
-        self._pending: list[tuple[str, int, int]] = []
-        self._adapters = NetworkAdapters(job, options.adapters)
+        self._pending: list[tuple[str, int, Place, int]] = []
+        self._too_long: set[int] = set()
+        self._adapters = NetworkAdapters(job, adapters)
+        self._homes = self._find_homes() if self.parts.homes else Homes()
 
     def schedule(self) -> Schedule:
         """Return the plan of the whole network, and what was decided for each op."""
@@ -118,11 +143,21 @@ class NetworkLayout:
         }
         return Schedule(
             self.builder.build(),
-            tuple(self.layers[layer.name] for layer in placed),
+            tuple(self.layers[layer.name] for layer in placed if layer.name in self.works),
+            notes=(*self.memory.notes, *self._long_notes(), *self._home_notes()),
             ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
             carried_by=carried,
             free=self._flow.free,
         )
+
+    def _long_notes(self) -> list[str]:
+        """Return what was done about attentions over too many keys."""
+        form = self._options.attention
+        return [
+            f"attention over {keys} keys does not fit a cluster in the {form} form: it goes over "
+            "warps of keys, the flash form"
+            for keys in sorted(self._too_long)
+        ]
 
     # --- ops --------------------------------------------------------------------------------
 
@@ -135,7 +170,7 @@ class NetworkLayout:
         op = work.op
         if isinstance(op, Linear):
             self._linear(work)
-        elif isinstance(op, Embedding):
+        elif isinstance(op, (Embedding, Input)):
             self._embedding(work)
         elif isinstance(op, Attention):
             self._attention(work)
@@ -145,21 +180,24 @@ class NetworkLayout:
             self._pieces(work)
 
     def _embedding(self, work: Work) -> None:
-        """Fetch the rows of a table, one per token, from the DRAM."""
+        """Fetch the rows of a table, one per token, or the output of an encoder from the DRAM."""
         assert self._machine.memory is not None
         assert self._machine.memory.dram is not None
         width = work.op.out_features
         size = ceil_div(work.tokens * width * self._machine.activation_bits, 8)
         duration = self._machine.memory.dram.transfer_ps(size)
-        loop = self.builder.repeat(work.name, [Step("fetch", (self.parts.dram,), duration)], 1)
+        chip = self.ways.chips[work.name]
+        uses = (self.parts.chips[chip].dram,)
+        loop = self.builder.repeat(work.name, [Step("fetch", uses, duration)], 1)
         self.outputs[work.name] = Output(loop.first, 0, 1, 1, width)
+        self.places[work.name] = self.ways.of_memory(chip)
         self._decide(work, "dram", 1, "model")
 
     def _linear(self, work: Work) -> None:
         """Let the tiles integrate chunk after chunk, siblings at once; then adapt."""
         group = self.together[work.name]
         if work.name == group.members[0]:
-            steps, needs = self._operands(work, work.sources)
+            steps, needs = self._operands(work, work.sources, self.ways.of_tiles(work.name))
             tile, rows = self._machine.tile, self._rows(work.tokens)
             ops = [self.parts.layers[name].op for name in group.members]
             slowest = max(tile.mvm_ps(op.in_features, op.out_features, 1) for op in ops)
@@ -169,6 +207,7 @@ class NetworkLayout:
             loop = self._repeat(work, steps)
             for op in ops:
                 self.outputs[op.name] = self._output(loop, 1, op.out_features)
+                self.places[op.name] = self.ways.of_tiles(op.name)
         layer = self.parts.layers[work.name]
         if layer.adapter is None:
             self.layers[work.name] = LayerSchedule(layer, int(self._rows(work.tokens)[0]))
@@ -178,40 +217,99 @@ class NetworkLayout:
     def _adapted(self, work: Work) -> None:
         """Fetch Y and the adapter, and adapt each chunk on a cluster."""
         layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
-        split = self._units_for_pieces(work) if self._options.split else 1
-        pieces = max(1, min(split, int(rows[0]) // _FINEST))
-        times = self._adapters.times(layer, rows, pieces)
+        times, pieces = self._adapter_times(work, work.name in self._homes.of)
         mvm = self.outputs[work.name]
         # X came for the MVM; on the way to the tile it passes the clusters
-        fetch, x = self._operands(work, work.sources)
+        carrier = self.together[work.name].members[0]
+        fetch, x = self._operands(work, work.sources, self.ways.of_tiles(carrier))
         assert not fetch
-        steps = []
-        if times.load_bits:
-            steps.append(
-                Step("load a b", (self.parts.link,), self._link_ps(times.load_bits), tuple(x))
-            )
-        weights = [Within(0)] if steps else []
-        y = len(steps)
-        moved = self._move_ps(replace(mvm, pieces=1, cut=""), rows)
-        steps.append(Step("move y", (self.parts.link,), moved, tuple(mvm.ready(mvm.count))))
-        uses = self.parts.with_engine if times.on_engine else self.parts.any_cluster
+        here = self.ways.of_clusters(work, pieces)
+        steps = self._load_adapter(work, times.load_bits, here, x)
+        weights: Needs = [Within(len(steps) - 1)] if steps else []
+        own = self.parts.chips[here.chip].homes
+        homes: list[tuple[int, ...]] = [(own[k],) for k in self._homes.of.get(work.name, ())]
+        if steps and homes:
+            weights = [Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0))]
+            steps = []
+        homes = homes or [()] * pieces
+        way = (self.places[work.name], here)
+        bits = mvm.width * rows * self._machine.activation_bits
+        steps += self.ways.steps("move y", way, bits, 1, mvm.ready(mvm.count), len(steps))
+        y = len(steps) - 1
+        chip = here.chip
+        engine = times.on_engine
+        uses = self.parts.with_engine(chip) if engine else self.parts.any_cluster(chip)
         if self._options.adapters.early:
             xa = len(steps)
-            steps += [Step("x a", uses, times.first, (*x, *weights))] * pieces
+            needs = (*x, *weights)
+            steps += [Step("x a", (*uses, *home), times.first, needs) for home in homes]
             products = [Within(xa + piece) for piece in range(pieces)]
         else:
             products = []
-        for piece in range(pieces):
-            own = [products[piece]] if products else [*x, *weights]
+        for piece, home in enumerate(homes):
+            read = [products[piece]] if products else [*x, *weights]
             action, duration = ("u b + y", times.second) if products else ("adapt", times.whole)
-            steps.append(Step(action, uses, duration, (*own, Within(y))))
+            steps.append(Step(action, (*uses, *home), duration, (*read, Within(y))))
         loop = self._repeat(work, steps)
         self.outputs[work.name] = self._output(
             loop, pieces, mvm.width, "rows" if pieces > 1 else ""
         )
+        self.places[work.name] = here
         self.layers[work.name] = LayerSchedule(
             layer, times.batch, times.choice, 1, times.tcdm_bytes
         )
+
+    def _adapter_times(self, work: Work, stays: bool) -> tuple[AdapterTimes, int]:
+        """Return what an adapter costs, and how many clusters share a chunk by rows."""
+        layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
+        split = self._units_for_pieces(work) if self._options.split else 1
+        pieces = max(1, min(split, int(rows[0]) // _FINEST))
+        return self._adapters.times(layer, rows, pieces, stays), pieces
+
+    def _find_homes(self) -> Homes:
+        """Return where the adapters stay, of layers that have several chunks."""
+        adapted = [
+            work
+            for work in self._flow.works
+            if work.name in self.parts.layers
+            and self.parts.layers[work.name].adapter is not None
+            and self._count(work.tokens) > 1
+        ]
+        if not adapted:
+            return Homes()
+        cluster = self.parts.need_cluster(adapted[0])
+        return Homes.find(
+            adapted, cluster, self.ways.chips, lambda work: self._adapter_times(work, True)
+        )
+
+    def _home_notes(self) -> list[str]:
+        """Return how often A and B are fetched, if there are adapters."""
+        count, there = len(self._job.mapping.network.adapted_layers), len(self._homes.of)
+        if self._options.adapters.resident and count:
+            return [f"A and B of all {count} adapters stay in every cluster"]
+        if not there:
+            return []
+        most = format_bytes(self._homes.most_bytes)
+        rest = f"; of {count - there} for every chunk" if there < count else ""
+        return [
+            f"A and B of {there} adapters are fetched once and stay for all chunks, with buffers "
+            f"in {most} of a cluster at most{rest}"
+        ]
+
+    def _load_adapter(self, work: Work, bits: int, here: Place, x: Needs) -> list[Step]:
+        """Return the transfers that bring A and B to the clusters."""
+        if not bits:
+            return []
+        steps, needs = [], tuple(x)
+        if work.name in self.memory.adapters_outside:
+            assert self._machine.memory is not None
+            assert self._machine.memory.dram is not None
+            duration = self._machine.memory.dram.transfer_ps(ceil_div(bits, 8))
+            uses = (self.parts.chips[here.chip].dram,)
+            steps.append(Step("fetch a b", uses, duration, needs))
+            needs = (Within(0),)
+        way = (self.ways.of_memory(here.chip), here)
+        return [*steps, *self.ways.steps("load a b", way, bits, 1, needs, len(steps))]
 
     def _residual(self, work: Work) -> None:
         """Add in the periphery of the tile that makes the last of the operands.
@@ -220,10 +318,19 @@ class NetworkLayout:
         """
         local = self.local_operand(work)
         others = [name for name in work.sources if name != local]
-        steps, needs = self._operands(work, others)
+        first = next(
+            (
+                layer.name
+                for layer in self._job.mapping.layers
+                if layer.chip == self.ways.chips[work.name]
+            ),
+            self._job.mapping.layers[0].name,
+        )
+        here = self.ways.of_tiles(local or first)
+        steps, needs = self._operands(work, others, here)
         periphery, rows = self._machine.tile.periphery, self._rows(work.tokens)
         if local is None:
-            uses = next(iter(self.parts.peripheries.values()))[:1]
+            uses = self.parts.peripheries[first][:1]
         else:
             uses = self.parts.peripheries[local]
             needs += self.outputs[local].ready(self._count(work.tokens))
@@ -232,6 +339,7 @@ class NetworkLayout:
         steps.append(Step("add", uses, sums * each * rows, (*needs, Within(len(steps), back=1))))
         loop = self._repeat(work, steps)
         self.outputs[work.name] = self._output(loop, 1, work.op.out_features)
+        self.places[work.name] = here
         self._decide(work, "periphery", 1, "model")
 
     def local_operand(self, work: Work) -> str | None:
@@ -251,17 +359,21 @@ class NetworkLayout:
         self.parts.check_units()
         everything = [need for name in work.sources for need in self.outputs[name].last()]
         operands: Needs = []
+        heads = self._heads(work)
+        here = self.ways.of_clusters(work, len(heads))
         for name in work.sources:
             output = self.outputs[name]
             needs = everything if self._options.chunk is None else output.last()
-            bits = output.width * work.tokens * self._machine.activation_bits
-            step = Step("move", (self.parts.link,), self._link_ps(bits), tuple(needs))
-            operands.append(Need(self.builder.repeat(work.name, [step], 1).first))
-        runs = [self._attend(work, heads) for heads in self._heads(work)]
+            bits = output.width * self.works[name].tokens * self._machine.activation_bits
+            way = (self.places.get(name, Place()), here)
+            steps = self.ways.steps("move", way, bits, 1, needs, 0)
+            operands.append(Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0)))
+        operands += self._kept(work, here) + self._from_dram(work, everything)
+        runs = [self._attend(work, each) for each in heads]
         steps = [
             Step(
                 "attend",
-                self.parts.with_engine,
+                self.parts.with_engine(here.chip),
                 _between(run.ready_ps),
                 (*operands, Within(index, back=1)),
             )
@@ -270,14 +382,50 @@ class NetworkLayout:
         loop = self.builder.repeat(work.name, steps, len(runs[0].ready_ps))
         cut: Literal["", "columns"] = "columns" if len(runs) > 1 else ""
         self.outputs[work.name] = self._output(loop, len(runs), work.op.out_features, cut)
+        self.places[work.name] = here
         known = self.parts.need_cluster(work).kernel_costs is not None
         source = "kernel_costs" if known else "model"
         self._decide(work, "cluster", len(runs), source, max(run.tcdm_bytes for run in runs))
 
+    def _kept(self, work: Work, here: Place) -> Needs:
+        """Bring kept keys and values from the SRAM to the clusters, where that is charged."""
+        assert isinstance(work.op, Attention)
+        kept = work.keys - work.tokens // self._job.sequences
+        if not self._options.move_kept or kept <= 0 or not self._job.past:
+            return []
+        elements = 2 * kept * work.op.kv_heads * work.op.head_dim * self._job.sequences
+        bits = elements * self._machine.activation_bits
+        way = (self.ways.of_memory(here.chip), here)
+        steps = self.ways.steps("move kv", way, bits, 1, (), 0)
+        return [Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0))]
+
+    def _from_dram(self, work: Work, operands: Needs) -> Needs:
+        """Bring what an attention reads and the SRAM does not hold.
+
+        Kept keys and values come once the attention whose place they take is done; activations
+        that do not fit go out and come back once they are made.
+        """
+        size = self.memory.outside.get(work.name, 0)
+        if not size:
+            return []
+        assert self._machine.memory is not None
+        assert self._machine.memory.dram is not None
+        if self.memory.past:
+            before = self.memory.after.get(work.name)
+            needs = self.outputs[before].last() if before else []
+        else:
+            needs = operands
+        action = "load kv" if self.memory.past else "spill"
+        duration = self._machine.memory.dram.transfer_ps(size)
+        uses = (self.parts.chips[self.ways.chips[work.name]].dram,)
+        step = Step(action, uses, duration, tuple(needs))
+        return [Need(self.builder.repeat(work.name, [step], 1).first)]
+
     def _heads(self, work: Work) -> list[int]:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
-        cluster, heads = self.parts.need_cluster(work), work.op.heads
+        cluster = self.parts.need_cluster(work)
+        heads = work.op.heads * self._job.sequences
         units = cluster.count if cluster.matrix_engine else cluster.total
         nodes = min(units, heads) if self._options.split else 1
         return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
@@ -287,16 +435,21 @@ class NetworkLayout:
         cluster = self.parts.need_cluster(work)
         program = AttentionProgram(
             cluster,
-            work.tokens,
-            work.tokens,
+            work.tokens // self._job.sequences,
+            work.keys,
             work.op.head_dim,
             heads,
             self._options.attention,
             self._options.keys_values,
             cluster.matrix_engine is not None,
+            self._options.warp,
         )
-        chunk = self._options.chunk
-        return program.run(None if chunk is None else min(chunk, work.tokens))
+        options = self._options
+        fitting = program.in_warps() if options.flash else program.fitting()
+        if fitting.form != program.form and not options.flash:
+            self._too_long.add(work.keys)
+        chunk = None if options.chunk is None else min(options.chunk, program.tokens)
+        return fitting.run(chunk, options.queries)
 
     def _pieces(self, work: Work) -> None:
         """Compute a norm, an activation or a sum on clusters, each a piece of every chunk.
@@ -304,7 +457,6 @@ class NetworkLayout:
         Norms are cut by rows, all others by columns.
         """
         cluster = self.parts.need_cluster(work)
-        steps, needs = self._operands(work, work.sources)
         rows, width = self._rows(work.tokens), work.op.out_features
         by_rows = isinstance(work.op, Norm)
         units = self._units_for_pieces(work) if self._options.split else 1
@@ -314,11 +466,15 @@ class NetworkLayout:
             (ceil_div(int(n), pieces), width) if by_rows else (int(n), ceil_div(width, pieces))
             for n in rows
         ]
+        here = self.ways.of_clusters(work, pieces)
+        steps, needs = self._operands(work, work.sources, here)
         durations = np.array([self._piece_ps(work, *shape) for shape in shapes], np.int64)
-        steps += [Step(work.op.kind, self.parts.any_cluster, durations, tuple(needs))] * pieces
+        uses = self.parts.any_cluster(here.chip)
+        steps += [Step(work.op.kind, uses, durations, tuple(needs))] * pieces
         loop = self._repeat(work, steps)
         cut: Literal["", "rows", "columns"] = "rows" if by_rows else "columns"
         self.outputs[work.name] = self._output(loop, pieces, width, cut if pieces > 1 else "")
+        self.places[work.name] = here
         piece = Piece(cluster, work.op, *shapes[0])
         _, part_rows, part_columns = piece.parts()
         need = piece.tcdm_bytes(part_rows, part_columns)
@@ -338,29 +494,32 @@ class NetworkLayout:
 
     # --- operands and outputs ---------------------------------------------------------------
 
-    def _operands(self, work: Work, sources: Sequence[str]) -> tuple[list[Step], Needs]:
+    def _operands(
+        self, work: Work, sources: Sequence[str], here: Place
+    ) -> tuple[list[Step], Needs]:
         """Return the transfers that bring chunk i of ``sources``, and what of them to wait for.
 
-        What an earlier reader has fetched is there. With a barrier, nothing of the block before
-        is moved before its last chunk is done.
+        What an earlier reader at the same place has fetched is there. With a barrier, nothing of
+        the block before is moved before its last chunk is done.
         """
         count, rows = self._count(work.tokens), self._rows(work.tokens)
         steps: list[Step] = []
         needs: Needs = []
         self._pending = []
         for name in sources:
-            if (name, count) in self.moved:
-                needs.append(self.moved[name, count])
+            # on a link what was moved is there for everyone on the chip
+            if (name, count, here) in self.moved:
+                needs.append(self.moved[name, count, here])
                 continue
             output = self.outputs[name]
-            ready = output.ready(count)
+            ready = output.last() if work.last and count < output.count else output.ready(count)
             if self._is_gated(work, name) and count > 1:
                 ready += output.last()
-            self._pending.append((name, count, len(steps)))
-            needs.append(Within(len(steps)))
-            steps.append(
-                Step("move", (self.parts.link,), self._move_ps(output, rows), tuple(ready))
-            )
+            bits, pieces = self._moved_bits(output, rows)
+            way = (self.places.get(name, Place()), here)
+            steps += self.ways.steps("move", way, bits, pieces, ready, len(steps))
+            self._pending.append((name, count, here, len(steps) - 1))
+            needs.append(Within(len(steps) - 1))
         return steps, needs
 
     def _is_gated(self, work: Work, source: str) -> bool:
@@ -375,8 +534,8 @@ class NetworkLayout:
     def _repeat(self, work: Work, steps: Sequence[Step]) -> Loop:
         """Append the steps of an op once per chunk, and remember what they move."""
         loop = self.builder.repeat(work.name, steps, self._count(work.tokens))
-        for name, count, step in self._pending:
-            self.moved[name, count] = Need(loop.first + step, loop.size)
+        for name, count, here, step in self._pending:
+            self.moved[name, count, here] = Need(loop.first + step, loop.size)
         self._pending = []
         return loop
 
@@ -387,17 +546,12 @@ class NetworkLayout:
         first = loop.first + loop.size - pieces
         return Output(first, loop.size, loop.count, pieces, width, cut)
 
-    def _move_ps(self, output: Output, rows: Ints) -> Ints:
-        """Return the time that each chunk of an output takes on the link, piece by piece [ps]."""
+    def _moved_bits(self, output: Output, rows: Ints) -> tuple[Ints, int]:
+        """Return the bits of each piece of each chunk of an output, and how many pieces."""
         each = ceil_div(rows, output.pieces) if output.cut == "rows" else rows
         width = ceil_div(output.width, output.pieces) if output.cut == "columns" else output.width
         bits: Ints = width * each * self._machine.activation_bits
-        durations: Ints = output.pieces * self._link_ps(bits)
-        return durations
-
-    def _link_ps(self, bits: IntLike) -> IntLike:
-        """Return the time of one transfer over the link [ps]."""
-        return self._machine.link.transfer_ps(ceil_div(bits, 8))
+        return bits, output.pieces
 
     def _rows(self, tokens: int) -> Ints:
         """Return the rows of each chunk; the last one takes what is left."""

@@ -23,15 +23,31 @@ class Together:
     """Resources of the tiles of all members."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChipParts:
+    """Indices of the resources of one chip, but for its tiles."""
+
+    link: int
+    edges: int
+    """The first edge of its network on chip, where it has one."""
+    dram: int
+    cluster: int
+    engine_cluster: int
+    homes: tuple[int, ...] = ()
+    """What each cluster keeps: held by work that is done there, beside a unit of the pool."""
+
+
 @dataclass
 class Parts:
-    """Resources of a plan: tiles, peripheries, link, DRAM, and clusters as pools.
+    """Resources of a plan: tiles, peripheries, and per chip link, DRAM, and clusters as pools.
 
     Clusters keep nothing from one task to the next, so they are counted, not told apart. What
     needs a matrix engine takes a unit of two pools: those with an engine, and all.
     """
 
     job: Job
+    homes: bool = False
+    """Whether each cluster is told apart for what it keeps."""
 
     def __post_init__(self) -> None:
         mapping, machine = self.job.mapping, self.job.machine
@@ -45,17 +61,49 @@ class Parts:
                 for layer in mapping.layers
             }
             self.peripheries = grouped_resources("periphery", "periphery", by_crossbar, found)
-        self.link = self._append(found, Resource("link", "link", machine.link.count))
-        self.dram = self._append(found, Resource("dram", "dram"))
-        cluster = machine.cluster
-        self.cluster = self.engine_cluster = -1
-        if cluster is not None:
-            everyone = Resource("clusters", "cluster", cluster.total)
-            self.cluster = self.engine_cluster = self._append(found, everyone)
-            if cluster.matrix_engine is not None and cluster.plain_count:
-                pool = Resource("engine clusters", "engine_cluster", cluster.count)
-                self.engine_cluster = self._append(found, pool)
+        several = machine.chip_count > 1
+        self.chips = tuple(
+            self._chip(found, f"chip{chip}." if several else "")
+            for chip in range(machine.chip_count)
+        )
+        self.chip_links = {
+            (chip, chip + step): self._append(
+                found, Resource(f"chip{chip} to chip{chip + step}", "chip_link")
+            )
+            for chip in range(machine.chip_count)
+            for step in (1, -1)
+            if 0 <= chip + step < machine.chip_count
+        }
         self.resources = tuple(found)
+
+    def _chip(self, found: list[Resource], prefix: str) -> ChipParts:
+        """Append what each chip has of its own."""
+        machine = self.job.machine
+        link, edges = -1, len(found)
+        if machine.network_on_chip is None:
+            link = self._append(found, Resource(f"{prefix}link", "link", machine.link.count))
+        else:
+            found += [
+                Resource(f"{prefix}edge{edge}", "edge")
+                for edge in range(machine.network_on_chip.edges)
+            ]
+        dram = self._append(found, Resource(f"{prefix}dram", "dram"))
+        cluster = machine.cluster
+        if cluster is None:
+            return ChipParts(link, edges, dram, -1, -1)
+        everyone = Resource(f"{prefix}clusters", "cluster", cluster.total)
+        pool = engine_pool = self._append(found, everyone)
+        if cluster.matrix_engine is not None and cluster.plain_count:
+            engines = Resource(f"{prefix}engine clusters", "engine_cluster", cluster.count)
+            engine_pool = self._append(found, engines)
+        count = 0
+        if self.homes:
+            count = cluster.count if cluster.matrix_engine else cluster.total
+        kept = tuple(
+            self._append(found, Resource(f"{prefix}cluster{k} adapters", "adapter_home"))
+            for k in range(count)
+        )
+        return ChipParts(link, edges, dram, pool, engine_pool, kept)
 
     @staticmethod
     def _append(found: list[Resource], resource: Resource) -> int:
@@ -76,15 +124,23 @@ class Parts:
             )
         return cluster
 
-    @property
-    def any_cluster(self) -> tuple[int, ...]:
-        """What a task on any cluster holds."""
-        return (self.cluster,)
+    def any_cluster(self, chip: int) -> tuple[int, ...]:
+        """What a task on any cluster of a chip holds."""
+        return (self.chips[chip].cluster,)
+
+    def with_engine(self, chip: int) -> tuple[int, ...]:
+        """What a task on a cluster with a matrix engine holds."""
+        own = self.chips[chip]
+        return tuple(dict.fromkeys((own.cluster, own.engine_cluster)))
+
+    @cached_property
+    def tiles_per_chip(self) -> int:
+        """Tiles of each chip."""
+        return self._tile_count // (self.job.machine.chip_count if self._counted else 1)
 
     @property
-    def with_engine(self) -> tuple[int, ...]:
-        """What a task on a cluster with a matrix engine holds."""
-        return tuple(dict.fromkeys((self.cluster, self.engine_cluster)))
+    def _counted(self) -> bool:
+        return self.job.machine.tile.count != "as_needed"
 
     @cached_property
     def layers(self) -> dict[str, PlacedLayer]:
@@ -97,7 +153,7 @@ class Parts:
         tile = self.job.machine.tile
         if tile.count == "as_needed":
             return max(1, ceil_div(self.job.mapping.crossbars, tile.tiers))
-        return tile.count
+        return tile.count * self.job.machine.chip_count
 
     def together(self, works: Sequence[Work]) -> dict[str, Together]:
         """Return, for each linear layer, the layers that share its MVM tasks.
@@ -142,30 +198,6 @@ class Parts:
                 if block.crossbar != other.crossbar or not apart:
                     return False
         return True
-
-    def check_sram(self, tokens: int) -> None:
-        """Refuse a sequence whose activations of one block do not fit on chip.
-
-        4 x tokens x width of an attention, for its queries, keys, values and output. Source: HARP.
-
-        Raises:
-            CapacityError: They do not fit.
-        """
-        machine = self.job.machine
-        if machine.memory is None or machine.memory.sram is None:
-            return
-        size = machine.memory.sram.size
-        widest = max(
-            (op.out_features for op in self.job.mapping.network.ops if op.kind == "attention"),
-            default=0,
-        )
-        need = 4 * tokens * widest * machine.activation_bits // 8
-        if need > size:
-            raise CapacityError(
-                f"one block of {self.job.mapping.network.name} keeps {need} B of activations for "
-                f"{tokens} tokens; {machine.name} has {size} B of SRAM; raise memory.sram.size, "
-                "or lower the tokens"
-            )
 
     def check_units(self) -> None:
         """Refuse a machine whose engines cannot compute its numbers.

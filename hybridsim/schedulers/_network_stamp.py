@@ -26,8 +26,10 @@ class Stamp:
     def find(cls, layout: "NetworkLayout", works: Sequence[Work]) -> "Stamp | None":
         """Return a stamp for the blocks of a network, or None if they are not alike."""
         numbers = [work.op.block for work in works if work.op.block is not None]
-        if not numbers or numbers != sorted(numbers):
+        if not numbers or numbers != sorted(numbers) or layout.memory.after:
             return None
+        if layout.parts.job.machine.chip_count > 1 or layout.parts.job.machine.network_on_chip:
+            return None  # blocks differ in their places
         by_block: dict[int, list[Work]] = {}
         for work in works:
             if work.op.block is not None:
@@ -78,7 +80,7 @@ class Stamp:
             rank = layer.adapter.rank if layer and layer.adapter else 0
             group = self._layout.together.get(work.name)
             members = [self._relative(name, number) for name in group.members] if group else []
-            found.append((shape, work.tokens, sources, members, rank))
+            found.append((shape, work.tokens, work.keys, sources, members, rank))
         return found
 
     def _relative(self, name: str, number: int) -> tuple[int, int] | None:
@@ -107,10 +109,10 @@ class Stamp:
         for work in template:
             for by, name in enumerate(ops[work.name], start=1):
                 self._note(work, name, by * size)
-        for (name, count), need in list(layout.moved.items()):
+        for (name, count, place), need in list(layout.moved.items()):
             if name in ops:
                 last = ops[name][-1]
-                layout.moved[last, count] = replace(need, base=need.base + times * size)
+                layout.moved[last, count, place] = replace(need, base=need.base + times * size)
 
     def _note(self, work: Work, twin: str, shift: int) -> None:
         layout = self._layout

@@ -9,14 +9,15 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from hybridsim.engines import engine
+from hybridsim.errors import CapacityError
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, dataflow
-from hybridsim.schedulers._network_adapters import AdapterOptions
+from hybridsim.schedulers._network_adapters import AdapterOptions, fit_every_cluster
 from hybridsim.schedulers._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
-from hybridsim.units import Spec
+from hybridsim.units import Count, Spec
 
 
 def _chunk(value: object) -> object:
@@ -38,6 +39,10 @@ _LEAST_CHUNK = 8
 """The smallest chunk that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
 
 
+Keep = Literal["network", "layer", "chunk"]
+"""How long A and B stay in a cluster."""
+
+
 class NetworkStrategy(Spec):
     """A strategy that covers every op of a network that takes time."""
 
@@ -48,10 +53,18 @@ class NetworkStrategy(Spec):
     split: bool = True
     """Whether attention is split over clusters by heads, norms by rows, others by columns."""
     attention: Form = "pipelined"
-    """How a cluster computes attention; ``flash`` over warps of keys where nothing else fits."""
+    """How a cluster computes attention; over too many keys it takes the form ``flash``."""
     keys_values: KeysValues = "reread"
     """Whether a cluster fetches K and V again for every chunk of queries.
     Source of the default: HARP."""
+    queries: Count | None = None
+    """Queries that a cluster works on at a time where an op ends for all tokens; the fastest
+    number of {8, 16, 32, ..., all} unless given, or all of them in the form ``sequential``."""
+    flash: Literal["needed", "always"] = "needed"
+    """Whether attention goes over warps of keys wherever it can, or only where a row of scores
+    does not fit. A strategy whose attention is sequential does one warp after the other."""
+    warp: Count | None = None
+    """Keys that the form ``flash`` takes at a time; as many as fit unless given."""
     barrier: bool = False
     """Whether a block waits for the last chunk of the block before."""
     dispatch: Literal["online", "reserved"] = "online"
@@ -63,8 +76,17 @@ class NetworkStrategy(Spec):
     """Operand order of the adapters on the matrix engine: X A, or A^T X^T."""
     early_xa: bool = False
     """Whether X A runs beside the MVMs of its chunk; U is stored in between."""
-    resident_adapters: bool = False
-    """Whether A and B of all layers stay in every cluster; fetched for every chunk otherwise."""
+    keep_adapters: Literal["best", "network", "layer", "chunk"] = "best"
+    """How long A and B stay in a cluster: those of the whole ``network`` for good, in every
+    cluster; those of a ``layer`` in clusters of its own while all chunks pass, where there is
+    room; or for one ``chunk``. ``best`` takes the fastest of these that fits.
+    """
+    kept_over_link: bool = False
+    """Whether kept keys and values are charged to the link on their way from the SRAM.
+    Source of the default: HARP, where only the DMA of the cluster counts."""
+    adapters_by_capacity: bool = False
+    """Whether adapters take room in the SRAM, and come from the DRAM where they do not fit; all
+    are taken to be there otherwise."""
 
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of the whole network, with the chunk that is fastest if it is open.
@@ -73,23 +95,51 @@ class NetworkStrategy(Spec):
             CapacityError: Something does not fit the memory it needs, or there is no cluster.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
-        flow = dataflow(job.mapping.network, job.machine, job.tokens)
-        chunks = _candidates(job.tokens) if self.chunk == "best" else [self.chunk]
-        found = [self._schedule(job, flow, chunk, executed=len(chunks) > 1) for chunk in chunks]
+        flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past, job.sequences)
+        chunks = _candidates(job.rows) if self.chunk == "best" else [self.chunk]
+        found: list[Schedule] = []
+        problem: CapacityError | None = None
+        tried = [(chunk, keep) for chunk in chunks for keep in self._kept(job, chunk)]
+        for chunk, keep in tried:
+            try:
+                found.append(self._schedule(job, flow, chunk, keep, len(tried) > 1))
+            except CapacityError as error:
+                problem = problem or error
+        if problem is not None and not found:
+            raise problem
         return min(found, key=_makespan) if len(found) > 1 else found[0]
+
+    def _kept(self, job: Job, chunk: Chunk) -> list[Keep]:
+        """Return how long adapters may stay, as far as the option leaves it open."""
+        if not job.mapping.network.adapted_layers:
+            return ["chunk"]
+        if self.keep_adapters != "best":
+            return [self.keep_adapters]
+        several = chunk != "all" and int(chunk) < job.rows
+        own: list[Keep] = ["layer", "chunk"] if several else ["chunk"]
+        return ["network", *own] if fit_every_cluster(job) else own
 
     def yardstick(self, job: Job) -> Schedule:
         """Return what overhead is measured against: the same strategy without any adapter."""
         return self.schedule(job.without_adapters())
 
-    def _schedule(self, job: Job, flow: Dataflow, chunk: Chunk, executed: bool) -> Schedule:
+    def _schedule(
+        self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep, executed: bool
+    ) -> Schedule:
         options = LayoutOptions(
-            chunk=None if chunk == "all" else min(int(chunk), job.tokens),
+            chunk=None if chunk == "all" else min(int(chunk), job.rows),
             split=self.split,
             attention=self.attention,
             keys_values=self.keys_values,
+            queries=self.queries,
+            flash=self.flash == "always",
+            warp=self.warp,
             barrier=self.barrier,
-            adapters=AdapterOptions(self._choices, self.early_xa, self.resident_adapters),
+            adapters=AdapterOptions(
+                self._choices, self.early_xa, keep == "network", keep == "layer"
+            ),
+            move_kept=self.kept_over_link,
+            by_capacity=self.adapters_by_capacity,
         )
         schedule = NetworkLayout(job, flow, options).schedule()
         if self.dispatch == "reserved":

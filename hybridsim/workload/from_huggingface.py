@@ -10,6 +10,7 @@ from hybridsim.workload.graph import Network
 from hybridsim.workload.huggingface_bert import build_bert
 from hybridsim.workload.huggingface_distilbert import build_distilbert
 from hybridsim.workload.huggingface_gpt2 import build_gpt2
+from hybridsim.workload.huggingface_llama import build_llama
 from hybridsim.workload.huggingface_mobilebert import build_mobilebert
 from hybridsim.workload.huggingface_parts import HEADS, Body, Head
 from hybridsim.workload.huggingface_t5 import build_t5
@@ -19,6 +20,7 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, Any], Head, str], Body]] = {
     "bert": build_bert,
     "distilbert": build_distilbert,
     "gpt2": build_gpt2,
+    "llama": build_llama,
     "mobilebert": build_mobilebert,
     "t5": build_t5,
     "vit": build_vit,

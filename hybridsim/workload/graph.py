@@ -10,7 +10,17 @@ from hybridsim.errors import InputError, UnknownNameError, did_you_mean
 from hybridsim.spec_files import PlacedError, validate
 from hybridsim.units import Spec
 from hybridsim.workload.adapters import Adapter, AdapterSpec
-from hybridsim.workload.ops import ClassToken, FirstToken, Linear, Name, Op, Tokens
+from hybridsim.workload.ops import (
+    Attention,
+    ClassToken,
+    FirstToken,
+    Input,
+    LastToken,
+    Linear,
+    Name,
+    Op,
+    Tokens,
+)
 
 MOST_OPS = 20_000
 """The most ops of a network; the largest known transformers have some thousands."""
@@ -115,14 +125,17 @@ class Network(Spec):
     def tokens(self, op: Op, sequence_length: int) -> int:
         """Return how many vectors ``op`` works on in one sequence of that many tokens.
 
-        That is one for all that follows a :class:`FirstToken`, one less than the sequence has
-        for all that comes before a :class:`ClassToken`, and every token otherwise.
+        That is one for all that follows a :class:`FirstToken` or a :class:`LastToken`, one less
+        than the sequence has for all that comes before a :class:`ClassToken`, as many as an
+        :class:`Input` has that says so, for what is made of it alone, and every token otherwise.
 
         Raises:
             InputError: The class token is the only token of the sequence.
         """
         if op.name in self._once_per_sequence:
             return 1
+        if op.name in self._given_tokens:
+            return self._given_tokens[op.name]
         if op.name not in self._before_class_token:
             return sequence_length
         if sequence_length < 2:
@@ -131,6 +144,32 @@ class Network(Spec):
                 f"is the class token, so 2 or more would do"
             )
         return sequence_length - 1
+
+    def keys(self, op: Attention, sequence_length: int, past: int = 0) -> int:
+        """Return how many tokens an attention attends to.
+
+        Those that its keys are made of; with a causal mask also the ``past`` ones, whose keys
+        and values are kept from before.
+        """
+        made_of = self._by_name.get(op.inputs[1]) if op.inputs else None
+        own = sequence_length if made_of is None else self.tokens(made_of, sequence_length)
+        return own + (past if op.causal and not self.is_given(made_of) else 0)
+
+    def is_given(self, op: Op | None) -> bool:
+        """Return whether an op is made of an :class:`Input` of a fixed length alone.
+
+        Then it is the same for every token of a sequence, and computed with the first one.
+        """
+        return op is not None and op.name in self._given_tokens
+
+    def reads_last(self, op: Op) -> bool:
+        """Return whether an op reads the vector of the last token alone."""
+        return any(isinstance(self._by_name[name], LastToken) for name in op.inputs)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it can go on from kept keys and values: an attention is causal."""
+        return any(isinstance(op, Attention) and op.causal for op in self.ops)
 
     def with_adapters(
         self,
@@ -177,9 +216,21 @@ class Network(Spec):
     def _once_per_sequence(self) -> frozenset[str]:
         once: set[str] = set()
         for op in self.ops:
-            if isinstance(op, FirstToken) or (op.inputs and once.issuperset(op.inputs)):
+            if isinstance(op, FirstToken | LastToken) or (
+                op.inputs and once.issuperset(op.inputs)
+            ):
                 once.add(op.name)
         return frozenset(once)
+
+    @cached_property
+    def _given_tokens(self) -> Mapping[str, int]:
+        given: dict[str, int] = {}
+        for op in self.ops:
+            if isinstance(op, Input) and op.tokens is not None:
+                given[op.name] = op.tokens
+            elif op.inputs and all(name in given for name in op.inputs):
+                given[op.name] = given[op.inputs[0]]
+        return given
 
     @cached_property
     def _before_class_token(self) -> frozenset[str]:

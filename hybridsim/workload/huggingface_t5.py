@@ -1,4 +1,4 @@
-"""The encoder of T5 (``model_type: t5``), as a Hugging Face config.json describes it."""
+"""The encoder or the decoder of T5 (``model_type: t5``), as a Hugging Face config.json has it."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -9,16 +9,15 @@ from hybridsim.spec_files import validate
 from hybridsim.units import Spec
 from hybridsim.workload.huggingface_parts import Body, Head, check_head
 from hybridsim.workload.op_list import OpList
-from hybridsim.workload.ops import Features, Rows
+from hybridsim.workload.ops import Features, Flag, Rows, Tokens
 
 _GATES = {"gated-gelu": "geglu", "gated-silu": "swiglu"}
 
 
 class T5Config(Spec):
-    """The keys of a T5 config.json that decide the shapes of the encoder.
+    """The keys of a T5 config.json that decide shapes; the others are left unread.
 
-    The others are left unread, those of the decoder among them. Defaults are those of
-    transformers' ``T5Config``.
+    Defaults are those of transformers' ``T5Config``.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -33,6 +32,14 @@ class T5Config(Spec):
     """Length of the vector inside a feed-forward network [elements]."""
     num_layers: Features
     """Transformer blocks of the encoder."""
+    num_decoder_layers: Features | None = None
+    """Transformer blocks of the decoder; as many as the encoder has unless given."""
+    is_decoder: Flag = False
+    """Whether the stack of the decoder is meant: transformers sets it for that stack."""
+    n_positions: Tokens = 512
+    """Tokens of the encoder's sequence, to whose output the decoder attends."""
+    tie_word_embeddings: Flag = True
+    """Whether the language model head has the weights of the word embedding."""
     num_heads: Features
     """Heads of every attention."""
     relative_attention_num_buckets: Rows = 32
@@ -42,27 +49,50 @@ class T5Config(Spec):
 
 
 def build_t5(config: Mapping[str, Any], head: Head, file: str) -> Body:
-    """Return the ops of a T5 encoder; names follow the modules of transformers' model.
+    """Return the ops of a T5 stack; names follow the modules of transformers' model.
 
-    Order of a block: norm, query, key, value, attention, its output, residual; then norm,
-    feed-forward network, residual. A norm follows the last block; no layer has a bias. The
-    table of position biases is the first block's, and all blocks add it to their scores, which
-    is part of their attention. Source: transformers, ``modeling_t5.py``, after Raffel et al.,
-    JMLR 21, 2020.
+    Order of a block: norm, query, key, value, attention, its output, residual; in the decoder the
+    same once more over the output of the encoder; then norm, feed-forward network, residual. A
+    norm follows the last block; no layer has a bias. The table of position biases is the first
+    block's, and all blocks add it to their scores, which is part of their attention. Source:
+    transformers, ``modeling_t5.py``, after Raffel et al., JMLR 21, 2020.
 
     Raises:
-        SpecError: A key is missing or has a value of no use, or a head is asked for: those of
-            the family follow the decoder.
+        SpecError: A key is missing or has a value of no use, or the head is not one of the
+            stack: the language model head follows the decoder.
     """
     spec = validate(T5Config, dict(config), file)
-    check_head(head, ("none",), "t5", file)
+    size, decodes = spec.d_model, spec.is_decoder
+    check_head(head, ("none", "lm_head") if decodes else ("none",), "t5", file)
     ops = OpList(file)
-    hidden = ops.embedding("embed_tokens", spec.vocab_size, spec.d_model)
-    for ops.block in range(spec.num_layers):
-        hidden = _feed_forward(ops, spec, _attention(ops, spec, hidden))
+    hidden = ops.embedding("embed_tokens", spec.vocab_size, size)
+    encoded = ops.input("encoder_output", size, spec.n_positions) if decodes else None
+    layers = spec.num_decoder_layers if decodes else None
+    for ops.block in range(layers or spec.num_layers):
+        hidden = _attention(ops, spec, hidden)
+        if encoded is not None:
+            hidden = _cross_attention(ops, spec, hidden, encoded)
+        hidden = _feed_forward(ops, spec, hidden, 2 if decodes else 1)
     ops.block = None
-    ops.norm("final_layer_norm", hidden, "rms_norm", spec.d_model)
+    hidden = ops.norm("final_layer_norm", hidden, "rms_norm", size)
+    if head == "lm_head":
+        tied = spec.tie_word_embeddings
+        ops.linear("lm_head", hidden, size, spec.vocab_size, bias=False, tied=tied)
     return Body(ops.ops, None)
+
+
+def _cross_attention(ops: OpList, spec: T5Config, hidden: str, encoded: str) -> str:
+    """Append the attention of a decoder to the output of its encoder."""
+    part, size, inner = "layer.1.EncDecAttention", spec.d_model, spec.num_heads * spec.d_kv
+    normed = ops.norm("layer.1.layer_norm", hidden, "rms_norm", size)
+    sources = (normed, encoded, encoded)
+    qkv = [
+        ops.linear(f"{part}.{name}", source, size, inner, bias=False)
+        for name, source in zip("qkv", sources, strict=True)
+    ]
+    context = ops.attention(part, qkv, spec.num_heads, spec.d_kv)
+    output = ops.linear(f"{part}.o", context, inner, size, bias=False)
+    return ops.add("layer.1.add", [output, hidden], size)
 
 
 def _attention(ops: OpList, spec: T5Config, hidden: str) -> str:
@@ -73,14 +103,15 @@ def _attention(ops: OpList, spec: T5Config, hidden: str) -> str:
     if ops.block == 0:
         buckets = spec.relative_attention_num_buckets
         ops.embedding(f"{part}.relative_attention_bias", buckets, heads)
-    context = ops.attention(part, qkv, heads, spec.d_kv)
+    context = ops.attention(part, qkv, heads, spec.d_kv, causal=spec.is_decoder)
     output = ops.linear(f"{part}.o", context, inner, size, bias=False)
     return ops.add("layer.0.add", [output, hidden], size)
 
 
-def _feed_forward(ops: OpList, spec: T5Config, attended: str) -> str:
-    part, size, inner = "layer.1.DenseReluDense", spec.d_model, spec.d_ff
-    normed = ops.norm("layer.1.layer_norm", attended, "rms_norm", size)
+def _feed_forward(ops: OpList, spec: T5Config, attended: str, number: int) -> str:
+    layer, size, inner = f"layer.{number}", spec.d_model, spec.d_ff
+    part = f"{layer}.DenseReluDense"
+    normed = ops.norm(f"{layer}.layer_norm", attended, "rms_norm", size)
     if (gate := _GATES.get(spec.feed_forward_proj)) is not None:
         wide = [
             ops.linear(f"{part}.{name}", normed, size, inner, bias=False)
@@ -91,4 +122,4 @@ def _feed_forward(ops: OpList, spec: T5Config, attended: str) -> str:
         narrow = ops.linear(f"{part}.wi", normed, size, inner, bias=False)
         active = ops.activation(f"{part}.act", narrow, spec.feed_forward_proj, inner)
     output = ops.linear(f"{part}.wo", active, inner, size, bias=False)
-    return ops.add("layer.1.add", [output, attended], size)
+    return ops.add(f"{layer}.add", [output, attended], size)

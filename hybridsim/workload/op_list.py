@@ -13,9 +13,11 @@ from hybridsim.workload.ops import (
     Embedding,
     FirstToken,
     Input,
+    LastToken,
     Linear,
     Norm,
     OpBase,
+    Rotary,
     Slice,
     Trigram,
 )
@@ -38,9 +40,9 @@ class OpList:
         """The ops so far."""
         return tuple(self._ops)
 
-    def input(self, name: str, features: int) -> str:
-        """Append what enters the network."""
-        return self._append(Input, name, [], features=features)
+    def input(self, name: str, features: int, tokens: int | None = None) -> str:
+        """Append what enters the network; ``tokens`` if not one per token of the sequence."""
+        return self._append(Input, name, [], features=features, tokens=tokens)
 
     def linear(
         self,
@@ -64,9 +66,10 @@ class OpList:
         head_dim: int,
         *,
         causal: bool = False,
+        kv_heads: int | None = None,
     ) -> str:
         """Append attention; ``sources`` are queries, keys and values."""
-        sizes = {"heads": heads, "head_dim": head_dim}
+        sizes = {"heads": heads, "head_dim": head_dim, "kv_heads": kv_heads or heads}
         return self._append(Attention, name, sources, **sizes, causal=causal)
 
     def slice(self, name: str, source: str, in_features: int, start: int, size: int) -> str:
@@ -85,6 +88,10 @@ class OpList:
     def gate(self, name: str, sources: Sequence[str], function: str, features: int) -> str:
         """Append a gated function; ``sources`` are its argument and what it multiplies."""
         return self._append(Activation, name, sources, function=function, features=features)
+
+    def rotary(self, name: str, source: str, heads: int, head_dim: int) -> str:
+        """Append a rotary position embedding of queries or keys."""
+        return self._append(Rotary, name, [source], heads=heads, head_dim=head_dim)
 
     def add(self, name: str, sources: Sequence[str], features: int) -> str:
         """Append a sum of two or more vectors."""
@@ -105,6 +112,10 @@ class OpList:
     def first_token(self, name: str, source: str, features: int) -> str:
         """Append the choice of a sequence's first token."""
         return self._append(FirstToken, name, [source], features=features)
+
+    def last_token(self, name: str, source: str, features: int) -> str:
+        """Append the choice of a sequence's last token."""
+        return self._append(LastToken, name, [source], features=features)
 
     def _append(
         self, kind: type[OpBase], name: str, sources: Sequence[str], **sizes: object

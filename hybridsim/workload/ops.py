@@ -62,6 +62,9 @@ class Input(OpBase):
     kind: Literal["input"] = "input"
     features: Features
     """Length of a token's vector [elements]."""
+    tokens: Tokens | None = None
+    """How many vectors enter, where that does not depend on the sequence, as the output of an
+    encoder for its decoder; None: one per token of the sequence."""
 
     @property
     def takes(self) -> tuple[int, ...]:
@@ -191,6 +194,29 @@ class Activation(OpBase):
     def out_features(self) -> int:
         """Length of the output vector [elements]."""
         return self.features
+
+
+class Rotary(OpBase):
+    """Rotary position embedding: each head turned, pair by pair, by angles of the position.
+
+    Source: Su et al., RoFormer, arXiv 2104.09864; what the angles are changes no shape.
+    """
+
+    kind: Literal["rotary"] = "rotary"
+    heads: Features
+    """Heads that are turned."""
+    head_dim: Features
+    """Elements of one head."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.out_features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector, that of the input [elements]."""
+        return self.heads * self.head_dim
 
 
 class Add(OpBase):
@@ -347,12 +373,31 @@ class FirstToken(OpBase):
         return self.features
 
 
+class LastToken(OpBase):
+    """The vector of the last token of a sequence, whose successor a language model predicts."""
+
+    kind: Literal["last_token"] = "last_token"
+    features: Features
+    """Length of the vector [elements]."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+
 AnyOp = (
     Input
     | Linear
     | Attention
     | Norm
     | Activation
+    | Rotary
     | Add
     | Embedding
     | Concat
@@ -360,6 +405,7 @@ AnyOp = (
     | Trigram
     | ClassToken
     | FirstToken
+    | LastToken
 )
 Op = Annotated[AnyOp, Field(discriminator="kind")]
 """Any op; ``kind`` says which."""

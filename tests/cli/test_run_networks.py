@@ -54,9 +54,18 @@ def test_a_strategy_of_whole_layers_takes_a_batch_and_changes_nothing(cli) -> No
         (("--scheduler", "xb_pipe", "--batch", "0"), "tokens above 0"),
         (("--scheduler", "serial", "--batch", "-8"), "tokens above 0"),
         (("--scheduler", "network", "--set", "scheduler.split=perhaps"), "split"),
-        (("--scheduler", "serial", "--set", "memory.sram.size=1 KiB"), "raise memory.sram.size"),
         (
-            ("--scheduler", "serial", "--no-adapters", "--set", "cluster.tcdm.size=8 KiB"),
+            (
+                "--scheduler",
+                "serial",
+                "--set",
+                "memory={sram: {size: 1 KiB}, dram: null, activation_width: 8 bit}",
+            ),
+            "raise memory.sram.size",
+        ),
+        (("--scheduler", "xb_pipe", "--past", "8"), "no attention of mobilebert is causal"),
+        (
+            ("--scheduler", "serial", "--no-adapters", "--set", "cluster.tcdm.size=128 B"),
             "one query",
         ),
         (("--scheduler", "serial", "--set", "free_ops=[norm:]"), "free_ops"),

@@ -28,7 +28,8 @@ def summary(network: str, machine: str, scheduler: str, options: dict[str, Any])
     """Return what of a result is compared: totals, and each different layer once."""
     net, parts = hybridsim.load(network, machine)
     result = simulate(net, parts, make_scheduler(scheduler, options), 128)
-    document = result.model_dump(mode="json", exclude={"inputs", "hybridsim_version", "resources"})
+    left_out = {"inputs", "hybridsim_version", "resources", "energy", "area"}
+    document = result.model_dump(mode="json", exclude=left_out)
     seen: dict[str, dict[str, Any]] = {}
     for layer in document.pop("layers"):
         layer.pop("name"), layer.pop("block")

@@ -259,16 +259,18 @@ def test_early_products_and_kept_adapters() -> None:
     adapted = (late.action == late.actions.index("adapt")).sum()
     assert (early.action == early.actions.index("x a")).sum() == adapted
     assert (early.action == early.actions.index("u b + y")).sum() == adapted
-    with pytest.raises(CapacityError, match="resident_adapters=false"):
-        planned("xb_pipe", "mobilebert", "harp_2026", True, resident_adapters=True)
+    with pytest.raises(CapacityError, match="keep_adapters=best"):
+        planned("xb_pipe", "mobilebert", "harp_2026", True, keep_adapters="network")
 
 
 def test_adapters_that_stay_are_not_fetched() -> None:
     big = {"cluster.tcdm.size": "8 MiB"}
-    fetched = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big)
-    kept = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big, resident_adapters=True)
+    chunkwise = {"keep_adapters": "chunk"}
+    fetched = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big, **chunkwise)
+    kept = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big)
     assert kept.latency_ps < fetched.latency_ps
     assert kept.tcdm_bytes > 2 * 1_600_000
+    assert kept.notes == ("A and B of all 361 adapters stay in every cluster",)
 
 
 def test_adapters_of_a_chunk_that_does_not_fit_go_in_batches() -> None:
@@ -310,12 +312,20 @@ def test_the_engine_computes_in_its_own_format() -> None:
         )
 
 
-def test_activations_must_fit_on_chip() -> None:
+def test_activations_that_do_not_fit_on_chip_pass_the_dram() -> None:
     """4 x 32 tokens x 128 elements of 8 bits are 16 KiB (HARP's check of one block)."""
     fits, too_small = {"memory.sram.size": "16 KiB"}, {"memory.sram.size": "15 KiB"}
-    assert simulated("mobilebert", "harp_2026", "serial", overrides=fits).latency_ps > 0
-    with pytest.raises(CapacityError, match=r"raise memory\.sram\.size"):
-        simulated("mobilebert", "harp_2026", "serial", overrides=too_small)
+    fitting = simulated("mobilebert", "harp_2026", "serial", overrides=fits)
+    spilling = simulated("mobilebert", "harp_2026", "serial", overrides=too_small)
+    assert fitting.notes == ()
+    assert "24 of 24 attentions: 48 KiB pass the DRAM" in spilling.notes[0]
+    # each waits for 1 KiB out and 1 KiB back at 800 MiB/s, beside the way over the link
+    each = -(-2048 * 10**12 // (800 * 2**20))
+    busy = {row.name: row.busy_ps for row in spilling.resources}["dram"]
+    assert busy - {row.name: row.busy_ps for row in fitting.resources}["dram"] == 24 * each
+    assert fitting.latency_ps < spilling.latency_ps < fitting.latency_ps + 24 * each
+    with pytest.raises(CapacityError, match=r"no DRAM; raise memory\.sram\.size"):
+        simulated("mobilebert", "harp_2026", "serial", overrides=too_small | {"memory.dram": None})
 
 
 def test_a_pattern_of_free_ops_must_say_something() -> None:

@@ -21,6 +21,7 @@ NAMES = (
     "minilm_l6",
     "mobilebert",
     "mobilebert_squad",
+    "t5_small_decoder",
     "t5_small_encoder",
 )
 
@@ -343,3 +344,9 @@ def test_a_tied_head_adds_a_layer_but_no_parameters(tmp_path: Path) -> None:
     assert network.static_linear_layers[-1].name == "lm_head"
     assert network.weights - without.weights == 768 * 50257
     assert network.parameters == without.parameters == 124_439_808
+
+
+def test_both_stacks_of_t5_small_hold_its_parameters() -> None:
+    """google-t5/t5-small has 60,506,624 parameters; both stacks share the word embedding."""
+    stacks = bundled("t5_small_encoder"), bundled("t5_small_decoder")
+    assert sum(stack.parameters for stack in stacks) - 32128 * 512 == 60_506_624

@@ -1,0 +1,184 @@
+"""``hybridsim serve``: requests of many tasks on one chip, adapters swapped in as they come."""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+
+from hybridsim.arch import Machine, load_machine
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.errors import InputError, UnknownNameError
+from hybridsim.library import network_path
+from hybridsim.schedulers import Scheduler, make_scheduler
+from hybridsim.service import (
+    MIXES,
+    POLICIES,
+    Request,
+    Service,
+    ServiceResult,
+    poisson_requests,
+    read_peft,
+    read_requests,
+    run_service,
+)
+from hybridsim.simulate import execute
+from hybridsim.units import format_bytes
+from hybridsim.workload import Network, load_network
+
+Choice = TypeVar("Choice", bound=str)
+
+
+@ends_cleanly
+def serve(
+    workload: Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")],
+    arch: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    requests: Annotated[
+        Path | None,
+        typer.Option(help="CSV of requests: arrival, task, prompt and maybe output."),
+    ] = None,
+    tasks: Annotated[int, typer.Option(help="Without a file: tasks, equally likely.")] = 8,
+    load: Annotated[
+        float, typer.Option(help="Without a file: share of one task's throughput that arrives.")
+    ] = 0.7,
+    rate: Annotated[
+        float | None, typer.Option(help="Without a file: requests per second, instead of --load.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Without a file: how many requests.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Without a file: seed of the random arrivals.")] = 0,
+    tokens: Annotated[
+        int | None, typer.Option(help="Without a file: tokens per request; the network's own.")
+    ] = None,
+    policy: Annotated[
+        str, typer.Option(help="Which adapters stay on chip: lru, pinned or none.")
+    ] = "lru",
+    mix: Annotated[
+        str, typer.Option(help="What shares a batch: grouped (one task) or mixed.")
+    ] = "grouped",
+    batch: Annotated[int, typer.Option(help="Most requests in a batch.")] = 1,
+    overlap: Annotated[
+        bool, typer.Option("--overlap", help="Fetch the next adapters while a batch runs.")
+    ] = False,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option("--adapter", help="task=FOLDER: a task's adapters as PEFT wrote them."),
+    ] = None,
+    scheduler: Annotated[str, typer.Option(help="Pipeline strategy.")] = "token_parallel",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
+        ),
+    ] = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for service.json and requests.csv.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+) -> None:
+    """Latency and throughput of many tasks' requests on one chip with swapped adapters."""
+    if out_ is not None:
+        check_folder(out_)
+    groups = by_target(set_ or [])
+    network = with_adapters(load_network(network_path(workload)), groups["adapters"])
+    machine = load_machine(arch, groups["machine"])
+    strategy = make_scheduler(scheduler, groups["scheduler"])
+    trace = (
+        _random(network, machine, strategy, tasks, load, rate, count, seed, tokens)
+        if requests is None
+        else read_requests(requests)
+    )
+    with working("serving", quiet or json_):
+        service = run_service(
+            network,
+            machine,
+            trace,
+            adapters=_adapters(adapter or [], network),
+            policy=_one_of("--policy", policy, POLICIES),
+            mix=_one_of("--mix", mix, MIXES),
+            most=batch,
+            overlap=overlap,
+            scheduler=strategy,
+        )
+    if out_ is not None:
+        write_all(out_, _files(service))
+    if json_:
+        print_json(service.result.model_dump(mode="json"))
+    elif not quiet:
+        out().print(render(service.result))
+
+
+def _one_of(option: str, value: str, known: tuple[Choice, ...]) -> Choice:
+    for one in known:
+        if one == value:
+            return one
+    raise UnknownNameError(f"{option}:", value, known)
+
+
+def _random(
+    network: Network,
+    machine: Machine,
+    scheduler: Scheduler,
+    tasks: int,
+    load: float,
+    rate: float | None,
+    count: int,
+    seed: int,
+    tokens: int | None,
+) -> tuple[Request, ...]:
+    """Return random requests, ``load`` times as many per second as the chip can serve at best."""
+    prompt = (network.sequence_length or 0) if tokens is None else tokens
+    for option, value in (("--tasks", tasks), ("--count", count), ("--tokens", prompt)):
+        if value < 1:
+            raise InputError(f"{option}: found {value}; write a whole number of 1 or more")
+    if rate is None:
+        alone = execute(network, machine, scheduler, prompt).timeline.makespan
+        rate = load * 1e12 / alone
+    names = [f"task{i}" for i in range(tasks)]
+    return poisson_requests(names, rate, count, prompt, seed=seed)
+
+
+def _adapters(given: list[str], network: Network) -> dict[str, Network]:
+    """Return task -> network with the adapters of a PEFT folder."""
+    found = {}
+    for text in given:
+        task, equals, folder = text.partition("=")
+        if not equals or not task or not folder:
+            raise InputError(f"--adapter: found {text[:60]!r}; write task=FOLDER")
+        found[task] = read_peft(Path(folder)).on(network)
+    return found
+
+
+def _files(service: Service) -> dict[str, str]:
+    return {
+        "service.json": service.result.model_dump_json(indent=2) + "\n",
+        "requests.csv": service.requests.to_csv(index=False),
+    }
+
+
+def render(result: ServiceResult) -> RenderableType:
+    """Return the answer as a table for people."""
+    table = plain_table("", "value", right="value")
+    for name, value in (
+        ("requests", f"{result.requests} of {result.tasks} tasks in {result.span_s:.3g} s"),
+        ("throughput", f"{result.throughput_per_s:.4g} requests/s"),
+        ("latency p50", f"{result.latency_ms['p50']:.4g} ms"),
+        ("latency p90", f"{result.latency_ms['p90']:.4g} ms"),
+        ("latency p99", f"{result.latency_ms['p99']:.4g} ms"),
+        ("waiting, mean", f"{result.waiting_mean_ms:.4g} ms"),
+        ("chip works", f"{result.utilization:.1%} of the time"),
+        ("a batch", f"{result.service_mean_ms:.4g} ms, mean of {result.batches}"),
+        ("swaps", f"{result.swaps} ({result.swaps_per_s:.4g}/s)"),
+        ("swapped", format_bytes(result.swapped_bytes)),
+        ("lost to swaps", f"{result.lost_to_swaps:.1%} of the time"),
+    ):
+        table.add_row(name, value)
+    head = (
+        f"{escape(result.network)} on {escape(result.machine)}, {result.scheduler}; "
+        f"policy {result.policy}, {result.mix} batches of up to {result.most}"
+        f"{', fetches overlap' if result.overlap else ''}"
+    )
+    return Group(table, "", head, *(f"  {escape(note)}" for note in result.notes))
