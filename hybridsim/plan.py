@@ -27,7 +27,7 @@ resources ahead of time fixes who goes first by *order* needs: such a task waits
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,40 @@ class Within:
 
 
 @dataclass(frozen=True, slots=True)
+class Mostly:
+    """One duration for all iterations, but for a few at the beginning and at the end [ps]."""
+
+    usual: int
+    last: tuple[int, ...] = ()
+    """Durations of the last iterations."""
+    first: tuple[int, ...] = ()
+    """Durations of the first iterations."""
+
+    def each(self, count: int) -> Ints:
+        """Return the durations of all of ``count`` iterations.
+
+        Raises:
+            PlanError: There are fewer iterations than durations of the first and the last ones.
+        """
+        if len(self.first) + len(self.last) > count:
+            raise PlanError(
+                f"{len(self.first)} first and {len(self.last)} last durations are more than the "
+                f"{count} iterations of the loop"
+            )
+        durations = np.full(count, self.usual, np.int64)
+        durations[: len(self.first)] = self.first
+        durations[count - len(self.last) :] = self.last
+        return durations
+
+    def part(self, start: int, stop: int, step: int, count: int) -> "Mostly":
+        """Return the durations of the iterations ``range(start, stop, step)`` of ``count``."""
+        tail = count - len(self.last)
+        begin = start + step * max(0, -((start - tail) // step))
+        last = tuple(self.last[i - tail] for i in range(begin, stop, step))
+        return Mostly(self.usual, last, self.first[start:stop:step])
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One task of a template that :meth:`PlanBuilder.repeat` lays out once per iteration."""
 
@@ -90,9 +124,26 @@ class Step:
     """What is done, as in ``mvm`` or ``load x``."""
     uses: tuple[int, ...]
     """Resources held, as indices into :attr:`Plan.resources`."""
-    duration_ps: int | Ints
-    """One duration for all iterations, or one each [ps]."""
+    duration_ps: int | Mostly | Ints
+    """One duration for all iterations, one for most of them, or one each [ps]."""
     needs: tuple[Need | Within, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """Steps that repeat, before they are laid out as tasks."""
+
+    op: str
+    loop: Loop
+    steps: tuple[Step, ...]
+    uses: tuple[tuple[int, ...], ...]
+    """Resources that each step holds; in a copy they need not be those that the step names."""
+    shift: int = 0
+    """How far the sources of :class:`Need` lie behind those that the steps name."""
+    batches: int = 1
+    """Batches of an iteration."""
+    first_item: int = 0
+    """The number of the first batch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +207,7 @@ class Plan:
         holder = np.repeat(tasks, np.diff(self.use_first))
         if ((self.use < 0) | (self.use >= len(self.resources))).any():
             raise PlanError("a task uses a resource that the plan does not have")
-        if len(np.unique(holder * (len(self.resources) + 1) + self.use)) != len(self.use):
+        if _repeats(holder, self.use):
             raise PlanError("a task uses the same resource twice")
 
     def __len__(self) -> int:
@@ -203,22 +254,68 @@ class _Names:
         return iter(self._index)
 
 
-@dataclass
-class PlanBuilder:
-    """Lays templates out into the columns of a plan, in the order in which they are given."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """A plan before its iterations are laid out: as large as its templates, however long."""
 
     resources: tuple[Resource, ...]
-    _ops: _Names = field(default_factory=_Names)
-    _actions: _Names = field(default_factory=_Names)
-    _loops: list[Loop] = field(default_factory=list)
-    _columns: list[tuple[Ints, ...]] = field(default_factory=list)
-    _uses: list[tuple[Ints, Ints]] = field(default_factory=list)
-    _needs: list[tuple[Ints, Ints, Bools]] = field(default_factory=list)
+    templates: tuple[Template, ...]
+    links: tuple[tuple[Ints, Ints], ...] = ()
+    """Users and sources of data needs beside those of the templates."""
+
+    def __len__(self) -> int:
+        """Return the number of tasks of the whole plan."""
+        return sum(template.loop.size * template.loop.count for template in self.templates)
+
+    def expand(self) -> Plan:
+        """Return the plan with every iteration laid out.
+
+        Raises:
+            PlanError: As :class:`Plan`.
+        """
+        templates, ops, actions = self.templates, _Names(), _Names()
+        laid = _laid_out(templates, actions)
+        moved = [t.shift - one.shift for t, one in zip(templates, laid, strict=True)]
+        op = np.array([ops.index(template.op) for template in templates], np.int64)
+        needs = _joined([one.needs for one in laid])
+        need, rooms = _joined([one.need for one in laid], moved), [one.room for one in laid]
+        room = np.concatenate([*rooms, np.empty(0, np.bool_)])
+        if self.links:
+            needs, need, room = _linked(needs, need, room, self.links)
+        return Plan(
+            resources=self.resources,
+            duration=_joined([one.duration for one in laid]),
+            use_first=_offsets(_joined([one.uses for one in laid])),
+            use=_used(templates, [one.slot for one in laid]),
+            need_first=_offsets(needs),
+            need=need,
+            room=room,
+            op=np.repeat(op, [len(one.duration) for one in laid]),
+            action=_joined([one.action for one in laid]),
+            item=_joined([one.item for one in laid]),
+            ops=tuple(ops),
+            actions=tuple(actions),
+            loops=tuple(template.loop for template in templates),
+        )
+
+
+@dataclass
+class PlanBuilder:
+    """Collects the templates of a plan, in the order in which they are given."""
+
+    resources: tuple[Resource, ...]
+    _templates: list[Template] = field(default_factory=list)
+    _links: list[tuple[Ints, Ints]] = field(default_factory=list)
     _size: int = 0
 
     def __len__(self) -> int:
         """Return the number of tasks so far, which is the index of the next one."""
         return self._size
+
+    @property
+    def templates(self) -> int:
+        """How many templates there are so far, which is the index of the next one."""
+        return len(self._templates)
 
     def add(
         self,
@@ -245,52 +342,35 @@ class PlanBuilder:
         Raises:
             PlanError: A :class:`Within` need names a step that the template does not have.
         """
-        loop = Loop(self._size, len(steps), count)
-        iteration = np.arange(count, dtype=np.int64)[:, None]
-        durations = np.empty((count, loop.size), np.int64)
-        for j, step in enumerate(steps):
-            durations[:, j] = step.duration_ps
-        actions = [self._actions.index(step.action) for step in steps]
-        self._columns.append(
-            (
-                durations.reshape(-1),
-                np.full(durations.size, self._ops.index(op), np.int64),
-                np.array(actions * count, np.int64),
-                first_item + np.arange(durations.size) // max(1, loop.size // batches),
-            )
-        )
-        users = [(j, use) for j, step in enumerate(steps) for use in step.uses]
-        place, use = np.array(users, np.int64).reshape(-1, 2).T
-        holder = loop.first + iteration * loop.size + place
-        self._uses.append((holder.reshape(-1), np.tile(use, count)))
-        self._append_needs(loop, steps, iteration)
-        self._size += durations.size
-        self._loops.append(loop)
-        return loop
-
-    def _append_needs(self, loop: Loop, steps: Sequence[Step], iteration: Ints) -> None:
-        """Append the needs of a loop: step, first source, stride, first iteration, room each."""
-        pattern = []
-        for j, step in enumerate(steps):
+        size = len(steps)
+        for step in steps:
             for need in step.needs:
-                if isinstance(need, Within):
-                    if not 0 <= need.step < loop.size:
-                        raise PlanError(
-                            f"{step.action}: needs step {need.step} of a loop of {loop.size} steps"
-                        )
-                    source = loop.first + need.step - need.back * loop.size
-                    pattern.append((j, source, loop.size, need.back, need.room))
-                else:
-                    pattern.append((j, need.base, need.stride, 0, need.room))
-        place, base, stride, least, room = np.array(pattern, np.int64).reshape(-1, 5).T
-        kept = iteration >= least
-        user = loop.first + iteration * loop.size + place
-        rooms = np.broadcast_to(room.astype(np.bool_), kept.shape)
-        self._needs.append((user[kept], (base + stride * iteration)[kept], rooms[kept]))
+                if isinstance(need, Within) and not 0 <= need.step < size:
+                    raise PlanError(
+                        f"{step.action}: needs step {need.step} of a loop of {size} steps"
+                    )
+        uses = tuple(step.uses for step in steps)
+        loop = Loop(self._size, size, count)
+        return self._append(Template(op, loop, tuple(steps), uses, 0, batches, first_item))
 
     def link(self, users: Ints, sources: Ints) -> None:
         """Let each of ``users`` also wait for the data of the task beside it in ``sources``."""
-        self._needs.append((users, sources, np.zeros(len(users), np.bool_)))
+        self._links.append((users, sources))
+
+    def again(self, first: int, last: int, op: str, swaps: Mapping[int, int]) -> int:
+        """Append a copy of templates ``first`` to ``last`` for ``op``; return its first task.
+
+        Needs move along: what a task needs lies as far before its copy as before itself.
+        ``swaps`` gives the resources that the copy uses in place of others. Links are not copied.
+        """
+        begin = self._size
+        by = begin - self._templates[first].loop.first
+        for template in self._templates[first : last + 1]:
+            uses = template.uses
+            if swaps:
+                uses = tuple([tuple([swaps.get(use, use) for use in each]) for each in uses])
+            self._append(_moved(template, op, by, uses))
+        return begin
 
     def stamp(
         self,
@@ -304,105 +384,183 @@ class PlanBuilder:
         Needs move along: what a task needs lies as far before its copy as before itself. ``ops``
         gives each op its names in the copies; ``uses`` gives (op, action) the resources of each
         copy, where they are not those of the template.
+
+        Raises:
+            PlanError: ``first`` lies inside a loop.
         """
-        size = self._size - first
-        shift = (1 + np.arange(times, dtype=np.int64))[:, None] * size
-        duration, op, action, item = (
-            np.concatenate(column)[first:] for column in zip(*self._columns, strict=True)
-        )
-        renamed = self._renamed(op, ops, times)
-        copies = [np.tile(column, times) for column in (duration, action, item)]
-        self._columns.append((copies[0], renamed, copies[1], copies[2]))
-        user, need, room = (np.concatenate(column) for column in zip(*self._needs, strict=True))
-        own = user >= first
-        self._needs.append(
-            (
-                (user[own] + shift).reshape(-1),
-                (need[own] + shift).reshape(-1),
-                np.tile(room[own], times),
-            )
-        )
-        self._stamp_uses(first, op, action, uses, shift)
-        loops = [loop for loop in self._loops if loop.first >= first]
-        self._loops += [
-            Loop(loop.first + int(by), loop.size, loop.count)
-            for by in shift[:, 0]
-            for loop in loops
+        begin = sum(template.loop.first < first for template in self._templates)
+        own, size = self._templates[begin:], self._size - first
+        if size and (not own or own[0].loop.first != first):
+            raise PlanError(f"task {first} is not the first one of a loop; only loops are copied")
+        other = [
+            [j for j, step in enumerate(each.steps) if (each.op, step.action) in uses]
+            for each in own
         ]
-        self._size += size * times
-
-    def _renamed(self, op: Ints, ops: Mapping[str, Sequence[str]], times: int) -> Ints:
-        """Return the ops of all copies, one copy behind the other."""
-        names = list(self._ops)
-        table = np.empty((times, len(names)), np.int64)
-        present = np.unique(op)
         for copy in range(times):
-            for index in present:
-                table[copy, index] = self._ops.index(ops[names[index]][copy])
-        return table[:, op].reshape(-1)
+            for template, places in zip(own, other, strict=True):
+                held = [*template.uses]
+                for j in places:
+                    held[j] = uses[template.op, template.steps[j].action][copy]
+                name = ops[template.op][copy]
+                self._append(_moved(template, name, (copy + 1) * size, tuple(held)))
+        shift = (1 + np.arange(times, dtype=np.int64))[:, None] * size
+        for users, sources in list(self._links):
+            inside = users >= first
+            if inside.any():
+                self.link(
+                    (users[inside] + shift).reshape(-1), (sources[inside] + shift).reshape(-1)
+                )
 
-    def _stamp_uses(
-        self,
-        first: int,
-        op: Ints,
-        action: Ints,
-        uses: Mapping[tuple[str, str], Sequence[tuple[int, ...]]],
-        shift: Ints,
-    ) -> None:
-        """Append what the copies use: their own resources, or those of the template."""
-        names, actions = list(self._ops), list(self._actions)
-        own = np.zeros(len(op), np.bool_)
-        holders, used = [], []
-        for (name, what), each in uses.items():
-            tasks = np.flatnonzero((op == names.index(name)) & (action == actions.index(what)))
-            own[tasks] = True
-            lengths = [len(resources) for resources in each]
-            of_copy = np.array([r for resources in each for r in resources], np.int64)
-            copy = np.repeat(shift[:, 0], lengths)
-            holders.append((first + tasks[:, None] + copy).reshape(-1))
-            used.append(np.tile(of_copy, len(tasks)))
-        if holders:
-            self._uses.append((np.concatenate(holders), np.concatenate(used)))
-        holder, use = (np.concatenate(column) for column in zip(*self._uses, strict=True))
-        of_template = (holder >= first) & (holder < first + len(op))
-        of_template[of_template] = ~own[holder[of_template] - first]
-        moved = (holder[of_template] + shift).reshape(-1)
-        self._uses.append((moved, np.tile(use[of_template], len(shift))))
+    def _append(self, template: Template) -> Loop:
+        self._templates.append(template)
+        self._size += template.loop.size * template.loop.count
+        return template.loop
+
+    def outline(self) -> Outline:
+        """Return the templates so far, without laying them out."""
+        return Outline(self.resources, tuple(self._templates), tuple(self._links))
 
     def build(self) -> Plan:
         """Return the plan laid out so far."""
-        nothing = (np.empty(0, np.int64),) * 4
-        columns = [np.concatenate(c) for c in zip(*self._columns, nothing, strict=True)]
-        holder, use = (np.concatenate(c) for c in zip(*self._uses, nothing[:2], strict=True))
-        no_need = (*nothing[:2], np.empty(0, np.bool_))
-        user, need, room = (np.concatenate(c) for c in zip(*self._needs, no_need, strict=True))
-        user, need, room = _grouped(user, need, room)
-        holder, use = _grouped(holder, use)
-        return Plan(
-            resources=self.resources,
-            duration=columns[0],
-            use_first=_offsets(holder, self._size),
-            use=use,
-            need_first=_offsets(user, self._size),
-            need=need,
-            room=room,
-            op=columns[1],
-            action=columns[2],
-            item=columns[3],
-            ops=tuple(self._ops),
-            actions=tuple(self._actions),
-            loops=tuple(self._loops),
-        )
+        return self.outline().expand()
 
 
-def _grouped(owner: Ints, *columns: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return columns sorted by owner; as they come, if they are."""
-    if (np.diff(owner) >= 0).all():
-        return [owner, *columns]
-    by_owner = np.argsort(owner, kind="stable")
-    return [owner[by_owner], *(column[by_owner] for column in columns)]
+def _moved(template: Template, op: str, by: int, uses: tuple[tuple[int, ...], ...]) -> Template:
+    """Return a copy ``by`` tasks later."""
+    loop = template.loop
+    return Template(
+        op,
+        Loop(loop.first + by, loop.size, loop.count),
+        template.steps,
+        uses,
+        template.shift + by,
+        template.batches,
+        template.first_item,
+    )
 
 
-def _offsets(owner: Ints, size: int) -> Ints:
-    """Return where the list of each of ``size`` owners begins, and where the last one ends."""
-    return np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=size)))).astype(np.int64)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Laid:
+    """The tasks of a template as columns, and of all that only differ from it in place."""
+
+    shift: int
+    duration: Ints
+    action: Ints
+    item: Ints
+    uses: Ints
+    """How many resources each task uses."""
+    slot: Ints
+    """Which one of the resources of its template, counted over all steps, each use is."""
+    needs: Ints
+    """How many needs each task has."""
+    need: Ints
+    room: Bools
+
+
+def _laid_out(templates: Sequence[Template], actions: _Names) -> list[_Laid]:
+    """Return the columns of each template; copies share them."""
+    known: dict[tuple[object, ...], _Laid] = {}
+    laid = []
+    for t in templates:
+        lengths = tuple(map(len, t.uses))
+        place = t.loop.first - t.shift
+        key = (id(t.steps), place, t.loop.count, lengths, t.batches, t.first_item)
+        if key not in known:
+            known[key] = _lay_out(t, lengths, actions)
+        laid.append(known[key])
+    return laid
+
+
+def _lay_out(template: Template, lengths: Sequence[int], actions: _Names) -> _Laid:
+    """Return the tasks of a template as columns."""
+    loop, steps, count = template.loop, template.steps, template.loop.count
+    durations = np.empty((count, loop.size), np.int64)
+    for j, step in enumerate(steps):
+        each = step.duration_ps
+        durations[:, j] = each.each(count) if isinstance(each, Mostly) else each
+    numbers = [actions.index(step.action) for step in steps]
+    tasks = durations.size
+    needs, need, room = _needs(template)
+    return _Laid(
+        template.shift,
+        durations.reshape(-1),
+        np.array(numbers * count, np.int64),
+        template.first_item + np.arange(tasks) // max(1, loop.size // template.batches),
+        np.array(list(lengths) * count, np.int64),
+        np.tile(np.arange(sum(lengths)), count),
+        needs,
+        need,
+        room,
+    )
+
+
+def _needs(template: Template) -> tuple[Ints, Ints, Bools]:
+    """Return how many needs each task has, their sources, and whether they are for room."""
+    loop, pattern = template.loop, []
+    for j, step in enumerate(template.steps):
+        for need in step.needs:
+            if isinstance(need, Within):
+                source = loop.first + need.step - need.back * loop.size
+                pattern.append((j, source, loop.size, need.back, need.room))
+            else:
+                pattern.append((j, need.base + template.shift, need.stride, 0, need.room))
+    place, base, stride, least, room = np.array(pattern, np.int64).reshape(-1, 5).T
+    iteration = np.arange(loop.count, dtype=np.int64)[:, None]
+    kept = iteration >= least
+    user = (iteration * loop.size + place)[kept]
+    needs = np.bincount(user, minlength=loop.size * loop.count)
+    rooms = np.broadcast_to(room.astype(np.bool_), kept.shape)
+    return needs, (base + stride * iteration)[kept], rooms[kept]
+
+
+def _used(templates: Sequence[Template], slots: Sequence[Ints]) -> Ints:
+    """Return the resources of all tasks, from which of their template's each use is."""
+    flat = [list(chain.from_iterable(template.uses)) for template in templates]
+    before = np.cumsum([0, *map(len, flat)])[:-1]
+    used = np.array(list(chain.from_iterable(flat)), np.int64)
+    return used[_joined(slots, before.tolist())]
+
+
+def _linked(
+    needs: Ints, need: Ints, room: Bools, links: Sequence[tuple[Ints, Ints]]
+) -> tuple[Ints, Ints, Bools]:
+    """Return the needs of all tasks with those of links behind the others."""
+    users, sources = (np.concatenate(column) for column in zip(*links, strict=True))
+    user = np.concatenate((np.repeat(np.arange(len(needs)), needs), users))
+    by_user = np.argsort(user, kind="stable")
+    rooms = np.concatenate((room, np.zeros(len(users), np.bool_)))
+    count = needs + np.bincount(users, minlength=len(needs))
+    return count, np.concatenate((need, sources))[by_user], rooms[by_user]
+
+
+def _joined(parts: Sequence[Ints], add: Sequence[int] = ()) -> Ints:
+    """Return the parts one behind the other, with a number added to each."""
+    joined: Ints = np.concatenate([*parts, np.empty(0, np.int64)])
+    if any(add):
+        joined += np.repeat(np.array(add, np.int64), [len(part) for part in parts])
+    return joined
+
+
+def _offsets(lengths: Ints) -> Ints:
+    """Return where the list of each owner begins, and where the last one ends."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _repeats(owner: Ints, items: Ints) -> bool:
+    """Return whether an owner, whose items lie one behind the other, has one of them twice."""
+    for apart in range(1, len(items)):
+        near = owner[apart:] == owner[:-apart]
+        if not near.any():
+            return False
+        if (near & (items[apart:] == items[:-apart])).any():
+            return True
+        if apart == _FEW:
+            break
+    pairs = np.sort(owner * (int(items.max(initial=0)) + 1) + items)
+    return bool((pairs[1:] == pairs[:-1]).any())
+
+
+_FEW = 4
+"""How far apart the items of an owner are compared one by one; longer lists are sorted."""

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybridsim.errors import UnknownNameError
-from hybridsim.schedulers._base import Job, LayerSchedule, OpSchedule, Schedule, Scheduler
+from hybridsim.schedulers._base import (
+    Draft,
+    Job,
+    LayerSchedule,
+    OpSchedule,
+    Schedule,
+    Scheduler,
+)
 from hybridsim.schedulers._network_layout import TRANSFERS
 from hybridsim.schedulers._network_strategy import Choice, NetworkStrategy
 from hybridsim.schedulers._pipelined import Decisions, PipelinedStrategy, lay_out
@@ -90,6 +97,7 @@ __all__ = [
     "CrossLayer",
     "CrossLayerPipeline",
     "Decisions",
+    "Draft",
     "EarlyXa",
     "FusedAdd",
     "Group",

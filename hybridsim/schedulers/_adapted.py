@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice
-from hybridsim.schedulers._base import Job, Schedule
+from hybridsim.schedulers._base import Draft, Job, Schedule
 from hybridsim.units import Count, Spec
 
 UNITS = {
@@ -40,5 +40,9 @@ class AdaptedStrategy(Spec, ABC):
         )
 
     @abstractmethod
+    def outline(self, job: Job) -> Draft:
+        """Return the plan of all layers in outline; its size does not grow with tokens."""
+
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of all layers."""
+        return self.outline(job).schedule()

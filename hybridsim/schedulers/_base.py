@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hybridsim.arch import Cluster, Machine
 from hybridsim.mapping import Mapping, PlacedLayer
-from hybridsim.plan import Plan, Resource, Timeline
+from hybridsim.plan import Outline, Plan, Resource, Timeline
 from hybridsim.programs import LoraChoice
 from hybridsim.workload import Op
 
@@ -170,6 +170,20 @@ class Schedule:
     """Ops that would be computed, but cost nothing by declaration of the machine."""
     timeline: Timeline | None = None
     """What an engine made of the plan, where the strategy had to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan in outline, and what was decided on the way."""
+
+    outline: Outline
+    layers: tuple[LayerSchedule, ...]
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it was decided, a line each."""
+
+    def schedule(self) -> Schedule:
+        """Return the same with the plan laid out."""
+        return Schedule(self.outline.expand(), self.layers, self.notes)
 
 
 class Scheduler(Protocol):

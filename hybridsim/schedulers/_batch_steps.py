@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Need, Step, Within
+from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.programs import Kernel
 from hybridsim.schedulers._base import ClusterResources, Job
-from hybridsim.schedulers._batch_times import BatchTimes
+from hybridsim.schedulers._batch_times import BatchTimes, Durations
 from hybridsim.schedulers._batching import Batching
 
 Needs = tuple[Need | Within, ...]
@@ -138,16 +138,24 @@ class BatchSteps:
     def _step(self, label: Label, phase: int, needs: Needs) -> Step:
         action, index = label
         cluster = self._clusters[phase]
-        each = slice(phase, None, self.phases)
         if action == "kernel":
             kernel, duration = self._times.kernels[index]
             unit = getattr(cluster, kernel.unit)
             assert unit is not None
-            return Step(kernel.action, (unit,), duration[each], needs)
+            return Step(kernel.action, (unit,), self._of_phase(duration, phase), needs)
         if action == "mvm":
-            return Step(action, self._tiles, self._times.mvm[each], needs)
+            return Step(action, self._tiles, self._of_phase(self._times.mvm, phase), needs)
         duration = self._times.load_x if action == "load x" else self._times.slices[index]
-        return Step(action, self._transfer(cluster), duration[each], needs)
+        return Step(action, self._transfer(cluster), self._of_phase(duration, phase), needs)
+
+    def _of_phase(self, duration: Durations, phase: int) -> Durations:
+        """Return the durations of the batches that one phase takes."""
+        if self.phases == 1:
+            return duration
+        batches = self._times.batches
+        if isinstance(duration, Mostly):
+            return duration.part(phase, batches, self.phases, batches)
+        return duration[phase :: self.phases]
 
     def _at(self, label: Label, phase: int, back: int = 0, room: bool = False) -> Within:
         """Return the need of a step of the batch ``back`` batches before that of ``phase``."""

@@ -1,13 +1,16 @@
 """How long each step of each batch of a layer takes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from hybridsim.arch import Machine
-from hybridsim.programs import Kernel, LoraProgram
-from hybridsim.schedulers._batching import Batching, program_of, transfer_ps
+from hybridsim.plan import Mostly
+from hybridsim.programs import Kernel
+from hybridsim.schedulers._batching import Batching, Cut, program_of, transfer_ps
 from hybridsim.units import Ints
+
+Durations = Mostly | Ints
+"""One duration for every batch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,42 +19,49 @@ class BatchTimes:
 
     load_a: int
     load_b: int
-    mvm: Ints
-    load_x: Ints
-    slices: tuple[Ints, ...]
+    mvm: Durations
+    load_x: Durations
+    slices: tuple[Durations, ...]
     """Fetching each slice of Y, and storing that slice of Z, which is as large."""
-    kernels: tuple[tuple[Kernel, Ints], ...]
-
-    @property
-    def batches(self) -> int:
-        """Batches of the layer; the last one may be smaller than the others."""
-        return len(self.mvm)
+    kernels: tuple[tuple[Kernel, Durations], ...]
+    batches: int = 1
+    """Batches of the layer; the first and the last ones may be smaller than the others."""
 
 
 def batch_times(machine: Machine, tokens: int, batching: Batching) -> BatchTimes:
-    """Return the durations of a layer's steps when ``tokens`` are cut into batches."""
-    program = batching.program
-    sizes = batching.sizes(tokens)
-    element, inner, outer = program.element_bytes, program.in_features, program.out_features
-    return BatchTimes(
-        load_a=transfer_ps(machine, inner * program.rank * element),
-        load_b=transfer_ps(machine, outer * program.rank * element),
-        mvm=sizes * machine.tile.mvm_ps(inner, outer, 1),
-        load_x=transfer_ps(machine, sizes * (inner * element)),
-        slices=tuple(transfer_ps(machine, sizes * (width * element)) for width in program.slices),
-        kernels=_kernel_times(program, sizes),
-    )
-
-
-def _kernel_times(program: LoraProgram, sizes: Ints) -> tuple[tuple[Kernel, Ints], ...]:
-    """Return each kernel of a full batch with its duration in every batch [ps].
+    """Return the durations of a layer's steps when ``tokens`` are cut into batches.
 
     A kernel without work in a batch takes 1 ps, the least that a task can last.
     """
-    different, which = np.unique(sizes, return_inverse=True)
-    programs = [program_of(program, int(size)) for size in different]
-    times = []
-    for i, kernel in enumerate(program.kernels):
-        each = [max(1, program.cluster.to_ps(p.kernels[i].cycles)) for p in programs]
-        times.append((kernel, np.array(each, np.int64)[which]))
-    return tuple(times)
+    program, cut = batching.program, batching.cut(tokens)
+    element, inner, outer = program.element_bytes, program.in_features, program.out_features
+    mvm = machine.tile.mvm_ps(inner, outer, 1)
+
+    def moved(width: int) -> Mostly:
+        return _per_batch(cut, lambda size: transfer_ps(machine, size * (width * element)))
+
+    def computed(index: int) -> Mostly:
+        return _per_batch(
+            cut,
+            lambda size: max(
+                1, program.cluster.to_ps(program_of(program, size).kernels[index].cycles)
+            ),
+        )
+
+    return BatchTimes(
+        load_a=transfer_ps(machine, inner * program.rank * element),
+        load_b=transfer_ps(machine, outer * program.rank * element),
+        mvm=_per_batch(cut, lambda size: size * mvm),
+        load_x=moved(inner),
+        slices=tuple(moved(width) for width in program.slices),
+        kernels=tuple((kernel, computed(i)) for i, kernel in enumerate(program.kernels)),
+        batches=cut.batches,
+    )
+
+
+def _per_batch(cut: Cut, duration: Callable[[int], int]) -> Mostly:
+    return Mostly(
+        duration(cut.full),
+        tuple(duration(size) for size in cut.last),
+        tuple(duration(size) for size in cut.first),
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from hybridsim.arch import Cluster, Machine
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Mostly
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.units import IntLike, Ints, format_bytes
 
@@ -28,6 +29,27 @@ class Flow:
 
 
 PLAIN = Flow()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How many tokens each batch of a layer has, as large however many batches there are."""
+
+    first: tuple[int, ...]
+    full: int
+    """Tokens of a full batch."""
+    count: int
+    """How many full batches there are, between the first and the last ones."""
+    last: tuple[int, ...]
+
+    @property
+    def batches(self) -> int:
+        """Batches of the layer."""
+        return len(self.first) + self.count + len(self.last)
+
+    def each(self) -> Ints:
+        """Return the tokens of each batch, first to last."""
+        return Mostly(self.full, self.last, self.first).each(self.batches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +78,21 @@ class Batching:
         program = self.program
         return program.rank * (program.in_features + program.out_features) * program.element_bytes
 
-    def sizes(self, tokens: int) -> Ints:
-        """Return the tokens of each batch, first to last.
+    def cut(self, tokens: int) -> Cut:
+        """Return how tokens are cut into batches.
 
         Full batches, and what is left over as the last one. With a ramp at the end what is left
         over comes before the full batches, as a small batch costs least where nothing waits.
         """
         up, down = _ramps(tokens, self.batch, self.flow.first_batch, self.flow.last_batch)
-        full, rest = divmod(tokens - sum(up) - sum(down), self.batch)
-        middle = [self.batch] * full
-        left = [rest] * (rest > 0)
-        sizes = [*up, *left, *middle, *down] if down else [*up, *middle, *left]
-        return np.array(sizes, np.int64)
+        count, rest = divmod(tokens - sum(up) - sum(down), self.batch)
+        left = (rest,) * (rest > 0)
+        first, last = ((*up, *left), tuple(down)) if down else (tuple(up), left)
+        return Cut(first, self.batch, count, last)
+
+    def sizes(self, tokens: int) -> Ints:
+        """Return the tokens of each batch, first to last."""
+        return self.cut(tokens).each()
 
 
 def _ramps(

@@ -1,15 +1,14 @@
 """Laying layers out as tasks, one after the other; every scheduler is made of these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Need, PlanBuilder, Step, Within
+from hybridsim.plan import Mostly, Need, PlanBuilder, Step, Within
 from hybridsim.schedulers._base import Job
 from hybridsim.schedulers._batch_steps import BatchSteps, Needs
 from hybridsim.schedulers._batch_times import BatchTimes, batch_times
-from hybridsim.schedulers._batching import Batching
-from hybridsim.units import Ints
+from hybridsim.schedulers._batching import Batching, Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +31,34 @@ class Placed:
         least = max(0, self.batches - batches)
         return tuple(n for b in range(least, self.batches) for n in self.output(b, 0))
 
+    def later(self, by: int) -> "Placed":
+        """Return where a copy lies whose tasks come ``by`` tasks later."""
+        return Placed(self.first + by, self.size, self.batches, self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Templates that can be copied for a layer alike."""
+
+    first: int
+    last: int
+    begin: int
+    """Their first task."""
+    parts: tuple[int, ...]
+    """The tiles and parts of clusters that they use."""
+    placed: Placed
+
 
 @dataclass
 class Layout:
-    """A plan under construction for one job."""
+    """A plan under construction for one job; layers alike are copies of each other."""
 
     job: Job
     builder: PlanBuilder = field(init=False)
     _before: tuple[Need, ...] = ()
     """What every task of the next layer waits for: the end of the layer before."""
-    _times: dict[tuple[Batching, int], BatchTimes] = field(default_factory=dict)
+    _times: dict[tuple[int, int], tuple[Batching, BatchTimes]] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], _Known] = field(default_factory=dict)
     _fetched: dict[str, Sequence[dict[str, Need]]] = field(default_factory=dict)
     """What to wait for before A or B of a layer is read, where they were fetched ahead."""
 
@@ -52,19 +69,26 @@ class Layout:
         """Append a layer without adapter work: its tiles integrate all tokens."""
         op, tokens = layer.op, self.job.tokens_of(layer)
         duration = self.job.machine.tile.mvm_ps(op.in_features, op.out_features, tokens)
-        tiles = self.job.resources.tiles[layer.name]
-        step = Step("mvm", tiles, duration, self._before)
-        self._before = (Need(self.builder.repeat(layer.name, [step], 1).first),)
+
+        def make() -> Placed:
+            step = Step("mvm", self.job.resources.tiles[layer.name], duration, self._before)
+            return Placed(self.builder.repeat(layer.name, [step], 1).first, 1, 1, (0,))
+
+        self._before = self._once(layer, None, (duration,), make).end(1)
 
     def serial(self, layer: PlacedLayer, batching: Batching) -> None:
         """Append all MVMs of a layer, then its adapter batch by batch, without any overlap."""
         self.analog(layer)
         times = self._batch_times(layer, batching)
-        batch = BatchSteps(self.job, layer, times, batching)
-        loaded = self._load_weights(layer, batch, self._before)
-        weights = tuple(need for of_cluster in loaded for need in of_cluster.values())
-        loop = self.builder.repeat(layer.name, batch.in_sequence(weights), times.batches)
-        self._before = (Need(loop.task(loop.size - 1, -1)),)
+
+        def make() -> Placed:
+            batch = BatchSteps(self.job, layer, times, batching)
+            loaded = self._load_weights(layer, batch, self._before)
+            weights = tuple(need for of_cluster in loaded for need in of_cluster.values())
+            loop = self.builder.repeat(layer.name, batch.in_sequence(weights), times.batches)
+            return Placed(loop.first, loop.size, loop.count, (loop.size - 1,))
+
+        self._before = self._once(layer, batching, ("serial",), make).end(1)
 
     def pipelined(self, layer: PlacedLayer, batching: Batching) -> None:
         """Append a layer as a pipeline: the cluster adapts a batch while the tiles go on.
@@ -79,19 +103,19 @@ class Layout:
         self,
         layers: Sequence[tuple[PlacedLayer, Batching | None]],
         inputs: Mapping[str, tuple[str, ...]],
-        sizes: Ints,
+        cut: Cut,
     ) -> None:
         """Append layers that run at the same time, batch after batch.
 
         ``layers`` gives each layer with its batching, None where it has no adapter; ``inputs``
-        the layers whose output each one reads; ``sizes`` the tokens of the batches of all.
+        the layers whose output each one reads; ``cut`` the tokens of the batches of all.
         """
         placed: dict[str, Placed] = {}
         ends: list[Need] = []
         for layer, batching in layers:
             sources = [placed[name] for name in inputs[layer.name]]
             if batching is None:
-                placed[layer.name] = own = self._analog_batches(layer, sizes, sources)
+                placed[layer.name] = own = self._analog_batches(layer, cut, sources)
                 ends += own.end(1)
             else:
                 placed[layer.name] = own = self._pipeline(layer, batching, sources)
@@ -115,22 +139,67 @@ class Layout:
         """What the next layer waits for."""
         return self._before
 
+    def _once(
+        self,
+        layer: PlacedLayer,
+        batching: Batching | None,
+        more: tuple[object, ...],
+        make: Callable[[], Placed],
+        waits: Sequence[Need] = (),
+    ) -> Placed:
+        """Append what ``make`` lays out, or a copy of it where a layer alike has been laid out.
+
+        Two layers are alike if they agree in their batching, their tokens, in ``more``, and in
+        how far before themselves lie what comes before them and what they wait for, ``waits``.
+        """
+        parts, here = self._parts(layer, batching), len(self.builder)
+        needs = tuple([here - need.base for need in (*self._before, *waits)])
+        key = (id(batching), self.job.tokens_of(layer), len(parts), *more, len(waits), *needs)
+        known = self._known.get(key)
+        if known is None:
+            first = self.builder.templates
+            placed = make()
+            last = self.builder.templates - 1
+            self._known[key] = _Known(first, last, here, parts, placed)
+            return placed
+        swaps = {a: b for a, b in zip(known.parts, parts, strict=True) if a != b}
+        self.builder.again(known.first, known.last, layer.name, swaps)
+        return known.placed.later(here - known.begin)
+
+    def _parts(self, layer: PlacedLayer, batching: Batching | None) -> tuple[int, ...]:
+        """Return the resources of a layer: its tiles, and the parts of its clusters in turn."""
+        resources = self.job.resources
+        parts = resources.tiles[layer.name]
+        if batching is None or layer.cluster is None:
+            return parts
+        for phase in range(batching.flow.clusters):
+            cluster = resources.clusters[(layer.cluster + phase) % len(resources.clusters)]
+            engine = () if cluster.matrix_engine is None else (cluster.matrix_engine,)
+            parts = (*parts, cluster.cores, cluster.dma, *engine)
+        return parts
+
     def _pipeline(
         self, layer: PlacedLayer, batching: Batching, sources: Sequence[Placed]
     ) -> Placed:
         """Append the pipeline of a layer whose batches wait for those of ``sources``."""
         times = self._batch_times(layer, batching)
-        batch = BatchSteps(self.job, layer, times, batching)
         weights = self._fetched.get(layer.name)
-        if weights is None:
-            weights = self._load_weights(layer, batch, self._before)
-        inputs = [
-            tuple(n for source in sources for n in source.output(phase, batch.phases))
-            for phase in range(batch.phases)
-        ]
-        steps = batch.in_pipeline(weights, self._before, batching.buffers, inputs)
-        first = self._repeat(layer, steps, times.batches, batch.phases)
-        return Placed(first, batch.size, times.batches, tuple(batch.stores))
+        ahead = [need for of_cluster in weights or () for need in of_cluster.values()]
+        reads = [Need(source.first) for source in sources]
+
+        def make() -> Placed:
+            batch = BatchSteps(self.job, layer, times, batching)
+            loaded = weights or self._load_weights(layer, batch, self._before)
+            inputs = [
+                tuple(n for source in sources for n in source.output(phase, batch.phases))
+                for phase in range(batch.phases)
+            ]
+            steps = batch.in_pipeline(loaded, self._before, batching.buffers, inputs)
+            first = self._repeat(layer, steps, times.batches, batch.phases)
+            return Placed(first, batch.size, times.batches, tuple(batch.stores))
+
+        shapes = tuple((source.size, source.done) for source in sources)
+        return self._once(layer, batching, (shapes, len(ahead)), make, (*ahead, *reads))
 
     def _end_of(self, placed: Placed, batching: Batching) -> tuple[Need, ...]:
         """Return what to wait for at the end of a layer.
@@ -142,17 +211,20 @@ class Layout:
             return placed.end(1)[-1:]
         return placed.end(batching.buffers * batching.flow.clusters)
 
-    def _analog_batches(
-        self, layer: PlacedLayer, sizes: Ints, sources: Sequence[Placed]
-    ) -> Placed:
+    def _analog_batches(self, layer: PlacedLayer, cut: Cut, sources: Sequence[Placed]) -> Placed:
         """Append the MVMs of a layer without adapter, batch by batch."""
         op = layer.op
-        durations = sizes * self.job.machine.tile.mvm_ps(op.in_features, op.out_features, 1)
+        each = self.job.machine.tile.mvm_ps(op.in_features, op.out_features, 1)
+        durations = Mostly(
+            each * cut.full,
+            tuple(each * size for size in cut.last),
+            tuple(each * size for size in cut.first),
+        )
         needs = tuple(n for source in sources for n in source.output(0, 1))
         tiles = self.job.resources.tiles[layer.name]
         step = Step("mvm", tiles, durations, (*self._before, *needs))
-        first = self.builder.repeat(layer.name, [step], len(sizes)).first
-        return Placed(first, 1, len(sizes), (0,))
+        first = self.builder.repeat(layer.name, [step], cut.batches).first
+        return Placed(first, 1, cut.batches, (0,))
 
     def _repeat(self, layer: PlacedLayer, steps: Sequence[Step], batches: int, phases: int) -> int:
         """Append ``batches`` batches, ``phases`` per iteration; return where the first begins.
@@ -160,14 +232,16 @@ class Layout:
         What is left over is an iteration of its own with fewer phases.
         """
         whole, left = divmod(batches, phases)
+        if not left:
+            return self.builder.repeat(layer.name, steps, whole, phases).first
         first, size = len(self.builder), len(steps)
         if whole:
-            cut = [_cut(step, 0, whole) for step in steps]
+            counts = [whole + (place * phases // size < left) for place in range(size)]
+            cut = [_cut(step, 0, whole, n) for step, n in zip(steps, counts, strict=True)]
             self.builder.repeat(layer.name, cut, whole, phases)
-        if left:
-            some = steps[: size // phases * left]
-            rest = [_after(_cut(step, whole, 1), first, whole, size) for step in some]
-            self.builder.repeat(layer.name, rest, 1, left, whole * phases)
+        some = steps[: size // phases * left]
+        rest = [_after(_cut(step, whole, 1, whole + 1), first, whole, size) for step in some]
+        self.builder.repeat(layer.name, rest, 1, left, whole * phases)
         return first
 
     def _load_weights(
@@ -187,19 +261,25 @@ class Layout:
         ]
 
     def _batch_times(self, layer: PlacedLayer, batching: Batching) -> BatchTimes:
-        """Return the durations of a layer's steps; layers alike share them."""
+        """Return the durations of a layer's steps; layers alike share them.
+
+        They are known by the identity of the batching, which is kept beside them.
+        """
         tokens = self.job.tokens_of(layer)
-        key = (batching, tokens)
+        key = (id(batching), tokens)
         if key not in self._times:
-            self._times[key] = batch_times(self.job.machine, tokens, batching)
-        return self._times[key]
+            self._times[key] = batching, batch_times(self.job.machine, tokens, batching)
+        return self._times[key][1]
 
 
-def _cut(step: Step, first: int, count: int) -> Step:
-    """Return a step for iterations from ``first`` on."""
-    if isinstance(step.duration_ps, int):
+def _cut(step: Step, first: int, count: int, total: int) -> Step:
+    """Return a step of ``total`` iterations for ``count`` of them from ``first`` on."""
+    each = step.duration_ps
+    if isinstance(each, int):
         return step
-    return replace(step, duration_ps=step.duration_ps[first : first + count])
+    if isinstance(each, Mostly):
+        return replace(step, duration_ps=each.part(first, first + count, 1, total))
+    return replace(step, duration_ps=each[first : first + count])
 
 
 def _after(step: Step, start: int, iterations: int, size: int) -> Step:

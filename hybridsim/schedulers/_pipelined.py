@@ -8,7 +8,7 @@ from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraChoice
 from hybridsim.schedulers._adapted import AdaptedStrategy
-from hybridsim.schedulers._base import Job, LayerSchedule, Schedule
+from hybridsim.schedulers._base import Draft, Job, LayerSchedule, Schedule
 from hybridsim.schedulers._batching import Batching, Flow, choose_batching
 from hybridsim.schedulers._layout import Layout
 from hybridsim.schedulers._streaming import (
@@ -49,14 +49,14 @@ class PipelinedStrategy(AdaptedStrategy):
         kept = (c for c in super().choices if c.unit != "balanced" or self.unit == "balanced")
         return tuple(choice.model_copy(update={"add": self.add}) for choice in kept)
 
-    def schedule(self, job: Job) -> Schedule:
-        """Return the plan of all layers: one after the other, or streamed."""
+    def outline(self, job: Job) -> Draft:
+        """Return the plan of all layers in outline: one after the other, or streamed."""
         decide = Decisions(self, job)
         if self.stream:
             groups = groups_of(job, decide.batching, self._sizes(job), self.buffers)
         else:
             groups = [*decide.one_by_one()]
-        return lay_out(job, groups, self.prefetch_weights)
+        return draft(job, groups, self.prefetch_weights)
 
     def _sizes(self, job: Job) -> tuple[int, ...]:
         """Return the batches that a stream may be cut into."""
@@ -119,7 +119,12 @@ class Decisions:
 
 
 def lay_out(job: Job, groups: Sequence[Group], prefetch: bool = False) -> Schedule:
-    """Return the plan of groups of layers, one group after the other.
+    """Return the plan of groups of layers, as :func:`draft` outlines it."""
+    return draft(job, groups, prefetch).schedule()
+
+
+def draft(job: Job, groups: Sequence[Group], prefetch: bool = False) -> Draft:
+    """Return the plan of groups of layers in outline, one group after the other.
 
     With ``prefetch`` A and B of a group are fetched while the one before it runs, where they fit.
     """
@@ -135,7 +140,7 @@ def lay_out(job: Job, groups: Sequence[Group], prefetch: bool = False) -> Schedu
                 if batching is not None:
                     layout.fetch_ahead(group.members[-1][0], before, layer, batching)
         layers += [_decided(job, *member, ahead) for member in group.members]
-    return Schedule(layout.builder.build(), tuple(layers), notes=stream_notes(groups))
+    return Draft(layout.builder.outline(), tuple(layers), stream_notes(groups))
 
 
 def _lay_out_group(layout: Layout, job: Job, group: Group) -> None:
@@ -145,7 +150,7 @@ def _lay_out_group(layout: Layout, job: Job, group: Group) -> None:
     elif len(group.members) == 1 and batching is not None:
         layout.pipelined(layer, batching)
     else:
-        layout.streamed(group.members, group.inputs, group.sizes(job))
+        layout.streamed(group.members, group.inputs, group.tokens(job))
 
 
 def _decided(

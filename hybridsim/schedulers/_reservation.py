@@ -30,9 +30,9 @@ def reserved(plan: Plan, transfers: Collection[str] = ()) -> tuple[Plan, Timelin
     """
     moves = np.isin(plan.action, [i for i, a in enumerate(plan.actions) if a in transfers])
     level = _levels(plan.need_first, plan.need, moves)
-    visited = _permuted(plan, np.lexsort((np.arange(len(plan)), level)))
+    visited = _permuted(plan, np.argsort(level, kind="stable"))
     timeline, before, after = reserve(visited)
-    by_start = np.lexsort((np.arange(len(plan)), timeline.start))
+    by_start = np.argsort(timeline.start, kind="stable")
     order = _permuted(visited, by_start, after, before)
     return order, Timeline(
         timeline.ready[by_start], timeline.start[by_start], timeline.end[by_start]
@@ -198,28 +198,38 @@ def _permuted(
     rank[by] = np.arange(count)
     none = np.empty(0, np.int64)
     users, sources = (none, none) if users is None or sources is None else (users, sources)
-    user = rank[np.concatenate((np.repeat(np.arange(count), np.diff(plan.need_first)), users))]
-    need = rank[np.concatenate((plan.need, sources))]
-    room = np.concatenate((plan.room, np.zeros(len(users), np.bool_)))
-    order = np.concatenate((np.zeros(len(plan.need), np.bool_), np.ones(len(users), np.bool_)))
-    grouped = np.argsort(user, kind="stable")
-    lengths = np.diff(plan.use_first)[by]
-    use_first = _ends(lengths)
-    place = np.repeat(plan.use_first[by] - use_first[:-1], lengths) + np.arange(use_first[-1])
+    use_first, use = _places(plan.use_first, by)
+    own_first, own = _places(plan.need_first, by)
+    # what is added comes behind the needs that each task had
+    user = rank[users]
+    more = _ends(np.bincount(user, minlength=count))
+    need_first = own_first + more
+    moved = np.arange(len(own)) + np.repeat(more[:-1], np.diff(own_first))
+    need = np.empty(need_first[-1], np.int64)
+    room, added = np.zeros(len(need), np.bool_), np.ones(len(need), np.bool_)
+    need[moved], room[moved], added[moved] = rank[plan.need[own]], plan.room[own], False
+    need[added] = rank[sources[np.argsort(user, kind="stable")]]
     return replace(
         plan,
         duration=plan.duration[by],
         use_first=use_first,
-        use=plan.use[place],
-        need_first=_ends(np.bincount(user, minlength=count)),
-        need=need[grouped],
-        room=room[grouped],
-        order=order[grouped] if len(users) else plan.order,
+        use=plan.use[use],
+        need_first=need_first,
+        need=need,
+        room=room,
+        order=added if len(users) else plan.order,
         op=plan.op[by],
         action=plan.action[by],
         item=plan.item[by],
         loops=(),
     )
+
+
+def _places(first: Ints, by: Ints) -> tuple[Ints, Ints]:
+    """Return where the lists of owners in the order ``by`` begin, and where their items were."""
+    lengths = np.diff(first)[by]
+    begin = _ends(lengths)
+    return begin, np.repeat(first[by] - begin[:-1], lengths) + np.arange(begin[-1])
 
 
 def _ends(lengths: NDArray[np.int64]) -> Ints:

@@ -3,15 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.schedulers._base import Job
-from hybridsim.schedulers._batching import Batching, Stage, estimate_ps
+from hybridsim.schedulers._batching import Batching, Cut, Stage, estimate_ps
 from hybridsim.schedulers._layer_inputs import Reads, layer_inputs
-from hybridsim.units import Ints
 
 Member = tuple[PlacedLayer, Batching | None]
 """A layer and how its adapter is computed, None without one."""
@@ -31,14 +28,14 @@ class Group:
     cut: str = ""
     """Why the group begins here instead of being part of the one before."""
 
-    def sizes(self, job: Job) -> Ints:
+    def tokens(self, job: Job) -> Cut:
         """Return the tokens of each batch, the same for all layers."""
         tokens = job.tokens_of(self.members[0][0])
         for _, batching in self.members:
             if batching is not None:
-                return batching.sizes(tokens)
-        full, rest = divmod(tokens, self.batch)
-        return np.array([self.batch] * full + [rest] * (rest > 0), np.int64)
+                return batching.cut(tokens)
+        count, rest = divmod(tokens, self.batch)
+        return Cut((), self.batch, count, (rest,) * (rest > 0))
 
     def weight_bytes(self, job: Job) -> dict[int, int]:
         """Return what A and B of all layers take on each cluster [bytes]."""
@@ -227,13 +224,14 @@ def _estimate_ps(job: Job, group: Group) -> int:
         if batching is None:
             return _mvm_ps(job.machine, layer, tokens)
         return estimate_ps(job.machine, layer, tokens, batching)
-    sizes = group.sizes(job)
+    cut = group.tokens(job)
+    largest = max((*cut.first, *cut.last, cut.full * (cut.count > 0)))
     turn = 0
     until: dict[str, int] = {}
     busy: dict[int, list[int]] = {}
     for layer, batching in group.members:
         before = max((until[name] for name in group.inputs[layer.name]), default=0)
-        mvm = _mvm_ps(job.machine, layer, int(sizes.max()))
+        mvm = _mvm_ps(job.machine, layer, largest)
         turn = max(turn, mvm)
         if batching is None:
             until[layer.name] = before + mvm
@@ -246,7 +244,7 @@ def _estimate_ps(job: Job, group: Group) -> int:
             for i, time in enumerate((*stage.busy, serial)):
                 parts[i] += time // batching.flow.clusters
     turn = max(turn, *(max(parts) for parts in busy.values())) if busy else turn
-    return max(until.values()) + (len(sizes) - 1) * turn
+    return max(until.values()) + (cut.batches - 1) * turn
 
 
 def _mvm_ps(machine: Machine, layer: PlacedLayer, tokens: int) -> int:

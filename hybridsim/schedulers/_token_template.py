@@ -96,7 +96,7 @@ class TokenTemplate:
         if bits:
             way = (layout.ways.of_memory(chip), layout.place_of(work.name))
             steps = layout.ways.steps("move kv", way, bits, 1, (), 0)
-            found["move kv"] = [int(step.duration_ps) for step in steps]
+            found["move kv"] = [s.duration_ps for s in steps if isinstance(s.duration_ps, int)]
         size = memory.outside.get(work.name, 0)
         if size:
             assert self.job.machine.memory is not None

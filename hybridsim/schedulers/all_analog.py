@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from hybridsim.schedulers._base import Job, LayerSchedule, Schedule
+from hybridsim.schedulers._base import Draft, Job, LayerSchedule, Schedule
 from hybridsim.schedulers._layout import Layout
 from hybridsim.units import Spec
 
@@ -18,8 +18,12 @@ class AllAnalog(Spec):
 
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of the analog work alone."""
+        return self.outline(job).schedule()
+
+    def outline(self, job: Job) -> Draft:
+        """Return the same plan in outline."""
         layout = Layout(job)
         for layer in job.mapping.layers:
             layout.analog(layer)
         layers = tuple(LayerSchedule(layer, job.tokens_of(layer)) for layer in job.mapping.layers)
-        return Schedule(layout.builder.build(), layers)
+        return Draft(layout.builder.outline(), layers)

@@ -5,8 +5,8 @@ from typing import Literal
 
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.schedulers._base import Job, Schedule
-from hybridsim.schedulers._pipelined import PipelinedStrategy, lay_out
+from hybridsim.schedulers._base import Draft, Job, Schedule
+from hybridsim.schedulers._pipelined import PipelinedStrategy, draft
 from hybridsim.schedulers._search import EVERYTHING, Found, best_of_layer, describe
 from hybridsim.schedulers._streaming import Group
 from hybridsim.schedulers.cross_layer import CrossLayer
@@ -29,32 +29,40 @@ class Auto(Spec):
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of the best combination.
 
+        Raises:
+            CapacityError: Not a single token of a layer fits the scratchpad.
+        """
+        return self.outline(job).schedule()
+
+    def outline(self, job: Job) -> Draft:
+        """Return the plan of the best combination in outline.
+
         A job that carries no engine gets what estimates say is best.
 
         Raises:
             CapacityError: Not a single token of a layer fits the scratchpad.
         """
         if job.makespan is None:
-            return _BY_ESTIMATE.schedule(job)
+            return _BY_ESTIMATE.outline(job)
         found = decide(job)
         groups = [
             Group(((layer, found[shape_of(job, layer)].batching if layer.adapter else None),))
             for layer in job.mapping.layers
         ]
-        one_by_one = [("layer after layer", lay_out(job, groups))]
+        one_by_one = [("layer after layer", draft(job, groups))]
         if found:
-            one_by_one.append(("weights fetched ahead", lay_out(job, groups, prefetch=True)))
+            one_by_one.append(("weights fetched ahead", draft(job, groups, prefetch=True)))
         tried = [*one_by_one, *(self._streams(job) if found else ())]
-        timed = [(job.makespan(schedule.plan), i) for i, (_, schedule) in enumerate(tried)]
+        timed = [(job.makespan(own.outline.expand()), i) for i, (_, own) in enumerate(tried)]
         least, index = min(timed)
         name, best = tried[index]
         others = [(time, tried[i][0]) for time, i in sorted(timed) if i != index]
         notes = [_overall(name, least, others)]
         if index < len(one_by_one):
             notes += [_reason(job, shape, own) for shape, own in found.items()]
-        return Schedule(best.plan, best.layers, notes=(*notes, *best.notes))
+        return Draft(best.outline, best.layers, (*notes, *best.notes))
 
-    def _streams(self, job: Job) -> Iterator[tuple[str, Schedule]]:
+    def _streams(self, job: Job) -> Iterator[tuple[str, Draft]]:
         """Yield the streams that are compared, by what they are called."""
         if not self.across_layers:
             return
@@ -62,7 +70,7 @@ class Auto(Spec):
         options = [CrossLayer(), *(_STREAMS if clusters == 1 else (*_STREAMS, *_ON_ALL))]
         for strategy in options:
             try:
-                yield _called(strategy), strategy.schedule(job)
+                yield _called(strategy), strategy.outline(job)
             except (CapacityError, UnsupportedError):
                 continue
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from hybridsim.schedulers._adapted import AdaptedStrategy
-from hybridsim.schedulers._base import Job, LayerSchedule, Schedule
+from hybridsim.schedulers._base import Draft, Job, LayerSchedule
 from hybridsim.schedulers._batching import Batching, choose_batching
 from hybridsim.schedulers._layout import Layout
 
@@ -18,8 +18,8 @@ class LayerSerial(AdaptedStrategy):
     buffers: Literal[1] = 1
     """One batch at a time."""
 
-    def schedule(self, job: Job) -> Schedule:
-        """Return the plan of all layers, one after the other."""
+    def outline(self, job: Job) -> Draft:
+        """Return the plan of all layers in outline, one after the other."""
         layout, layers = Layout(job), []
         decided: dict[tuple[int, ...], Batching] = {}
         for layer in job.mapping.layers:
@@ -38,4 +38,4 @@ class LayerSerial(AdaptedStrategy):
             layers.append(
                 LayerSchedule(layer, own.batch, own.program.choice, own.buffers, own.tcdm_bytes)
             )
-        return Schedule(layout.builder.build(), tuple(layers))
+        return Draft(layout.builder.outline(), tuple(layers))

@@ -11,11 +11,13 @@ from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
-from hybridsim.schedulers import AllAnalog, Job, NetworkStrategy, Schedule, Scheduler
+from hybridsim.schedulers import AllAnalog, Job, NetworkStrategy, Scheduler
 from hybridsim.simulate import MOST_TOKENS, simulate
 from hybridsim.sweep.details import DETAILS, detail
+from hybridsim.sweep.executed import Executed, most_tcdm
 from hybridsim.sweep.inputs import Inputs, Point, Resolver
-from hybridsim.sweep.layerwise import Executed, one_by_one, run_layers
+from hybridsim.sweep.layerwise import one_by_one, run_layers
+from hybridsim.sweep.steady import can_outline, run_outlined
 from hybridsim.units import Ints
 
 LEAST_VECTORISED = 1000
@@ -90,19 +92,18 @@ class EventEvaluator:
             found = run_layers(scheduler, job, self._execute)
             if found is not None:
                 return found
-        schedule, makespan = self._execute(scheduler, job)
-        needed = max(
-            [layer.tcdm_bytes for layer in schedule.layers]
-            + [op.tcdm_bytes for op in schedule.ops],
-            default=0,
-        )
-        return Executed(makespan, len(schedule.plan), schedule.layers, needed)
+        return self._execute(scheduler, job)
 
-    def _execute(self, scheduler: Scheduler, job: Job) -> tuple[Schedule, int]:
-        """Return a schedule with its makespan [ps]."""
+    def _execute(self, scheduler: Scheduler, job: Job) -> Executed:
+        """Return a run; the compiled engine may jump over what repeats in it."""
+        if self._engine == "fast" and can_outline(scheduler):
+            return run_outlined(scheduler, job)
         schedule = scheduler.schedule(job)
         timeline = schedule.timeline if self._engine == "fast" else None
-        return schedule, (timeline or engine_by_name(self._engine)(schedule.plan)).makespan
+        makespan = (timeline or engine_by_name(self._engine)(schedule.plan)).makespan
+        of_ops = max((op.tcdm_bytes for op in schedule.ops), default=0)
+        needed = max(most_tcdm(schedule.layers), of_ops)
+        return Executed(makespan, len(schedule.plan), schedule.layers, needed)
 
     def _place(self, point: Point) -> PlacedNetwork:
         """Return the mapping, that of the point before where nothing that decides it changed."""

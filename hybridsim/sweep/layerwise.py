@@ -7,7 +7,7 @@ costs what one block costs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.schedulers import (
@@ -16,25 +16,12 @@ from hybridsim.schedulers import (
     LayerSchedule,
     LayerSerial,
     PipelinedStrategy,
-    Schedule,
     Scheduler,
 )
+from hybridsim.sweep.executed import Executed, most_tcdm
 
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """What a sweep asks of a run."""
-
-    latency_ps: int
-    tasks: int
-    layers: tuple[LayerSchedule, ...]
-    """What was decided for each layer, in the order of the network."""
-    tcdm_bytes: int
-    """The most scratchpad that anything takes on a cluster [bytes]."""
-
-
-Execute = Callable[[Scheduler, Job], tuple[Schedule, int]]
-"""Schedules a job, and returns the schedule with its makespan [ps]."""
+Execute = Callable[[Scheduler, Job], Executed]
+"""Schedules a job and runs it."""
 
 
 def one_by_one(scheduler: Scheduler) -> bool:
@@ -53,7 +40,7 @@ def run_layers(scheduler: Scheduler, job: Job, execute: Execute) -> Executed | N
     Raises:
         InputError: As the strategy itself does.
     """
-    known: dict[tuple[object, ...], tuple[Schedule, int]] = {}
+    known: dict[tuple[object, ...], Executed] = {}
     latency = tasks = 0
     layers: list[LayerSchedule] = []
     for layer in job.mapping.layers:
@@ -61,14 +48,13 @@ def run_layers(scheduler: Scheduler, job: Job, execute: Execute) -> Executed | N
         if key not in known:
             alone = replace(job, mapping=replace(job.mapping, layers=(layer,)))
             known[key] = execute(scheduler, alone)
-            if not _all_clusters_work(scheduler, alone, known[key][0]):
+            if not _all_clusters_work(scheduler, alone, known[key]):
                 return None
-        schedule, makespan = known[key]
-        latency += makespan
-        tasks += len(schedule.plan)
-        layers.append(replace(schedule.layers[0], layer=layer))
-    needed = max((layer.tcdm_bytes for layer in layers), default=0)
-    return Executed(latency, tasks, tuple(layers), needed)
+        ran = known[key]
+        latency += ran.latency_ps
+        tasks += ran.tasks
+        layers.append(replace(ran.layers[0], layer=layer))
+    return Executed(latency, tasks, tuple(layers), most_tcdm(tuple(layers)))
 
 
 def _alike(job: Job, layer: PlacedLayer) -> tuple[object, ...]:
@@ -80,10 +66,10 @@ def _alike(job: Job, layer: PlacedLayer) -> tuple[object, ...]:
     return (layer.op.in_features, layer.op.out_features, rank, job.tokens_of(layer))
 
 
-def _all_clusters_work(scheduler: Scheduler, job: Job, schedule: Schedule) -> bool:
+def _all_clusters_work(scheduler: Scheduler, job: Job, ran: Executed) -> bool:
     """Return whether every cluster that fetches A and B of the layer gets a batch of it."""
-    if not isinstance(scheduler, PipelinedStrategy) or schedule.layers[0].choice is None:
+    if not isinstance(scheduler, PipelinedStrategy) or ran.layers[0].choice is None:
         return True
     tokens, clusters = job.tokens_of(job.mapping.layers[0]), scheduler.flow(job).clusters
     # a ramp only makes more batches
-    return -(-tokens // schedule.layers[0].batch) >= clusters
+    return -(-tokens // ran.layers[0].batch) >= clusters

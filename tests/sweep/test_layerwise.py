@@ -14,6 +14,7 @@ from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
 from hybridsim.schedulers import Job
 from hybridsim.spec_files import validate
+from hybridsim.sweep.executed import Executed, most_tcdm
 from hybridsim.sweep.layerwise import one_by_one, run_layers
 
 LAYERS = st.lists(
@@ -61,9 +62,10 @@ def network(layers: list[tuple[int, int]], adapted: str) -> Network:
     return validate(Network, text, "net")
 
 
-def run(scheduler: Any, job: Job) -> Any:
+def run(scheduler: Any, job: Job) -> Executed:
     schedule = scheduler.schedule(job)
-    return schedule, engine("fast")(schedule.plan).makespan
+    latency = engine("fast")(schedule.plan).makespan
+    return Executed(latency, len(schedule.plan), schedule.layers, most_tcdm(schedule.layers))
 
 
 @st.composite
@@ -93,7 +95,7 @@ def test_a_network_is_the_sum_of_its_layers(
     assert one_by_one(scheduler)
     job = Job(place(network(layers, adapted), machine(clusters, nanoseconds, dma)), tokens)
     try:
-        schedule, makespan = run(scheduler, job)
+        whole = run(scheduler, job)
     except InputError as error:
         with pytest.raises(type(error)):
             run_layers(scheduler, job, run)
@@ -102,10 +104,7 @@ def test_a_network_is_the_sum_of_its_layers(
     if found is None:
         assert clusters > 1
         return
-    assert found.latency_ps == makespan
-    assert found.tasks == len(schedule.plan)
-    assert found.layers == schedule.layers
-    assert found.tcdm_bytes == max((layer.tcdm_bytes for layer in schedule.layers), default=0)
+    assert found == whole
 
 
 def test_clusters_without_a_batch_are_not_added_up() -> None:

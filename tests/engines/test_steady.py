@@ -1,0 +1,219 @@
+"""Jumping over what repeats gives the integers of executing every task."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybridsim.engines import des, fast, steady
+from hybridsim.engines._outline_tables import WINDOW
+from hybridsim.errors import PlanError
+from hybridsim.metrics.usage import usage
+from hybridsim.plan import (
+    Loop,
+    Mostly,
+    Need,
+    Outline,
+    PlanBuilder,
+    Resource,
+    Step,
+    Within,
+)
+from tests.engines import naive
+from tests.strategies import resources
+
+FEW = st.integers(1, 9) | st.integers(1, 10**9)
+
+
+@st.composite
+def own_needs(draw: st.DrawFn, place: int, size: int) -> list[Need | Within]:
+    """Needs of a step in its own loop; some have none and run ahead without bound."""
+    needs: list[Need | Within] = []
+    for back in draw(st.lists(st.integers(0, 4), max_size=3)):
+        if back or place:
+            step = draw(st.integers(0, size - 1 if back else place - 1))
+            needs.append(Within(step, back, room=back > 0))
+    return needs
+
+
+@st.composite
+def other_needs(draw: st.DrawFn, before: list[Loop], count: int) -> list[Need | Within]:
+    """Needs of single earlier tasks, and of earlier loops iteration by iteration."""
+    needs: list[Need | Within] = []
+    for loop in draw(st.lists(st.sampled_from(before), max_size=2)) if before else []:
+        ratio = draw(st.integers(0, (loop.count - 1) // max(1, count - 1)))
+        first = draw(st.integers(0, loop.count - 1 - ratio * (count - 1)))
+        step = draw(st.integers(0, loop.size - 1))
+        needs.append(Need(loop.task(step, first), ratio * loop.size))
+    return needs
+
+
+@st.composite
+def mostly(draw: st.DrawFn, count: int) -> Mostly:
+    first = draw(st.lists(FEW, max_size=min(2, count)))
+    last = draw(st.lists(FEW, max_size=min(2, count - len(first))))
+    return Mostly(draw(FEW), tuple(last), tuple(first))
+
+
+@st.composite
+def outlines(draw: st.DrawFn, most: int) -> Outline:
+    builder, loops = PlanBuilder(draw(resources())), []
+    held = st.lists(st.integers(0, len(builder.resources) - 1), max_size=2, unique=True)
+    for _ in range(draw(st.integers(1, 4))):
+        size = draw(st.integers(1, 5))
+        counts = [loop.count for loop in loops]
+        count = draw(
+            st.sampled_from(counts) | st.integers(1, most) if counts else st.integers(1, most)
+        )
+        steps = [
+            Step(
+                "work",
+                tuple(draw(held)) if builder.resources else (),
+                draw(mostly(count)),
+                (*draw(own_needs(j, size)), *draw(other_needs(loops, count))),
+            )
+            for j in range(size)
+        ]
+        loops.append(builder.repeat(draw(st.sampled_from("ab")), steps, count))
+    if draw(st.integers(0, 3)) == 0:
+        by = len(builder.resources)
+        swaps = {use: (use + 1) % by for use in range(by)}
+        builder.again(builder.templates - 1, builder.templates - 1, "c", swaps)
+    return builder.outline()
+
+
+def assert_same(outline: Outline, run=fast.run) -> steady.Extent:
+    """Compare with the full expansion, and return what was found."""
+    plan = outline.expand()
+    timeline, found = run(plan), steady.run(outline)
+    assert found.makespan_ps == timeline.makespan
+    assert found.ops == plan.ops
+    for op, latency in enumerate(found.latency_ps.tolist()):
+        own = plan.op == op
+        if own.any():
+            assert latency == timeline.end[own].max() - timeline.ready[own].min()
+    assert found.busy_ps.tolist() == usage(plan, timeline)["busy_ps"].tolist()
+    assert found.tasks == len(plan)
+    assert found.executed <= found.tasks
+    assert not found.laid_out or found.executed == found.tasks
+    return found
+
+
+@given(outlines(most=9))
+@settings(max_examples=80)
+def test_short_loops_are_executed_as_the_rule_says(outline: Outline) -> None:
+    assert_same(outline, naive.run)
+
+
+@given(outlines(most=300))
+@settings(max_examples=120)
+def test_long_loops_end_where_full_expansion_ends(outline: Outline) -> None:
+    assert_same(outline)
+
+
+@given(outlines(most=60))
+@settings(max_examples=20)
+def test_simpy_agrees(outline: Outline) -> None:
+    assert_same(outline, des.run)
+
+
+def competing(count: int, ratio: int = 1) -> PlanBuilder:
+    """Two loops with room for two batches that share resources; the second reads the first."""
+    builder = PlanBuilder((Resource("a", "x", 2), Resource("b", "y"), Resource("c", "y")))
+    before: tuple[Need, ...] = ()
+    for durations in ((7, 5, 3), (4, 9, 2)):
+        steps = [
+            Step("1", (0,), durations[0], (Within(2, 2, room=True), *before)),
+            Step("2", (1, 2), Mostly(durations[1], (1,), (8, 8)), (Within(0),)),
+            Step("3", (2,), durations[2], (Within(1),)),
+        ]
+        loop = builder.repeat("op", steps, count)
+        before, count = (Need(loop.task(2, 0), ratio * loop.size),), count // ratio
+    return builder
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3])
+def test_long_loops_are_mostly_jumped_over(ratio: int) -> None:
+    """Also where units and loops compete, and one loop reads another."""
+    found = assert_same(competing(6_000, ratio).outline())
+    assert found.executed < 0.1 * found.tasks
+    assert not found.laid_out
+
+
+@pytest.mark.parametrize("slow", [2, 50])
+def test_a_slow_reader_falls_behind_and_is_jumped_over_all_the_same(slow: int) -> None:
+    """Nothing but the window bounds how far the first loop runs ahead of the second."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
+    back = Within(0, 1)
+    loop = builder.repeat("fast", [Step("1", (0,), 3, (back,))], 20_000)
+    reads = Need(loop.first, 1)
+    builder.repeat("slow", [Step("2", (1,), 3 * slow, (back, reads))], 20_000)
+    found = assert_same(builder.outline())
+    assert found.executed < 0.1 * found.tasks
+
+
+@pytest.mark.parametrize("quick", [1, 2, 4])
+def test_a_reader_that_starts_late_catches_up(quick: int) -> None:
+    """It is jumped over until it has to wait; what runs beside the long task is executed."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y"), Resource("c", "z")))
+    back = Within(0, 1)
+    loop = builder.repeat("even", [Step("1", (0,), 5, (back,))], 20_000)
+    late = Need(builder.add("late", "wait", (2,), 40_000))
+    builder.repeat("quick", [Step("2", (1,), quick, (back, late, Need(loop.first, 1)))], 20_000)
+    found = assert_same(builder.outline())
+    assert found.executed < 10_000
+    assert not found.laid_out
+
+
+def test_a_loop_that_runs_ahead_of_the_window_is_laid_out() -> None:
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
+    far = Within(1, back=40 * WINDOW, room=True)
+    builder.repeat("op", [Step("1", (0,), 1, (far,)), Step("2", (1,), 3, (Within(0),))], 400)
+    assert "runs ahead" in assert_same(builder.outline()).laid_out
+
+
+def test_a_reader_of_every_other_task_is_laid_out() -> None:
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
+    steps = [Step("1", (0,), 1, (Within(1, 1),)), Step("2", (0,), 2, (Within(0),))]
+    loop = builder.repeat("op", steps, 300)
+    builder.repeat("op", [Step("3", (1,), 3, (Need(loop.first, 1), Within(0, 1)))], 600)
+    assert "out of step" in assert_same(builder.outline()).laid_out
+
+
+def test_durations_that_differ_in_every_iteration_are_laid_out() -> None:
+    builder = PlanBuilder((Resource("a", "x"),))
+    durations = np.arange(1, 301, dtype=np.int64)
+    builder.repeat("op", [Step("1", (0,), durations, (Within(0, back=1),))], 300)
+    found = assert_same(builder.outline())
+    assert found.makespan_ps == durations.sum()
+    assert "durations" in found.laid_out
+
+
+def test_links_are_laid_out() -> None:
+    builder = competing(20)
+    builder.link(np.array([61]), np.array([4]))
+    assert "links" in assert_same(builder.outline()).laid_out
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step("a", (0,), 0),
+        Step("a", (0,), Mostly(5, (0,))),
+        Step("a", (0,), Mostly(5, (1, 2), (3, 4))),
+        Step("a", (1,), 5),
+        Step("a", (0, 0), 5),
+        Step("a", (0,), 2**61),
+        Step("a", (0,), 5, (Need(1),)),
+        Step("a", (0,), 5, (Within(0),)),
+    ],
+)
+def test_what_no_engine_can_run_is_refused(step: Step) -> None:
+    builder = PlanBuilder((Resource("tile", "tile"),))
+    builder.repeat("op", [step], 3)
+    with pytest.raises(PlanError):
+        steady.run(builder.outline())
+
+
+def test_a_plan_without_tasks_takes_no_time() -> None:
+    assert steady.run(PlanBuilder(()).outline()).makespan_ps == 0
