@@ -50,14 +50,7 @@ def simulate(
         UnknownNameError: No engine has that name.
         InputError: ``tokens`` is below 1.
     """
-    run = execute(network, machine, scheduler, tokens, engine)
-    if check_numerics and machine.cluster is not None:
-        # only here, as Numba takes a quarter of a second to import
-        from hybridsim.metrics.numerics import numerics_of
-
-        numerics = numerics_of(run.schedule, machine.cluster)
-        return run.result.model_copy(update={"numerics": numerics})
-    return run.result
+    return execute(network, machine, scheduler, tokens, engine, check_numerics).result
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +69,7 @@ def execute(
     scheduler: Scheduler | None = None,
     tokens: int | None = None,
     engine: str = "fast",
+    check_numerics: bool = False,
 ) -> Run:
     """Do what :func:`simulate` does, and return the plan and its timeline as well.
 
@@ -100,6 +94,12 @@ def execute(
         labels={"scheduler": scheduler.kind, "engine": engine},
         inputs=_inputs(network, machine, scheduler, tokens),
     )
+    if check_numerics and machine.cluster is not None:
+        # only here, as Numba takes a quarter of a second to import
+        from hybridsim.metrics.numerics import numerics_of
+
+        numerics = numerics_of(schedule, machine.cluster)
+        result = result.model_copy(update={"numerics": numerics})
     return Run(job, schedule, timeline, result)
 
 

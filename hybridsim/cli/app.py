@@ -8,6 +8,7 @@ from hybridsim._version import __version__
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
+from hybridsim.cli.report import report
 from hybridsim.cli.run import run
 from hybridsim.cli.search import search
 from hybridsim.cli.show import list_bundled, show
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run)
+app.command("report")(report)
 app.command("compare")(compare)
 app.command("explain")(explain)
 app.command("cost")(cost)

@@ -8,14 +8,14 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.arch import load_machine
+from hybridsim.arch import load_machine, machine_sources
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.library import network_path
 from hybridsim.metrics.result import LayerResult, OpResult, Result
 from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import simulate
+from hybridsim.simulate import Run, execute
 from hybridsim.units import format_bytes, format_ps
 from hybridsim.workload import load_network
 
@@ -53,7 +53,8 @@ def run(
         bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
     ] = False,
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for result.json and CSV tables.")
+        Path | None,
+        typer.Option("--out", help="Folder for page.html, result.json and tables."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
@@ -62,7 +63,7 @@ def run(
     if out_ is not None:
         check_folder(out_)
     with working("simulating", quiet or json_):
-        result = _simulated(
+        done = _simulated(
             workload,
             arch,
             scheduler,
@@ -73,10 +74,15 @@ def run(
             no_adapters,
             check_numerics,
         )
+    result = done.result
     if out_ is not None:
+        # templates and tables of pages only where a page is written
+        from hybridsim.report.page.folder import page_files
+
         write_all(
             out_,
             {
+                **page_files(done, machine_sources(arch, by_target(set_ or [])["machine"])),
                 "result.json": result.to_json() + "\n",
                 "layers.csv": result.to_csv(),
                 "resources.csv": result.resources_frame().to_csv(index=False),
@@ -99,7 +105,7 @@ def _simulated(
     settings: list[str],
     no_adapters: bool,
     check_numerics: bool,
-) -> Result:
+) -> Run:
     groups = by_target(settings)
     options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
     strategy = make_scheduler(scheduler, options)
@@ -107,7 +113,7 @@ def _simulated(
     if no_adapters:
         network = network.without_adapters()
     machine = load_machine(arch, groups["machine"])
-    return simulate(network, machine, strategy, tokens, engine, check_numerics)
+    return execute(network, machine, strategy, tokens, engine, check_numerics)
 
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:

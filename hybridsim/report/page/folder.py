@@ -1,0 +1,75 @@
+"""The files of a run that make its page, and the page that they make."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hybridsim.errors import SpecError
+from hybridsim.explain import explain
+from hybridsim.metrics.result import Result
+from hybridsim.report.page.gantt import Window
+from hybridsim.report.page.recording import FILE as TIMELINE
+from hybridsim.report.page.recording import read_recording, record
+from hybridsim.report.page.run_page import render_run, run_page
+from hybridsim.simulate import Run
+
+PAGE = "page.html"
+"""Name of a page in a folder of results."""
+MOST_TASKS_EXPLAINED = 1000
+"""Plans up to this size are cheap enough to try all changes of the machine unasked: a second."""
+MOST_BYTES = 2**28
+"""The largest result that is read [bytes]."""
+
+
+def page_files(run: Run, sources: Mapping[str, str]) -> dict[str, str | bytes]:
+    """Return name -> content of the page of a run, and of the file from which it is rebuilt.
+
+    ``sources`` tells where the values of the machine come from.
+    """
+    result = run.result
+    recording = record(run, sources)
+    explanation = explain(result) if result.tasks <= MOST_TASKS_EXPLAINED else None
+    page = render_run(run_page(result, recording, explanation=explanation))
+    return {TIMELINE: recording.to_bytes(), PAGE: page}
+
+
+def page_of_folder(folder: Path, window: Window | None = None, tried: bool = False) -> str:
+    """Return the page of the run whose files lie in a folder.
+
+    ``window`` is the stretch of the Gantt chart [ps]; ``tried`` also runs the changes of the
+    machine that might help, however large the plan is.
+
+    Raises:
+        SpecError: The folder does not hold the files of a run, or not of the same one.
+        InputError: The window does not fit the run.
+    """
+    result = read_result(folder / "result.json")
+    recording = read_recording(folder / TIMELINE)
+    if len(recording.plan) != result.tasks or recording.timeline.makespan != result.latency_ps:
+        raise SpecError(
+            str(folder / TIMELINE), "", "is not of the run in result.json; run it again with --out"
+        )
+    explanation = explain(result) if tried or result.tasks <= MOST_TASKS_EXPLAINED else None
+    return render_run(run_page(result, recording, window, explanation))
+
+
+def read_result(path: Path) -> Result:
+    """Return what ``hybridsim run --out`` wrote.
+
+    Raises:
+        SpecError: The file is missing, or holds no result.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise SpecError(str(path), "", f"is larger than {MOST_BYTES} B")
+        return Result.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not text"
+        raise SpecError(
+            str(path), "", f"{reason}; the folder of hybridsim run --out would do"
+        ) from None
+    except ValidationError:
+        raise SpecError(
+            str(path), "", "is no result; what hybridsim run --out wrote would do"
+        ) from None
