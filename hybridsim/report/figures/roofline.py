@@ -30,10 +30,11 @@ def draw_roofline(roof: Roofline, axes: Axes) -> None:
     low = min(float(table["operations_per_byte"].min()) / 2, top / slope / 4)
     high = max(float(table["operations_per_byte"].max()) * 3, top / slope * 4)
     axes.plot([low, top / slope], [low * slope, top], color=BLACK)
-    for name, peak in zip(roof.roofs["roof"], roof.roofs["operations_per_s"] / _GIGA, strict=True):
+    for rate, units in roof.roofs.groupby("operations_per_s")["roof"]:
+        peak, names = float(str(rate)) / _GIGA, " and ".join(units)
         axes.plot([peak / slope, high], [peak, peak], color=GREY if peak < top else BLACK)
         axes.annotate(
-            f"{' and '.join(names)}, {peak:.0f}", (high, peak), xytext=(0, 2), textcoords="offset points",
+            f"{names}, {peak:.0f}", (high, peak), xytext=(0, 2), textcoords="offset points",
             ha="right", va="bottom", fontsize=6.5,
         )  # fmt: skip
     axes.annotate(
