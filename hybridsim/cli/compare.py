@@ -8,8 +8,10 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
+from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
 from hybridsim.library import network_path
@@ -18,6 +20,7 @@ from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
     from hybridsim.compare import Comparison
+    from hybridsim.report.figures.style import Format
 
 FIGURES = (".png", ".svg", ".pdf")
 """Endings of the files that a plot can be written to."""
@@ -51,11 +54,15 @@ def compare(
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder for comparison.csv and comparison.json.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+    figures: FiguresOption = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Strategies side by side for WORKLOAD on ARCH: latency, use, memory, where time is lost."""
+    telling = Telling(verbose, quiet)
     if csv_ and json_:
         raise InputError("--csv and --json: give one of them")
+    kind = check_figures(figures, out_)
     if plot is not None and plot.suffix.lower() not in FIGURES:
         raise InputError(f"--plot: found {plot.name!r}; a name in {', '.join(FIGURES)} would do")
     if plot is not None and not plot.absolute().parent.is_dir():
@@ -69,10 +76,18 @@ def compare(
     # pandas takes a second to import, which --help need not wait for
     from hybridsim.compare import compare as side_by_side
 
-    with working("comparing", quiet or csv_ or json_):
+    telling.say("network", network.name)
+    telling.say("machine", f"{machine.name}, {machine.description}")
+    silent = quiet or csv_ or json_ or verbose
+    with working("comparing", silent), telling.stage("simulating"):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
         found = side_by_side(network, machine, names, tokens, options)
-    _write(found, out_, plot)
+    for row in found.rows:
+        done = row["problem"] or format_ps(row["latency_ps"])
+        telling.say("scheduler", f"{row['strategy']}: {done}")
+    with telling.stage("writing"):
+        _write(found, out_, plot, kind)
+    telling.end()
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)
     elif json_:
@@ -92,13 +107,21 @@ def document(found: "Comparison") -> dict[str, Any]:
     }
 
 
-def _write(found: "Comparison", folder: Path | None, plot: Path | None) -> None:
+def _write(
+    found: "Comparison", folder: Path | None, plot: Path | None, kind: "Format | None"
+) -> None:
     if folder is not None:
         import json
 
         text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
         table = found.to_frame().to_csv(index=False)
-        write_all(folder, {"comparison.csv": table, "comparison.json": text})
+        drawn: dict[str, bytes] = {}
+        if kind is not None:
+            # Matplotlib only where something is drawn
+            from hybridsim.report.figures.sets import comparison_files
+
+            drawn = comparison_files(found.to_frame(), kind)
+        write_all(folder, {"comparison.csv": table, "comparison.json": text, **drawn})
     if plot is not None:
         # Matplotlib only where something is drawn
         from hybridsim.report.comparison_figure import save_comparison_figure

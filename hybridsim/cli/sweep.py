@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from hybridsim.cli._files import check_folder
+from hybridsim.cli._figures import FiguresOption, check_figures
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
 from hybridsim.sweep.answers import best_rows, variance_shares
@@ -38,7 +40,6 @@ Out = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table of all points as CSV.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")]
 
 
 @ends_cleanly
@@ -54,22 +55,35 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many points, how long, what memory.")
     ] = False,
+    figures: FiguresOption = None,
     json_: Json = False,
     csv_: Csv = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Evaluate every point of STUDY; ends with the Pareto table and what matters."""
+    telling = Telling(verbose, quiet)
     if json_ and csv_:
         raise InputError("--json and --csv: give one of them")
-    share = _share(audit)
+    share, kind = _share(audit), check_figures(figures, out_)
     if out_ is not None:
         check_folder(out_)
     inputs = inputs_of(study)
+    telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
+    for axis in inputs.axes:
+        telling.say("axis", f"{axis.name}: {len(axis.labels)} values")
     if dry_run:
         _print_forecast(inputs, executor, json_)
         return
-    with progress_bar(quiet) as progress, ctrl_c(out_):
+    with telling.stage("evaluating"), progress_bar(quiet or verbose) as progress, ctrl_c(out_):
         result = run_study(inputs, out_, executor, share, progress)
+    telling.say("points", f"{len(result.table):,}, {result.recorded_before:,} recorded before")
+    if kind is not None and out_ is not None:
+        # Matplotlib only where something is drawn
+        from hybridsim.report.figures.sets import sweep_files
+
+        write_all(out_, sweep_files(inputs, result.table, kind))
+    telling.end()
     if json_:
         print_json(
             result.summary()
