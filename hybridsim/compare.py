@@ -125,12 +125,14 @@ def _row(name: str, run: Run) -> dict[str, Any]:
 def critical_columns(run: Run) -> dict[str, float]:
     """Return the share of each kind of part on the critical path, 0 to 1.
 
-    A transfer holds a DMA engine and the link, and counts as ``dma``.
+    A transfer holds a DMA engine and the link, and counts as ``dma``. Parts that only strategies
+    for whole networks know, such as ``cluster``, have a column where they are on the path.
     """
     share = critical_share(run.schedule.plan, run.timeline, by="kind")["share"]
     columns = dict.fromkeys((f"{kind}_critical" for kind in KINDS[:-1]), 0.0)
     for label, part in share.items():
-        columns[f"{str(label).split(' + ')[0]}_critical"] += float(part)
+        name = f"{str(label).split(' + ')[0]}_critical"
+        columns[name] = columns.get(name, 0.0) + float(part)
     return columns
 
 

@@ -134,15 +134,16 @@ def _write(
 
 def render(found: "Comparison") -> RenderableType:
     """Return a comparison as a table of at most 80 columns, and what it says below."""
+    parts = _parts(found)
     table = plain_table(
-        "strategy", "latency", "over", "TCDM", "tile", "engine", "cores", "DMA", "loses time to",
-        right="latency|over|TCDM|tile|engine|cores|DMA",
+        "strategy", "latency", "over", "TCDM", *parts.values(), "loses time to",
+        right="|".join(("latency", "over", "TCDM", *parts.values())),
     )  # fmt: skip
     for row in found.rows:
         if row["problem"]:
             table.add_row(escape(row["strategy"]), "-", "-", "-", "-", "-", "-", "-", "cannot run")
             continue
-        shares = [f"{row[f'{k}_critical']:.0%}" for k in ("tile", "matrix_engine", "cores", "dma")]
+        shares = [f"{row.get(f'{kind}_critical', 0):.0%}" for kind in parts]
         size = format_bytes(row["tcdm_bytes"]) if row["tcdm_bytes"] else "-"
         table.add_row(
             escape(row["strategy"]),
@@ -158,8 +159,18 @@ def render(found: "Comparison") -> RenderableType:
         if row["problem"]
     ]
     head = f"{found.network} on {found.machine}, {found.tokens} tokens; best: {found.best}"
-    legend = "tile to DMA: shares of the critical path; last column: why the units idle"
+    names = [*parts.values()]
+    legend = (
+        f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle"
+    )
     return Group(table, "", escape(head), legend, *problems)
+
+
+def _parts(found: "Comparison") -> dict[str, str]:
+    """Return the kinds of parts whose shares are shown, and how they are called."""
+    if any("cluster_critical" in row for row in found.rows):
+        return {"tile": "tile", "cluster": "cluster", "link": "link", "dram": "DRAM"}
+    return {"tile": "tile", "matrix_engine": "engine", "cores": "cores", "dma": "DMA"}
 
 
 def _loss(row: dict[str, Any]) -> str:
