@@ -83,8 +83,10 @@ def assumptions() -> pd.DataFrame:
     text, sources = load_machine(MACHINE).to_text(), machine_sources(MACHINE)
     rows = []
     for path, why in sources.items():
+        if "assumed" not in why and "not public" not in why:
+            continue
         value = _value(text, path)
-        if ("assumed" in why or "not public" in why) and not isinstance(value, dict):
+        if not isinstance(value, dict):  # a group, whose fields come by themselves
             rows.append({"field": path, "value": value, "why": why})
     return pd.DataFrame(rows)
 
@@ -172,50 +174,9 @@ _HEAD = (
     "",
     "    hybridsim validate paper --out reports/ahwa_lora_2026",
     "",
-    "The full text of the paper was not at hand. Its figures are quoted from summaries of it; what",
-    "each panel draws apart from them, and which case each published figure belongs to, is inferred.",
-    "",
-)
-_NOT_CLOSER,
-            "## a: balance of tile and cluster",
-            "",
-            "![time per token](fig4a_balance.png)",
-            "",
-            *_BALANCE,
-            "## b: scratchpad",
-            "",
-            "![scratchpad](fig4b_memory.png)",
-            "",
-            *_MEMORY,
-            "## c: overhead",
-            "",
-            "![overhead](fig4c_overhead.png)",
-            "",
-            f"The best batch of each case, for {SEQUENCE_LENGTH} tokens on the matrix engine:",
-            "",
-            *_markdown(_best_rows(best)),
-            "",
-            "## What is assumed",
-            "",
-            *_ASSUMED,
-            *_markdown(assumptions()),
-            "",
-        )
-    )
-
-
-_HEAD = (
-    "# Figure 4 of AHWA-LoRA, simulated",
-    "",
-    "Li, Ferro, Lammie, Le Gallo, Boybat and Rajendran (Neuromorphic Computing and Engineering",
-    "6(1) 014011, 2026) ask what adapters of rank 8 cost beside an analog tile, and how many tokens",
-    "a cluster should take at a time. This is their study on the bundled machine `ahwa_lora_2026`.",
-    "Everything here is written by one command:",
-    "",
-    "    hybridsim validate paper --out reports/ahwa_lora_2026",
-    "",
-    "The full text of the paper was not at hand. Published figures below are from summaries of it,",
-    "so what each panel draws, apart from its published figures, is a reading of the text.",
+    "The full text of the paper was not at hand. Its figures are quoted from summaries of it;",
+    "what each panel draws apart from them, and which case each published figure belongs to, is",
+    "inferred.",
     "",
 )
 _NOT_CLOSER = (
@@ -234,87 +195,6 @@ _MEMORY = (
     "A and B once, and one batch of X, U and Y, 2 B per number. The two larger published figures",
     "come out exactly, the two smaller ones if they were rounded up. At 128 tokens a 512x128",
     "layer does not fit 128 KiB, which is why its line in panel c ends at 64.",
-    "",
-)
-_ASSUMED,
-            *_markdown(assumptions()),
-            "",
-        )
-    )
-
-
-_HEAD = (
-    "# Figure 4 of AHWA-LoRA, simulated",
-    "",
-    "Li, Ferro, Lammie, Le Gallo, Boybat and Rajendran (Neuromorphic Computing and Engineering",
-    "6(1) 014011, 2026) ask what adapters of rank 8 cost beside an analog tile, and how many",
-    "tokens a cluster should take at a time. This is their study on the machine `ahwa_lora_2026`.",
-    "Everything here is written by one command:",
-    "",
-    "    hybridsim validate paper --out reports/ahwa_lora_2026",
-    "",
-    "The full text of the paper was not at hand. Its figures are quoted from summaries of it; what",
-    "each panel draws apart from them, and which case each published figure belongs to, is inferred.",
-    "",
-)
-_NOT_CLOSER,
-            "## a: balance of tile and cluster",
-            "",
-            "![time per token](fig4a_balance.png)",
-            "",
-            *_BALANCE,
-            "## b: scratchpad",
-            "",
-            "![scratchpad](fig4b_memory.png)",
-            "",
-            *_MEMORY,
-            "## c: overhead",
-            "",
-            "![overhead](fig4c_overhead.png)",
-            "",
-            f"The best batch of each case, for {SEQUENCE_LENGTH} tokens on the matrix engine:",
-            "",
-            *_markdown(_best_rows(best)),
-            "",
-            "## What is assumed",
-            "",
-            *_ASSUMED,
-            *_markdown(assumptions()),
-            "",
-        )
-    )
-
-
-_HEAD = (
-    "# Figure 4 of AHWA-LoRA, simulated",
-    "",
-    "Li, Ferro, Lammie, Le Gallo, Boybat and Rajendran (Neuromorphic Computing and Engineering",
-    "6(1) 014011, 2026) ask what adapters of rank 8 cost beside an analog tile, and how many tokens",
-    "a cluster should take at a time. This is their study on the bundled machine `ahwa_lora_2026`.",
-    "Everything here is written by one command:",
-    "",
-    "    hybridsim validate paper --out reports/ahwa_lora_2026",
-    "",
-    "The full text of the paper was not at hand. Published figures below are from summaries of it,",
-    "so what each panel draws, apart from its published figures, is a reading of the text.",
-    "",
-)
-_NOT_CLOSER = (
-    "No constant was chosen to meet a published figure. The worst case depends on what is not",
-    "public: clock, size of the engine, DMA and sequence length.",
-    "[docs/latency_study.md](../../docs/latency_study.md) shows which machines come near both.",
-    "",
-)
-_BALANCE = (
-    "What a token takes on the tile (grey), and on the cluster when it adapts t tokens at a time.",
-    "A pipeline hides the adapters where the cluster's line is below the tile's. The absolute",
-    "latencies of the published panel are not public, so nothing is compared here.",
-    "",
-)
-_MEMORY = (
-    "A and B once, and one batch of X, U and Y, 2 B per number. The two larger published figures",
-    "come out exactly, the two smaller ones if they were rounded up. At 128 tokens a 512x128 layer",
-    "does not fit 128 KiB, which is why its line in panel c ends at 64.",
     "",
 )
 _ASSUMED = (

@@ -37,7 +37,7 @@ def draw_balance(table: pd.DataFrame, axes: Axes) -> None:
     for (layer, unit), rows in table[table["unit"] != "tile"].groupby(["layer", "unit"]):
         engine = unit == "matrix_engine"
         axes.plot(
-            rows["batch"], rows["ns_per_token"], color=_SHAPES[layer],
+            rows["batch"], rows["ns_per_token"], color=_SHAPES[str(layer)],
             marker="o" if engine else "D", linestyle="-" if engine else "--", markersize=3,
             label=f"{layer}, {'matrix engine' if engine else unit}",
         )  # fmt: skip
