@@ -17,6 +17,8 @@ from hybridsim.units import format_bytes, format_ps
 from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hybridsim.compare import Comparison
 
 FIGURES = (".png", ".svg", ".pdf")
@@ -49,7 +51,7 @@ def compare(
         Path | None, typer.Option("--plot", help="Also draw it: a .png, .svg or .pdf file.")
     ] = None,
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for comparison.csv and comparison.json.")
+        Path | None, typer.Option("--out", help="Folder for page.html, comparison.csv and .json.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
 ) -> None:
@@ -68,11 +70,14 @@ def compare(
     machine = load_machine(arch, groups["machine"])
     # pandas takes a second to import, which --help need not wait for
     from hybridsim.compare import compare as side_by_side
+    from hybridsim.report.page.activity import Activities
 
+    seen = Activities()
     with working("comparing", quiet or csv_ or json_):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
-        found = side_by_side(network, machine, names, tokens, options)
-    _write(found, out_, plot)
+        keep = None if out_ is None else seen.add
+        found = side_by_side(network, machine, names, tokens, options, keep)
+    _write(found, seen.to_frame(), out_, plot)
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)
     elif json_:
@@ -92,13 +97,21 @@ def document(found: "Comparison") -> dict[str, Any]:
     }
 
 
-def _write(found: "Comparison", folder: Path | None, plot: Path | None) -> None:
+def _write(
+    found: "Comparison", activity: "pd.DataFrame", folder: Path | None, plot: Path | None
+) -> None:
     if folder is not None:
         import json
 
+        from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
+        from hybridsim.report.page.folder import PAGE
+
         text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
         table = found.to_frame().to_csv(index=False)
-        write_all(folder, {"comparison.csv": table, "comparison.json": text})
+        files = {"comparison.csv": table, "comparison.json": text}
+        files |= {ACTIVITY: activity.to_csv(index=False)}
+        files |= {PAGE: comparison_page(document(found), activity)}
+        write_all(folder, files)
     if plot is not None:
         # Matplotlib only where something is drawn
         from hybridsim.report.comparison_figure import save_comparison_figure

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from hybridsim.cli._files import check_folder
+from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
 from hybridsim.sweep.answers import best_rows, variance_shares
@@ -34,7 +34,8 @@ MOST_ROWS = 40
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file, or a folder with study.yaml.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder that keeps every finished point; resumes.")
+    Path | None,
+    typer.Option("--out", help="Folder for page.html and all finished points; resumes."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table of all points as CSV.")]
@@ -70,6 +71,11 @@ def sweep(
         return
     with progress_bar(quiet) as progress, ctrl_c(out_):
         result = run_study(inputs, out_, executor, share, progress)
+    if out_ is not None:
+        from hybridsim.report.page.folder import PAGE
+        from hybridsim.report.page.sweep_page import sweep_page
+
+        write_all(out_, {PAGE: sweep_page(result)})
     if json_:
         print_json(
             result.summary()
