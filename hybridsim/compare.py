@@ -1,6 +1,6 @@
 """Strategies side by side: how long, how busy, how much scratchpad, and where time is lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +52,14 @@ def compare(
     schedulers: Sequence[str] | None = None,
     tokens: int | None = None,
     options: Mapping[str, Any] | None = None,
+    on_run: Callable[[str, Run], None] | None = None,
 ) -> Comparison:
     """Run a network under several strategies and return them side by side.
 
     ``schedulers`` are names, all strategies with adapters unless given. ``options`` are set on
     every strategy that has them; an option that none of them has is refused. A strategy that the
-    machine cannot run has a ``problem`` instead of figures.
+    machine cannot run has a ``problem`` instead of figures. ``on_run`` is called with the name of
+    each strategy that ran and all that its run left, which is not kept.
 
     Raises:
         UnknownNameError: A strategy is not known.
@@ -72,7 +74,10 @@ def compare(
     errors: list[InputError] = []
     for name, strategy in strategies.items():
         try:
-            rows.append(_row(name, execute(network, machine, strategy, tokens)))
+            run = execute(network, machine, strategy, tokens)
+            rows.append(_row(name, run))
+            if on_run is not None:
+                on_run(name, run)
         except (CapacityError, UnsupportedError) as error:
             errors.append(error)
             rows.append({"strategy": name, "problem": str(error)})

@@ -19,6 +19,8 @@ from hybridsim.units import format_bytes, format_ps
 from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hybridsim.compare import Comparison
     from hybridsim.report.figures.style import Format
 
@@ -52,7 +54,7 @@ def compare(
         Path | None, typer.Option("--plot", help="Also draw it: a .png, .svg or .pdf file.")
     ] = None,
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for comparison.csv and comparison.json.")
+        Path | None, typer.Option("--out", help="Folder for page.html, comparison.csv and .json.")
     ] = None,
     figures: FiguresOption = None,
     quiet: Quiet = False,
@@ -75,18 +77,20 @@ def compare(
     machine = load_machine(arch, groups["machine"])
     # pandas takes a second to import, which --help need not wait for
     from hybridsim.compare import compare as side_by_side
+    from hybridsim.report.page.activity import Activities
 
     telling.say("network", network.name)
     telling.say("machine", f"{machine.name}, {machine.description}")
-    silent = quiet or csv_ or json_ or verbose
+    silent, seen = quiet or csv_ or json_ or verbose, Activities()
     with working("comparing", silent), telling.stage("simulating"):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
-        found = side_by_side(network, machine, names, tokens, options)
+        keep = None if out_ is None else seen.add
+        found = side_by_side(network, machine, names, tokens, options, keep)
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])
         telling.say("scheduler", f"{row['strategy']}: {done}")
     with telling.stage("writing"):
-        _write(found, out_, plot, kind)
+        _write(found, seen.to_frame(), out_, plot, kind)
     telling.end()
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)
@@ -108,20 +112,29 @@ def document(found: "Comparison") -> dict[str, Any]:
 
 
 def _write(
-    found: "Comparison", folder: Path | None, plot: Path | None, kind: "Format | None"
+    found: "Comparison",
+    activity: "pd.DataFrame",
+    folder: Path | None,
+    plot: Path | None,
+    kind: "Format | None",
 ) -> None:
     if folder is not None:
         import json
 
+        from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
+        from hybridsim.report.page.folder import PAGE
+
         text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
         table = found.to_frame().to_csv(index=False)
-        drawn: dict[str, bytes] = {}
+        files: dict[str, str | bytes] = {"comparison.csv": table, "comparison.json": text}
+        files |= {ACTIVITY: activity.to_csv(index=False)}
+        files |= {PAGE: comparison_page(document(found), activity)}
         if kind is not None:
             # Matplotlib only where something is drawn
             from hybridsim.report.figures.sets import comparison_files
 
-            drawn = comparison_files(found.to_frame(), kind)
-        write_all(folder, {"comparison.csv": table, "comparison.json": text, **drawn})
+            files |= comparison_files(found.to_frame(), kind)
+        write_all(folder, files)
     if plot is not None:
         # Matplotlib only where something is drawn
         from hybridsim.report.comparison_figure import save_comparison_figure

@@ -264,7 +264,7 @@ def _summary(result: Result) -> list[str]:
         f"({'without adapters' if result.ops else 'all-analog'} "
         f"{format_ps(result.all_analog_ps)})",
         f"  overhead     {result.overhead_percent:.2f} %",
-        f"  bound by     {shares}  (share of the critical path)",
+        f"  bound by     {shares} of the critical path",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
     ]
     if result.tcdm_bytes:

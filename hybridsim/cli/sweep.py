@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
@@ -27,6 +27,9 @@ from hybridsim.sweep.run import Progress, SweepInterrupted, SweepResult, run_stu
 from hybridsim.sweep.study import read_study, study_constraints
 from hybridsim.units import format_bytes, format_ps
 
+if TYPE_CHECKING:
+    from hybridsim.report.figures.style import Format
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 AUDIT_FAILED = 1
@@ -36,7 +39,8 @@ MOST_ROWS = 40
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file, or a folder with study.yaml.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder that keeps every finished point; resumes.")
+    Path | None,
+    typer.Option("--out", help="Folder for page.html and all finished points; resumes."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table of all points as CSV.")]
@@ -78,11 +82,9 @@ def sweep(
     with telling.stage("evaluating"), progress_bar(quiet or verbose) as progress, ctrl_c(out_):
         result = run_study(inputs, out_, executor, share, progress)
     telling.say("points", f"{len(result.table):,}, {result.recorded_before:,} recorded before")
-    if kind is not None and out_ is not None:
-        # Matplotlib only where something is drawn
-        from hybridsim.report.figures.sets import sweep_files
-
-        write_all(out_, sweep_files(inputs, result.table, kind))
+    if out_ is not None:
+        with telling.stage("writing"):
+            write_all(out_, _files(result, kind))
     telling.end()
     if json_:
         print_json(
@@ -95,6 +97,20 @@ def sweep(
         out().print(render(result), soft_wrap=True)
     if result.audit and result.audit.differences:
         raise typer.Exit(AUDIT_FAILED)
+
+
+def _files(result: SweepResult, kind: "Format | None") -> dict[str, str | bytes]:
+    """Return what is written beside the points: the page, and figures where asked for."""
+    from hybridsim.report.page.folder import PAGE
+    from hybridsim.report.page.sweep_page import sweep_page
+
+    files: dict[str, str | bytes] = {PAGE: sweep_page(result)}
+    if kind is not None:
+        # Matplotlib only where something is drawn
+        from hybridsim.report.figures.sets import sweep_files
+
+        files |= sweep_files(result.inputs, result.table, kind)
+    return files
 
 
 def inputs_of(study: Path) -> Inputs:

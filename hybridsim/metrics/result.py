@@ -10,6 +10,8 @@ from pydantic import (
     model_serializer,
 )
 
+from hybridsim.metrics.result_html import result_html
+
 
 class _Answer(BaseModel):
     """Base of what is reported: immutable, and it reads back from its own JSON."""
@@ -194,6 +196,10 @@ class Result(_Answer):
             pydantic.ValidationError: The text is not a result.
         """
         return cls.model_validate_json(text)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return result_html(self)
 
     def to_csv(self) -> str:
         """Return the layers as CSV, units in the column names."""

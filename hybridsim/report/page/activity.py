@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.plan import Plan, Timeline
+from hybridsim.simulate import Run
 from hybridsim.units import Ints
 
 Floats = NDArray[np.float64]
@@ -63,3 +64,21 @@ def _runs(kind: str, edges: Floats, share: Floats) -> pd.DataFrame:
             "busy": share[first],
         }
     )[some]
+
+
+class Activities:
+    """When the parts worked in several runs, on one time axis."""
+
+    def __init__(self) -> None:
+        self._tables: list[pd.DataFrame] = []
+
+    def add(self, strategy: str, run: Run) -> None:
+        """Take up a run; its plan is not kept."""
+        found = activity(run.schedule.plan, run.timeline, run.timeline.makespan)
+        found.insert(0, "strategy", strategy)
+        self._tables.append(found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return strategy, part, start_ps, end_ps and busy; see :func:`activity`."""
+        empty = pd.DataFrame(columns=["strategy", "part", "start_ps", "end_ps", "busy"])
+        return pd.concat(self._tables, ignore_index=True) if self._tables else empty

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hybridsim.units import format_bytes, format_ps
 
-Kind = Literal["text", "count", "time", "size", "percent", "share", "number"]
+Kind = Literal["text", "word", "count", "time", "size", "percent", "share", "number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether values are numbers, which stand to the right and sort by size."""
-        return self.kind != "text"
+        return self.kind not in ("text", "word")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ def shown(kind: Kind, value: Any) -> str:
         return f"{value:.1%}".replace("%", " %")
     if kind == "count":
         return f"{value:,}"
-    return f"{value:.4g}" if kind == "number" else str(value)
+    if kind == "number":
+        return f"{value:.4g}"
+    return str(value).replace("_", " ") if kind == "word" else str(value)
 
 
 def percent(value: float) -> str:

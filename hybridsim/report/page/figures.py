@@ -73,6 +73,15 @@ def field(name: str, kind: str = "quantitative", title: str | None = None, **mor
     return {"field": name, "type": kind, "title": title, **more}
 
 
+def same(name: str) -> Spec:
+    """Return a further quantity on an axis that another layer of the chart has named."""
+    return {"field": name, "type": "quantitative"}
+
+
+LEGEND: Spec = {"labelExpr": "replace(datum.label, '_', ' ')"}
+"""A legend with names as people write them."""
+
+
 def bars_from_zero_to_one(title: str) -> Spec:
     """Return an axis of shares."""
     return {"axis": {"format": "~%", "title": title}, "scale": {"domain": [0, 1]}}
@@ -107,7 +116,7 @@ def waterfall_chart(table: pd.DataFrame) -> Chart:
         "mark": {"type": "bar", "height": 16, "cornerRadius": 1},
         "encoding": {
             **place,
-            "x": field("from", title=f"latency {above}[{unit}]"),
+            "x": field("from", title=f"latency {above}[{unit}]", scale=_roomy(drawn)),
             "x2": {"field": "to"},
             "color": field("kind", "nominal", scale=palette(kinds, drawn["kind"].tolist()))
             | {"legend": None},
@@ -125,7 +134,7 @@ def waterfall_chart(table: pd.DataFrame) -> Chart:
         "mark": {"type": "text", "align": "left", "dx": 4},
         "encoding": {
             **place,
-            "x": {"field": "edge", "type": "quantitative"},
+            "x": same("edge"),
             "text": {"field": "label", "type": "nominal"},
         },
     }
@@ -133,11 +142,20 @@ def waterfall_chart(table: pd.DataFrame) -> Chart:
     return chart(
         "waterfall",
         f"From {table['step'].iloc[0]} to hybrid",
-        "What the adapters of each kind of layer add to the latency; kinds are layers whose names "
-        "differ in numbers alone.",
+        "What the adapters of each kind of layer add: layers whose names differ in numbers alone. "
+        "Where layers overlap, it is what their adapters take on the critical path.",
         {"height": {"step": 26}, "layer": [bars, texts]},
         drawn,
     )
+
+
+def _roomy(drawn: pd.DataFrame) -> Spec:
+    """Return a scale from zero, or below, that leaves room for a label behind the last bar."""
+    ends = drawn[["from", "to"]].to_numpy(float)
+    low, high = float(ends.min()), float(ends.max())
+    spread = high - min(0.0, low) or 1.0
+    domain = [min(0.0, low) - (0.08 * spread if low < 0 else 0), high + 0.08 * spread]
+    return {"domain": domain, "nice": False}
 
 
 def activity_chart(table: pd.DataFrame, longest_ps: int) -> Chart:
@@ -252,11 +270,15 @@ def roofline_chart(roof: Roofline) -> Chart:
     low = min(0.25, float(kernels["operations_per_byte"].min()) / 2)
     high = max(64.0, float(kernels["operations_per_byte"].max()) * 2)
     lines = []
-    for name, peak in roof.roofs.itertuples(index=False):
+    peaks: dict[float, list[str]] = {}  # units with the same peak are one line
+    for name, peak in zip(roof.roofs["roof"], roof.roofs["operations_per_s"], strict=True):
+        peaks.setdefault(float(peak), []).append(str(name))
+    for peak, names in peaks.items():
         ridge = min(max(peak / roof.bandwidth_bytes_per_s, low), high)
         for intensity in (low, ridge, high):
             reached = min(peak, intensity * roof.bandwidth_bytes_per_s) / 1e9
-            lines.append({"roof": name, "operations_per_byte": intensity, "gops": reached})
+            line = {"roof": ", ".join(names), "operations_per_byte": intensity, "gops": reached}
+            lines.append(line | {"label": intensity == high})
     log = {"type": "log", "nice": False}
     x = field("operations_per_byte", title="operations per byte moved", scale=log)
     y = field("gops", title="10⁹ operations per second", scale={"type": "log"})
@@ -266,14 +288,20 @@ def roofline_chart(roof: Roofline) -> Chart:
             {
                 "data": {"values": lines},
                 "mark": {"type": "line", "strokeWidth": 1.5, "color": "var(--ink-2)"},
-                "encoding": {"x": x, "y": y, "strokeDash": field("roof", "nominal", "roof of")},
+                "encoding": {"x": x, "y": y, "detail": {"field": "roof", "type": "nominal"}},
+            },
+            {
+                "data": {"values": lines},
+                "transform": [{"filter": "datum.label"}],
+                "mark": {"type": "text", "align": "right", "dy": -8, "fontSize": 12},
+                "encoding": {"x": x, "y": y, "text": {"field": "roof", "type": "nominal"}},
             },
             {
                 "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
                 "encoding": {
                     "x": x,
                     "y": y,
-                    "color": field("unit", "nominal", "adapter on", scale={"range": _SERIES}),
+                    "color": field("unit", "nominal", "adapter on", scale={"range": SERIES}),
                     "shape": field("unit", "nominal", "adapter on"),
                     "tooltip": [
                         field("kernel", "nominal", "adapter"),
@@ -300,5 +328,5 @@ def roofline_chart(roof: Roofline) -> Chart:
     )
 
 
-_SERIES = [f"var(--c{i})" for i in (1, 2, 4, 3, 5, 6, 7, 8, 9)]
+SERIES = [f"var(--c{i})" for i in (1, 2, 4, 3, 5, 6, 7, 8, 9)]
 """Colours of what has no colour of its own."""

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hybridsim.errors import SpecError
+from hybridsim.errors import InputError, SpecError
 from hybridsim.explain import explain
 from hybridsim.metrics.result import Result
+from hybridsim.report.page.comparison_folder import COMPARISON, comparison_of_folder
 from hybridsim.report.page.gantt import Window
 from hybridsim.report.page.recording import FILE as TIMELINE
 from hybridsim.report.page.recording import read_recording, record
@@ -16,8 +17,8 @@ from hybridsim.simulate import Run
 
 PAGE = "page.html"
 """Name of a page in a folder of results."""
-MOST_TASKS_EXPLAINED = 1000
-"""Plans up to this size are cheap enough to try all changes of the machine unasked: a second."""
+MOST_TASKS_EXPLAINED = 50_000
+"""Plans up to this size are cheap enough to try all changes of the machine unasked: seconds."""
 MOST_BYTES = 2**28
 """The largest result that is read [bytes]."""
 
@@ -29,29 +30,42 @@ def page_files(run: Run, sources: Mapping[str, str]) -> dict[str, str | bytes]:
     """
     result = run.result
     recording = record(run, sources)
-    explanation = explain(result) if result.tasks <= MOST_TASKS_EXPLAINED else None
+    explanation = explain(result) if _cheap(result) else None
     page = render_run(run_page(result, recording, explanation=explanation))
     return {TIMELINE: recording.to_bytes(), PAGE: page}
 
 
 def page_of_folder(folder: Path, window: Window | None = None, tried: bool = False) -> str:
-    """Return the page of the run whose files lie in a folder.
+    """Return the page of the run, or the comparison, whose files lie in a folder.
 
     ``window`` is the stretch of the Gantt chart [ps]; ``tried`` also runs the changes of the
-    machine that might help, however large the plan is.
+    machine that might help, however large the plan is. Both are for runs.
 
     Raises:
         SpecError: The folder does not hold the files of a run, or not of the same one.
-        InputError: The window does not fit the run.
+        InputError: The window does not fit the run, or there is nothing for it to choose.
     """
+    if (folder / COMPARISON).exists() and not (folder / "result.json").exists():
+        if window is not None or tried:
+            raise InputError(f"--window and --explain: {folder} holds a comparison, not a run")
+        return comparison_of_folder(folder)
     result = read_result(folder / "result.json")
     recording = read_recording(folder / TIMELINE)
     if len(recording.plan) != result.tasks or recording.timeline.makespan != result.latency_ps:
         raise SpecError(
             str(folder / TIMELINE), "", "is not of the run in result.json; run it again with --out"
         )
-    explanation = explain(result) if tried or result.tasks <= MOST_TASKS_EXPLAINED else None
+    explanation = explain(result) if tried or _cheap(result) else None
     return render_run(run_page(result, recording, window, explanation))
+
+
+def _cheap(result: Result) -> bool:
+    """Return whether a run can be repeated a dozen times unasked.
+
+    Strategies for whole networks, and those that search, take too long for that.
+    """
+    searches = bool(result.ops) or result.scheduler == "auto"
+    return not searches and result.tasks <= MOST_TASKS_EXPLAINED
 
 
 def read_result(path: Path) -> Result:

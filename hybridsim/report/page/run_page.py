@@ -6,6 +6,7 @@ import pandas as pd
 
 from hybridsim.arch import Machine
 from hybridsim.explain import Explanation
+from hybridsim.metrics.critical_path import critical_path
 from hybridsim.metrics.result import Result
 from hybridsim.metrics.stalls import stalls_by_resource
 from hybridsim.report.page import figures
@@ -82,7 +83,7 @@ def _charts(
     plan, timeline = recording.plan, recording.timeline
     until = timeline.makespan
     charts = [
-        figures.waterfall_chart(waterfall(result)),
+        figures.waterfall_chart(waterfall(result, critical_path(plan, timeline))),
         figures.activity_chart(activity(plan, timeline, until), until),
         figures.stalls_chart(shares),
     ]

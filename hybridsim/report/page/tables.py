@@ -13,11 +13,11 @@ _LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("out_features", "out", "count"),
     ("rank", "rank", "count"),
     ("batch", "batch", "count"),
-    ("unit", "adapter on", "text"),
+    ("unit", "adapter on", "word"),
     ("latency_ps", "latency", "time"),
     ("all_analog_ps", "without", "time"),
     ("overhead_percent", "overhead", "percent"),
-    ("bound", "bound by", "text"),
+    ("bound", "bound by", "word"),
     ("tcdm_bytes", "TCDM", "size"),
     ("tiles", "tiles", "count"),
     ("occupancy", "occupancy", "share"),
@@ -25,12 +25,12 @@ _LAYERS: tuple[tuple[str, str, Kind], ...] = (
 )
 _OPS: tuple[tuple[str, str, Kind], ...] = (
     ("name", "op", "text"),
-    ("kind", "kind", "text"),
-    ("where", "computed on", "text"),
+    ("kind", "kind", "word"),
+    ("where", "computed on", "word"),
     ("pieces", "split", "count"),
     ("latency_ps", "latency", "time"),
     ("busy_ps", "busy", "time"),
-    ("cost_from", "cost from", "text"),
+    ("cost_from", "cost from", "word"),
     ("tcdm_bytes", "TCDM", "size"),
     ("tokens", "tokens", "count"),
 )
@@ -74,7 +74,7 @@ def stalls_table(stalls: pd.DataFrame) -> Table:
     """
     columns = (
         Column("resource", "part"),
-        Column("kind", "kind"),
+        Column("kind", "kind", "word"),
         Column("utilization", "at work", "share", "Share of the run that the part is busy."),
         *(Column(f"{state}_ps", state, "time", _ABOUT[state]) for state in STATES),
     )

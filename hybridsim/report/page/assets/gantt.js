@@ -134,7 +134,7 @@ hybridsim.gantt = (() => {
     },
     layer: [
       {
-        mark: {type: "bar", height: 17, clip: true, cornerRadius: 1},
+        mark: {type: "bar", aria: false, height: 17, clip: true, cornerRadius: 1},
         encoding: {
           x: {field: "start", type: "quantitative", title: null,
             scale: {domainRaw: {expr: "[from, to]"}, nice: false, zero: false},
@@ -142,11 +142,11 @@ hybridsim.gantt = (() => {
           x2: {field: "end"},
           color: {field: "action", type: "nominal", title: "what is done", scale: {domain: raw.actions, range: colors}},
           stroke: {condition: {test: "datum.picked || datum.critical", value: "var(--ink)"}, value: "var(--paper)"},
-          strokeWidth: {condition: [{test: "datum.picked", value: 4}, {test: "datum.critical", value: 1.8}], value: 0.4},
+          strokeWidth: {condition: [{test: "datum.picked", value: 4}, {test: "datum.critical", value: 1.3}], value: 0.4},
         },
       },
       {
-        mark: {type: "text", fontSize: 11, clip: true, color: "#000000", baseline: "middle"},
+        mark: {type: "text", aria: false, fontSize: 11, clip: true, color: "#000000", baseline: "middle"},
         encoding: {x: {field: "middle", type: "quantitative"}, text: {field: "label"}},
       },
     ],
@@ -280,10 +280,7 @@ hybridsim.gantt = (() => {
   }
 
   const ready = (async () => {
-    const embedded = await vegaEmbed(place.querySelector("div"), spec, {
-      renderer: "svg", actions: false, logLevel: 1, tooltip: false, config: {...hybridsim.config, aria: false},
-    });
-    view = embedded.view;
+    view = await hybridsim.embed(place.querySelector("div"), spec, {tooltip: false});
     listen();
     await update();
   })();

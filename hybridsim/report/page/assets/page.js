@@ -70,6 +70,23 @@ const hybridsim = {
     text: {color: "var(--ink)"},
   },
 
+  /** Draw a chart, and return its view; one after the other. */
+  embed(place, spec, options = {}) {
+    const turn = hybridsim.embedding.then(async () => {
+      // Vega-Lite warns of each chart whose width is the page's and whose height is its rows'
+      const {warn} = console;
+      console.warn = () => {};
+      try {
+        return (await vegaEmbed(place, spec, {renderer: "svg", actions: false, config: hybridsim.config, ...options})).view;
+      } finally {
+        console.warn = warn;
+      }
+    });
+    hybridsim.embedding = turn.catch(() => {});
+    return turn;
+  },
+  embedding: Promise.resolve(),
+
   /** Draw one chart of the data into its place on the page. */
   async draw(place, chart) {
     const spec = {
@@ -80,11 +97,7 @@ const hybridsim = {
       data: {name: "table", values: hybridsim.records(chart.columns)},
     };
     if (spec.facet) delete spec.width;
-    // it warns of each chart whose width is the page's and whose height is its rows': errors only
-    const {view} = await vegaEmbed(place, spec, {
-      renderer: "svg", actions: false, logLevel: 1, config: hybridsim.config,
-    });
-    return view;
+    return hybridsim.embed(place, spec);
   },
 };
 
