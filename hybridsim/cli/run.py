@@ -251,7 +251,7 @@ def _rows(result: Result, one_by_one: bool) -> list[tuple[str, int, LayerResult]
 
 def _summary(result: Result) -> list[str]:
     shares = ", ".join(
-        f"{kind.replace('_', ' ')} {share:.0%}"
+        f"{SHORT_KINDS.get(kind, kind.replace('_', ' '))} {share:.0%}"
         for kind, share in result.critical_path_share.items()
         if share >= 0.005
     )

@@ -19,7 +19,7 @@ task holds what was decided for its op, operands and results, as long as it runs
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -271,7 +271,7 @@ class _Adapter:
         """The kernels of a batch, each with its action and how often that came before."""
         seen: dict[str, int] = {}
         found = []
-        for kernel in self.program.kernels:
+        for kernel in _kernels_of(self.program):
             count = seen.get(kernel.action, 0)
             seen[kernel.action] = count + 1
             found.append(((kernel.action, count), kernel))
@@ -330,3 +330,9 @@ class _Adapter:
         some = np.diff(plan.use_first)[self.tasks] > 0
         first[some] = plan.use[plan.use_first[self.tasks[some]]]
         return of_resource[first]
+
+
+@lru_cache(maxsize=256)
+def _kernels_of(program: LoraProgram) -> tuple[Kernel, ...]:
+    """Return the kernels of a program; layers alike share them."""
+    return program.kernels

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hybridsim.metrics.critical_path import critical_path
 from hybridsim.metrics.result import LayerResult, Result
 from hybridsim.report.figures.style import (
     COLUMN,
@@ -21,6 +22,7 @@ from hybridsim.report.figures.style import (
     time_unit,
 )
 from hybridsim.report.page.waterfall import waterfall
+from hybridsim.simulate import Run
 
 MOST_KINDS = 16
 """Kinds of layers with a bar of their own; the others are one bar."""
@@ -46,9 +48,9 @@ def draw_waterfall(table: pd.DataFrame, axes: Axes) -> None:
     axes.set_xlabel(f"latency [{unit}]")
 
 
-def waterfall_figure(result: Result) -> Figure:
+def waterfall_figure(run: Run) -> Figure:
     """Return the way from the all-analog latency to that of the hybrid machine."""
-    table = waterfall(result)
+    table = waterfall(run.result, critical_path(run.schedule.plan, run.timeline))
     figure, axes = blank(COLUMN, 0.75 + 0.2 * len(table))
     draw_waterfall(table, axes)
     return figure

@@ -19,7 +19,7 @@ def run_files(run: Run, kind: Format) -> dict[str, bytes]:
     The roofline is left out where nothing is adapted.
     """
     drawn: dict[str, Build] = {
-        "waterfall": lambda: waterfall_figure(run.result),
+        "waterfall": lambda: waterfall_figure(run),
         "layers": lambda: layers_figure(run.result),
         "utilization": lambda: utilization_figure(run),
         "gantt": lambda: gantt_figure(run),
