@@ -1,8 +1,9 @@
 """Names that would like to be more than text."""
 
 import json
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,8 +16,8 @@ from hybridsim.report.page.comparison_page import comparison_page
 from hybridsim.report.page.recording import Recording, record
 from hybridsim.report.page.run_page import render_run, run_page
 from hybridsim.report.page.shell import embedded
-from hybridsim.simulate import execute, load
-from tests.browser.tools import Opened, settled
+from hybridsim.simulate import load
+from tests.browser.tools import Opened, Written, settled
 
 HOSTILE = (
     "<script>window.caught=1</script>",
@@ -30,74 +31,77 @@ HOSTILE = (
 )
 
 
-@pytest.fixture(scope="module", params=HOSTILE, ids=range(len(HOSTILE)))
-def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="module")
+def hostile(network_run: Written, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page on which everything that has a name has a hostile one."""
-    name: str = request.param
-    network, machine = load("layer_512x128", "ahwa_lora_2026")
-    run = execute(network, machine)
-    recording = record(run, {"tile.rows": name})
-    plan = recording.plan
-    renamed = type(plan)(
-        **{
-            field: getattr(plan, field)
-            for field in plan.__dataclass_fields__
-            if field not in ("ops", "actions", "resources")
-        },
-        ops=tuple(name for _ in plan.ops),
-        actions=tuple(f"{name}{i}" for i in range(len(plan.actions))),
+    names = cycle(HOSTILE)
+    result, run = network_run.run.result, network_run.run
+    recording = record(run, {"tile.rows": HOSTILE[0], "tile.columns": HOSTILE[-1]})
+    of_op = {op: f"{next(names)}{i}" for i, op in enumerate(recording.plan.ops)}
+    plan = replace(
+        recording.plan,
+        ops=tuple(of_op.values()),
+        actions=tuple(f"{next(names)}{i}" for i in range(len(recording.plan.actions))),
         resources=tuple(
-            type(r)(f"{name}{i}", r.kind, r.units, r.parts) for i, r in enumerate(plan.resources)
+            replace(r, name=f"{next(names)}{i}") for i, r in enumerate(recording.plan.resources)
         ),
     )
-    text = json.loads(run.result.to_json())
+    text = json.loads(result.to_json())
     for key in ("network", "machine", "scheduler", "engine", "bound"):
-        text[key] = name
-    text["notes"] = [name]
+        text[key] = next(names)
+    text["notes"] = list(HOSTILE)
     for row in text["layers"]:
-        row["name"] = row["unit"] = row["bound"] = name
-    for row in text["resources"]:
-        row["name"] = name
-    text["inputs"]["machine"]["description"] = name
-    text["inputs"]["network"]["source"] = name
-    result = Result.model_validate(text)
-    page = render_run(run_page(result, Recording(renamed, recording.timeline, recording.sources)))
+        row["unit"] = row["bound"] = next(names)
+        row["name"] = of_op[row["name"]]
+    for row, resource in zip(text["resources"], plan.resources, strict=True):
+        row["name"] = resource.name
+    text["inputs"]["machine"]["description"] = next(names)
+    text["inputs"]["network"]["source"] = next(names)
+    shown = run_page(
+        Result.model_validate(text), Recording(plan, recording.timeline, recording.sources)
+    )
     path = tmp_path_factory.mktemp("hostile") / "page.html"
-    path.write_text(page, encoding="utf-8")
-    return name, path
+    path.write_text(render_run(shown), encoding="utf-8")
+    return path
 
 
-def test_names_are_text_on_the_page(opened: Opened, hostile: tuple[str, Path]) -> None:
-    name, path = hostile
-    page = opened.at(path)
+def test_names_are_text_on_the_page(opened: Opened, hostile: Path, network_run: Written) -> None:
+    page = opened.at(hostile)
     assert page.evaluate("() => window.caught") is None
     assert opened.complaints == []
-    assert opened.requests == [path.as_uri()]
-    assert name in page.locator("h1").text_content()
-    assert page.locator("[data-table=layers] td").first.text_content() == name
-    assert page.locator("h1 script, td script, td img, td svg, .tip script").count() == 0
+    assert opened.requests == [hostile.as_uri()]
+    names = page.evaluate(
+        "() => [...document.querySelectorAll('[data-table=layers] tbody td:first-child')]"
+        ".map((cell) => cell.textContent)"
+    )
+    ops = page.evaluate("() => hybridsim.data.gantt.ops")
+    assert set(names) <= set(ops)
+    for name in HOSTILE:
+        assert any(shown.startswith(name) for shown in names)
+        assert name in page.locator("main").text_content()
+    inside = "h1 script, td script, td img, td svg, li script, li img, option img, main script"
+    assert page.locator(inside).count() == 0
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
 
 
-def test_names_are_text_in_tooltips_and_charts(opened: Opened, hostile: tuple[str, Path]) -> None:
-    name, path = hostile
-    page = opened.at(path)
+def test_names_are_text_in_tooltips_and_charts(opened: Opened, hostile: Path) -> None:
+    page = opened.at(hostile)
     page.locator("#gantt").focus()
     page.keyboard.press("n")
     settled(page)
-    assert name in page.locator("#gantt-task").text_content()
+    assert page.evaluate("() => hybridsim.data.gantt.ops[0]") in (
+        page.locator("#gantt-task").text_content()
+    )
     mark = page.locator("#gantt .mark-rect.role-mark path").first
     mark.scroll_into_view_if_needed()
     box = mark.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.locator(".tip").wait_for(state="visible")
-    assert name in page.locator(".tip").text_content()
-    bar = page.locator("#figure-waterfall .mark-rect.role-mark path").first
-    bar.scroll_into_view_if_needed()
-    bar.hover()
+    assert page.locator(".tip script, .tip img").count() == 0
+    page.locator("#figure-waterfall .mark-rect.role-mark path").nth(1).hover()
     page.locator("#vg-tooltip-element.visible").wait_for()
-    assert page.evaluate("() => window.caught") is None
     assert page.locator("#vg-tooltip-element script, #vg-tooltip-element img").count() == 0
+    assert page.evaluate("() => window.caught") is None
     assert opened.complaints == []
 
 

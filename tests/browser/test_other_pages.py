@@ -73,7 +73,8 @@ def test_strategies_share_one_time_axis(opened: Opened, compared: Path) -> None:
     ends: dict[str, float] = page.evaluate(
         """() => {
              const found = {};
-             for (const path of document.querySelectorAll('#figure-lanes .mark-rect.role-mark path')) {
+             const marks = '#figure-lanes .mark-rect.role-mark path';
+             for (const path of document.querySelectorAll(marks)) {
                const row = path.__data__.datum;
                const box = path.getBoundingClientRect();
                found[row.strategy] = Math.max(found[row.strategy] ?? 0, box.right);
@@ -82,7 +83,8 @@ def test_strategies_share_one_time_axis(opened: Opened, compared: Path) -> None:
            }"""
     )
     left = page.evaluate(
-        "() => Math.min(...[...document.querySelectorAll('#figure-lanes .mark-rect.role-mark path')]"
+        "() => Math.min(...["
+        "...document.querySelectorAll('#figure-lanes .mark-rect.role-mark path')]"
         ".map((path) => path.getBoundingClientRect().left))"
     )
     rows = {r["strategy"]: r["latency_ps"] for r in told["strategies"]}
@@ -113,8 +115,8 @@ def test_a_sweep_shows_its_numbers(opened: Opened, swept: tuple[SweepResult, Pat
 
 def cells(page: Any) -> set[tuple[str, str, float]]:
     found = page.evaluate(
-        "() => [...document.querySelectorAll('#heat-map .mark-rect.role-mark path')].map((path) => {"
-        "const {x, y, value} = path.__data__.datum; return [x, y, value]; })"
+        "() => [...document.querySelectorAll('#heat-map .mark-rect.role-mark path')]"
+        ".map((path) => { const {x, y, value} = path.__data__.datum; return [x, y, value]; })"
     )
     return {(x, y, round(value, 3)) for x, y, value in found}
 

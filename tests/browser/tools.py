@@ -36,10 +36,10 @@ class Written:
         return self.folder / "page.html"
 
 
-def written(run: Run, folder: Path) -> Written:
+def written(run: Run, folder: Path, tried: bool = True) -> Written:
     """Write the files of a run as the command line does."""
     (folder / "result.json").write_text(run.result.to_json())
-    for name, content in page_files(run, {"tile.rows": "[paper] a source"}).items():
+    for name, content in page_files(run, {"tile.rows": "[paper] a source"}, tried).items():
         held = content.encode() if isinstance(content, str) else content
         (folder / name).write_bytes(held)
     return Written(run, folder)
