@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
 
 COMPARISON = "comparison.json"
 """Name of the file in a folder of results."""
-_ACTIVITY = {
+_ACTIVITY: dict[str, Any] = {
     "strategy": str,
     "part": str,
     "start_ps": "int64",

@@ -23,14 +23,17 @@ MOST_BYTES = 2**28
 """The largest result that is read [bytes]."""
 
 
-def page_files(run: Run, sources: Mapping[str, str]) -> dict[str, str | bytes]:
+def page_files(
+    run: Run, sources: Mapping[str, str], tried: bool = True
+) -> dict[str, str | bytes]:
     """Return name -> content of the page of a run, and of the file from which it is rebuilt.
 
-    ``sources`` tells where the values of the machine come from.
+    ``sources`` tells where the values of the machine come from; ``tried`` runs the changes of the
+    machine that might help, where that is cheap.
     """
     result = run.result
     recording = record(run, sources)
-    explanation = explain(result) if _cheap(result) else None
+    explanation = explain(result) if tried and _cheap(result) else None
     page = render_run(run_page(result, recording, explanation=explanation))
     return {TIMELINE: recording.to_bytes(), PAGE: page}
 

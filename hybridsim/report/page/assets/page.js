@@ -54,6 +54,7 @@ const hybridsim = {
 
   // colours are names of the style sheet, so light, dark and print need no new drawing
   config: {
+    mark: {aria: false},  // the page names each chart, and offers its data
     background: null,
     font: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif",
     view: {stroke: null},
