@@ -1,6 +1,6 @@
 """Strategies side by side: how long, how busy, how much scratchpad, and where time is lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,13 +53,15 @@ def compare(
     tokens: int | None = None,
     options: Mapping[str, Any] | None = None,
     past: int = 0,
+    on_run: Callable[[str, Run], None] | None = None,
 ) -> Comparison:
     """Run a network under several strategies and return them side by side.
 
     ``schedulers`` are names, all strategies with adapters unless given. ``options`` are set on
     every strategy that has them; an option that none of them has is refused. A strategy that the
     machine cannot run has a ``problem`` instead of figures. ``past`` is that of
-    :func:`hybridsim.simulate`.
+    :func:`hybridsim.simulate`. ``on_run`` is called with the name of each strategy that ran and
+    all that its run left, which is not kept.
 
     Raises:
         UnknownNameError: A strategy is not known.
@@ -74,7 +76,10 @@ def compare(
     errors: list[InputError] = []
     for name, strategy in strategies.items():
         try:
-            rows.append(_row(name, execute(network, machine, strategy, tokens, past=past)))
+            run = execute(network, machine, strategy, tokens, past=past)
+            rows.append(_row(name, run))
+            if on_run is not None:
+                on_run(name, run)
         except (CapacityError, UnsupportedError) as error:
             errors.append(error)
             rows.append({"strategy": name, "problem": str(error)})
@@ -128,12 +133,14 @@ def _row(name: str, run: Run) -> dict[str, Any]:
 def critical_columns(run: Run) -> dict[str, float]:
     """Return the share of each kind of part on the critical path, 0 to 1.
 
-    A transfer holds a DMA engine and the link, and counts as ``dma``.
+    A transfer holds a DMA engine and the link, and counts as ``dma``. Parts that only strategies
+    for whole networks know, such as ``cluster``, have a column where they are on the path.
     """
     share = critical_share(run.schedule.plan, run.timeline, by="kind")["share"]
     columns = dict.fromkeys((f"{kind}_critical" for kind in KINDS[:-1]), 0.0)
     for label, part in share.items():
-        columns[f"{str(label).split(' + ')[0]}_critical"] += float(part)
+        name = f"{str(label).split(' + ')[0]}_critical"
+        columns[name] = columns.get(name, 0.0) + float(part)
     return columns
 
 

@@ -86,7 +86,7 @@ def explain(result: Result) -> Explanation:
         InputError: The inputs do not give the same latency, so the result is of another version.
     """
     network, machine, scheduler = _inputs(result)
-    run = execute(network, machine, scheduler, result.tokens, result.engine, result.past)
+    run = execute(network, machine, scheduler, result.tokens, result.engine, past=result.past)
     if run.result.latency_ps != result.latency_ps:
         raise InputError(
             f"the result carries {result.latency_ps} ps, but its inputs now give "

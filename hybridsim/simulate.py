@@ -53,14 +53,7 @@ def simulate(
         UnknownNameError: No engine has that name.
         InputError: ``tokens`` is below 1, ``past`` below 0, or nothing reads what it left.
     """
-    run = execute(network, machine, scheduler, tokens, engine, past)
-    if check_numerics and machine.cluster is not None:
-        # only here, as Numba takes a quarter of a second to import
-        from hybridsim.metrics.numerics import numerics_of
-
-        numerics = numerics_of(run.schedule, machine.cluster)
-        return run.result.model_copy(update={"numerics": numerics})
-    return run.result
+    return execute(network, machine, scheduler, tokens, engine, check_numerics, past).result
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +72,7 @@ def execute(
     scheduler: Scheduler | None = None,
     tokens: int | None = None,
     engine: str = "fast",
+    check_numerics: bool = False,
     past: int = 0,
 ) -> Run:
     """Do what :func:`simulate` does, and return the plan and its timeline as well.
@@ -106,6 +100,12 @@ def execute(
         labels={"scheduler": scheduler.kind, "engine": engine},
         inputs=_inputs(network, machine, scheduler, tokens) | ({"past": past} if past else {}),
     )
+    if check_numerics and machine.cluster is not None:
+        # only here, as Numba takes a quarter of a second to import
+        from hybridsim.metrics.numerics import numerics_of
+
+        numerics = numerics_of(schedule, machine.cluster)
+        result = result.model_copy(update={"numerics": numerics})
     return Run(job, schedule, timeline, result)
 
 

@@ -23,7 +23,7 @@ def check_folder(folder: Path) -> None:
             raise SpecError("--out", str(folder), f"{place} is a file; give a folder")
 
 
-def write_all(folder: Path, files: Mapping[str, str]) -> None:
+def write_all(folder: Path, files: Mapping[str, str | bytes]) -> None:
     """Write every file under a temporary name, then rename them all into place.
 
     Raises:
@@ -32,8 +32,9 @@ def write_all(folder: Path, files: Mapping[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".hybridsim-", dir=folder) as unfinished:
-            for name, text in files.items():
-                (Path(unfinished) / name).write_text(text, encoding="utf-8")
+            for name, content in files.items():
+                held = content.encode() if isinstance(content, str) else content
+                (Path(unfinished) / name).write_bytes(held)
             for name in files:
                 os.replace(Path(unfinished) / name, folder / name)
     except OSError as error:

@@ -10,6 +10,7 @@ from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
 from hybridsim.cli.generate import generate_command
+from hybridsim.cli.report import report
 from hybridsim.cli.run import run
 from hybridsim.cli.search import search
 from hybridsim.cli.serve import serve
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run)
+app.command("report")(report)
 app.command("compare")(compare)
 app.command("explain")(explain)
 app.command("generate")(generate_command)

@@ -8,8 +8,10 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
+from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
 from hybridsim.library import network_path
@@ -17,7 +19,10 @@ from hybridsim.units import format_bytes, format_energy, format_ps
 from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hybridsim.compare import Comparison
+    from hybridsim.report.figures.style import Format
 
 FIGURES = (".png", ".svg", ".pdf")
 """Endings of the files that a plot can be written to."""
@@ -52,13 +57,17 @@ def compare(
         Path | None, typer.Option("--plot", help="Also draw it: a .png, .svg or .pdf file.")
     ] = None,
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for comparison.csv and comparison.json.")
+        Path | None, typer.Option("--out", help="Folder for page.html, comparison.csv and .json.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+    figures: FiguresOption = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Strategies side by side for WORKLOAD on ARCH: latency, use, memory, where time is lost."""
+    telling = Telling(verbose, quiet)
     if csv_ and json_:
         raise InputError("--csv and --json: give one of them")
+    kind = check_figures(figures, out_)
     if plot is not None and plot.suffix.lower() not in FIGURES:
         raise InputError(f"--plot: found {plot.name!r}; a name in {', '.join(FIGURES)} would do")
     if plot is not None and not plot.absolute().parent.is_dir():
@@ -71,11 +80,21 @@ def compare(
     machine = load_machine(arch, groups["machine"])
     # pandas takes a second to import, which --help need not wait for
     from hybridsim.compare import compare as side_by_side
+    from hybridsim.report.page.activity import Activities
 
-    with working("comparing", quiet or csv_ or json_):
+    telling.say("network", network.name)
+    telling.say("machine", f"{machine.name}, {machine.description}")
+    silent, seen = quiet or csv_ or json_ or verbose, Activities()
+    with working("comparing", silent), telling.stage("simulating"):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
-        found = side_by_side(network, machine, names, tokens, options, past)
-    _write(found, out_, plot)
+        keep = None if out_ is None else seen.add
+        found = side_by_side(network, machine, names, tokens, options, past, keep)
+    for row in found.rows:
+        done = row["problem"] or format_ps(row["latency_ps"])
+        telling.say("scheduler", f"{row['strategy']}: {done}")
+    with telling.stage("writing"):
+        _write(found, seen.to_frame(), out_, plot, kind)
+    telling.end()
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)
     elif json_:
@@ -95,13 +114,30 @@ def document(found: "Comparison") -> dict[str, Any]:
     }
 
 
-def _write(found: "Comparison", folder: Path | None, plot: Path | None) -> None:
+def _write(
+    found: "Comparison",
+    activity: "pd.DataFrame",
+    folder: Path | None,
+    plot: Path | None,
+    kind: "Format | None",
+) -> None:
     if folder is not None:
         import json
 
+        from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
+        from hybridsim.report.page.folder import PAGE
+
         text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
         table = found.to_frame().to_csv(index=False)
-        write_all(folder, {"comparison.csv": table, "comparison.json": text})
+        files: dict[str, str | bytes] = {"comparison.csv": table, "comparison.json": text}
+        files |= {ACTIVITY: activity.to_csv(index=False)}
+        files |= {PAGE: comparison_page(document(found), activity)}
+        if kind is not None:
+            # Matplotlib only where something is drawn
+            from hybridsim.report.figures.sets import comparison_files
+
+            files |= comparison_files(found.to_frame(), kind)
+        write_all(folder, files)
     if plot is not None:
         # Matplotlib only where something is drawn
         from hybridsim.report.comparison_figure import save_comparison_figure
@@ -115,17 +151,18 @@ def _write(found: "Comparison", folder: Path | None, plot: Path | None) -> None:
 def render(found: "Comparison") -> RenderableType:
     """Return a comparison as a table of at most 80 columns, and what it says below."""
     known = any("energy_pj" in row for row in found.rows)
-    energy_head = ["energy"] if known else []
+    parts = _parts(found)
+    heads = ["energy"] if known else []
     table = plain_table(
-        "strategy", "latency", *energy_head, "over", "TCDM",
-        "tile", "engine", "cores", "DMA", "loses to" if known else "loses time to",
-        right="latency|energy|over|TCDM|tile|engine|cores|DMA",
+        "strategy", "latency", *heads, "over", "TCDM",
+        *parts.values(), "loses to" if known else "loses time to",
+        right="|".join(("latency", "energy", "over", "TCDM", *parts.values())),
     )  # fmt: skip
     for row in found.rows:
         if row["problem"]:
-            table.add_row(escape(row["strategy"]), *["-"] * (7 + known), "cannot run")
+            table.add_row(escape(row["strategy"]), *["-"] * (3 + known + len(parts)), "cannot run")
             continue
-        shares = [f"{row[f'{k}_critical']:.0%}" for k in ("tile", "matrix_engine", "cores", "dma")]
+        shares = [f"{row.get(f'{kind}_critical', 0):.0%}" for kind in parts]
         size = format_bytes(row["tcdm_bytes"]) if row["tcdm_bytes"] else "-"
         over = f"{row['overhead_percent']:.1f} %"
         if known:  # one column more asks for shorter ones
@@ -146,8 +183,18 @@ def render(found: "Comparison") -> RenderableType:
         if row["problem"]
     ]
     head = f"{found.network} on {found.machine}, {found.tokens} tokens; best: {found.best}"
-    legend = "tile to DMA: shares of the critical path; last column: why the units idle"
+    names = [*parts.values()]
+    legend = (
+        f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle"
+    )
     return Group(table, "", escape(head), legend, *problems)
+
+
+def _parts(found: "Comparison") -> dict[str, str]:
+    """Return the kinds of parts whose shares are shown, and how they are called."""
+    if any("cluster_critical" in row for row in found.rows):
+        return {"tile": "tile", "cluster": "cluster", "link": "link", "dram": "DRAM"}
+    return {"tile": "tile", "matrix_engine": "engine", "cores": "cores", "dma": "DMA"}
 
 
 def _loss(row: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from hybridsim.arch import load_machine
 from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
 from hybridsim.library import network_path
@@ -49,21 +50,31 @@ def explain(
         typer.Option("--set", help="With --run: path=value, as hybridsim run takes it."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """The critical path, stalls, and the changes of the machine that would help most."""
     from hybridsim.explain import explain as explained
 
-    with working("explaining", json_):
+    telling = Telling(verbose, quiet)
+    with working("explaining", json_ or quiet or verbose):
         if run:
-            result = _run(what, scheduler, tokens, past, batch, set_ or [])
+            with telling.stage("simulating"):
+                result = _run(what, scheduler, tokens, past, batch, set_ or [])
         elif tokens is not None or batch is not None or past or set_:
             raise InputError("--tokens, --past, --batch and --set: give them with --run")
         else:
             result = _read(what)
-        found = explained(result)
+        telling.say("network", f"{result.network}, {result.tokens} tokens")
+        telling.say("machine", result.machine)
+        telling.say("scheduler", result.scheduler)
+        telling.say("engine", f"{result.engine}, {result.tasks:,} tasks")
+        with telling.stage("explaining"):
+            found = explained(result)
+    telling.end()
     if json_:
         print_json(found.to_text())
-    else:
+    elif not quiet:
         out().print(render(found))
 
 

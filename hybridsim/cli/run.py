@@ -2,22 +2,28 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.arch import load_machine
+from hybridsim.arch import load_machine, machine_sources
+from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.errors import UnknownNameError
 from hybridsim.library import network_path
 from hybridsim.metrics.result import LayerResult, OpResult, Result
 from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import simulate
+from hybridsim.simulate import Run, execute
 from hybridsim.units import format_bytes, format_ps
 from hybridsim.workload import load_network
+
+if TYPE_CHECKING:
+    from hybridsim.report.figures.style import Format
 
 MOST_ROWS = 40
 """Layers that are shown one by one; longer networks are shown by kind of layer."""
@@ -56,16 +62,31 @@ def run(
         bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
     ] = False,
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for result.json and CSV tables.")
+        Path | None,
+        typer.Option("--out", help="Folder for page.html, result.json and tables."),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", help="Timeline for Perfetto: a .json or .json.gz file."),
+    ] = None,
+    flows: Annotated[
+        str,
+        typer.Option("--trace-flows", help="Dependencies in the trace: auto, all, last or none."),
+    ] = "auto",
+    figures: FiguresOption = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Latency per layer and overhead of WORKLOAD on ARCH."""
+    telling = Telling(verbose, quiet)
     if out_ is not None:
         check_folder(out_)
-    with working("simulating", quiet or json_):
-        result = _simulated(
+    if trace is not None:
+        _check_trace(trace, flows)
+    kind = check_figures(figures, out_)
+    with working("simulating", quiet or json_ or verbose), telling.stage("simulating"):
+        done = _simulated(
             workload,
             arch,
             scheduler,
@@ -77,20 +98,68 @@ def run(
             check_numerics,
             past,
         )
+    result = done.result
+    _tell(telling, result)
+    if trace is not None:
+        with working("writing the trace", quiet or json_ or verbose):
+            _write_trace(done, trace, flows, telling)
     if out_ is not None:
+        # templates and tables of pages only where a page is written
+        from hybridsim.report.page.folder import page_files
+
         write_all(
             out_,
             {
+                **page_files(done, machine_sources(arch, by_target(set_ or [])["machine"])),
                 "result.json": result.to_json() + "\n",
                 "layers.csv": result.to_csv(),
                 "resources.csv": result.resources_frame().to_csv(index=False),
                 **({"ops.csv": result.ops_frame().to_csv(index=False)} if result.ops else {}),
+                **({} if kind is None else run_figures(done, kind)),
             },
         )
+        telling.say("written", out_)
+    telling.end()
     if json_:
         print_json(result.model_dump(mode="json"))
     elif not quiet:
         out().print(render(result, every_layer))
+
+
+def _check_trace(path: Path, flows: str) -> None:
+    """Refuse a trace that could not be written, before any work is done."""
+    from hybridsim.report.trace import FLOWS, check_trace_path
+
+    if flows not in FLOWS:
+        raise UnknownNameError("--trace-flows:", flows, FLOWS)
+    check_trace_path(path)
+
+
+def _write_trace(done: Run, path: Path, flows: str, telling: Telling) -> None:
+    from hybridsim.report.trace import Flows, write_trace
+
+    with telling.stage("writing the trace"):
+        events = write_trace(done, path, cast(Flows, flows))
+    telling.say("written", f"{path}: {events:,} events")
+
+
+def run_figures(done: Run, kind: "Format") -> dict[str, bytes]:
+    """Return file name -> figure."""
+    # Matplotlib only where something is drawn
+    from hybridsim.report.figures.sets import run_files
+
+    return run_files(done, kind)
+
+
+def _tell(telling: Telling, result: Result) -> None:
+    """Say what was simulated: inputs as they were resolved, engine, tasks."""
+    inputs = result.inputs
+    options = {k: v for k, v in inputs["scheduler"].items() if k != "kind"}
+    told = ", ".join(f"{key}={value}" for key, value in options.items())
+    telling.say("network", f"{result.network}, {result.tokens} tokens")
+    telling.say("machine", f"{result.machine}, {inputs['machine']['description']}")
+    telling.say("scheduler", f"{result.scheduler} ({told})" if told else result.scheduler)
+    telling.say("engine", f"{result.engine}, {result.tasks:,} tasks")
 
 
 def _simulated(
@@ -104,7 +173,7 @@ def _simulated(
     no_adapters: bool,
     check_numerics: bool,
     past: int,
-) -> Result:
+) -> Run:
     groups = by_target(settings)
     options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
     strategy = make_scheduler(scheduler, options)
@@ -112,7 +181,7 @@ def _simulated(
     if no_adapters:
         network = network.without_adapters()
     machine = load_machine(arch, groups["machine"])
-    return simulate(network, machine, strategy, tokens, engine, check_numerics, past)
+    return execute(network, machine, strategy, tokens, engine, check_numerics, past)
 
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
@@ -187,7 +256,7 @@ def _rows(result: Result, one_by_one: bool) -> list[tuple[str, int, LayerResult]
 
 def _summary(result: Result) -> list[str]:
     shares = ", ".join(
-        f"{kind.replace('_', ' ')} {share:.0%}"
+        f"{SHORT_KINDS.get(kind, kind.replace('_', ' '))} {share:.0%}"
         for kind, share in result.critical_path_share.items()
         if share >= 0.005
     )
@@ -203,7 +272,7 @@ def _summary(result: Result) -> list[str]:
         f"({'without adapters' if result.ops else 'all-analog'} "
         f"{format_ps(result.all_analog_ps)})",
         f"  overhead     {result.overhead_percent:.2f} %",
-        f"  bound by     {shares}  (share of the critical path)",
+        f"  bound by     {shares} of the critical path",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
     ]
     if result.energy is not None:

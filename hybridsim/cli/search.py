@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from hybridsim.cli._files import check_folder
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, out, print_json
 from hybridsim.cli.sweep import (
     Csv,
     Json,
     Out,
-    Quiet,
     StudyFile,
     ctrl_c,
     inputs_of,
@@ -30,8 +30,10 @@ def search(
     json_: Json = False,
     csv_: Csv = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Search STUDY with Optuna; ends with the Pareto table."""
+    telling = Telling(verbose, quiet)
     if json_ and csv_:
         raise InputError("--json and --csv: give one of them")
     try:
@@ -41,8 +43,10 @@ def search(
     if out_ is not None:
         check_folder(out_)
     inputs = inputs_of(study)
-    with progress_bar(quiet) as progress, ctrl_c(out_):
+    telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
+    with telling.stage("searching"), progress_bar(quiet or verbose) as progress, ctrl_c(out_):
         result = search_study(inputs, trials, out_, seed, progress)
+    telling.end()
     if json_:
         print_json(result.summary() | {"seconds": round(result.seconds, 3)})
     elif csv_:

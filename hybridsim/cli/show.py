@@ -127,8 +127,8 @@ def _print_machine(document: dict[str, Any]) -> None:
             source = _nearest(document["sources"], path)
             table.add_row(escape(path), escape(str(value)), escape(source))
     console = out()
-    console.print(f"[bold]{escape(document['machine']['name'])}[/]", end="  ")
-    console.print(escape(document["machine"]["description"]))
+    name, about = (escape(str(document["machine"][key])) for key in ("name", "description"))
+    console.print(f"[bold]{name}[/]  {about}")
     console.print(table)
     for name, changes in document["variants"].items():
         changed = ", ".join(f"{path}={value}" for path, value in changes.items())

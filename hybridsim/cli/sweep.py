@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from hybridsim.cli._files import check_folder
+from hybridsim.cli._figures import FiguresOption, check_figures
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
 from hybridsim.sweep.answers import best_rows, variance_shares
@@ -24,6 +26,9 @@ from hybridsim.sweep.inputs import Inputs, read_inputs
 from hybridsim.sweep.run import Progress, SweepInterrupted, SweepResult, run_study
 from hybridsim.sweep.study import read_study, study_constraints
 from hybridsim.units import format_bytes, format_ps
+
+if TYPE_CHECKING:
+    from hybridsim.report.figures.style import Format
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -36,11 +41,11 @@ MOST_ROWS = 40
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file, or a folder with study.yaml.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder that keeps every finished point; resumes.")
+    Path | None,
+    typer.Option("--out", help="Folder for page.html and all finished points; resumes."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table of all points as CSV.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")]
 
 
 @ends_cleanly
@@ -56,22 +61,33 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many points, how long, what memory.")
     ] = False,
+    figures: FiguresOption = None,
     json_: Json = False,
     csv_: Csv = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Evaluate every point of STUDY; ends with the Pareto table and what matters."""
+    telling = Telling(verbose, quiet)
     if json_ and csv_:
         raise InputError("--json and --csv: give one of them")
-    share = _share(audit)
+    share, kind = _share(audit), check_figures(figures, out_)
     if out_ is not None:
         check_folder(out_)
     inputs = inputs_of(study)
+    telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
+    for axis in inputs.axes:
+        telling.say("axis", f"{axis.name}: {len(axis.labels)} values")
     if dry_run:
         _print_forecast(inputs, executor, json_)
         return
-    with progress_bar(quiet) as progress, ctrl_c(out_):
+    with telling.stage("evaluating"), progress_bar(quiet or verbose) as progress, ctrl_c(out_):
         result = run_study(inputs, out_, executor, share, progress)
+    telling.say("points", f"{len(result.table):,}, {result.recorded_before:,} recorded before")
+    if out_ is not None:
+        with telling.stage("writing"):
+            write_all(out_, _files(result, kind))
+    telling.end()
     if json_:
         print_json(
             result.summary()
@@ -83,6 +99,20 @@ def sweep(
         out().print(render(result), soft_wrap=True)
     if result.audit and result.audit.differences:
         raise typer.Exit(AUDIT_FAILED)
+
+
+def _files(result: SweepResult, kind: "Format | None") -> dict[str, str | bytes]:
+    """Return what is written beside the points: the page, and figures where asked for."""
+    from hybridsim.report.page.folder import PAGE
+    from hybridsim.report.page.sweep_page import sweep_page
+
+    files: dict[str, str | bytes] = {PAGE: sweep_page(result)}
+    if kind is not None:
+        # Matplotlib only where something is drawn
+        from hybridsim.report.figures.sets import sweep_files
+
+        files |= sweep_files(result.inputs, result.table, kind)
+    return files
 
 
 def inputs_of(study: Path) -> Inputs:

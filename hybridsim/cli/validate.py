@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json, working
 from hybridsim.cli.validate_harp import validate_harp
 from hybridsim.errors import InputError, SpecError
@@ -48,15 +50,21 @@ def rtl(
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Also draw it: a .png, .svg or .pdf file.")
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Every measured row beside the model's answer; a summary unless --csv or --json."""
+    telling = Telling(verbose, quiet)
     _one_of(csv_, json_)
     if figure is not None:
         _check_figure(figure)
     from hybridsim.validation.rtl import APPENDED, compare_with_rtl
 
-    with working("comparing", csv_ or json_):
+    silent = csv_ or json_ or quiet or verbose
+    with working("comparing", silent), telling.stage("comparing"):
         comparison = compare_with_rtl(table, machine)
+    telling.say("rows", f"{len(comparison.records()):,}")
+    telling.end()
     if figure is not None:
         _draw(comparison.points(), figure)
     if csv_:
@@ -70,29 +78,45 @@ def rtl(
                 "reasons": _records(comparison.reasons()),
             }
         )
-    else:
+    elif not quiet:
         _print_rtl(comparison)
 
 
 @app.command("paper")
 @ends_cleanly
-def paper(csv_: Csv = False, json_: Json = False) -> None:
+def paper(
+    csv_: Csv = False,
+    json_: Json = False,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for report.md, figures and the table.")
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
     """The latency study of the paper: integration time, shape, length and batch."""
+    telling = Telling(verbose, quiet)
     _one_of(csv_, json_)
-    from hybridsim.validation.paper import anchors_table, best_batches, latency_study
+    if out_ is not None:
+        check_folder(out_)
+    from hybridsim.validation.paper import anchors_table, best_batches, latency_study, with_best
 
-    with working("simulating", csv_ or json_):
-        study = latency_study()
+    silent = csv_ or json_ or quiet or verbose
+    with working("simulating", silent), telling.stage("simulating"):
+        study = with_best(latency_study())
         best, anchors = best_batches(study), anchors_table(study)
-    keys = ["network", "integration_time", "sequence_length", "unit", "batch"]
-    chosen = {tuple(row) for row in best[keys].itertuples(index=False)}
-    study["best"] = [tuple(row) in chosen for row in study[keys].itertuples(index=False)]
+    telling.say("cases", len(study))
+    if out_ is not None:
+        from hybridsim.validation.paper_report import report_files  # matplotlib is slow to import
+
+        with working("drawing", silent), telling.stage("drawing"):
+            write_all(out_, report_files(study))
+    telling.end()
     rows = _records(study)
     if csv_:
         print_csv(list(study.columns), rows)
     elif json_:
         print_json({"study": rows, "anchors": _records(anchors)})
-    else:
+    elif not quiet:
         _print_paper(best, anchors)
 
 

@@ -7,6 +7,7 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
+from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
 
@@ -22,23 +23,29 @@ def validate_harp(
     ] = None,
     csv_: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run each published result of HARP and tell how far the simulator is from it."""
     # only here, as pandas and the engines take a second to import
     from hybridsim.validation.harp import summary
     from hybridsim.validation.harp_energy import compare_energies, energy_summary
 
+    telling = Telling(verbose, quiet)
     if csv_ and json_:
         raise InputError("--csv and --json are both given; one of them would do")
-    with working("simulating", csv_ or json_):
+    silent = csv_ or json_ or quiet or verbose
+    with working("simulating", silent), telling.stage("simulating"):
         compared = compare_energies(table)
     told = summary(compared) | energy_summary(compared)
+    telling.say("rows", f"{told['simulated']} of {told['rows']} simulated")
+    telling.end()
     if csv_:
         typer.echo(compared.to_csv(index=False), nl=False)
     elif json_:
         rows = compared.astype(object).where(compared.notna(), None)
         print_json({"summary": told, "rows": rows.to_dict("records")})
-    else:
+    elif not quiet:
         _print(compared.to_dict("records"), told)
 
 

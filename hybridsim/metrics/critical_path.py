@@ -62,6 +62,21 @@ def critical_share(plan: Plan, timeline: Timeline, by: By = "resource") -> pd.Da
     return table.rename_axis(by)
 
 
+def started_by(plan: Plan, timeline: Timeline) -> pd.DataFrame:
+    """Return why each task started when it did, in the order of the plan: cause, why.
+
+    ``why`` is that of :func:`critical_path`, as a category; ``cause`` is the task whose end let it
+    start, -1 where there is none. A task that waited for several resources at once may have none
+    of them alone as its reason, and is then said to have waited for its ``turn``.
+    """
+    cause, reason = _causes(plan, timeline)
+    names = ["start", "data", "room", *(f"resource {r.name}" for r in plan.resources), "turn"]
+    reason = np.where((cause < 0) & (timeline.start > 0), len(names) - 1, reason)
+    return pd.DataFrame(
+        {"cause": cause, "why": pd.Categorical.from_codes(reason, pd.Index(names))}
+    )
+
+
 def _chain(plan: Plan, timeline: Timeline) -> tuple[Ints, list[str]]:
     """Return the tasks of the critical path, first to last, and why each one started."""
     if not len(plan):

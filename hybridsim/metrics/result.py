@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from hybridsim.metrics.energy_result import AreaResult, EnergyResult
+from hybridsim.metrics.result_html import result_html
 
 
 class _Answer(BaseModel):
@@ -210,6 +211,10 @@ class Result(_Answer):
             pydantic.ValidationError: The text is not a result.
         """
         return cls.model_validate_json(text)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return result_html(self)
 
     def to_csv(self) -> str:
         """Return the layers as CSV, units in the column names."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,11 +16,16 @@ _PARTS = (
     ("matrix_engine", "matrix engine", "#D55E00"),
     ("cores", "cores", "#E69F00"),
     ("dma", "DMA", "#009E73"),
+    ("cluster", "clusters", "#F0E442"),
+    ("engine_cluster", "engine clusters", "#CC79A7"),
+    ("link", "link", "#0072B2"),
+    ("dram", "DRAM", "#000000"),
+    ("periphery", "tile periphery", "0.6"),
 )
 
 
 def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what is drawn: strategy, overhead_percent, all_analog_ms, and ms on each part.
+    """Return what is drawn: strategy, overhead_percent, all_analog_ms, and ms on each part used.
 
     ``rows`` is a comparison; strategies that cannot run are left out. The parts of a strategy add
     up to its latency.
@@ -28,7 +34,9 @@ def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
     table = ran[["strategy", "overhead_percent"]].copy()
     table["all_analog_ms"] = ran["all_analog_ps"] / 1e9
     for kind, name, _ in _PARTS:
-        table[name] = ran["latency_ps"] * ran[f"{kind}_critical"] / 1e9
+        column = f"{kind}_critical"
+        if column in ran and (ran[column].fillna(0) > 0).any():
+            table[name] = ran["latency_ps"] * ran[column].fillna(0) / 1e9
     return table.reset_index(drop=True)
 
 
@@ -36,6 +44,8 @@ def draw_comparison(table: pd.DataFrame, axes: Axes) -> None:
     """Draw one bar per strategy, the first on top, and the all-analog latency as a line."""
     left = pd.Series(0.0, index=table.index)
     for _, name, color in _PARTS:
+        if name not in table:
+            continue
         axes.barh(table["strategy"], table[name], left=left, color=color, label=name, height=0.7)
         left = left + table[name]
     axes.axvline(
@@ -68,6 +78,8 @@ def save_comparison_figure(rows: pd.DataFrame, path: Path) -> None:
 
     The same rows give the same file.
     """
-    # a date in the file would change it every time
+    # a date or a random name in the file would change it every time
     dated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    comparison_figure(rows).savefig(path, dpi=150, metadata=dated[path.suffix.lower()])
+    with rc_context({"svg.hashsalt": "hybridsim"}):
+        figure = comparison_figure(rows)
+        figure.savefig(path, dpi=150, metadata=dated[path.suffix.lower()])

@@ -188,6 +188,14 @@ def best_batches(study: pd.DataFrame) -> pd.DataFrame:
     return fits.loc[fits.groupby(keys, sort=False)["latency_ps"].idxmin()].reset_index(drop=True)
 
 
+def with_best(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the study with a column ``best``: whether a batch has the least latency."""
+    keys = ["network", "integration_time", "sequence_length", "unit", "batch"]
+    chosen = {tuple(row) for row in best_batches(study)[keys].itertuples(index=False)}
+    best = [tuple(row) in chosen for row in study[keys].itertuples(index=False)]
+    return study.assign(best=best)
+
+
 def anchors_table(study: pd.DataFrame) -> pd.DataFrame:
     """Return each published anchor beside the nearest thing that the study shows.
 

@@ -1,0 +1,55 @@
+"""``hybridsim report``: the page of a run, written again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.markup import escape
+
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._terminal import ends_cleanly, out, working
+from hybridsim.errors import InputError
+from hybridsim.units import Duration
+
+_TIME: TypeAdapter[int] = TypeAdapter(Duration)
+
+
+@ends_cleanly
+def report(
+    folder: Annotated[Path, typer.Argument(help="A folder that hybridsim run --out wrote.")],
+    window: Annotated[
+        str | None,
+        typer.Option("--window", help="Stretch of the Gantt chart, as in 1.5ms:1.7ms."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also try what would help, and say the best three.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
+) -> None:
+    """Write page.html of FOLDER again, from its result.json and timeline.npz."""
+    chosen = None if window is None else _window(window)
+    # templates and tables of pages take a second to import, which --help need not wait for
+    from hybridsim.report.page.folder import PAGE, page_of_folder
+
+    check_folder(folder)
+    with working("writing the page", quiet):
+        page = page_of_folder(folder, chosen, explain)
+    write_all(folder, {PAGE: page})
+    if not quiet:
+        out().print(escape(str(folder / PAGE)), soft_wrap=True)
+
+
+def _window(text: str) -> tuple[int, int]:
+    """Return the two times of ``BEGIN:END`` [ps].
+
+    Raises:
+        InputError: The text is not of that form.
+    """
+    begin, colon, end = text.partition(":")
+    try:
+        if colon:
+            return _TIME.validate_python(begin.strip()), _TIME.validate_python(end.strip())
+    except ValidationError:
+        pass
+    raise InputError(f"--window: found {text!r}; write two times, as in '1.5 ms:1.7 ms'")

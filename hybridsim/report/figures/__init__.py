@@ -1,0 +1,1 @@
+"""Figures for print: each is a table first, then a drawing."""

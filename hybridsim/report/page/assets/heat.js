@@ -1,0 +1,64 @@
+"use strict";
+// The heat map of a sweep: two axes, an objective and a case, as chosen.
+hybridsim.explored = (() => {
+  const raw = hybridsim.data.heat;
+  const pick = (id) => document.getElementById(`heat-${id}`);
+  const [x, y, objective, ofCase] = ["x", "y", "objective", "case"].map(pick);
+  const fill = (select, names) => names.forEach((name, i) => select.append(hybridsim.element("option", name, {value: i})));
+  const names = raw.axes.map((axis) => axis.name);
+  fill(x, names);
+  fill(y, names);
+  y.value = 1;
+  fill(objective, raw.objectives.map((each) => each.name.replaceAll("_", " ")));
+  ofCase.append(hybridsim.element("option", "all together", {value: -1}));
+  fill(ofCase, raw.cases);
+  if (!raw.cases.length) pick("case-label").hidden = true;
+
+  /** Return the factor and the name of the unit in which an objective is told. */
+  function unit(kind, most) {
+    if (kind === "size") return [1024, "KiB"];
+    if (kind === "percent") return [1, "%"];
+    if (kind !== "time") return [1, ""];
+    return [[1e12, "s"], [1e9, "ms"], [1e6, "us"], [1e3, "ns"]].find(([size]) => most >= size) ?? [1, "ps"];
+  }
+
+  async function draw() {
+    const [i, j] = [Number(x.value), Number(y.value)];
+    const which = Number(objective.value);
+    const {kind, name, direction} = raw.objectives[which];
+    const turned = i > j;
+    const cells = i === j ? [] : raw.cells[turned ? `${j},${i}` : `${i},${j}`];
+    const own = cells.filter((cell) => cell[0] === Number(ofCase.value) && cell[3 + which] !== null);
+    const most = Math.max(0, ...own.map((cell) => Math.abs(cell[3 + which])));
+    const [size, title] = unit(kind, most);
+    const values = own.map((cell) => ({
+      x: raw.axes[i].labels[cell[turned ? 2 : 1]], y: raw.axes[j].labels[cell[turned ? 1 : 2]], value: cell[3 + which] / size,
+    }));
+    const label = `${name.replace(/_(ps|bytes|percent)$/, "").replaceAll("_", " ")}${title ? ` [${title}]` : ""}`;
+    const few = raw.axes[i].labels.length <= 14;
+    const position = {
+      x: {field: "x", type: "nominal", sort: raw.axes[i].labels, scale: {domain: raw.axes[i].labels}, title: names[i],
+        axis: {labelAngle: few ? 0 : -90, orient: "bottom", labelLimit: 130}},
+      y: {field: "y", type: "nominal", sort: raw.axes[j].labels, scale: {domain: raw.axes[j].labels}, title: names[j]},
+    };
+    const spec = {
+      $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+      description: `Heat map: ${direction} ${label} by ${names[i]} and ${names[j]}`,
+      width: "container",
+      height: {step: 30},
+      data: {values},
+      layer: [
+        {mark: {type: "rect", stroke: "var(--paper)", strokeWidth: 1},
+          encoding: {...position,
+            color: {field: "value", type: "quantitative", title: label, scale: {scheme: "cividis", reverse: direction === "minimise", zero: false},
+              legend: {orient: "top", gradientLength: 220, format: ",.3~g"}},
+            tooltip: [{field: "x", title: names[i]}, {field: "y", title: names[j]}, {field: "value", type: "quantitative", title: label, format: ",.5~g"}]}},
+        ...(few ? [{mark: {type: "text", fontSize: 11}, encoding: {...position, text: {field: "value", type: "quantitative", format: ",.3~g"},
+          color: {value: {expr: "luminance(scale('color', datum.value)) > 0.3 ? '#000000' : '#ffffff'"}}}}] : []),
+      ],
+    };
+    await hybridsim.embed(pick("map"), spec);
+  }
+  for (const select of [x, y, objective, ofCase]) select.addEventListener("change", draw);
+  return {ready: draw()};
+})();

@@ -1,0 +1,137 @@
+"use strict";
+// What all pages share: their data, light and dark, and the charts.
+const hybridsim = {
+  data: JSON.parse(document.getElementById("data").textContent),
+
+  /** Return the rows of a table that is told by columns. */
+  records(columns) {
+    const names = Object.keys(columns);
+    const count = names.length ? columns[names[0]].length : 0;
+    return Array.from({length: count}, (_, i) => {
+      const row = {};
+      for (const name of names) row[name] = columns[name][i];
+      return row;
+    });
+  },
+
+  /** Return an element with text; text is never read as markup. */
+  element(name, text, attributes = {}) {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  },
+
+  /** Return a time [ps] for people, as the program writes it. */
+  time(ps) {
+    for (const [unit, size] of [["s", 1e12], ["ms", 1e9], ["us", 1e6], ["ns", 1e3]]) {
+      if (Math.abs(ps) >= size) {
+        const value = ps / size;
+        return `${value.toFixed(Math.max(0, 3 - String(Math.trunc(Math.abs(value))).length))} ${unit}`;
+      }
+    }
+    return `${Math.round(ps)} ps`;
+  },
+
+  /** Offer text as a file. */
+  save(name, text) {
+    const link = hybridsim.element("a", "", {
+      href: URL.createObjectURL(new Blob([text], {type: "text/csv;charset=utf-8"})),
+      download: name,
+    });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  },
+
+  /** Return rows of cells as CSV. */
+  csv(rows) {
+    const cell = (value) => {
+      const text = String(value ?? "");
+      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    return rows.map((row) => row.map(cell).join(",") + "\n").join("");
+  },
+
+  // colours are names of the style sheet, so light, dark and print need no new drawing
+  config: {
+    mark: {aria: false},  // the page names each chart, and offers its data
+    background: null,
+    font: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif",
+    view: {stroke: null},
+    axis: {labelColor: "var(--ink-2)", titleColor: "var(--ink)", gridColor: "var(--line)",
+      domainColor: "var(--ink-2)", tickColor: "var(--ink-2)", labelFontSize: 12, titleFontSize: 12,
+      titleFontWeight: "normal", labelLimit: 200},
+    axisX: {tickCount: 8},
+    axisY: {grid: false, tickCount: 6},
+    legend: {labelColor: "var(--ink)", titleColor: "var(--ink-2)", orient: "top", labelFontSize: 12,
+      titleFontSize: 12, titleFontWeight: "normal", labelLimit: 220, symbolStrokeWidth: 0,
+      columns: 6},
+    header: {labelColor: "var(--ink)", titleColor: "var(--ink)", labelFontSize: 12},
+    title: {color: "var(--ink)"},
+    text: {color: "var(--ink)"},
+  },
+
+  /** Draw a chart, and return its view; one after the other. */
+  embed(place, spec, options = {}) {
+    const turn = hybridsim.embedding.then(async () => {
+      // Vega-Lite warns of each chart whose width is the page's and whose height is its rows'
+      const {warn} = console;
+      console.warn = () => {};
+      try {
+        return (await vegaEmbed(place, spec, {renderer: "svg", actions: false, config: hybridsim.config, ...options})).view;
+      } finally {
+        console.warn = warn;
+      }
+    });
+    hybridsim.embedding = turn.catch(() => {});
+    return turn;
+  },
+  embedding: Promise.resolve(),
+
+  /** Draw one chart of the data into its place on the page. */
+  async draw(place, chart) {
+    const spec = {
+      $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+      width: "container",
+      description: chart.title,
+      ...chart.spec,
+      data: {name: "table", values: hybridsim.records(chart.columns)},
+    };
+    if (spec.facet) delete spec.width;
+    return hybridsim.embed(place, spec);
+  },
+};
+
+(() => {
+  const root = document.documentElement;
+  const button = document.getElementById("theme");
+  const stored = () => { try { return localStorage.getItem("hybridsim-theme"); } catch { return null; } };
+  const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const tell = () => {
+    button.setAttribute("aria-pressed", String(dark()));
+  };
+  if (stored()) root.dataset.theme = stored();
+  tell();
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    try { localStorage.setItem("hybridsim-theme", root.dataset.theme); } catch { /* not kept */ }
+    tell();
+  });
+})();
+
+// each chart can be taken away as data
+for (const button of document.querySelectorAll("button[data-chart-csv]")) {
+  button.addEventListener("click", () => {
+    const name = button.dataset.chartCsv;
+    const {columns} = hybridsim.data.charts[name];
+    const rows = hybridsim.records(columns).map((row) => Object.values(row));
+    hybridsim.save(`${name}.csv`, hybridsim.csv([Object.keys(columns), ...rows]));
+  });
+}
+
+hybridsim.drawn = (async () => {
+  for (const place of document.querySelectorAll("[data-chart]")) {
+    await hybridsim.draw(place, hybridsim.data.charts[place.dataset.chart]);
+    await new Promise((done) => setTimeout(done));  // let the page answer in between
+  }
+})();

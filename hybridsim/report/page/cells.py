@@ -1,0 +1,78 @@
+"""Tables as data: columns that say what they hold, and rows with both number and text."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hybridsim.units import format_bytes, format_ps
+
+Kind = Literal["text", "word", "count", "time", "size", "percent", "share", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its key in the data, its heading, and what its values are."""
+
+    key: str
+    label: str
+    kind: Kind = "text"
+    about: str = ""
+    """What the values mean, for people."""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether values are numbers, which stand to the right and sort by size."""
+        return self.kind not in ("text", "word")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value: for a program, and as people read it."""
+
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a page."""
+
+    name: str
+    """Identifier on the page, and the name of its CSV file."""
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def table(
+    name: str, title: str, columns: Sequence[Column], records: Iterable[Mapping[str, Any]]
+) -> Table:
+    """Return a table of records; a record without a value has an empty cell."""
+    rows = tuple(tuple(_cell(c, record.get(c.key)) for c in columns) for record in records)
+    return Table(name, title, tuple(columns), rows)
+
+
+def _cell(column: Column, value: Any) -> Cell:
+    return Cell("", "") if value is None else Cell(value, shown(column.kind, value))
+
+
+def shown(kind: Kind, value: Any) -> str:
+    """Return a value as people read it."""
+    if kind == "time":
+        return format_ps(int(value)) if value >= 0 else f"-{format_ps(-int(value))}"
+    if kind == "size":
+        return format_bytes(int(value))
+    if kind == "percent":
+        return percent(value)
+    if kind == "share":
+        return f"{value:.1%}".replace("%", " %")
+    if kind == "count":
+        return f"{value:,}"
+    if kind == "number":
+        return f"{value:.4g}"
+    return str(value).replace("_", " ") if kind == "word" else str(value)
+
+
+def percent(value: float) -> str:
+    """Return a percentage with three digits where that says more than one decimal."""
+    return f"{value:.2f} %" if abs(value) < 10 else f"{value:.1f} %"

@@ -1,0 +1,232 @@
+"""How the charts of a comparison look."""
+
+from typing import Any
+
+import pandas as pd
+
+from hybridsim.report.page.figures import (
+    LEGEND,
+    PARTS,
+    STATES,
+    Chart,
+    Spec,
+    chart,
+    field,
+    palette,
+    same,
+    scale_of,
+    times,
+)
+
+Rows = list[dict[str, Any]]
+_PATH = {"tile": "tiles", "matrix_engine": "matrix engine", "cores": "cores", "dma": "DMA"}
+_WHY = ("waiting", "blocked", "starved", "finished")
+
+
+def lanes_chart(activity: pd.DataFrame, ran: Rows) -> Chart:
+    """Draw when each kind of part worked, one band per strategy, on one time axis."""
+    longest = max(int(row["latency_ps"]) for row in ran)
+    drawn, unit = times(activity, longest)
+    size = scale_of(longest)[0]
+    drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].str.replace("_", " ")
+    ends = [{"strategy": r["strategy"], "end": r["latency_ps"] / size} for r in ran]
+    analog = [{"analog": ran[0]["all_analog_ps"] / size}]
+    strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
+    parts = list(dict.fromkeys(drawn["kind"]))
+    lanes: Spec = {
+        "mark": {"type": "bar", "cornerRadius": 0},
+        "encoding": {
+            "y": strategy,
+            "yOffset": field("kind", "nominal", sort=None),
+            "x": field("start", title=f"time [{unit}]", scale={"nice": False}),
+            "x2": {"field": "end"},
+            "color": field("kind", "nominal", scale=palette(PARTS, parts), legend=LEGEND),
+            "opacity": field("busy", scale={"domain": [0, 1], "range": [0.12, 1]}, legend=None),
+            "tooltip": [
+                field("strategy", "nominal", "strategy"),
+                field("part", "nominal", "part"),
+                field("start", title=f"from [{unit}]", format=".5~g"),
+                field("end", title=f"to [{unit}]", format=".5~g"),
+                field("busy", title="at work", format=".1%"),
+            ],
+        },
+    }
+    last: Spec = {
+        "data": {"values": ends},
+        "mark": {"type": "tick", "thickness": 2, "color": "var(--ink)", "bandSize": 34},
+        "encoding": {"y": strategy, "x": same("end")},
+    }
+    rule: Spec = {
+        "data": {"values": analog},
+        "mark": {"type": "rule", "strokeDash": [5, 3], "color": "var(--ink-2)"},
+        "encoding": {"x": same("analog")},
+    }
+    return chart(
+        "lanes",
+        "Strategies on one time axis",
+        "When at least one part of each kind was at work; paler where for only a share of the "
+        "time. The mark is the end; dashed: the all-analog latency.",
+        {"height": {"step": 9, "for": "offset"}, "layer": [lanes, rule, last]},
+        drawn,
+    )
+
+
+def path_chart(ran: Rows) -> Chart:
+    """Draw what the critical path of each strategy consists of."""
+    longest = max(int(row["latency_ps"]) for row in ran)
+    size, unit = scale_of(longest)
+    rows = [
+        {
+            "strategy": row["strategy"],
+            "kind": kind,
+            "part": name,
+            "share": row[f"{kind}_critical"],
+            "time": row["latency_ps"] * row[f"{kind}_critical"] / size,
+            "order": place,
+            "overhead": row["overhead_percent"],
+        }
+        for row in ran
+        for place, (kind, name) in enumerate(_PATH.items())
+    ]
+    sums = [
+        {
+            "strategy": row["strategy"],
+            "end": row["latency_ps"] / size,
+            "label": f"{row['overhead_percent']:+.1f} %",
+        }
+        for row in ran
+    ]
+    strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
+    parts = palette(PARTS, list(_PATH))
+    spec: Spec = {
+        "height": {"step": 26},
+        "layer": [
+            {
+                "mark": {"type": "bar", "height": 17},
+                "encoding": {
+                    "y": strategy,
+                    "x": field("time", title=f"critical path [{unit}]", stack="zero"),
+                    "order": {"field": "order", "type": "quantitative"},
+                    "color": field("kind", "nominal", scale=parts, legend=LEGEND),
+                    "tooltip": [
+                        field("strategy", "nominal", "strategy"),
+                        field("part", "nominal", "part"),
+                        field("time", title=f"time [{unit}]", format=",.5~g"),
+                        field("share", title="share", format=".1%"),
+                    ],
+                },
+            },
+            {
+                "data": {"values": sums},
+                "mark": {"type": "text", "align": "left", "dx": 4},
+                "encoding": {"y": strategy, "x": same("end"), "text": {"field": "label"}},
+            },
+        ],
+    }
+    return chart(
+        "path",
+        "What the critical path consists of",
+        "The parts of a bar add up to the latency; behind it, the overhead.",
+        spec,
+        pd.DataFrame(rows),
+    )
+
+
+def memory_chart(ran: Rows) -> Chart:
+    """Draw latency against scratchpad; what no other strategy beats in both is joined."""
+    size, unit = scale_of(max(int(row["latency_ps"]) for row in ran))
+    ordered = sorted(ran, key=lambda row: (row["latency_ps"], row["tcdm_bytes"]))
+    least, front = None, set()
+    for row in ordered:
+        if least is None or row["tcdm_bytes"] < least:
+            least = row["tcdm_bytes"]
+            front.add(row["strategy"])
+    table = pd.DataFrame(
+        {
+            "strategy": [row["strategy"] for row in ran],
+            "latency": [row["latency_ps"] / size for row in ran],
+            "KiB": [row["tcdm_bytes"] / 1024 for row in ran],
+            "front": [row["strategy"] in front for row in ran],
+            "label": [row["strategy"] if row["strategy"] in front else "" for row in ran],
+        }
+    )
+    x = field("latency", title=f"latency [{unit}]", scale={"zero": False, "padding": 30})
+    y = field("KiB", title="TCDM [KiB]", scale={"zero": True})
+    spec: Spec = {
+        "height": 260,
+        "layer": [
+            {
+                "transform": [{"filter": "datum.front"}],
+                "mark": {"type": "line", "interpolate": "step-after", "color": "var(--ink-2)"},
+                "encoding": {"x": x, "y": y},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "color": {
+                        "condition": {"test": "datum.front", "value": "var(--c2)"},
+                        "value": "var(--c1)",
+                    },
+                    "tooltip": [
+                        field("strategy", "nominal", "strategy"),
+                        field("latency", title=f"latency [{unit}]", format=",.5~g"),
+                        field("KiB", title="TCDM [KiB]", format=",.5~g"),
+                    ],
+                },
+            },
+            {
+                "mark": {"type": "text", "align": "left", "dx": 8, "dy": -7, "fontSize": 12},
+                "encoding": {"x": x, "y": y, "text": {"field": "label", "type": "nominal"}},
+            },
+        ],
+    }
+    return chart(
+        "memory",
+        "Latency against scratchpad",
+        "Joined and named: strategies that no other beats in both, the Pareto front.",
+        spec,
+        table,
+    )
+
+
+def stalls_chart(ran: Rows) -> Chart:
+    """Draw why the multiplying units of the clusters were idle."""
+    rows = []
+    for row in ran:
+        shares = {why: float(row[f"units_{why}"]) for why in _WHY}
+        told = {"busy": max(0.0, 1 - sum(shares.values())), **shares}
+        for place, (why, share) in enumerate(told.items()):
+            state = "idle" if why == "finished" else why
+            rows.append(
+                {"strategy": row["strategy"], "state": state, "share": share, "order": place}
+            )
+    spec: Spec = {
+        "height": {"step": 24},
+        "mark": {"type": "bar", "height": 16},
+        "encoding": {
+            "y": field("strategy", "nominal", sort=[row["strategy"] for row in ran]),
+            "x": field(
+                "share",
+                stack="zero",
+                axis={"format": "~%", "title": "share of the run"},
+                scale={"domain": [0, 1]},
+            ),
+            "order": {"field": "order", "type": "quantitative"},
+            "color": field("state", "nominal", scale=palette(STATES, list(STATES))),
+            "tooltip": [
+                field("strategy", "nominal", "strategy"),
+                field("state", "nominal", "state"),
+                field("share", title="share", format=".1%"),
+            ],
+        },
+    }
+    return chart(
+        "unit_stalls",
+        "What the multiplying units did",
+        "Matrix engines and cores that the run uses. Waiting: ready, but another part is taken. "
+        "Blocked: no room downstream. Starved: no data yet. Idle: nothing left to do.",
+        spec,
+        pd.DataFrame(rows),
+    )

@@ -1,0 +1,166 @@
+"""The tasks of a window of time, as columns that a script turns into bars."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybridsim.errors import InputError
+from hybridsim.metrics.critical_path import critical_path
+from hybridsim.plan import Plan, Timeline
+from hybridsim.report.page.waits import RESOURCE, waits_of
+from hybridsim.units import Ints, format_ps
+
+MOST_TASKS = 40_000
+"""Tasks that a page holds: about 2 MB, which a browser still pans through without a pause."""
+_ORDER = ("dram", "link", "tile", "periphery", "dma", "matrix_engine", "cores")
+"""Kinds of parts from top to bottom; others follow."""
+
+Window = tuple[int, int]
+"""Begin and end of a stretch of time [ps]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gantt:
+    """What a page holds of a timeline."""
+
+    window: Window
+    """The stretch whose tasks are all there."""
+    shown: Window
+    """The stretch that is shown first."""
+    tasks: int
+    """Tasks in the window."""
+    of: int
+    """Tasks of the run."""
+    layers: tuple[tuple[str, int, int], ...]
+    """Op, first start and last end [ps] of those that begin in the window."""
+    data: dict[str, Any]
+    """Columns for the script."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all tasks of the run are there."""
+        return self.tasks == self.of
+
+
+def gantt(plan: Plan, timeline: Timeline, chosen: Window | None = None) -> Gantt:
+    """Return the tasks that run in a window, first to last.
+
+    Without a choice it is the whole run, or, of a run with too many tasks, as many as fit from the
+    longest op on.
+
+    Raises:
+        InputError: The window lies outside of the run, or holds too many tasks.
+    """
+    spans = _spans(plan, timeline)
+    inside, window = _inside(timeline, chosen, spans)
+    layers = tuple(
+        (plan.ops[op], int(spans[0][op]), int(spans[1][op]))
+        for op in np.argsort(spans[0], kind="stable").tolist()
+        if window[0] <= spans[0][op] < window[1]
+    )
+    return Gantt(
+        window=window,
+        shown=chosen or _first_look(plan, timeline, spans, window),
+        tasks=len(inside),
+        of=len(plan),
+        layers=layers,
+        data=_columns(plan, timeline, inside),
+    )
+
+
+def _spans(plan: Plan, timeline: Timeline) -> tuple[Ints, Ints]:
+    """Return first start and last end of each op; of one without tasks, beyond the run."""
+    first = np.full(len(plan.ops), np.iinfo(np.int64).max)
+    last = np.zeros(len(plan.ops), np.int64)
+    np.minimum.at(first, plan.op, timeline.start)
+    np.maximum.at(last, plan.op, timeline.end)
+    return first, last
+
+
+def _inside(
+    timeline: Timeline, chosen: Window | None, spans: tuple[Ints, Ints]
+) -> tuple[Ints, Window]:
+    by_start = np.argsort(timeline.start, kind="stable")
+    run = (0, timeline.makespan)
+    if chosen is None:
+        if len(by_start) <= MOST_TASKS:
+            return by_start, run
+        begin = int(spans[0][np.argmax(spans[1] - spans[0])])
+        starts = timeline.start[by_start]
+        first = min(int(np.searchsorted(starts, begin)), len(by_start) - MOST_TASKS)
+        inside = by_start[first : first + MOST_TASKS]
+        after = first + MOST_TASKS
+        until = int(starts[after]) if after < len(starts) else run[1]
+        return inside, (int(starts[first]), until)
+    begin, end = chosen
+    if not 0 <= begin < end or begin >= run[1]:
+        raise InputError(
+            f"--window: found {format_ps(begin)} to {format_ps(end)}; a stretch within 0 to "
+            f"{format_ps(run[1])} would do"
+        )
+    inside = by_start[(timeline.start[by_start] < end) & (timeline.end[by_start] > begin)]
+    if len(inside) > MOST_TASKS:
+        raise InputError(
+            f"--window: {len(inside):,} tasks run between {format_ps(begin)} and "
+            f"{format_ps(end)}; a page holds {MOST_TASKS:,}: give a shorter stretch"
+        )
+    return inside, (begin, min(end, run[1]))
+
+
+def _first_look(
+    plan: Plan, timeline: Timeline, spans: tuple[Ints, Ints], window: Window
+) -> Window:
+    """Return the first op in the window that takes several kinds of parts, with its neighbours.
+
+    A run that fits the eye is shown as a whole.
+    """
+    if len(plan) <= 400:
+        return window
+    counts = np.bincount(plan.op, minlength=len(plan.ops))
+    within = (spans[0] >= window[0]) & (spans[1] <= window[1])
+    busy = np.flatnonzero(within & (counts >= max(8, int(np.median(counts)))))
+    if not len(busy):
+        return window
+    op = busy[np.argmin(spans[0][busy])]
+    length = int(spans[1][op] - spans[0][op])
+    begin = max(window[0], int(spans[0][op]) - length // 10)
+    return begin, min(window[1], int(spans[1][op]) + length // 10)
+
+
+def _columns(plan: Plan, timeline: Timeline, inside: Ints) -> dict[str, Any]:
+    """Return the columns; times are told by differences, which are shorter."""
+    waits = waits_of(plan, timeline)
+    place = np.full(len(plan) + 1, -1, np.int64)  # the last entry stands for no cause
+    place[inside] = np.arange(len(inside))
+    critical = np.zeros(len(plan), bool)
+    critical[critical_path(plan, timeline)["task"].to_numpy()] = True
+    users: dict[tuple[int, ...], int] = {}
+    uses = [
+        users.setdefault(tuple(plan.uses_of(task).tolist()), len(users))
+        for task in inside.tolist()
+    ]
+    start = timeline.start[inside]
+    return {
+        "step": np.diff(start, prepend=0).tolist(),
+        "duration": plan.duration[inside].tolist(),
+        "room": (timeline.ready - waits.data)[inside].tolist(),
+        "taken": (timeline.start - timeline.ready)[inside].tolist(),
+        "why": waits.why[inside].tolist(),
+        "cause": place[waits.cause[inside]].tolist(),
+        "op": plan.op[inside].tolist(),
+        "action": plan.action[inside].tolist(),
+        "item": plan.item[inside].tolist(),
+        "use": uses,
+        "users": [list(user) for user in users],
+        "critical": np.flatnonzero(critical[inside]).tolist(),
+        "ops": list(plan.ops),
+        "actions": list(plan.actions),
+        "resources": [[r.name, r.kind, r.units * r.parts] for r in plan.resources],
+        "kinds": sorted({r.kind for r in plan.resources}, key=_rank),
+        "first_resource": RESOURCE,
+    }
+
+
+def _rank(kind: str) -> tuple[int, str]:
+    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), kind)

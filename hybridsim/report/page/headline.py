@@ -1,0 +1,112 @@
+"""What a reader takes away first: the answer, what bounds it, what would change it."""
+
+from dataclasses import dataclass
+
+from hybridsim.explain import Explanation
+from hybridsim.metrics.result import Result
+from hybridsim.report.page.cells import Cell, percent, shown
+
+_REMEDIES = {
+    "tile": "a shorter integration time, or another integration time per layer",
+    "matrix_engine": "a larger matrix engine, a faster cluster clock or one more cluster",
+    "cores": "more cores, a matrix engine, or one more cluster",
+    "dma": "a wider DMA, or larger batches, which load the adapters less often",
+    "link": "a wider link, or one more",
+    "cluster": "more clusters, or faster kernels",
+    "engine_cluster": "more clusters with a matrix engine",
+    "periphery": "more lanes in the periphery of the tiles",
+    "dram": "more bandwidth to external memory",
+}
+"""Kind of part -> what relieves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One large number of the headline."""
+
+    key: str
+    """Field of the result."""
+    label: str
+    cell: Cell
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One change of the machine that was tried."""
+
+    change: str
+    gain_percent: float
+    latency: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The first screen of a page."""
+
+    figures: tuple[Figure, ...]
+    bound: str
+    """The kind of part that takes most of the critical path."""
+    shares: tuple[tuple[str, float], ...]
+    """Kind of part and its share of the critical path, largest first."""
+    remedy: str
+    """What relieves the bottleneck, in words."""
+    tried: int
+    """Changes that were run again; 0 if none was."""
+    advice: tuple[Advice, ...]
+
+
+def headline(result: Result, explanation: Explanation | None = None) -> Headline:
+    """Return the answer of a result, with the best changes where they were tried."""
+    against = "without adapters" if result.ops else "all-analog"
+    figures = (
+        _figure(result, "latency_ps", "latency", f"{result.tokens} tokens, start to end"),
+        _figure(
+            result,
+            "overhead_percent",
+            "overhead",
+            f"over {shown('time', result.all_analog_ps)} {against}",
+        ),
+        Figure(
+            "throughput_tokens_per_s",
+            "throughput",
+            Cell(
+                result.throughput_tokens_per_s, f"{result.throughput_tokens_per_s:,.0f} tokens/s"
+            ),
+            "one sequence at a time",
+        ),
+        _figure(result, "tcdm_bytes", "scratchpad", "at most on a cluster"),
+    )
+    best = [] if explanation is None else explanation.best_changes.to_dict("records")
+    return Headline(
+        figures=figures,
+        bound=result.bound,
+        shares=tuple(result.critical_path_share.items()),
+        remedy=_REMEDIES.get(result.bound, ""),
+        tried=0 if explanation is None else len(explanation.changes),
+        advice=tuple(
+            Advice(
+                str(row["change"]),
+                float(row["gain_percent"]),
+                shown("time", row["latency_ps"]),
+                str(row["arguments"]),
+            )
+            for row in best
+        ),
+    )
+
+
+def _figure(result: Result, key: str, label: str, note: str) -> Figure:
+    value = getattr(result, key)
+    kind = {"ps": "time", "percent": "percent", "bytes": "size"}[key.rpartition("_")[2]]
+    text = percent(value) if kind == "percent" else shown(kind, value)  # type: ignore[arg-type]
+    return Figure(key, label, Cell(value, text), note)
+
+
+def _rate(per_second: float) -> str:
+    """Return a rate for people, in thousands and millions."""
+    for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if per_second >= size:
+            return f"{per_second / size:.4g} {name}/s"
+    return f"{per_second:.4g} /s"

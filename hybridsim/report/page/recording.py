@@ -1,0 +1,111 @@
+"""A run as it lies in a folder: its plan, when each task ran, and where the numbers came from."""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hybridsim.errors import PlanError, SpecError
+from hybridsim.metrics.occupancy import tcdm_occupancy
+from hybridsim.plan import Loop, Plan, Resource, Timeline
+from hybridsim.simulate import Run
+
+FILE = "timeline.npz"
+"""Name of the file in a folder of results."""
+_FORMAT = 1
+_COLUMNS = ("duration", "use_first", "use", "need_first", "need", "room", "op", "action", "item")
+_OCCUPANCY = ["cluster", "time_ps", "bytes"]
+_TIMES = ("ready", "start", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The tasks of a run with their times, and what a result does not carry."""
+
+    plan: Plan
+    timeline: Timeline
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Dotted path of the machine -> where the value comes from."""
+    occupancy: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_OCCUPANCY))
+    """What lies in the scratchpads: see :func:`hybridsim.metrics.occupancy.tcdm_occupancy`."""
+
+    def to_bytes(self) -> bytes:
+        """Return a compressed NumPy archive; the same run gives the same bytes."""
+        plan = self.plan
+        columns = {name: getattr(plan, name) for name in _COLUMNS}
+        columns |= {name: getattr(self.timeline, name) for name in _TIMES}
+        if plan.order is not None:
+            columns["order"] = plan.order
+        head: dict[str, Any] = {
+            "format": _FORMAT,
+            "resources": [[getattr(r, f.name) for f in fields(r)] for r in plan.resources],
+            "ops": plan.ops,
+            "actions": plan.actions,
+            "loops": [[loop.first, loop.size, loop.count] for loop in plan.loops],
+            "sources": dict(self.sources),
+            "clusters": list(dict.fromkeys(self.occupancy["cluster"])),
+        }
+        place = {name: index for index, name in enumerate(head["clusters"])}
+        columns["tcdm_cluster"] = self.occupancy["cluster"].map(place).to_numpy(np.int64)
+        columns["tcdm_time"] = self.occupancy["time_ps"].to_numpy(np.int64)
+        columns["tcdm_bytes"] = self.occupancy["bytes"].to_numpy(np.int64)
+        text = np.frombuffer(json.dumps(head).encode(), np.uint8)
+        file = io.BytesIO()
+        np.savez_compressed(file, head=text, **columns)
+        return file.getvalue()
+
+
+def read_recording(path: Path) -> Recording:
+    """Return what :meth:`Recording.to_bytes` wrote.
+
+    Raises:
+        SpecError: The file is missing, or holds no recording.
+    """
+    would_do = "what hybridsim run --out wrote would do"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            head = json.loads(bytes(file["head"]))
+            if head["format"] != _FORMAT:
+                raise SpecError(str(path), "", f"has format {head['format']}; {would_do}")
+            columns = {name: file[name] for name in file.files if name != "head"}
+        return _recording(head, columns)
+    except OSError as error:
+        raise SpecError(
+            str(path), "", f"{error.strerror or 'is unreadable'}; {would_do}"
+        ) from None
+    except (ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile, PlanError):
+        raise SpecError(str(path), "", f"is no timeline; {would_do}") from None
+
+
+def _recording(head: dict[str, Any], columns: dict[str, Any]) -> Recording:
+    plan = Plan(
+        resources=tuple(Resource(*values) for values in head["resources"]),
+        ops=tuple(head["ops"]),
+        actions=tuple(head["actions"]),
+        loops=tuple(Loop(*values) for values in head["loops"]),
+        order=columns.get("order"),
+        **{name: columns[name] for name in _COLUMNS},
+    )
+    timeline = Timeline(*(columns[name] for name in _TIMES))
+    if not len(plan) == len(timeline.ready) == len(timeline.start) == len(timeline.end):
+        raise ValueError("as many times as tasks")
+    names = np.array(head["clusters"], dtype=object)
+    occupancy = pd.DataFrame(
+        {
+            "cluster": names[columns["tcdm_cluster"]],
+            "time_ps": columns["tcdm_time"],
+            "bytes": columns["tcdm_bytes"],
+        }
+    )
+    return Recording(plan, timeline, head["sources"], occupancy)
+
+
+def record(run: Run, sources: Mapping[str, str]) -> Recording:
+    """Return what a folder of results keeps of a run."""
+    return Recording(run.schedule.plan, run.timeline, sources, tcdm_occupancy(run))

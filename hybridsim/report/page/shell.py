@@ -1,0 +1,59 @@
+"""Putting a page together: templates, styles and scripts in one file that asks for nothing."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from hybridsim._version import __version__
+from hybridsim.units import format_bytes, format_ps
+
+_ASSETS = Path(__file__).with_name("assets")
+
+
+def render_page(template: str, data: dict[str, Any], **parts: Any) -> str:
+    """Return one HTML document.
+
+    ``data`` is what the scripts read; ``parts`` are what the template shows. Text in either stays
+    text: the template escapes it, and data cannot end its script.
+    """
+    return (
+        _environment()
+        .get_template(template)
+        .render(parts, data=embedded(data), version=__version__, asset=asset)
+    )
+
+
+def embedded(data: Any) -> Markup:
+    """Return JSON that can stand inside of a script element, whatever text it holds."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+@cache
+def asset(name: str) -> Markup:
+    """Return a style or a script of this package."""
+    return Markup((_ASSETS / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hybridsim.report.page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"time": format_ps, "size": format_bytes, "words": words}
+    return environment
+
+
+def words(name: str) -> str:
+    """Return a name of the program as people write it."""
+    return name.replace("_", " ")

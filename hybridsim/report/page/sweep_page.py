@@ -1,0 +1,110 @@
+"""The page of a sweep."""
+
+from typing import Any
+
+import pandas as pd
+
+from hybridsim.report.page.cells import Column, Kind, Table, table
+from hybridsim.report.page.heat import axis_codes, heat_maps
+from hybridsim.report.page.shell import render_page
+from hybridsim.report.page.sweep_figures import front_chart, shares_chart, spread_chart
+from hybridsim.sweep.answers import best_rows, variance_shares
+from hybridsim.sweep.axes import Axis
+from hybridsim.sweep.inputs import Inputs
+from hybridsim.sweep.run import SweepResult
+
+MOST_ROWS = 500
+"""Rows of the Pareto table; the CSV file beside the page has all."""
+
+
+def sweep_page(result: SweepResult) -> str:
+    """Return the page of a sweep as one HTML document."""
+    inputs, found = result.inputs, result.table
+    study = inputs.study
+    charts = []
+    if found["feasible"].any():
+        several = len(study.objectives) > 1
+        charts.append(front_chart(inputs, found) if several else spread_chart(inputs, found))
+    if result.whole and (found["problem"] == "").any():
+        charts.append(shares_chart(variance_shares(inputs, found)))
+    heat = heat_maps(inputs, found) | {"objectives": _objectives(inputs)}
+    best = _best(inputs, found)
+    front = found[found["pareto"]]
+    return render_page(
+        "sweep.html.j2",
+        {"charts": {chart.name: chart.to_data() for chart in charts}, "heat": heat},
+        study=study,
+        summary=result.summary(),
+        counts={
+            "points": len(found),
+            "with_result": int((found["problem"] == "").sum()),
+            "feasible": int(found["feasible"].sum()),
+            "front": len(front),
+        },
+        charts={chart.name: chart for chart in charts},
+        has_heat=bool(heat["cells"]),
+        axes=[(axis.name, ", ".join(axis.labels[:24]), len(axis)) for axis in inputs.axes],
+        best=best,
+        front=points_table(inputs, "pareto", "Pareto front", front.iloc[:MOST_ROWS]),
+        problems=found["problem"][found["problem"] != ""].value_counts().head(10).to_dict(),
+    )
+
+
+def _objectives(inputs: Inputs) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "kind": kind_of(name), "direction": direction}
+        for name, direction in inputs.study.objectives.items()
+    ]
+
+
+def _best(inputs: Inputs, found: pd.DataFrame) -> Table | None:
+    """Return the best point of each objective and case, or None where nothing is feasible."""
+    rows, names = [], []
+    for name, places in best_rows(inputs, found).items():
+        rows += places
+        names += [name] * len(places)
+    if not rows:
+        return None
+    points = points_table(inputs, "best", "Best points", found.iloc[rows[:MOST_ROWS]])
+    lead = table(
+        "best",
+        "",
+        (Column("best", "best in", "word"),),
+        ({"best": name.removesuffix("_ps")} for name in names),
+    )
+    joined = tuple((*a, *b) for a, b in zip(lead.rows[:MOST_ROWS], points.rows, strict=True))
+    return Table("best", points.title, (*lead.columns, *points.columns), joined)
+
+
+def points_table(inputs: Inputs, name: str, title: str, rows: pd.DataFrame) -> Table:
+    """Return some points of a study: its axes as it wrote them, then results."""
+    axes = {axis.column: axis for axis in inputs.axes}
+    results = [c for c in rows if c not in axes and c not in ("problem", "feasible", "pareto")]
+    columns = [Column(axis.column, axis.name) for axis in inputs.axes]
+    columns += [Column(str(c), _heading(str(c)), kind_of(str(c))) for c in results]
+    values: dict[str, list[Any]] = {a.column: _labels(a, rows) for a in inputs.axes}
+    values |= {str(c): [None if pd.isna(v) else _plain(v) for v in rows[c]] for c in results}
+    records = [{key: values[key][i] for key in values} for i in range(len(rows))]
+    return table(name, title, columns, records)
+
+
+def _labels(axis: Axis, rows: pd.DataFrame) -> list[str]:
+    return [axis.labels[code] for code in axis_codes(axis, rows)]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _heading(column: str) -> str:
+    for unit in ("_ps", "_bytes", "_percent"):
+        column = column.removesuffix(unit)
+    return column.replace("_", " ")
+
+
+def kind_of(column: str) -> Kind:
+    """Return what the values of a result column are, by the unit in its name."""
+    for unit, kind in (("_ps", "time"), ("_bytes", "size"), ("_percent", "percent")):
+        if column.endswith(unit):
+            return kind  # type: ignore[return-value]
+    return "word" if column == "bound" else "number"

@@ -1,0 +1,167 @@
+"""The pages of comparisons and sweeps, in a browser."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hybridsim.cli.sweep import inputs_of
+from hybridsim.report.page.sweep_page import sweep_page
+from hybridsim.sweep.run import SweepResult, run_study
+from tests.browser.tools import Opened, serious, settled
+
+STUDY = """
+name: batches
+question: Which batch and clock?
+machine: ahwa_lora_2026
+network: layer_512x128
+axes:
+  cluster.clock.frequency: [250 MHz, 500 MHz]
+  scheduler.batch: {from: 8, to: 32, factor: 2}
+  tile.integration_time: [128 ns, 256 ns]
+per: [tile.integration_time]
+constraints: [overhead_percent <= 900]
+objectives: {latency_ps: minimise, tcdm_bytes: minimise}
+"""
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from typer.testing import CliRunner
+
+    from hybridsim.cli import app
+
+    folder = tmp_path_factory.mktemp("compared")
+    arguments = ["compare", "layer_512x128", "ahwa_lora_2026", "--schedulers"]
+    arguments += ["layer_serial,token_parallel,swapped", "--out", str(folder), "--quiet"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepResult, Path]:
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "study.yaml").write_text(STUDY)
+    result = run_study(inputs_of(folder))
+    (folder / "page.html").write_text(sweep_page(result), encoding="utf-8")
+    return result, folder
+
+
+def test_a_comparison_shows_its_numbers(opened: Opened, compared: Path) -> None:
+    page = opened.at(compared / "page.html")
+    told = json.loads((compared / "comparison.json").read_text())
+    assert page.locator("[data-json=best]").text_content() == told["best"]
+    best = next(r for r in told["strategies"] if r["strategy"] == told["best"])
+    shown = page.locator("[data-json=latency_ps]").get_attribute("data-value")
+    assert int(shown) == best["latency_ps"]
+    rows = page.evaluate(
+        "() => [...document.querySelectorAll('[data-table=strategies] tbody tr')].map((row) =>"
+        "[row.cells[0].textContent, Number(row.cells[1].dataset.value)])"
+    )
+    assert rows == [[r["strategy"], r["latency_ps"]] for r in told["strategies"]]
+    assert opened.complaints == []
+    assert opened.requests == [(compared / "page.html").as_uri()]
+
+
+def test_strategies_share_one_time_axis(opened: Opened, compared: Path) -> None:
+    """The last bar of each strategy ends at its latency, on the same scale."""
+    page = opened.at(compared / "page.html")
+    told = json.loads((compared / "comparison.json").read_text())
+    ends: dict[str, float] = page.evaluate(
+        """() => {
+             const found = {};
+             const marks = '#figure-lanes .mark-rect.role-mark path';
+             for (const path of document.querySelectorAll(marks)) {
+               const row = path.__data__.datum;
+               const box = path.getBoundingClientRect();
+               found[row.strategy] = Math.max(found[row.strategy] ?? 0, box.right);
+             }
+             return found;
+           }"""
+    )
+    left = page.evaluate(
+        "() => Math.min(...["
+        "...document.querySelectorAll('#figure-lanes .mark-rect.role-mark path')]"
+        ".map((path) => path.getBoundingClientRect().left))"
+    )
+    rows = {r["strategy"]: r["latency_ps"] for r in told["strategies"]}
+    scale = {(ends[name] - left) / latency for name, latency in rows.items()}
+    assert max(scale) == pytest.approx(min(scale), rel=0.02)
+
+
+def test_a_comparison_is_rebuilt_byte_for_byte(compared: Path) -> None:
+    from hybridsim.report.page.folder import page_of_folder
+
+    assert page_of_folder(compared) == (compared / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_sweep_shows_its_numbers(opened: Opened, swept: tuple[SweepResult, Path]) -> None:
+    result, folder = swept
+    page = opened.at(folder / "page.html")
+    summary = result.summary()
+    for key in ("points", "with_result", "feasible"):
+        assert int(page.locator(f"[data-json={key}]").get_attribute("data-value")) == summary[key]
+    front = page.evaluate(
+        "() => [...document.querySelectorAll('[data-table=pareto] tbody tr')].map((row) =>"
+        "Number(row.cells[3].dataset.value))"
+    )
+    assert front == [row["latency_ps"] for row in summary["pareto"]]
+    assert page.locator("#figure-shares svg").count() == 1
+    assert opened.complaints == []
+
+
+def cells(page: Any) -> set[tuple[str, str, float]]:
+    found = page.evaluate(
+        "() => [...document.querySelectorAll('#heat-map .mark-rect.role-mark path')]"
+        ".map((path) => { const {x, y, value} = path.__data__.datum; return [x, y, value]; })"
+    )
+    return {(x, y, round(value, 3)) for x, y, value in found}
+
+
+def best(table: pd.DataFrame, x: str, y: str, column: str) -> dict[tuple[Any, Any], int]:
+    """The definition: the least of the feasible points with both values."""
+    found: dict[tuple[Any, Any], int] = {}
+    for row in table[table["feasible"]].to_dict("records"):
+        key = (row[x], row[y])
+        found[key] = min(found.get(key, row[column]), row[column])
+    return found
+
+
+def test_the_heat_map_shows_the_best_of_the_other_axes(
+    opened: Opened, swept: tuple[SweepResult, Path]
+) -> None:
+    result, folder = swept
+    page = opened.at(folder / "page.html")
+    table = result.table
+    expected = best(table, "cluster.clock.frequency_hz", "scheduler.batch", "latency_ps")
+    assert cells(page) == {
+        (f"{hz // 10**6} MHz", str(batch), round(ps / 1e6, 3))
+        for (hz, batch), ps in expected.items()
+    }
+    page.locator("#heat-case").select_option(label="128 ns")
+    page.locator("#heat-x").select_option(label="scheduler.batch")
+    page.locator("#heat-y").select_option(label="cluster.clock.frequency")
+    page.locator("#heat-objective").select_option(label="tcdm bytes")
+    settled(page)
+    own = table[table["tile.integration_time_ps"] == 128_000]
+    expected = best(own, "scheduler.batch", "cluster.clock.frequency_hz", "tcdm_bytes")
+    page.wait_for_function("() => document.querySelector('#heat-map svg text') !== null")
+    settled(page)
+    assert cells(page) == {
+        (str(batch), f"{hz // 10**6} MHz", round(size / 1024, 3))
+        for (batch, hz), size in expected.items()
+    }
+
+
+@pytest.mark.parametrize("which", ["compared", "swept"])
+def test_axe_finds_no_serious_fault(
+    opened: Opened, compared: Path, swept: tuple[SweepResult, Path], which: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    folder = compared if which == "compared" else swept[1]
+    page = opened.at(folder / "page.html")
+    assert serious(Axe().run(page)) == []
