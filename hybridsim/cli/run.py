@@ -9,6 +9,12 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
+from hybridsim.cli._analog_noise import (
+    noise_files,
+    noise_lines,
+    noise_times,
+    with_analog_noise,
+)
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
@@ -49,6 +55,10 @@ def run(
     check_numerics: Annotated[
         bool, typer.Option("--check-numerics", help="Run the adapter kernels on random weights.")
     ] = False,
+    analog_noise: Annotated[
+        str | None,
+        typer.Option("--analog-noise", help="t=TIME[,TIME]: noise of the tiles, as in t=1y."),
+    ] = None,
     every_layer: Annotated[
         bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
     ] = False,
@@ -61,6 +71,7 @@ def run(
     """Latency per layer and overhead of WORKLOAD on ARCH."""
     if out_ is not None:
         check_folder(out_)
+    times = noise_times(analog_noise)
     with working("simulating", quiet or json_):
         result = _simulated(
             workload,
@@ -73,6 +84,7 @@ def run(
             no_adapters,
             check_numerics,
         )
+        result = with_analog_noise(result, times)
     if out_ is not None:
         write_all(
             out_,
@@ -81,6 +93,7 @@ def run(
                 "layers.csv": result.to_csv(),
                 "resources.csv": result.resources_frame().to_csv(index=False),
                 **({"ops.csv": result.ops_frame().to_csv(index=False)} if result.ops else {}),
+                **noise_files(result),
             },
         )
     if json_:
@@ -130,7 +143,7 @@ def render(result: Result, every_layer: bool = False) -> RenderableType:
             SHORT_KINDS.get(layer.bound, layer.bound),
         )
     others = [_other_ops(result), ""] if result.ops else []
-    return Group(table, "", *others, *_summary(result))
+    return Group(table, "", *others, *_summary(result), *noise_lines(result, one_by_one))
 
 
 def _other_ops(result: Result) -> RenderableType:

@@ -10,6 +10,8 @@ from pydantic import (
     model_serializer,
 )
 
+from hybridsim.metrics.analog_result import AnalogNoiseResult
+
 
 class _Answer(BaseModel):
     """Base of what is reported: immutable, and it reads back from its own JSON."""
@@ -148,6 +150,8 @@ class Result(_Answer):
     """Kind of part -> share of the run that parts of the kind are busy, 0 to 1."""
     numerics: NumericsResult | None = None
     """What running the adapter kernels showed, where asked for."""
+    analog_noise: AnalogNoiseResult | None = None
+    """Noise of the layers since programming, where asked for; left out of JSON otherwise."""
     layers: tuple[LayerResult, ...]
     """The static linear layers."""
     ops: tuple[OpResult, ...] = ()
@@ -163,7 +167,9 @@ class Result(_Answer):
     @model_serializer(mode="wrap")
     def _without_empty_notes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = handler(self)
-        return document if self.notes else {k: v for k, v in document.items() if k != "notes"}
+        unsaid = {"notes"} if not self.notes else set()
+        unsaid |= {"analog_noise"} if self.analog_noise is None else set()
+        return {k: v for k, v in document.items() if k not in unsaid}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""
