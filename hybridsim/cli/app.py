@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hybridsim._version import __version__
+from hybridsim.cli.adapt import adapt
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
@@ -29,6 +30,7 @@ app.command("cost")(cost)
 app.command("show")(show)
 app.command("sweep")(sweep)
 app.command("search")(search)
+app.command("adapt")(adapt)
 app.command("list")(list_bundled)
 app.add_typer(validate_app, name="validate")
 
