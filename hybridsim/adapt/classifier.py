@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from hybridsim.adapt.crossbar import Disturbance
+from hybridsim.adapt.crossbar import Disturbance, stream
 from hybridsim.adapt.encoder import Encoder
 from hybridsim.adapt.linear import LowRank, StaticLinear
 from hybridsim.adapt.study import Lora
@@ -47,7 +47,7 @@ class Classifier(nn.Module):
         for name, layer in layers.items():
             if any(_matches(name, target) for target in lora.targets):
                 out_features, in_features = layer.weight.shape
-                own = zlib.crc32(name.encode()) + 2**32 * seed
+                own = stream(seed, zlib.crc32(name.encode()))
                 layer.adapter = LowRank(in_features, out_features, lora, own)
 
     def train_adapters(self) -> None:

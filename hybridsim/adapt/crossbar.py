@@ -7,6 +7,7 @@ weights as they were noisy in the forward step.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from hybridsim.analog.converters import Converters
@@ -113,6 +114,14 @@ def crossbar_product(
     return y
 
 
+def stream(*names: int) -> int:
+    """Return a seed for torch from integers that together name a stream.
+
+    torch's generator on the CPU looks at the lowest 32 bits of a seed only.
+    """
+    return int(np.random.SeedSequence(names).generate_state(1)[0])
+
+
 class Pool:
     """Normal numbers taken from a pool at places that a seed decides: fast, for training only.
 
@@ -123,14 +132,14 @@ class Pool:
     """Numbers in the pool: 32 MiB."""
 
     def __init__(self, seed: int, device: str) -> None:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(stream(seed, 0))
         self._pool = torch.randn(self.SIZE, generator=generator).to(device)
         self._places = torch.Generator()
         self.at_step(seed, 0)
 
     def at_step(self, seed: int, step: int) -> None:
         """Go to where the draws of a training step begin: the same, however it was reached."""
-        self._places.manual_seed((seed * 1_000_003 + step) % 2**63)
+        self._places.manual_seed(stream(seed, 1, step))
 
     def like(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Return numbers of that shape."""
@@ -151,7 +160,7 @@ class Fresh:
     """Normal numbers drawn anew, for evaluation."""
 
     def __init__(self, seed: int, device: str) -> None:
-        self._generator = torch.Generator(device).manual_seed(seed % 2**63)
+        self._generator = torch.Generator(device).manual_seed(seed)
         self._device = device
 
     def like(self, shape: tuple[int, ...]) -> torch.Tensor:

@@ -16,7 +16,7 @@ class LowRank(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, lora: Lora, seed: int) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed % 2**63)
+        generator = torch.Generator().manual_seed(seed)
         bound = 1 / math.sqrt(in_features)  # what PEFT draws: Kaiming uniform, a = sqrt(5)
         a = torch.rand((lora.rank, in_features), generator=generator) * 2 * bound - bound
         self.lora_A = nn.Parameter(a)

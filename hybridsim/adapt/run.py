@@ -16,7 +16,7 @@ from hybridsim._version import __version__
 from hybridsim.adapt.answers import accuracy_table, as_markdown, difference_table
 from hybridsim.adapt.chips import program_chip, put_on_chip
 from hybridsim.adapt.classifier import Classifier
-from hybridsim.adapt.crossbar import Disturbance, Fresh
+from hybridsim.adapt.crossbar import Disturbance, Fresh, stream
 from hybridsim.adapt.data import Split, load_split
 from hybridsim.adapt.encoder import load_encoder, model_folder
 from hybridsim.adapt.folders import write_file
@@ -55,8 +55,19 @@ class StudyRun:
         most = self.study.data.tokens
         self.train = self._sentences(self.split.train, most)
         self.test = self._sentences(self.split.test, most)
-        identity = _identity(self.study, self.folder, self.split)
-        self.journal = Journal.open(out, identity)
+        self._journal: Journal | None = None
+
+    @property
+    def journal(self) -> Journal:
+        """What is known so far; the results folder is made at the first use.
+
+        Raises:
+            InputError: The folder belongs to another study.
+        """
+        if self._journal is None:
+            identity = _identity(self.study, self.folder, self.split)
+            self._journal = Journal.open(self.out, identity)
+        return self._journal
 
     def _sentences(self, part: tuple[Any, ...], most: int) -> Sentences:
         return Sentences(tokenize(self.folder, part, most), self.split.labels(part))
@@ -72,6 +83,7 @@ class StudyRun:
                 raise InputError(
                     f"--arm: found {name!r}; the study has {', '.join(self.study.arms)}"
                 )
+        _ = self.journal  # a folder of another study is refused before anything is trained
         for seed in self.study.seeds:
             for arm in self.study.arms:
                 if not only or arm in only:
@@ -150,7 +162,7 @@ class StudyRun:
             else:
                 if programmed[0] != key[2]:
                     programmed = (key[2], program_chip(model, self.study.analog, (key[2],)))
-                noise = Fresh(key[2] * 2**33 + round(key[3]), self.device)
+                noise = Fresh(stream(key[2], round(key[3])), self.device)
                 put_on_chip(model, programmed[1], key[3], self.study.analog, Disturbance(noise))
             self.journal.add(key, predictions(model, self.test.text) == self.test.labels)
 
@@ -177,9 +189,7 @@ class StudyRun:
         small = self._sentences(self.split.test[:sentences], self.study.data.tokens)
         for arm in self.study.arms:
             model = self.new_model(arm, seed)
-            training = Training(
-                self.study, arm, seed, model, self.train, None, self.out / "no-checkpoint"
-            )
+            training = Training(self.study, arm, seed, model, self.train, None, None)
             training.run(until=1)
             trained = training.run(until=steps)
             teaching = 1.4 if self.study.arms[arm].distill_from else 1.0  # one more forward pass

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from hybridsim.adapt.chips import program_chip, put_on_chip
 from hybridsim.adapt.classifier import Classifier
-from hybridsim.adapt.crossbar import Disturbance, Pool
+from hybridsim.adapt.crossbar import Disturbance, Pool, stream
 from hybridsim.adapt.folders import write_file
 from hybridsim.adapt.study import AdaptStudy, Arm, ChipNoise, GaussianNoise
 from hybridsim.adapt.tokens import TokenizedText
@@ -66,7 +66,7 @@ class Training:
         model: Classifier,
         sentences: Sentences,
         teacher: Classifier | None,
-        checkpoint: Path,
+        checkpoint: Path | None,
     ) -> None:
         self.study, self.arm_name, self.seed = study, arm_name, seed
         self.arm: Arm = study.arms[arm_name]
@@ -108,7 +108,7 @@ class Training:
         chosen = self._sentences_of(step)
         batch = self.sentences.text.batch(chosen, self.device)
         labels = torch.from_numpy(self.sentences.labels[chosen]).to(self.device)
-        torch.manual_seed(self.seed * 1_000_003 + step)  # dropout of the adapters
+        torch.manual_seed(stream(self.seed, 2, step))  # dropout of the adapters
         self._set_noise(step)
         logits = self.model(batch)
         loss = functional.cross_entropy(logits, labels)
@@ -179,6 +179,8 @@ class Training:
 
     def save_checkpoint(self, step: int) -> None:
         """Write all that the next steps depend on."""
+        if self.checkpoint is None:
+            return
         tensors = {}
         for name, parameter in self.trained.items():
             state = self.optimizer.state[parameter]
@@ -193,7 +195,7 @@ class Training:
         Raises:
             InputError: It is broken or of another model.
         """
-        if not self.checkpoint.exists():
+        if self.checkpoint is None or not self.checkpoint.exists():
             return 0
         try:
             with safe_open(str(self.checkpoint), "pt", device=self.device) as stored:

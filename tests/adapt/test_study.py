@@ -1,0 +1,49 @@
+import pytest
+
+from hybridsim.adapt import read_adapt_study, require_extra
+from hybridsim.errors import InputError, SpecError
+from tests.adapt.conftest import changed
+
+LORA = {"train": "lora", "learning_rate": 0.1}
+
+
+def test_defaults_are_those_of_the_paper(study_file):
+    study = read_adapt_study(study_file)
+    assert study.arms["ahwa_lora"].noise.weights == 0.067
+    assert study.analog.converters.output_noise == 0.04
+    assert read_adapt_study(changed(study_file, lora={})).lora.rank == 8
+
+
+def test_what_is_written_reads_back(study_file):
+    study = read_adapt_study(study_file)
+    assert type(study).model_validate(study.to_text()) == study
+    assert study.to_text()["times"] == ["0s", "10y"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": {}}, "one would do"),
+        ({"model": {"folder": "a", "package": "b"}}, "one would do"),
+        ({"times": ["1 year"]}, "as in '1y'"),
+        ({"arms__b": {**LORA, "start_from": "digital"}}, "digital_lora"),
+        ({"arms__digital_lora__start_from": "ahwa_lora"}, "none: it is the first"),
+        ({"arms__b": {**LORA, "train": "full", "noise": {"kind": "chips"}}}, "gaussian"),
+        ({"arms__b": {**LORA, "train": "full", "lora": {}}}, "lora would do"),
+        ({"arms__b": {**LORA, "learning_rat": 1}}, "learning_rat"),
+        ({"analog": {"converters": {"bound_management": "iterative"}}}, "clamp"),
+        ({"analog": {"device": {"g_max": 25}}}, "25 uS"),
+        ({"data__source__kind": "sql"}, "sql"),
+        ({"seeds": []}, "seeds"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(study_file, change, said):
+    with pytest.raises(SpecError, match=said) as raised:
+        read_adapt_study(changed(study_file, **change))
+    assert str(study_file) in str(raised.value)
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setattr("hybridsim.adapt.extra.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"torch, safetensors.*pip install 'hybridsim\[adapt\]'"):
+        require_extra()
