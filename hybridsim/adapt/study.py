@@ -138,6 +138,8 @@ class Arm(Spec):
     """Steps of this arm; null for those of the study."""
     lora: Lora | None = None
     """Adapters of this arm; null for those of the study."""
+    analog: AnalogSettings | None = None
+    """Tiles during training, where they differ from those of the evaluation; null for the same."""
     start_from: ArmName | None = None
     """An earlier arm of the study whose adapter is the start, for the same seed."""
     distill_from: ArmName | None = None
@@ -197,8 +199,14 @@ class AdaptStudy(Spec):
                     known = ", ".join(names[:i]) or "none: it is the first"
                     problem = f"found {other!r}; an arm before this one would do: {known}"
                     raise PlacedError(f"arms.{name}.{key}", problem)
-        _check_supported(self.analog)
+        _check_supported("analog", self.analog)
+        for name in names:
+            _check_supported(f"arms.{name}.analog", self.analog_of(name))
         return self
+
+    def analog_of(self, arm: str) -> AnalogSettings:
+        """Return the tiles that an arm is trained on."""
+        return self.arms[arm].analog or self.analog
 
     def lora_of(self, arm: str) -> Lora:
         """Return the adapters of an arm."""
@@ -209,13 +217,13 @@ class AdaptStudy(Spec):
         return self.arms[arm].steps or self.steps
 
 
-def _check_supported(analog: AnalogSettings) -> None:
+def _check_supported(place: str, analog: AnalogSettings) -> None:
     """Refuse converter options that the batched product here does not compute."""
     for field, supported in (("input_scaling", "per_vector"), ("bound_management", "clamp")):
         found = getattr(analog.converters, field)
         if found != supported:
             problem = f"found {found!r}; whole networks compute with {supported!r} only"
-            raise PlacedError(f"analog.converters.{field}", problem)
+            raise PlacedError(f"{place}.converters.{field}", problem)
 
 
 def read_adapt_study(file: Path) -> AdaptStudy:

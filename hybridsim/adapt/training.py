@@ -1,6 +1,7 @@
 """Training one arm with one seed: the same numbers whether or not it was interrupted."""
 
 import math
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ LARGEST_GRADIENT = 1.0
 """Norm at which gradients are cut; assumed, the default of Hugging Face's trainer."""
 TEMPERATURE = 2.0
 """Of distillation; assumed."""
+KIBI = 1024
+"""Bytes per unit of the memory that Linux reports."""
 MOST_RECENT = 20
 """Steps over which the loss and accuracy shown are averaged."""
 
@@ -51,6 +54,10 @@ class Trained:
     parameters: int
     seconds_per_step: float
     """Wall-clock time per step of this process, so of the last part after a resume [s]."""
+    cpu_seconds_per_step: float
+    """The same in processor time over all threads [s]."""
+    peak_memory_bytes: int
+    """The most memory this process has held so far; a process of its own per arm compares arms."""
     loss: float
     """Mean over the last steps of this process."""
 
@@ -70,7 +77,7 @@ class Training:
     ) -> None:
         self.study, self.arm_name, self.seed = study, arm_name, seed
         self.arm: Arm = study.arms[arm_name]
-        self.steps = study.steps_of(arm_name)
+        self.steps, self.settings = study.steps_of(arm_name), study.analog_of(arm_name)
         self.model, self.sentences, self.teacher = model, sentences, teacher
         self.checkpoint = checkpoint
         self.device = str(model.head.weight.device)
@@ -91,7 +98,7 @@ class Training:
         first = self.load_checkpoint()
         last = min(self.steps, until or self.steps)
         self.model.train()
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         for step in range(first, last):
             recent = [*recent[1 - MOST_RECENT :], self._step(step)]
             loss, accuracy = np.mean(recent, axis=0).tolist()
@@ -99,9 +106,15 @@ class Training:
                 report(step + 1, self.steps, loss, accuracy)
             if (step + 1) % self.study.checkpoint_every == 0:
                 self.save_checkpoint(step + 1)
-        seconds = (time.perf_counter() - start) / max(last - first, 1)
-        size = sum(p.numel() for p in self.trained.values())
-        return Trained(last, size, seconds, float(recent[-1][0]) if recent else math.nan)
+        done = max(last - first, 1)
+        return Trained(
+            steps=last,
+            parameters=sum(p.numel() for p in self.trained.values()),
+            seconds_per_step=(time.perf_counter() - start) / done,
+            cpu_seconds_per_step=(time.process_time() - cpu) / done,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI,
+            loss=float(np.mean([loss for loss, _ in recent])) if recent else math.nan,
+        )
 
     def _step(self, step: int) -> tuple[float, float]:
         """Take one step; everything random follows from the seed and the step."""
@@ -157,7 +170,7 @@ class Training:
         if isinstance(noise, GaussianNoise):
             ramp = min(1.0, (step + 1) / (noise.ramp * self.steps)) if noise.ramp else 1.0
             how = Disturbance(self.pool, noise.weights * ramp)
-            self.model.compute_on_tiles(self.study.analog, how)
+            self.model.compute_on_tiles(self.settings, how)
         else:
             self._take_chip(step - step % noise.refresh, noise)
 
@@ -166,7 +179,7 @@ class Training:
         if self._chip_of == first:
             return
         assert self.pool is not None
-        settings = self.study.analog
+        settings = self.settings
         named = (self.seed, 13, first)
         t0 = settings.device.first_read
         longest = math.log((noise.longest + t0) / t0)

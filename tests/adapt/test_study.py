@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import pytest
+from typer.testing import CliRunner
 
 from hybridsim.adapt import read_adapt_study, require_extra
+from hybridsim.cli import app
 from hybridsim.errors import InputError, SpecError
 from tests.adapt.conftest import changed
 
+REPORTS = Path(__file__).parents[2] / "reports"
 LORA = {"train": "lora", "learning_rate": 0.1}
 
 
@@ -43,7 +48,26 @@ def test_what_is_wrong_is_said_with_its_place(study_file, change, said):
     assert str(study_file) in str(raised.value)
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+def test_an_arm_may_be_trained_on_other_tiles_than_it_is_tested_on(study_file):
+    five = {"converters": {"dac_bits": 5, "adc_bits": 5}}
+    study = read_adapt_study(changed(study_file, arms__digital_lora__analog=five))
+    assert study.analog_of("digital_lora").converters.adc_bits == 5
+    assert study.analog_of("ahwa_lora") == study.analog
+
+
+@pytest.mark.parametrize(
+    "file", sorted(REPORTS.glob("adapt_*/*.yaml")), ids=lambda f: f.parent.name
+)
+def test_the_studies_that_come_along_can_be_read(file):
+    assert read_adapt_study(file).question
+
+
+def test_a_missing_extra_is_named(study_file, monkeypatch):
     monkeypatch.setattr("hybridsim.adapt.extra.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"torch, safetensors.*pip install 'hybridsim\[adapt\]'"):
         require_extra()
+    out = study_file.parent / "out"
+    done = CliRunner().invoke(app, ["adapt", str(study_file), "--out", str(out)])
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert not out.exists()
