@@ -39,6 +39,9 @@ class Disturbance:
     normals: Normals
     weights: float = 0.0
     """Deviation of every relative weight."""
+    bfloat16: bool = False
+    """Whether products are taken in bfloat16: faster where the processor has it, and weights and
+    sums keep 8 bits; inputs of up to 9 bits stay exact."""
 
 
 def quantize_(values: torch.Tensor, bits: int | None, bound: float) -> torch.Tensor:
@@ -50,15 +53,24 @@ def quantize_(values: torch.Tensor, bits: int | None, bound: float) -> torch.Ten
 
 
 def multiply(
-    x: torch.Tensor, block: RowBlock, relative: torch.Tensor, how: Converters, normals: Normals
+    x: torch.Tensor, block: RowBlock, relative: torch.Tensor, how: Converters, noise: Disturbance
 ) -> torch.Tensor:
     """Return x W of one row block through its converters, (tokens, rows) to (tokens, out)."""
     largest = x.abs().amax(dim=1, keepdim=True)
     scales = torch.where(largest > 0, largest, torch.ones_like(largest))
-    y = quantize_(x / scales, how.dac_bits, 1.0) @ relative
+    u = quantize_(x / scales, how.dac_bits, 1.0)
+    if noise.bfloat16:
+        codes = 2 ** (how.dac_bits or 1) / 2 - 1  # whole numbers up to 255 are exact
+        y = _product(u * codes, relative, True) / codes
+    else:
+        y = u @ relative
     if how.output_noise:
-        y.add_(normals.like(tuple(y.shape)), alpha=how.output_noise)
+        y.add_(noise.normals.like(tuple(y.shape)), alpha=how.output_noise)
     return quantize_(y, how.adc_bits, how.output_bound).mul_(scales).mul_(block.scales)
+
+
+def _product(a: torch.Tensor, b: torch.Tensor, bfloat16: bool) -> torch.Tensor:
+    return (a.bfloat16() @ b.bfloat16()).float() if bfloat16 else a @ b
 
 
 class _Product(torch.autograd.Function):
@@ -73,13 +85,13 @@ class _Product(torch.autograd.Function):
         how: Converters,
         noise: Disturbance,
     ) -> torch.Tensor:
-        ctx.blocks, noisy, y = blocks, [], None
+        ctx.blocks, ctx.bfloat16, noisy, y = blocks, noise.bfloat16, [], None
         for block in blocks:
             relative = block.relative
             if noise.weights:
                 drawn = noise.normals.like(tuple(relative.shape))
                 relative = torch.add(relative, drawn, alpha=noise.weights)
-            part = multiply(x[:, block.rows], block, relative, how, noise.normals)
+            part = multiply(x[:, block.rows], block, relative, how, noise)
             y = part if y is None else y.add_(part)
             noisy.append(relative)
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, *noisy)
@@ -93,9 +105,10 @@ class _Product(torch.autograd.Function):
             width = max(block.rows.stop for block in ctx.blocks)
             for_x = grad.new_empty((len(grad), width))
             for block, relative in zip(ctx.blocks, noisy, strict=True):
-                for_x[:, block.rows] = (grad * block.scales) @ relative.T
+                scaled = grad * block.scales
+                for_x[:, block.rows] = _product(scaled, relative.T, ctx.bfloat16)
         if ctx.needs_input_grad[1]:
-            for_weight = grad.T @ x
+            for_weight = _product(grad.T, x, ctx.bfloat16)
         return for_x, for_weight, None, None, None
 
 
@@ -123,9 +136,10 @@ def stream(*names: int) -> int:
 
 
 class Pool:
-    """Normal numbers taken from a pool at places that a seed decides: fast, for training only.
+    """Normal numbers taken from a pool at places that a seed decides.
 
-    Draws repeat after a while; chips are never programmed from it.
+    Draws repeat after a while, which noise of training and of outputs can bear: drawing 25,000
+    numbers per token anew takes longer than the products. Chips are never programmed from it.
     """
 
     SIZE = 2**23
@@ -138,7 +152,7 @@ class Pool:
         self.at_step(seed, 0)
 
     def at_step(self, seed: int, step: int) -> None:
-        """Go to where the draws of a training step begin: the same, however it was reached."""
+        """Go to where the draws of a step begin: the same, however it was reached."""
         self._places.manual_seed(stream(seed, 1, step))
 
     def like(self, shape: tuple[int, ...]) -> torch.Tensor:
@@ -154,15 +168,3 @@ class Pool:
             return torch.cat(pieces).view(shape)
         first = int(torch.randint(self.SIZE - size, (1,), generator=self._places))
         return self._pool[first : first + size].view(shape)
-
-
-class Fresh:
-    """Normal numbers drawn anew, for evaluation."""
-
-    def __init__(self, seed: int, device: str) -> None:
-        self._generator = torch.Generator(device).manual_seed(seed)
-        self._device = device
-
-    def like(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Return numbers of that shape."""
-        return torch.randn(shape, generator=self._generator, device=self._device)

@@ -16,7 +16,7 @@ from hybridsim._version import __version__
 from hybridsim.adapt.answers import accuracy_table, as_markdown, difference_table
 from hybridsim.adapt.chips import program_chip, put_on_chip
 from hybridsim.adapt.classifier import Classifier
-from hybridsim.adapt.crossbar import Disturbance, Fresh, stream
+from hybridsim.adapt.crossbar import Disturbance, Pool
 from hybridsim.adapt.data import Split, load_split
 from hybridsim.adapt.encoder import load_encoder, model_folder
 from hybridsim.adapt.folders import write_file
@@ -56,6 +56,7 @@ class StudyRun:
         self.train = self._sentences(self.split.train, most)
         self.test = self._sentences(self.split.test, most)
         self._journal: Journal | None = None
+        self._pool: Pool | None = None
 
     @property
     def journal(self) -> Journal:
@@ -162,9 +163,16 @@ class StudyRun:
             else:
                 if programmed[0] != key[2]:
                     programmed = (key[2], program_chip(model, self.study.analog, (key[2],)))
-                noise = Fresh(stream(key[2], round(key[3])), self.device)
-                put_on_chip(model, programmed[1], key[3], self.study.analog, Disturbance(noise))
+                noise = self._noise(key[2], round(key[3]))
+                put_on_chip(model, programmed[1], key[3], self.study.analog, noise)
             self.journal.add(key, predictions(model, self.test.text) == self.test.labels)
+
+    def _noise(self, chip: int, seconds: int) -> Disturbance:
+        """Return the output noise of an evaluation: the same for every arm on that chip."""
+        if self._pool is None:
+            self._pool = Pool(0, self.device)
+        self._pool.at_step(chip, seconds)
+        return Disturbance(self._pool, bfloat16=self.study.products == "bfloat16")
 
     def tables(self) -> AdaptResult:
         """Return the tables of what is known, and write them to the results folder."""
@@ -197,7 +205,7 @@ class StudyRun:
             seconds[f"train {arm}"] = per_step * self.study.steps_of(arm) * runs
             start = time.perf_counter()
             chip = program_chip(model, self.study.analog, (0,))
-            noise = Disturbance(Fresh(0, self.device))
+            noise = self._noise(0, 3600)
             put_on_chip(model, chip, 3600.0, self.study.analog, noise)
             ready = time.perf_counter()
             predictions(model, small.text)

@@ -23,7 +23,8 @@ TARGETS = (
     "output.dense",
 )
 """The static linear layers of a BERT block, by the names of Hugging Face."""
-VADER_SETS = ("movie", "tweets", "amazon", "nyt")
+MOST_BITS = 9
+"""Inputs of more bits are not exact in bfloat16."""
 
 
 class ModelSource(Spec):
@@ -185,6 +186,9 @@ class AdaptStudy(Spec):
     """The tiles, in training and in evaluation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where torch computes; auto takes a GPU where there is one."""
+    products: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of products on tiles; bfloat16 keeps 8 bits of weights and sums, and is two to
+    three times as fast where the processor multiplies it. Digital arms stay in float32."""
     threads: Count = 2
     """Threads of torch; another number may change the last bits."""
     checkpoint_every: Count = 50
@@ -202,6 +206,10 @@ class AdaptStudy(Spec):
         _check_supported("analog", self.analog)
         for name in names:
             _check_supported(f"arms.{name}.analog", self.analog_of(name))
+            bits = self.analog_of(name).converters.dac_bits
+            if self.products == "bfloat16" and (bits is None or bits > MOST_BITS):
+                problem = f"found bfloat16 with dac_bits {bits}; at most {MOST_BITS} bits would do"
+                raise PlacedError("products", problem)
         return self
 
     def analog_of(self, arm: str) -> AnalogSettings:

@@ -86,6 +86,7 @@ class Training:
             list(self.trained.values()), lr=self.arm.learning_rate, weight_decay=study.weight_decay
         )
         self.pool = Pool(seed, self.device) if self.arm.noise is not None else None
+        self.bfloat16 = study.products == "bfloat16"
         self._chip_of: int | None = None
 
     def run(self, report: Report | None = None, until: int | None = None) -> Trained:
@@ -169,7 +170,7 @@ class Training:
         self.pool.at_step(self.seed, step)
         if isinstance(noise, GaussianNoise):
             ramp = min(1.0, (step + 1) / (noise.ramp * self.steps)) if noise.ramp else 1.0
-            how = Disturbance(self.pool, noise.weights * ramp)
+            how = Disturbance(self.pool, noise.weights * ramp, self.bfloat16)
             self.model.compute_on_tiles(self.settings, how)
         else:
             self._take_chip(step - step % noise.refresh, noise)
@@ -185,7 +186,8 @@ class Training:
         longest = math.log((noise.longest + t0) / t0)
         seconds = t0 * math.expm1(np.random.default_rng(named).uniform(0, longest))
         chip = program_chip(self.model, settings, named)
-        put_on_chip(self.model, chip, seconds, settings, Disturbance(self.pool))
+        how = Disturbance(self.pool, bfloat16=self.bfloat16)
+        put_on_chip(self.model, chip, seconds, settings, how)
         self._chip_of = first
 
     # --- checkpoints ------------------------------------------------------------------------

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the extra adapt")
 from safetensors.torch import load_file  # noqa: E402
 
 from hybridsim.adapt.chips import program_chip, put_on_chip  # noqa: E402
-from hybridsim.adapt.crossbar import Disturbance, Fresh  # noqa: E402
+from hybridsim.adapt.crossbar import Disturbance, Pool  # noqa: E402
 from hybridsim.adapt.run import StudyRun  # noqa: E402
 from hybridsim.adapt.training import Training, rate_at  # noqa: E402
 from hybridsim.cli import app  # noqa: E402
@@ -147,7 +147,7 @@ def test_a_chip_is_the_same_for_every_arm(study, tmp_path):
     name = next(iter(chips[0]))
     first, second = (chip[name].at(3600.0).effective_weights for chip in chips)
     assert np.array_equal(first, second)
-    model, noise = run.new_model("ahwa_lora", 1), Disturbance(Fresh(1, "cpu"))
+    model, noise = run.new_model("ahwa_lora", 1), Disturbance(Pool(1, "cpu"))
     alpha = put_on_chip(model, chips[1], 315360000.0, run.study.analog, noise)
     assert 1.8 < alpha < 2.6
 

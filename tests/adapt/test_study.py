@@ -40,6 +40,7 @@ def test_what_is_written_reads_back(study_file):
         ({"analog": {"device": {"g_max": 25}}}, "25 uS"),
         ({"data__source__kind": "sql"}, "sql"),
         ({"seeds": []}, "seeds"),
+        ({"products": "bfloat16", "analog": {"converters": {"dac_bits": 12}}}, "at most 9 bits"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(study_file, change, said):
