@@ -97,11 +97,11 @@ def render(result: "AdaptResult") -> RenderableType:
     lines: list[RenderableType] = [
         f"{study.name}: {escape(study.question)}",
         "",
-        f"accuracy [%] and its 95 % interval; {len(study.seeds)} training seeds, "
+        f"accuracy in % and its 95 % interval; {len(study.seeds)} training seeds, "
         f"{len(study.chips)} programmed chips, {study.data.test:,} test sentences",
         _table(result.accuracy, "accuracy_percent"),
         "",
-        "difference from the first arm [points]; * excludes zero",
+        "difference from the first arm in points; * excludes zero",
     ]
     against = result.differences
     for name in dict.fromkeys(against["against"]) if len(against) else ():
