@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hybridsim._version import __version__
+from hybridsim.cli.adapt import adapt
 from hybridsim.cli.alternatives import alternatives
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
@@ -37,6 +38,7 @@ app.command("sweep")(sweep)
 app.command("search")(search)
 app.command("serve")(serve)
 app.command("alternatives")(alternatives)
+app.command("adapt")(adapt)
 app.command("list")(list_bundled)
 app.add_typer(validate_app, name="validate")
 

@@ -9,6 +9,12 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine, machine_sources
+from hybridsim.cli._analog_noise import (
+    noise_files,
+    noise_lines,
+    noise_times,
+    with_analog_noise,
+)
 from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
@@ -58,6 +64,10 @@ def run(
     check_numerics: Annotated[
         bool, typer.Option("--check-numerics", help="Run the adapter kernels on random weights.")
     ] = False,
+    analog_noise: Annotated[
+        str | None,
+        typer.Option("--analog-noise", help="t=TIME[,TIME]: noise of the tiles, as in t=1y."),
+    ] = None,
     every_layer: Annotated[
         bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
     ] = False,
@@ -84,7 +94,7 @@ def run(
         check_folder(out_)
     if trace is not None:
         _check_trace(trace, flows)
-    kind = check_figures(figures, out_)
+    kind, times = check_figures(figures, out_), noise_times(analog_noise)
     with working("simulating", quiet or json_ or verbose), telling.stage("simulating"):
         done = _simulated(
             workload,
@@ -98,7 +108,7 @@ def run(
             check_numerics,
             past,
         )
-    result = done.result
+        result = with_analog_noise(done.result, times)
     _tell(telling, result)
     if trace is not None:
         with working("writing the trace", quiet or json_ or verbose):
@@ -116,6 +126,7 @@ def run(
                 "resources.csv": result.resources_frame().to_csv(index=False),
                 **({"ops.csv": result.ops_frame().to_csv(index=False)} if result.ops else {}),
                 **({} if kind is None else run_figures(done, kind)),
+                **noise_files(result),
             },
         )
         telling.say("written", out_)
@@ -204,7 +215,7 @@ def render(result: Result, every_layer: bool = False) -> RenderableType:
             SHORT_KINDS.get(layer.bound, layer.bound),
         )
     others = [_other_ops(result), ""] if result.ops else []
-    return Group(table, "", *others, *_summary(result))
+    return Group(table, "", *others, *_summary(result), *noise_lines(result, one_by_one))
 
 
 def _other_ops(result: Result) -> RenderableType:

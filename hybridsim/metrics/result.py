@@ -10,6 +10,7 @@ from pydantic import (
     model_serializer,
 )
 
+from hybridsim.metrics.analog_result import AnalogNoiseResult
 from hybridsim.metrics.energy_result import AreaResult, EnergyResult
 from hybridsim.metrics.result_html import result_html
 
@@ -153,6 +154,8 @@ class Result(_Answer):
     """Kind of part -> share of the run that parts of the kind are busy, 0 to 1."""
     numerics: NumericsResult | None = None
     """What running the adapter kernels showed, where asked for."""
+    analog_noise: AnalogNoiseResult | None = None
+    """Noise of the layers since programming, where asked for; left out of JSON otherwise."""
     layers: tuple[LayerResult, ...]
     """The static linear layers."""
     ops: tuple[OpResult, ...] = ()
@@ -172,7 +175,8 @@ class Result(_Answer):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = handler(self)
-        absent = {name for name in ("notes", "past") if not getattr(self, name)}
+        names = ("notes", "past", "analog_noise")
+        absent = {name for name in names if not getattr(self, name)}
         return {key: value for key, value in document.items() if key not in absent}
 
     def to_frame(self) -> pd.DataFrame:

@@ -1,0 +1,55 @@
+"""Chips for a whole encoder: :mod:`hybridsim.analog` programs them, torch computes on them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from hybridsim.adapt.classifier import Classifier
+from hybridsim.adapt.crossbar import Disturbance, RowBlock
+from hybridsim.analog import AnalogLayer, AnalogSettings, LayerState, ProgrammedLayer
+
+Chip = dict[str, ProgrammedLayer]
+"""Layer -> its crossbars after programming."""
+
+
+def program_chip(model: Classifier, settings: AnalogSettings, seed: Sequence[int]) -> Chip:
+    """Write the static layers of a model to tiles; the same seed and weights, the same chip."""
+    chip = {}
+    unclipped = settings.model_copy(update={"clip_sigmas": None})
+    for index, (name, layer) in enumerate(model.static_layers().items()):
+        weights = layer.clipped(settings).cpu().numpy()
+        chip[name] = AnalogLayer(weights, unclipped).program((*seed, index))
+    return chip
+
+
+def put_on_chip(
+    model: Classifier, chip: Chip, seconds: float, settings: AnalogSettings, noise: Disturbance
+) -> float:
+    """Let a model compute on a chip as it is at a time; return the mean drift compensation."""
+    alphas = []
+    for name, layer in model.static_layers().items():
+        state = chip[name].at(seconds)
+        layer.compute_on(settings, noise, row_blocks(state, str(layer.weight.device)))
+        alphas.append(state.alpha)
+    return float(np.mean(alphas))
+
+
+def row_blocks(state: LayerState, device: str = "cpu") -> tuple[RowBlock, ...]:
+    """Return the crossbars of a layer, those that share inputs joined into one product."""
+    blocks: list[RowBlock] = []
+    by_rows: dict[tuple[int, int], list[int]] = {}
+    for i, part in enumerate(state.parts):
+        by_rows.setdefault((part.rows.start, part.rows.stop), []).append(i)
+    for (start, stop), indices in by_rows.items():
+        tiles = [state.tiles[i] for i in indices]
+        weights = np.concatenate([tile.weights for tile in tiles], axis=1)
+        scales = np.concatenate([tile.scales * np.float32(tile.alpha) for tile in tiles])
+        blocks.append(
+            RowBlock(
+                slice(start, stop),
+                torch.from_numpy(weights).to(device),
+                torch.from_numpy(scales).to(device),
+            )
+        )
+    return tuple(blocks)

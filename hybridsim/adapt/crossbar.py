@@ -1,0 +1,170 @@
+"""A linear layer's product on crossbars in torch: the same steps as :mod:`hybridsim.analog`.
+
+Gradients pass straight through the converters: they are those of the linear product with the
+weights as they were noisy in the forward step.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from hybridsim.analog.converters import Converters
+
+
+class Normals(Protocol):
+    """A source of standard normal numbers."""
+
+    def like(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Return numbers of that shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """Crossbars side by side that share inputs: the part of a layer that one vector drives."""
+
+    rows: slice
+    """Which inputs of the layer."""
+    relative: torch.Tensor
+    """Weights relative to the full conductance, shape (rows, out)."""
+    scales: torch.Tensor
+    """What a relative weight of 1 stands for, times the drift compensation, shape (out,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What a forward step adds: output noise always, weight noise in training."""
+
+    normals: Normals
+    weights: float = 0.0
+    """Deviation of every relative weight."""
+    bfloat16: bool = False
+    """Whether products are taken in bfloat16: faster where the processor has it, and weights and
+    sums keep 8 bits; inputs of up to 9 bits stay exact."""
+
+
+def quantize_(values: torch.Tensor, bits: int | None, bound: float) -> torch.Tensor:
+    """Round values in place to the steps of a converter and cut them at +-``bound``."""
+    if bits is not None:
+        step = 2 * bound / (2**bits - 2)
+        values.div_(step).round_().mul_(step)
+    return values.clamp_(-bound, bound)
+
+
+def multiply(
+    x: torch.Tensor, block: RowBlock, relative: torch.Tensor, how: Converters, noise: Disturbance
+) -> torch.Tensor:
+    """Return x W of one row block through its converters, (tokens, rows) to (tokens, out)."""
+    largest = x.abs().amax(dim=1, keepdim=True)
+    scales = torch.where(largest > 0, largest, torch.ones_like(largest))
+    u = quantize_(x / scales, how.dac_bits, 1.0)
+    if noise.bfloat16:
+        codes = 2 ** (how.dac_bits or 1) / 2 - 1  # whole numbers up to 255 are exact
+        y = _product(u * codes, relative, True) / codes
+    else:
+        y = u @ relative
+    if how.output_noise:
+        y.add_(noise.normals.like(tuple(y.shape)), alpha=how.output_noise)
+    return quantize_(y, how.adc_bits, how.output_bound).mul_(scales).mul_(block.scales)
+
+
+def _product(a: torch.Tensor, b: torch.Tensor, bfloat16: bool) -> torch.Tensor:
+    return (a.bfloat16() @ b.bfloat16()).float() if bfloat16 else a @ b
+
+
+class _Product(torch.autograd.Function):
+    """All row blocks of a layer; saves the noisy weights for the way back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        blocks: tuple[RowBlock, ...],
+        how: Converters,
+        noise: Disturbance,
+    ) -> torch.Tensor:
+        ctx.blocks, ctx.bfloat16, noisy, y = blocks, noise.bfloat16, [], None
+        for block in blocks:
+            relative = block.relative
+            if noise.weights:
+                drawn = noise.normals.like(tuple(relative.shape))
+                relative = torch.add(relative, drawn, alpha=noise.weights)
+            part = multiply(x[:, block.rows], block, relative, how, noise)
+            y = part if y is None else y.add_(part)
+            noisy.append(relative)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, *noisy)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        x, *noisy = ctx.saved_tensors
+        for_x = for_weight = None
+        if ctx.needs_input_grad[0]:
+            width = max(block.rows.stop for block in ctx.blocks)
+            for_x = grad.new_empty((len(grad), width))
+            for block, relative in zip(ctx.blocks, noisy, strict=True):
+                scaled = grad * block.scales
+                for_x[:, block.rows] = _product(scaled, relative.T, ctx.bfloat16)
+        if ctx.needs_input_grad[1]:
+            for_weight = _product(grad.T, x, ctx.bfloat16)
+        return for_x, for_weight, None, None, None
+
+
+def crossbar_product(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    blocks: tuple[RowBlock, ...],
+    how: Converters,
+    noise: Disturbance,
+) -> torch.Tensor:
+    """Return x W^T as crossbars compute it, (tokens, in) to (tokens, out).
+
+    ``weight`` (out, in) is what ``blocks`` hold; it only receives a gradient, where it wants one.
+    """
+    y: torch.Tensor = _Product.apply(x, weight, blocks, how, noise)
+    return y
+
+
+def stream(*names: int) -> int:
+    """Return a seed for torch from integers that together name a stream.
+
+    torch's generator on the CPU looks at the lowest 32 bits of a seed only.
+    """
+    return int(np.random.SeedSequence(names).generate_state(1)[0])
+
+
+class Pool:
+    """Normal numbers taken from a pool at places that a seed decides.
+
+    Draws repeat after a while, which noise of training and of outputs can bear: drawing 25,000
+    numbers per token anew takes longer than the products. Chips are never programmed from it.
+    """
+
+    SIZE = 2**23
+    """Numbers in the pool: 32 MiB."""
+
+    def __init__(self, seed: int, device: str) -> None:
+        generator = torch.Generator().manual_seed(stream(seed, 0))
+        self._pool = torch.randn(self.SIZE, generator=generator).to(device)
+        self._places = torch.Generator()
+        self.at_step(seed, 0)
+
+    def at_step(self, seed: int, step: int) -> None:
+        """Go to where the draws of a step begin: the same, however it was reached."""
+        self._places.manual_seed(stream(seed, 1, step))
+
+    def like(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Return numbers of that shape."""
+        size = 1
+        for length in shape:
+            size *= length
+        if size > self.SIZE // 2:
+            pieces = [
+                self.like((min(self.SIZE // 2, size - at),))
+                for at in range(0, size, self.SIZE // 2)
+            ]
+            return torch.cat(pieces).view(shape)
+        first = int(torch.randint(self.SIZE - size, (1,), generator=self._places))
+        return self._pool[first : first + size].view(shape)

@@ -1,0 +1,243 @@
+"""What a study of adapters asks: a model, labelled text, ways to train, chips and times."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hybridsim.analog import STANDARD_TIMES, AnalogSettings, ElapsedTime, parse_time
+from hybridsim.spec_files import PlacedError, read_yaml_mapping, validate
+from hybridsim.units import Count, Spec
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(strict=True, ge=0)], ...], Field(min_length=1)]
+ArmName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+TARGETS = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+"""The static linear layers of a BERT block, by the names of Hugging Face."""
+MOST_BITS = 9
+"""Inputs of more bits are not exact in bfloat16."""
+
+
+class ModelSource(Spec):
+    """Where the encoder lies: a folder as Hugging Face writes it, or a package that holds one."""
+
+    folder: str | None = None
+    """A folder with config.json, model.safetensors and tokenizer.json."""
+    package: str | None = None
+    """An installed package with such a folder inside; it is not imported."""
+    pooling: Literal["mean", "first"] = "mean"
+    """What a sentence is for the head: the mean over its tokens, or its first token."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelSource":
+        if (self.folder is None) == (self.package is None):
+            raise PlacedError("", "found both or neither of folder and package; one would do")
+        return self
+
+
+class VaderData(Spec):
+    """Rated sentences from the source archive of vaderSentiment 3.3.2; cite Hutto, Gilbert 2014.
+
+    The label is the sign of the mean rating by people; sentences rated zero are left out. These
+    are GLUE-like tasks, not GLUE.
+    """
+
+    kind: Literal["vader"] = "vader"
+    archive: str
+    """The file vaderSentiment-3.3.2.tar.gz, as pip downloads it; the wheel has no data."""
+    subset: Literal["movie", "tweets", "amazon", "nyt"]
+    """Movie reviews (10,568), tweets (4,196), product reviews (3,610) or news (4,946)."""
+
+
+class TableData(Spec):
+    """A table of text and labels with a heading: .csv, or .tsv as the files of GLUE."""
+
+    kind: Literal["table"] = "table"
+    file: str
+    """The table; the training part where there is a test_file."""
+    test_file: str | None = None
+    """A second table for testing; null to split off a part of the first."""
+    text: str
+    """Column of the sentence."""
+    pair: str | None = None
+    """Column of a second sentence, as in pair tasks; null for none."""
+    label: str
+    """Column of the class: any text."""
+
+
+class Data(Spec):
+    """Labelled text and how much of it is used."""
+
+    source: Annotated[VaderData | TableData, Field(discriminator="kind")]
+    train: Count
+    """Sentences to train on."""
+    test: Count
+    """Sentences to test on."""
+    tokens: Annotated[int, Field(strict=True, ge=4, le=512)] = 48
+    """Tokens per sentence at most; the rest is cut off."""
+    seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Of the split; the same for every arm and every training seed."""
+
+
+class Lora(Spec):
+    """The adapters that are trained."""
+
+    rank: Annotated[int, Field(strict=True, ge=1, le=256)] = 8
+    """Source: 8 in the paper."""
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    """The scale is alpha / rank. Source: 32 in the paper."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = TARGETS
+    """Layers of every block that carry an adapter, by the end of their name."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of adapter inputs dropped in training. The paper has 0.1."""
+
+
+class GaussianNoise(Spec):
+    """Noise of training, drawn anew for every step. Source of the values: the paper."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    weights: Annotated[float, Field(ge=0)] = 0.067
+    """Deviation of every weight, in largest weights of its column."""
+    ramp: Share = 0.0
+    """Share of the steps over which the noise rises from nothing; 0 for all of it at once."""
+
+
+class ChipNoise(Spec):
+    """Noise of training from whole chips: programmed, drifted, read, compensated as in the end.
+
+    So that drift is inside the training loop, each chip is looked at a random time, uniform in
+    log(t + t0) up to the longest one.
+    """
+
+    kind: Literal["chips"] = "chips"
+    refresh: Count = 10
+    """Steps until another chip is taken."""
+    longest: ElapsedTime = Field(default=parse_time("10y"))
+    """The longest time since programming [s]."""
+
+
+class Arm(Spec):
+    """One way to train, evaluated in digital arithmetic and on every chip at every time."""
+
+    train: Literal["lora", "full"]
+    """``lora`` trains adapters and head; ``full`` the weights and biases of all static layers,
+    the norms and the head. Embeddings never change."""
+    noise: Annotated[GaussianNoise | ChipNoise, Field(discriminator="kind")] | None = None
+    """Noise of the tiles during training, beside the converters; null trains digitally."""
+    learning_rate: Rate
+    """Largest rate: it rises over the first tenth of the steps and then falls to zero."""
+    steps: Count | None = None
+    """Steps of this arm; null for those of the study."""
+    lora: Lora | None = None
+    """Adapters of this arm; null for those of the study."""
+    analog: AnalogSettings | None = None
+    """Tiles during training, where they differ from those of the evaluation; null for the same."""
+    start_from: ArmName | None = None
+    """An earlier arm of the study whose adapter is the start, for the same seed."""
+    distill_from: ArmName | None = None
+    """An earlier arm whose digital outputs are also a target, for the same seed."""
+    distill_weight: Share = 0.5
+    """Share of the loss that compares with the outputs of that arm, at temperature 2."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Arm":
+        if self.train == "full" and isinstance(self.noise, ChipNoise):
+            raise PlacedError("noise", "found chips with train: full; gaussian noise would do")
+        if self.train == "full" and (self.lora is not None or self.start_from is not None):
+            raise PlacedError("train", "found full with adapters; lora would do")
+        return self
+
+
+class AdaptStudy(Spec):
+    """A study: every arm with every training seed, on every chip, at every time."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
+    question: str
+    """What it is to answer, in a sentence."""
+    model: ModelSource
+    data: Data
+    lora: Lora = Lora()
+    arms: Annotated[dict[ArmName, Arm], Field(min_length=1)]
+    """Name -> way to train."""
+    steps: Count
+    """Training steps."""
+    batch: Count = 32
+    """Sentences per step. Source: 32 in the paper."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Of AdamW; assumed."""
+    seeds: Seeds = (1, 2, 3)
+    """Training runs per arm: start of the adapters, order of the data, noise."""
+    chips: Seeds = (1, 2, 3, 4, 5)
+    """Programming runs: each is a chip, the same one for every arm."""
+    times: Annotated[tuple[ElapsedTime, ...], Field(min_length=1)] = Field(
+        default=tuple(map(parse_time, STANDARD_TIMES))
+    )
+    """Times since programming."""
+    analog: AnalogSettings = AnalogSettings()
+    """The tiles, in training and in evaluation."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where torch computes; auto takes a GPU where there is one."""
+    products: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of products on tiles; bfloat16 keeps 8 bits of weights and sums, and is two to
+    three times as fast where the processor multiplies it. Digital arms stay in float32."""
+    threads: Count = 2
+    """Threads of torch; another number may change the last bits."""
+    checkpoint_every: Count = 50
+    """Steps between checkpoints."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "AdaptStudy":
+        names = list(self.arms)
+        for i, (name, arm) in enumerate(self.arms.items()):
+            for key, other in (("start_from", arm.start_from), ("distill_from", arm.distill_from)):
+                if other is not None and other not in names[:i]:
+                    known = ", ".join(names[:i]) or "none: it is the first"
+                    problem = f"found {other!r}; an arm before this one would do: {known}"
+                    raise PlacedError(f"arms.{name}.{key}", problem)
+        _check_supported("analog", self.analog)
+        for name in names:
+            _check_supported(f"arms.{name}.analog", self.analog_of(name))
+            bits = self.analog_of(name).converters.dac_bits
+            if self.products == "bfloat16" and (bits is None or bits > MOST_BITS):
+                problem = f"found bfloat16 with dac_bits {bits}; at most {MOST_BITS} bits would do"
+                raise PlacedError("products", problem)
+        return self
+
+    def analog_of(self, arm: str) -> AnalogSettings:
+        """Return the tiles that an arm is trained on."""
+        return self.arms[arm].analog or self.analog
+
+    def lora_of(self, arm: str) -> Lora:
+        """Return the adapters of an arm."""
+        return self.arms[arm].lora or self.lora
+
+    def steps_of(self, arm: str) -> int:
+        """Return the training steps of an arm."""
+        return self.arms[arm].steps or self.steps
+
+
+def _check_supported(place: str, analog: AnalogSettings) -> None:
+    """Refuse converter options that the batched product here does not compute."""
+    for field, supported in (("input_scaling", "per_vector"), ("bound_management", "clamp")):
+        found = getattr(analog.converters, field)
+        if found != supported:
+            problem = f"found {found!r}; whole networks compute with {supported!r} only"
+            raise PlacedError(f"{place}.converters.{field}", problem)
+
+
+def read_adapt_study(file: Path) -> AdaptStudy:
+    """Return the study that a YAML file describes; files it names lie beside it or in the way.
+
+    Raises:
+        SpecError: The file does not describe a study.
+    """
+    return validate(AdaptStudy, read_yaml_mapping(file), str(file))

@@ -1,0 +1,40 @@
+"""Analog tiles as numbers: programming noise, drift, read noise, converters, compensation.
+
+::
+
+    from hybridsim.analog import AnalogLayer, parse_time
+
+    layer = AnalogLayer(weights)            # (out, in)
+    chip = layer.program(seed=1)
+    y = chip.at(parse_time("1y")).mvm(x)    # (tokens, in) -> (tokens, out)
+"""
+
+from hybridsim.analog.compensation import DriftCompensation
+from hybridsim.analog.converters import Converters, calibrated_range
+from hybridsim.analog.device import PcmDevice
+from hybridsim.analog.fidelity import Fidelity, layer_fidelity, network_fidelity, random_weights
+from hybridsim.analog.layer import AnalogLayer, LayerState, ProgrammedLayer
+from hybridsim.analog.settings import AnalogSettings
+from hybridsim.analog.tile import ProgrammedTile, TileState
+from hybridsim.analog.times import STANDARD_TIMES, ElapsedTime, format_time, parse_time
+
+__all__ = [
+    "STANDARD_TIMES",
+    "AnalogLayer",
+    "AnalogSettings",
+    "Converters",
+    "DriftCompensation",
+    "ElapsedTime",
+    "Fidelity",
+    "LayerState",
+    "PcmDevice",
+    "ProgrammedLayer",
+    "ProgrammedTile",
+    "TileState",
+    "calibrated_range",
+    "format_time",
+    "layer_fidelity",
+    "network_fidelity",
+    "parse_time",
+    "random_weights",
+]
