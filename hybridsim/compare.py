@@ -99,7 +99,8 @@ def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[st
     return {
         key: value
         for key, value in options.items()
-        if key not in anywhere or (key in fields and not _fixed(name, key))
+        if (field := key.partition(".")[0]) not in anywhere
+        or (field in fields and not _fixed(name, field))
     }
 
 

@@ -80,8 +80,20 @@ def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Sched
     """
     if name not in SCHEDULERS:
         raise UnknownNameError("scheduler", name, SCHEDULERS)
-    scheduler: Scheduler = validate(SCHEDULERS[name], dict(options or {}), f"scheduler {name}")  # type: ignore[assignment]
+    scheduler: Scheduler = validate(SCHEDULERS[name], _nested(options or {}), f"scheduler {name}")  # type: ignore[assignment]
     return scheduler
+
+
+def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with ``where.add`` as ``add`` inside ``where``."""
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        group, dot, rest = key.partition(".")
+        if dot and isinstance(found.get(group, {}), dict):
+            found[group] = found.get(group, {}) | {rest: value}
+        else:
+            found[key] = value
+    return found
 
 
 __all__ = [

@@ -28,6 +28,7 @@ from hybridsim.schedulers._network_memory import OnChip
 from hybridsim.schedulers._network_parts import Parts
 from hybridsim.schedulers._network_stamp import Stamp
 from hybridsim.schedulers._network_ways import Place, Ways
+from hybridsim.schedulers._network_where import Where
 from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
@@ -48,6 +49,8 @@ class LayoutOptions:
 
     chunk: int | None
     """Tokens of a chunk; None takes all of them as one."""
+    where: Where
+    """On which part each kind of op is computed."""
     split: bool
     """Whether digital ops are split over clusters."""
     attention: Form
@@ -174,10 +177,22 @@ class NetworkLayout:
             self._embedding(work)
         elif isinstance(op, Attention):
             self._attention(work)
-        elif isinstance(op, Add) and self.parts.peripheries:
+        elif isinstance(op, Add) and self._is_in_periphery(work):
             self._residual(work)
         else:
             self._pieces(work)
+
+    def _is_in_periphery(self, work: Work) -> bool:
+        """Return whether a sum is added at a tile, as asked for or as that is shorter."""
+        where = self._options.where.add
+        if not self.parts.peripheries or where == "cores":
+            return False
+        if where == "periphery" or self._machine.cluster is None:
+            return True
+        local = self.local_operand(work) is not None
+        rows, width = int(self._rows(work.tokens)[0]), work.op.out_features
+        each = self._machine.tile.periphery.residual_ps(1, width, local)
+        return max(1, len(work.op.inputs) - 1) * each * rows <= self._piece_ps(work, rows, width)
 
     def _embedding(self, work: Work) -> None:
         """Fetch the rows of a table, one per token, or the output of an encoder from the DRAM."""
@@ -356,10 +371,12 @@ class NetworkLayout:
 
         In chunks each operand is moved when its own last chunk is there; otherwise when all are.
         """
-        self.parts.check_units()
         everything = [need for name in work.sources for need in self.outputs[name].last()]
         operands: Needs = []
-        heads = self.heads(work)
+        on_engine = self.is_on_engine(work)
+        if on_engine:
+            self.parts.check_units()
+        heads = self.heads(work, on_engine)
         here = self.ways.of_clusters(work, len(heads))
         for name in work.sources:
             output = self.outputs[name]
@@ -369,11 +386,13 @@ class NetworkLayout:
             steps = self.ways.steps("move", way, bits, 1, needs, 0)
             operands.append(Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0)))
         operands += self._kept(work, here) + self._from_dram(work, everything)
-        runs = [self.attend(work, each) for each in heads]
+        runs = [self.attend(work, each, on_engine) for each in heads]
+        chip = here.chip
+        uses = self.parts.with_engine(chip) if on_engine else self.parts.any_cluster(chip)
         steps = [
             Step(
                 "attend",
-                self.parts.with_engine(here.chip),
+                uses,
                 between(run.ready_ps),
                 (*operands, Within(index, back=1)),
             )
@@ -432,16 +451,29 @@ class NetworkLayout:
         step = Step(action, uses, duration, tuple(needs))
         return [Need(self.builder.repeat(work.name, [step], 1).first)]
 
-    def heads(self, work: Work) -> list[int]:
+    def is_on_engine(self, work: Work) -> bool:
+        """Return whether the engine multiplies, as asked for or as that is shorter."""
+        where, cluster = self._options.where.attention, self.parts.need_cluster(work)
+        if cluster.matrix_engine is None or where == "cores":
+            return False
+        if where == "matrix_engine":
+            return True
+        engine, cores = (
+            max(self.attend(work, heads, on).duration_ps for heads in self.heads(work, on))
+            for on in (True, False)
+        )
+        return engine <= cores
+
+    def heads(self, work: Work, on_engine: bool) -> list[int]:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
         cluster = self.parts.need_cluster(work)
         heads = work.op.heads * self._job.sequences
-        units = cluster.count if cluster.matrix_engine else cluster.total
+        units = cluster.count if on_engine else cluster.total
         nodes = min(units, heads) if self._options.split else 1
         return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
 
-    def attend(self, work: Work, heads: int) -> AttentionRun:
+    def attend(self, work: Work, heads: int, on_engine: bool) -> AttentionRun:
         """Return what some heads of an attention take on a cluster."""
         assert isinstance(work.op, Attention)
         cluster = self.parts.need_cluster(work)
@@ -453,7 +485,7 @@ class NetworkLayout:
             heads,
             self._options.attention,
             self._options.keys_values,
-            cluster.matrix_engine is not None,
+            on_engine,
             self._options.warp,
         )
         options = self._options

@@ -17,6 +17,7 @@ from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Dataflow, dataflow
 from hybridsim.schedulers._network_adapters import AdapterOptions, fit_every_cluster
 from hybridsim.schedulers._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
+from hybridsim.schedulers._network_where import Where
 from hybridsim.units import Count, Spec
 
 
@@ -52,6 +53,8 @@ class NetworkStrategy(Spec):
     chunk: Chunk = Field(default="best", validation_alias=CHUNK_NAMES)
     """Tokens that go from op to op together; ``all`` finishes an op for all tokens before the
     next one starts, ``best`` tries 8, 16, 32, ... and all tokens of the sequence."""
+    where: Where = Where()
+    """On which part of the machine each kind of op is computed."""
     split: bool = True
     """Whether attention is split over clusters by heads, norms by rows, others by columns."""
     attention: Form = "pipelined"
@@ -149,6 +152,7 @@ class NetworkStrategy(Spec):
         """Return the layout of a job for one choice of what is open, with nothing laid out yet."""
         options = LayoutOptions(
             chunk=None if chunk == "all" else min(int(chunk), job.rows),
+            where=self.where,
             split=self.split,
             attention=self.attention,
             keys_values=self.keys_values,

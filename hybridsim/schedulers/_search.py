@@ -100,8 +100,9 @@ def _answer(question: _Question) -> Found:
     """Search once for all layers alike, in whatever network they are."""
     job, layer, space = question.job, question.layer, question.space
     tokens = job.tokens_of(layer)
+    bounds = _Bounds(job.machine, tokens)
     ranked = sorted(
-        ((*_bound(job.machine, layer, tokens, c), i, c) for i, c in enumerate(
+        ((*bounds.of(c), i, c) for i, c in enumerate(
             candidates(job.machine, layer, tokens, space))),
         key=lambda entry: (entry[0], entry[2]),
     )  # fmt: skip
@@ -266,8 +267,36 @@ class _Transfer:
         return hash((self.machine.cluster, self.machine.link))
 
 
+class _Bounds:
+    """Lower bounds for the batchings of one layer.
+
+    What batches of one program and size cost is looked up by identity: equal programs carry a
+    whole cluster, which takes longer to compare than a bound to compute.
+    """
+
+    def __init__(self, machine: Machine, tokens: int) -> None:
+        self._machine, self._tokens = machine, tokens
+        self._transfer = _Transfer(machine)
+        self._known: dict[int, tuple[LoraProgram, dict[int, _Load]]] = {}
+
+    def of(self, batching: Batching) -> tuple[int, str]:
+        """Return a time that no plan of these choices can beat [ps], and the part that sets it."""
+        program = batching.program
+        # the program is kept, so that no other takes its identity
+        _, loads = self._known.setdefault(id(program), (program, {}))
+        sizes = [int(size) for size in batching.sizes(self._tokens)]
+        for size in {*sizes}.difference(loads):
+            loads[size] = _load(self._transfer, program_of(program, size))
+        own = [loads[size] for size in sizes]
+        return _bound(self._machine, self._transfer, sizes, own, batching)
+
+
 def _bound(
-    machine: Machine, layer: PlacedLayer, tokens: int, batching: Batching
+    machine: Machine,
+    transfer: _Transfer,
+    sizes: Sequence[int],
+    loads: Sequence[_Load],
+    batching: Batching,
 ) -> tuple[int, str]:
     """Return a time that no plan of these choices can beat [ps], and the part that sets it.
 
@@ -276,10 +305,7 @@ def _bound(
     carries all that moves. No more batches are between the fetch of Y and the store of Z than
     there are buffers.
     """
-    transfer, flow, program = _Transfer(machine), batching.flow, batching.program
-    sizes = [int(size) for size in batching.sizes(tokens)]
-    of_size = {size: _load(transfer, program_of(program, size)) for size in {*sizes}}
-    loads = [of_size[size] for size in sizes]
+    flow, program, tokens = batching.flow, batching.program, sum(sizes)
     mvm = machine.tile.mvm_ps(program.in_features, program.out_features, 1)
     element = program.rank * program.element_bytes
     load_a, load_b = (transfer(n * element) for n in (program.in_features, program.out_features))

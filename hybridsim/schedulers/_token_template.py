@@ -88,8 +88,9 @@ class TokenTemplate:
     def _durations(self, work: Work, memory: OnChip) -> Durations:
         """Return what an attention takes; tasks of one action in the order of the plan."""
         layout, chip = self._layout, self._layout.ways.chips[work.name]
-        heads = layout.heads(work)
-        each = {count: layout.attend(work, count) for count in dict.fromkeys(heads)}
+        on_engine = layout.is_on_engine(work)
+        heads = layout.heads(work, on_engine)
+        each = {n: layout.attend(work, n, on_engine) for n in dict.fromkeys(heads)}
         runs = [each[count] for count in heads]
         found = {"attend": np.stack([between(run.ready_ps) for run in runs], 1).ravel().tolist()}
         bits = layout.kept_bits(work)

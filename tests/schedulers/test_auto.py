@@ -14,7 +14,7 @@ from hybridsim.schedulers import ADAPTER_STRATEGIES, Auto, Job, make_scheduler
 from hybridsim.schedulers._search import (
     EVERYTHING,
     Space,
-    _bound,
+    _Bounds,
     best_of_layer,
     candidates,
     layer_latency,
@@ -62,8 +62,9 @@ def test_no_plan_beats_its_bound(
     """A bound that a plan beats would lose the best candidate without a trace."""
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
+    bounds = _Bounds(job.machine, tokens)
     for batching in candidates(job.machine, own, tokens, SMALL):
-        assert _bound(job.machine, own, tokens, batching)[0] <= layer_latency(job, own, batching)
+        assert bounds.of(batching)[0] <= layer_latency(job, own, batching)
 
 
 def test_the_search_runs_few_of_the_candidates() -> None:

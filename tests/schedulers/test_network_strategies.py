@@ -355,3 +355,42 @@ def test_transfers_are_the_actions_on_the_link() -> None:
     holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
     on_link = set(plan.action[holder[plan.use == link]])
     assert {plan.actions[index] for index in on_link} == set(TRANSFERS)
+
+
+def test_attention_goes_where_it_is_sent() -> None:
+    chosen = {
+        where: planned("xb_pipe", "bert_base", "harp_2026:bert_base", **{"where.attention": where})
+        for where in ("matrix_engine", "cores", "best")
+    }
+    engines = next(
+        i for i, r in enumerate(chosen["cores"].plan.resources) if r.kind == "engine_cluster"
+    )
+    assert engines in chosen["matrix_engine"].plan.use
+    assert engines not in chosen["cores"].plan.use
+    spent = {where: busy(found.plan, {"attend"}) for where, found in chosen.items()}
+    assert spent["matrix_engine"] != spent["cores"]
+    assert spent["best"] in (spent["matrix_engine"], spent["cores"])
+
+
+def test_sums_go_where_they_are_sent() -> None:
+    found = {
+        where: {op.where for op in planned("serial", "mobilebert", "harp_2026",
+                                           **{"where.add": where}).ops if op.op.kind == "add"}
+        for where in ("periphery", "cores", "best")
+    }  # fmt: skip
+    # three cycles of a periphery are less than any kernel
+    assert found == {"periphery": {"periphery"}, "cores": {"cluster"}, "best": {"periphery"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("where.softmax", "matrix_engine", "cores"),
+        ("where.norm", "periphery", "cores"),
+        ("where.adds", "cores", "did you mean 'add'"),
+        ("where", "cores", "where"),
+    ],
+)
+def test_a_part_that_cannot_do_it_is_refused(path: str, value: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        make_scheduler("xb_pipe", {path: value})
