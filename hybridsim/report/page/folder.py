@@ -23,9 +23,7 @@ MOST_BYTES = 2**28
 """The largest result that is read [bytes]."""
 
 
-def page_files(
-    run: Run, sources: Mapping[str, str], tried: bool = True
-) -> dict[str, str | bytes]:
+def page_files(run: Run, sources: Mapping[str, str], tried: bool = True) -> dict[str, str | bytes]:
     """Return name -> content of the page of a run, and of the file from which it is rebuilt.
 
     ``sources`` tells where the values of the machine come from; ``tried`` runs the changes of the
