@@ -70,9 +70,8 @@ def test_a_folder_holds_the_whole_answer(cli, tmp_path: Path) -> None:
     done = cli("run", "minilm_l6", "ahwa_lora_2026", "--out", str(tmp_path / "new" / "run"))
     assert done.exit_code == 0
     folder = tmp_path / "new" / "run"
-    assert sorted(os.listdir(folder)) == [
-        "layers.csv", "page.html", "resources.csv", "result.json", "timeline.npz",
-    ]  # fmt: skip
+    names = ["layers.csv", "page.html", "resources.csv", "result.json", "timeline.npz"]
+    assert sorted(os.listdir(folder)) == names
     result = Result.from_json((folder / "result.json").read_text())
     layers = pd.read_csv(folder / "layers.csv")
     assert layers["latency_ps"].sum() == result.latency_ps

@@ -88,24 +88,31 @@ def _inside(
             return by_start, run
         begin = int(spans[0][np.argmax(spans[1] - spans[0])])
         starts = timeline.start[by_start]
-        first = min(int(np.searchsorted(starts, begin)), len(by_start) - MOST_TASKS)
-        inside = by_start[first : first + MOST_TASKS]
-        after = first + MOST_TASKS
+        # some of what runs at the beginning started before it
+        count = MOST_TASKS * 9 // 10
+        first = min(int(np.searchsorted(starts, begin)), len(by_start) - count)
+        after = first + count
         until = int(starts[after]) if after < len(starts) else run[1]
-        return inside, (int(starts[first]), until)
+        window = (int(starts[first]), max(until, int(starts[first]) + 1))
+        return _overlapping(timeline, by_start, window), window
     begin, end = chosen
     if not 0 <= begin < end or begin >= run[1]:
         raise InputError(
             f"--window: found {format_ps(begin)} to {format_ps(end)}; a stretch within 0 to "
             f"{format_ps(run[1])} would do"
         )
-    inside = by_start[(timeline.start[by_start] < end) & (timeline.end[by_start] > begin)]
+    inside = _overlapping(timeline, by_start, chosen)
     if len(inside) > MOST_TASKS:
         raise InputError(
             f"--window: {len(inside):,} tasks run between {format_ps(begin)} and "
             f"{format_ps(end)}; a page holds {MOST_TASKS:,}: give a shorter stretch"
         )
     return inside, (begin, min(end, run[1]))
+
+
+def _overlapping(timeline: Timeline, tasks: Ints, window: Window) -> Ints:
+    """Return those of some tasks that run in a window."""
+    return tasks[(timeline.start[tasks] < window[1]) & (timeline.end[tasks] > window[0])]
 
 
 def _first_look(

@@ -71,10 +71,8 @@ def headline(result: Result, explanation: Explanation | None = None) -> Headline
         Figure(
             "throughput_tokens_per_s",
             "throughput",
-            Cell(
-                result.throughput_tokens_per_s, f"{result.throughput_tokens_per_s:,.0f} tokens/s"
-            ),
-            "one sequence at a time",
+            Cell(result.throughput_tokens_per_s, _rate(result.throughput_tokens_per_s)),
+            "tokens per second, one sequence at a time",
         ),
         _figure(result, "tcdm_bytes", "scratchpad", "at most on a cluster"),
     )

@@ -69,7 +69,7 @@ def read_recording(path: Path) -> Recording:
     """
     would_do = "what hybridsim run --out wrote would do"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as held, np.load(held, allow_pickle=False) as file:
             head = json.loads(bytes(file["head"]))
             if head["format"] != _FORMAT:
                 raise SpecError(str(path), "", f"has format {head['format']}; {would_do}")

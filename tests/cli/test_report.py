@@ -1,0 +1,35 @@
+from pathlib import Path
+
+from tests.cli.conftest import CommandLine
+
+
+def test_run_writes_a_page_and_report_writes_it_again(cli: CommandLine, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = cli("run", "layer_128x128", "ahwa_lora_2026", "--out", str(folder), "--quiet")
+    assert done.exit_code == 0, done.stderr
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "layer_128x128 on ahwa_lora_2026" in page
+    assert "[paper]" in page  # sources of the machine's numbers
+    (folder / "page.html").unlink()
+    done = cli("report", str(folder))
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip().replace("\n", "") == str(folder / "page.html")
+    assert (folder / "page.html").read_text(encoding="utf-8") == page
+
+
+def test_report_refuses_what_it_cannot_show(cli: CommandLine, tmp_path: Path) -> None:
+    assert "result.json" in cli.refused("report", str(tmp_path))
+    folder = str(tmp_path / "run")
+    cli("run", "layer_128x128", "ahwa_lora_2026", "--out", folder, "--quiet")
+    assert "write two times" in cli.refused("report", folder, "--window", "1ms")
+    assert "within 0 to" in cli.refused("report", folder, "--window", "5 ms:6 ms")
+    assert cli("report", folder, "--window", "1us:2us", "--quiet").exit_code == 0
+
+
+def test_a_comparison_has_no_window(cli: CommandLine, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    arguments = ("layer_128x128", "ahwa_lora_2026", "--schedulers", "layer_serial")
+    cli("compare", *arguments, "--out", folder, "--quiet")
+    assert "comparison" in cli.refused("report", folder, "--window", "1us:2us")
+    (tmp_path / "activity.csv").write_text("nothing")
+    assert "compare again" in cli.refused("report", folder)
