@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hybridsim.errors import PlanError
-from hybridsim.plan import Need, PlanBuilder, Resource, Step, Within
+from hybridsim.plan import Mostly, Need, PlanBuilder, Resource, Step, Within
 
 PARTS = tuple(Resource(f"r{i}", "part") for i in range(4))
 
@@ -82,4 +84,61 @@ def test_a_link_backwards_is_refused() -> None:
     builder.repeat("a", [Step("work", (0,), 1)], 2)
     builder.link(np.array([0]), np.array([1]))
     with pytest.raises(PlanError, match="not before it in the plan"):
+        builder.build()
+
+
+def test_copies_of_templates_are_what_laying_them_out_again_would_be() -> None:
+    """Also with the same steps in two places, whose needs within their loops differ."""
+    copied, single = PlanBuilder(PARTS), PlanBuilder(PARTS)
+    for builder in (copied, single):
+        before = builder.add("start", "go", (), 5)
+        for block in range(3):
+            if block and builder is copied:
+                first = builder.again(1, 2, f"b{block}", {0: block})
+            else:
+                steps = [Step("x", (block, 3), Mostly(4, (2, 1), (9,)), (Need(before, 0),))]
+                first = builder.repeat(f"b{block}", steps, 6).first
+                own = (Step("y", (3,), 7, (Need(first, 1), Within(0, 1))),)
+                builder.repeat(f"b{block}", own, 6)
+            before = first + 11
+    assert len(copied) == len(single) == 37
+    a, b = copied.build(), single.build()
+    assert (a.ops, a.loops) == (b.ops, b.loops)
+    for column in ("duration", "use_first", "use", "need_first", "need", "room", "op", "item"):
+        assert getattr(a, column).tolist() == getattr(b, column).tolist(), column
+
+
+def test_steps_that_are_used_twice_need_what_is_in_their_own_loop() -> None:
+    builder = PlanBuilder(PARTS)
+    steps = (Step("work", (0,), 1, (Within(0, 1),)),)
+    builder.repeat("a", steps, 2)
+    builder.repeat("b", steps, 2)
+    plan = builder.build()
+    assert [plan.needs_of(task).tolist() for task in range(4)] == [[], [0], [], [2]]
+
+
+def test_only_whole_loops_are_stamped() -> None:
+    builder = PlanBuilder(PARTS)
+    builder.repeat("a", [Step("work", (0,), 1)], 3)
+    with pytest.raises(PlanError, match="task 1 is not the first one of a loop"):
+        builder.stamp(1, {"a": ["b"]}, {}, 1)
+
+
+@given(st.data())
+def test_durations_of_a_part_are_those_of_the_whole(data: st.DataObject) -> None:
+    first, last = (data.draw(st.lists(st.integers(1, 9), max_size=4)) for _ in range(2))
+    count = len(first) + len(last) + data.draw(st.integers(0, 5))
+    mostly = Mostly(data.draw(st.integers(1, 9)), tuple(last), tuple(first))
+    each = [*first, *[mostly.usual] * (count - len(first) - len(last)), *last]
+    assert mostly.each(count).tolist() == each
+    start, step = data.draw(st.integers(0, count)), data.draw(st.integers(1, 4))
+    stop = data.draw(st.integers(start, count))
+    part = mostly.part(start, stop, step, count)
+    assert part.each(len(range(start, stop, step))).tolist() == each[start:stop:step]
+
+
+def test_more_odd_durations_than_iterations_are_refused() -> None:
+    builder = PlanBuilder(PARTS)
+    builder.repeat("a", [Step("work", (0,), Mostly(1, (2, 3), (4,)))], 2)
+    with pytest.raises(PlanError, match="1 first and 2 last durations are more than the 2"):
         builder.build()
