@@ -262,8 +262,9 @@ class MatrixEngine(Spec):
         below += short * (after_edge + (across - 1) * lowest)
         total = np.where(across == 1, column, np.where(across > 2, top, 0) + below) + second
         total = np.where(down * across > 1, total, 0)
-        wait = (total[..., 0] + tables.PER // 2) // tables.PER
-        return wait, np.minimum(total[..., 1] // tables.PER, wait)
+        # lines through the waits of short jobs may cross zero on long ones; a wait cannot
+        wait = np.maximum(0, (total[..., 0] + tables.PER // 2) // tables.PER)
+        return wait, np.clip(total[..., 1] // tables.PER, 0, wait)
 
     def _after_edge(self, tables: "WaitTables", cut: _Tiles, full: Ints) -> Ints:
         """Return the wait after the last column of tiles, which may be narrow."""

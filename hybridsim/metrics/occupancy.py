@@ -13,8 +13,9 @@ These are the buffers of :meth:`hybridsim.programs.LoraProgram.tcdm_bytes`, whic
 often as batches are in flight; so what lies in a scratchpad is never more than what was reserved,
 and less while buffers are empty.
 
-Strategies for whole networks take clusters from a pool and keep nothing between tasks: there each
-task holds what was decided for its op, operands and results, as long as it runs.
+Strategies for whole networks take clusters from a pool: there each task holds what was decided
+for its op, operands and results, as long as it runs; only A and B may stay in between, for the
+chunks of a layer or for the whole run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ from hybridsim.programs import Kernel, LoraProgram
 from hybridsim.schedulers import Job, LayerSchedule, Schedule
 from hybridsim.units import Ints
 
+_FETCH = ("fetch a b", "load a b")
+"""Actions that bring A and B of a layer to the clusters that keep them."""
 POOL = "clusters"
 """How the clusters of a pool, which are not told apart, are called together."""
 
@@ -80,7 +83,7 @@ def tcdm_buffers(run: Executed) -> pd.DataFrame:
     """Return each buffer: cluster, op, buffer, item, from_ps, until_ps, bytes.
 
     ``buffer`` is ``a``, ``b``, ``x``, ``u``, ``v`` or ``y``; where an op takes its scratchpad as a
-    whole it is ``op``, and adapters that stay for the whole run are ``adapters``. ``item`` is the
+    whole it is ``op``, and adapters that stay are ``adapters``. ``item`` is the
     batch of tokens.
     """
     pooled = _pool(run.schedule.plan) is not None
@@ -138,17 +141,15 @@ def _pool_buffers(run: Executed) -> Iterator[_Buffers]:
     plan, timeline = run.schedule.plan, run.timeline
     pool = _pool(plan)
     assert pool is not None
-    kept = _kept_bytes(run)
+    kept = run.schedule.kept_bytes
     if kept:
         zero, makespan = np.zeros(1, np.int64), np.array([timeline.makespan])
         size = np.array([kept * plan.resources[pool].units])
         yield _Buffers(zero, zero - 1, "adapters", zero, zero, makespan, size)
+    adapted = [layer for layer in run.schedule.layers if layer.choice is not None]
+    yield from _at_home(run, [layer for layer in adapted if layer.homes])
     size_of = {op.op.name: op.tcdm_bytes for op in run.schedule.ops}
-    size_of |= {
-        layer.layer.name: layer.tcdm_bytes - kept
-        for layer in run.schedule.layers
-        if layer.choice is not None
-    }
+    size_of |= {layer.layer.name: layer.tcdm_bytes - layer.kept_bytes - kept for layer in adapted}
     sizes = np.array([size_of.get(name, 0) for name in plan.ops], np.int64)
     task = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))[plan.use == pool]
     op, zeros = plan.op[task], np.zeros(len(task), np.int64)
@@ -156,12 +157,19 @@ def _pool_buffers(run: Executed) -> Iterator[_Buffers]:
     yield _Buffers(zeros, op, "op", plan.item[task], start, end, sizes[op])
 
 
-def _kept_bytes(run: Executed) -> int:
-    """Return what adapters that stay take in each cluster of a pool."""
-    cluster = run.job.machine.cluster
-    if cluster is None or not run.result.inputs.get("scheduler", {}).get("resident_adapters"):
-        return 0
-    return cluster.element_bytes * run.job.mapping.network.adapter_parameters
+def _at_home(run: Executed, layers: Sequence[LayerSchedule]) -> Iterator[_Buffers]:
+    """Yield A and B of layers that keep them: from their fetch to the last use."""
+    plan, timeline = run.schedule.plan, run.timeline
+    place = {name: index for index, name in enumerate(plan.ops)}
+    for layer in layers:
+        op = place[layer.layer.name]
+        own = np.flatnonzero(plan.op == op)
+        fetched = np.isin(plan.action[own], [i for i, a in enumerate(plan.actions) if a in _FETCH])
+        begin = timeline.start[own[fetched]].min(initial=timeline.makespan)
+        one, zero = np.ones(1, np.int64), np.zeros(1, np.int64)
+        size = one * layer.kept_bytes * layer.homes
+        last = timeline.end[own].max(initial=0)
+        yield _Buffers(zero, one * op, "adapters", zero, one * begin, one * last, size)
 
 
 def _layers(run: Executed) -> Iterator[_Buffers]:

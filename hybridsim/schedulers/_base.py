@@ -132,6 +132,11 @@ class LayerSchedule:
     """Batches in flight on the cluster."""
     tcdm_bytes: int = 0
     """Scratchpad that the layer's adapter takes [bytes]."""
+    kept_bytes: int = 0
+    """Part of it that A and B take for as long as chunks of the layer pass [bytes]; 0 where they
+    are fetched for every chunk, or stay for the whole run."""
+    homes: int = 0
+    """Clusters that keep A and B so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,8 @@ class Schedule:
     """Ops that would be computed, but cost nothing by declaration of the machine."""
     timeline: Timeline | None = None
     """What an engine made of the plan, where the strategy had to know."""
+    kept_bytes: int = 0
+    """Scratchpad of every cluster that adapters of all layers take for the whole run [bytes]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ class NetworkAdapters:
     def __init__(self, job: Job, options: AdapterOptions) -> None:
         self._job, self._options = job, options
         self._known: dict[tuple[int, ...], AdapterTimes] = {}
-        self._kept = self._resident_bytes() if options.resident else 0
+        self.kept_bytes = self._resident_bytes() if options.resident else 0
+        """Scratchpad of every cluster that adapters of all layers take for the whole run."""
 
     def times(
         self, layer: PlacedLayer, rows: Ints, pieces: int, stays: bool = False
@@ -141,7 +142,7 @@ class NetworkAdapters:
         return AdapterTimes(
             choice=choice,
             batch=program.tokens,
-            tcdm_bytes=program.tcdm_bytes(1) + self._kept,
+            tcdm_bytes=program.tcdm_bytes(1) + self.kept_bytes,
             load_bits=0 if self._options.resident else bits,
             kept_bytes=0 if sliced else weights,
             whole=clock.to_ps(first + second),
@@ -155,7 +156,7 @@ class NetworkAdapters:
         A layer wider than a tile may go slice by slice, each as wide as a tile. Where A and B
         do not fit beside a token, they and X go in slices as well: of as many tiles as fit.
         """
-        room = self._cluster.tcdm.size - self._kept
+        room = self._cluster.tcdm.size - self.kept_bytes
         widths = dict.fromkeys((None, min(self._job.machine.tile.columns, program.out_features)))
         for count in range(1, program.tokens + 1):
             for width in widths:

@@ -151,6 +151,7 @@ class NetworkLayout:
             ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
             carried_by=carried,
             free=self._flow.free,
+            kept_bytes=self._adapters.kept_bytes,
         )
 
     def _long_notes(self) -> list[str]:
@@ -270,8 +271,15 @@ class NetworkLayout:
             loop, pieces, mvm.width, "rows" if pieces > 1 else ""
         )
         self.places[work.name] = here
+        at_home = len(self._homes.of.get(work.name, ()))
         self.layers[work.name] = LayerSchedule(
-            layer, times.batch, times.choice, 1, times.tcdm_bytes
+            layer,
+            times.batch,
+            times.choice,
+            1,
+            times.tcdm_bytes,
+            times.kept_bytes if at_home else 0,
+            at_home,
         )
 
     def _adapter_times(self, work: Work, stays: bool) -> tuple[AdapterTimes, int]:

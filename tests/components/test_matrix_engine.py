@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -63,6 +63,7 @@ def test_a_port_that_does_not_fit_the_array_is_refused(width):
 
 
 @given(array=arrays, m=sizes, n=sizes, k=sizes)
+@example(array=(4, 16), m=12, n=177, k=49)
 @few_examples
 def test_terms_add_up(array, m, n, k):
     terms = engine(array).gemm_terms(m, n, k)

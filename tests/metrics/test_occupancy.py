@@ -95,20 +95,37 @@ def test_a_pool_holds_what_its_tasks_hold() -> None:
     run = run_of("mobilebert", "xb_pipe", "harp_2026", chunk=32)
     table, cluster = tcdm_occupancy(run), run.job.machine.cluster
     assert set(table["cluster"]) == {POOL}
-    assert 0 < table["bytes"].max() <= cluster.total * run.result.tcdm_bytes
+    assert 0 < table["bytes"].max() <= cluster.total * cluster.tcdm.size
     assert table["bytes"].iloc[-1] == 0
 
 
 def test_adapters_that_stay_are_there_all_the_time() -> None:
     machine = {"cluster.tcdm.size": "4 MiB"}
     network, machine = load("minilm_l6", "harp_2026", machine)
-    scheduler = make_scheduler("xb_pipe", {"chunk": 32, "resident_adapters": True})
+    scheduler = make_scheduler("xb_pipe", {"chunk": 32, "keep_adapters": "network"})
     run = execute(network.with_adapters(rank=4), machine, scheduler, TOKENS)
     kept = 2 * run.job.mapping.network.adapter_parameters * machine.cluster.total
     table = tcdm_occupancy(run)
     assert table["bytes"].iloc[:-1].min() >= kept
     assert tcdm_buffers(run).query("buffer == 'adapters'")["bytes"].tolist() == [kept]
     assert table["bytes"].max() <= run.job.machine.cluster.total * run.result.tcdm_bytes
+
+
+def test_adapters_with_homes_stay_while_their_chunks_pass() -> None:
+    network, machine = load("minilm_l6", "harp_2026")
+    scheduler = make_scheduler("xb_pipe", {"chunk": 8, "keep_adapters": "layer"})
+    run = execute(network, machine, scheduler, TOKENS)
+    kept = tcdm_buffers(run).query("buffer == 'adapters'").set_index("op")
+    homed = {layer.layer.name: layer for layer in run.schedule.layers if layer.homes}
+    assert set(kept.index) == set(homed)
+    for name, layer in homed.items():
+        adapter = network.adapter(layer.layer.op)
+        assert kept.loc[name, "bytes"] == layer.homes * 2 * adapter.parameters
+        ends = [op.latency_ps for op in run.result.layers if op.name == name]
+        stayed = kept.loc[name, "until_ps"] - kept.loc[name, "from_ps"]
+        assert 0 < stayed <= ends[0]
+    size = machine.cluster.tcdm.size * machine.cluster.total
+    assert tcdm_occupancy(run)["bytes"].max() <= size
 
 
 @pytest.mark.parametrize("scheduler", sorted(ADAPTER_STRATEGIES))
