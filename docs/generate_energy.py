@@ -11,6 +11,7 @@ import pandas as pd
 from hybridsim.arch import Machine, load_machine
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.lora_energy import LoraEnergy, lora_energy
+from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.validation.harp_energy import compare_energies
 
 PAGE = Path(__file__).parent / "energy.md"
@@ -24,9 +25,9 @@ NJ = 10**9
 def tables() -> dict[str, str]:
     """Return marker name -> Markdown table."""
     return {
-        "harp": _markdown(harp_rows()),
-        "lora": _markdown(by_shape()),
-        "changes": _markdown(changes()),
+        "harp": markdown_table(harp_rows()),
+        "lora": markdown_table(by_shape()),
+        "changes": markdown_table(changes()),
     }
 
 
@@ -137,22 +138,5 @@ def _times(found: LoraEnergy) -> str:
     return f"{found.digital / found.analog:.2f}"
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    """Return a table in Markdown."""
-    lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
-    return "\n".join(lines)
-
-
-def written(page: str, parts: dict[str, str]) -> str:
-    """Return the page with the text between each pair of markers replaced."""
-    for name, text in parts.items():
-        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
-        page, found = re.subn(pattern, rf"\g<1>{text}\n\g<2>", page, flags=re.DOTALL)
-        if found != 1:
-            raise ValueError(f"{PAGE.name} has no place for {name}")
-    return page
-
-
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
+    PAGE.write_text(refilled(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")

@@ -3,11 +3,11 @@
 Everything between the markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
 """
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
+from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.validation.paper import (
     anchors_table,
     best_batches,
@@ -28,16 +28,16 @@ def tables() -> dict[str, str]:
         machines["best_percent"].between(3.0, 5.0) & machines["worst_ratio"].between(2.45, 3.0)
     ]
     return {
-        "anchors": _markdown(
+        "anchors": markdown_table(
             anchors_table(study)[
                 ["anchor", "network", "integration_time", "batch", "published_percent",
                  "simulated_percent"]
             ].round(1)
         ),
-        "every-batch": _markdown(_every_batch(study)),
-        "best-batch": _markdown(_best(study)),
-        "machines": _markdown(near.round(2)),
-        "cycles-per-token": _markdown(cycles_per_token().round(1)),
+        "every-batch": markdown_table(_every_batch(study)),
+        "best-batch": markdown_table(_best(study)),
+        "machines": markdown_table(near.round(2)),
+        "cycles-per-token": markdown_table(cycles_per_token().round(1)),
     }  # fmt: skip
 
 
@@ -63,25 +63,5 @@ def _best(study: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    """Return a table in Markdown; a case that does not fit has a dash."""
-    lines = ["| " + " | ".join(map(str, table.columns)) + " |"]
-    lines.append("|" + "---|" * len(table.columns))
-    for row in table.itertuples(index=False):
-        cells = ["-" if pd.isna(value) else str(value) for value in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def written(page: str, parts: dict[str, str]) -> str:
-    """Return the page with the text between each pair of markers replaced."""
-    for name, text in parts.items():
-        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
-        page, found = re.subn(pattern, rf"\g<1>{text}\n\g<2>", page, flags=re.DOTALL)
-        if found != 1:
-            raise ValueError(f"{PAGE.name} has no place for {name}")
-    return page
-
-
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
+    PAGE.write_text(refilled(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")

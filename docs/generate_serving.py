@@ -3,12 +3,12 @@
 Everything between the markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
 """
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
 import hybridsim
+from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.service import POLICIES, compare_alternatives, poisson_requests, run_service
 
 PAGE = Path(__file__).parent / "serving.md"
@@ -18,7 +18,7 @@ REQUESTS, LOAD, MIB = 1000, 0.7, 2**20
 
 def tables() -> dict[str, str]:
     """Return marker name -> Markdown table."""
-    return {"policies": _markdown(policies()), "ways": _markdown(ways())}
+    return {"policies": markdown_table(policies()), "ways": markdown_table(ways())}
 
 
 def policies() -> pd.DataFrame:
@@ -68,22 +68,5 @@ def ways() -> pd.DataFrame:
     )
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    lines = ["| " + " | ".join(map(str, table.columns)) + " |"]
-    lines.append("|" + "---|" * len(table.columns))
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
-    return "\n".join(lines)
-
-
-def written(page: str, parts: dict[str, str]) -> str:
-    """Return the page with the text between each pair of markers replaced."""
-    for name, text in parts.items():
-        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
-        page, found = re.subn(pattern, rf"\g<1>{text}\n\g<2>", page, flags=re.DOTALL)
-        if found != 1:
-            raise ValueError(f"{PAGE.name} has no place for {name}")
-    return page
-
-
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
+    PAGE.write_text(refilled(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")

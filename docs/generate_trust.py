@@ -3,12 +3,12 @@
 Everything between the markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.report.rtl_figure import save_rtl_figure
 from hybridsim.validation.rtl import Compared, Comparison, compare_with_rtl
 
@@ -20,26 +20,11 @@ WORST_ROWS = 12
 def tables(comparison: Comparison) -> dict[str, str]:
     """Return marker name -> Markdown table."""
     return {
-        "summary": _markdown(_summary(comparison)),
-        "worst": _markdown(_worst(comparison)),
-        "outcomes": _markdown(_outcomes(comparison)),
-        "reasons": _markdown(comparison.reasons()[["rows", "reason"]]),
+        "summary": markdown_table(_summary(comparison)),
+        "worst": markdown_table(_worst(comparison)),
+        "outcomes": markdown_table(_outcomes(comparison)),
+        "reasons": markdown_table(comparison.reasons()[["rows", "reason"]]),
     }
-
-
-def filled(page: str, parts: dict[str, str]) -> str:
-    """Return the page with the text between each pair of markers replaced."""
-    for name, text in parts.items():
-        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
-        page, count = re.subn(
-            pattern,
-            lambda match, text=text: f"{match[1]}{text}\n{match[2]}",
-            page,
-            flags=re.DOTALL,
-        )
-        if count != 1:
-            raise ValueError(f"{PAGE.name}: {count} places for {name!r}; write its markers once")
-    return page
 
 
 def _summary(comparison: Comparison) -> pd.DataFrame:
@@ -85,16 +70,12 @@ def _percent(value: Any) -> str:
     return "" if pd.isna(value) else f"{value:.2f} %"
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    lines = [list(map(str, table.columns)), ["---"] * table.shape[1]]
-    lines += [[str(cell) for cell in row] for row in table.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def main() -> None:
     """Write page and figure."""
     comparison = compare_with_rtl()
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables(comparison)), encoding="utf-8")
+    PAGE.write_text(
+        refilled(PAGE.read_text(encoding="utf-8"), tables(comparison)), encoding="utf-8"
+    )
     FIGURE.parent.mkdir(exist_ok=True)
     save_rtl_figure(comparison.points(), FIGURE)
 

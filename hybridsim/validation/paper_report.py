@@ -4,7 +4,6 @@ What of figure 4 is public, and what had to be assumed, is said on the page. Sou
 Lammie, Le Gallo, Boybat, Rajendran, Neuromorphic Computing and Engineering 6(1) 014011 (2026).
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -13,6 +12,7 @@ from hybridsim.arch import load_machine, machine_sources
 from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.report.figures import latency_study as figures
 from hybridsim.report.figures.style import Build, Format, file_of
+from hybridsim.report.markdown import markdown_table
 from hybridsim.validation.paper import (
     BATCHES,
     INTEGRATION_TIMES,
@@ -86,7 +86,9 @@ def assumptions() -> pd.DataFrame:
         if path.startswith("variants.") or ("assumed" not in why and "not public" not in why):
             continue
         value = _value(text, path)
-        if not isinstance(value, dict):  # a group, whose fields come by themselves
+        if value is not None and not isinstance(
+            value, dict
+        ):  # fields of a group come by themselves
             rows.append({"field": path, "value": value, "why": why})
     return pd.DataFrame(rows)
 
@@ -130,9 +132,9 @@ def page(study: pd.DataFrame, anchors: pd.DataFrame, memory: pd.DataFrame) -> st
             *_HEAD,
             "## Published and simulated",
             "",
-            *_markdown(_anchor_rows(anchors)),
+            markdown_table(_anchor_rows(anchors)),
             "",
-            *_markdown(_memory_rows(memory)),
+            markdown_table(_memory_rows(memory)),
             "",
             "![published and simulated overheads](anchors.png)",
             "",
@@ -153,12 +155,12 @@ def page(study: pd.DataFrame, anchors: pd.DataFrame, memory: pd.DataFrame) -> st
             "",
             f"The best batch of each case, for {SEQUENCE_LENGTH} tokens on the matrix engine:",
             "",
-            *_markdown(_best_rows(best)),
+            markdown_table(_best_rows(best)),
             "",
             "## What is assumed",
             "",
             *_ASSUMED,
-            *_markdown(assumptions()),
+            markdown_table(assumptions()),
             "",
         )
     )
@@ -240,11 +242,3 @@ def _best_rows(best: pd.DataFrame) -> pd.DataFrame:
             "bound by": best["bound"].str.replace("_", " "),
         }
     )
-
-
-def _markdown(table: pd.DataFrame) -> Iterable[str]:
-    """Yield the lines of a table in Markdown."""
-    yield "| " + " | ".join(map(str, table.columns)) + " |"
-    yield "|" + "---|" * len(table.columns)
-    for row in table.itertuples(index=False):
-        yield "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |"

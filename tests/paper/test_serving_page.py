@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+from hybridsim.report.markdown import refilled
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -14,4 +16,4 @@ def test_the_tables_are_those_of_today() -> None:
     page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(page)
     text = (DOCS / "serving.md").read_text(encoding="utf-8")
-    assert page.written(text, page.tables()) == text
+    assert refilled(text, page.tables()) == text

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import hybridsim
+from hybridsim.report.markdown import refilled
 from hybridsim.validation.strategies import STRATEGIES, WHOLE, against_anchors, limits
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,7 +28,7 @@ def test_the_page_shows_the_tables_of_single_layers() -> None:
     module = page()
     parts = module.tables(networks=False)
     assert set(parts) == {"anchors", "limits", "layers"}
-    assert module.written(TEXT, parts) == TEXT
+    assert refilled(TEXT, parts) == TEXT
 
 
 def test_the_page_shows_the_overheads_of_whole_mobilebert() -> None:
