@@ -49,7 +49,7 @@ def test_a_program_works_as_printed(page: str, text: str, monkeypatch: pytest.Mo
 def test_the_readme_begins_with_the_main_job_and_then_the_tests() -> None:
     shell = [text for page, text in blocks("sh") if page == "README.md"]
     assert "hybridsim run mobilebert ahwa_lora_2026" in shell[0]
-    assert shell[1].strip().endswith("pytest")
+    assert shell[1].strip().endswith("-m pytest -n auto")
 
 
 def test_links_between_pages_lead_somewhere() -> None:
