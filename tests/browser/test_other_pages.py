@@ -144,7 +144,7 @@ def test_the_heat_map_shows_the_best_of_the_other_axes(
     page.locator("#heat-case").select_option(label="128 ns")
     page.locator("#heat-x").select_option(label="scheduler.batch")
     page.locator("#heat-y").select_option(label="cluster.clock.frequency")
-    page.locator("#heat-objective").select_option(label="tcdm bytes")
+    page.locator("#heat-objective").select_option(label="TCDM")
     settled(page)
     own = table[table["tile.integration_time_ps"] == 128_000]
     expected = best(own, "scheduler.batch", "cluster.clock.frequency_hz", "tcdm_bytes")
