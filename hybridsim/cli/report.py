@@ -1,4 +1,4 @@
-"""``hybridsim report``: the page of a run, written again."""
+"""``hybridsim report``: the page of a run, a comparison or a sweep, written again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,9 @@ _TIME: TypeAdapter[int] = TypeAdapter(Duration)
 
 @ends_cleanly
 def report(
-    folder: Annotated[Path, typer.Argument(help="A folder that hybridsim run --out wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder that run, compare or sweep --out wrote.")
+    ],
     window: Annotated[
         str | None,
         typer.Option("--window", help="Stretch of the Gantt chart, as in 1.5ms:1.7ms."),
@@ -27,7 +29,7 @@ def report(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
-    """Write page.html of FOLDER again, from its result.json and timeline.npz."""
+    """Write page.html of FOLDER again, from the files that lie there."""
     chosen = None if window is None else _window(window)
     # templates and tables of pages take a second to import, which --help need not wait for
     from hybridsim.report.page.folder import PAGE, page_of_folder

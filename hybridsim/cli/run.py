@@ -1,6 +1,7 @@
 """``hybridsim run``: one network on one machine."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -120,7 +121,10 @@ def run(
         write_all(
             out_,
             {
-                **page_files(done, machine_sources(arch, by_target(set_ or [])["machine"])),
+                **page_files(
+                    replace(done, result=result),
+                    machine_sources(arch, by_target(set_ or [])["machine"]),
+                ),
                 "result.json": result.to_json() + "\n",
                 "layers.csv": result.to_csv(),
                 "resources.csv": result.resources_frame().to_csv(index=False),

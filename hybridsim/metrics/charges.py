@@ -93,7 +93,8 @@ class Charges:
     def not_counted(self) -> tuple[str, ...]:
         """Kinds of parts that work in the run without a known energy."""
         used = {self._plan.resources[index].kind for index in _present(self._plan.use)}
-        free = {"engine_cluster"} if "cluster" in self.counted else set()
+        # an adapter's home is room in a scratchpad, which draws nothing of its own here
+        free = {"engine_cluster", "adapter_home"} if "cluster" in self.counted else set()
         return tuple(sorted(used - self.counted - free))
 
     # --- tiles ------------------------------------------------------------------------------

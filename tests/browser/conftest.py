@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hybridsim.simulate import execute, load
-from tests.browser.tools import Opened, Written, written
+from tests.browser.tools import Opened, Written, new_tab, written
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -41,18 +41,41 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Opened]:
     """A new tab that may load files of this machine and nothing else."""
-    tab = Opened(browser.new_page())
-    tab.page.on("console", lambda message: tab.complaints.append(message.text))
-    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-    tab.page.on("request", lambda request: tab.requests.append(request.url))
-    tab.page.route(
-        "**/*",
-        lambda route: (
-            route.continue_() if route.request.url.startswith("file:") else route.abort()
-        ),
-    )
+    tab = new_tab(browser)
     yield tab
     tab.page.close()
+
+
+@pytest.fixture(scope="session")
+def network_tab(browser: Any, network_run: Written) -> Iterator[Opened]:
+    """The page of the network, opened once."""
+    tab = new_tab(browser)
+    tab.at(network_run.page)
+    yield tab
+    tab.page.close()
+
+
+@pytest.fixture(scope="session")
+def layer_tab(browser: Any, layer_run: Written) -> Iterator[Opened]:
+    """The page of the layer, opened once."""
+    tab = new_tab(browser)
+    tab.at(layer_run.page)
+    yield tab
+    tab.page.close()
+
+
+@pytest.fixture
+def on_network(network_tab: Opened) -> Iterator[Any]:
+    """The page of the network, as it was when it was opened; no test may make it complain."""
+    yield network_tab.again()
+    assert network_tab.complaints == []
+
+
+@pytest.fixture
+def on_layer(layer_tab: Opened) -> Iterator[Any]:
+    """The page of the layer, as it was when it was opened; no test may make it complain."""
+    yield layer_tab.again()
+    assert layer_tab.complaints == []
 
 
 @pytest.fixture(scope="session")

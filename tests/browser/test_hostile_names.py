@@ -84,6 +84,7 @@ def test_names_are_text_on_the_page(opened: Opened, hostile: Path, network_run: 
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
 
 
+@pytest.mark.slow
 def test_names_are_text_in_tooltips_and_charts(opened: Opened, hostile: Path) -> None:
     page = opened.at(hostile)
     page.locator("#gantt").focus()
@@ -113,6 +114,7 @@ def test_embedded_data_reads_back_and_cannot_end_its_script(name: str) -> None:
     assert ">" not in text
 
 
+@pytest.mark.slow
 def test_a_comparison_of_hostile_names_is_text(opened: Opened, tmp_path: Path) -> None:
     network, machine = load("layer_128x128", "ahwa_lora_2026")
     seen = Activities()

@@ -1,6 +1,7 @@
 """The pages of comparisons and sweeps, in a browser."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.report.page.sweep_page import sweep_page
 from hybridsim.sweep.run import SweepResult, run_study
-from tests.browser.tools import Opened, serious, settled
+from tests.browser.tools import Opened, new_tab, serious, settled
 
 STUDY = """
 name: batches
@@ -50,8 +51,24 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepResult, Path]:
     return result, folder
 
 
-def test_a_comparison_shows_its_numbers(opened: Opened, compared: Path) -> None:
-    page = opened.at(compared / "page.html")
+@pytest.fixture(scope="module")
+def compared_tab(browser: Any, compared: Path) -> Iterator[Opened]:
+    tab = new_tab(browser)
+    tab.at(compared / "page.html")
+    yield tab
+    tab.page.close()
+
+
+@pytest.fixture(scope="module")
+def swept_tab(browser: Any, swept: tuple[SweepResult, Path]) -> Iterator[Opened]:
+    tab = new_tab(browser)
+    tab.at(swept[1] / "page.html")
+    yield tab
+    tab.page.close()
+
+
+def test_a_comparison_shows_its_numbers(compared_tab: Opened, compared: Path) -> None:
+    page = compared_tab.again()
     told = json.loads((compared / "comparison.json").read_text())
     assert page.locator("[data-json=best]").text_content() == told["best"]
     best = next(r for r in told["strategies"] if r["strategy"] == told["best"])
@@ -62,13 +79,13 @@ def test_a_comparison_shows_its_numbers(opened: Opened, compared: Path) -> None:
         "[row.cells[0].textContent, Number(row.cells[1].dataset.value)])"
     )
     assert rows == [[r["strategy"], r["latency_ps"]] for r in told["strategies"]]
-    assert opened.complaints == []
-    assert opened.requests == [(compared / "page.html").as_uri()]
+    assert compared_tab.complaints == []
+    assert compared_tab.requests == [(compared / "page.html").as_uri()]
 
 
-def test_strategies_share_one_time_axis(opened: Opened, compared: Path) -> None:
+def test_strategies_share_one_time_axis(compared_tab: Opened, compared: Path) -> None:
     """The last bar of each strategy ends at its latency, on the same scale."""
-    page = opened.at(compared / "page.html")
+    page = compared_tab.again()
     told = json.loads((compared / "comparison.json").read_text())
     ends: dict[str, float] = page.evaluate(
         """() => {
@@ -98,9 +115,9 @@ def test_a_comparison_is_rebuilt_byte_for_byte(compared: Path) -> None:
     assert page_of_folder(compared) == (compared / "page.html").read_text(encoding="utf-8")
 
 
-def test_a_sweep_shows_its_numbers(opened: Opened, swept: tuple[SweepResult, Path]) -> None:
-    result, folder = swept
-    page = opened.at(folder / "page.html")
+def test_a_sweep_shows_its_numbers(swept_tab: Opened, swept: tuple[SweepResult, Path]) -> None:
+    result, _ = swept
+    page = swept_tab.again()
     summary = result.summary()
     for key in ("points", "with_result", "feasible"):
         assert int(page.locator(f"[data-json={key}]").get_attribute("data-value")) == summary[key]
@@ -110,7 +127,7 @@ def test_a_sweep_shows_its_numbers(opened: Opened, swept: tuple[SweepResult, Pat
     )
     assert front == [row["latency_ps"] for row in summary["pareto"]]
     assert page.locator("#figure-shares svg").count() == 1
-    assert opened.complaints == []
+    assert swept_tab.complaints == []
 
 
 def cells(page: Any) -> set[tuple[str, str, float]]:
@@ -131,10 +148,10 @@ def best(table: pd.DataFrame, x: str, y: str, column: str) -> dict[tuple[Any, An
 
 
 def test_the_heat_map_shows_the_best_of_the_other_axes(
-    opened: Opened, swept: tuple[SweepResult, Path]
+    swept_tab: Opened, swept: tuple[SweepResult, Path]
 ) -> None:
-    result, folder = swept
-    page = opened.at(folder / "page.html")
+    result, _ = swept
+    page = swept_tab.again()
     table = result.table
     expected = best(table, "cluster.clock.frequency_hz", "scheduler.batch", "latency_ps")
     assert cells(page) == {
@@ -144,7 +161,7 @@ def test_the_heat_map_shows_the_best_of_the_other_axes(
     page.locator("#heat-case").select_option(label="128 ns")
     page.locator("#heat-x").select_option(label="scheduler.batch")
     page.locator("#heat-y").select_option(label="cluster.clock.frequency")
-    page.locator("#heat-objective").select_option(label="tcdm bytes")
+    page.locator("#heat-objective").select_option(label="TCDM")
     settled(page)
     own = table[table["tile.integration_time_ps"] == 128_000]
     expected = best(own, "scheduler.batch", "cluster.clock.frequency_hz", "tcdm_bytes")
@@ -156,12 +173,9 @@ def test_the_heat_map_shows_the_best_of_the_other_axes(
     }
 
 
-@pytest.mark.parametrize("which", ["compared", "swept"])
-def test_axe_finds_no_serious_fault(
-    opened: Opened, compared: Path, swept: tuple[SweepResult, Path], which: str
-) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["compared_tab", "swept_tab"])
+def test_axe_finds_no_serious_fault(which: str, request: pytest.FixtureRequest) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    folder = compared if which == "compared" else swept[1]
-    page = opened.at(folder / "page.html")
-    assert serious(Axe().run(page)) == []
+    assert serious(Axe().run(request.getfixturevalue(which).page)) == []

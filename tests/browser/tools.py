@@ -22,6 +22,37 @@ class Opened:
         self.page.wait_for_function("document.documentElement.dataset.ready", timeout=60_000)
         return self.page
 
+    def again(self) -> Any:
+        """Return an open page as it was when it was opened."""
+        self.page.bring_to_front()
+        self.page.evaluate(
+            """() => {
+                 for (const input of document.querySelectorAll('input[type=search]')) {
+                   input.value = '';
+                   input.dispatchEvent(new Event('input'));
+                 }
+                 if (hybridsim.gantt) hybridsim.gantt.show(...hybridsim.data.gantt.shown);
+                 scrollTo(0, 0);
+               }"""
+        )
+        settled(self.page)
+        return self.page
+
+
+def new_tab(browser: Any) -> Opened:
+    """Return a new tab that notes what happens, and loads nothing from outside."""
+    tab = Opened(browser.new_page())
+    tab.page.on("console", lambda message: tab.complaints.append(message.text))
+    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    tab.page.on("request", lambda request: tab.requests.append(request.url))
+    tab.page.route(
+        "**/*",
+        lambda route: (
+            route.continue_() if route.request.url.startswith("file:") else route.abort()
+        ),
+    )
+    return tab
+
 
 @dataclass(frozen=True)
 class Written:

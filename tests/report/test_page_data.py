@@ -1,6 +1,5 @@
 """What pages show, before it is drawn."""
 
-import json
 import re
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from hybridsim.errors import InputError, SpecError
 from hybridsim.metrics.critical_path import critical_path
-from hybridsim.metrics.result import Result
 from hybridsim.metrics.stalls import stalls_by_resource
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.page import gantt as gantt_module
@@ -228,23 +226,6 @@ def test_a_page_holds_no_address_that_is_fetched() -> None:
     outside = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"""(src|href)=["'](?!#)""", outside)
     assert "default-src 'none'" in page
-
-
-def test_energy_is_shown_when_a_result_has_it() -> None:
-    from hybridsim.report.page.energy import energy_table
-
-    class WithEnergy(Result):
-        energy: dict[str, object] | None = None
-
-    run = execute(*load("layer_128x128", "ahwa_lora_2026"))
-    assert energy_table(run.result) is None
-    text = json.loads(run.result.to_json()) | {"energy": {"tile": {"mac_pj": 12.5}, "total": 13}}
-    table = energy_table(WithEnergy.model_validate(text))
-    assert table is not None
-    assert [(row[0].value, row[1].value) for row in table.rows] == [
-        ("tile.mac_pj", 12.5),
-        ("total", 13),
-    ]
 
 
 @pytest.mark.slow

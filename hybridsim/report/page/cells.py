@@ -4,9 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps
 
-Kind = Literal["text", "word", "count", "time", "size", "percent", "share", "number"]
+Kind = Literal[
+    "text",
+    "word",
+    "count",
+    "time",
+    "size",
+    "percent",
+    "share",
+    "energy",
+    "number",
+    "since",
+    "decibels",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +76,30 @@ def shown(kind: Kind, value: Any) -> str:
         return format_bytes(int(value))
     if kind == "percent":
         return percent(value)
+    if kind == "energy":
+        return format_energy(round(value * 10**6))  # picojoules
     if kind == "share":
         return f"{value:.1%}".replace("%", " %")
     if kind == "count":
         return f"{value:,}"
+    if kind == "decibels":
+        return f"{value:.1f} dB"
+    if kind == "since":
+        # imported on use: pages without noise need none of it
+        from hybridsim.analog.times import format_time
+
+        return format_time(value)
     if kind == "number":
-        return f"{value:.4g}"
+        return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
     return str(value).replace("_", " ") if kind == "word" else str(value)
+
+
+_ACRONYMS = {"dma": "DMA", "tcdm": "TCDM", "sram": "SRAM", "dram": "DRAM"}
+
+
+def part_name(part: str) -> str:
+    """Return a kind of part as people write it."""
+    return _ACRONYMS.get(part, part.replace("_", " "))
 
 
 def percent(value: float) -> str:

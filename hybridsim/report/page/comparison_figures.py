@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim.report.page.cells import shown
+from hybridsim.report.page.energy_figures import energy_scale
 from hybridsim.report.page.figures import (
     LEGEND,
     PARTS,
@@ -129,6 +131,50 @@ def path_chart(ran: Rows) -> Chart:
         "The parts of a bar add up to the latency; behind it, the overhead.",
         spec,
         pd.DataFrame(rows),
+    )
+
+
+def energy_chart(ran: Rows) -> Chart:
+    """Draw the energy of each strategy; the least of all is told from the others."""
+    size, unit = energy_scale(round(max(row["energy_pj"] for row in ran) * 10**6))
+    least = min(row["energy_pj"] for row in ran)
+    table = pd.DataFrame(
+        {
+            "strategy": [row["strategy"] for row in ran],
+            "energy": [row["energy_pj"] * 10**6 / size for row in ran],
+            "over": [row["energy_pj"] / least - 1 if least else 0.0 for row in ran],
+            "label": [shown("energy", row["energy_pj"]) for row in ran],
+        }
+    )
+    strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
+    room = {"domain": [0, float(table["energy"].max()) * 1.1 or 1.0], "nice": False}
+    bars: Spec = {
+        "mark": {"type": "bar", "height": 17},
+        "encoding": {
+            "y": strategy,
+            "x": field("energy", title=f"energy [{unit}]", scale=room),
+            "color": {
+                "condition": {"test": "datum.over == 0", "value": "var(--c4)"},
+                "value": "var(--c1)",
+            },
+            "tooltip": [
+                field("strategy", "nominal", "strategy"),
+                field("energy", title=f"energy [{unit}]", format=",.5~g"),
+                field("over", title="over the least", format="+.2%"),
+            ],
+        },
+    }
+    texts: Spec = {
+        "mark": {"type": "text", "align": "left", "dx": 4},
+        "encoding": {"y": strategy, "x": same("energy"), "text": {"field": "label"}},
+    }
+    return chart(
+        "energy",
+        "Energy of the run",
+        "Work and static energy, as far as the machine tells what its parts draw. Green: the "
+        "least of all.",
+        {"height": {"step": 26}, "layer": [bars, texts]},
+        table,
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hybridsim.report.page.cells import Column, Table, table
 from hybridsim.report.page.comparison_figures import (
+    energy_chart,
     lanes_chart,
     memory_chart,
     path_chart,
@@ -19,6 +20,7 @@ ACTIVITY = "activity.csv"
 _COLUMNS = (
     Column("strategy", "strategy"),
     Column("latency_ps", "latency", "time", "Start to end of the whole run."),
+    Column("energy_pj", "energy", "energy", "Work and static energy of the whole run."),
     Column("overhead_percent", "overhead", "percent", "Over the same network without adapters."),
     Column("worst_layer_percent", "worst layer", "percent", "Overhead of the worst layer."),
     Column("tcdm_bytes", "TCDM", "size", "The most scratchpad that a layer takes."),
@@ -43,6 +45,9 @@ def comparison_page(document: Mapping[str, Any], activity: pd.DataFrame) -> str:
     rows = list(document["strategies"])
     ran = [row for row in rows if not row["problem"]]
     charts = [lanes_chart(activity, ran), path_chart(ran), memory_chart(ran), stalls_chart(ran)]
+    known = [row for row in ran if row.get("energy_pj") is not None]
+    if known:
+        charts.append(energy_chart(known))
     by_name = {row["strategy"]: row for row in ran}
     data = {"charts": {chart.name: chart.to_data() for chart in charts}}
     return render_page(
@@ -57,6 +62,10 @@ def comparison_page(document: Mapping[str, Any], activity: pd.DataFrame) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    failed = any(row["problem"] for row in rows)
-    columns = _COLUMNS if failed else _COLUMNS[:-1]
+    absent = {
+        column.key
+        for column in _COLUMNS
+        if column.key in ("problem", "energy_pj") and not any(row.get(column.key) for row in rows)
+    }
+    columns = [column for column in _COLUMNS if column.key not in absent]
     return table("strategies", "Strategies", columns, rows)

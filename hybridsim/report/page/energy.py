@@ -1,23 +1,201 @@
-"""Energy of a run, where its result knows it."""
+"""Energy, power and silicon of a run as figures for people, and energy by part and by layer."""
 
-from typing import Any
+import re
 
+import pandas as pd
+
+from hybridsim.metrics.charges import ANALOG
+from hybridsim.metrics.energy_result import AreaResult, EnergyResult
 from hybridsim.metrics.result import Result
-from hybridsim.report.page.cells import Cell, Column, Table
-from hybridsim.report.page.origins import flat
+from hybridsim.report.page.cells import Cell, part_name, percent, shown
+from hybridsim.report.page.headline import Figure, count_of
 
-_COLUMNS = (Column("path", "part"), Column("value", "value", "number"))
-
-
-def energy_table(result: Result) -> Table | None:
-    """Return every figure of the energy of a result, or None where it has none."""
-    found: Any = result.model_dump(mode="json").get("energy")
-    if not found:
-        return None
-    leaves = flat(found if isinstance(found, dict) else {"energy": found})
-    rows = tuple((Cell(path, path), Cell(value, _text(value))) for path, value in leaves)
-    return Table("energy", "Energy", _COLUMNS, rows)
+MOST_KINDS = 14
+"""Kinds of layers and ops with a bar of their own; the others are one bar."""
+_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
 
-def _text(value: Any) -> str:
-    return f"{value:,.6g}" if isinstance(value, (int, float)) else str(value)
+def energy_figures(result: Result) -> tuple[Figure, ...]:
+    """Return the figures of a result's energy, or nothing where it has none."""
+    energy = result.energy
+    if energy is None:
+        return ()
+    return (
+        _energy("total_pj", "energy of the run", energy.total_pj, ""),
+        _energy("per_token_pj", "per token", energy.per_token_pj, count_of(result)),
+        _energy("analog_pj", "analog", energy.analog_pj, "tiles and their periphery"),
+        _energy("digital_pj", "digital", energy.digital_pj, "all other parts, at work"),
+        *_static(energy),
+        _energy(
+            "without_adapters_pj",
+            "without adapters",
+            energy.without_adapters_pj,
+            f"the same network without adapter work; with it {_more(energy)}",
+        ),
+        _figure("tops_per_watt", "efficiency", energy.tops_per_watt, "TOPS/W", _work(energy)),
+        Figure(
+            "energy.edp_js",
+            "energy-delay product",
+            Cell(energy.edp_js, si(energy.edp_js, "J s")),
+            "energy of the run x latency",
+        ),
+        _power("average_power_w", "average power", energy.average_power_w, "energy / latency"),
+        _power(
+            "peak_power_w",
+            "peak power",
+            energy.peak_power_w,
+            "the most at an instant, each task's energy even over its time",
+        ),
+        _power("tdp_w", "all parts at work", energy.tdp_w, "the thermal design power"),
+    )
+
+
+def area_figures(area: AreaResult | None) -> tuple[Figure, ...]:
+    """Return the silicon by part, largest first, and in all; nothing where it is unknown."""
+    if area is None:
+        return ()
+    parts = sorted(area.component_um2.items(), key=lambda part: -part[1])
+    total = area.total_um2
+    return (
+        *(
+            Figure(
+                f"area.component_um2.{name}",
+                part_name(name),
+                Cell(um2, square(um2)),
+                percent(um2 * 100 / total),
+            )
+            for name, um2 in parts
+        ),
+        Figure("area.total_um2", "in all", Cell(total, square(total)), ""),
+    )
+
+
+def unknowns(result: Result) -> tuple[str, ...]:
+    """Return in words what of energy, power and silicon is not known, a sentence each."""
+    energy, area = result.energy, result.area
+    found = []
+    if energy is None:
+        found.append(
+            "Energy and power are unknown: the machine does not tell what its parts draw."
+        )
+    else:
+        if energy.not_counted:
+            found.append(
+                f"At work, but what they draw is unknown, so it is left out: "
+                f"{_names(energy.not_counted)}."
+            )
+        if energy.tdp_w is None:
+            found.append("The power of all parts at work is unknown, as that of one of them is.")
+        if not energy.static_aj:
+            found.append("Static power, such as leakage and refresh, is unknown and left out.")
+    if area is None:
+        found.append("Silicon is unknown: the machine does not tell the areas of its parts.")
+    elif area.not_counted:
+        found.append(f"Area unknown, so it is left out: {_names(area.not_counted)}.")
+    return tuple(found)
+
+
+def energy_by_part(energy: EnergyResult) -> pd.DataFrame:
+    """Return part, kind (``analog``, ``digital``, ``static``) and aj, largest first.
+
+    The energies add up to the total.
+    """
+    rows = [
+        (part_name(name), "analog" if name in ANALOG else "digital", aj)
+        for name, aj in energy.component_aj.items()
+    ]
+    rows += [(f"{part_name(n)}, static", "static", aj) for n, aj in energy.static_aj.items()]
+    rows.sort(key=lambda row: -row[2])
+    return pd.DataFrame(rows, columns=["part", "kind", "aj"]).astype({"aj": object})
+
+
+def energy_by_kind(work: pd.DataFrame) -> pd.DataFrame:
+    """Return step, ops, work, aj and total_aj of kinds of layers and ops, the largest first.
+
+    ``work`` is what :func:`hybridsim.report.page.energy_work.energy_work` returns. Kinds are ops
+    whose names differ in numbers alone; the energies add up to those of ``work``.
+    """
+    kinds = work.assign(step=[re.sub(r"\d+", "*", name) for name in work["op"]])
+    counts = {str(step): len(set(names)) for step, names in kinds.groupby("step")["op"]}
+    totals: dict[str, int] = {}
+    for step, aj in zip(kinds["step"], kinds["aj"], strict=True):
+        totals[step] = totals.get(step, 0) + aj
+    order = sorted(totals, key=lambda step: -totals[step])
+    own = order[: MOST_KINDS if len(order) > MOST_KINDS + 1 else len(order)]
+    rest = f"{len(order) - len(own)} other kinds"
+    counts[rest] = sum(counts[step] for step in order if step not in own)
+    found: dict[tuple[str, str], int] = {}
+    for step, what, aj in zip(kinds["step"], kinds["work"], kinds["aj"], strict=True):
+        key = (step if step in own else rest, what)
+        found[key] = found.get(key, 0) + aj
+    sums: dict[str, int] = {}
+    for (step, _), aj in found.items():
+        sums[step] = sums.get(step, 0) + aj
+    place = {step: i for i, step in enumerate([*own, rest])}
+    rows = [
+        (step, counts[step], what, aj, sums[step])
+        for (step, what), aj in sorted(found.items(), key=lambda item: place[item[0][0]])
+        if aj
+    ]
+    columns = ["step", "ops", "work", "aj", "total_aj"]
+    return pd.DataFrame(rows, columns=columns).astype({"aj": object, "total_aj": object})
+
+
+def square(um2: int) -> str:
+    """Return an area for people."""
+    return f"{um2 / 1e6:,.4g} mm²" if um2 >= 10**4 else f"{um2:,} um²"
+
+
+def si(value: float, unit: str) -> str:
+    """Return a quantity for people: three digits and a prefix."""
+    for size, prefix in _PREFIXES:
+        if abs(value) >= size:
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def _energy(key: str, label: str, pj: float, note: str) -> Figure:
+    return Figure(f"energy.{key}", label, Cell(pj, shown("energy", pj)), note)
+
+
+def _power(key: str, label: str, watts: float | None, note: str) -> Figure:
+    if watts is None:
+        return Figure(f"energy.{key}", label, Cell(None, "unknown"), note)
+    return Figure(f"energy.{key}", label, Cell(watts, si(watts, "W")), note)
+
+
+def _figure(key: str, label: str, value: float, unit: str, note: str) -> Figure:
+    return Figure(f"energy.{key}", label, Cell(value, f"{value:.3g} {unit}"), note)
+
+
+def _static(energy: EnergyResult) -> tuple[Figure, ...]:
+    """Return what parts draw for being there, where that is known of any."""
+    if not energy.static_aj:
+        return ()
+    note = f"for being there: {_names(tuple(energy.static_aj))}"
+    return (_energy("static_pj", "static", energy.static_pj, note),)
+
+
+def _more(energy: EnergyResult) -> str:
+    """Return how much more a run with adapters takes, as a factor where that reads better."""
+    bare = energy.without_adapters_pj
+    if not bare:
+        return "more"
+    over = energy.overhead_percent
+    return f"{energy.total_pj / bare:.3g} times as much" if over >= 100 else f"{over:+.1f} %"
+
+
+def _work(energy: EnergyResult) -> str:
+    return f"two operations per multiply-accumulate, {si_count(energy.macs)} of those"
+
+
+def si_count(count: int) -> str:
+    """Return a count for people."""
+    for size, name in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {name}"
+    return str(count)
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(part_name(name) for name in names)

@@ -17,6 +17,8 @@ from hybridsim.simulate import Run
 
 PAGE = "page.html"
 """Name of a page in a folder of results."""
+STUDY = "study.json"
+"""Name of the study of a sweep in a folder of results."""
 MOST_TASKS_EXPLAINED = 50_000
 """Plans up to this size are cheap enough to try all changes of the machine unasked: seconds."""
 MOST_BYTES = 2**28
@@ -37,7 +39,7 @@ def page_files(run: Run, sources: Mapping[str, str], tried: bool = True) -> dict
 
 
 def page_of_folder(folder: Path, window: Window | None = None, tried: bool = False) -> str:
-    """Return the page of the run, or the comparison, whose files lie in a folder.
+    """Return the page of the run, the comparison or the sweep whose files lie in a folder.
 
     ``window`` is the stretch of the Gantt chart [ps]; ``tried`` also runs the changes of the
     machine that might help, however large the plan is. Both are for runs.
@@ -50,6 +52,12 @@ def page_of_folder(folder: Path, window: Window | None = None, tried: bool = Fal
         if window is not None or tried:
             raise InputError(f"--window and --explain: {folder} holds a comparison, not a run")
         return comparison_of_folder(folder)
+    if (folder / STUDY).exists() and not (folder / "result.json").exists():
+        if window is not None or tried:
+            raise InputError(f"--window and --explain: {folder} holds a sweep, not a run")
+        from hybridsim.report.page.sweep_folder import sweep_of_folder
+
+        return sweep_of_folder(folder)
     result = read_result(folder / "result.json")
     recording = read_recording(folder / TIMELINE)
     if len(recording.plan) != result.tasks or recording.timeline.makespan != result.latency_ps:

@@ -61,7 +61,7 @@ def headline(result: Result, explanation: Explanation | None = None) -> Headline
     """Return the answer of a result, with the best changes where they were tried."""
     against = "without adapters" if result.ops else "all-analog"
     figures = (
-        _figure(result, "latency_ps", "latency", f"{result.tokens} tokens, start to end"),
+        _figure(result, "latency_ps", "latency", f"{count_of(result)}, start to end"),
         _figure(
             result,
             "overhead_percent",
@@ -75,6 +75,7 @@ def headline(result: Result, explanation: Explanation | None = None) -> Headline
             "tokens per second, one sequence at a time",
         ),
         _figure(result, "tcdm_bytes", "scratchpad", "at most on a cluster"),
+        *_energy(result),
     )
     best = [] if explanation is None else explanation.best_changes.to_dict("records")
     return Headline(
@@ -95,11 +96,30 @@ def headline(result: Result, explanation: Explanation | None = None) -> Headline
     )
 
 
+def count_of(result: Result) -> str:
+    """Return how many tokens a run has, and how many came before them."""
+    tokens = "1 token" if result.tokens == 1 else f"{result.tokens:,} tokens"
+    return f"{tokens} after {result.past:,}" if result.past else tokens
+
+
 def _figure(result: Result, key: str, label: str, note: str) -> Figure:
     value = getattr(result, key)
     kind = {"ps": "time", "percent": "percent", "bytes": "size"}[key.rpartition("_")[2]]
     text = percent(value) if kind == "percent" else shown(kind, value)  # type: ignore[arg-type]
     return Figure(key, label, Cell(value, text), note)
+
+
+def _energy(result: Result) -> tuple[Figure, ...]:
+    energy = result.energy
+    if energy is None:
+        return ()
+    parts = [("analog", energy.analog_pj), ("digital", energy.digital_pj)]
+    parts += [("static", energy.static_pj)] if energy.static_pj else []
+    split = ", ".join(f"{name} {pj / (energy.total_pj or 1):.0%}" for name, pj in parts)
+    each = shown("energy", energy.per_token_pj)
+    note = f"{each} per token; {split}".replace("%", "\u00a0%")
+    cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
+    return (Figure("energy.total_pj", "energy", cell, note),)
 
 
 def _rate(per_second: float) -> str:

@@ -34,13 +34,13 @@ def origins(result: Result, sources: Mapping[str, str]) -> Origins:
     machine = result.inputs.get("machine") or {}
     return Origins(
         machine=tuple(
-            Origin(path, str(value), _nearest(sources, path))
+            Origin(path, plain(value), _nearest(sources, path))
             for path, value in flat(machine)
             if path not in ("name", "description")
         ),
         network=tuple(_network(result)),
         strategy=tuple(
-            (name, "as the strategy decides" if value is None else str(value))
+            (name, "as the strategy decides" if value is None else plain(value))
             for name, value in flat(result.inputs.get("scheduler") or {})
         ),
         definitions=tuple(
@@ -60,7 +60,20 @@ def _network(result: Result) -> Iterator[tuple[str, str]]:
     yield "ops", f"{len(network.get('ops', ())):,}"
     yield "static linear layers", f"{len(result.layers):,}"
     for path, value in flat({"adapters": network.get("adapters") or "none"}):
-        yield path, str(value)
+        yield path, plain(value)
+
+
+def plain(value: Any) -> str:
+    """Return a value of YAML as people read it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(each) for each in value) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {plain(each)}" for key, each in value.items()) or "none"
+    return str(value)
 
 
 def _nearest(sources: Mapping[str, str], path: str) -> str:

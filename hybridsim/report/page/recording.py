@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,12 @@ import numpy as np
 import pandas as pd
 
 from hybridsim.errors import PlanError, SpecError
+from hybridsim.metrics.energy import energy_of_run
 from hybridsim.metrics.occupancy import tcdm_occupancy
 from hybridsim.plan import Loop, Plan, Resource, Timeline
+from hybridsim.report.page.energy_work import energy_work
+from hybridsim.report.page.power import COLUMNS as _POWER
+from hybridsim.report.page.power import power_steps
 from hybridsim.simulate import Run
 
 FILE = "timeline.npz"
@@ -22,6 +26,7 @@ _FORMAT = 1
 _COLUMNS = ("duration", "use_first", "use", "need_first", "need", "room", "op", "action", "item")
 _OCCUPANCY = ["cluster", "time_ps", "bytes"]
 _TIMES = ("ready", "start", "end")
+_WORK = ["op", "work", "aj"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,10 @@ class Recording:
     """Dotted path of the machine -> where the value comes from."""
     occupancy: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_OCCUPANCY))
     """What lies in the scratchpads: see :func:`hybridsim.metrics.occupancy.tcdm_occupancy`."""
+    power: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*_POWER]))
+    """Power over time, see :func:`hybridsim.report.page.power.power_steps`; empty if unknown."""
+    work: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_WORK))
+    """Energy by op and work, see :func:`hybridsim.report.page.energy_work.energy_work`."""
 
     def to_bytes(self) -> bytes:
         """Return a compressed NumPy archive; the same run gives the same bytes."""
@@ -50,11 +59,15 @@ class Recording:
             "loops": [[loop.first, loop.size, loop.count] for loop in plan.loops],
             "sources": dict(self.sources),
             "clusters": list(dict.fromkeys(self.occupancy["cluster"])),
+            "power": [str(name) for name in self.power if name not in _POWER[:2]],
+            "work": self.work[_WORK].to_numpy(object).tolist(),
         }
         place = {name: index for index, name in enumerate(head["clusters"])}
         columns["tcdm_cluster"] = self.occupancy["cluster"].map(place).to_numpy(np.int64)
         columns["tcdm_time"] = self.occupancy["time_ps"].to_numpy(np.int64)
         columns["tcdm_bytes"] = self.occupancy["bytes"].to_numpy(np.int64)
+        columns["power_time"] = self.power[[*_POWER[:2]]].to_numpy(np.int64)
+        columns["power_w"] = self.power[head["power"]].to_numpy(np.float64)
         text = np.frombuffer(json.dumps(head).encode(), np.uint8)
         file = io.BytesIO()
         np.savez_compressed(file, head=text, **columns)
@@ -103,9 +116,23 @@ def _recording(head: dict[str, Any], columns: dict[str, Any]) -> Recording:
             "bytes": columns["tcdm_bytes"],
         }
     )
-    return Recording(plan, timeline, head["sources"], occupancy)
+    return Recording(plan, timeline, head["sources"], occupancy, *_energies(head, columns))
+
+
+def _energies(head: dict[str, Any], columns: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return power over time and energy by op; empty where an older version left none."""
+    if "power" not in head:
+        return pd.DataFrame(columns=[*_POWER]), pd.DataFrame(columns=_WORK)
+    power = pd.DataFrame(columns["power_time"], columns=[*_POWER[:2]])
+    power[head["power"]] = columns["power_w"]
+    return power, pd.DataFrame(head["work"], columns=_WORK).astype({"aj": object})
 
 
 def record(run: Run, sources: Mapping[str, str]) -> Recording:
     """Return what a folder of results keeps of a run."""
-    return Recording(run.schedule.plan, run.timeline, sources, tcdm_occupancy(run))
+    plan, timeline = run.schedule.plan, run.timeline
+    found = Recording(plan, timeline, sources, tcdm_occupancy(run))
+    energy = energy_of_run(run.job, run.schedule, timeline)
+    if energy is None:
+        return found
+    return replace(found, power=power_steps(energy), work=energy_work(run, energy))

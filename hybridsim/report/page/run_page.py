@@ -13,10 +13,18 @@ from hybridsim.report.page import figures
 from hybridsim.report.page.activity import activity
 from hybridsim.report.page.blocks import Diagram, diagram
 from hybridsim.report.page.cells import Table
-from hybridsim.report.page.energy import energy_table
+from hybridsim.report.page.energy import (
+    area_figures,
+    energy_by_kind,
+    energy_by_part,
+    energy_figures,
+    unknowns,
+)
+from hybridsim.report.page.energy_figures import kinds_chart, parts_chart, power_chart
 from hybridsim.report.page.gantt import Gantt, Window, gantt
-from hybridsim.report.page.headline import Headline, headline
+from hybridsim.report.page.headline import Figure, Headline, count_of, headline
 from hybridsim.report.page.levels import stretches
+from hybridsim.report.page.noise import noise_table
 from hybridsim.report.page.origins import Origins, origins
 from hybridsim.report.page.recording import Recording
 from hybridsim.report.page.roofline import roofline
@@ -36,7 +44,13 @@ class RunPage:
     layers: Table
     ops: Table | None
     stalls: Table
-    energy: Table | None
+    energy: tuple[Figure, ...]
+    """Energy and power in figures; nothing where they are unknown."""
+    area: tuple[Figure, ...]
+    """Silicon by part."""
+    unknown: tuple[str, ...]
+    """What of energy, power and silicon is not known, in sentences."""
+    noise: Table | None
     gantt: Gantt
     charts: dict[str, figures.Chart]
     origins: Origins
@@ -65,7 +79,10 @@ def run_page(
         layers=layers_table(result),
         ops=ops_table(result),
         stalls=stalls_table(stalls),
-        energy=energy_table(result),
+        energy=energy_figures(result),
+        area=area_figures(result.area),
+        unknown=unknowns(result),
+        noise=noise_table(result.analog_noise),
         gantt=gantt(recording.plan, recording.timeline, window),
         charts={c.name: c for c in _charts(result, machine, recording, stall_shares(stalls))},
         origins=origins(result, recording.sources),
@@ -86,6 +103,7 @@ def _charts(
         figures.waterfall_chart(waterfall(result, critical_path(plan, timeline))),
         figures.activity_chart(activity(plan, timeline, until), until),
         figures.stalls_chart(shares),
+        *_energy_charts(result, recording),
     ]
     if machine is None or machine.cluster is None:
         return charts
@@ -100,6 +118,18 @@ def _charts(
     return charts
 
 
+def _energy_charts(result: Result, recording: Recording) -> list[figures.Chart]:
+    energy = result.energy
+    if energy is None or not energy.total_aj:
+        return []
+    charts = [parts_chart(energy_by_part(energy))]
+    if len(recording.work):
+        charts.append(kinds_chart(energy_by_kind(recording.work)))
+    if len(recording.power):
+        charts.append(power_chart(recording.power, energy.average_power_w))
+    return charts
+
+
 def render_run(page: RunPage) -> str:
     """Return the page as one HTML document."""
     data = {
@@ -111,4 +141,6 @@ def render_run(page: RunPage) -> str:
             **page.gantt.data,
         },
     }
-    return render_page("run.html.j2", data, page=page, parts=figures.PARTS)
+    return render_page(
+        "run.html.j2", data, page=page, parts=figures.PARTS, tokens=count_of(page.result)
+    )

@@ -1,15 +1,16 @@
 """Putting a page together: templates, styles and scripts in one file that asks for nothing."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hybridsim._version import __version__
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps
 
 _ASSETS = Path(__file__).with_name("assets")
 
@@ -50,8 +51,19 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"time": format_ps, "size": format_bytes, "words": words}
+    environment.filters |= {
+        "time": format_ps,
+        "size": format_bytes,
+        "energy": format_energy,
+        "words": words,
+        "breakable": breakable,
+    }
     return environment
+
+
+def breakable(text: object) -> Markup:
+    """Return text that a narrow column breaks behind the dots and underscores of its names."""
+    return Markup(re.sub(r"(?<=\w)([._/])(?=\w)", r"\1<wbr>", str(escape(str(text)))))
 
 
 def words(name: str) -> str:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-from hybridsim.report.page.cells import Column, Kind, Table, table
+from hybridsim.report.page.cells import Column, Kind, Table, part_name, table
 from hybridsim.report.page.heat import axis_codes, heat_maps
 from hybridsim.report.page.shell import render_page
 from hybridsim.report.page.sweep_figures import front_chart, shares_chart, spread_chart
+from hybridsim.report.page.sweep_profile import axes_by_weight, profile_chart
 from hybridsim.sweep.answers import best_rows, variance_shares
 from hybridsim.sweep.axes import Axis
 from hybridsim.sweep.inputs import Inputs
@@ -17,8 +18,11 @@ MOST_ROWS = 500
 """Rows of the Pareto table; the CSV file beside the page has all."""
 
 
-def sweep_page(result: SweepResult) -> str:
-    """Return the page of a sweep as one HTML document."""
+def sweep_page(result: SweepResult, model_version: str | None = None) -> str:
+    """Return the page of a sweep as one HTML document.
+
+    ``model_version`` is that of the points, where it is not that of this program.
+    """
     inputs, found = result.inputs, result.table
     study = inputs.study
     charts = []
@@ -26,15 +30,18 @@ def sweep_page(result: SweepResult) -> str:
         several = len(study.objectives) > 1
         charts.append(front_chart(inputs, found) if several else spread_chart(inputs, found))
     if result.whole and (found["problem"] == "").any():
+        following = profile_chart(inputs, found) if found["feasible"].any() else None
+        charts += [] if following is None else [following]
         charts.append(shares_chart(variance_shares(inputs, found)))
     heat = heat_maps(inputs, found) | {"objectives": _objectives(inputs)}
+    heat["shown"] = _shown(inputs, found, [axis["name"] for axis in heat["axes"]])
     best = _best(inputs, found)
     front = found[found["pareto"]]
     return render_page(
         "sweep.html.j2",
         {"charts": {chart.name: chart.to_data() for chart in charts}, "heat": heat},
         study=study,
-        summary=result.summary(),
+        summary=result.summary() | ({"model_version": model_version} if model_version else {}),
         counts={
             "points": len(found),
             "with_result": int((found["problem"] == "").sum()),
@@ -52,9 +59,17 @@ def sweep_page(result: SweepResult) -> str:
 
 def _objectives(inputs: Inputs) -> list[dict[str, Any]]:
     return [
-        {"name": name, "kind": kind_of(name), "direction": direction}
+        {"name": name, "label": _heading(name), "kind": kind_of(name), "direction": direction}
         for name, direction in inputs.study.objectives.items()
     ]
+
+
+def _shown(inputs: Inputs, found: pd.DataFrame, names: list[str]) -> list[int]:
+    """Return which axes a heat map shows first: across and down, what matters most down."""
+    if len(names) < 2 or not (found["problem"] == "").any():
+        return [0, 1]
+    first = [a.name for a in axes_by_weight(inputs, found) if a.name in names][:2]
+    return [names.index(first[1]), names.index(first[0])]
 
 
 def _best(inputs: Inputs, found: pd.DataFrame) -> Table | None:
@@ -70,7 +85,7 @@ def _best(inputs: Inputs, found: pd.DataFrame) -> Table | None:
         "best",
         "",
         (Column("best", "best in", "word"),),
-        ({"best": name.removesuffix("_ps")} for name in names),
+        ({"best": _heading(name)} for name in names),
     )
     joined = tuple((*a, *b) for a, b in zip(lead.rows[:MOST_ROWS], points.rows, strict=True))
     return Table("best", points.title, (*lead.columns, *points.columns), joined)
@@ -99,7 +114,7 @@ def _plain(value: Any) -> Any:
 def _heading(column: str) -> str:
     for unit in ("_ps", "_bytes", "_percent"):
         column = column.removesuffix(unit)
-    return column.replace("_", " ")
+    return part_name(column)
 
 
 def kind_of(column: str) -> Kind:

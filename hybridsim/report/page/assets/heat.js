@@ -8,8 +8,8 @@ hybridsim.explored = (() => {
   const names = raw.axes.map((axis) => axis.name);
   fill(x, names);
   fill(y, names);
-  y.value = 1;
-  fill(objective, raw.objectives.map((each) => each.name.replaceAll("_", " ")));
+  [x.value, y.value] = raw.shown;
+  fill(objective, raw.objectives.map((each) => each.label));
   ofCase.append(hybridsim.element("option", "all together", {value: -1}));
   fill(ofCase, raw.cases);
   if (!raw.cases.length) pick("case-label").hidden = true;
@@ -25,16 +25,18 @@ hybridsim.explored = (() => {
   async function draw() {
     const [i, j] = [Number(x.value), Number(y.value)];
     const which = Number(objective.value);
-    const {kind, name, direction} = raw.objectives[which];
+    const {kind, direction} = raw.objectives[which];
     const turned = i > j;
     const cells = i === j ? [] : raw.cells[turned ? `${j},${i}` : `${i},${j}`];
     const own = cells.filter((cell) => cell[0] === Number(ofCase.value) && cell[3 + which] !== null);
     const most = Math.max(0, ...own.map((cell) => Math.abs(cell[3 + which])));
+    const least = Math.min(...own.map((cell) => cell[3 + which]));
+    const type = least > 0 && most / least >= 20 ? "log" : "linear";
     const [size, title] = unit(kind, most);
     const values = own.map((cell) => ({
       x: raw.axes[i].labels[cell[turned ? 2 : 1]], y: raw.axes[j].labels[cell[turned ? 1 : 2]], value: cell[3 + which] / size,
     }));
-    const label = `${name.replace(/_(ps|bytes|percent)$/, "").replaceAll("_", " ")}${title ? ` [${title}]` : ""}`;
+    const label = `${raw.objectives[which].label}${title ? ` [${title}]` : ""}`;
     const few = raw.axes[i].labels.length <= 14;
     const position = {
       x: {field: "x", type: "nominal", sort: raw.axes[i].labels, scale: {domain: raw.axes[i].labels}, title: names[i],
@@ -50,8 +52,8 @@ hybridsim.explored = (() => {
       layer: [
         {mark: {type: "rect", stroke: "var(--paper)", strokeWidth: 1},
           encoding: {...position,
-            color: {field: "value", type: "quantitative", title: label, scale: {scheme: "cividis", reverse: direction === "minimise", zero: false},
-              legend: {orient: "top", gradientLength: 220, format: ",.3~g"}},
+            color: {field: "value", type: "quantitative", title: label, scale: {type, scheme: "cividis", reverse: direction === "minimise", ...(type === "linear" ? {zero: false} : {})},
+              legend: {orient: "top", gradientLength: 220, tickCount: 4, format: ",.3~g"}},
             tooltip: [{field: "x", title: names[i]}, {field: "y", title: names[j]}, {field: "value", type: "quantitative", title: label, format: ",.5~g"}]}},
         ...(few ? [{mark: {type: "text", fontSize: 11}, encoding: {...position, text: {field: "value", type: "quantitative", format: ",.3~g"},
           color: {value: {expr: "luminance(scale('color', datum.value)) > 0.3 ? '#000000' : '#ffffff'"}}}}] : []),

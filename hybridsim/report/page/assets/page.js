@@ -61,7 +61,7 @@ const hybridsim = {
     axis: {labelColor: "var(--ink-2)", titleColor: "var(--ink)", gridColor: "var(--line)",
       domainColor: "var(--ink-2)", tickColor: "var(--ink-2)", labelFontSize: 12, titleFontSize: 12,
       titleFontWeight: "normal", labelLimit: 200},
-    axisX: {tickCount: 8},
+    axisX: {tickCount: 8, labelOverlap: "greedy", labelSeparation: 8},
     axisY: {grid: false, tickCount: 6},
     legend: {labelColor: "var(--ink)", titleColor: "var(--ink-2)", orient: "top", labelFontSize: 12,
       titleFontSize: 12, titleFontWeight: "normal", labelLimit: 220, symbolStrokeWidth: 0,
@@ -71,8 +71,19 @@ const hybridsim = {
     text: {color: "var(--ink)"},
   },
 
+  /** Return a chart for a small screen: names are cut sooner, and labels behind bars have room. */
+  narrow(spec) {
+    const short = (part) => {
+      for (const {axis} of Object.values(part.encoding ?? {})) if (axis?.labelLimit) axis.labelLimit = 110;
+    };
+    [spec, ...(spec.layer ?? [])].forEach(short);
+    const padding = {left: 2, top: 4, bottom: 4, right: spec.layer ? 34 : 6};
+    return {...spec, padding, config: {axis: {labelLimit: 110}, legend: {columns: 3}}};
+  },
+
   /** Draw a chart, and return its view; one after the other. */
   embed(place, spec, options = {}) {
+    if (place.clientWidth < 560) spec = hybridsim.narrow(spec);
     const turn = hybridsim.embedding.then(async () => {
       // Vega-Lite warns of each chart whose width is the page's and whose height is its rows'
       const {warn} = console;
