@@ -25,7 +25,7 @@ from hybridsim.adapt.peft_files import read_trained, write_trained
 from hybridsim.adapt.study import AdaptStudy, read_adapt_study
 from hybridsim.adapt.tokens import tokenize
 from hybridsim.adapt.training import Sentences, Trained, Training, predictions
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, SpecError
 
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
@@ -109,6 +109,8 @@ class StudyRun:
     def trained_model(self, arm: str, seed: int) -> Classifier:
         """Return the trained model of an arm; trains it where that is not done yet."""
         model, place = self.new_model(arm, seed), self.place(arm, seed)
+        if self.study.adapters_from is not None:
+            place = self._taken_over(self.study.adapters_from, arm, seed)
         if (place / "adapter").is_dir():
             read_trained(place / "adapter", model)
             return model
@@ -127,6 +129,19 @@ class StudyRun:
         )
         self._keep(arm, seed, model, trained)
         return model
+
+    def _taken_over(self, results: str, arm: str, seed: int) -> Path:
+        """Return the folder of a training run of an earlier study.
+
+        Raises:
+            SpecError: There is none.
+        """
+        for folder in (self.out.parent / results, Path(results).expanduser()):
+            place = folder / "runs" / arm / f"seed{seed}"
+            if (place / "adapter").is_dir():
+                return place
+        problem = f"{results} holds no runs/{arm}/seed{seed}/adapter, here or beside {self.out}"
+        raise SpecError("study", "adapters_from", problem)
 
     def _keep(self, arm: str, seed: int, model: Classifier, trained: Trained) -> None:
         place = self.place(arm, seed)
@@ -231,8 +246,11 @@ def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
         while piece := stream.read(2**20):
             weights.update(piece)
     sentences = repr((split.train, split.test)).encode()
+    text = study.to_text()
+    if study.adapters_from is None:
+        del text["adapters_from"]  # so that folders from before there was this field go on
     return {
-        "study": study.to_text(),
+        "study": text,
         "model_sha256": weights.hexdigest(),
         "sentences_sha256": hashlib.sha256(sentences).hexdigest(),
         "hybridsim": __version__,

@@ -189,6 +189,10 @@ class AdaptStudy(Spec):
     products: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of products on tiles; bfloat16 keeps 8 bits of weights and sums, and is two to
     three times as fast where the processor multiplies it. Digital arms stay in float32."""
+    adapters_from: str | None = None
+    """Results folder of an earlier study with the same arms, seeds, model and task, beside
+    ``--out`` or by its path: its adapters are tested on the tiles of this study, and nothing is
+    trained; null to train."""
     threads: Count = 2
     """Threads of torch; another number may change the last bits."""
     checkpoint_every: Count = 50
