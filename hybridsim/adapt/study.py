@@ -207,9 +207,9 @@ class AdaptStudy(Spec):
                     known = ", ".join(names[:i]) or "none: it is the first"
                     problem = f"found {other!r}; an arm before this one would do: {known}"
                     raise PlacedError(f"arms.{name}.{key}", problem)
-        _check_supported("analog", self.analog)
+        check_supported("analog", self.analog)
         for name in names:
-            _check_supported(f"arms.{name}.analog", self.analog_of(name))
+            check_supported(f"arms.{name}.analog", self.analog_of(name))
             bits = self.analog_of(name).converters.dac_bits
             if self.products == "bfloat16" and (bits is None or bits > MOST_BITS):
                 problem = f"found bfloat16 with dac_bits {bits}; at most {MOST_BITS} bits would do"
@@ -229,7 +229,7 @@ class AdaptStudy(Spec):
         return self.arms[arm].steps or self.steps
 
 
-def _check_supported(place: str, analog: AnalogSettings) -> None:
+def check_supported(place: str, analog: AnalogSettings) -> None:
     """Refuse converter options that the batched product here does not compute."""
     for field, supported in (("input_scaling", "per_vector"), ("bound_management", "clamp")):
         found = getattr(analog.converters, field)
