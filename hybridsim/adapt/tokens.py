@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from hybridsim.adapt.data import Example
+from hybridsim.adapt.corpora import Example
 from hybridsim.errors import SpecError
 
 Ids = NDArray[np.int64]

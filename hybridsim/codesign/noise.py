@@ -3,8 +3,9 @@
 import math
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from hybridsim.spec_files import PlacedError
 from hybridsim.units import Duration, Spec
 
 Noise = Annotated[float, Field(ge=0, le=10)]
@@ -34,12 +35,20 @@ class IntegrationNoise(Spec):
     source: Annotated[str, Field(min_length=10)]
     """Where these values come from, or that they are assumed."""
 
+    @model_validator(mode="after")
+    def _check(self) -> "IntegrationNoise":
+        if self.floor > self.output_noise:
+            problem = (
+                f"found {self.floor:g}; at most the output_noise {self.output_noise:g} would do"
+            )
+            raise PlacedError("floor", problem)
+        return self
+
     def at(self, integration_ps: int) -> float:
         """Return the output noise of an integration that takes so long [ps]."""
-        floor = min(self.floor, self.output_noise)
-        moving = self.output_noise**2 - floor**2
+        moving = self.output_noise**2 - self.floor**2
         shorter = self.integration_time / integration_ps
-        return math.sqrt(floor**2 + moving * shorter ** (2 * self.exponent))
+        return math.sqrt(self.floor**2 + moving * shorter ** (2 * self.exponent))
 
     def least_ps(self, dac_bits: int | None) -> int:
         """Return the shortest integration for inputs of so many bits [ps]; 0 for no limit."""

@@ -18,7 +18,7 @@ from hybridsim.adapt.crossbar import Disturbance, Pool  # noqa: E402
 from hybridsim.adapt.run import StudyRun  # noqa: E402
 from hybridsim.adapt.training import Training, rate_at  # noqa: E402
 from hybridsim.cli import app  # noqa: E402
-from hybridsim.errors import InputError  # noqa: E402
+from hybridsim.errors import InputError, SpecError  # noqa: E402
 
 
 @pytest.fixture

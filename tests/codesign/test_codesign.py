@@ -216,6 +216,17 @@ def test_what_does_not_fit_is_a_row_without_a_result(study):
         ({"objectives": {"accuracy": "maximise"}}, "accuracy_percent"),
         ({"constraints": ["overhead < 1"]}, r"constraints\[0\]"),
         ({"noise": {"output_noise": 0.04, "integration_time": "512 ns"}}, "'source' is missing"),
+        (
+            {
+                "noise": {
+                    "output_noise": 0.04,
+                    "integration_time": "512 ns",
+                    "floor": 0.05,
+                    "source": "assumed for a test",
+                }
+            },
+            r"noise\.floor: found 0\.05",
+        ),
         ({"scheduler": "no_such"}, "no_such"),
         ({"layers": {"query": "*.key"}}, "matches no static linear layer"),
         ({"machines": {"a": {"machine": "ahwa_lora_2026", "set": {"tile.row": 1}}}}, "row"),
@@ -311,3 +322,11 @@ def test_noise_is_that_of_averaged_samples():
     )
     samples = rng.normal(0, 0.04, (20_000, 16))  # each of 100 ns
     assert samples.mean(axis=1).std() == pytest.approx(noise.at(1_600_000), rel=0.03)
+
+
+def test_the_example_that_comes_along_ends_in_an_answer():
+    result = run_codesign(REPORTS / "codesign_example")
+    assert len(result.table) == 4 * 6 * 2 * 2  # arms, times and bits, machines, batches
+    assert not result.table["stands_in"].any()
+    assert result.shipped["accuracy_percent"] > 70
+    assert any("one training run" in note for note in result.notes)
