@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hybridsim._version import __version__
-from hybridsim.codesign.points import Point, Simulator, Watch, format_exact, points_of
+from hybridsim.codesign.points import Point, Simulator, Watch, format_exact, placed, points_of
 from hybridsim.codesign.results import read_candidates
 from hybridsim.codesign.study import NUMERIC, CodesignStudy, read_codesign_study
 from hybridsim.errors import SpecError
@@ -27,6 +27,8 @@ class CodesignResult:
     study: CodesignStudy
     table: pd.DataFrame
     """One row per point, units in the column names."""
+    folder: Path
+    """Where the study lies."""
     notes: tuple[str, ...]
     """What to know before believing it, a line each."""
 
@@ -66,8 +68,12 @@ class CodesignResult:
             options.insert(0, f"--tokens {self.study.tokens}")
         if row["batch"] is not None:
             options.insert(0, f"--batch {row['batch']}")
+        network = placed(self.study.network, self.folder)
+        machine = placed(choice.machine, self.folder)
         strategy = f"--scheduler {self.study.scheduler}"
-        return " ".join(["hybridsim run", self.study.network, choice.machine, strategy, *options])
+        return " ".join(
+            ["hybridsim run", shlex.quote(network), shlex.quote(machine), strategy, *options]
+        )
 
 
 def run_codesign(path: Path, watch: Watch | None = None) -> CodesignResult:
@@ -85,7 +91,8 @@ def run_codesign(path: Path, watch: Watch | None = None) -> CodesignResult:
         if watch is not None:
             watch(done, len(points))
         rows.append(_row(point, simulator))
-    return CodesignResult(study, _finished(study, rows), _notes(study, points, rows))
+    table = _finished(study, rows)
+    return CodesignResult(study, table, file.parent, _notes(study, points, rows))
 
 
 def _row(point: Point, simulator: Simulator) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hybridsim.arch import Machine, load_machine
 from hybridsim.codesign.results import Candidate
-from hybridsim.codesign.study import CodesignStudy, MachineChoice
+from hybridsim.codesign.study import CodesignStudy
 from hybridsim.errors import CapacityError, InputError, SpecError, UnsupportedError
 from hybridsim.library import network_path
 from hybridsim.metrics.result import Result
@@ -136,9 +136,7 @@ class Simulator:
         """
         key = (candidate.rank, candidate.targets)
         if key not in self._networks:
-            named = self.study.network
-            own = self.beside / named
-            base = load_network(own if own.is_file() else network_path(named))
+            base = load_network(network_path(placed(self.study.network, self.beside)))
             targets = tuple(self.pattern(target) for target in candidate.targets)
             alpha = max(1, round(candidate.alpha))  # no influence on time
             bare = base.without_adapters()
@@ -157,14 +155,16 @@ class Simulator:
             choice = self.study.machines[point.machine]
             time = {"tile.integration_time": format_exact(point.integration_ps)}
             changes = {**choice.set, **by_bits, **time}
-            self._machines[key] = load_machine(self._machine_name(choice), changes)
+            self._machines[key] = load_machine(placed(choice.machine, self.beside), changes)
         return self._machines[key]
 
-    def _machine_name(self, choice: MachineChoice) -> str:
-        base, colon, variant = choice.machine.partition(":")
-        own = self.beside / base
-        here = own.exists() and ("/" in base or "." in base)
-        return f"{own}{colon}{variant}" if here else choice.machine
+
+def placed(name: str, beside: Path) -> str:
+    """Return the path of a machine or network that lies beside the study; other names stay."""
+    base, colon, variant = name.partition(":")
+    own = beside / base
+    here = own.exists() and ("/" in base or "." in base)
+    return f"{own}{colon}{variant}" if here else name
 
 
 def format_exact(ps: int) -> str:

@@ -141,8 +141,7 @@ def test_slowdown_is_against_the_fastest_all_analog_point(study):
     assert (long["slowdown_percent"] > long["overhead_percent"]).all()
 
 
-def test_the_command_simulates_what_is_shipped(study, monkeypatch):
-    monkeypatch.chdir(study.parent)
+def test_the_command_simulates_what_is_shipped(study):
     result = run_codesign(study)
     done = CliRunner().invoke(app, [*shlex.split(result.command)[1:], "--json"])
     assert done.exit_code == 0, done.stderr
