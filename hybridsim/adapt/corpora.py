@@ -6,7 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class Example:
     text: str
     pair: str | None
     label: str
+    spans: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    """Where answers lie in the second sentence, as places of characters: from, to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ def read_squad(file: Path, task: str) -> list[Example]:
         document = json.loads(file.read_text("utf-8"))
         for passage in (p for part in document["data"] for p in part["paragraphs"]):
             for asked in passage["qas"]:
-                if task == "answerable":
+                if task == "span":
+                    found.append(_with_spans(asked, passage["context"]))
+                elif task == "answerable":
                     label = "no" if asked.get("is_impossible", False) else "yes"
                     found.append(Example(asked["question"], passage["context"], label))
                 elif not asked.get("is_impossible", False):
@@ -115,6 +119,14 @@ def read_squad(file: Path, task: str) -> list[Example]:
         problem = "has no question without an answer (SQuAD 1.1?); task: holds_answer would do"
         raise SpecError(str(file), "", problem)
     return found
+
+
+def _with_spans(asked: dict[str, Any], context: str) -> Example:
+    """Return a question with the places of its answers; none where there is no answer."""
+    answers = [] if asked.get("is_impossible", False) else asked["answers"]
+    begins = [(int(answer["answer_start"]), len(answer["text"])) for answer in answers]
+    spans = tuple(dict.fromkeys((begin, begin + size) for begin, size in begins))
+    return Example(asked["question"], context, "span", spans)
 
 
 def _by_sentence(asked: dict[str, Any], context: str) -> Iterator[Example]:

@@ -85,7 +85,10 @@ def load_split(data: Data, beside: Path) -> Split:
         train, test = shuffled[: data.train], shuffled[data.train :]
     _check_enough("train", len(train), data.train)
     _check_enough("test", len(test), data.test)
-    return _checked(train[: data.train], test[: data.test])
+    train, test = train[: data.train], test[: data.test]
+    if isinstance(data.source, SquadData) and data.source.task == "span":
+        return Split(tuple(train), tuple(test), ("begin", "end"))
+    return _checked(train, test)
 
 
 def _parts(source: AnySource, beside: Path) -> tuple[list[Example], ...]:

@@ -89,10 +89,9 @@ class GlueData(Spec):
 
 
 class SquadData(Spec):
-    """Questions about passages, from a JSON file of SQuAD 1.1 or 2.0, as a task with two classes.
+    """Questions about passages, from a JSON file of SQuAD 1.1 or 2.0.
 
-    Answers are not marked as spans: there is no head for that here. Source: Rajpurkar et al.,
-    EMNLP 2016 and ACL 2018.
+    Source: Rajpurkar et al., EMNLP 2016 and ACL 2018.
     """
 
     kind: Literal["squad"] = "squad"
@@ -100,9 +99,11 @@ class SquadData(Spec):
     """The file to train on, such as ``train-v2.0.json``."""
     test_file: str | None = None
     """The file to test on, such as ``dev-v2.0.json``; null to split off a part of the first."""
-    task: Literal["answerable", "holds_answer"]
-    """``answerable``: whether the passage answers the question (2.0 only). ``holds_answer``:
-    whether a sentence of the passage holds the answer, which is how GLUE makes QNLI of SQuAD."""
+    task: Literal["span", "answerable", "holds_answer"]
+    """``span``: where the answer begins and ends; right is the exact span of any given answer, or
+    the first token where there is none. ``answerable``: whether the passage answers the
+    question (2.0 only). ``holds_answer``: whether a sentence of the passage holds the answer,
+    which is how GLUE makes QNLI of SQuAD."""
 
 
 class BbcData(Spec):
