@@ -3,7 +3,15 @@
 Only the description of studies is imported here; what needs torch is in :mod:`.run`.
 """
 
+from hybridsim.adapt.decoder_study import DecoderStudy, is_decoder_study, read_decoder_study
 from hybridsim.adapt.extra import require_extra
 from hybridsim.adapt.study import AdaptStudy, read_adapt_study
 
-__all__ = ["AdaptStudy", "read_adapt_study", "require_extra"]
+__all__ = [
+    "AdaptStudy",
+    "DecoderStudy",
+    "is_decoder_study",
+    "read_adapt_study",
+    "read_decoder_study",
+    "require_extra",
+]

@@ -1,19 +1,27 @@
 """Chips for a whole encoder: :mod:`hybridsim.analog` programs them, torch computes on them."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from hybridsim.adapt.classifier import Classifier
 from hybridsim.adapt.crossbar import Disturbance, RowBlock
+from hybridsim.adapt.linear import StaticLinear
 from hybridsim.analog import AnalogLayer, AnalogSettings, LayerState, ProgrammedLayer
 
 Chip = dict[str, ProgrammedLayer]
 """Layer -> its crossbars after programming."""
 
 
-def program_chip(model: Classifier, settings: AnalogSettings, seed: Sequence[int]) -> Chip:
+class OnTiles(Protocol):
+    """A model with layers that go onto tiles."""
+
+    def static_layers(self) -> dict[str, StaticLinear]:
+        """Return these layers by name, in the order in which they are programmed."""
+
+
+def program_chip(model: OnTiles, settings: AnalogSettings, seed: Sequence[int]) -> Chip:
     """Write the static layers of a model to tiles; the same seed and weights, the same chip."""
     chip = {}
     unclipped = settings.model_copy(update={"clip_sigmas": None})
@@ -24,7 +32,7 @@ def program_chip(model: Classifier, settings: AnalogSettings, seed: Sequence[int
 
 
 def put_on_chip(
-    model: Classifier, chip: Chip, seconds: float, settings: AnalogSettings, noise: Disturbance
+    model: OnTiles, chip: Chip, seconds: float, settings: AnalogSettings, noise: Disturbance
 ) -> float:
     """Let a model compute on a chip as it is at a time; return the mean drift compensation."""
     alphas = []

@@ -14,6 +14,9 @@ from hybridsim.adapt.tokens import Batch
 from hybridsim.analog import AnalogSettings
 from hybridsim.errors import UnknownNameError
 
+NO_TOKEN = -1e4
+"""Score of places where a sentence has ended."""
+
 
 class Classifier(nn.Module):
     """Logits of every class for every sentence; the head is digital."""
@@ -28,6 +31,10 @@ class Classifier(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return logits, shape (sentences, classes)."""
         return self.head(self.encoder(batch))
+
+    def found(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the answer to every sentence: its class."""
+        return logits.argmax(dim=1)
 
     def static_layers(self) -> dict[str, StaticLinear]:
         """Return the layers that go onto tiles, by the names of Hugging Face, in order."""
@@ -79,6 +86,30 @@ class Classifier(nn.Module):
         for name, layer in self.static_layers().items():
             if layer.adapter is not None:
                 yield name, layer.adapter
+
+
+class SpanReader(Classifier):
+    """Where the answer in a passage begins and ends: two scores for every token."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder, 2)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Return scores of begin and end, shape (2 x sentences, tokens of the longest)."""
+        scores = self.head(self.encoder.hidden(batch))
+        longest = int(batch.lengths.max())
+        # far below any score, but finite: distillation takes differences
+        table = scores.new_full((len(batch.lengths), longest, 2), NO_TOKEN)
+        table[batch.sentence, batch.position] = scores
+        return table.transpose(1, 2).flatten(0, 1)
+
+    def found(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the likeliest first and last token, the last not before the first."""
+        begin, end = logits.unflatten(0, (-1, 2)).unbind(dim=1)
+        both = begin[:, :, None] + end[:, None, :]
+        before = torch.ones_like(both[0], dtype=torch.bool).tril(-1)
+        best = both.masked_fill(before, 4 * NO_TOKEN).flatten(1).argmax(dim=1)
+        return torch.stack([best // begin.shape[1], best % begin.shape[1]], dim=1)
 
 
 def _matches(name: str, target: str) -> bool:

@@ -10,7 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridsim.adapt.study import Data, TableData, VaderData
+from hybridsim.adapt.corpora import (
+    FETCH_BBC,
+    FETCH_ORANGE,
+    Example,
+    read_bbc,
+    read_glue,
+    read_orange,
+    read_squad,
+)
+from hybridsim.adapt.study import (
+    AnySource,
+    BbcData,
+    Data,
+    GlueData,
+    OrangeData,
+    SquadData,
+    TableData,
+    VaderData,
+)
 from hybridsim.errors import SpecError, UnknownNameError
 
 MOST_CLASSES = 200
@@ -30,15 +48,6 @@ class _Tabbed(csv.excel_tab):
     """The tables of GLUE: tabs, and quotation marks are text."""
 
     quoting = csv.QUOTE_NONE
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A sentence, maybe a second one, and its class."""
-
-    text: str
-    pair: str | None
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +74,38 @@ def load_split(data: Data, beside: Path) -> Split:
             a class is missing from the training or the test part.
         UnknownNameError: A table lacks a column.
     """
-    source = data.source
     rng = np.random.default_rng(data.seed)
-    if isinstance(source, TableData) and source.test_file is not None:
-        train = _shuffled(read_table(_found(source.file, beside), source), rng)
-        test = _shuffled(read_table(_found(source.test_file, beside), source), rng)
+    parts = _parts(data.source, beside)
+    if len(parts) == 2:
+        train, test = (_shuffled(part, rng) for part in parts)
     else:
-        if isinstance(source, VaderData):
-            whole = read_vader(_found(source.archive, beside, FETCH), source.subset)
-        else:
-            whole = read_table(_found(source.file, beside), source)
+        (whole,) = parts
         shuffled = _shuffled(whole, rng)
         _check_enough("train and test", len(shuffled), data.train + data.test)
         train, test = shuffled[: data.train], shuffled[data.train :]
     _check_enough("train", len(train), data.train)
     _check_enough("test", len(test), data.test)
-    return _checked(train[: data.train], test[: data.test])
+    train, test = train[: data.train], test[: data.test]
+    if isinstance(data.source, SquadData) and data.source.task == "span":
+        return Split(tuple(train), tuple(test), ("begin", "end"))
+    return _checked(train, test)
+
+
+def _parts(source: AnySource, beside: Path) -> tuple[list[Example], ...]:
+    """Return all sentences of a source: a training and a test part, or one part for both."""
+    if isinstance(source, VaderData):
+        return (read_vader(_found(source.archive, beside, FETCH), source.subset),)
+    if isinstance(source, BbcData):
+        return (read_bbc(_found(source.archive, beside, FETCH_BBC)),)
+    if isinstance(source, OrangeData):
+        return read_orange(_found(source.archive, beside, FETCH_ORANGE), source.subset)
+    if isinstance(source, GlueData):
+        return read_glue(_folder(source.folder, beside), source.task)
+    files = [name for name in (source.file, source.test_file) if name is not None]
+    found = [_found(name, beside) for name in files]
+    if isinstance(source, SquadData):
+        return tuple(read_squad(file, source.task) for file in found)
+    return tuple(read_table(file, source) for file in found)
 
 
 def read_vader(archive: Path, subset: str) -> list[Example]:
@@ -142,6 +167,13 @@ def _found(name: str, beside: Path, fetch: str = "") -> Path:
             return place
     hint = f"; {fetch} would fetch it" if fetch else f"; looked here and in {beside}"
     raise SpecError(name, "", f"does not exist{hint}")
+
+
+def _folder(name: str, beside: Path) -> Path:
+    for place in (Path(name).expanduser(), beside / name):
+        if place.is_dir():
+            return place
+    raise SpecError(name, "", f"is no folder; looked here and in {beside}")
 
 
 def _shuffled(examples: list[Example], rng: np.random.Generator) -> list[Example]:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from hybridsim.adapt.classifier import Classifier
+from hybridsim.adapt.decoder import Decoder
 from hybridsim.adapt.folders import write_folder
 from hybridsim.adapt.study import Lora
 from hybridsim.errors import SpecError
@@ -22,6 +23,7 @@ HEAD = "head.safetensors"
 WEIGHTS = "weights.safetensors"
 
 _PREFIX = "base_model.model."
+_DECODER = "base_model.model.transformer."
 
 
 def write_trained(folder: Path, model: Classifier, lora: Lora | None, base: str) -> None:
@@ -31,7 +33,8 @@ def write_trained(folder: Path, model: Classifier, lora: Lora | None, base: str)
     }
     files = {HEAD: save(head)}
     if lora is not None:
-        files |= {ADAPTER: save(_tensors(model)), CONFIG: _config(model, lora, base).encode()}
+        config = _config(model, lora, base, {})
+        files |= {ADAPTER: save(_tensors(model, _PREFIX)), CONFIG: config.encode()}
     else:
         rest = {n: p.detach().cpu().contiguous() for n, p in model.encoder.named_parameters()}
         files[WEIGHTS] = save({n: v for n, v in rest.items() if not n.startswith("embeddings.")})
@@ -60,17 +63,41 @@ def read_trained(folder: Path, model: Classifier) -> None:
         raise SpecError(str(folder), ADAPTER, f"holds {next(iter(stored))}, which no layer has")
 
 
-def _tensors(model: Classifier) -> dict[str, torch.Tensor]:
+def write_decoder_adapter(folder: Path, model: Decoder, lora: Lora, base: str) -> None:
+    """Write the adapters of a GPT-2 for PEFT, all or nothing; ``base`` names its folder."""
+    # GPT-2's linear weights lie transposed, which PEFT wants to be told
+    of_gpt2 = {"task_type": "CAUSAL_LM", "fan_in_fan_out": True}
+    config = _config(model, lora, base, of_gpt2)
+    write_folder(folder, {ADAPTER: save(_tensors(model, _DECODER)), CONFIG: config.encode()})
+
+
+def read_decoder_adapter(folder: Path, model: Decoder) -> None:
+    """Put what :func:`write_decoder_adapter` wrote into a model that has the same adapters.
+
+    Raises:
+        SpecError: A file is missing, broken, or belongs to another model.
+    """
+    try:
+        stored = load_file(str(folder / ADAPTER))
+        with torch.no_grad():
+            for name, adapter in model.adapters():
+                adapter.lora_A.copy_(stored.pop(f"{_DECODER}{name}.lora_A.weight"))
+                adapter.lora_B.copy_(stored.pop(f"{_DECODER}{name}.lora_B.weight"))
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise SpecError(str(folder), "", f"cannot be read as its adapter: {error}") from None
+
+
+def _tensors(model: Classifier | Decoder, prefix: str) -> dict[str, torch.Tensor]:
     tensors = {}
     for name, adapter in model.adapters():
         for key in ("lora_A", "lora_B"):
             value = getattr(adapter, key).detach().cpu().contiguous()
-            tensors[f"{_PREFIX}{name}.{key}.weight"] = value
+            tensors[f"{prefix}{name}.{key}.weight"] = value
     return tensors
 
 
-def _config(model: Classifier, lora: Lora, base: str) -> str:
-    document = {
+def _config(model: Classifier | Decoder, lora: Lora, base: str, own: dict[str, object]) -> str:
+    document: dict[str, object] = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",
         "base_model_name_or_path": base,
@@ -84,4 +111,4 @@ def _config(model: Classifier, lora: Lora, base: str) -> str:
         "init_lora_weights": True,
         "use_rslora": False,
     }
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps(document | own, indent=2) + "\n"

@@ -15,17 +15,17 @@ import torch
 from hybridsim._version import __version__
 from hybridsim.adapt.answers import accuracy_table, as_markdown, difference_table
 from hybridsim.adapt.chips import program_chip, put_on_chip
-from hybridsim.adapt.classifier import Classifier
+from hybridsim.adapt.classifier import Classifier, SpanReader
 from hybridsim.adapt.crossbar import Disturbance, Pool
 from hybridsim.adapt.data import Split, load_split
 from hybridsim.adapt.encoder import load_encoder, model_folder
 from hybridsim.adapt.folders import write_file
 from hybridsim.adapt.journal import DIGITAL, Journal
 from hybridsim.adapt.peft_files import read_trained, write_trained
-from hybridsim.adapt.study import AdaptStudy, read_adapt_study
-from hybridsim.adapt.tokens import tokenize
+from hybridsim.adapt.study import AdaptStudy, SquadData, read_adapt_study
+from hybridsim.adapt.tokens import UNREACHABLE, tokenize
 from hybridsim.adapt.training import Sentences, Trained, Training, predictions
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, SpecError
 
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
@@ -71,7 +71,20 @@ class StudyRun:
         return self._journal
 
     def _sentences(self, part: tuple[Any, ...], most: int) -> Sentences:
-        return Sentences(tokenize(self.folder, part, most), self.split.labels(part))
+        text = tokenize(self.folder, part, most)
+        if not self._spans:
+            return Sentences(text, self.split.labels(part))
+        spans = text.span_labels(part)
+        first = np.array([answers[0] for answers in spans], np.int64)
+        if (first == UNREACHABLE).all():
+            problem = f"no answer lies within {most} tokens; more would do"
+            raise SpecError("data", "tokens", problem)
+        return Sentences(text, first, tuple(frozenset(answers) for answers in spans))
+
+    @property
+    def _spans(self) -> bool:
+        source = self.study.data.source
+        return isinstance(source, SquadData) and source.task == "span"
 
     def run(self, only: tuple[str, ...] = ()) -> AdaptResult:
         """Train and evaluate what is not done yet, and write the tables.
@@ -94,7 +107,9 @@ class StudyRun:
     def new_model(self, arm: str, seed: int) -> Classifier:
         """Return the untrained model of an arm."""
         encoder = load_encoder(self.folder, self.study.model.pooling)
-        model = Classifier(encoder, len(self.split.classes))
+        model: Classifier = (
+            SpanReader(encoder) if self._spans else Classifier(encoder, len(self.split.classes))
+        )
         if self.study.arms[arm].train == "lora":
             model.add_adapters(self.study.lora_of(arm), seed)
             model.train_adapters()
@@ -109,6 +124,8 @@ class StudyRun:
     def trained_model(self, arm: str, seed: int) -> Classifier:
         """Return the trained model of an arm; trains it where that is not done yet."""
         model, place = self.new_model(arm, seed), self.place(arm, seed)
+        if self.study.adapters_from is not None:
+            place = self._taken_over(self.study.adapters_from, arm, seed)
         if (place / "adapter").is_dir():
             read_trained(place / "adapter", model)
             return model
@@ -127,6 +144,19 @@ class StudyRun:
         )
         self._keep(arm, seed, model, trained)
         return model
+
+    def _taken_over(self, results: str, arm: str, seed: int) -> Path:
+        """Return the folder of a training run of an earlier study.
+
+        Raises:
+            SpecError: There is none.
+        """
+        for folder in (self.out.parent / results, Path(results).expanduser()):
+            place = folder / "runs" / arm / f"seed{seed}"
+            if (place / "adapter").is_dir():
+                return place
+        problem = f"{results} holds no runs/{arm}/seed{seed}/adapter, here or beside {self.out}"
+        raise SpecError("study", "adapters_from", problem)
 
     def _keep(self, arm: str, seed: int, model: Classifier, trained: Trained) -> None:
         place = self.place(arm, seed)
@@ -165,7 +195,7 @@ class StudyRun:
                     programmed = (key[2], program_chip(model, self.study.analog, (key[2],)))
                 noise = self._noise(key[2], round(key[3]))
                 put_on_chip(model, programmed[1], key[3], self.study.analog, noise)
-            self.journal.add(key, predictions(model, self.test.text) == self.test.labels)
+            self.journal.add(key, self.test.right(predictions(model, self.test.text)))
 
     def _noise(self, chip: int, seconds: int) -> Disturbance:
         """Return the output noise of an evaluation: the same for every arm on that chip."""
@@ -230,9 +260,14 @@ def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
     with (folder / "model.safetensors").open("rb") as stream:
         while piece := stream.read(2**20):
             weights.update(piece)
-    sentences = repr((split.train, split.test)).encode()
+    spans = [example.spans for part in (split.train, split.test) for example in part]
+    # as it was before there were spans, so that folders from then go on
+    sentences = (repr((split.train, split.test)) + (repr(spans) if any(spans) else "")).encode()
+    text = study.to_text()
+    if study.adapters_from is None:
+        del text["adapters_from"]  # so that folders from before there was this field go on
     return {
-        "study": study.to_text(),
+        "study": text,
         "model_sha256": weights.hexdigest(),
         "sentences_sha256": hashlib.sha256(sentences).hexdigest(),
         "hybridsim": __version__,

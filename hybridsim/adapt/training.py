@@ -44,6 +44,16 @@ class Sentences:
 
     text: TokenizedText
     labels: NDArray[np.int64]
+    """Class of every sentence, or first and last token of an answer, shape (sentences, 2)."""
+    accepted: tuple[frozenset[tuple[int, int]], ...] = ()
+    """First and last tokens that count as right, where answers are spans."""
+
+    def right(self, found: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which answers are right."""
+        if not self.accepted:
+            return found == self.labels
+        pairs = zip(found.tolist(), self.accepted, strict=True)
+        return np.array([tuple(pair) in accepted for pair, accepted in pairs], np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +131,7 @@ class Training:
         """Take one step; everything random follows from the seed and the step."""
         chosen = self._sentences_of(step)
         batch = self.sentences.text.batch(chosen, self.device)
-        labels = torch.from_numpy(self.sentences.labels[chosen]).to(self.device)
+        labels = torch.from_numpy(self.sentences.labels[chosen].reshape(-1)).to(self.device)
         torch.manual_seed(stream(self.seed, 2, step))  # dropout of the adapters
         self._set_noise(step)
         logits = self.model(batch)
@@ -238,11 +248,12 @@ def rate_at(step: int, steps: int) -> float:
 
 
 def predictions(model: Classifier, text: TokenizedText, size: int = 64) -> NDArray[np.int64]:
-    """Return the class of every sentence."""
+    """Return the class of every sentence, or the first and last token of its answer."""
     device = str(model.head.weight.device)
-    found = np.empty(len(text.ids), np.int64)
+    found: dict[int, NDArray[np.int64]] = {}
     model.eval()
     with torch.no_grad():
         for indices in text.by_length(size):
-            found[indices] = model(text.batch(indices, device)).argmax(dim=1).cpu().numpy()
-    return found
+            answers = model.found(model(text.batch(indices, device))).cpu().numpy()
+            found |= dict(zip(indices, answers, strict=True))
+    return np.array([found[i] for i in range(len(text.ids))], np.int64)

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 
 from hybridsim.cli._files import check_folder
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
+from hybridsim.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def adapt(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
 ) -> None:
     """Train the arms of STUDY and test them on programmed chips over time."""
-    from hybridsim.adapt import require_extra
+    from hybridsim.adapt import is_decoder_study, require_extra
 
     require_extra()
     check_folder(out_)
@@ -45,6 +46,11 @@ def adapt(
     from hybridsim.adapt.run import StudyRun
 
     file = study / "study.yaml" if study.is_dir() else study
+    if is_decoder_study(file):
+        if arm or dry_run:
+            raise InputError("--arm and --dry-run: a decoder's study has neither; leave them out")
+        _adapt_decoder(file, out_, json_, quiet)
+        return
     with _progress(quiet or json_) as watch:
         try:
             run = StudyRun(file, out_, watch)
@@ -61,6 +67,34 @@ def adapt(
         print_json({n: t.to_dict("records") for n, t in zip(names, tables, strict=True)})
     elif not quiet:
         out().print(render(result))
+
+
+def _adapt_decoder(file: Path, folder: Path, json_: bool, quiet: bool) -> None:
+    from hybridsim.adapt.decoder_run import STAGES, DecoderRun
+
+    with _progress(quiet or json_) as watch:
+        try:
+            result = DecoderRun(file, folder, watch).run()
+        except KeyboardInterrupt:
+            typer.echo(f"hybridsim: interrupted; the same command goes on from {folder}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    if json_:
+        print_json({"rewards": result.rewards.to_dict("records")})
+        return
+    if quiet:
+        return
+    study, table = result.study, result.rewards
+    times = [str(time) for time in dict.fromkeys(table["time"])]
+    shown = plain_table("stage", *times, right="|".join(times))
+    for stage in STAGES:
+        rows = table[table["stage"] == stage].groupby("time")["reward"].mean()
+        shown.add_row(stage, *(f"{100 * float(rows[time]):.1f}" for time in times))
+    out().print(
+        f"{study.name}: {escape(study.question)}",
+        f"\nreward of the likeliest answer in %; mean over {len(study.seeds)} training seeds, "
+        f"{len(study.chips)} chips, {study.test} questions\n",
+    )
+    out().print(shown)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import typer
 from hybridsim._version import __version__
 from hybridsim.cli.adapt import adapt
 from hybridsim.cli.alternatives import alternatives
+from hybridsim.cli.codesign import codesign
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
 from hybridsim.cli.explain import explain
@@ -39,6 +40,7 @@ app.command("search")(search)
 app.command("serve")(serve)
 app.command("alternatives")(alternatives)
 app.command("adapt")(adapt)
+app.command("codesign")(codesign)
 app.command("list")(list_bundled)
 app.add_typer(validate_app, name="validate")
 

@@ -8,7 +8,7 @@ from tests.adapt.conftest import WORDS, write_model
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 
 from hybridsim.adapt.classifier import Classifier  # noqa: E402
-from hybridsim.adapt.data import Example  # noqa: E402
+from hybridsim.adapt.corpora import Example  # noqa: E402
 from hybridsim.adapt.encoder import load_encoder  # noqa: E402
 from hybridsim.adapt.encoder import model_folder as find_folder  # noqa: E402
 from hybridsim.adapt.peft_files import read_trained, write_trained  # noqa: E402

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +18,7 @@ from hybridsim.adapt.crossbar import Disturbance, Pool  # noqa: E402
 from hybridsim.adapt.run import StudyRun  # noqa: E402
 from hybridsim.adapt.training import Training, rate_at  # noqa: E402
 from hybridsim.cli import app  # noqa: E402
-from hybridsim.errors import InputError  # noqa: E402
+from hybridsim.errors import InputError, SpecError  # noqa: E402
 
 
 @pytest.fixture
@@ -150,6 +151,29 @@ def test_a_chip_is_the_same_for_every_arm(study, tmp_path):
     model, noise = run.new_model("ahwa_lora", 1), Disturbance(Pool(1, "cpu"))
     alpha = put_on_chip(model, chips[1], 315360000.0, run.study.analog, noise)
     assert 1.8 < alpha < 2.6
+
+
+def test_adapters_of_an_earlier_study_are_tested_on_other_tiles(study, tmp_path):
+    StudyRun(study, tmp_path / "first").run()
+    changed(study, analog={"converters": {"dac_bits": 3, "adc_bits": 3}}, adapters_from="first")
+    result = StudyRun(study, tmp_path / "second").run()
+    assert not (tmp_path / "second" / "runs").exists()
+    before = pd.read_csv(tmp_path / "first" / "accuracy.csv").set_index(["arm", "time"])
+    after = result.accuracy.set_index(["arm", "time"])
+    digital = [(arm, "digital") for arm in ("digital_lora", "ahwa_lora")]
+    column = "accuracy_percent"
+    assert after.loc[digital, column].tolist() == before.loc[digital, column].tolist()
+    changed(study, adapters_from="nowhere")
+    with pytest.raises(SpecError, match=r"adapters_from: nowhere holds no runs/digital_lora"):
+        StudyRun(study, tmp_path / "third").run()
+
+
+def test_folders_from_before_a_field_was_added_go_on(study, tmp_path):
+    """A study without ``adapters_from`` is written down as before there was that field."""
+    run = StudyRun(study, tmp_path / "out")
+    assert run.journal.file.parent.is_dir()
+    about = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert "adapters_from" not in about["study"]
 
 
 def test_a_journal_that_was_cut_off_goes_on(study, tmp_path):

@@ -3,7 +3,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hybridsim.adapt import read_adapt_study, require_extra
+from hybridsim.adapt import (
+    is_decoder_study,
+    read_adapt_study,
+    read_decoder_study,
+    require_extra,
+)
 from hybridsim.cli import app
 from hybridsim.errors import InputError, SpecError
 from tests.adapt.conftest import changed
@@ -57,10 +62,11 @@ def test_an_arm_may_be_trained_on_other_tiles_than_it_is_tested_on(study_file):
 
 
 @pytest.mark.parametrize(
-    "file", sorted(REPORTS.glob("adapt_*/*.yaml")), ids=lambda f: f.parent.name
+    "file", sorted(REPORTS.glob("adapt_*/*.yaml")), ids=lambda f: f"{f.parent.name}/{f.stem}"
 )
 def test_the_studies_that_come_along_can_be_read(file):
-    assert read_adapt_study(file).question
+    read = read_decoder_study if is_decoder_study(file) else read_adapt_study
+    assert read(file).question
 
 
 def test_a_missing_extra_is_named(study_file, monkeypatch):

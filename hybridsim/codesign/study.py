@@ -1,0 +1,116 @@
+"""What a co-design study asks: adaptation results, machines, integration times, batches."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from hybridsim.analog.times import ElapsedTime
+from hybridsim.codesign.noise import IntegrationNoise
+from hybridsim.errors import UnknownNameError
+from hybridsim.spec_files import PlacedError, read_yaml_mapping, validate
+from hybridsim.sweep.columns import parse_constraint
+from hybridsim.units import Count, Duration, Spec
+
+Direction = Literal["minimise", "maximise"]
+OBJECTIVES: dict[str, Direction] = {
+    "accuracy_percent": "maximise",
+    "slowdown_percent": "minimise",
+    "energy_pj": "minimise",
+}
+"""What is sought unless the study says otherwise."""
+NUMERIC = (
+    "rank", "dac_bits", "adc_bits", "integration_time_ps", "batch", "output_noise",
+    "accuracy_percent", "ci95_low", "ci95_high", "latency_ps", "all_analog_ps",
+    "overhead_percent", "slowdown_percent", "energy_pj", "energy_overhead_percent",
+    "adapter_parameters", "tcdm_bytes",
+)  # fmt: skip
+"""Columns that can be sought or compared."""
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,40}$")]
+
+
+class MachineChoice(Spec):
+    """A machine to choose, maybe with some fields replaced."""
+
+    machine: Text
+    """Bundled machine or file, maybe with ``:variant``."""
+    set: dict[Text, Any] = Field(default={})
+    """Path -> value, as ``--set`` has it."""
+
+
+class Shipping(Spec):
+    """How the adapter to ship is chosen from the Pareto front."""
+
+    within_points: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """How far below the best accuracy that meets all constraints it may be, in points."""
+    then: Annotated[tuple[Text, ...], Field(min_length=1)] = ("slowdown_percent", "energy_pj")
+    """Columns that decide among these, the first first; less is better."""
+
+
+class CodesignStudy(Spec):
+    """Adaptation results crossed with machines, integration times and batches."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
+    question: str
+    """What it is to answer, in a sentence."""
+    network: Text
+    """Bundled network or file: the one that the adapters were trained on, for the simulator."""
+    tokens: Count | None = None
+    """Tokens per sequence; the network's own unless given."""
+    after: ElapsedTime
+    """The time since programming at which accuracy counts; the results must have it."""
+    results: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Folders written by ``hybridsim adapt``, beside the study."""
+    arms: tuple[Text, ...] = ()
+    """Arms to choose from; all that trained adapters unless given."""
+    layers: dict[Text, Text] = Field(default={})
+    """Target of an adapter -> pattern of layers in ``network``. A target that is not here stands
+    for all layers that end with it, without ``.dense``."""
+    machines: Annotated[dict[Name, MachineChoice], Field(min_length=1)]
+    """Name -> machine to choose."""
+    integration_times: Annotated[tuple[Annotated[Duration, Field(gt=0)], ...], Field(min_length=1)]
+    """Integration times of the tiles to choose; they replace those of the machines."""
+    noise: IntegrationNoise
+    """How an integration time becomes output noise."""
+    untested_noise: Literal["refuse", "noisier"] = "refuse"
+    """What happens where no result was tested at an integration time's output noise: the study is
+    refused, or the next noisier result stands in, which assumes that less noise does no harm."""
+    set_by_bits: dict[int, dict[Text, Any]] = Field(default={})
+    """Bits of the ADC -> fields of the machine with such converters, such as their energy; what is
+    not said here does not depend on bits."""
+    scheduler: Text = "token_parallel"
+    """Strategy by name."""
+    batches: Annotated[tuple[Count, ...] | None, Field(min_length=1)] = None
+    """Tokens per batch to choose; null leaves it to the strategy."""
+    constraints: tuple[Text, ...] = ()
+    """Comparisons that a point must meet, as in ``overhead_percent <= 20``."""
+    objectives: Annotated[dict[Text, Direction], Field(min_length=1)] = Field(default=OBJECTIVES)
+    """Column -> what is better."""
+    ship: Shipping = Shipping()
+
+    @model_validator(mode="after")
+    def _check(self) -> "CodesignStudy":
+        places = [(f"constraints[{i}]", text) for i, text in enumerate(self.constraints)]
+        for place, text in places:
+            try:
+                parse_constraint(text, NUMERIC)
+            except (ValueError, UnknownNameError) as error:
+                raise PlacedError(place, str(error)) from None
+        for place, names in (("objectives", self.objectives), ("ship.then", self.ship.then)):
+            for name in names:
+                if name not in NUMERIC:
+                    known = ", ".join(NUMERIC)
+                    raise PlacedError(place, f"found {name!r}; one of {known} would do")
+        return self
+
+
+def read_codesign_study(path: Path) -> tuple[CodesignStudy, Path]:
+    """Return the study that a YAML file, or ``study.yaml`` in a folder, describes, and the file.
+
+    Raises:
+        SpecError: The file does not describe a study.
+    """
+    file = path / "study.yaml" if path.is_dir() else path
+    return validate(CodesignStudy, read_yaml_mapping(file), str(file)), file
