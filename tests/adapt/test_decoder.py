@@ -1,6 +1,7 @@
 """A small decoder: instruction tuning and reinforcement learning of its adapters on tiles."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -239,6 +240,19 @@ def test_it_is_the_same_again_and_done_stages_are_not_done_again(done, tmp_path)
     assert json.loads(printed.stdout)["rewards"] == result.rewards.to_dict("records")
     shown = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "reward of the likeliest answer" in shown.stdout
+
+
+def test_a_stage_that_was_cut_off_ends_in_the_same_adapter_bit_for_bit(done, tmp_path):
+    """A kill leaves the folder of a stage without its adapter; the stage is done again."""
+    out, result = done
+    shutil.copytree(out, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "runs" / "grpo" / "seed1" / "adapter")
+    # the study names its results folder nowhere, so that the copy goes on
+    again = DecoderRun(study_file(tmp_path), tmp_path / "cut").run()
+    place = "runs/grpo/seed1/adapter/adapter_model.safetensors"
+    first, second = load_file(out / place), load_file(tmp_path / "cut" / place)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert again.rewards.equals(result.rewards)
 
 
 def test_another_study_does_not_take_the_folder(done, tmp_path):
