@@ -104,13 +104,16 @@ def profile_chart(inputs: Inputs, table: pd.DataFrame) -> Chart | None:
             field("ratio", title="over the best of the case", format=".4~g"),
         ],
     }
+    lines: Spec = {**encoding, "detail": field("rest", "nominal")}
     if drawn["rest"].nunique() > 1:
         title = ", ".join(a for a in inputs.study.per[1:] if a != axis.name)
-        encoding["strokeDash"] = field("rest", "nominal", title, legend=_DASHES)
+        lines["strokeDash"] = field("rest", "nominal", title, legend=_DASHES)
     spec: Spec = {
         "height": 260,
-        "mark": {"type": "line", "point": {"size": 40}, "strokeWidth": 1.6},
-        "encoding": encoding,
+        "layer": [
+            {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": lines},
+            {"mark": {"type": "point", "filled": True, "size": 40}, "encoding": encoding},
+        ],
     }
     return chart("profile", f"{_capital(name)} by {axis.name}", _caption(wide), spec, drawn)
 

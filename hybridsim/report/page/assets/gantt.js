@@ -121,7 +121,8 @@ hybridsim.gantt = (() => {
     return found;
   }
 
-  const colors = raw.actions.map((_, i) => `var(--c${1 + (i % 9)})`);
+  const colors = raw.actions.map((_, i) => (i % 12 < 9 ? `var(--c${1 + (i % 12)})`
+    : `color-mix(in srgb, var(--c${[1, 2, 4][(i % 12) - 9]}) 45%, white)`));
   const spec = {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     description: "Gantt chart: one row per part of the machine, one bar per task",

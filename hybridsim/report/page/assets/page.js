@@ -65,7 +65,7 @@ const hybridsim = {
     axisY: {grid: false, tickCount: 6},
     legend: {labelColor: "var(--ink)", titleColor: "var(--ink-2)", orient: "top", labelFontSize: 12,
       titleFontSize: 12, titleFontWeight: "normal", labelLimit: 220, symbolStrokeWidth: 0,
-      columns: 6},
+      columns: 6, layout: {top: {direction: "vertical"}}},
     header: {labelColor: "var(--ink)", titleColor: "var(--ink)", labelFontSize: 12},
     title: {color: "var(--ink)"},
     text: {color: "var(--ink)"},
