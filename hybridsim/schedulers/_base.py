@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Protocol
 
 from hybridsim.arch import Cluster, Machine
+from hybridsim.components.interconnect import Passage
 from hybridsim.mapping import Mapping, PlacedLayer
 from hybridsim.plan import Outline, Plan, Resource, Timeline
-from hybridsim.programs import LoraChoice
+from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.programs.attention import AttentionRun
 from hybridsim.workload import Op
 
 
@@ -132,6 +134,8 @@ class LayerSchedule:
     """Batches in flight on the cluster."""
     tcdm_bytes: int = 0
     """Scratchpad that the layer's adapter takes [bytes]."""
+    program: LoraProgram | None = None
+    """What a cluster does with a batch, where it takes a whole cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,8 @@ class OpSchedule:
     """Where its duration comes from: ``kernel_costs`` or ``model``."""
     tcdm_bytes: int = 0
     """Scratchpad that it takes on a cluster [bytes]."""
+    runs: tuple[AttentionRun, ...] = ()
+    """What the heads of each cluster take, of an attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,9 @@ class Schedule:
     """Layer -> the op whose tasks do its MVMs as well, where that is not the layer itself."""
     free: tuple[str, ...] = ()
     """Ops that would be computed, but cost nothing by declaration of the machine."""
+    passages: MappingType[tuple[int, ...], Passage] = field(default_factory=dict)
+    """Edges of a network on chip that a transfer holds -> what a byte to each reader crosses;
+    of several transfers that hold the same edges, the one that crosses most."""
     timeline: Timeline | None = None
     """What an engine made of the plan, where the strategy had to know."""
 

@@ -56,6 +56,8 @@ class AdapterTimes:
     """X A alone, with U stored."""
     second: Ints
     """U B + Y alone, with U loaded."""
+    program: LoraProgram
+    """What the cluster does with a batch of :attr:`batch` tokens."""
 
     @property
     def on_engine(self) -> bool:
@@ -147,6 +149,7 @@ class NetworkAdapters:
             whole=clock.to_ps(first + second),
             first=clock.to_ps(first + through),
             second=clock.to_ps(second + through),
+            program=program,
         )
 
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:

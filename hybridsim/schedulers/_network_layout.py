@@ -148,6 +148,7 @@ class NetworkLayout:
             ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
             carried_by=carried,
             free=self._flow.free,
+            passages=self.ways.passages,
         )
 
     def _long_notes(self) -> list[str]:
@@ -256,7 +257,7 @@ class NetworkLayout:
         )
         self.places[work.name] = here
         self.layers[work.name] = LayerSchedule(
-            layer, times.batch, times.choice, 1, times.tcdm_bytes
+            layer, times.batch, times.choice, 1, times.tcdm_bytes, times.program
         )
 
     def _adapter_times(self, work: Work, stays: bool) -> tuple[AdapterTimes, int]:
@@ -385,7 +386,7 @@ class NetworkLayout:
         self.places[work.name] = here
         known = self.parts.need_cluster(work).kernel_costs is not None
         source = "kernel_costs" if known else "model"
-        self._decide(work, "cluster", len(runs), source, max(run.tcdm_bytes for run in runs))
+        self._decide(work, "cluster", len(runs), source, runs=runs)
 
     def _kept(self, work: Work, here: Place) -> Needs:
         """Bring kept keys and values from the SRAM to the clusters, where that is charged."""
@@ -582,10 +583,17 @@ class NetworkLayout:
         return {work.name: place for place, work in enumerate(self._flow.works)}
 
     def _decide(
-        self, work: Work, where: str, pieces: int, cost_from: str, tcdm_bytes: int = 0
+        self,
+        work: Work,
+        where: str,
+        pieces: int,
+        cost_from: str,
+        tcdm_bytes: int = 0,
+        runs: Sequence[AttentionRun] = (),
     ) -> None:
+        most = max((run.tcdm_bytes for run in runs), default=tcdm_bytes)
         self.ops[work.name] = OpSchedule(
-            work.op, work.tokens, where, pieces, cost_from, tcdm_bytes
+            work.op, work.tokens, where, pieces, cost_from, most, tuple(runs)
         )
 
 
