@@ -1,8 +1,9 @@
 """Text generation: the prompt at once, then token by token with kept keys and values."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,16 +15,14 @@ from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
 from hybridsim.metrics.critical_path import critical_share
 from hybridsim.metrics.energy import PJ
-from hybridsim.metrics.token_energy import Drawn, TemplateEnergy, drawn, together
+from hybridsim.metrics.token_energy import Drawn, drawn, together
+from hybridsim.metrics.token_runs import TokenRuns
 from hybridsim.plan import Plan, Timeline
 from hybridsim.schedulers import (
     NETWORK_STRATEGIES,
     SCHEDULERS,
-    Choice,
     Job,
     NetworkStrategy,
-    Schedule,
-    TokenTemplate,
     make_scheduler,
 )
 from hybridsim.simulate import MOST_TOKENS
@@ -291,6 +290,52 @@ def strategy_for(options: dict[str, Any], kind: str = "network") -> NetworkStrat
     return strategy
 
 
+class GenerationTimes:
+    """How long generations take on one machine, for requests of any length; cached.
+
+    A token takes what the number of tokens before it says, whatever the prompt was, so that
+    requests share their tokens. Times are those of the network as it is, adapters included.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        machine: Machine,
+        scheduler: NetworkStrategy | None = None,
+        engine: str = "fast",
+    ) -> None:
+        self._network, self._strategy = network, scheduler or strategy_for({})
+        self._run = engine_by_name(engine)
+        self._mapping = place(network, machine)
+        self._tokens: dict[int, Callable[[int], int]] = {}
+        self._prefill = lru_cache(maxsize=None)(self._prefilled)
+
+    def times(self, prompt: int, new: int, batch: int = 1) -> tuple[int, int]:
+        """Return the time to the first token, and to the last one, of equal requests [ps].
+
+        Raises:
+            CapacityError: Keys and values, or the network, fit nowhere.
+            InputError: A number is out of range, the network is no decoder, or too long for it.
+        """
+        _check(self._network, prompt, new, batch)
+        _cache(self._job(prompt, batch), prompt + new - 1)
+        first = self._prefill(prompt, batch)
+        if batch not in self._tokens:
+            runs = TokenRuns(self._job(1, batch), self._strategy, self._run)
+            self._tokens[batch] = lru_cache(maxsize=None)(
+                lambda past: runs.at(past).timeline.makespan
+            )
+        token_ps = self._tokens[batch]
+        return first, first + sum(token_ps(prompt + i) for i in range(new - 1))
+
+    def _prefilled(self, prompt: int, batch: int) -> int:
+        return self._run(self._strategy.schedule(self._job(prompt, batch)).plan).makespan
+
+    def _job(self, tokens: int, batch: int) -> Job:
+        run = self._run
+        return Job(self._mapping, tokens, lambda plan: run(plan).makespan, 0, batch)
+
+
 @dataclass(frozen=True)
 class _Times:
     """A generation of one network, with adapters or without."""
@@ -317,12 +362,14 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
         last = strategy.schedule(replace(job, tokens=1, past=pasts[-1]))
         outside = _from_dram(job, last.plan)
         notes = dict.fromkeys(last.notes)
-    for found in _tokens(job, strategy, pasts, run):
+    runs = TokenRuns(job, strategy, run)
+    for past in pasts:
+        found = runs.at(past)
         token.append(found.timeline.makespan)
-        if found.drawn is not None:
-            energies.append(found.drawn)
-        if found.past == pasts[len(pasts) // 2]:
-            share = _shares(found.plan, found.timeline)
+        if (taken := found.drawn()) is not None:
+            energies.append(taken)
+        if past == pasts[len(pasts) // 2]:
+            share = _shares(found.schedule.plan, found.timeline)
     prompt = strategy.schedule(job)
     notes = dict.fromkeys((*prompt.notes, *notes))
     timeline = run(prompt.plan)
@@ -336,53 +383,6 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
         outside=outside,
         notes=tuple(notes),
     )
-
-
-class _Token(NamedTuple):
-    """One generated token: its plan, and what came of it."""
-
-    past: int
-    plan: Plan
-    timeline: Timeline
-    drawn: Drawn | None
-
-
-def _tokens(job: Job, strategy: NetworkStrategy, pasts: range, run: Engine) -> Iterator[_Token]:
-    """Yield each token; those alike but for some durations share a template."""
-    templates: dict[object, TemplateEnergy] = {}
-    for past in pasts:
-        own = replace(job, tokens=1, past=past)
-        if not TokenTemplate.serves(strategy):
-            schedule = strategy.schedule(own)
-            timeline = run(schedule.plan)
-            yield _Token(past, schedule.plan, timeline, drawn(own, schedule, timeline))
-            continue
-        found: list[tuple[Timeline, Schedule, TemplateEnergy]] = []
-        problem = None
-        for choice in strategy.candidates(own):
-            try:
-                schedule = _schedule_of(templates, strategy, own, choice)
-                found.append((run(schedule.plan), schedule, templates[choice]))
-            except CapacityError as error:
-                problem = error
-        if problem is not None and not found:
-            raise problem
-        timeline, schedule, energy = min(found, key=lambda one: one[0].makespan)
-        taken = energy.at(own, schedule, timeline.makespan)
-        yield _Token(past, schedule.plan, timeline, taken)
-
-
-def _schedule_of(
-    templates: dict[object, TemplateEnergy], strategy: NetworkStrategy, job: Job, choice: Choice
-) -> Schedule:
-    """Return the schedule of a token, from the template of a choice if it is of that form."""
-    known = templates.get(choice)
-    schedule = known.template.schedule_at(job.past) if known else None
-    if schedule is None:
-        template = TokenTemplate(strategy, job, choice)
-        templates[choice] = TemplateEnergy(template)
-        schedule = template.schedule
-    return schedule
 
 
 def _from_dram(job: Job, plan: Plan) -> int:
