@@ -1,7 +1,7 @@
 """Text generation: the prompt at once, then token by token with kept keys and values."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "chunk": 32,
     "unit": "best",
     "order": "best",
+    "share_adapters": "best",
     "kept_over_link": True,
     "adapters_by_capacity": True,
 }
@@ -358,11 +359,11 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
     token, share, outside = [], {}, 0
     energies: list[Drawn] = []
     notes: dict[str, None] = {}
+    runs = TokenRuns(job, strategy, run)
     if pasts:  # the longest first: what fits nowhere is refused before anything is run
-        last = strategy.schedule(replace(job, tokens=1, past=pasts[-1]))
+        last = runs.at(pasts[-1]).schedule
         outside = _from_dram(job, last.plan)
         notes = dict.fromkeys(last.notes)
-    runs = TokenRuns(job, strategy, run)
     for past in pasts:
         found = runs.at(past)
         token.append(found.timeline.makespan)

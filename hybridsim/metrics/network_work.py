@@ -99,12 +99,14 @@ def _adapters(job: Job, schedule: Schedule) -> Iterator[ClusterWork]:
         tasks = _by_op(plan, (action,))
         for decided in schedule.layers:
             name, program = decided.layer.name, decided.program
+            if decided.shared is not None:
+                program = decided.shared[action != "x a"]
             if program is None or name not in tasks:
                 continue
             own, chunks = tasks[name], rows[name]
-            item = plan.item[own]
-            each = ceil_div(chunks, len(own) // len(chunks))[item]
-            fetched = loads.get(name, 0)
+            item, fetched = plan.item[own], loads.get(name, 0)
+            pieces = 1 if decided.shared else len(own) // len(chunks)
+            each = ceil_div(chunks, pieces)[item]
             loaded = np.full(len(own), fetched > 0) & ((item == 0) | (fetched == len(chunks)))
             for size in np.flatnonzero(np.bincount(each)).tolist():
                 for with_weights in (False, True):

@@ -136,6 +136,8 @@ class LayerSchedule:
     """Scratchpad that the layer's adapter takes [bytes]."""
     program: LoraProgram | None = None
     """What a cluster does with a batch, where it takes a whole cluster."""
+    shared: tuple[LoraProgram, LoraProgram] | None = None
+    """What each cluster does of X A and of U B + Y, where several share the same tokens."""
 
 
 @dataclass(frozen=True, slots=True)

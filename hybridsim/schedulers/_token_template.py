@@ -111,7 +111,8 @@ class TokenTemplate:
         heads = layout.heads(work)
         each = {count: layout.attend(work, count) for count in dict.fromkeys(heads)}
         runs = [each[count] for count in heads]
-        found = {"attend": np.stack([between(run.ready_ps) for run in runs], 1).ravel().tolist()}
+        times = {count: between(run.ready_ps) for count, run in each.items()}
+        found = {"attend": np.stack([times[count] for count in heads], 1).ravel().tolist()}
         bits = layout.kept_bits(work)
         if bits:
             way = (layout.ways.of_memory(chip), layout.place_of(work.name))

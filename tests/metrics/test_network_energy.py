@@ -164,7 +164,7 @@ def test_bytes_between_chips() -> None:
 def test_a_byte_is_charged_on_every_edge_that_it_crosses(variant: str) -> None:
     """One transfer from memory at node 0 to one cluster, edge by edge as routed."""
     there = machine(f":{variant}", **energies(link={"byte_hop": "1 aJ/B"}))
-    run = run_of(there, 1, 40)
+    run = run_of(there, 1, 40, share_adapters="never")
     plan, found = run.schedule.plan, energy(run).by_task
     moved = np.flatnonzero(plan.action == plan.actions.index("load a b"))
     sizes = {8 * 2 * (i + o) for i, o in ((256, 256), (256, 64), (256, 1024), (1024, 256))}
