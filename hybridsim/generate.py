@@ -1,8 +1,8 @@
 """Text generation: the prompt at once, then token by token with kept keys and values."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from statistics import fmean
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -14,14 +14,15 @@ from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
 from hybridsim.metrics.critical_path import critical_share
-from hybridsim.plan import Plan
+from hybridsim.metrics.energy import PJ
+from hybridsim.metrics.token_energy import Drawn, drawn, together
+from hybridsim.metrics.token_runs import TokenRuns
+from hybridsim.plan import Plan, Timeline
 from hybridsim.schedulers import (
     NETWORK_STRATEGIES,
     SCHEDULERS,
-    Choice,
     Job,
     NetworkStrategy,
-    TokenTemplate,
     make_scheduler,
 )
 from hybridsim.simulate import MOST_TOKENS
@@ -36,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "chunk": 32,
     "unit": "best",
     "order": "best",
+    "share_adapters": "best",
     "kept_over_link": True,
     "adapters_by_capacity": True,
 }
@@ -45,6 +47,38 @@ a prompt of 512 tokens of Llama-3.1-8B on llm_2026, with adapters and without.""
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PhaseEnergy(_Answer):
+    """What one phase of a generation draws, all requests together, with adapters and without."""
+
+    total_pj: float
+    """Work and static energy of the phase [pJ]."""
+    bare_pj: float
+    """The same for the network without adapters [pJ]."""
+    per_token_pj: float
+    """Total over tokens: those of the prompts, or those that decode generates [pJ]."""
+    bare_per_token_pj: float
+    """The same for the network without adapters [pJ]."""
+    macs: int
+    """Multiply-accumulates of linear layers, adapters and attention."""
+    tops_per_watt: float
+    """Two operations per multiply-accumulate, over the total [10^12 / J]."""
+    bare_tops_per_watt: float
+    """The same for the network without adapters."""
+    component_aj: dict[str, int]
+    """Part -> what its work draws [aJ]."""
+    static_aj: dict[str, int]
+    """Part -> what it draws for being there [aJ]."""
+    bare_component_aj: dict[str, int]
+    bare_static_aj: dict[str, int]
+    not_counted: tuple[str, ...]
+    """Kinds of parts that work, but whose energy is unknown: none of it is in here."""
+
+    @property
+    def total_aj(self) -> int:
+        """Work and static energy of the phase [aJ], exact."""
+        return sum(self.component_aj.values()) + sum(self.static_aj.values())
 
 
 class Phase(_Answer):
@@ -61,6 +95,8 @@ class Phase(_Answer):
     decode that of the token in the middle."""
     bare_critical_path_share: dict[str, float]
     """The same for the network without adapters."""
+    energy: PhaseEnergy | None = None
+    """What the phase draws; of decode all of its tokens. None where the machine does not tell."""
 
     @property
     def bound(self) -> str:
@@ -104,6 +140,10 @@ class Generation(_Answer):
     """Time from token to token, for each but the first [ps]."""
     bare_token_ps: tuple[int, ...]
     """The same for the network without adapters [ps]."""
+    token_pj: tuple[float, ...] = ()
+    """What each token but the first draws, all requests together [pJ]; empty if unknown."""
+    bare_token_pj: tuple[float, ...] = ()
+    """The same for the network without adapters [pJ]."""
     cache: Cache
     notes: tuple[str, ...]
     """What a person should know, a line each."""
@@ -168,10 +208,17 @@ class Generation(_Answer):
 
     def to_csv(self) -> str:
         """Return a row per token, units in the column names; the first comes with the prompt."""
-        rows = [(self.prefill.latency_ps, self.prefill.bare_ps)]
-        rows += zip(self.token_ps, self.bare_token_ps, strict=True)
-        lines = [f"{i},{self.prompt + i},{a},{b}" for i, (a, b) in enumerate(rows)]
-        return "\n".join(["token,past_tokens,latency_ps,bare_ps", *lines]) + "\n"
+        columns: dict[str, tuple[float, ...]] = {
+            "latency_ps": (self.prefill.latency_ps, *self.token_ps),
+            "bare_ps": (self.prefill.bare_ps, *self.bare_token_ps),
+        }
+        if self.prefill.energy is not None:
+            columns["energy_pj"] = (self.prefill.energy.total_pj, *self.token_pj)
+            columns["bare_energy_pj"] = (self.prefill.energy.bare_pj, *self.bare_token_pj)
+        lines = [",".join(["token", "past_tokens", *columns])]
+        for i, row in enumerate(zip(*columns.values(), strict=True)):
+            lines.append(",".join(map(str, (i, self.prompt + i, *row))))
+        return "\n".join(lines) + "\n"
 
 
 def generate(
@@ -212,10 +259,12 @@ def generate(
         prompt=prompt,
         new=new,
         batch=batch,
-        prefill=_phase(hybrid.prefill_ps, bare.prefill_ps, hybrid.prefill, bare.prefill),
-        decode=_decode(hybrid, bare),
+        prefill=_prefill(hybrid, bare, prompt * batch),
+        decode=_decode(hybrid, bare, batch),
         token_ps=hybrid.token_ps,
         bare_token_ps=bare.token_ps,
+        token_pj=tuple(drawn.total / PJ for drawn in hybrid.token_drawn),
+        bare_token_pj=tuple(drawn.total / PJ for drawn in bare.token_drawn),
         cache=Cache(total_bytes=cache, outside_bytes=hybrid.outside),
         notes=(*_notes(network), *hybrid.notes),
         inputs={
@@ -242,6 +291,52 @@ def strategy_for(options: dict[str, Any], kind: str = "network") -> NetworkStrat
     return strategy
 
 
+class GenerationTimes:
+    """How long generations take on one machine, for requests of any length; cached.
+
+    A token takes what the number of tokens before it says, whatever the prompt was, so that
+    requests share their tokens. Times are those of the network as it is, adapters included.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        machine: Machine,
+        scheduler: NetworkStrategy | None = None,
+        engine: str = "fast",
+    ) -> None:
+        self._network, self._strategy = network, scheduler or strategy_for({})
+        self._run = engine_by_name(engine)
+        self._mapping = place(network, machine)
+        self._tokens: dict[int, Callable[[int], int]] = {}
+        self._prefill = lru_cache(maxsize=None)(self._prefilled)
+
+    def times(self, prompt: int, new: int, batch: int = 1) -> tuple[int, int]:
+        """Return the time to the first token, and to the last one, of equal requests [ps].
+
+        Raises:
+            CapacityError: Keys and values, or the network, fit nowhere.
+            InputError: A number is out of range, the network is no decoder, or too long for it.
+        """
+        _check(self._network, prompt, new, batch)
+        _cache(self._job(prompt, batch), prompt + new - 1)
+        first = self._prefill(prompt, batch)
+        if batch not in self._tokens:
+            runs = TokenRuns(self._job(1, batch), self._strategy, self._run)
+            self._tokens[batch] = lru_cache(maxsize=None)(
+                lambda past: runs.at(past).timeline.makespan
+            )
+        token_ps = self._tokens[batch]
+        return first, first + sum(token_ps(prompt + i) for i in range(new - 1))
+
+    def _prefilled(self, prompt: int, batch: int) -> int:
+        return self._run(self._strategy.schedule(self._job(prompt, batch)).plan).makespan
+
+    def _job(self, tokens: int, batch: int) -> Job:
+        run = self._run
+        return Job(self._mapping, tokens, lambda plan: run(plan).makespan, 0, batch)
+
+
 @dataclass(frozen=True)
 class _Times:
     """A generation of one network, with adapters or without."""
@@ -250,6 +345,9 @@ class _Times:
     prefill: dict[str, float]
     token_ps: tuple[int, ...]
     token: dict[str, float]
+    prefill_drawn: Drawn | None
+    token_drawn: tuple[Drawn, ...]
+    """Of each token; empty where the machine does not tell."""
     outside: int
     """Bytes of keys and values that come from the DRAM for the last token."""
     notes: tuple[str, ...]
@@ -259,52 +357,33 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
     """Execute the prompt, then every token."""
     pasts = range(job.tokens, job.tokens + new - 1)
     token, share, outside = [], {}, 0
+    energies: list[Drawn] = []
     notes: dict[str, None] = {}
+    runs = TokenRuns(job, strategy, run)
     if pasts:  # the longest first: what fits nowhere is refused before anything is run
-        last = strategy.schedule(replace(job, tokens=1, past=pasts[-1]))
+        last = runs.at(pasts[-1]).schedule
         outside = _from_dram(job, last.plan)
         notes = dict.fromkeys(last.notes)
-    for past, plan in zip(pasts, _plans(job, strategy, pasts, run), strict=True):
-        timeline = run(plan)
-        token.append(timeline.makespan)
+    for past in pasts:
+        found = runs.at(past)
+        token.append(found.timeline.makespan)
+        if (taken := found.drawn()) is not None:
+            energies.append(taken)
         if past == pasts[len(pasts) // 2]:
-            share = _shares(plan, run)
+            share = _shares(found.schedule.plan, found.timeline)
     prompt = strategy.schedule(job)
     notes = dict.fromkeys((*prompt.notes, *notes))
-    makespan = run(prompt.plan).makespan
-    return _Times(makespan, _shares(prompt.plan, run), tuple(token), share, outside, tuple(notes))
-
-
-def _plans(job: Job, strategy: NetworkStrategy, pasts: range, run: Engine) -> Iterator[Plan]:
-    """Yield the plan of each token; those alike but for their durations share a template."""
-    if not TokenTemplate.serves(strategy):
-        for past in pasts:
-            yield strategy.schedule(replace(job, tokens=1, past=past)).plan
-        return
-    templates: dict[object, TokenTemplate] = {}
-    for past in pasts:
-        own = replace(job, tokens=1, past=past)
-        plans, problem = [], None
-        for choice in strategy.candidates(own):
-            try:
-                plans.append(_plan_of(templates, strategy, own, choice))
-            except CapacityError as error:
-                problem = error
-        if problem is not None and not plans:
-            raise problem
-        yield min(plans, key=lambda plan: run(plan).makespan) if len(plans) > 1 else plans[0]
-
-
-def _plan_of(
-    templates: dict[object, TokenTemplate], strategy: NetworkStrategy, job: Job, choice: Choice
-) -> Plan:
-    """Return the plan of a token, from the template of a choice where it is of that form."""
-    template = templates.get(choice)
-    plan = template.plan_at(job.past) if template else None
-    if plan is None:
-        templates[choice] = template = TokenTemplate(strategy, job, choice)
-        plan = template.schedule.plan
-    return plan
+    timeline = run(prompt.plan)
+    return _Times(
+        prefill_ps=timeline.makespan,
+        prefill=_shares(prompt.plan, timeline),
+        token_ps=tuple(token),
+        token=share,
+        prefill_drawn=drawn(job, prompt, timeline),
+        token_drawn=tuple(energies),
+        outside=outside,
+        notes=tuple(notes),
+    )
 
 
 def _from_dram(job: Job, plan: Plan) -> int:
@@ -319,29 +398,60 @@ def _from_dram(job: Job, plan: Plan) -> int:
     )
 
 
-def _shares(plan: Plan, run: Engine) -> dict[str, float]:
+def _shares(plan: Plan, timeline: Timeline) -> dict[str, float]:
     """Return action -> share of the critical path, largest first."""
-    table = critical_share(plan, run(plan), "action")
+    table = critical_share(plan, timeline, "action")
     return {str(name): float(share) for name, share in table["share"].items()}
 
 
-def _phase(
-    latency: int, bare: int, share: dict[str, float], bare_share: dict[str, float]
-) -> Phase:
+def _prefill(hybrid: _Times, bare: _Times, tokens: int) -> Phase:
     return Phase(
-        latency_ps=latency,
-        bare_ps=bare,
-        overhead_percent=_overhead(latency, bare),
-        critical_path_share=share,
-        bare_critical_path_share=bare_share,
+        latency_ps=hybrid.prefill_ps,
+        bare_ps=bare.prefill_ps,
+        overhead_percent=_overhead(hybrid.prefill_ps, bare.prefill_ps),
+        critical_path_share=hybrid.prefill,
+        bare_critical_path_share=bare.prefill,
+        energy=_energy(hybrid.prefill_drawn, bare.prefill_drawn, tokens),
     )
 
 
-def _decode(hybrid: _Times, bare: _Times) -> Phase | None:
-    if not hybrid.token_ps:
+def _decode(hybrid: _Times, bare: _Times, batch: int) -> Phase | None:
+    count = len(hybrid.token_ps)
+    if not count:
         return None
-    mean, bare_mean = int(fmean(hybrid.token_ps)), int(fmean(bare.token_ps))
-    return _phase(mean, bare_mean, hybrid.token, bare.token)
+    mean, bare_mean = sum(hybrid.token_ps) // count, sum(bare.token_ps) // count
+    both = [together(list(each.token_drawn)) for each in (hybrid, bare)]
+    return Phase(
+        latency_ps=mean,
+        bare_ps=bare_mean,
+        overhead_percent=_overhead(mean, bare_mean),
+        critical_path_share=hybrid.token,
+        bare_critical_path_share=bare.token,
+        energy=_energy(both[0], both[1], count * batch) if hybrid.token_drawn else None,
+    )
+
+
+def _energy(hybrid: Drawn | None, bare: Drawn | None, tokens: int) -> PhaseEnergy | None:
+    if hybrid is None or bare is None:
+        return None
+    return PhaseEnergy(
+        total_pj=hybrid.total / PJ,
+        bare_pj=bare.total / PJ,
+        per_token_pj=hybrid.total / PJ / tokens,
+        bare_per_token_pj=bare.total / PJ / tokens,
+        macs=hybrid.macs,
+        tops_per_watt=_tops_per_watt(hybrid),
+        bare_tops_per_watt=_tops_per_watt(bare),
+        component_aj=hybrid.work,
+        static_aj=hybrid.static,
+        bare_component_aj=bare.work,
+        bare_static_aj=bare.static,
+        not_counted=hybrid.not_counted,
+    )
+
+
+def _tops_per_watt(taken: Drawn) -> float:
+    return 2 * taken.macs * PJ / taken.total if taken.total else 0.0
 
 
 def _overhead(latency: int, bare: int) -> float:

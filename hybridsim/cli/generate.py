@@ -11,9 +11,9 @@ from hybridsim.arch import load_machine
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
-from hybridsim.generate import Generation, Phase, generate, strategy_for
+from hybridsim.generate import Generation, Phase, PhaseEnergy, generate, strategy_for
 from hybridsim.library import network_path
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps
 from hybridsim.workload import load_network
 
 
@@ -69,9 +69,12 @@ def generate_command(
 
 def render(result: Generation) -> RenderableType:
     """Return a generation as a table per phase, and the answer below it."""
+    known = result.prefill.energy is not None
+    energy = ("energy/token",) if known else ()
     table = plain_table(
-        "phase", "latency", "bare", "over", "spent on (critical path)", right="latency|bare|over"
-    )
+        "phase", "latency", "bare", "over", *energy, "spent on (critical path)",
+        right="latency|bare|over|energy/token",
+    )  # fmt: skip
     phases = [("prefill", result.prefill)]
     if result.decode is not None:
         phases.append(("decode, mean", result.decode))
@@ -81,9 +84,16 @@ def render(result: Generation) -> RenderableType:
             format_ps(phase.latency_ps),
             format_ps(phase.bare_ps),
             f"{phase.overhead_percent:.1f} %",
+            *((_energy(phase),) if known else ()),
             _shares(phase),
         )
     return Group(table, "", *_summary(result))
+
+
+def _energy(phase: Phase) -> str:
+    if phase.energy is None:
+        return ""
+    return format_energy(round(phase.energy.per_token_pj * 10**6))
 
 
 def _shares(phase: Phase) -> str:
@@ -109,4 +119,19 @@ def _summary(result: Generation) -> list[str]:
         f"{result.decode_tokens_per_s:.1f}",
         f"  KV cache     {format_bytes(cache.total_bytes)} at the end, in {cache.where}",
     ]
+    for name, phase in (("prefill", result.prefill), ("decode", result.decode)):
+        if phase is not None and phase.energy is not None:
+            lines.append(f"  energy       {name} {_energy_line(phase.energy)}")
     return lines + [f"  {escape(note)}" for note in result.notes]
+
+
+def _energy_line(energy: PhaseEnergy) -> str:
+    bare = format_energy(round(energy.bare_per_token_pj * 10**6))
+    text = (
+        f"{format_energy(energy.total_aj)}, {energy.tops_per_watt:.2f} TOPS/W; a token without "
+        f"adapters {bare}, {energy.bare_tops_per_watt:.2f} TOPS/W"
+    )
+    if energy.not_counted:
+        names = ", ".join(name.replace("_", " ") for name in energy.not_counted)
+        text += f"; unknown and left out: {names}"
+    return text

@@ -1,7 +1,7 @@
 """``hybridsim serve``: requests of many tasks on one chip, adapters swapped in as they come."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Group, RenderableType
@@ -12,8 +12,9 @@ from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, UnknownNameError
+from hybridsim.generate import GenerationTimes, strategy_for
 from hybridsim.library import network_path
-from hybridsim.schedulers import Scheduler, make_scheduler
+from hybridsim.schedulers import NetworkStrategy, Scheduler, make_scheduler
 from hybridsim.service import (
     MIXES,
     POLICIES,
@@ -52,6 +53,9 @@ def serve(
     tokens: Annotated[
         int | None, typer.Option(help="Without a file: tokens per request; the network's own.")
     ] = None,
+    output: Annotated[
+        int, typer.Option(help="Without a file: tokens that each request generates.")
+    ] = 0,
     policy: Annotated[
         str, typer.Option(help="Which adapters stay on chip: lru, pinned or none.")
     ] = "lru",
@@ -66,7 +70,10 @@ def serve(
         list[str] | None,
         typer.Option("--adapter", help="task=FOLDER: a task's adapters as PEFT wrote them."),
     ] = None,
-    scheduler: Annotated[str, typer.Option(help="Pipeline strategy.")] = "token_parallel",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Strategy: token_parallel, or network if requests generate tokens."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,12 +92,13 @@ def serve(
     groups = by_target(set_ or [])
     network = with_adapters(load_network(network_path(workload)), groups["adapters"])
     machine = load_machine(arch, groups["machine"])
-    strategy = make_scheduler(scheduler, groups["scheduler"])
-    trace = (
-        _random(network, machine, strategy, tasks, load, rate, count, seed, tokens)
-        if requests is None
-        else read_requests(requests)
-    )
+    if requests is None:
+        strategy = _strategy(output > 0, scheduler, groups["scheduler"])
+        trace = _random(network, machine, strategy, tasks, load, rate, count, seed, tokens, output)
+    else:
+        trace = read_requests(requests)
+        generates = any(request.output for request in trace)
+        strategy = _strategy(generates, scheduler, groups["scheduler"])
     with working("serving", quiet or json_):
         service = run_service(
             network,
@@ -118,6 +126,13 @@ def _one_of(option: str, value: str, known: tuple[Choice, ...]) -> Choice:
     raise UnknownNameError(f"{option}:", value, known)
 
 
+def _strategy(generates: bool, kind: str | None, options: dict[str, Any]) -> Scheduler:
+    """Return the strategy asked for, with the defaults of a generation if tokens are generated."""
+    if generates:
+        return strategy_for(options, kind or "network")
+    return make_scheduler(kind or "token_parallel", options)
+
+
 def _random(
     network: Network,
     machine: Machine,
@@ -128,17 +143,24 @@ def _random(
     count: int,
     seed: int,
     tokens: int | None,
+    output: int,
 ) -> tuple[Request, ...]:
     """Return random requests, ``load`` times as many per second as the chip can serve at best."""
     prompt = (network.sequence_length or 0) if tokens is None else tokens
     for option, value in (("--tasks", tasks), ("--count", count), ("--tokens", prompt)):
         if value < 1:
             raise InputError(f"{option}: found {value}; write a whole number of 1 or more")
+    if output < 0:
+        raise InputError(f"--output: found {output}; write a whole number of 0 or more")
     if rate is None:
-        alone = execute(network, machine, scheduler, prompt).timeline.makespan
+        if output:
+            assert isinstance(scheduler, NetworkStrategy)
+            alone = GenerationTimes(network, machine, scheduler).times(prompt, output)[1]
+        else:
+            alone = execute(network, machine, scheduler, prompt).timeline.makespan
         rate = load * 1e12 / alone
     names = [f"task{i}" for i in range(tasks)]
-    return poisson_requests(names, rate, count, prompt, seed=seed)
+    return poisson_requests(names, rate, count, prompt, output, seed)
 
 
 def _adapters(given: list[str], network: Network) -> dict[str, Network]:
@@ -159,6 +181,19 @@ def _files(service: Service) -> dict[str, str]:
     }
 
 
+def _generated(result: ServiceResult) -> list[tuple[str, str]]:
+    """Return the rows of what requests generate."""
+    if result.first_token_ms is None or result.tokens_per_s is None:
+        return []
+    return [
+        *(
+            (f"first token {p}", f"{result.first_token_ms[p]:.4g} ms")
+            for p in ("p50", "p90", "p99")
+        ),
+        ("generated", f"{result.tokens_per_s:.4g} tokens/s"),
+    ]
+
+
 def render(result: ServiceResult) -> RenderableType:
     """Return the answer as a table for people."""
     table = plain_table("", "value", right="value")
@@ -168,11 +203,13 @@ def render(result: ServiceResult) -> RenderableType:
         ("latency p50", f"{result.latency_ms['p50']:.4g} ms"),
         ("latency p90", f"{result.latency_ms['p90']:.4g} ms"),
         ("latency p99", f"{result.latency_ms['p99']:.4g} ms"),
+        *_generated(result),
         ("waiting, mean", f"{result.waiting_mean_ms:.4g} ms"),
         ("chip works", f"{result.utilization:.1%} of the time"),
         ("a batch", f"{result.service_mean_ms:.4g} ms, mean of {result.batches}"),
         ("swaps", f"{result.swaps} ({result.swaps_per_s:.4g}/s)"),
         ("swapped", format_bytes(result.swapped_bytes)),
+        ("adapters kept in", result.tier.upper()),
         ("lost to swaps", f"{result.lost_to_swaps:.1%} of the time"),
     ):
         table.add_row(name, value)

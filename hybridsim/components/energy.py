@@ -86,11 +86,11 @@ class TileEnergy(EnergySection):
 
 
 class ClusterEnergy(EnergySection):
-    """A cluster: as a whole, or unit by unit.
+    """A cluster: unit by unit, or as a whole.
 
-    ``power`` and ``plain_power`` hold for tasks that take a whole cluster. Tasks on single units
-    are charged unit by unit if any of the other terms is known; otherwise a cluster draws its
-    power while any of its units works.
+    If any term of a unit is known, work is charged unit by unit, also that of tasks that take a
+    whole cluster: for the time in which their units work, and for what they do. Otherwise a
+    cluster draws ``power`` or ``plain_power`` while any of its units works.
     """
 
     power: Power | None = None
@@ -146,12 +146,22 @@ class LinkEnergy(EnergySection):
     byte_hop: EnergyPerByte | None = None
     """One byte over one hop [aJ]."""
     hops: Count = 1
-    """Hops of every transfer; the link is one hop unless the machine says otherwise."""
+    """Hops of every transfer over a link, one unless the machine says otherwise; on a network on
+    chip hops are counted edge by edge instead."""
 
     def transfer_aj(self, size_bytes: IntLike, busy_ps: IntLike) -> IntLike:
         """Return the energy of transfers: power x time + byte_hop x bytes x hops [aJ]."""
         energy: IntLike = (self.power or 0) * busy_ps
         return energy + (self.byte_hop or 0) * self.hops * size_bytes
+
+
+class ChipLinkEnergy(EnergySection):
+    """A link between chips."""
+
+    power: Power | None = None
+    """One link in one direction while it carries a transfer [uW]."""
+    byte: EnergyPerByte | None = None
+    """One byte over one such link, both of its ends included [aJ]."""
 
 
 class SramEnergy(EnergySection):
@@ -185,5 +195,7 @@ class MachineEnergy(EnergySection):
     tile: TileEnergy | None = None
     cluster: ClusterEnergy | None = None
     link: LinkEnergy | None = None
+    chip_link: ChipLinkEnergy | None = None
+    """The links between chips."""
     sram: SramEnergy | None = None
     dram: DramEnergy | None = None

@@ -81,6 +81,10 @@ class Passage:
     """Edges on the longest of its ways."""
     busiest: int
     """Bytes that cross the edge with the most of them."""
+    crossed: int = 0
+    """Bytes that cross each edge, over all edges."""
+    sent: int = 0
+    """Bytes that leave all sources, each flow once."""
 
 
 class _Network(Spec):
@@ -114,8 +118,9 @@ class _Network(Spec):
     def passage(self, flows: Iterable[Flow]) -> Passage:
         """Return what flows that start together take."""
         load: dict[int, int] = {}
-        hops = 0
+        hops = sent = 0
         for flow in flows:
+            sent += flow.size
             crossed: set[int] = set()
             for target in flow.targets:
                 way = self.route(flow.source, target)
@@ -123,7 +128,8 @@ class _Network(Spec):
                 crossed.update(way)
             for edge in crossed:
                 load[edge] = load.get(edge, 0) + flow.size
-        return Passage(tuple(sorted(load)), hops, max(load.values(), default=0))
+        busiest, over_all = max(load.values(), default=0), sum(load.values())
+        return Passage(tuple(sorted(load)), hops, busiest, over_all, sent)
 
     def passage_cycles(self, passage: Passage) -> int:
         """Return hop x hops + ceil(busiest / width)."""

@@ -12,15 +12,16 @@ def area_of(machine: Machine, tiles: int) -> AreaResult | None:
     uses, for a machine that has as many as needed. Source of the form: HARP's sum over parts.
     """
     area, cluster, memory = machine.area, machine.cluster, machine.memory
+    chips = machine.chip_count
     if area is None:
         return None
     parts = {
         "tile": (area.tile, tiles_there(machine, tiles)),
-        "cluster": (area.cluster, cluster.count if cluster else 0),
-        "plain_cluster": (area.plain_cluster, cluster.plain_count if cluster else 0),
+        "cluster": (area.cluster, chips * cluster.count if cluster else 0),
+        "plain_cluster": (area.plain_cluster, chips * cluster.plain_count if cluster else 0),
         "sram": (area.sram_mib, sram_mib(machine)),
-        "dram_interface": (area.dram_interface, 1 if memory and memory.dram else 0),
-        "link": (area.link, machine.link.count),
+        "dram_interface": (area.dram_interface, chips if memory and memory.dram else 0),
+        "link": (area.link, chips * machine.link.count),
     }
     known = {
         name: each * count for name, (each, count) in parts.items() if each is not None and count
@@ -38,12 +39,14 @@ def tdp_uw(machine: Machine, tiles: int) -> int | None:
     energy = machine.energy
     if energy is None:
         return None
+    chips = machine.chip_count
     parts = [
         (_tile_uw(machine), tiles_there(machine, tiles)),
-        (_cluster_uw(machine), machine.cluster.count if machine.cluster else 0),
-        (_plain_uw(machine), machine.cluster.plain_count if machine.cluster else 0),
-        (_link_uw(machine), machine.link.count),
-        (_dram_uw(machine), 1 if machine.memory and machine.memory.dram else 0),
+        (_cluster_uw(machine), chips * machine.cluster.count if machine.cluster else 0),
+        (_plain_uw(machine), chips * machine.cluster.plain_count if machine.cluster else 0),
+        (_link_uw(machine), chips * _links(machine)),
+        (_chip_link_uw(machine), 2 * (chips - 1)),
+        (_dram_uw(machine), chips if machine.memory and machine.memory.dram else 0),
     ]
     total = sum(static_uw(machine, tiles).values())
     for power, count in parts:
@@ -89,7 +92,23 @@ def _link_uw(machine: Machine) -> int | None:
     spec, link = machine.energy and machine.energy.link, machine.link
     if not spec:
         return None
+    network = machine.network_on_chip
+    if network is not None:
+        return (spec.byte_hop or 0) * network.width * network.clock.frequency // 10**12
     return (spec.power or 0) + spec.transfer_aj(link.width, 0) * link.clock.frequency // 10**12
+
+
+def _links(machine: Machine) -> int:
+    """Return the links of a chip, or the edges of its network."""
+    network = machine.network_on_chip
+    return machine.link.count if network is None else network.edges
+
+
+def _chip_link_uw(machine: Machine) -> int | None:
+    spec, chips = machine.energy and machine.energy.chip_link, machine.chips
+    if not spec or chips is None:
+        return None
+    return (spec.power or 0) + (spec.byte or 0) * chips.link.bandwidth // 10**12
 
 
 def _dram_uw(machine: Machine) -> int | None:

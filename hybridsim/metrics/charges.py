@@ -7,19 +7,26 @@ from functools import cached_property
 import numpy as np
 
 from hybridsim.components.energy import ClusterEnergy, MachineEnergy
+from hybridsim.components.interconnect import Passage
 from hybridsim.errors import InputError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.metrics.layer_work import UNITS, Group, groups_of
-from hybridsim.plan import Plan, Timeline
+from hybridsim.metrics.network_work import ClusterWork, cluster_work
+from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.schedulers import Job, Schedule
 from hybridsim.units import Ints
+from hybridsim.workload import Attention
 
 COMPONENTS = (
     "tile", "periphery",
-    "cluster", "cores", "matrix_engine", "dma", "tcdm", "link", "sram", "dram",
+    "cluster", "cores", "matrix_engine", "dma", "tcdm", "link", "chip_link", "sram", "dram",
 )  # fmt: skip
 """The parts that energy is told for: tile and periphery are analog, the others digital."""
 ANALOG = ("tile", "periphery")
+FROM_SRAM = ("load a b", "move kv")
+"""Transfers of whole networks that read the SRAM."""
+THROUGH_SRAM = ("load kv", "fetch a b", "spill")
+"""Transfers of the external memory whose other end is the SRAM."""
 
 _MOST = 2**63 - 1
 
@@ -85,6 +92,8 @@ class Charges:
             *self._clusters(),
             *self._units(),
             *self._link(),
+            *self._edges(),
+            *self._chip_links(),
             *self._sram(),
             *self._dram(),
         ]
@@ -177,10 +186,15 @@ class Charges:
     # --- clusters ---------------------------------------------------------------------------
 
     def _clusters(self) -> Iterator[Charge]:
-        """Charge tasks that take a whole cluster, with or without a matrix engine."""
+        """Charge tasks that take a whole cluster: unit by unit if that is known."""
         spec, cluster = self._energy.cluster, self._job.machine.cluster
         tasks = self._holding("cluster")
         if spec is None or cluster is None or not len(tasks):
+            return
+        if spec.by_unit:
+            if spec.cores_power is not None and (spec.counts_engine or not cluster.matrix_engine):
+                self.counted.add("cluster")
+            yield from self._inside(spec, tasks)
             return
         with_engine = np.isin(tasks, self._holding("engine_cluster"))
         with_engine |= not cluster.plain_count
@@ -190,6 +204,24 @@ class Charges:
         self.counted.add("cluster")
         each = np.where(with_engine, power or 0, plain or 0)
         yield Charge("cluster", tasks, over_time(each, self._plan.duration[tasks]))
+
+    def _inside(self, spec: ClusterEnergy, tasks: Ints) -> Iterator[Charge]:
+        """Charge what units do in tasks that take a whole cluster.
+
+        Norms, activations and sums are work of the cores from their first byte to the last.
+        """
+        left = np.zeros(len(self._plan), np.bool_)
+        left[tasks] = True
+        for work in cluster_work(self._job, self._schedule):
+            left[work.tasks] = False
+            weights = self._plan.duration[work.tasks]
+            for component, total in _of_work(spec, work).items():
+                if total:
+                    yield Charge(component, work.tasks, shared_out(total, weights))
+        others = np.flatnonzero(left)
+        if spec.cores_power is not None and len(others):
+            time = self._plan.duration[others]
+            yield Charge("cores", others, over_time(spec.cores_power, time))
 
     def _units(self) -> Iterator[Charge]:
         """Charge tasks on units of clusters: unit by unit, or the cluster while any works."""
@@ -234,13 +266,29 @@ class Charges:
                 yield Charge(component, group.tasks, shared_out(total, self._weights(group)))
 
     def _sram(self) -> Iterator[Charge]:
-        """Charge the far end of the transfers of clusters' units."""
+        """Charge the far end of the transfers of clusters' units.
+
+        In whole networks: adapters and kept keys and values that are read; queries, keys and
+        values of an attention, which are kept there; and what the DRAM brings or takes.
+        """
         spec = self._energy.sram
         if spec is None or spec.byte is None:
             return
         for group in self._groups:
             if total := spec.byte * group.activity.link_bytes:
                 yield Charge("sram", group.tasks, shared_out(total, self._weights(group)))
+        kept = np.isin(self._plan.action, self._numbers(FROM_SRAM)) | (
+            np.isin(self._plan.action, self._numbers(("move",)))
+            & self._of_attention
+            & ~self._leaving
+        )
+        for tasks, sizes in ((self._over_link, self._link_bytes), (self._over_edges, self._sent)):
+            own = tasks[kept[tasks]]
+            if len(own):
+                yield Charge("sram", own, over_time(spec.byte, sizes(own)))
+        passing = np.flatnonzero(np.isin(self._plan.action, self._numbers(THROUGH_SRAM)))
+        if len(passing):
+            yield Charge("sram", passing, over_time(spec.byte, self._dram_bytes(passing)))
 
     def _while_any_unit_works(self, spec: ClusterEnergy) -> Iterator[Charge]:
         """Charge each cluster's power once for every instant at which any of its units works.
@@ -284,11 +332,67 @@ class Charges:
         for group in self._groups:
             if total := spec.transfer_aj(group.activity.link_bytes, 0):
                 yield Charge("link", group.tasks, shared_out(total, self._weights(group)))
-        others = tasks[~np.isin(tasks, self._holding("dma"))]
+        others = self._over_link
+        yield Charge("link", others, over_time(spec.transfer_aj(1, 0), self._link_bytes(others)))
+
+    @cached_property
+    def _over_link(self) -> Ints:
+        """Transfers over the link that are no work of a cluster's DMA alone."""
+        tasks = self._holding("link")
+        return tasks[~np.isin(tasks, self._holding("dma"))]
+
+    def _link_bytes(self, tasks: Ints) -> Ints:
+        """Return the beats of the link in the time of some transfers [bytes]."""
         link = self._job.machine.link
-        cycles = self._plan.duration[others] * link.clock.frequency // 10**12 - link.latency
-        size = np.maximum(cycles, 0) * link.width
-        yield Charge("link", others, over_time(spec.transfer_aj(1, 0), size))
+        cycles = self._plan.duration[tasks] * link.clock.frequency // 10**12 - link.latency
+        size: Ints = np.maximum(cycles, 0) * link.width
+        return size
+
+    def _edges(self) -> Iterator[Charge]:
+        """Charge transfers over a network on chip: each byte on each edge that it crosses."""
+        spec, tasks = self._energy.link, self._over_edges
+        if spec is None or spec.byte_hop is None or not len(tasks):
+            return
+        self.counted.add("edge")
+        busiest, passages = self._on_edges(tasks)
+        size = [b * p.crossed // p.busiest for b, p in zip(busiest, passages, strict=True)]
+        yield Charge("link", tasks, over_time(spec.byte_hop, np.array(size, np.int64)))
+
+    @cached_property
+    def _over_edges(self) -> Ints:
+        return self._holding("edge")
+
+    def _on_edges(self, tasks: Ints) -> tuple[list[int], list[Passage]]:
+        """Return the bytes on the busiest edge of each transfer, and the way that it takes."""
+        network, plan = self._job.machine.network_on_chip, self._plan
+        assert network is not None
+        passages = [self._schedule.passages[tuple(plan.uses_of(int(task)))] for task in tasks]
+        cycles = plan.duration[tasks] * network.clock.frequency // 10**12
+        busiest = [
+            max(0, int(each) - network.hop * passage.hops) * network.width
+            for each, passage in zip(cycles, passages, strict=True)
+        ]
+        return busiest, passages
+
+    def _sent(self, tasks: Ints) -> Ints:
+        """Return what each reader gets of transfers over a network on chip [bytes]."""
+        busiest, passages = self._on_edges(tasks)
+        size = [b * p.sent // p.busiest for b, p in zip(busiest, passages, strict=True)]
+        return np.array(size, np.int64)
+
+    def _chip_links(self) -> Iterator[Charge]:
+        """Charge transfers between chips: by time, and by the bytes of that time."""
+        spec, chips = self._energy.chip_link, self._job.machine.chips
+        if spec is None or chips is None:
+            return
+        self.counted.add("chip_link")
+        tasks = self._holding("chip_link")
+        time = self._plan.duration[tasks]
+        if spec.power is not None:
+            yield Charge("chip_link", tasks, over_time(spec.power, time))
+        if spec.byte is not None:
+            size = _bytes_of(time - chips.link.latency, chips.link.bandwidth)
+            yield Charge("chip_link", tasks, over_time(spec.byte, size))
 
     def _weights(self, group: Group) -> Ints:
         return self._plan.duration[group.tasks]
@@ -304,8 +408,13 @@ class Charges:
         if spec.power is not None:
             yield Charge("dram", tasks, over_time(spec.power, time))
         if spec.byte is not None:
-            size = np.array([int(t) * memory.dram.bandwidth // 10**12 for t in time], np.int64)
-            yield Charge("dram", tasks, over_time(spec.byte, size))
+            yield Charge("dram", tasks, over_time(spec.byte, self._dram_bytes(tasks)))
+
+    def _dram_bytes(self, tasks: Ints) -> Ints:
+        memory = self._job.machine.memory
+        assert memory is not None
+        assert memory.dram is not None
+        return _bytes_of(self._plan.duration[tasks], memory.dram.bandwidth)
 
     # --- tasks ------------------------------------------------------------------------------
 
@@ -313,6 +422,26 @@ class Charges:
         if action not in self._plan.actions:
             return np.empty(0, np.int64)
         return np.flatnonzero(self._plan.action == self._plan.actions.index(action))
+
+    def _numbers(self, actions: tuple[str, ...]) -> list[int]:
+        known = self._plan.actions
+        return [known.index(action) for action in actions if action in known]
+
+    @cached_property
+    def _of_attention(self) -> Bools:
+        """Whether each task is one of an attention."""
+        attentions = {d.op.name for d in self._schedule.ops if isinstance(d.op, Attention)}
+        ops: Bools = np.array([name in attentions for name in self._plan.ops], np.bool_)
+        return ops[self._plan.op]
+
+    @cached_property
+    def _leaving(self) -> Bools:
+        """Whether each task brings something to the edge of its chip."""
+        plan = self._plan
+        found = np.zeros(len(plan), np.bool_)
+        hop = np.isin(plan.action, self._numbers(("hop",)))
+        found[plan.need[np.repeat(hop, np.diff(plan.need_first))]] = True
+        return found
 
     def _holding(self, kind: str) -> Ints:
         """Return the tasks that hold a resource of a kind, in plan order."""
@@ -330,6 +459,22 @@ class Charges:
     def _holder(self) -> Ints:
         """The task of each use of a resource."""
         return np.repeat(np.arange(len(self._plan)), np.diff(self._plan.use_first))
+
+
+def _of_work(spec: ClusterEnergy, work: ClusterWork) -> dict[str, int]:
+    """Return part -> what work in a cluster draws [aJ]."""
+    return {
+        "matrix_engine": spec.engine_aj(work.macs, work.engine_slots)
+        + (spec.engine_power or 0) * work.engine_ps,
+        "cores": (spec.cores_power or 0) * work.cores_ps,
+        "dma": (spec.dma_byte or 0) * work.tcdm_bytes,
+        "tcdm": (spec.tcdm_byte or 0) * work.tcdm_bytes,
+    }
+
+
+def _bytes_of(time_ps: Ints, bandwidth: int) -> Ints:
+    """Return the bytes that a channel carries in each time."""
+    return np.array([int(t) * bandwidth // 10**12 for t in time_ps], np.int64)
 
 
 def _present(values: Ints) -> Ints:

@@ -59,16 +59,17 @@ def _by_layer(found: RunEnergy, schedule: Schedule) -> dict[str, int]:
 def macs_of(job: Job, schedule: Schedule) -> int:
     """Return the multiply-accumulates of the linear layers, their adapters, and attention.
 
-    Adapters take r (in + out) per token, attention 2 x tokens x width per query.
+    Adapters take r (in + out) per token, attention 2 x keys x width per query.
     """
     total = 0
     for decided in schedule.layers:
-        op, tokens = decided.layer.op, job.tokens_of(decided.layer)
+        op, tokens = decided.layer.op, job.sequences * job.tokens_of(decided.layer)
         total += tokens * op.in_features * op.out_features
         if decided.choice is not None and decided.layer.adapter is not None:
             rank = decided.layer.adapter.rank
             total += tokens * rank * (op.in_features + op.out_features)
     for other in schedule.ops:
         if isinstance(other.op, Attention):
-            total += 2 * other.tokens**2 * other.op.out_features
+            keys = job.mapping.network.keys(other.op, job.tokens, job.past)
+            total += 2 * other.tokens * keys * other.op.heads * other.op.head_dim
     return total

@@ -122,7 +122,7 @@ def _operand_bytes(run: Executed, decided: LayerSchedule, tasks: Ints, tokens: I
     moved = {
         "load a": np.full_like(tokens, rank * op.in_features * element),
         "load b": np.full_like(tokens, rank * op.out_features * element),
-        "load a b": np.full_like(tokens, rank * (op.in_features + op.out_features) * element),
+        "load a b": np.full_like(tokens, _weight_elements(decided) * element),
         "load x": tokens * op.in_features * element,
         "load y": tokens * widths * element,
         "store z": tokens * widths * element,
@@ -134,6 +134,16 @@ def _operand_bytes(run: Executed, decided: LayerSchedule, tasks: Ints, tokens: I
             done = plan.action[tasks] == plan.actions.index(action)
             found[done] = np.where(tokens[done] >= 0, size[done], NOTHING)
     return found
+
+
+def _weight_elements(decided: LayerSchedule) -> int:
+    """Return the elements of A and B in one transfer: all, or those of one of several clusters."""
+    op, adapter = decided.layer.op, decided.layer.adapter
+    assert adapter is not None
+    if decided.shared is None:
+        return adapter.rank * (op.in_features + op.out_features)
+    first, second = decided.shared
+    return first.rank * op.in_features + adapter.rank * second.out_features
 
 
 def _slice_widths(run: Executed, decided: LayerSchedule, tasks: Ints) -> Ints:

@@ -42,6 +42,14 @@ class AttentionRun:
     """Queries that are worked on at a time."""
     buffers: int
     """Chunks (or warps) that the scratchpad holds: with 2, one is loaded beside the other."""
+    engine_ps: int = 0
+    """How long the matrix engine works, the zeroing of its buffers and its start included [ps]."""
+    cores_ps: int = 0
+    """How long the cores work [ps]."""
+    macs: int = 0
+    """Multiply-accumulates of both products."""
+    moved_bytes: int = 0
+    """Bytes of queries, keys, values and output that the DMA brings in and takes out."""
 
 
 @dataclass(frozen=True)
@@ -249,9 +257,7 @@ def _run(attention: Attention, chunk: int | None, queries: int | None) -> Attent
     else:
         tried = [_in_chunks(attention, rows) for rows in attention.searched]
         best = min(tried, key=lambda run: (run.duration_ps, run.rows))
-    return AttentionRun(
-        best.duration_ps, (best.duration_ps,), best.tcdm_bytes, best.rows, best.buffers
-    )
+    return replace(best, ready_ps=(best.duration_ps,))
 
 
 def _in_chunks(attention: Attention, chunk: int) -> AttentionRun:
@@ -259,41 +265,61 @@ def _in_chunks(attention: Attention, chunk: int) -> AttentionRun:
     rows = tuple(part for each in parts for part in each)
     buffers = attention.buffers(rows[0])
     last = np.cumsum([len(each) for each in parts]) - 1
-    done = (
+    done, engine_ps, cores_ps = (
         _sequential(attention, rows)
         if attention.form == "sequential"
         else _executed(attention, rows)
     )
+    if not attention.has_engine:
+        engine_ps, cores_ps = 0, engine_ps + cores_ps
+    dim, heads, keys = attention.head_dim, attention.heads, attention.keys
+    fetched = 1 if attention.keys_values == "resident" else len(rows)
+    elements = heads * dim * 2 * (attention.tokens + fetched * keys)
     return AttentionRun(
         int(done[-1]),
         tuple(int(time) for time in done[last]),
         attention.tcdm_bytes(rows[0], buffers),
         rows[0],
         buffers,
+        engine_ps,
+        cores_ps,
+        2 * heads * attention.tokens * keys * dim,
+        elements * attention.cluster.element_bytes,
     )
 
 
-def _sequential(attention: Attention, rows: tuple[int, ...]) -> Ints:
-    """Return when each part is done: one kernel after the other, part by part, then by head."""
+def _sequential(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int]:
+    """Return when each part is done: one kernel after the other, part by part, then by head.
+
+    And how long the engine and the cores work.
+    """
     keys = attention.keys
     kept = attention.keys_values == "resident"
     fetched = 0 if kept else keys
-    each = {}
+    each, products, softmax = {}, {}, {}
     for part in set(rows):
         moved = attention.transfer_ps(part, part) + (
             2 * attention.transfer_ps(fetched) if fetched else 0
         )
-        work = sum(attention.products_ps(part, keys)) + attention.softmax_ps(part, keys)
-        each[part] = attention.heads * (work + moved)
+        products[part] = attention.heads * sum(attention.products_ps(part, keys))
+        softmax[part] = attention.heads * attention.softmax_ps(part, keys)
+        each[part] = products[part] + softmax[part] + attention.heads * moved
     first = 2 * attention.heads * attention.transfer_ps(keys) if kept else 0
     ends: Ints = first + np.cumsum([each[part] for part in rows], dtype=np.int64)
-    return ends
+    return ends, sum(products[part] for part in rows), sum(softmax[part] for part in rows)
 
 
-def _executed(attention: Attention, rows: tuple[int, ...]) -> Ints:
-    """Return when each part is stored, for all heads, as an engine executes the plan."""
+def _executed(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int]:
+    """Return when each part is stored, for all heads, as an engine executes the plan.
+
+    And how long the engine and the cores work.
+    """
     plan = attention.plan(rows)
     end = np.cumsum(plan.duration) if attention.in_turn else engine("fast")(plan).end
     stores = plan.action == plan.actions.index("store")
     by_part: Ints = end[stores].reshape(len(rows), attention.heads).max(axis=1)
-    return np.maximum.accumulate(by_part)
+    busy = np.zeros(len(plan.resources), np.int64)
+    np.add.at(busy, plan.use, plan.duration)  # every task holds one resource
+    kinds = [resource.kind for resource in plan.resources]
+    engine_ps, cores_ps = (int(busy[kinds.index(name)]) for name in ("matrix_engine", "cores"))
+    return np.maximum.accumulate(by_part), engine_ps, cores_ps

@@ -78,14 +78,19 @@ def _kernels(program: LoraProgram) -> Iterator[tuple[Doing, Activity]]:
     """Yield what each kernel with work does."""
     peak = program.cluster.matrix_engine.peak if program.cluster.matrix_engine else 0
     first, second = program.engine_rows
+    taken: dict[str, int] = defaultdict(int)
     for kernel in program.kernels:
+        inputs = 0
+        if kernel.action == "xa":
+            inputs = program.input_slices[taken[kernel.unit]]
+            taken[kernel.unit] += 1
         if not kernel.cycles:
             continue
         on_engine = kernel.unit == "matrix_engine"
         macs = 0
         if kernel.action == "xa":
             rows = first if on_engine else program.tokens - first
-            macs = rows * program.in_features * program.rank
+            macs = rows * inputs * program.rank
         elif kernel.action in ("ub", "ub+y"):
             rows = second if on_engine else program.tokens - second
             macs = rows * program.rank * program.slices[kernel.slice]

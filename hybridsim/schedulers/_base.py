@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Protocol
 
 from hybridsim.arch import Cluster, Machine
+from hybridsim.components.interconnect import Passage
 from hybridsim.mapping import Mapping, PlacedLayer
 from hybridsim.plan import Outline, Plan, Resource, Timeline
-from hybridsim.programs import LoraChoice
+from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.programs.attention import AttentionRun
 from hybridsim.workload import Op
 
 
@@ -137,6 +139,10 @@ class LayerSchedule:
     are fetched for every chunk, or stay for the whole run."""
     homes: int = 0
     """Clusters that keep A and B so."""
+    program: LoraProgram | None = None
+    """What a cluster does with a batch, where it takes a whole cluster."""
+    shared: tuple[LoraProgram, LoraProgram] | None = None
+    """What each cluster does of X A and of U B + Y, where several share the same tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,8 @@ class OpSchedule:
     """Where its duration comes from: ``kernel_costs`` or ``model``."""
     tcdm_bytes: int = 0
     """Scratchpad that it takes on a cluster [bytes]."""
+    runs: tuple[AttentionRun, ...] = ()
+    """What the heads of each cluster take, of an attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +181,9 @@ class Schedule:
     """Layer -> the op whose tasks do its MVMs as well, where that is not the layer itself."""
     free: tuple[str, ...] = ()
     """Ops that would be computed, but cost nothing by declaration of the machine."""
+    passages: MappingType[tuple[int, ...], Passage] = field(default_factory=dict)
+    """Edges of a network on chip that a transfer holds -> what a byte to each reader crosses;
+    of several transfers that hold the same edges, the one that crosses most."""
     timeline: Timeline | None = None
     """What an engine made of the plan, where the strategy had to know."""
     kept_bytes: int = 0

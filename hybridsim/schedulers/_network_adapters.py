@@ -9,6 +9,7 @@ adapter that is larger than the scratchpad passes through it in slices, once for
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +38,8 @@ class AdapterOptions:
     homes: bool = False
     """Whether A and B of a layer stay in clusters of its own while its chunks pass; fetched for
     every chunk otherwise, as is what finds no room."""
+    share: bool = False
+    """Whether clusters share adapters of too few tokens to be cut by rows, where it is faster."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +59,32 @@ class AdapterTimes:
     """X A alone, with U stored."""
     second: Ints
     """U B + Y alone, with U loaded."""
+    program: LoraProgram
+    """What the cluster does with a batch of :attr:`batch` tokens."""
+
+    @property
+    def on_engine(self) -> bool:
+        """Whether it takes a cluster with a matrix engine."""
+        return self.choice.unit != "cores"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedTimes:
+    """What an adapter costs clusters that share the same tokens [ps].
+
+    Each makes the products of some ranks, X A_p; when all are there, those of some outputs,
+    U B_p + Y_p. Every cluster fetches its own parts of A and B.
+    """
+
+    choice: LoraChoice
+    parts: int
+    tcdm_bytes: int
+    load_bits: int
+    """Bits of A and B for one cluster; 0 if they are there."""
+    first: int
+    second: int
+    programs: tuple[LoraProgram, LoraProgram]
+    """Of each half; the first one has the ranks, the second one the outputs of a cluster."""
 
     @property
     def on_engine(self) -> bool:
@@ -79,6 +108,7 @@ class NetworkAdapters:
     def __init__(self, job: Job, options: AdapterOptions) -> None:
         self._job, self._options = job, options
         self._known: dict[tuple[int, ...], AdapterTimes] = {}
+        self._shared: dict[tuple[int, ...], SharedTimes | None] = {}
         self.kept_bytes = self._resident_bytes() if options.resident else 0
         """Scratchpad of every cluster that adapters of all layers take for the whole run."""
 
@@ -100,6 +130,46 @@ class NetworkAdapters:
         if key not in self._known:
             self._known[key] = self._best(layer, rows, pieces, stays)
         return self._known[key]
+
+    def shared(self, layer: PlacedLayer, tokens: int, parts: int) -> SharedTimes | None:
+        """Return the costs of a layer's adapter shared by ``parts`` clusters, or None.
+
+        None where no way left open can do so, or there are fewer ranks or outputs than clusters.
+        """
+        assert layer.adapter is not None
+        key = (layer.op.in_features, layer.op.out_features, layer.adapter.rank, tokens, parts)
+        if key not in self._shared:
+            found = []
+            for choice in self._options.choices:
+                with suppress(CapacityError, UnsupportedError):
+                    found.append(self._share(layer, tokens, parts, choice))
+            self._shared[key] = min(found, key=lambda t: t.first + t.second, default=None)
+        return self._shared[key]
+
+    def _share(
+        self, layer: PlacedLayer, tokens: int, parts: int, choice: LoraChoice
+    ) -> SharedTimes:
+        cluster, op = self._cluster, layer.op
+        assert layer.adapter is not None
+        rank = layer.adapter.rank
+        ranks, outputs = ceil_div(rank, parts), ceil_div(op.out_features, parts)
+        half = (
+            LoraProgram(cluster, op.in_features, op.out_features, ranks, tokens, choice),
+            LoraProgram(cluster, op.in_features, outputs, rank, tokens, choice),
+        )
+        first, second = (self._fitting(layer, program) for program in half)
+        made, _, out = self._cycles(first, tokens)
+        _, added, inward = self._cycles(second, tokens)
+        size = ranks * op.in_features + rank * outputs
+        return SharedTimes(
+            choice=choice,
+            parts=parts,
+            tcdm_bytes=max(p.tcdm_bytes(1) for p in (first, second)) + self.kept_bytes,
+            load_bits=0 if self._options.resident else 8 * cluster.element_bytes * size,
+            first=int(cluster.to_ps(made + out)),
+            second=int(cluster.to_ps(added + inward)),
+            programs=(first, second),
+        )
 
     def _best(self, layer: PlacedLayer, rows: Ints, pieces: int, stays: bool) -> AdapterTimes:
         problem: Exception = UnsupportedError("no way to compute an adapter is left open")
@@ -148,6 +218,7 @@ class NetworkAdapters:
             whole=clock.to_ps(first + second),
             first=clock.to_ps(first + through),
             second=clock.to_ps(second + through),
+            program=program,
         )
 
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:

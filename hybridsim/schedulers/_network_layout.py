@@ -22,6 +22,7 @@ from hybridsim.schedulers._network_adapters import (
     AdapterOptions,
     AdapterTimes,
     NetworkAdapters,
+    SharedTimes,
 )
 from hybridsim.schedulers._network_homes import Homes
 from hybridsim.schedulers._network_memory import OnChip
@@ -32,7 +33,7 @@ from hybridsim.schedulers._network_where import Where
 from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
-TRANSFERS = ("move", "move y", "load a b")
+TRANSFERS = ("move", "move y", "move u", "load a b")
 """Actions that bring operands over the link."""
 BETWEEN_CHIPS = ("hop",)
 """Actions that bring operands from one chip to the next."""
@@ -147,11 +148,17 @@ class NetworkLayout:
         return Schedule(
             self.builder.build(),
             tuple(self.layers[layer.name] for layer in placed if layer.name in self.works),
-            notes=(*self.memory.notes, *self._long_notes(), *self._home_notes()),
+            notes=(
+                *self.memory.notes,
+                *self._long_notes(),
+                *self._home_notes(),
+                *self._share_notes(),
+            ),
             ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
             carried_by=carried,
             free=self._flow.free,
             kept_bytes=self._adapters.kept_bytes,
+            passages=self.ways.passages,
         )
 
     def _long_notes(self) -> list[str]:
@@ -232,6 +239,10 @@ class NetworkLayout:
 
     def _adapted(self, work: Work) -> None:
         """Fetch Y and the adapter, and adapt each chunk on a cluster."""
+        shared = self._sharing(work)
+        if shared is not None:
+            self._adapted_together(work, shared)
+            return
         layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
         times, pieces = self._adapter_times(work, work.name in self._homes.of)
         mvm = self.outputs[work.name]
@@ -278,9 +289,102 @@ class NetworkLayout:
             times.choice,
             1,
             times.tcdm_bytes,
-            times.kept_bytes if at_home else 0,
-            at_home,
+            kept_bytes=times.kept_bytes if at_home else 0,
+            homes=at_home,
+            program=times.program,
         )
+
+    def _adapted_together(self, work: Work, times: SharedTimes) -> None:
+        """Let several clusters adapt the same tokens: by ranks, then by outputs."""
+        parts, tokens, mvm = times.parts, work.tokens, self.outputs[work.name]
+        carrier = self.together[work.name].members[0]
+        fetch, x = self._operands(work, work.sources, self.ways.of_tiles(carrier))
+        assert not fetch
+        here = self.ways.of_clusters(work, parts)
+        steps, loads = self._load_parts(work, times, here, x)
+        uses = (self.parts.with_engine if times.on_engine else self.parts.any_cluster)(here.chip)
+        made = len(steps)
+        for part in range(parts):
+            needs = (*x, loads[part]) if loads else tuple(x)
+            steps.append(Step("x a", uses, times.first, needs))
+        products = [Within(made + part) for part in range(parts)]
+        cluster = self.parts.need_cluster(work)
+        rank = times.programs[1].rank
+        bits = 8 * cluster.element_bytes * rank * tokens
+        steps += self.ways.steps("move u", (here, here), bits, 1, products, len(steps))
+        u = len(steps) - 1
+        way, y_bits = (self.places[work.name], here), mvm.width * self._rows(tokens)
+        y_bits = y_bits * self._machine.activation_bits
+        steps += self.ways.steps("move y", way, y_bits, 1, mvm.ready(mvm.count), len(steps))
+        last = (Within(u), Within(len(steps) - 1))
+        steps += [Step("u b + y", uses, times.second, last)] * parts
+        loop = self._repeat(work, steps)
+        self.outputs[work.name] = self._output(loop, parts, mvm.width, "columns")
+        self.places[work.name] = here
+        self.layers[work.name] = LayerSchedule(
+            self.parts.layers[work.name],
+            tokens,
+            times.choice,
+            1,
+            times.tcdm_bytes,
+            shared=times.programs,
+        )
+
+    def _load_parts(
+        self, work: Work, times: SharedTimes, here: Place, x: Needs
+    ) -> tuple[list[Step], list[Within]]:
+        """Return the transfers that bring each cluster its parts of A and B, and their ends."""
+        steps = self._load_adapter(work, times.load_bits * times.parts, here, x)
+        if not steps:
+            return [], []
+        before = steps[:-1]
+        needs = (Within(0),) if before else tuple(x)
+        memory, nodes = self.ways.of_memory(here.chip), here.nodes
+        found = list(before)
+        for part in range(times.parts):
+            own = Place(here.chip, (nodes[part % len(nodes)],)) if nodes else here
+            found += self.ways.steps(
+                "load a b", (memory, own), times.load_bits, 1, needs, len(found)
+            )
+        return found, [Within(len(before) + part) for part in range(times.parts)]
+
+    def _sharing(self, work: Work) -> SharedTimes | None:
+        """Return how clusters share an adapter, or None if one cluster is as fast.
+
+        The layer is taken by itself: transfers of A and B side by side as far as there are links,
+        one after the other on a network on chip.
+        """
+        adapters, layer = self._options.adapters, self.parts.layers[work.name]
+        if not adapters.share or not self._options.split or self._count(work.tokens) > 1:
+            return None
+        alone, pieces = self._adapter_times(work, False)
+        if pieces > 1:
+            return None
+        link = self._machine.link
+        lanes = 1 if self._machine.network_on_chip else link.count
+
+        def fetched(bits: int, parts: int) -> int:
+            each = int(link.transfer_ps(ceil_div(bits, 8))) if bits else 0
+            return each * ceil_div(parts, lanes)
+
+        least, best = fetched(alone.load_bits, 1) + int(alone.whole[0]), None
+        for parts in self._shares(work):
+            times = self._adapters.shared(layer, work.tokens, parts)
+            if times is None:
+                continue
+            u = times.programs[1].rank * work.tokens * self.parts.need_cluster(work).element_bytes
+            taken = times.first + int(link.transfer_ps(u)) + times.second
+            taken += fetched(times.load_bits, parts)
+            if taken < least:
+                least, best = taken, times
+        return best
+
+    def _shares(self, work: Work) -> Iterable[int]:
+        """Return how many clusters may share an adapter: 2, 4, 8, ..."""
+        layer = self.parts.layers[work.name]
+        assert layer.adapter is not None
+        most = min(self._units_for_pieces(work), layer.adapter.rank, layer.op.out_features)
+        return (1 << power for power in range(1, most.bit_length()))
 
     def _adapter_times(self, work: Work, stays: bool) -> tuple[AdapterTimes, int]:
         """Return what an adapter costs, and how many clusters share a chunk by rows."""
@@ -318,6 +422,19 @@ class NetworkLayout:
             f"A and B of {there} adapters are fetched once and stay for all chunks, with buffers "
             f"in {most} of a cluster at most{rest}"
         ]
+
+    def _share_notes(self) -> list[str]:
+        """Return how many adapters are shared by clusters."""
+        parts = [
+            ceil_div(decided.layer.op.out_features, decided.shared[1].out_features)
+            for decided in self.layers.values()
+            if decided.shared is not None
+        ]
+        if not parts:
+            return []
+        few, most = min(parts), max(parts)
+        each = f"{few}" if few == most else f"{few} to {most}"
+        return [f"{len(parts)} adapters of few tokens are shared by {each} clusters each"]
 
     def _load_adapter(self, work: Work, bits: int, here: Place, x: Needs) -> list[Step]:
         """Return the transfers that bring A and B to the clusters."""
@@ -412,7 +529,7 @@ class NetworkLayout:
         self.places[work.name] = here
         known = self.parts.need_cluster(work).kernel_costs is not None
         source = "kernel_costs" if known else "model"
-        self._decide(work, "cluster", len(runs), source, max(run.tcdm_bytes for run in runs))
+        self._decide(work, "cluster", len(runs), source, runs=runs)
 
     def _kept(self, work: Work, here: Place) -> Needs:
         """Bring kept keys and values from the SRAM to the clusters, where that is charged."""
@@ -622,10 +739,17 @@ class NetworkLayout:
         return {work.name: place for place, work in enumerate(self._flow.works)}
 
     def _decide(
-        self, work: Work, where: str, pieces: int, cost_from: str, tcdm_bytes: int = 0
+        self,
+        work: Work,
+        where: str,
+        pieces: int,
+        cost_from: str,
+        tcdm_bytes: int = 0,
+        runs: Sequence[AttentionRun] = (),
     ) -> None:
+        most = max((run.tcdm_bytes for run in runs), default=tcdm_bytes)
         self.ops[work.name] = OpSchedule(
-            work.op, work.tokens, where, pieces, cost_from, tcdm_bytes
+            work.op, work.tokens, where, pieces, cost_from, most, tuple(runs)
         )
 
 

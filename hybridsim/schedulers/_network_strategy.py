@@ -86,6 +86,11 @@ class NetworkStrategy(Spec):
     cluster; those of a ``layer`` in clusters of its own while all chunks pass, where there is
     room; or for one ``chunk``. ``best`` takes the fastest of these that fits.
     """
+    share_adapters: Literal["never", "best"] = "never"
+    """Whether several clusters share the adapter of a single chunk that is too small to be cut by
+    rows, such as a generated token: by ranks for X A, then by outputs for U B + Y, with U over
+    the link in between. ``best`` takes the number of clusters that is fastest for the layer by
+    itself, one included."""
     kept_over_link: bool = False
     """Whether kept keys and values are charged to the link on their way from the SRAM.
     Source of the default: HARP, where only the DMA of the cluster counts."""
@@ -161,7 +166,11 @@ class NetworkStrategy(Spec):
             warp=self.warp,
             barrier=self.barrier,
             adapters=AdapterOptions(
-                self._choices, self.early_xa, keep == "network", keep == "layer"
+                self._choices,
+                self.early_xa,
+                keep == "network",
+                keep == "layer",
+                self.share_adapters == "best",
             ),
             move_kept=self.kept_over_link,
             by_capacity=self.adapters_by_capacity,

@@ -39,6 +39,8 @@ class Ways:
     job: Job
     parts: Parts
     works: Sequence[Work]
+    passages: dict[tuple[int, ...], Passage] = field(default_factory=dict)
+    """Edges held -> what one byte to each reader crosses, all makers together."""
     _passages: dict[tuple[tuple[int, ...], tuple[int, ...]], Passage] = field(default_factory=dict)
     _turn: dict[int, int] = field(default_factory=dict)
 
@@ -138,4 +140,8 @@ class Ways:
         busiest = ceil_div(pieces * size * passage.busiest, max(1, len(source.nodes)))
         cycles = network.hop * passage.hops + ceil_div(busiest, network.width)
         duration = network.clock.to_ps(cycles) + (0 if passage.edges else 1)
-        return Step(action, tuple(own.edges + edge for edge in passage.edges), duration, needs)
+        uses = tuple(own.edges + edge for edge in passage.edges)
+        known = self.passages.get(uses)
+        if known is None or passage.crossed * known.busiest > known.crossed * passage.busiest:
+            self.passages[uses] = passage
+        return Step(action, uses, duration, needs)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridsim.plan import Plan
+from hybridsim.programs.attention import AttentionRun
 from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Work, dataflow
 from hybridsim.schedulers._network_layout import between
@@ -48,6 +49,7 @@ class TokenTemplate:
         self.schedule: Schedule = self._layout.schedule()
         plan = self.schedule.plan
         place = {name: index for index, name in enumerate(plan.ops)}
+        self._decided = {decided.op.name: decided for decided in self.schedule.ops}
         self._tasks: dict[tuple[str, str], Ints] = {}
         for work in self._attentions(job.past):
             own = np.flatnonzero(plan.op == place[work.name])
@@ -55,9 +57,22 @@ class TokenTemplate:
                 if action in plan.actions:
                     which = plan.action[own] == plan.actions.index(action)
                     self._tasks[work.name, action] = own[which]
+        tasks = list(self._tasks.values())
+        self.changing: Ints = np.sort(np.concatenate(tasks)) if tasks else np.empty(0, np.int64)
 
     def plan_at(self, past: int) -> Plan | None:
         """Return the plan after so many past tokens, or None if it has other tasks.
+
+        Raises:
+            CapacityError: Keys and values fit nowhere.
+        """
+        found = self.schedule_at(past)
+        return None if found is None else found.plan
+
+    def schedule_at(self, past: int) -> Schedule | None:
+        """Return plan and decisions after so many past tokens, or None if it has other tasks.
+
+        Notes are those of the first token of the template.
 
         Raises:
             CapacityError: Keys and values fit nowhere.
@@ -70,7 +85,8 @@ class TokenTemplate:
             return None
         plan = self.schedule.plan
         durations = plan.duration.copy()
-        known: dict[object, Durations] = {}
+        known: dict[object, tuple[Durations, tuple[AttentionRun, ...]]] = {}
+        ops = dict(self._decided)
         for work in works:
             if not isinstance(work.op, Attention):
                 continue
@@ -78,21 +94,26 @@ class TokenTemplate:
             key = (work.op.heads, work.op.kv_heads, work.op.head_dim, work.keys, here)
             if key not in known:
                 known[key] = self._durations(work, memory)
-            for action, times in known[key].items():
+            durations_of, runs = known[key]
+            most = max(run.tcdm_bytes for run in runs)
+            ops[work.name] = replace(ops[work.name], tcdm_bytes=most, runs=runs)
+            for action, times in durations_of.items():
                 tasks = self._tasks.get((work.name, action), ())
                 if len(tasks) != len(times):
                     return None
                 durations[tasks] = times
-        return replace(plan, duration=durations)
+        plan = replace(plan, duration=durations)
+        return replace(self.schedule, plan=plan, ops=tuple(ops.values()), timeline=None)
 
-    def _durations(self, work: Work, memory: OnChip) -> Durations:
+    def _durations(self, work: Work, memory: OnChip) -> tuple[Durations, tuple[AttentionRun, ...]]:
         """Return what an attention takes; tasks of one action in the order of the plan."""
         layout, chip = self._layout, self._layout.ways.chips[work.name]
         on_engine = layout.is_on_engine(work)
         heads = layout.heads(work, on_engine)
         each = {n: layout.attend(work, n, on_engine) for n in dict.fromkeys(heads)}
         runs = [each[count] for count in heads]
-        found = {"attend": np.stack([between(run.ready_ps) for run in runs], 1).ravel().tolist()}
+        times = {count: between(run.ready_ps) for count, run in each.items()}
+        found = {"attend": np.stack([times[count] for count in heads], 1).ravel().tolist()}
         bits = layout.kept_bits(work)
         if bits:
             way = (layout.ways.of_memory(chip), layout.place_of(work.name))
@@ -103,7 +124,7 @@ class TokenTemplate:
             assert self.job.machine.memory is not None
             assert self.job.machine.memory.dram is not None
             found["load kv"] = [self.job.machine.memory.dram.transfer_ps(size)]
-        return found
+        return found, tuple(runs)
 
     def _with_past(self, work: Work, past: int) -> Work:
         """Return a work with the keys that it has after so many past tokens."""

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from hybridsim.arch import Machine
-from hybridsim.errors import UnknownNameError, UnsupportedError
+from hybridsim.errors import UnknownNameError
+from hybridsim.generate import GenerationTimes
 from hybridsim.schedulers import NetworkStrategy, Scheduler
 from hybridsim.service.requests import Request
+from hybridsim.service.serving import Moments
 from hybridsim.simulate import execute
 from hybridsim.workload import Network
 
@@ -25,6 +27,10 @@ class ServiceTimes:
     a cluster can follow: one task's requests after the other's through the whole network; or all
     tokens through each layer, task by task, where nothing runs on the cluster while the next
     task's A and B replace those of the last one in the scratchpad.
+
+    Requests that generate tokens are run as :class:`hybridsim.generate.GenerationTimes` says:
+    those of a batch that are alike (adapters, prompt and output) together, others one after the
+    other, in the order in which they came.
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class ServiceTimes:
         self._kinds: dict[Network, int] = {}
         self._kind_of = {task: self._kind(network) for task, network in networks.items()}
         self._run = lru_cache(maxsize=None)(self._simulated)
+        self._generations: dict[int, GenerationTimes] = {}
 
     @property
     def runs(self) -> int:
@@ -48,23 +55,61 @@ class ServiceTimes:
 
         Raises:
             UnknownNameError: A request is for a task without a network.
-            UnsupportedError: A request generates tokens.
-            InputError: The network cannot run on the machine with so many tokens.
+            InputError: The network cannot run on the machine with so many tokens, or a request
+                generates tokens and it is no decoder.
         """
-        groups: dict[int, list[int]] = {}
         for request in batch:
             if request.task not in self._kind_of:
                 raise UnknownNameError("request: task", request.task, self._networks)
-            if request.output:
-                raise UnsupportedError(
-                    f"a request of task {request.task!r} generates {request.output} tokens; "
-                    "serving runs encoders, so output 0 would do"
-                )
+        if any(request.output for request in batch):
+            return max(moments.end_ps for moments in self.moments(batch))
+        groups: dict[int, list[int]] = {}
         for task in dict.fromkeys(request.task for request in batch):
             prompts = [request.prompt for request in batch if request.task == task]
             groups.setdefault(self._kind_of[task], []).append(self._alone(task, prompts))
         apart = sum(sum(times) for times in groups.values())
         return min(apart, self._together(batch))
+
+    def moments(self, batch: Sequence[Request]) -> list[Moments]:
+        """Return when each request of a batch is done, from the start of the batch.
+
+        Raises:
+            InputError: As :meth:`batch_ps`.
+            CapacityError: Keys and values of a request fit nowhere.
+        """
+        if not any(request.output for request in batch):
+            return [Moments(self.batch_ps(batch))] * len(batch)
+        alike: dict[tuple[str, int, int], list[int]] = {}
+        for index, request in enumerate(batch):
+            alike.setdefault((request.task, request.prompt, request.output), []).append(index)
+        found: dict[int, Moments] = {}
+        now = 0
+        for (task, prompt, output), members in alike.items():
+            if output:
+                first, took = self._generation(task).times(prompt, output, len(members))
+                when = Moments(now + took, now + first)
+            else:
+                took = self._alone(task, [prompt] * len(members))
+                when = Moments(now + took)
+            found.update(dict.fromkeys(members, when))
+            now += took
+        return [found[index] for index in range(len(batch))]
+
+    def _generation(self, task: str) -> GenerationTimes:
+        kind, strategy = self._kind_of[task], self._scheduler
+        if kind not in self._generations:
+            assert isinstance(strategy, NetworkStrategy)
+            network = self._networks[task]
+            self._generations[kind] = GenerationTimes(network, self._machine, strategy)
+        return self._generations[kind]
+
+    def scratchpads_left(self, task: str, tokens: int) -> int:
+        """Return what a run leaves of the scratchpads of all clusters of a chip [bytes]."""
+        cluster = self._machine.cluster
+        if cluster is None:
+            return 0
+        most = self._run(self._kind_of[task], tokens)[2]
+        return cluster.total * max(0, cluster.tcdm.size - most)
 
     def _alone(self, task: str, prompts: Sequence[int]) -> int:
         kind = self._kind_of[task]
@@ -79,16 +124,19 @@ class ServiceTimes:
             return sum(self._alone(r.task, [r.prompt]) for r in batch)
         tokens = sum(request.prompt for request in batch)
         runs = [self._run(self._kind_of[task], tokens) for task in tasks]
-        return max(latency for latency, _ in runs) + sum(weights for _, weights in runs[1:])
+        return max(run[0] for run in runs) + sum(run[1] for run in runs[1:])
 
-    def _simulated(self, kind: int, tokens: int) -> tuple[int, int]:
-        """Return the latency, and how long the transfers of all A and B take [ps]."""
+    def _simulated(self, kind: int, tokens: int) -> tuple[int, int, int]:
+        """Return the latency, how long the transfers of all A and B take [ps], and the most that
+        is needed of a scratchpad [bytes]."""
         network = next(n for n, index in self._kinds.items() if index == kind)
         run = execute(network, self._machine, self._scheduler, tokens)
         plan = run.schedule.plan
         moved = [i for i, action in enumerate(plan.actions) if action in _WEIGHTS]
         weights = int(plan.duration[[a in moved for a in plan.action.tolist()]].sum())
-        return run.timeline.makespan, weights
+        needs = [decided.tcdm_bytes for decided in run.schedule.layers]
+        needs += [decided.tcdm_bytes for decided in run.schedule.ops]
+        return run.timeline.makespan, weights, max(needs)
 
     def _kind(self, network: Network) -> int:
         """Return one number for all networks that are equal."""

@@ -1,5 +1,10 @@
 """Which adapters lie in the on-chip store, and what has to be fetched when a task comes up.
 
+Adapters of a task are in one of three *tiers*: in the scratchpads of the clusters (``tcdm``), if
+there is room for those of all tasks beside what the work needs, and then nothing is ever swapped;
+in the on-chip store (``sram``); or, if those of one task alone exceed the store, in part in the
+external memory (``dram``), from where the run itself brings that part, layer by layer.
+
 The store holds whole adapters, those of all layers of a task. What is not there is fetched from
 external memory. Which one makes room is the *policy*:
 
@@ -20,7 +25,19 @@ from hybridsim.errors import CapacityError
 from hybridsim.units import format_bytes
 
 Policy = Literal["lru", "pinned", "none"]
+Tier = Literal["tcdm", "sram", "dram"]
 POLICIES: tuple[Policy, ...] = ("lru", "pinned", "none")
+
+
+def tier_of(sizes: Mapping[str, int], scratchpads: int, store: int) -> Tier:
+    """Return where adapters are kept, those of each task of so many bytes.
+
+    ``scratchpads`` is the room in all of them beside what the work needs, ``store`` the on-chip
+    store [bytes]. On several chips all three are those of the chip with most of the adapters.
+    """
+    if sum(sizes.values()) <= scratchpads:
+        return "tcdm"
+    return "sram" if max(sizes.values(), default=0) <= store else "dram"
 
 
 class Store:
@@ -43,6 +60,13 @@ class Store:
         self._policy = policy
         self._held: OrderedDict[str, None] = OrderedDict()
         self._pinned = _first_that_fit(sizes, capacity) if policy == "pinned" else frozenset()
+
+    @classmethod
+    def filled(cls, sizes: Mapping[str, int]) -> "Store":
+        """Return a store with room for everything, and everything in it."""
+        store = cls(sum(sizes.values()), sizes, "pinned")
+        store._held.update(dict.fromkeys(sizes))
+        return store
 
     @property
     def held(self) -> tuple[str, ...]:

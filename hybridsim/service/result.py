@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from hybridsim.service.residency import Tier
 from hybridsim.service.serving import Batch, Served
 
 PERCENTILES = (50, 90, 99)
@@ -41,8 +43,15 @@ class ServiceResult(BaseModel):
     """From arrival to the start of the batch, mean over requests [ms]."""
     service_mean_ms: float
     """How long the chip works on a batch, mean over batches [ms]."""
+    first_token_ms: dict[str, float] | None = None
+    """``p50``, ``p90``, ``p99`` and ``max``: times from arrival to the first token that so many
+    percent of the requests that generate do not exceed [ms]; None if none does."""
+    tokens_per_s: float | None = None
+    """Generated tokens per second over the span; None if none are generated."""
+    tier: Tier
+    """Where adapters are kept: ``tcdm``, ``sram`` or ``dram``."""
     store_bytes: int
-    """The on-chip store of adapters [bytes]."""
+    """The on-chip store of adapters, of each chip [bytes]."""
     adapter_bytes: dict[str, int]
     """Task -> adapters of all its layers [bytes]."""
     swaps: int
@@ -65,8 +74,8 @@ def totals(served: Sequence[Served], batches: Sequence[Batch]) -> dict[str, obje
     span = max(one.end_ps for one in served) - served[0].request.arrival_ps
     lost = sum(batch.lost_ps for batch in batches)
     swaps = sum(len(batch.fetched) for batch in batches)
-    spread = np.percentile(latency, PERCENTILES, method="inverted_cdf")
-    named = {f"p{p}": float(x) for p, x in zip(PERCENTILES, spread, strict=True)}
+    first = [one.first_token_ps / 1e9 for one in served if one.first_token_ps is not None]
+    tokens = sum(one.request.output for one in served)
     return {
         "requests": len(served),
         "batches": len(batches),
@@ -74,7 +83,9 @@ def totals(served: Sequence[Served], batches: Sequence[Batch]) -> dict[str, obje
         "throughput_per_s": len(served) * 1e12 / span,
         "utilization": sum(busy) / span,
         "latency_mean_ms": float(latency.mean()),
-        "latency_ms": named | {"max": float(latency.max())},
+        "latency_ms": _spread(latency),
+        "first_token_ms": _spread(np.array(first, np.float64)) if first else None,
+        "tokens_per_s": tokens * 1e12 / span if tokens else None,
         "waiting_mean_ms": float(waiting.mean()),
         "service_mean_ms": sum(busy) / len(busy) / 1e9,
         "swaps": swaps,
@@ -84,9 +95,19 @@ def totals(served: Sequence[Served], batches: Sequence[Batch]) -> dict[str, obje
     }
 
 
+def _spread(times: NDArray[np.float64]) -> dict[str, float]:
+    """Return the percentiles and the longest of some times."""
+    found = np.percentile(times, PERCENTILES, method="inverted_cdf")
+    named = {f"p{p}": float(x) for p, x in zip(PERCENTILES, found, strict=True)}
+    return named | {"max": float(times.max())}
+
+
 def requests_frame(served: Sequence[Served]) -> pd.DataFrame:
-    """Return one row per request, units in the column names."""
-    return pd.DataFrame(
+    """Return one row per request, units in the column names.
+
+    With ``first_token_ps``, from arrival to the first token, if any request generates tokens.
+    """
+    table = pd.DataFrame(
         {
             "task": [one.request.task for one in served],
             "prompt_tokens": [one.request.prompt for one in served],
@@ -98,3 +119,7 @@ def requests_frame(served: Sequence[Served]) -> pd.DataFrame:
             "latency_ps": [one.latency_ps for one in served],
         }
     )
+    if any(one.first_ps is not None for one in served):
+        first = [one.first_token_ps for one in served]
+        table["first_token_ps"] = pd.array(first, dtype="Int64")
+    return table

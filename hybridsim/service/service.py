@@ -7,10 +7,12 @@ import pandas as pd
 
 from hybridsim.arch import Machine
 from hybridsim.errors import InputError, UnknownNameError
+from hybridsim.generate import strategy_for
+from hybridsim.mapping import place
 from hybridsim.schedulers import NetworkStrategy, Scheduler, TokenParallel
 from hybridsim.service.latency import ServiceTimes
 from hybridsim.service.requests import Request
-from hybridsim.service.residency import Policy, Store
+from hybridsim.service.residency import Policy, Store, Tier, tier_of
 from hybridsim.service.result import ServiceResult, requests_frame, totals
 from hybridsim.service.serving import Mix, serve
 from hybridsim.units import format_bytes
@@ -42,8 +44,10 @@ def run_service(
     """Serve ``requests`` on one chip that holds ``network`` once and swaps adapters.
 
     ``adapters`` gives tasks networks with adapters of their own; every other task has adapters
-    of the size that ``network`` has. ``store_bytes`` is the part of the machine's SRAM that holds
-    adapters, all of it unless given.
+    of the size that ``network`` has. ``store_bytes`` is the part of the SRAM of each chip that
+    holds adapters, all of it unless given. Each chip holds and fetches the adapters of its own
+    layers, all chips at the same time; the busiest one decides. Requests that generate tokens need
+    a strategy for whole networks, by default that of :func:`hybridsim.generate`.
 
     Raises:
         InputError: There are no requests; the network has no adapters; the machine has no memory
@@ -64,18 +68,28 @@ def run_service(
         if task not in names:
             raise UnknownNameError("adapters: task of the trace", task, names)
     networks = {task: own.get(task, network) for task in names}
-    sizes = {task: adapter_bytes(net, machine) for task, net in networks.items()}
-    store = Store(store_bytes or machine.memory.sram.size, sizes, policy)
+    chosen = _strategy(scheduler, requests)
+    times = ServiceTimes(networks, machine, chosen)
+    capacity = store_bytes or machine.memory.sram.size
+    left = times.scratchpads_left(names[0], max(request.prompt for request in requests))
+    kept = _Kept.of(networks, machine, left, capacity, _brings_the_rest(chosen))
     dram, link = machine.memory.dram, machine.link
     fetch = {
-        task: max(dram.transfer_ps(size), link.transfer_ps(size)) for task, size in sizes.items()
+        task: max(dram.transfer_ps(size), link.transfer_ps(size))
+        for task, size in kept.busiest.items()
     }
-    chosen = scheduler or TokenParallel()
-    times = ServiceTimes(networks, machine, chosen)
     served, batches = serve(
-        requests, store, times.batch_ps, fetch.__getitem__, most=most, mix=mix, overlap=overlap
+        requests,
+        Store.filled(kept.busiest)
+        if kept.tier == "tcdm"
+        else Store(capacity, kept.busiest, policy),
+        times.batch_ps,
+        fetch.__getitem__,
+        most=most,
+        mix=mix,
+        overlap=overlap,
+        moments=times.moments,
     )
-    moved = sum(sizes[task] for batch in batches for task in batch.fetched)
     result = ServiceResult(
         network=network.name,
         machine=machine.name,
@@ -85,10 +99,11 @@ def run_service(
         overlap=overlap,
         most=most,
         tasks=len(names),
-        store_bytes=store_bytes or machine.memory.sram.size,
-        adapter_bytes=sizes,
-        swapped_bytes=moved,
-        notes=_notes(sizes, store_bytes or machine.memory.sram.size, chosen),
+        tier=kept.tier,
+        store_bytes=capacity,
+        adapter_bytes=kept.whole,
+        swapped_bytes=sum(kept.swapped[task] for batch in batches for task in batch.fetched),
+        notes=_notes(kept, capacity, left, chosen, requests, machine.chip_count),
         **totals(served, batches),
     )
     return Service(result, requests_frame(served))
@@ -106,9 +121,102 @@ def adapter_bytes(network: Network, machine: Machine) -> int:
     return network.adapter_parameters * machine.cluster.element_bytes
 
 
-def _notes(sizes: Mapping[str, int], store: int, scheduler: Scheduler) -> tuple[str, ...]:
-    held = f"adapters of {len(sizes)} tasks take {format_bytes(sum(sizes.values()))}"
-    notes = [f"{held}; the store holds {format_bytes(store)}"]
+@dataclass(frozen=True)
+class _Kept:
+    """Where the adapters of each task are kept, and what a swap moves [bytes]."""
+
+    tier: Tier
+    whole: dict[str, int]
+    """Adapters of all layers."""
+    swapped: dict[str, int]
+    """What of them a swap brings to all chips."""
+    busiest: dict[str, int]
+    """What of them a swap brings to the chip that gets most."""
+
+    @classmethod
+    def of(
+        cls,
+        networks: Mapping[str, Network],
+        machine: Machine,
+        scratchpads: int,
+        capacity: int,
+        brings_the_rest: bool,
+    ) -> "_Kept":
+        whole = {task: adapter_bytes(net, machine) for task, net in networks.items()}
+        shares: dict[Network, list[int]] = {}
+        for network in networks.values():
+            if network not in shares:
+                shares[network] = _by_chip(network, machine)
+        by_chip = {task: shares[network] for task, network in networks.items()}
+        tier = tier_of({t: max(each) for t, each in by_chip.items()}, scratchpads, capacity)
+        if tier == "dram" and brings_the_rest:
+            by_chip = {t: [min(size, capacity) for size in each] for t, each in by_chip.items()}
+        return cls(
+            tier,
+            whole,
+            {task: sum(each) for task, each in by_chip.items()},
+            {task: max(each) for task, each in by_chip.items()},
+        )
+
+
+def _by_chip(network: Network, machine: Machine) -> list[int]:
+    """Return the bytes of adapters of the layers on each chip."""
+    assert machine.cluster is not None
+    found = [0] * machine.chip_count
+    for layer in place(network, machine).layers:
+        if layer.adapter is not None:
+            found[layer.chip] += layer.adapter.parameters * machine.cluster.element_bytes
+    return found
+
+
+def _strategy(scheduler: Scheduler | None, requests: Sequence[Request]) -> Scheduler:
+    """Return the strategy to use: one for whole networks where tokens are generated.
+
+    Raises:
+        InputError: Tokens are generated, and the strategy is for single layers.
+    """
+    if not any(request.output for request in requests):
+        return scheduler or TokenParallel()
+    if scheduler is None:
+        return strategy_for({})
+    if not isinstance(scheduler, NetworkStrategy):
+        first = next(request for request in requests if request.output)
+        raise InputError(
+            f"a request of task {first.task!r} generates {first.output} tokens; {scheduler.kind} "
+            "leaves attention out; a strategy for whole networks such as network would do"
+        )
+    return scheduler
+
+
+def _brings_the_rest(scheduler: Scheduler) -> bool:
+    """Return whether a run itself brings adapters that the SRAM cannot hold."""
+    return isinstance(scheduler, NetworkStrategy) and scheduler.adapters_by_capacity
+
+
+def _notes(
+    kept: _Kept,
+    store: int,
+    scratchpads: int,
+    scheduler: Scheduler,
+    requests: Sequence[Request],
+    chips: int,
+) -> tuple[str, ...]:
+    held = f"adapters of {len(kept.whole)} tasks take {format_bytes(sum(kept.whole.values()))}"
+    each = " of each chip" if chips > 1 else ""
+    if kept.tier == "tcdm":
+        room = (
+            f"the {format_bytes(scratchpads)} of scratchpad{each} that the work leaves hold them"
+        )
+        notes = [f"{held}; {room} from the start; runs bring A and B to their places as before"]
+    else:
+        notes = [f"{held}; the store{each} holds {format_bytes(store)}"]
+    if kept.tier == "dram":
+        notes.append("one task alone exceeds the store: every run brings the rest from the DRAM")
     if not isinstance(scheduler, NetworkStrategy):
         notes.append("times are those of the linear layers and their adapters, without attention")
+    if any(request.output for request in requests):
+        notes.append(
+            "requests of a batch with the same task, prompt and output run together, others one "
+            "after the other; each has the SRAM for keys and values that its adapters leave"
+        )
     return tuple(notes)

@@ -31,6 +31,8 @@ class Served:
     """Which batch it was part of, from 0."""
     start_ps: int
     end_ps: int
+    first_ps: int | None = None
+    """When its first token was there, if it generates any."""
 
     @property
     def latency_ps(self) -> int:
@@ -38,9 +40,23 @@ class Served:
         return self.end_ps - self.request.arrival_ps
 
     @property
+    def first_token_ps(self) -> int | None:
+        """From arrival to the first token [ps]; None if it generates none."""
+        return None if self.first_ps is None else self.first_ps - self.request.arrival_ps
+
+    @property
     def waiting_ps(self) -> int:
         """From arrival to the start of its batch [ps]."""
         return self.start_ps - self.request.arrival_ps
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When a request of a batch is done, from the start of the batch."""
+
+    end_ps: int
+    first_ps: int | None = None
+    """When its first token is there, if it generates any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +84,13 @@ def serve(
     most: int = 1,
     mix: Mix = "grouped",
     overlap: bool = False,
+    moments: Callable[[Sequence[Request]], Sequence[Moments]] | None = None,
 ) -> tuple[tuple[Served, ...], tuple[Batch, ...]]:
     """Serve ``requests``, which are sorted by arrival, and return when each one was.
 
     ``service_ps`` gives the time of a batch, ``fetch_ps`` that of fetching a task's adapters,
-    ``most`` how many requests a batch holds.
+    ``most`` how many requests a batch holds, ``moments`` when each request of a batch is done,
+    all of them with the batch unless given.
 
     Raises:
         InputError: ``most`` is below 1, or requests are not sorted by arrival.
@@ -101,7 +119,17 @@ def serve(
             ready = channel
         start = max(taken, ready)
         end = start + service_ps(batch)
-        served += [Served(request, len(batches), start, end) for request in batch]
+        own = moments(batch) if moments else [Moments(end - start)] * len(batch)
+        served += [
+            Served(
+                request,
+                len(batches),
+                start,
+                start + when.end_ps,
+                None if when.first_ps is None else start + when.first_ps,
+            )
+            for request, when in zip(batch, own, strict=True)
+        ]
         batches.append(Batch(len(batch), len(tasks), fetched, took, start - taken, start, end))
         free, began, running = end, start, tasks
     return tuple(served), tuple(batches)

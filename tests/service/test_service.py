@@ -9,6 +9,7 @@ from hybridsim.arch import load_machine
 from hybridsim.cli.app import app
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
+from hybridsim.schedulers import make_scheduler
 from hybridsim.service import Request, run_service
 from hybridsim.simulate import simulate
 from hybridsim.workload import load_network
@@ -56,8 +57,11 @@ def test_times_do_not_depend_on_the_memory_of_the_served_variant(network, machin
 
 
 def test_requests_that_generate_are_refused_for_encoders(network, machine):
-    with pytest.raises(InputError, match="generates 5 tokens"):
-        run_service(network, machine, [Request(0, "qa", 64, 5)])
+    requests = [Request(0, "qa", 64, 5)]
+    with pytest.raises(InputError, match=r"no attention of minilm_l6 is causal"):
+        run_service(network, machine, requests)
+    with pytest.raises(InputError, match="generates 5 tokens; token_parallel leaves attention"):
+        run_service(network, machine, requests, scheduler=make_scheduler("token_parallel"))
 
 
 def test_a_machine_without_memory_is_refused(network):
