@@ -158,9 +158,10 @@ def _pool_buffers(run: Executed) -> Iterator[_Buffers]:
 
 def _kept_bytes(run: Executed) -> int:
     """Return what adapters that stay take in each cluster of a pool."""
-    cluster = run.job.machine.cluster
-    if cluster is None or not run.result.inputs.get("scheduler", {}).get("resident_adapters"):
-        return 0
+    cluster, actions = run.job.machine.cluster, run.schedule.plan.actions
+    adapted = "adapt" in actions or "u b + y" in actions
+    if cluster is None or not adapted or "load a b" in actions:
+        return 0  # what is fetched does not stay
     return cluster.element_bytes * run.job.mapping.network.adapter_parameters
 
 

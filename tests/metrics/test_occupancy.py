@@ -102,7 +102,7 @@ def test_a_pool_holds_what_its_tasks_hold() -> None:
 def test_adapters_that_stay_are_there_all_the_time() -> None:
     machine = {"cluster.tcdm.size": "4 MiB"}
     network, machine = load("minilm_l6", "harp_2026", machine)
-    scheduler = make_scheduler("xb_pipe", {"chunk": 32, "resident_adapters": True})
+    scheduler = make_scheduler("xb_pipe", {"chunk": 32, "keep_adapters": "network"})
     run = execute(network.with_adapters(rank=4), machine, scheduler, TOKENS)
     kept = 2 * run.job.mapping.network.adapter_parameters * machine.cluster.total
     table = tcdm_occupancy(run)
