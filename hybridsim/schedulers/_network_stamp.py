@@ -120,10 +120,9 @@ class Stamp:
         layout = self._layout
         layout.outputs[twin] = layout.outputs[work.name].later(shift)
         if work.name in layout.layers:
-            layer = layout.parts.layers[twin]
-            layout.layers[twin] = replace(layout.layers[work.name], layer=layer)
+            layout.layers[twin] = layout.layers[work.name].of(layout.parts.layers[twin])
         else:
-            layout.ops[twin] = replace(layout.ops[work.name], op=layout.works[twin].op)
+            layout.ops[twin] = layout.ops[work.name].of(layout.works[twin].op)
 
     def _uses(
         self, template: Sequence[Work], times: int
