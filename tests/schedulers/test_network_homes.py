@@ -11,7 +11,7 @@ import hybridsim
 from hybridsim.engines import engine
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
-from hybridsim.programs import CHOICES
+from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.schedulers import Job, Schedule, make_scheduler
 from hybridsim.schedulers._dataflow import Work
 from hybridsim.schedulers._network_adapters import AdapterTimes
@@ -20,6 +20,7 @@ from hybridsim.workload import Linear
 
 CLUSTER = hybridsim.load_machine("harp_2026").cluster
 assert CLUSTER is not None
+PROGRAM = LoraProgram(CLUSTER, 8, 8, 8, 8, CHOICES[0])
 
 
 def schedule(keep: str, strategy: str = "xb_pipe", chunk: int = 16, **more: Any) -> Schedule:
@@ -101,7 +102,9 @@ def test_no_cluster_keeps_more_than_it_has_room_for(data: st.DataObject) -> None
         time = np.array([data.draw(st.integers(1, 1000))])
         works.append(Work(op.name, op, (), 8))
         costs[op.name] = (
-            AdapterTimes(CHOICES[0], 8, kept + buffers, 8 * kept, kept, time, time, time), pieces
+            AdapterTimes(
+                CHOICES[0], 8, kept + buffers, 8 * kept, kept, time, time, time, PROGRAM
+            ), pieces
         )  # fmt: skip
         chips[op.name] = data.draw(st.integers(0, 1))
     found = Homes.find(works, CLUSTER, chips, lambda work: costs[work.name])
