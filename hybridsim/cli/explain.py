@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
@@ -12,9 +11,10 @@ from hybridsim.arch import load_machine
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._telling import Quiet, Telling, Verbose
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
-from hybridsim.errors import InputError, SpecError
+from hybridsim.errors import InputError
 from hybridsim.library import network_path
 from hybridsim.metrics.result import Result
+from hybridsim.metrics.result_file import read_result
 from hybridsim.schedulers import make_scheduler
 from hybridsim.simulate import simulate
 from hybridsim.units import format_ps
@@ -23,8 +23,6 @@ from hybridsim.workload import load_network
 if TYPE_CHECKING:
     from hybridsim.explain import Explanation
 
-MOST_BYTES = 2**28
-"""The largest result that is read [bytes]."""
 LEAST_SHARE = 0.005
 """Parts of the critical path below this share are not printed."""
 MOST_KINDS = 12
@@ -105,21 +103,7 @@ def _read(what: list[str]) -> Result:
     if len(what) != 1:
         raise InputError(f"found {len(what)} names; give one result, or a network and a machine "
                          "with --run")  # fmt: skip
-    path = Path(what[0])
-    try:
-        path = path / "result.json" if path.is_dir() else path
-        if path.stat().st_size > MOST_BYTES:
-            raise SpecError(str(path), "", f"is larger than {MOST_BYTES} B")
-        return Result.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not text"
-        raise SpecError(
-            str(path), "", f"{reason}; a result.json, or its folder, would do"
-        ) from None
-    except ValidationError:
-        raise SpecError(
-            str(path), "", "is no result; what hybridsim run --out wrote would do"
-        ) from None
+    return read_result(Path(what[0]))
 
 
 def render(found: "Explanation") -> RenderableType:

@@ -145,7 +145,7 @@ class LayerSchedule:
     """What each cluster does of X A and of U B + Y, where several share the same tokens."""
 
     def of(self, layer: PlacedLayer) -> "LayerSchedule":
-        """Return the same decisions for a layer alike; four times as fast as ``replace``."""
+        """Return the same decisions for a layer alike."""
         return LayerSchedule(
             layer, self.batch, self.choice, self.buffers, self.tcdm_bytes,
             self.kept_bytes, self.homes, self.program, self.shared,

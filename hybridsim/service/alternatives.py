@@ -79,8 +79,7 @@ def _facts(
 ) -> dict[str, Any]:
     """Return what one sequence and one switch cost, and after how many sequences ways are even."""
     crossbar = programming.crossbar_ps(machine.tile.rows)
-    written = run.result.tiles * machine.tile.tiers
-    most = written * crossbar
+    most = run.job.mapping.crossbars * crossbar
     dram = machine.memory.dram if machine.memory else None
     fetch = dram.transfer_ps(size) if dram else None
     extra = run.result.latency_ps - run.result.all_analog_ps

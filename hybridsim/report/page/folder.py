@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from hybridsim.errors import InputError, SpecError
 from hybridsim.explain import explain
 from hybridsim.metrics.result import Result
+from hybridsim.metrics.result_file import read_result
 from hybridsim.report.page.comparison_folder import COMPARISON, comparison_of_folder
 from hybridsim.report.page.gantt import Window
 from hybridsim.report.page.recording import FILE as TIMELINE
@@ -21,8 +20,6 @@ STUDY = "study.json"
 """Name of the study of a sweep in a folder of results."""
 MOST_TASKS_EXPLAINED = 50_000
 """Plans up to this size are cheap enough to try all changes of the machine unasked: seconds."""
-MOST_BYTES = 2**28
-"""The largest result that is read [bytes]."""
 
 
 def page_files(run: Run, sources: Mapping[str, str], tried: bool = True) -> dict[str, str | bytes]:
@@ -75,24 +72,3 @@ def _cheap(result: Result) -> bool:
     """
     searches = bool(result.ops) or result.scheduler == "auto"
     return not searches and result.tasks <= MOST_TASKS_EXPLAINED
-
-
-def read_result(path: Path) -> Result:
-    """Return what ``hybridsim run --out`` wrote.
-
-    Raises:
-        SpecError: The file is missing, or holds no result.
-    """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise SpecError(str(path), "", f"is larger than {MOST_BYTES} B")
-        return Result.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not text"
-        raise SpecError(
-            str(path), "", f"{reason}; the folder of hybridsim run --out would do"
-        ) from None
-    except ValidationError:
-        raise SpecError(
-            str(path), "", "is no result; what hybridsim run --out wrote would do"
-        ) from None
