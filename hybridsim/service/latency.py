@@ -23,10 +23,11 @@ class ServiceTimes:
     adapters. A strategy for whole networks computes attention too, which does not reach from one
     sequence into another: there, requests run one after the other.
 
-    For requests of several tasks in one batch the better of two schedules is taken, both of which
-    a cluster can follow: one task's requests after the other's through the whole network; or all
-    tokens through each layer, task by task, where nothing runs on the cluster while the next
-    task's A and B replace those of the last one in the scratchpad.
+    For requests of several tasks in one batch the better of two schedules is taken: one task's
+    requests after the other's through the whole network; or all tokens through each layer, task by
+    task, where nothing runs on the cluster while the next task's A and B replace those of the last
+    one in the scratchpad. The first is simulated. The second is an estimate: all tokens in one
+    run, and the transfers of A and B added; that a task's last batch may be smaller is left out.
 
     Requests that generate tokens are run as :class:`hybridsim.generate.GenerationTimes` says:
     those of a batch that are alike (adapters, prompt and output) together, others one after the
