@@ -38,12 +38,13 @@ def put_on_chip(
     alphas = []
     for name, layer in model.static_layers().items():
         state = chip[name].at(seconds)
-        layer.compute_on(settings, noise, row_blocks(state, str(layer.weight.device)))
+        blocks = row_blocks(state, noise, str(layer.weight.device))
+        layer.compute_on(settings, noise, blocks)
         alphas.append(state.alpha)
     return float(np.mean(alphas))
 
 
-def row_blocks(state: LayerState, device: str = "cpu") -> tuple[RowBlock, ...]:
+def row_blocks(state: LayerState, noise: Disturbance, device: str = "cpu") -> tuple[RowBlock, ...]:
     """Return the crossbars of a layer, those that share inputs joined into one product."""
     blocks: list[RowBlock] = []
     by_rows: dict[tuple[int, int], list[int]] = {}
@@ -56,7 +57,7 @@ def row_blocks(state: LayerState, device: str = "cpu") -> tuple[RowBlock, ...]:
         blocks.append(
             RowBlock(
                 slice(start, stop),
-                torch.from_numpy(weights).to(device),
+                noise.for_products(torch.from_numpy(weights).to(device)),
                 torch.from_numpy(scales).to(device),
             )
         )

@@ -43,34 +43,40 @@ class Disturbance:
     """Whether products are taken in bfloat16: faster where the processor has it, and weights and
     sums keep 8 bits; inputs of up to 9 bits stay exact."""
 
-
-def quantize_(values: torch.Tensor, bits: int | None, bound: float) -> torch.Tensor:
-    """Round values in place to the steps of a converter and cut them at +-``bound``."""
-    if bits is not None:
-        step = 2 * bound / (2**bits - 2)
-        values.div_(step).round_().mul_(step)
-    return values.clamp_(-bound, bound)
+    def for_products(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return weights in the arithmetic of products."""
+        return weights.bfloat16() if self.bfloat16 else weights
 
 
 def multiply(
-    x: torch.Tensor, block: RowBlock, relative: torch.Tensor, how: Converters, noise: Disturbance
+    x: torch.Tensor, weights: torch.Tensor, how: Converters, noise: Disturbance
 ) -> torch.Tensor:
-    """Return x W of one row block through its converters, (tokens, rows) to (tokens, out)."""
-    largest = x.abs().amax(dim=1, keepdim=True)
-    scales = torch.where(largest > 0, largest, torch.ones_like(largest))
-    u = quantize_(x / scales, how.dac_bits, 1.0)
-    if noise.bfloat16:
-        codes = 2 ** (how.dac_bits or 1) / 2 - 1  # whole numbers up to 255 are exact
-        y = _product(u * codes, relative, True) / codes
+    """Return x W of one row block through its converters, (tokens, rows) to (tokens, out).
+
+    Converters count in their own steps, so that whole numbers enter the product: those of up to
+    nine bits are exact in bfloat16.
+    """
+    largest = torch.maximum(x.amax(dim=1, keepdim=True), -x.amin(dim=1, keepdim=True))
+    scales = torch.where(largest > 0, largest, 1.0)
+    most_in, most_out = _levels(how.dac_bits), _levels(how.adc_bits)
+    codes = x * (most_in / scales)
+    if how.dac_bits is not None:
+        codes.round_()
+    if how.adc_bits is None:
+        step, most_out = 1.0, how.output_bound
     else:
-        y = u @ relative
+        step = how.output_bound / most_out
+    y = (codes.to(weights.dtype) @ weights).to(x.dtype).mul_(1 / (most_in * step))
     if how.output_noise:
-        y.add_(noise.normals.like(tuple(y.shape)), alpha=how.output_noise)
-    return quantize_(y, how.adc_bits, how.output_bound).mul_(scales).mul_(block.scales)
+        y.add_(noise.normals.like(tuple(y.shape)), alpha=how.output_noise / step)
+    if how.adc_bits is not None:
+        y.round_()
+    return y.clamp_(-most_out, most_out).mul_(scales * step)
 
 
-def _product(a: torch.Tensor, b: torch.Tensor, bfloat16: bool) -> torch.Tensor:
-    return (a.bfloat16() @ b.bfloat16()).float() if bfloat16 else a @ b
+def _levels(bits: int | None) -> float:
+    """Return the steps of a converter on either side of zero."""
+    return 1.0 if bits is None else 2 ** (bits - 1) - 1.0
 
 
 class _Product(torch.autograd.Function):
@@ -85,31 +91,37 @@ class _Product(torch.autograd.Function):
         how: Converters,
         noise: Disturbance,
     ) -> torch.Tensor:
-        ctx.blocks, ctx.bfloat16, noisy, y = blocks, noise.bfloat16, [], None
+        ctx.blocks, noisy = blocks, []
+        y = x.new_zeros(())
         for block in blocks:
-            relative = block.relative
-            if noise.weights:
-                drawn = noise.normals.like(tuple(relative.shape))
-                relative = torch.add(relative, drawn, alpha=noise.weights)
-            part = multiply(x[:, block.rows], block, relative, how, noise)
-            y = part if y is None else y.add_(part)
-            noisy.append(relative)
+            weights = _weights_of_step(block.relative, noise)
+            part = multiply(x[:, block.rows], weights, how, noise)
+            y = y.addcmul_(part, block.scales) if y.ndim else part.mul_(block.scales)
+            noisy.append(weights)
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, *noisy)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
         x, *noisy = ctx.saved_tensors
+        kind = noisy[0].dtype
         for_x = for_weight = None
         if ctx.needs_input_grad[0]:
             width = max(block.rows.stop for block in ctx.blocks)
             for_x = grad.new_empty((len(grad), width))
-            for block, relative in zip(ctx.blocks, noisy, strict=True):
-                scaled = grad * block.scales
-                for_x[:, block.rows] = _product(scaled, relative.T, ctx.bfloat16)
+            for block, weights in zip(ctx.blocks, noisy, strict=True):
+                for_x[:, block.rows] = (grad * block.scales).to(kind) @ weights.T
         if ctx.needs_input_grad[1]:
-            for_weight = _product(grad.T, x, ctx.bfloat16)
+            for_weight = (grad.T.to(kind) @ x.to(kind)).to(grad.dtype)
         return for_x, for_weight, None, None, None
+
+
+def _weights_of_step(relative: torch.Tensor, noise: Disturbance) -> torch.Tensor:
+    """Return relative weights as they are in one step, in the arithmetic of products."""
+    if not noise.weights:
+        return noise.for_products(relative)
+    drawn = noise.normals.like(tuple(relative.shape))
+    return noise.for_products(torch.add(relative, drawn, alpha=noise.weights))
 
 
 def crossbar_product(

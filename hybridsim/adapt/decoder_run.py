@@ -66,6 +66,7 @@ class DecoderRun:
         self.beside, self.out, self.watch = file.parent, out, watch or (lambda *_: None)
         torch.set_num_threads(self.study.threads)
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # all of it is written
         self._rows: list[dict[str, Any]] = []
 
     def run(self) -> DecoderResult:

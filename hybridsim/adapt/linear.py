@@ -23,11 +23,11 @@ class LowRank(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros((out_features, lora.rank)))
         self.scale, self.dropout = lora.alpha / lora.rank, lora.dropout
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the adapter adds, (tokens, in) to (tokens, out)."""
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return ``y`` (tokens, out) and what the adapter adds to it for ``x`` (tokens, in)."""
         if self.dropout and self.training:
             x = functional.dropout(x, self.dropout)
-        return (x @ self.lora_A.T) @ self.lora_B.T * self.scale
+        return torch.addmm(y, x @ self.lora_A.T, self.lora_B.T, alpha=self.scale)
 
 
 class StaticLinear(nn.Module):
@@ -51,7 +51,7 @@ class StaticLinear(nn.Module):
             blocks = self._blocks or self.blocks_of_weights(self._settings)
             converters = self._settings.converters
             y = crossbar_product(x, self.weight, blocks, converters, self._noise) + self.bias
-        return y if self.adapter is None else y + self.adapter(x)
+        return y if self.adapter is None else self.adapter(x, y)
 
     def compute_digitally(self) -> None:
         """Take the weights as they are, in exact arithmetic."""

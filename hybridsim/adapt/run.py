@@ -49,6 +49,7 @@ class StudyRun:
         self.out, self.watch = out, watch or (lambda *_: None)
         torch.set_num_threads(self.study.threads)
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # all of it is written
         self.device = _device(self.study.device)
         self.folder = model_folder(self.study.model, file.parent)
         self.split = load_split(self.study.data, file.parent)
@@ -124,10 +125,9 @@ class StudyRun:
     def trained_model(self, arm: str, seed: int) -> Classifier:
         """Return the trained model of an arm; trains it where that is not done yet."""
         model, place = self.new_model(arm, seed), self.place(arm, seed)
-        if self.study.adapters_from is not None:
-            place = self._taken_over(self.study.adapters_from, arm, seed)
-        if (place / "adapter").is_dir():
-            read_trained(place / "adapter", model)
+        known = self._known_adapter(arm, seed)
+        if known is not None:
+            read_trained(known, model)
             return model
         spec = self.study.arms[arm]
         if spec.start_from is not None:
@@ -145,18 +145,24 @@ class StudyRun:
         self._keep(arm, seed, model, trained)
         return model
 
-    def _taken_over(self, results: str, arm: str, seed: int) -> Path:
-        """Return the folder of a training run of an earlier study.
+    def _known_adapter(self, arm: str, seed: int) -> Path | None:
+        """Return the folder of an adapter that was trained already, None where it was not.
 
         Raises:
-            SpecError: There is none.
+            SpecError: It is that of an earlier study, which does not have it.
         """
+        earlier = self.study.earlier_adapters_of(arm)
+        if earlier is None:
+            adapter = self.place(arm, seed) / "adapter"
+            return adapter if adapter.is_dir() else None
+        results, name = earlier
         for folder in (self.out.parent / results, Path(results).expanduser()):
-            place = folder / "runs" / arm / f"seed{seed}"
-            if (place / "adapter").is_dir():
-                return place
-        problem = f"{results} holds no runs/{arm}/seed{seed}/adapter, here or beside {self.out}"
-        raise SpecError("study", "adapters_from", problem)
+            adapter = folder / "runs" / name / f"seed{seed}" / "adapter"
+            if adapter.is_dir():
+                return adapter
+        problem = f"{results} holds no runs/{name}/seed{seed}/adapter, here or beside {self.out}"
+        own = self.study.arms[arm].adapter_of is not None
+        raise SpecError("study", f"arms.{arm}.adapter_of" if own else "adapters_from", problem)
 
     def _keep(self, arm: str, seed: int, model: Classifier, trained: Trained) -> None:
         place = self.place(arm, seed)
@@ -167,9 +173,11 @@ class StudyRun:
         (place / "checkpoint.safetensors").unlink(missing_ok=True)
 
     def _earlier(self, arm: str, seed: int) -> Path:
-        if not (self.place(arm, seed) / "adapter").is_dir():
+        if self._known_adapter(arm, seed) is None:
             self.trained_model(arm, seed)
-        return self.place(arm, seed) / "adapter"
+        known = self._known_adapter(arm, seed)
+        assert known is not None
+        return known
 
     def _teacher(self, arm: str | None, seed: int) -> Classifier | None:
         if arm is None:
@@ -227,12 +235,9 @@ class StudyRun:
         small = self._sentences(self.split.test[:sentences], self.study.data.tokens)
         for arm in self.study.arms:
             model = self.new_model(arm, seed)
-            training = Training(self.study, arm, seed, model, self.train, None, None)
-            training.run(until=1)
-            trained = training.run(until=steps)
-            teaching = 1.4 if self.study.arms[arm].distill_from else 1.0  # one more forward pass
-            per_step = trained.seconds_per_step * teaching
-            seconds[f"train {arm}"] = per_step * self.study.steps_of(arm) * runs
+            if self.study.earlier_adapters_of(arm) is None:
+                per_step = self._seconds_per_step(arm, model, steps)
+                seconds[f"train {arm}"] = per_step * self.study.steps_of(arm) * runs
             start = time.perf_counter()
             chip = program_chip(model, self.study.analog, (0,))
             noise = self._noise(0, 3600)
@@ -244,6 +249,12 @@ class StudyRun:
             points = len(self.study.chips) * len(self.study.times) + 1
             seconds[f"test {arm}"] = each * points * runs
         return seconds
+
+    def _seconds_per_step(self, arm: str, model: Classifier, steps: int) -> float:
+        training = Training(self.study, arm, self.study.seeds[0], model, self.train, None, None)
+        training.run(until=1)
+        teaching = 1.4 if self.study.arms[arm].distill_from else 1.0  # one more forward pass
+        return training.run(until=steps).seconds_per_step * teaching
 
 
 def _device(wanted: str) -> str:
@@ -266,6 +277,11 @@ def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
     text = study.to_text()
     if study.adapters_from is None:
         del text["adapters_from"]  # so that folders from before there was this field go on
+    for arm in text["arms"].values():
+        if arm["adapter_of"] is None:
+            del arm["adapter_of"]
+        if (arm["noise"] or {}).get("shortest") == 0:
+            del arm["noise"]["shortest"]
     return {
         "study": text,
         "model_sha256": weights.hexdigest(),

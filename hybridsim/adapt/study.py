@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hybridsim.analog import STANDARD_TIMES, AnalogSettings, ElapsedTime, parse_time
+from hybridsim.analog import STANDARD_TIMES, AnalogSettings, ElapsedTime, format_time, parse_time
 from hybridsim.spec_files import PlacedError, read_yaml_mapping, validate
 from hybridsim.units import Count, Spec
 
@@ -175,7 +175,7 @@ class ChipNoise(Spec):
     """Noise of training from whole chips: programmed, drifted, read, compensated as in the end.
 
     So that drift is inside the training loop, each chip is looked at a random time, uniform in
-    log(t + t0) up to the longest one.
+    log(t + t0) from the shortest one to the longest.
     """
 
     kind: Literal["chips"] = "chips"
@@ -183,6 +183,15 @@ class ChipNoise(Spec):
     """Steps until another chip is taken."""
     longest: ElapsedTime = Field(default=parse_time("10y"))
     """The longest time since programming [s]."""
+    shortest: ElapsedTime = 0.0
+    """The shortest time since programming [s]: above zero for hardware whose age is known."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ChipNoise":
+        if self.shortest > self.longest:
+            found = f"found {format_time(self.shortest)}, longer than longest"
+            raise PlacedError("shortest", f"{found}; at most {format_time(self.longest)} would do")
+        return self
 
 
 class Arm(Spec):
@@ -207,6 +216,10 @@ class Arm(Spec):
     """An earlier arm whose digital outputs are also a target, for the same seed."""
     distill_weight: Share = 0.5
     """Share of the loss that compares with the outputs of that arm, at temperature 2."""
+    adapter_of: Annotated[str, Field(pattern=r"^.+/[a-z][a-z0-9_]{0,39}$")] | None = None
+    """``RESULTS/ARM``: the adapters of that arm of an earlier study, whose results folder lies
+    beside ``--out`` or at that path; nothing is trained, and the rest says how it was. Null to
+    train."""
 
     @model_validator(mode="after")
     def _check(self) -> "Arm":
@@ -279,6 +292,14 @@ class AdaptStudy(Spec):
     def analog_of(self, arm: str) -> AnalogSettings:
         """Return the tiles that an arm is trained on."""
         return self.arms[arm].analog or self.analog
+
+    def earlier_adapters_of(self, arm: str) -> tuple[str, str] | None:
+        """Return (results folder, arm) of an earlier study that trained an arm, None to train."""
+        taken = self.arms[arm].adapter_of
+        if taken is not None:
+            results, _, name = taken.rpartition("/")
+            return results, name
+        return None if self.adapters_from is None else (self.adapters_from, arm)
 
     def lora_of(self, arm: str) -> Lora:
         """Return the adapters of an arm."""

@@ -193,8 +193,8 @@ class Training:
         settings = self.settings
         named = (self.seed, 13, first)
         t0 = settings.device.first_read
-        longest = math.log((noise.longest + t0) / t0)
-        seconds = t0 * math.expm1(np.random.default_rng(named).uniform(0, longest))
+        low, high = (math.log((t + t0) / t0) for t in (noise.shortest, noise.longest))
+        seconds = t0 * math.expm1(np.random.default_rng(named).uniform(low, high))
         chip = program_chip(self.model, settings, named)
         how = Disturbance(self.pool, bfloat16=self.bfloat16)
         put_on_chip(self.model, chip, seconds, settings, how)
@@ -247,7 +247,7 @@ def rate_at(step: int, steps: int) -> float:
     return (steps - step) / max(1, steps - rising)
 
 
-def predictions(model: Classifier, text: TokenizedText, size: int = 64) -> NDArray[np.int64]:
+def predictions(model: Classifier, text: TokenizedText, size: int = 32) -> NDArray[np.int64]:
     """Return the class of every sentence, or the first and last token of its answer."""
     device = str(model.head.weight.device)
     found: dict[int, NDArray[np.int64]] = {}

@@ -112,11 +112,12 @@ def _candidates(folder: Path, about: dict[str, Any], study: CodesignStudy) -> li
 
 def _adapter(folder: Path, adapted: AdaptStudy, arm: str) -> Path:
     """Return where the adapter of the first seed lies: here, or where it was taken from."""
-    source = folder
-    if adapted.adapters_from is not None:
-        places = (folder.parent / adapted.adapters_from, Path(adapted.adapters_from))
+    source, name, earlier = folder, arm, adapted.earlier_adapters_of(arm)
+    if earlier is not None:
+        results, name = earlier
+        places = (folder.parent / results, Path(results))
         source = next((place for place in places if place.is_dir()), places[0])
-    return source / "runs" / arm / f"seed{adapted.seeds[0]}" / "adapter"
+    return source / "runs" / name / f"seed{adapted.seeds[0]}" / "adapter"
 
 
 def _rows(file: Path, time: str) -> Sequence[dict[str, Any]]:

@@ -13,6 +13,7 @@ from hybridsim.analog import AnalogLayer, AnalogSettings, Converters  # noqa: E4
 QUIET = Converters(output_noise=0.0)
 EXACT = Converters(output_noise=0.0, dac_bits=None, adc_bits=None, output_bound=1e9)
 NORMALS = Pool(1, "cpu")
+PLAIN = Disturbance(NORMALS)
 
 
 def normal(*shape, seed=0):
@@ -26,7 +27,7 @@ def test_it_equals_the_numpy_layer(outputs, inputs, seconds):
     w, x = normal(outputs, inputs), normal(9, inputs, seed=1)
     state = AnalogLayer(w, AnalogSettings(converters=QUIET)).program(1).at(seconds)
     found = crossbar_product(
-        torch.from_numpy(x), torch.from_numpy(w), row_blocks(state), QUIET, Disturbance(NORMALS)
+        torch.from_numpy(x), torch.from_numpy(w), row_blocks(state, PLAIN), QUIET, PLAIN
     ).numpy()
     expected = state.mvm(x)
     equal = np.isclose(found, expected, rtol=1e-4, atol=1e-3)
@@ -42,7 +43,7 @@ def test_bfloat16_products_add_little_to_the_noise():
     found, slopes = [], []
     for short in (False, True):
         how = Disturbance(NORMALS, bfloat16=short)
-        y = crossbar_product(x, torch.from_numpy(w), row_blocks(state), QUIET, how)
+        y = crossbar_product(x, torch.from_numpy(w), row_blocks(state, how), QUIET, how)
         (slope,) = torch.autograd.grad(y.square().sum(), x)
         found.append(y.detach())
         slopes.append(slope)
@@ -55,7 +56,7 @@ def test_output_noise_has_the_same_spread_as_in_numpy():
     how = Converters(adc_bits=None, dac_bits=None, output_noise=0.5)
     state = AnalogLayer(w, AnalogSettings(converters=how)).program(1).at(0)
     found = crossbar_product(
-        torch.from_numpy(x), torch.from_numpy(w), row_blocks(state), how, Disturbance(NORMALS)
+        torch.from_numpy(x), torch.from_numpy(w), row_blocks(state, PLAIN), how, PLAIN
     )
     exact = x @ state.effective_weights.T
     errors = [(y - exact).std() for y in (state.mvm(x), found.numpy())]
@@ -78,7 +79,7 @@ def test_weights_without_noise_are_those_of_the_numpy_mapping():
         clipped = AnalogLayer(w, how).clipped
         rebuilt = torch.cat([b.relative * b.scales for b in blocks]).numpy().T
         np.testing.assert_allclose(rebuilt, clipped, rtol=1e-5, atol=1e-6)
-        chip = row_blocks(AnalogLayer(w, how).program(1).at(0))
+        chip = row_blocks(AnalogLayer(w, how).program(1).at(0), PLAIN)
         for block, there in zip(blocks, chip, strict=True):
             assert block.rows == there.rows
             tiles = there.scales.numpy() / block.scales.numpy()  # the compensation of each tile
@@ -96,7 +97,7 @@ def test_gradients_are_those_of_finite_differences():
         scales = w.abs().amax(dim=1)
         whole = (w / scales[:, None]).T.contiguous()
         blocks = tuple(RowBlock(rows, whole[rows], scales) for rows in (slice(0, 4), slice(4, 7)))
-        return crossbar_product(x, w, blocks, EXACT, Disturbance(NORMALS))
+        return crossbar_product(x, w, blocks, EXACT, PLAIN)
 
     assert torch.autograd.gradcheck(product, (x,))
 
@@ -105,7 +106,7 @@ def test_gradients_pass_straight_through_converters():
     w, x = normal(20, 50), torch.from_numpy(normal(6, 50, seed=1)).requires_grad_()
     layer = layer_of(w)
     settings = AnalogSettings(clip_sigmas=None)
-    layer.compute_on(settings, Disturbance(NORMALS))
+    layer.compute_on(settings, PLAIN)
     up = torch.from_numpy(normal(6, 20, seed=2))
     layer(x).backward(up)
     np.testing.assert_allclose(x.grad.numpy(), (up.numpy() @ w), rtol=1e-3, atol=1e-4)

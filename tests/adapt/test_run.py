@@ -168,12 +168,30 @@ def test_adapters_of_an_earlier_study_are_tested_on_other_tiles(study, tmp_path)
         StudyRun(study, tmp_path / "third").run()
 
 
+def test_an_arm_takes_the_adapters_of_an_earlier_study(study, tmp_path):
+    """What starts from it is what it would be if the earlier arm were in the same study."""
+    arms = {
+        "old": {"train": "lora", "learning_rate": 0.01, "noise": {"kind": "gaussian"}},
+        "more": {"train": "lora", "learning_rate": 0.01, "start_from": "old", "steps": 4},
+    }
+    StudyRun(changed(study, arms=arms), tmp_path / "whole").run()
+    arms["old"]["adapter_of"] = "whole/old"
+    result = StudyRun(changed(study, arms=arms), tmp_path / "part").run()
+    assert not (tmp_path / "part" / "runs" / "old").exists()
+    assert same(adapter_of(tmp_path / "whole", "more"), adapter_of(tmp_path / "part", "more"))
+    assert set(result.accuracy["arm"]) == {"old", "more"}
+    arms["old"]["adapter_of"] = "whole/none"
+    with pytest.raises(SpecError, match=r"arms.old.adapter_of: whole holds no runs/none/seed1"):
+        StudyRun(changed(study, arms=arms), tmp_path / "third").run()
+
+
 def test_folders_from_before_a_field_was_added_go_on(study, tmp_path):
-    """A study without ``adapters_from`` is written down as before there was that field."""
+    """A study that does not use a field is written down as before there was that field."""
     run = StudyRun(study, tmp_path / "out")
     assert run.journal.file.parent.is_dir()
     about = json.loads((tmp_path / "out" / "study.json").read_text())
     assert "adapters_from" not in about["study"]
+    assert not any("adapter_of" in arm for arm in about["study"]["arms"].values())
 
 
 def test_a_journal_that_was_cut_off_goes_on(study, tmp_path):
