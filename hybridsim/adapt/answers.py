@@ -5,7 +5,7 @@ with replacement, the same draws for both sides of a difference. With three seed
 much of the scatter between training runs; the deviation over seeds stands beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,26 +76,35 @@ def _row(arm: str, where: float | None, cube: Cube) -> dict[str, Any]:
 
 
 def difference_table(
-    correct: Mapping[Key, NDArray[np.bool_]], arms: Mapping[str, str], control: str
+    correct: Mapping[Key, NDArray[np.bool_]], arms: Mapping[str, str], controls: Sequence[str]
 ) -> pd.DataFrame:
-    """Return every arm against the control: computed digitally, and on the same chips and time.
+    """Return every arm against each control: computed digitally, and on the same chips and time.
 
     A difference is significant where its interval excludes zero.
     """
     rows = []
-    digital = cube_of(correct, control, None)
-    for arm in arms:
-        for where in _times(correct):
-            cube = cube_of(correct, arm, where)
-            if cube is None:
-                continue
-            same = cube_of(correct, control, where)
-            for name, other in (("digital", digital), ("same chips", same)):
-                itself = arm == control and (name == "same chips" or where is None)
-                repeated = name == "same chips" and where is None  # already compared digitally
-                if other is not None and not itself and not repeated:
-                    rows.append(_difference(arm, where, cube, f"{control}, {name}", other))
+    for control in controls:
+        for arm in arms:
+            for where in _times(correct):
+                rows += _against(correct, arm, where, control)
     return pd.DataFrame(rows)
+
+
+def _against(
+    correct: Mapping[Key, NDArray[np.bool_]], arm: str, where: float | None, control: str
+) -> list[dict[str, Any]]:
+    """Return the rows of an arm at a time against a control."""
+    rows: list[dict[str, Any]] = []
+    cube = cube_of(correct, arm, where)
+    if cube is None:
+        return rows
+    digital, same = cube_of(correct, control, None), cube_of(correct, control, where)
+    for name, other in (("digital", digital), ("same chips", same)):
+        itself = arm == control and (name == "same chips" or where is None)
+        repeated = name == "same chips" and where is None  # already compared digitally
+        if other is not None and not itself and not repeated:
+            rows.append(_difference(arm, where, cube, f"{control}, {name}", other))
+    return rows
 
 
 def _difference(

@@ -215,9 +215,9 @@ class StudyRun:
     def tables(self) -> AdaptResult:
         """Return the tables of what is known, and write them to the results folder."""
         correct, arms = self.journal.correct, {name: name for name in self.study.arms}
-        control = next(iter(arms))
+        controls = self.study.controls or tuple(arms)[:1]
         accuracy = accuracy_table(correct, arms)
-        differences = difference_table(correct, arms, control)
+        differences = difference_table(correct, arms, controls)
         rows = sorted(self.out.glob("runs/*/seed*/training.json"))
         training = pd.DataFrame([json.loads(file.read_text("utf-8")) for file in rows])
         for name, table in (
@@ -277,6 +277,8 @@ def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
     text = study.to_text()
     if study.adapters_from is None:
         del text["adapters_from"]  # so that folders from before there was this field go on
+    if not study.controls:
+        del text["controls"]
     for arm in text["arms"].values():
         if arm["adapter_of"] is None:
             del arm["adapter_of"]

@@ -241,6 +241,8 @@ class AdaptStudy(Spec):
     lora: Lora = Lora()
     arms: Annotated[dict[ArmName, Arm], Field(min_length=1)]
     """Name -> way to train."""
+    controls: tuple[ArmName, ...] = ()
+    """Arms that all others are compared with; the first one unless given."""
     steps: Count
     """Training steps."""
     batch: Count = 32
@@ -274,6 +276,10 @@ class AdaptStudy(Spec):
     @model_validator(mode="after")
     def _check(self) -> "AdaptStudy":
         names = list(self.arms)
+        for i, name in enumerate(self.controls):
+            if name not in names:
+                problem = f"found {name!r}; an arm of the study would do: {', '.join(names)}"
+                raise PlacedError(f"controls.{i}", problem)
         for i, (name, arm) in enumerate(self.arms.items()):
             for key, other in (("start_from", arm.start_from), ("distill_from", arm.distill_from)):
                 if other is not None and other not in names[:i]:

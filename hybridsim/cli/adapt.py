@@ -11,7 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from hybridsim.cli._files import check_folder
+from hybridsim.cli._figures import FiguresOption, check_figures
+from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._telling import Quiet
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
 
@@ -34,21 +36,25 @@ def adapt(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure a few steps and say how long it all takes.")
     ] = False,
+    figures: FiguresOption = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train the arms of STUDY and test them on programmed chips over time."""
     from hybridsim.adapt import is_decoder_study, require_extra
 
     require_extra()
+    kind = check_figures(figures, out_)
     check_folder(out_)
     # only here: torch takes seconds to import
     from hybridsim.adapt.run import StudyRun
 
     file = study / "study.yaml" if study.is_dir() else study
     if is_decoder_study(file):
-        if arm or dry_run:
-            raise InputError("--arm and --dry-run: a decoder's study has neither; leave them out")
+        if arm or dry_run or kind:
+            raise InputError(
+                "--arm, --dry-run and --figures: a decoder's study has none; leave them out"
+            )
         _adapt_decoder(file, out_, json_, quiet)
         return
     with _progress(quiet or json_) as watch:
@@ -61,6 +67,11 @@ def adapt(
         except KeyboardInterrupt:
             typer.echo(f"hybridsim: interrupted; the same command goes on from {out_}", err=True)
             raise typer.Exit(INTERRUPTED) from None
+    if kind is not None and len(result.accuracy):
+        # Matplotlib only where something is drawn
+        from hybridsim.report.figures.adaptation import adaptation_file
+
+        write_all(out_, {f"figure_adaptation.{kind}": adaptation_file(result.accuracy, kind)})
     if json_:
         tables = (result.accuracy, result.differences, result.training)
         names = ("accuracy", "differences", "training")
@@ -135,7 +146,7 @@ def render(result: "AdaptResult") -> RenderableType:
         f"{len(study.chips)} programmed chips, {study.data.test:,} test sentences",
         _table(result.accuracy, "accuracy_percent"),
         "",
-        "difference from the first arm in points; * excludes zero",
+        "difference in points; * excludes zero",
     ]
     against = result.differences
     for name in dict.fromkeys(against["against"]) if len(against) else ():

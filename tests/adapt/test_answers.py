@@ -41,7 +41,7 @@ def test_the_interval_of_sentences_alone_is_the_binomial_one():
 
 
 def test_a_real_difference_is_significant_and_none_is_not():
-    table = difference_table(journal({"a": 0.8, "b": 0.6}), ARMS, "a").set_index(
+    table = difference_table(journal({"a": 0.8, "b": 0.6}), ARMS, ("a",)).set_index(
         ["arm", "time", "against"]
     )
     row = table.loc["b", "1h", "a, same chips"]
@@ -49,13 +49,13 @@ def test_a_real_difference_is_significant_and_none_is_not():
     assert row.difference_points == pytest.approx(-20, abs=4)
     equal = journal({"a": 0.8})
     equal |= {("b", *k[1:]): v for k, v in equal.items()}
-    table = difference_table(equal, ARMS, "a").set_index(["arm", "time", "against"])
+    table = difference_table(equal, ARMS, ("a",)).set_index(["arm", "time", "against"])
     assert not table.loc["b", "1h", "a, same chips"].significant
     assert table.loc["b", "1h", "a, same chips"].ci95_high == 0  # the same draws on both sides
 
 
 def test_the_control_is_compared_with_itself_on_chips_only():
-    table = difference_table(journal({"a": 0.8, "b": 0.6}), ARMS, "a")
+    table = difference_table(journal({"a": 0.8, "b": 0.6}), ARMS, ("a",))
     own = table[table["arm"] == "a"]
     assert own[["time", "against"]].to_numpy().tolist() == [["1h", "a, digital"]]
 
@@ -71,3 +71,14 @@ def test_the_table_in_markdown_has_a_row_per_arm():
     lines = as_markdown(accuracy_table(journal({"a": 0.8, "b": 0.6}), ARMS)).splitlines()
     assert lines[0] == "| arm | digital | 1h |"
     assert len(lines) == 4
+
+
+def test_arms_are_compared_with_every_control():
+    correct = journal({"a": 0.8, "b": 0.6})
+    table = difference_table(correct, ARMS, ("a", "b"))
+    assert set(table["against"]) == {
+        f"{c}, {how}" for c in "ab" for how in ("digital", "same chips")
+    }
+    one = difference_table(correct, ARMS, ("b",))
+    alone = table[table["against"].str.startswith("b")].reset_index(drop=True)
+    assert alone.equals(one)

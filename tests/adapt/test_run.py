@@ -57,7 +57,8 @@ def test_a_study_ends_in_tables_and_is_not_done_twice(study, tmp_path):
     assert len((out / "journal.jsonl").read_text().splitlines()) == 2 * (1 + 2 * 2)
     assert not list(out.rglob("checkpoint*"))
     before = adapter_of(out, "ahwa_lora"), (out / "journal.jsonl").read_bytes()
-    again = invoke(study, "--out", out, "--json")
+    again = invoke(study, "--out", out, "--json", "--figures", "svg")
+    assert (out / "figure_adaptation.svg").read_bytes().startswith(b"<?xml")
     assert json.loads(again.stdout)["accuracy"][0]["arm"] == "digital_lora"
     assert same(before[0], adapter_of(out, "ahwa_lora"))
     assert before[1] == (out / "journal.jsonl").read_bytes()

@@ -45,6 +45,12 @@ def test_what_is_written_reads_back(study_file):
         ({"analog": {"device": {"g_max": 25}}}, "25 uS"),
         ({"data__source__kind": "sql"}, "sql"),
         ({"seeds": []}, "seeds"),
+        ({"controls": ["none"]}, "an arm of the study would do: digital_lora"),
+        ({"arms__b": {**LORA, "adapter_of": "ahwa"}}, "adapter_of"),
+        (
+            {"arms__b": {**LORA, "noise": {"kind": "chips", "shortest": "1y", "longest": "1d"}}},
+            "longer than longest; at most 1d would do",
+        ),
         ({"products": "bfloat16", "analog": {"converters": {"dac_bits": 12}}}, "at most 9 bits"),
     ],
 )

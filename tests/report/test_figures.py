@@ -9,6 +9,7 @@ from hybridsim import compare, load
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.errors import InputError
 from hybridsim.metrics.usage import usage
+from hybridsim.report.figures.adaptation import adaptation_figure
 from hybridsim.report.figures.gantt import gantt_bars
 from hybridsim.report.figures.latency import MOST_KINDS, layer_bars
 from hybridsim.report.figures.pareto import pareto_points
@@ -51,6 +52,21 @@ def test_figures_are_one_or_two_columns_wide(network: Run) -> None:
         width, height = struct.unpack(">II", file[16:24])
         assert width in (int(COLUMN * 300), int(PAGE * 300)), name
         assert height < 9 * 300
+
+
+def test_accuracy_over_time_is_drawn_per_arm_with_its_interval() -> None:
+    rows = [
+        {"arm": arm, "time": time, "accuracy_percent": p, "ci95_low": p - 1, "ci95_high": p + 2}
+        for arm, all_p in (("digital_lora", (84, 83, 79)), ("ahwa_lora", (84, 84, 82)))
+        for time, p in zip(("digital", "0s", "10y"), all_p, strict=True)
+    ]
+    (axes,) = adaptation_figure(pd.DataFrame(rows)).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["digital", "0s", "10y"]
+    assert [bar.get_label() for bar in axes.containers] == ["digital_lora", "ahwa_lora"]
+    lines = [
+        line for line in axes.lines if len(line.get_ydata()) == 2 and line.get_marker() == "None"
+    ]
+    assert [83, 79] in [list(line.get_ydata()) for line in lines]  # from chip to chip, not digital
 
 
 def test_nothing_adapted_has_no_roofline() -> None:
