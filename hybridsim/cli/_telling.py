@@ -5,17 +5,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
 import typer
 
 from hybridsim._version import __version__
 from hybridsim.errors import InputError
-
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", help="Say on standard error what is done, and how long.")
-]
 
 _LIBRARIES = ("numpy", "numba", "pandas", "pydantic")
 

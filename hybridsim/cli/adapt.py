@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 
 from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
-from hybridsim.cli._telling import Quiet
+from hybridsim.cli._options import Json, Quiet, StudyFile
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
 
@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 @ends_cleanly
 def adapt(
-    study: Annotated[Path, typer.Argument(help="Study file, or a folder with study.yaml.")],
+    study: StudyFile,
     out_: Annotated[Path, typer.Option("--out", help="Folder that keeps every step; resumes.")],
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Only this arm of the study; repeatable.")
@@ -37,7 +37,7 @@ def adapt(
         bool, typer.Option("--dry-run", help="Measure a few steps and say how long it all takes.")
     ] = False,
     figures: FiguresOption = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train the arms of STUDY and test them on programmed chips over time."""

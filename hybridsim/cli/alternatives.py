@@ -6,6 +6,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from hybridsim.arch import load_machine
+from hybridsim.cli._options import Arch, Json, Settings, Tokens, Workload
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
@@ -18,22 +19,15 @@ from hybridsim.workload import load_network
 
 @ends_cleanly
 def alternatives(
-    workload: Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")],
-    arch: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    workload: Workload,
+    arch: Arch,
     tasks: Annotated[
         str, typer.Option(help="Numbers of tasks, with commas.")
     ] = "1,2,4,8,16,32,64",
-    tokens: Annotated[
-        int | None, typer.Option(help="Tokens per sequence; the network's own by default.")
-    ] = None,
+    tokens: Tokens = None,
     scheduler: Annotated[str, typer.Option(help="Pipeline strategy.")] = "token_parallel",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
-        ),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    set_: Settings = None,
+    json_: Json = False,
     csv_: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
     """Several tasks: adapters, tiles written anew for each, or a chip for each."""

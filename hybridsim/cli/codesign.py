@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 from hybridsim.analog.times import format_time
 from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
-from hybridsim.cli._telling import Quiet
+from hybridsim.cli._options import Json, Quiet, StudyFile
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
 from hybridsim.units import format_energy, format_ps
@@ -33,12 +33,12 @@ MOST_ROWS = 40
 
 @ends_cleanly
 def codesign(
-    study: Annotated[Path, typer.Argument(help="Study file, or a folder with study.yaml.")],
+    study: StudyFile,
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder for codesign.csv and codesign.json.")
     ] = None,
     figures: FiguresOption = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
     csv_: Annotated[bool, typer.Option("--csv", help="Print all points as CSV.")] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -10,8 +10,19 @@ from rich.markup import escape
 from hybridsim.arch import load_machine
 from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._options import (
+    Arch,
+    Batch,
+    Json,
+    Past,
+    Quiet,
+    Settings,
+    Tokens,
+    Verbose,
+    Workload,
+)
 from hybridsim.cli._settings import by_target, with_adapters
-from hybridsim.cli._telling import Quiet, Telling, Verbose
+from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
 from hybridsim.library import network_path
@@ -30,29 +41,18 @@ FIGURES = (".png", ".svg", ".pdf")
 
 @ends_cleanly
 def compare(
-    workload: Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")],
-    arch: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    workload: Workload,
+    arch: Arch,
     schedulers: Annotated[
         str | None,
         typer.Option("--schedulers", help="Names, as in a,b; all with adapters by default."),
     ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(help="Tokens per sequence; the network's own by default.")
-    ] = None,
-    past: Annotated[
-        int, typer.Option(help="Tokens before these, whose keys and values a decoder kept.")
-    ] = 0,
-    batch: Annotated[
-        int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
-        ),
-    ] = None,
+    tokens: Tokens = None,
+    past: Past = 0,
+    batch: Batch = None,
+    set_: Settings = None,
     csv_: Annotated[bool, typer.Option("--csv", help="Print all columns as CSV.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Also draw it: a .png, .svg or .pdf file.")
     ] = None,
@@ -125,7 +125,7 @@ def _write(
         import json
 
         from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
-        from hybridsim.report.page.folder import PAGE
+        from hybridsim.report.page.file_names import PAGE
 
         text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
         table = found.to_frame().to_csv(index=False)

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from hybridsim.arch import load_machine, parse_override
+from hybridsim.cli._options import Arch, Json
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
 from hybridsim.cost import QUESTIONS, ask
 from hybridsim.cost_table import answer_table, flat
@@ -20,7 +21,7 @@ from hybridsim.units import format_bytes, format_ps
 
 @ends_cleanly
 def cost(
-    arch: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    arch: Arch,
     component: Annotated[str, typer.Argument(help=f"One of {', '.join(QUESTIONS)}.")],
     operation: Annotated[str, typer.Argument(help="What it should do, as in gemm.")],
     arguments: Annotated[
@@ -33,7 +34,7 @@ def cost(
         Path | None,
         typer.Option("--table", help="CSV whose columns are the arguments: print it answered."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
 ) -> None:
     """Cycles or bytes of one operation on one part of ARCH."""
     machine = load_machine(arch, dict(parse_override(text) for text in set_ or []))

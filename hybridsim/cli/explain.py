@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
+from hybridsim.cli._options import Json, Quiet, Verbose
 from hybridsim.cli._settings import by_target, with_adapters
-from hybridsim.cli._telling import Quiet, Telling, Verbose
+from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
@@ -47,7 +48,7 @@ def explain(
         list[str] | None,
         typer.Option("--set", help="With --run: path=value, as hybridsim run takes it."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from hybridsim.arch import load_machine
 from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._options import Arch, Engine, Json, NoAdapters, Quiet, Settings
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.generate import Generation, Phase, PhaseEnergy, generate, strategy_for
@@ -20,24 +21,19 @@ from hybridsim.workload import load_network
 @ends_cleanly
 def generate_command(
     network: Annotated[str, typer.Argument(help="Bundled decoder, YAML file or config.json.")],
-    machine: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    machine: Arch,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 512,
     new: Annotated[int, typer.Option(help="Tokens to generate.")] = 128,
     batch: Annotated[int, typer.Option(help="Equal requests that run together.")] = 1,
     scheduler: Annotated[str, typer.Option(help="A strategy for whole networks.")] = "network",
-    engine: Annotated[str, typer.Option(help="fast (compiled) or des (SimPy).")] = "fast",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
-        ),
-    ] = None,
-    no_adapters: Annotated[bool, typer.Option("--no-adapters", help="Drop all adapters.")] = False,
+    engine: Engine = "fast",
+    set_: Settings = None,
+    no_adapters: NoAdapters = False,
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder for generation.json and tokens.csv.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Time to first token, time per token and overhead of adapters when NETWORK generates text."""
     if out_ is not None:

@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from hybridsim.cli._files import check_folder
-from hybridsim.cli._telling import Quiet, Telling, Verbose
+from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
+from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, out, print_json
 from hybridsim.cli.sweep import (
     Csv,
-    Json,
     Out,
-    StudyFile,
     ctrl_c,
     inputs_of,
     progress_bar,

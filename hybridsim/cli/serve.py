@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from hybridsim.arch import Machine, load_machine
 from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._options import Arch, Json, Quiet, Settings, Workload
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, UnknownNameError
@@ -35,8 +36,8 @@ Choice = TypeVar("Choice", bound=str)
 
 @ends_cleanly
 def serve(
-    workload: Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")],
-    arch: Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")],
+    workload: Workload,
+    arch: Arch,
     requests: Annotated[
         Path | None,
         typer.Option(help="CSV of requests: arrival, task, prompt and maybe output."),
@@ -74,17 +75,12 @@ def serve(
         str | None,
         typer.Option(help="Strategy: token_parallel, or network if requests generate tokens."),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="path=value: a field of the machine, adapters.* or scheduler.*"
-        ),
-    ] = None,
+    set_: Settings = None,
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder for service.json and requests.csv.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what was asked for.")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Latency and throughput of many tasks' requests on one chip with swapped adapters."""
     if out_ is not None:

@@ -7,13 +7,12 @@ import typer
 from rich.markup import escape
 
 from hybridsim.arch import load_machine, machine_sources, machine_variants
+from hybridsim.cli._options import Json
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import UnknownNameError
 from hybridsim.library import machine_names, network_names, network_path
 from hybridsim.schedulers import SCHEDULERS
 from hybridsim.workload import Network, load_network
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @ends_cleanly

@@ -15,7 +15,8 @@ from rich.progress import Progress as Bar
 
 from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
-from hybridsim.cli._telling import Quiet, Telling, Verbose
+from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
+from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
 from hybridsim.sweep.answers import best_rows, variance_shares
@@ -39,12 +40,10 @@ MOST_REASONS = 3
 MOST_ROWS = 40
 """Rows of the Pareto table that are shown."""
 
-StudyFile = Annotated[Path, typer.Argument(help="Study file, or a folder with study.yaml.")]
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for page.html and all finished points; resumes."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table of all points as CSV.")]
 
 
@@ -103,7 +102,7 @@ def sweep(
 
 def _files(result: SweepResult, kind: "Format | None") -> dict[str, str | bytes]:
     """Return what is written beside the points: the page, and figures where asked for."""
-    from hybridsim.report.page.folder import PAGE, STUDY
+    from hybridsim.report.page.file_names import PAGE, STUDY
     from hybridsim.report.page.sweep_folder import study_text
     from hybridsim.report.page.sweep_page import sweep_page
 

@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from hybridsim.cli._files import check_folder, write_all
-from hybridsim.cli._telling import Quiet, Telling, Verbose
+from hybridsim.cli._options import Json, Quiet, Verbose
+from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json, working
 from hybridsim.cli.validate_harp import validate_harp
 from hybridsim.errors import InputError, SpecError
@@ -29,7 +30,6 @@ app = typer.Typer(
 )
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 app.command("harp")(validate_harp)

@@ -7,7 +7,8 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
-from hybridsim.cli._telling import Quiet, Telling, Verbose
+from hybridsim.cli._options import Json, Quiet, Verbose
+from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
 
@@ -22,7 +23,7 @@ def validate_harp(
         typer.Option("--table", help="CSV with the columns of the bundled results."),
     ] = None,
     csv_: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hybridsim.errors import InputError
 from hybridsim.sweep import vectorised
-from hybridsim.sweep.evaluate import DOES_NOT_FIT, Columns, EventEvaluator
+from hybridsim.sweep.events import DOES_NOT_FIT, Columns, EventEvaluator
 from hybridsim.sweep.inputs import Inputs, Point, Resolver
 from hybridsim.units import Ints
 

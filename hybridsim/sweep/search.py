@@ -23,7 +23,8 @@ from optuna.trial import TrialState
 from hybridsim.errors import InputError
 from hybridsim.sweep.answers import build_table, objective_values
 from hybridsim.sweep.axes import Axis
-from hybridsim.sweep.evaluate import Columns, make_evaluator
+from hybridsim.sweep.evaluate import make_evaluator
+from hybridsim.sweep.events import Columns
 from hybridsim.sweep.inputs import Inputs
 from hybridsim.sweep.journal import Journal, disk_errors
 from hybridsim.sweep.model_version import model_version

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hybridsim.sweep.columnwise import vectorised_evaluator
-from hybridsim.sweep.evaluate import EventEvaluator, make_evaluator
+from hybridsim.sweep.evaluate import make_evaluator
+from hybridsim.sweep.events import EventEvaluator
 
 AXES: dict[str, Any] = {
     "network": ["layer_128x128", "layer_512x128"],

@@ -9,7 +9,7 @@ from hybridsim.engines import engine
 from hybridsim.errors import InputError
 from hybridsim.mapping import place
 from hybridsim.schedulers import SCHEDULERS, Job
-from hybridsim.sweep.evaluate import EventEvaluator
+from hybridsim.sweep.events import EventEvaluator
 from hybridsim.sweep.steady import can_outline, evaluate_point, run_outlined
 
 OUTLINED = [name for name in SCHEDULERS if can_outline(make_scheduler(name))]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from hybridsim.errors import InputError, SpecError
-from hybridsim.report.page.folder import STUDY
+from hybridsim.report.page.file_names import STUDY
 from hybridsim.report.page.sweep_page import sweep_page
 from hybridsim.spec_files import validate
 from hybridsim.sweep.inputs import Inputs

@@ -1,0 +1,144 @@
+"""Write the tables of docs/adaptation_study.md anew: ``python docs/generate_adaptation.py``.
+
+They come from the results under reports/adapt_*; nothing is trained. Everything between the
+markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+import hybridsim
+from hybridsim.report.markdown import markdown_table, refilled
+from hybridsim.service import compare_alternatives
+
+PAGE = Path(__file__).parent / "adaptation_study.md"
+REPORTS = Path(__file__).parents[1] / "reports"
+TASKS = ("tweets", "amazon", "nyt")
+
+
+def tables() -> dict[str, str]:
+    """Return marker name -> Markdown table."""
+    parts = {
+        "methods": over_time("adapt_methods/results"),
+        "methods_differences": differences("adapt_methods/results"),
+        "training": training(),
+        "ranks": ranks(),
+        "converters": over_time("adapt_readaptation/results/converters"),
+        "converters_differences": differences("adapt_readaptation/results/converters"),
+        "no_compensation": over_time("adapt_readaptation/results/no_compensation"),
+        "no_compensation_differences": differences("adapt_readaptation/results/no_compensation"),
+        "tasks": tasks(),
+        "switches": switches(),
+    }
+    return {name: markdown_table(table) for name, table in parts.items()}
+
+
+def over_time(results: str) -> pd.DataFrame:
+    """Return arms by times: accuracy [%] and its 95 % interval."""
+    table = pd.read_csv(REPORTS / results / "accuracy.csv")
+    shown = pd.DataFrame({"arm": table["arm"], "time": table["time"], "cell": _cells(table)})
+    wide = shown.pivot_table(index="arm", columns="time", values="cell", aggfunc="first")
+    ordered = wide.loc[list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["time"]))]
+    return ordered.reset_index().rename_axis(columns=None)
+
+
+def differences(results: str) -> pd.DataFrame:
+    """Return what every arm differs from its controls by [points], as far as it was tested."""
+    table = pd.read_csv(REPORTS / results / "differences.csv")
+    return pd.DataFrame(
+        {
+            "arm": table["arm"],
+            "time": table["time"],
+            "against": table["against"],
+            "points": _cells(table, "difference_points", "{:+.1f}"),
+            "significant": table["significant"].map({True: "yes", False: "no"}),
+        }
+    )
+
+
+def _cells(
+    table: pd.DataFrame, column: str = "accuracy_percent", form: str = "{:.1f}"
+) -> list[str]:
+    rows = zip(table[column], table["ci95_low"], table["ci95_high"], strict=True)
+    return [f"{form} [{form}, {form}]".format(*row) for row in rows]
+
+
+def training() -> pd.DataFrame:
+    """Return parameters, time per step and memory of the ways to train, from their first seed."""
+    table = pd.read_csv(REPORTS / "adapt_methods/results/training.csv")
+    first = table[table["seed"] == table["seed"].min()].set_index("arm")
+    mean = table.groupby("arm")["cpu_seconds_per_step"].mean()
+    arms = list(dict.fromkeys(pd.read_csv(REPORTS / "adapt_methods/results/accuracy.csv")["arm"]))
+    return pd.DataFrame(
+        {
+            "arm": arms,
+            "trained parameters": [f"{first.loc[arm, 'parameters']:,}" for arm in arms],
+            "processor time per step [s]": [round(mean[arm], 2) for arm in arms],
+            "memory [GB]": [round(first.loc[arm, "peak_memory_bytes"] / 1e9, 2) for arm in arms],
+        }
+    )
+
+
+def ranks() -> pd.DataFrame:
+    """Return accuracy by rank, smallest first, with the parameters that were trained."""
+    table = pd.read_csv(REPORTS / "adapt_ranks/results/accuracy.csv")
+    trained = pd.concat(
+        pd.read_csv(REPORTS / folder / "results/training.csv")
+        for folder in ("adapt_ranks", "adapt_methods")
+    )
+    trained["arm"] = trained["arm"].replace("ahwa_lora", "rank8")
+    parameters = trained.drop_duplicates("arm").set_index("arm")["parameters"]
+    wide = over_time("adapt_ranks/results")
+    wide.insert(1, "trained parameters", [f"{parameters[arm]:,}" for arm in wide["arm"]])
+    wide = wide.assign(rank=wide["arm"].str.removeprefix("rank").astype(int)).sort_values("rank")
+    ten = table[table["time"] == "10y"].set_index("arm")
+    wide["deviation over seeds"] = [ten.loc[arm, "sd_seeds"].round(2) for arm in wide["arm"]]
+    return wide[["rank", *(c for c in wide.columns if c not in ("arm", "rank"))]]
+
+
+def tasks() -> pd.DataFrame:
+    """Return every task's adapter after ten years beside its control in digital arithmetic."""
+    rows = []
+    for task, folder in (
+        ("movie", "adapt_methods/results"),
+        *((task, f"adapt_tasks/results/{task}") for task in TASKS),
+    ):
+        accuracy = pd.read_csv(REPORTS / folder / "accuracy.csv").set_index(["arm", "time"])
+        accuracy["cell"] = _cells(accuracy)
+        differ = pd.read_csv(REPORTS / folder / "differences.csv")
+        differ = differ[(differ["time"] == "10y") & (differ["arm"] == "ahwa_lora")]
+        differ = differ.assign(cell=_cells(differ, "difference_points", "{:+.1f}"))
+        against = differ.set_index("against")["cell"]
+        rows.append(
+            {
+                "task": task,
+                "digital LoRA": accuracy.loc[("digital_lora", "digital"), "cell"],
+                "it on chips, 10y": accuracy.loc[("digital_lora", "10y"), "cell"],
+                "AHWA-LoRA, 10y": accuracy.loc[("ahwa_lora", "10y"), "cell"],
+                "points against digital": against["digital_lora, digital"],
+                "points on the same chips": against["digital_lora, same chips"],
+                "test sentences": int(accuracy["sentences"].iloc[0]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def switches() -> pd.DataFrame:
+    """Return what it costs to go from one of these tasks to another, by the timing simulator."""
+    network, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026:served")
+    table = compare_alternatives(network, machine, (1 + len(TASKS),), tokens=48).table
+    return pd.DataFrame(
+        {
+            "way": table["way"].str.replace("_", " "),
+            "parameters [M]": (table["parameters"] / 1e6).map("{:.1f}".format),
+            "tiles": table["tiles"],
+            "switch, at best [ms]": (table["switch_least_ps"] / 1e9).map("{:.1f}".format),
+            "switch, at worst [ms]": (table["switch_most_ps"] / 1e9).map("{:.1f}".format),
+            "switch [mJ]": (table["switch_pj"] / 1e9).map("{:.3f}".format),
+        }
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(refilled(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
