@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hybridsim.arch import Machine
+from hybridsim.components.memory import Dram, Sram
 from hybridsim.errors import InputError, UnknownNameError
 from hybridsim.generate import strategy_for
 from hybridsim.mapping import place
@@ -55,13 +56,9 @@ def run_service(
         CapacityError: A task's adapters do not fit the store, or the network the machine.
         UnknownNameError: Adapters are given for a task that no request asks for.
     """
+    sram, dram = _memories(machine)
     if not requests:
         raise InputError("requests: found none; a trace of one request or more would do")
-    if machine.memory is None or machine.memory.sram is None or machine.memory.dram is None:
-        raise InputError(
-            f"machine {machine.name!r} has no memory.sram to keep adapters in and memory.dram to "
-            "fetch them from; ahwa_lora_2026:served or harp_2026 would do"
-        )
     names = tuple(dict.fromkeys(request.task for request in requests))
     own = adapters or {}
     for task in own:
@@ -70,12 +67,11 @@ def run_service(
     networks = {task: own.get(task, network) for task in names}
     chosen = _strategy(scheduler, requests)
     times = ServiceTimes(networks, machine, chosen)
-    capacity = store_bytes or machine.memory.sram.size
+    capacity = store_bytes or sram.size
     left = times.scratchpads_left(names[0], max(request.prompt for request in requests))
     kept = _Kept.of(networks, machine, left, capacity, _brings_the_rest(chosen))
-    dram, link = machine.memory.dram, machine.link
     fetch = {
-        task: max(dram.transfer_ps(size), link.transfer_ps(size))
+        task: max(dram.transfer_ps(size), machine.link.transfer_ps(size))
         for task, size in kept.busiest.items()
     }
     served, batches = serve(
@@ -107,6 +103,21 @@ def run_service(
         **totals(served, batches),
     )
     return Service(result, requests_frame(served))
+
+
+def _memories(machine: Machine) -> tuple[Sram, Dram]:
+    """Return where adapters are kept and where they are fetched from.
+
+    Raises:
+        InputError: The machine lacks one of them.
+    """
+    memory = machine.memory
+    if memory is None or memory.sram is None or memory.dram is None:
+        raise InputError(
+            f"machine {machine.name!r} has no memory.sram to keep adapters in and memory.dram to "
+            "fetch them from; ahwa_lora_2026:served or harp_2026 would do"
+        )
+    return memory.sram, memory.dram
 
 
 def adapter_bytes(network: Network, machine: Machine) -> int:

@@ -125,36 +125,11 @@ def power_chart(table: pd.DataFrame, average_w: float) -> Chart:
     """Draw power over time, part upon part, with its mean and the most of each stretch."""
     until = int(table["end_ps"].iloc[-1])
     size, unit = scale_of(until)
-    most = float(table["peak_w"].max())
-    watts, watt = next(
-        ((s, n) for s, n in ((1.0, "W"), (1e-3, "mW"), (1e-6, "uW")) if most >= s), (1e-9, "nW")
-    )
+    watts, watt = _watts(float(table["peak_w"].max()))
     names = [str(n) for n in table if str(n).endswith("_w") and n not in COLUMNS]
     parts = [name.removesuffix("_w") for name in names if table[name].any()]
-    drawn = pd.DataFrame({"start": table["start_ps"] / size, "end": table["end_ps"] / size})
-    for part in parts:
-        drawn[part_name(part)] = table[f"{part}_w"] / watts
-    drawn["power"], drawn["peak"] = table["power_w"] / watts, table["peak_w"] / watts
     labels = [part_name(part) for part in parts]
-    colors = {part_name(part): color for part, color in _POWER_PARTS.items()}
     x = field("start", title=f"time [{unit}]", scale={"domain": [0, until / size], "nice": False})
-    # an area by steps ends where its last point is
-    last = drawn.tail(1).assign(start=drawn["end"])
-    drawn = pd.concat([drawn, last], ignore_index=True)
-    areas: Spec = {
-        "transform": [
-            {"fold": labels, "as": ["part", "watts"]},
-            {"calculate": f"indexof({json.dumps(labels)}, datum.part)", "as": "order"},
-        ],
-        "mark": {"type": "area", "interpolate": "step-after", "clip": True},
-        "encoding": {
-            "x": x,
-            "y": field("watts", title=f"power [{watt}]", stack="zero"),
-            "order": {"field": "order", "type": "quantitative"},
-            "color": field("part", "nominal", scale=palette(colors, labels))
-            | {"legend": {"symbolType": "square"}},
-        },
-    }
     binned = len(table) == MOST_STRETCHES and bool((table["peak_w"] > table["power_w"]).any())
     peaks: Spec = {
         "mark": {
@@ -170,7 +145,63 @@ def power_chart(table: pd.DataFrame, average_w: float) -> Chart:
         "mark": {"type": "rule", "strokeDash": [5, 3], "color": "var(--ink)"},
         "encoding": {"y": same("mean")},
     }
-    touched: Spec = {
+    thin = (
+        f" Thin line: the most within each of {MOST_STRETCHES} stretches, whose mean is filled."
+        if binned
+        else ""
+    )
+    layers = [_areas(x, labels, watt), *([peaks] if binned else []), mean]
+    return chart(
+        "power",
+        "Power over time",
+        "What each part draws, the energy of a task even over its time: the area is the energy. "
+        f"Dashed: the average.{thin}",
+        {"height": 200, "layer": [*layers, _touched(x, labels, unit, watt, binned)]},
+        _drawn_power(table, parts, size, watts),
+    )
+
+
+def _watts(most: float) -> tuple[float, str]:
+    """Return the unit in which powers up to that one are told: its size [W], its name."""
+    for size, name in ((1.0, "W"), (1e-3, "mW"), (1e-6, "uW")):
+        if most >= size:
+            return size, name
+    return 1e-9, "nW"
+
+
+def _drawn_power(table: pd.DataFrame, parts: list[str], size: float, watts: float) -> pd.DataFrame:
+    """Return begin, end, the power of each part, of all, and the most, in the units drawn."""
+    drawn = pd.DataFrame({"start": table["start_ps"] / size, "end": table["end_ps"] / size})
+    for part in parts:
+        drawn[part_name(part)] = table[f"{part}_w"] / watts
+    drawn["power"], drawn["peak"] = table["power_w"] / watts, table["peak_w"] / watts
+    # an area by steps ends where its last point is
+    last = drawn.tail(1).assign(start=drawn["end"])
+    return pd.concat([drawn, last], ignore_index=True)
+
+
+def _areas(x: Spec, labels: list[str], watt: str) -> Spec:
+    """Return the powers of the parts, one upon the other."""
+    colors = {part_name(part): color for part, color in _POWER_PARTS.items()}
+    return {
+        "transform": [
+            {"fold": labels, "as": ["part", "watts"]},
+            {"calculate": f"indexof({json.dumps(labels)}, datum.part)", "as": "order"},
+        ],
+        "mark": {"type": "area", "interpolate": "step-after", "clip": True},
+        "encoding": {
+            "x": x,
+            "y": field("watts", title=f"power [{watt}]", stack="zero"),
+            "order": {"field": "order", "type": "quantitative"},
+            "color": field("part", "nominal", scale=palette(colors, labels))
+            | {"legend": {"symbolType": "square"}},
+        },
+    }
+
+
+def _touched(x: Spec, labels: list[str], unit: str, watt: str, binned: bool) -> Spec:
+    """Return what a pointer touches: a stretch of time and what it is told about it."""
+    return {
         "mark": {"type": "rect", "opacity": 0},
         "encoding": {
             "x": x,
@@ -186,16 +217,3 @@ def power_chart(table: pd.DataFrame, average_w: float) -> Chart:
             ],
         },
     }
-    thin = (
-        f" Thin line: the most within each of {MOST_STRETCHES} stretches, whose mean is filled."
-        if binned
-        else ""
-    )
-    return chart(
-        "power",
-        "Power over time",
-        "What each part draws, the energy of a task even over its time: the area is the energy. "
-        f"Dashed: the average.{thin}",
-        {"height": 200, "layer": [areas, *([peaks] if binned else []), mean, touched]},
-        drawn,
-    )

@@ -264,21 +264,27 @@ def occupancy_chart(table: pd.DataFrame, capacity: int, longest_ps: int) -> Char
     )
 
 
-def roofline_chart(roof: Roofline) -> Chart:
-    """Draw the adapter kernels below the roofs of one cluster, on two logarithmic axes."""
-    kernels = roof.kernels.assign(gops=roof.kernels["operations_per_s"] / 1e9)
-    low = min(0.25, float(kernels["operations_per_byte"].min()) / 2)
-    high = max(64.0, float(kernels["operations_per_byte"].max()) * 2)
-    lines = []
+def _roof_lines(roof: Roofline, low: float, high: float) -> list[dict[str, Any]]:
+    """Return the corners of each roof between two intensities."""
     peaks: dict[float, list[str]] = {}  # units with the same peak are one line
     for name, peak in zip(roof.roofs["roof"], roof.roofs["operations_per_s"], strict=True):
         peaks.setdefault(float(peak), []).append(str(name))
+    lines: list[dict[str, Any]] = []
     for peak, names in peaks.items():
         ridge = min(max(peak / roof.bandwidth_bytes_per_s, low), high)
         for intensity in (low, ridge, high):
             reached = min(peak, intensity * roof.bandwidth_bytes_per_s) / 1e9
             line = {"roof": ", ".join(names), "operations_per_byte": intensity, "gops": reached}
             lines.append(line | {"label": intensity == high})
+    return lines
+
+
+def roofline_chart(roof: Roofline) -> Chart:
+    """Draw the adapter kernels below the roofs of one cluster, on two logarithmic axes."""
+    kernels = roof.kernels.assign(gops=roof.kernels["operations_per_s"] / 1e9)
+    low = min(0.25, float(kernels["operations_per_byte"].min()) / 2)
+    high = max(64.0, float(kernels["operations_per_byte"].max()) * 2)
+    lines = _roof_lines(roof, low, high)
     log = {"type": "log", "nice": False}
     x = field("operations_per_byte", title="operations per byte moved", scale=log)
     y = field("gops", title="10⁹ operations per second", scale={"type": "log"})
