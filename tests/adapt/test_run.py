@@ -169,6 +169,25 @@ def test_adapters_of_an_earlier_study_are_tested_on_other_tiles(study, tmp_path)
         StudyRun(study, tmp_path / "third").run()
 
 
+def test_the_first_and_the_last_time_are_known_first(study, tmp_path):
+    """Someone who stops early has both ends of every arm, and tables of them."""
+    run = StudyRun(changed(study, times=["0s", "1h", "1y"], seeds=[1, 2]), tmp_path / "out")
+    run.run()
+    lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines()
+    seconds = [json.loads(line)["seconds"] for line in lines]
+    first = seconds.index(3600.0)
+    assert set(seconds[:first]) == {0.0, 31536000.0}
+    assert set(seconds[first:]) == {3600.0}
+    (tmp_path / "cut").mkdir()
+    for name, text in (("study.json", None), ("journal.jsonl", "\n".join(lines[:first]) + "\n")):
+        whole = text or (tmp_path / "out" / name).read_text()
+        (tmp_path / "cut" / name).write_text(whole)
+    early = StudyRun(study, tmp_path / "cut").tables().accuracy
+    assert list(dict.fromkeys(early["time"])) == ["digital", "0s", "1y"]
+    late = run.tables().accuracy
+    pd.testing.assert_frame_equal(early, late[late["time"] != "1h"].reset_index(drop=True))
+
+
 def test_an_arm_takes_the_adapters_of_an_earlier_study(study, tmp_path):
     """What starts from it is what it would be if the earlier arm were in the same study."""
     arms = {
