@@ -22,9 +22,10 @@ from hybridsim.errors import (
     UnsupportedError,
 )
 from hybridsim.explain import Explanation, explain
-from hybridsim.generate import Generation, generate
+from hybridsim.generate import generate
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import Mapping, place
+from hybridsim.metrics.generation import Generation
 from hybridsim.metrics.result import LayerResult, ResourceResult, Result
 from hybridsim.schedulers import (
     AllAnalog,
