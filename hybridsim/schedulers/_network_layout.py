@@ -26,6 +26,7 @@ from hybridsim.schedulers._network_adapters import (
 )
 from hybridsim.schedulers._network_homes import Homes
 from hybridsim.schedulers._network_memory import OnChip
+from hybridsim.schedulers._network_output import Needs, Output, between
 from hybridsim.schedulers._network_parts import Parts
 from hybridsim.schedulers._network_stamp import Stamp
 from hybridsim.schedulers._network_ways import Place, Ways
@@ -40,8 +41,6 @@ BETWEEN_CHIPS = ("hop",)
 
 _FINEST = 8
 """No piece of a norm has fewer rows, no piece of another op fewer columns. Source: HARP."""
-
-Needs = list[Need | Within]
 
 
 @dataclass(frozen=True)
@@ -69,42 +68,6 @@ class LayoutOptions:
     """Whether kept keys and values cross the link on their way from the SRAM."""
     by_capacity: bool = False
     """Whether adapters that the SRAM cannot hold come from the DRAM."""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where the output of an op is: piece p of chunk i is task ``first + p + stride * i``."""
-
-    first: int
-    stride: int
-    count: int
-    pieces: int
-    width: int
-    """Elements of a token's vector, all pieces together."""
-    cut: Literal["", "rows", "columns"] = ""
-    """What the pieces of a chunk share out."""
-
-    def later(self, shift: int) -> "Output":
-        """Return the same output of a copy of its tasks, ``shift`` tasks later."""
-        first = self.first + shift
-        return Output(first, self.stride, self.count, self.pieces, self.width, self.cut)
-
-    def ready(self, count: int) -> Needs:
-        """Return what chunk i of a reader with ``count`` chunks waits for.
-
-        A reader of fewer chunks reads the first token alone; one of more chunks (its tokens are
-        one more) waits for all.
-        """
-        if count == self.count:
-            return [Need(self.first + piece, self.stride) for piece in range(self.pieces)]
-        if count < self.count:
-            return [Need(self.first + piece) for piece in range(self.pieces)]
-        return self.last()
-
-    def last(self) -> Needs:
-        """Return the pieces of the last chunk."""
-        behind = self.first + self.stride * (self.count - 1)
-        return [Need(behind + piece) for piece in range(self.pieces)]
 
 
 class NetworkLayout:
@@ -751,10 +714,3 @@ class NetworkLayout:
         self.ops[work.name] = OpSchedule(
             work.op, work.tokens, where, pieces, cost_from, most, tuple(runs)
         )
-
-
-def between(times: Sequence[int]) -> Ints:
-    """Return the times between 0, the first and the later ones; at least 1 ps each."""
-    steps: Ints = np.array(times, np.int64)
-    steps[1:] -= steps[:-1].copy()
-    return np.maximum(steps, 1)

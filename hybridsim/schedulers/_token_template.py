@@ -8,8 +8,8 @@ from hybridsim.plan import Plan
 from hybridsim.programs.attention import AttentionRun
 from hybridsim.schedulers._base import Job, Schedule
 from hybridsim.schedulers._dataflow import Work, dataflow
-from hybridsim.schedulers._network_layout import between
 from hybridsim.schedulers._network_memory import OnChip
+from hybridsim.schedulers._network_output import between
 from hybridsim.schedulers._network_strategy import Choice, NetworkStrategy
 from hybridsim.units import Ints
 from hybridsim.workload import Attention
