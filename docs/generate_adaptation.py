@@ -14,7 +14,7 @@ from hybridsim.service import compare_alternatives
 
 PAGE = Path(__file__).parent / "adaptation_study.md"
 REPORTS = Path(__file__).parents[1] / "reports"
-TASKS = ("tweets", "amazon", "nyt")
+TASKS = ("tweets", "nyt")
 
 
 def tables() -> dict[str, str]:

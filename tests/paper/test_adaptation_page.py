@@ -1,0 +1,78 @@
+"""Adapters on drifting tiles: the page shows the committed results, and what it claims of them."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hybridsim.report.markdown import refilled
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "adaptation_study.md"
+REPORTS = ROOT / "reports"
+FOLDERS = sorted(file.parent for file in REPORTS.glob("adapt_*/results/**/accuracy.csv"))
+
+
+def table(folder: str, name: str = "accuracy") -> pd.DataFrame:
+    return pd.read_csv(REPORTS / folder / f"{name}.csv")
+
+
+def difference(folder: str, arm: str, against: str) -> pd.Series:
+    """Return what an arm differs by after ten years [points]."""
+    rows = table(folder, "differences").set_index(["arm", "time", "against"])
+    return rows.loc[(arm, "10y", against)]
+
+
+def test_the_tables_of_the_page_are_those_of_the_results() -> None:
+    """Run ``python docs/generate_adaptation.py`` where they are not."""
+    spec = importlib.util.spec_from_file_location("page", ROOT / "docs" / "generate_adaptation.py")
+    assert spec is not None
+    assert spec.loader is not None
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == refilled(text, page.tables())
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.relative_to(REPORTS).as_posix())
+def test_results_have_three_seeds_five_chips_and_their_journal(folder: Path) -> None:
+    """Every accuracy can be computed again from what each sentence came to."""
+    accuracy = pd.read_csv(folder / "accuracy.csv")
+    assert (accuracy["seeds"] == 3).all()
+    assert accuracy["chips"].isin([0, 5]).all()
+    assert (accuracy["sentences"] >= 1000).all()
+    lines = (folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    journal = pd.DataFrame(map(json.loads, lines)).drop_duplicates(
+        ["arm", "seed", "chip", "seconds"]
+    )
+    shares = 100 * journal["right"] / journal["sentences"]
+    means = shares.groupby([journal["arm"], journal["chip"] < 0, journal["seconds"]]).mean()
+    found = sorted(means.round(3))
+    assert sorted(accuracy["accuracy_percent"]) == pytest.approx(found, abs=2e-3)
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    assert {"hybridsim", "torch", "numpy", "model_sha256", "sentences_sha256"} <= set(study)
+    assert study["study"]["seeds"] == [1, 2, 3]
+
+
+def test_ahwa_lora_is_within_a_point_of_digital_lora_after_ten_years() -> None:
+    found = difference("adapt_methods/results", "ahwa_lora", "digital_lora, digital")
+    assert found["difference_points"] > -1
+    trained = table("adapt_methods/results", "training").set_index("arm")["parameters"]
+    assert trained["full_hwa"].iloc[0] > 15 * trained["ahwa_lora"].iloc[0]
+
+
+@pytest.mark.parametrize("task", ["tweets", "nyt"])
+def test_every_task_is_within_a_point_of_its_own_control(task: str) -> None:
+    found = difference(f"adapt_tasks/results/{task}", "ahwa_lora", "digital_lora, digital")
+    assert found["difference_points"] > -1
+
+
+@pytest.mark.parametrize("change", ["converters", "no_compensation"])
+@pytest.mark.parametrize("control", ["old", "more_of_the_same"])
+def test_a_retrained_adapter_recovers_a_significant_part(change: str, control: str) -> None:
+    folder = f"adapt_readaptation/results/{change}"
+    found = difference(folder, "retrained", f"{control}, same chips")
+    assert found["significant"]
+    assert found["difference_points"] > 0
