@@ -17,6 +17,10 @@ Key = tuple[str, int, int, float]
 """Arm, training seed, chip (-1 for digital arithmetic), seconds since programming."""
 DIGITAL = -1
 """In place of a chip."""
+GROWING = ("seeds", "chips", "times")
+"""Lists of a study that may get longer between two runs."""
+TOLD = ("question", "controls")
+"""What a study says that no evaluation depends on."""
 
 
 @dataclass
@@ -31,16 +35,19 @@ class Journal:
     def open(cls, folder: Path, identity: dict[str, Any]) -> "Journal":
         """Return the journal of a folder; a new folder is told what study it belongs to.
 
+        A study may have grown since: more arms, seeds, chips or times, the others as they were.
+
         Raises:
             InputError: The folder belongs to another study, or cannot be written to.
         """
         about, text = folder / "study.json", json.dumps(identity, indent=2) + "\n"
-        if about.exists() and about.read_text("utf-8") != text:
+        stored = about.read_text("utf-8") if about.exists() else ""
+        if stored and stored != text and not _has_grown(stored, text):
             raise InputError(
                 f"{folder}: holds results of another study, model, data or version; another --out "
                 "would do"
             )
-        if not about.exists():
+        if stored != text:
             write_file(about, text.encode())
         journal = cls(folder / "journal.jsonl")
         if journal.file.exists():
@@ -75,3 +82,19 @@ class Journal:
                     f"{self.file}: line {number} is broken; delete the line"
                 ) from None
             self.correct[key] = correct
+
+
+def _has_grown(stored: str, wanted: str) -> bool:
+    """Return whether all that a folder holds belongs to the study that is wanted now."""
+    try:
+        old, new = json.loads(stored), json.loads(wanted)
+        before, after = old.pop("study"), new.pop("study")
+        lists = [(before.pop(key), after.pop(key)) for key in GROWING]
+        arms = before.pop("arms").items() <= after.pop("arms").items()
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return False
+    for key in TOLD:
+        before.pop(key, None)
+        after.pop(key, None)
+    kept = all(set(few) <= set(more) for few, more in lists)
+    return bool(arms) and kept and (old, before) == (new, after)

@@ -169,6 +169,25 @@ def test_adapters_of_an_earlier_study_are_tested_on_other_tiles(study, tmp_path)
         StudyRun(study, tmp_path / "third").run()
 
 
+def test_a_study_may_grow(study, tmp_path):
+    """More arms, seeds, chips and times go on from what is there; anything else is refused."""
+    out = tmp_path / "out"
+    StudyRun(study, out).run()
+    before = (out / "journal.jsonl").read_text()
+    lora = {"train": "lora", "learning_rate": 0.01}
+    grown = changed(study, arms__later=lora, seeds=[1, 2], chips=[1, 2, 3], question="more?")
+    accuracy = StudyRun(grown, out).run().accuracy
+    assert (out / "journal.jsonl").read_text().startswith(before)
+    assert set(accuracy["arm"]) == {"digital_lora", "ahwa_lora", "later"}
+    assert set(accuracy["seeds"]) == {2}
+    whole = StudyRun(grown, tmp_path / "whole").run().accuracy
+    pd.testing.assert_frame_equal(accuracy, whole)
+    with pytest.raises(InputError, match="holds results of another study"):
+        StudyRun(changed(grown, seeds=[2]), out).run()
+    with pytest.raises(InputError, match="holds results of another study"):
+        StudyRun(changed(grown, seeds=[1, 2], arms__later={**lora, "steps": 3}), out).run()
+
+
 def test_the_first_and_the_last_time_are_known_first(study, tmp_path):
     """Someone who stops early has both ends of every arm, and tables of them."""
     run = StudyRun(changed(study, times=["0s", "1h", "1y"], seeds=[1, 2]), tmp_path / "out")
