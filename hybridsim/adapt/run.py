@@ -92,6 +92,7 @@ class StudyRun:
 
         Raises:
             InputError: Training failed, or an arm in ``only`` is none of the study.
+            KeyboardInterrupt: Someone stopped it; the tables of what is known are written.
         """
         for name in only:
             if name not in self.study.arms:
@@ -102,9 +103,13 @@ class StudyRun:
         wanted = [(seed, arm) for seed in self.study.seeds for arm in only or self.study.arms]
         times = self.study.times
         # what matters most is known first, should someone stop here
-        for part in ({times[0], times[-1]}, set(times)):
-            for seed, arm in wanted:
-                self.evaluate(arm, seed, part)
+        try:
+            for part in ({times[0], times[-1]}, set(times)):
+                for seed, arm in wanted:
+                    self.evaluate(arm, seed, part)
+        except KeyboardInterrupt:
+            self.tables()
+            raise
         return self.tables()
 
     def new_model(self, arm: str, seed: int) -> Classifier:

@@ -169,6 +169,10 @@ def test_adapters_of_an_earlier_study_are_tested_on_other_tiles(study, tmp_path)
         StudyRun(study, tmp_path / "third").run()
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
 def test_a_study_may_grow(study, tmp_path):
     """More arms, seeds, chips and times go on from what is there; anything else is refused."""
     out = tmp_path / "out"
@@ -201,9 +205,12 @@ def test_the_first_and_the_last_time_are_known_first(study, tmp_path):
     for name, text in (("study.json", None), ("journal.jsonl", "\n".join(lines[:first]) + "\n")):
         whole = text or (tmp_path / "out" / name).read_text()
         (tmp_path / "cut" / name).write_text(whole)
-    early = StudyRun(study, tmp_path / "cut").tables().accuracy
+    stopped = StudyRun(study, tmp_path / "cut", lambda *_: interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    early = pd.read_csv(tmp_path / "cut" / "accuracy.csv")
     assert list(dict.fromkeys(early["time"])) == ["digital", "0s", "1y"]
-    late = run.tables().accuracy
+    late = pd.read_csv(tmp_path / "out" / "accuracy.csv")
     pd.testing.assert_frame_equal(early, late[late["time"] != "1h"].reset_index(drop=True))
 
 
