@@ -5,6 +5,7 @@ with replacement, the same draws for both sides of a difference. With three seed
 much of the scatter between training runs; the deviation over seeds stands beside it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,11 +30,15 @@ def cube_of(
 ) -> Cube | None:
     """Return all evaluations of an arm at a time, or digital ones for None; None if any lacks.
 
-    The digital evaluation has a single chip.
+    One lacks where another time of the arm was tested on more seeds or chips. The digital
+    evaluation has a single chip.
     """
-    keys = [k for k in correct if k[0] == arm and _matches(k, where)]
+    of_arm = [k for k in correct if k[0] == arm]
+    keys = [k for k in of_arm if _matches(k, where)]
     seeds, chips = sorted({k[1] for k in keys}), sorted({k[2] for k in keys})
-    if not keys or len(keys) != len(seeds) * len(chips):
+    most = max(Counter(k[3] for k in of_arm if k[2] != DIGITAL).values(), default=0)
+    lacks = where is not None and len(keys) < most
+    if not keys or lacks or len(keys) != len(seeds) * len(chips):
         return None
     seconds = 0.0 if where is None else where
     rows = [[correct[arm, s, c, seconds] for c in chips] for s in seeds]

@@ -82,3 +82,11 @@ def test_arms_are_compared_with_every_control():
     one = difference_table(correct, ARMS, ("b",))
     alone = table[table["against"].str.startswith("b")].reset_index(drop=True)
     assert alone.equals(one)
+
+
+def test_a_time_that_is_tested_in_part_waits_for_the_rest():
+    correct = journal({"a": 0.8})
+    for chip in range(3):
+        correct["a", 0, chip, 7200.0] = np.ones(SENTENCES, bool)
+    assert cube_of(correct, "a", 7200.0) is None
+    assert set(accuracy_table(correct, {"a": "a"})["time"]) == {"digital", "1h"}
