@@ -98,29 +98,32 @@ def ranks() -> pd.DataFrame:
 
 
 def tasks() -> pd.DataFrame:
-    """Return every task's adapter after ten years beside its control in digital arithmetic."""
+    """Return every task's adapters after ten years beside their control in digital arithmetic."""
     rows = []
     for task, folder in (
         ("movie", "adapt_methods/results"),
         *((task, f"adapt_tasks/results/{task}") for task in TASKS),
     ):
         accuracy = pd.read_csv(REPORTS / folder / "accuracy.csv").set_index(["arm", "time"])
-        accuracy["cell"] = _cells(accuracy)
         differ = pd.read_csv(REPORTS / folder / "differences.csv")
-        differ = differ[(differ["time"] == "10y") & (differ["arm"] == "ahwa_lora")]
-        differ = differ.assign(cell=_cells(differ, "difference_points", "{:+.1f}"))
-        against = differ.set_index("against")["cell"]
-        rows.append(
-            {
-                "task": task,
-                "digital LoRA": accuracy.loc[("digital_lora", "digital"), "cell"],
-                "it on chips, 10y": accuracy.loc[("digital_lora", "10y"), "cell"],
-                "AHWA-LoRA, 10y": accuracy.loc[("ahwa_lora", "10y"), "cell"],
-                "points against digital": against["digital_lora, digital"],
-                "points on the same chips": against["digital_lora, same chips"],
-                "test sentences": int(accuracy["sentences"].iloc[0]),
-            }
-        )
+        differ["cell"] = _cells(differ, "difference_points", "{:+.1f}")
+        differ = differ.set_index(["arm", "time", "against"])["cell"]
+        control = accuracy.loc[("digital_lora", "digital"), "accuracy_percent"]
+        for arm in ("digital_lora", "ahwa_lora", "ahwa_lora_drift"):
+            if (arm, "10y") not in accuracy.index:
+                continue
+            chips = (arm, "10y", "digital_lora, same chips")
+            rows.append(
+                {
+                    "task": task,
+                    "arm": arm,
+                    "digital LoRA [%]": round(control, 1),
+                    "after 10 years [%]": round(accuracy.loc[(arm, "10y"), "accuracy_percent"], 1),
+                    "points against digital": differ[(arm, "10y", "digital_lora, digital")],
+                    "points on the same chips": differ.get(chips),
+                    "test sentences": int(accuracy["sentences"].iloc[0]),
+                }
+            )
     return pd.DataFrame(rows)
 
 
