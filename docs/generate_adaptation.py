@@ -83,11 +83,7 @@ def training() -> pd.DataFrame:
 def ranks() -> pd.DataFrame:
     """Return accuracy by rank, smallest first, with the parameters that were trained."""
     table = pd.read_csv(REPORTS / "adapt_ranks/results/accuracy.csv")
-    trained = pd.concat(
-        pd.read_csv(REPORTS / folder / "results/training.csv")
-        for folder in ("adapt_ranks", "adapt_methods")
-    )
-    trained["arm"] = trained["arm"].replace("ahwa_lora", "rank8")
+    trained = pd.read_csv(REPORTS / "adapt_ranks/results/training.csv")
     parameters = trained.drop_duplicates("arm").set_index("arm")["parameters"]
     wide = over_time("adapt_ranks/results")
     wide.insert(1, "trained parameters", [f"{parameters[arm]:,}" for arm in wide["arm"]])
