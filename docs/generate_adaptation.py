@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 import hybridsim
+from hybridsim.analog.times import in_order
 from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.service import compare_alternatives
 
@@ -39,7 +40,7 @@ def over_time(results: str) -> pd.DataFrame:
     table = pd.read_csv(REPORTS / results / "accuracy.csv")
     shown = pd.DataFrame({"arm": table["arm"], "time": table["time"], "cell": _cells(table)})
     wide = shown.pivot_table(index="arm", columns="time", values="cell", aggfunc="first")
-    ordered = wide.loc[list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["time"]))]
+    ordered = wide.loc[list(dict.fromkeys(table["arm"])), in_order(table["time"])]
     return ordered.reset_index().rename_axis(columns=None)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.adapt.journal import DIGITAL, Key
-from hybridsim.analog import format_time
+from hybridsim.analog.times import format_time, in_order
 
 DRAWS = 2000
 """Bootstrap draws."""
@@ -150,7 +150,7 @@ def _times(correct: Mapping[Key, NDArray[np.bool_]]) -> list[float | None]:
 
 def as_markdown(table: pd.DataFrame) -> str:
     """Return arms by times, each accuracy with its interval, as a table in Markdown."""
-    times = list(dict.fromkeys(table["time"]))
+    times = in_order(table["time"])
     lines = [f"| arm | {' | '.join(times)} |", "|---" * (len(times) + 1) + "|"]
     for arm, rows in table.groupby("arm", sort=False):
         cells = {

@@ -4,6 +4,7 @@ These are the seconds to years over which devices drift, not the picoseconds of 
 """
 
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Annotated
 
@@ -52,3 +53,17 @@ ElapsedTime = Annotated[
     float, BeforeValidator(parse_time), PlainSerializer(format_time, return_type=str)
 ]
 """A time since programming, in seconds; text with a unit in files."""
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Return times as :func:`format_time` writes them, each once, shortest first.
+
+    What is no time, such as ``digital``, comes before all of them.
+    """
+    places: dict[str, float] = {}
+    for label in labels:
+        try:
+            places[label] = parse_time(label)
+        except ValueError:
+            places[label] = -1.0
+    return sorted(places, key=places.__getitem__)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from hybridsim.analog.times import in_order
 from hybridsim.cli._figures import FiguresOption, check_figures
 from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._options import Json, Quiet, StudyFile
@@ -156,7 +157,7 @@ def render(result: "AdaptResult") -> RenderableType:
 
 
 def _table(table: "pd.DataFrame", column: str) -> RenderableType:
-    times = [str(t) for t in dict.fromkeys(table["time"])] if len(table) else []
+    times = in_order(table["time"]) if len(table) else []
     shown = plain_table("arm", *times, right="|".join(times))
     for arm, rows in table.groupby("arm", sort=False) if len(table) else ():
         cells = {}

@@ -49,8 +49,9 @@ def test_results_have_three_seeds_five_chips_and_their_journal(folder: Path) -> 
     )
     shares = 100 * journal["right"] / journal["sentences"]
     parts = shares.groupby([journal["arm"], journal["chip"] < 0, journal["seconds"]])
-    whole = parts.size().isin([3, 3 * 5])  # a time that was tested in part waits for the rest
-    found = sorted(parts.mean()[whole].round(3))
+    most = [3 if digital else 3 * 5 for _, digital, _ in parts.size().index]
+    # a time that was tested in part waits for the rest
+    found = sorted(parts.mean()[parts.size() == most].round(3))
     assert sorted(accuracy["accuracy_percent"]) == pytest.approx(found, abs=2e-3)
     study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     assert {"hybridsim", "torch", "numpy", "model_sha256", "sentences_sha256"} <= set(study)

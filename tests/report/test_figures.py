@@ -60,8 +60,9 @@ def test_accuracy_over_time_is_drawn_per_arm_with_its_interval() -> None:
         for arm, all_p in (("digital_lora", (84, 83, 79)), ("ahwa_lora", (84, 84, 82)))
         for time, p in zip(("digital", "0s", "10y"), all_p, strict=True)
     ]
+    rows.append(rows[-1] | {"time": "1h"})  # known of one arm only
     (axes,) = adaptation_figure(pd.DataFrame(rows)).axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["digital", "0s", "10y"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["digital", "0s", "1h", "10y"]
     assert [bar.get_label() for bar in axes.containers] == ["digital_lora", "ahwa_lora"]
     lines = [
         line for line in axes.lines if len(line.get_ydata()) == 2 and line.get_marker() == "None"

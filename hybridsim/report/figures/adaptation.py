@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hybridsim.analog.times import in_order
 from hybridsim.report.figures.style import (
     COLUMN,
     MARKERS,
@@ -23,7 +24,7 @@ def draw_adaptation(accuracy: pd.DataFrame, axes: Axes) -> None:
 
     ``accuracy`` has the columns of ``accuracy.csv`` of ``hybridsim adapt``.
     """
-    times = list(dict.fromkeys(accuracy["time"]))
+    times = in_order(accuracy["time"])
     arms = list(dict.fromkeys(accuracy["arm"]))
     for index, arm in enumerate(arms):
         rows = accuracy[accuracy["arm"] == arm].set_index("time").reindex(times)
@@ -35,7 +36,9 @@ def draw_adaptation(accuracy: pd.DataFrame, axes: Axes) -> None:
             linestyle="none", marker=MARKERS[index % len(MARKERS)], markersize=3.5,
             color=colour, elinewidth=0.7, capsize=1.5, label=arm,
         )  # fmt: skip
-        on_chips = [at for at, time in enumerate(times) if time != "digital"]
+        on_chips = [
+            at for at, time in enumerate(times) if time != "digital" and middle.notna().iloc[at]
+        ]
         axes.plot([places[at] for at in on_chips], middle.iloc[on_chips], color=colour)
     if "digital" in times:
         axes.axvline(times.index("digital") + 0.5, color="0.85", linewidth=0.6)
