@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridsim.analog import STANDARD_TIMES, format_time, parse_time
-from hybridsim.analog.times import SECONDS
+from hybridsim.analog.times import SECONDS, in_order
 
 
 def test_the_standard_times_are_those_of_the_papers_code():
@@ -23,3 +23,8 @@ def test_what_is_written_reads_back(number, unit):
 def test_anything_else_is_refused_in_one_sentence(text):
     with pytest.raises(ValueError, match=r"would do|as in '1y'"):
         parse_time(text)
+
+
+def test_times_are_put_in_their_order():
+    found = in_order(["digital", "0s", "10y", "1h", "1mo", "1h", "1y"])
+    assert found == ["digital", "0s", "1h", "1mo", "1y", "10y"]
