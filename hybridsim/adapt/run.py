@@ -293,8 +293,6 @@ def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
     for arm in text["arms"].values():
         if arm["adapter_of"] is None:
             del arm["adapter_of"]
-        if (arm["noise"] or {}).get("shortest") == 0:
-            del arm["noise"]["shortest"]
     return {
         "study": text,
         "model_sha256": weights.hexdigest(),
