@@ -30,7 +30,11 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return logits, shape (sentences, classes)."""
-        return self.head(self.encoder(batch))
+        return self.logits(self.encoder.hidden(batch), batch)
+
+    def logits(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return logits from the last vector of every token."""
+        return self.head(self.encoder.pooled(hidden, batch))
 
     def found(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the answer to every sentence: its class."""
@@ -94,9 +98,9 @@ class SpanReader(Classifier):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder, 2)
 
-    def forward(self, batch: Batch) -> torch.Tensor:
+    def logits(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return scores of begin and end, shape (2 x sentences, tokens of the longest)."""
-        scores = self.head(self.encoder.hidden(batch))
+        scores = self.head(hidden)
         longest = int(batch.lengths.max())
         # far below any score, but finite: distillation takes differences
         table = scores.new_full((len(batch.lengths), longest, 2), NO_TOKEN)

@@ -102,18 +102,25 @@ class Encoder(nn.Module):
         blocks = (Block(config) for _ in range(config["num_hidden_layers"]))
         self.encoder.layer = nn.ModuleList(blocks)
 
-    def hidden(self, batch: Batch) -> torch.Tensor:
-        """Return the last vector of every token, shape (all tokens, width)."""
+    def outputs(self, batch: Batch) -> list[torch.Tensor]:
+        """Return the vectors of every token after each block, of shape (all tokens, width)."""
         longest = torch.arange(int(batch.lengths.max()), device=batch.lengths.device)
         mask = (longest < batch.lengths[:, None])[:, None, None, :]
-        x = self.embeddings(batch)
+        found = [self.embeddings(batch)]
         for block in self.encoder.layer:
-            x = block(x, batch, mask)
-        return x
+            found.append(block(found[-1], batch, mask))
+        return found[1:]
+
+    def hidden(self, batch: Batch) -> torch.Tensor:
+        """Return the last vector of every token, shape (all tokens, width)."""
+        return self.outputs(batch)[-1]
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the vector of every sentence, shape (sentences, width)."""
-        x = self.hidden(batch)
+        return self.pooled(self.hidden(batch), batch)
+
+    def pooled(self, x: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the vector of every sentence from those of its tokens."""
         if self.pooling == "first":
             return x[batch.position == 0]
         total = x.new_zeros((len(batch.lengths), x.shape[1]))

@@ -291,8 +291,9 @@ def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
     if not study.controls:
         del text["controls"]
     for arm in text["arms"].values():
-        if arm["adapter_of"] is None:
-            del arm["adapter_of"]
+        for field in ("adapter_of", "distill_blocks"):
+            if not arm[field]:
+                del arm[field]
     return {
         "study": text,
         "model_sha256": weights.hexdigest(),

@@ -216,6 +216,9 @@ class Arm(Spec):
     """An earlier arm whose digital outputs are also a target, for the same seed."""
     distill_weight: Share = 0.5
     """Share of the loss that compares with the outputs of that arm, at temperature 2."""
+    distill_blocks: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of one more part of the loss: how far the outputs of the blocks are from those of
+    that arm, relative to what tells its tokens apart; 0 for none."""
     adapter_of: Annotated[str, Field(pattern=r"^.+/[a-z][a-z0-9_]{0,39}$")] | None = None
     """``RESULTS/ARM``: the adapters of that arm of an earlier study, whose results folder lies
     beside ``--out`` or at that path; nothing is trained, and the rest says how it was. Null to
@@ -227,6 +230,8 @@ class Arm(Spec):
             raise PlacedError("noise", "found chips with train: full; gaussian noise would do")
         if self.train == "full" and (self.lora is not None or self.start_from is not None):
             raise PlacedError("train", "found full with adapters; lora would do")
+        if self.distill_blocks and self.distill_from is None:
+            raise PlacedError("distill_blocks", "found without distill_from; name a teacher there")
         return self
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch.nn import functional
 from hybridsim.adapt.chips import program_chip, put_on_chip
 from hybridsim.adapt.classifier import Classifier
 from hybridsim.adapt.crossbar import Disturbance, Pool, stream
+from hybridsim.adapt.distillation import distilled
 from hybridsim.adapt.folders import write_file
 from hybridsim.adapt.study import AdaptStudy, Arm, ChipNoise, GaussianNoise
 from hybridsim.adapt.tokens import TokenizedText
@@ -27,8 +27,6 @@ WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; assumed."""
 LARGEST_GRADIENT = 1.0
 """Norm at which gradients are cut; assumed, the default of Hugging Face's trainer."""
-TEMPERATURE = 2.0
-"""Of distillation; assumed."""
 KIBI = 1024
 """Bytes per unit of the memory that Linux reports."""
 MOST_RECENT = 20
@@ -134,10 +132,11 @@ class Training:
         labels = torch.from_numpy(self.sentences.labels[chosen].reshape(-1)).to(self.device)
         torch.manual_seed(stream(self.seed, 2, step))  # dropout of the adapters
         self._set_noise(step)
-        logits = self.model(batch)
+        outputs = self.model.encoder.outputs(batch)
+        logits = self.model.logits(outputs[-1], batch)
         loss = functional.cross_entropy(logits, labels)
         if self.teacher is not None:
-            loss = self._distilled(loss, logits, batch)
+            loss = distilled(loss, outputs, logits, self.teacher, batch, self.arm)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise InputError(
@@ -151,15 +150,6 @@ class Training:
             group["lr"] = self.arm.learning_rate * rate_at(step, self.steps)
         self.optimizer.step()
         return value, float((logits.detach().argmax(dim=1) == labels).float().mean())
-
-    def _distilled(self, loss: Any, logits: Any, batch: Any) -> Any:
-        assert self.teacher is not None
-        with torch.no_grad():
-            target = functional.log_softmax(self.teacher(batch) / TEMPERATURE, dim=1)
-        found = functional.log_softmax(logits / TEMPERATURE, dim=1)
-        compared = functional.kl_div(found, target, reduction="batchmean", log_target=True)
-        share = self.arm.distill_weight
-        return (1 - share) * loss + share * TEMPERATURE**2 * compared
 
     def _sentences_of(self, step: int) -> list[int]:
         """Return the indices of a step's sentences: every epoch in an order of its own."""

@@ -47,6 +47,7 @@ def test_what_is_written_reads_back(study_file):
         ({"seeds": []}, "seeds"),
         ({"controls": ["none"]}, "an arm of the study would do: digital_lora"),
         ({"arms__b": {**LORA, "adapter_of": "ahwa"}}, "adapter_of"),
+        ({"arms__b": {**LORA, "distill_blocks": 1.0}}, "name a teacher"),
         (
             {"arms__b": {**LORA, "noise": {"kind": "chips", "shortest": "1y", "longest": "1d"}}},
             "longer than longest; at most 1d would do",
