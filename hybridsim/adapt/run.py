@@ -22,10 +22,13 @@ from hybridsim.adapt.encoder import load_encoder, model_folder
 from hybridsim.adapt.folders import write_file
 from hybridsim.adapt.journal import DIGITAL, Journal
 from hybridsim.adapt.peft_files import read_trained, write_trained
-from hybridsim.adapt.study import AdaptStudy, SquadData, read_adapt_study
+from hybridsim.adapt.study import AdaptStudy, Arm, SquadData, read_adapt_study
 from hybridsim.adapt.tokens import UNREACHABLE, tokenize
 from hybridsim.adapt.training import Sentences, Trained, Training, predictions
 from hybridsim.errors import InputError, SpecError
+
+LATER_FIELDS = ("adapter_of", "average", "distill_blocks", "schedule")
+"""Of an arm, left out of what is kept where unused: folders from before they were there go on."""
 
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
@@ -291,8 +294,8 @@ def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
     if not study.controls:
         del text["controls"]
     for arm in text["arms"].values():
-        for field in ("adapter_of", "distill_blocks"):
-            if not arm[field]:
+        for field in LATER_FIELDS:
+            if arm[field] == Arm.model_fields[field].default:
                 del arm[field]
     return {
         "study": text,

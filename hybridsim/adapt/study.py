@@ -203,7 +203,13 @@ class Arm(Spec):
     noise: Annotated[GaussianNoise | ChipNoise, Field(discriminator="kind")] | None = None
     """Noise of the tiles during training, beside the converters; null trains digitally."""
     learning_rate: Rate
-    """Largest rate: it rises over the first tenth of the steps and then falls to zero."""
+    """Largest rate: it rises over the first tenth of the steps."""
+    schedule: Literal["falling", "flat"] = "falling"
+    """Whether the rate then falls to zero or stays."""
+    average: Share = 0.0
+    """Share of the steps, the last ones, over whose values the mean is kept instead of what comes
+    out at the end; 0 for the end. Source: stochastic weight averaging, Izmailov et al., UAI 2018,
+    which finds flatter minima."""
     steps: Count | None = None
     """Steps of this arm; null for those of the study."""
     lora: Lora | None = None

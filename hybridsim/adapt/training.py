@@ -95,6 +95,7 @@ class Training:
         )
         self.pool = Pool(seed, self.device) if self.arm.noise is not None else None
         self.bfloat16 = study.products == "bfloat16"
+        self.mean: dict[str, torch.Tensor] = {}
         self._chip_of: int | None = None
 
     def run(self, report: Report | None = None, until: int | None = None) -> Trained:
@@ -115,6 +116,8 @@ class Training:
                 report(step + 1, self.steps, loss, accuracy)
             if (step + 1) % self.study.checkpoint_every == 0:
                 self.save_checkpoint(step + 1)
+        if last == self.steps:
+            self._keep_mean()
         done = max(last - first, 1)
         return Trained(
             steps=last,
@@ -147,9 +150,25 @@ class Training:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.trained.values()), LARGEST_GRADIENT)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.arm.learning_rate * rate_at(step, self.steps)
+            share = rate_at(step, self.steps, self.arm.schedule == "falling")
+            group["lr"] = self.arm.learning_rate * share
         self.optimizer.step()
+        self._take_into_mean(step)
         return value, float((logits.detach().argmax(dim=1) == labels).float().mean())
+
+    def _take_into_mean(self, step: int) -> None:
+        """Let the values after a late step count in what is kept."""
+        before = self.steps - round(self.arm.average * self.steps)
+        if step < before:
+            return
+        for name, parameter in self.trained.items():
+            mean = self.mean.setdefault(name, torch.zeros_like(parameter, requires_grad=False))
+            mean.lerp_(parameter.detach(), 1 / (step - before + 1))
+
+    def _keep_mean(self) -> None:
+        with torch.no_grad():
+            for name, mean in self.mean.items():
+                self.trained[name].copy_(mean)
 
     def _sentences_of(self, step: int) -> list[int]:
         """Return the indices of a step's sentences: every epoch in an order of its own."""
@@ -202,6 +221,7 @@ class Training:
             tensors[f"value/{name}"] = parameter.detach().cpu().contiguous()
             for key in ("exp_avg", "exp_avg_sq"):
                 tensors[f"{key}/{name}"] = state[key].cpu().contiguous()
+        tensors |= {f"mean/{name}": mean.cpu() for name, mean in self.mean.items()}
         write_file(self.checkpoint, save(tensors, metadata={"step": str(step)}))
 
     def load_checkpoint(self) -> int:
@@ -215,6 +235,7 @@ class Training:
         try:
             with safe_open(str(self.checkpoint), "pt", device=self.device) as stored:
                 step = int(stored.metadata()["step"])
+                held = set(stored.keys())
                 for name, parameter in self.trained.items():
                     with torch.no_grad():
                         parameter.copy_(stored.get_tensor(f"value/{name}"))
@@ -223,18 +244,20 @@ class Training:
                         "exp_avg": stored.get_tensor(f"exp_avg/{name}"),
                         "exp_avg_sq": stored.get_tensor(f"exp_avg_sq/{name}"),
                     }
+                    if f"mean/{name}" in held:
+                        self.mean[name] = stored.get_tensor(f"mean/{name}")
         except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
             problem = f"cannot be read as a checkpoint: {error}; deleting it would do"
             raise InputError(f"{self.checkpoint}: {problem}") from None
         return step
 
 
-def rate_at(step: int, steps: int) -> float:
-    """Return the share of the learning rate at a step: up for a tenth, then down to zero."""
+def rate_at(step: int, steps: int, falling: bool = True) -> float:
+    """Return the share of the learning rate: up for a tenth, then down to zero, or staying."""
     rising = max(1, round(WARM_UP * steps))
     if step < rising:
         return (step + 1) / rising
-    return (steps - step) / max(1, steps - rising)
+    return (steps - step) / max(1, steps - rising) if falling else 1.0
 
 
 def predictions(model: Classifier, text: TokenizedText, size: int = 32) -> NDArray[np.int64]:

@@ -77,10 +77,18 @@ def test_the_same_seed_gives_the_same_adapter_and_another_does_not(study, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "noise", [{"kind": "gaussian", "ramp": 0.5}, {"kind": "chips", "refresh": 3}]
+    ("noise", "average"),
+    [
+        ({"kind": "gaussian", "ramp": 0.5}, 0.0),
+        ({"kind": "chips", "refresh": 3}, 0.0),
+        ({"kind": "gaussian"}, 1.0),
+    ],
 )
-def test_an_interrupted_training_gives_the_same_adapter_bit_for_bit(study, tmp_path, noise):
+def test_an_interrupted_training_gives_the_same_adapter_bit_for_bit(
+    study, tmp_path, noise, average
+):
     changed(study, arms__ahwa_lora__noise=noise, lora={"rank": 2, "dropout": 0.2})
+    changed(study, arms__ahwa_lora__average=average)
     whole, cut = StudyRun(study, tmp_path / "whole"), StudyRun(study, tmp_path / "cut")
     whole.trained_model("ahwa_lora", 1)
     training_of(cut, "ahwa_lora").run(until=5)  # the checkpoint lies at step 4
@@ -89,6 +97,18 @@ def test_an_interrupted_training_gives_the_same_adapter_bit_for_bit(study, tmp_p
     assert same(
         adapter_of(tmp_path / "whole", "ahwa_lora"), adapter_of(tmp_path / "cut", "ahwa_lora")
     )
+
+
+def test_what_is_kept_is_the_mean_over_the_last_steps(study, tmp_path):
+    """Of every value, counted after each of these steps."""
+    changed(study, arms__ahwa_lora__average=0.5, arms__ahwa_lora__schedule="flat", steps=6)
+    run = StudyRun(study, tmp_path / "out")
+    training, seen = training_of(run, "ahwa_lora"), []
+    training.run(lambda *_: seen.append({n: p.clone() for n, p in training.trained.items()}))
+    for name, kept in training.trained.items():
+        mean = torch.stack([values[name] for values in seen[3:]]).mean(dim=0)
+        torch.testing.assert_close(kept.detach(), mean.detach(), rtol=1e-5, atol=1e-7)
+    assert not torch.equal(seen[-1]["head.weight"], training.trained["head.weight"])
 
 
 def test_frozen_meta_weights_change_by_exactly_nothing(study, tmp_path):
@@ -306,3 +326,4 @@ def test_the_learning_rate_rises_and_then_falls_to_zero():
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert 0 < rates[-1] < 0.02
+    assert {rate_at(step, 100, falling=False) for step in range(9, 100)} == {1.0}
