@@ -16,6 +16,7 @@ from hybridsim.service import compare_alternatives
 PAGE = Path(__file__).parent / "adaptation_study.md"
 REPORTS = Path(__file__).parents[1] / "reports"
 TASKS = ("tweets", "nyt")
+TASK_ARMS = ("digital_lora", "ahwa_lora", "ahwa_lora_drift", "ahwa_lora_averaged")
 
 
 def tables() -> dict[str, str]:
@@ -106,7 +107,7 @@ def tasks() -> pd.DataFrame:
         differ["cell"] = _cells(differ, "difference_points", "{:+.1f}")
         differ = differ.set_index(["arm", "time", "against"])["cell"]
         control = accuracy.loc[("digital_lora", "digital"), "accuracy_percent"]
-        for arm in ("digital_lora", "ahwa_lora", "ahwa_lora_drift"):
+        for arm in TASK_ARMS:
             if (arm, "10y") not in accuracy.index:
                 continue
             chips = (arm, "10y", "digital_lora, same chips")
