@@ -58,11 +58,11 @@ def test_results_have_three_seeds_five_chips_and_their_journal(folder: Path) -> 
     assert study["study"]["seeds"] == [1, 2, 3]
 
 
-def test_ahwa_lora_with_drift_in_the_loop_is_near_digital_lora_after_ten_years() -> None:
-    """The aim was one point; it is missed by a quarter at most, and not significant."""
-    arm, folder = "ahwa_lora_drift", "adapt_methods/results"
+def test_ahwa_lora_is_within_a_point_of_digital_lora_after_ten_years() -> None:
+    """In the mean, and not significantly below it; better than the digital adapter on chips."""
+    arm, folder = "ahwa_lora_averaged", "adapt_methods/results"
     found = difference(folder, arm, "digital_lora, digital")
-    assert found["difference_points"] > -1.25
+    assert found["difference_points"] > -1
     assert not found["significant"]
     on_chips = difference(folder, arm, "digital_lora, same chips")
     assert on_chips["significant"]
@@ -74,10 +74,12 @@ def test_adapters_have_fifteen_times_fewer_parameters_than_full_fine_tuning() ->
     assert trained["full_hwa"] > 15 * trained["ahwa_lora"]
 
 
-@pytest.mark.parametrize(("task", "arm"), [("tweets", "ahwa_lora"), ("nyt", "ahwa_lora_drift")])
-def test_every_task_is_near_its_own_control(task: str, arm: str) -> None:
-    found = difference(f"adapt_tasks/results/{task}", arm, "digital_lora, digital")
-    assert found["difference_points"] > -1.25
+@pytest.mark.parametrize(
+    "folder", ["adapt_methods/results", *(f"adapt_tasks/results/{t}" for t in ("tweets", "nyt"))]
+)
+def test_three_tasks_are_within_a_point_of_their_own_control(folder: str) -> None:
+    found = difference(folder, "ahwa_lora_averaged", "digital_lora, digital")
+    assert found["difference_points"] > -1
     assert not found["significant"]
 
 
