@@ -15,7 +15,7 @@ from hybridsim.service import compare_alternatives
 
 PAGE = Path(__file__).parent / "adaptation_study.md"
 REPORTS = Path(__file__).parents[1] / "reports"
-TASKS = ("tweets", "nyt")
+TASKS = ("tweets", "nyt", "amazon")
 TASK_ARMS = ("digital_lora", "ahwa_lora", "ahwa_lora_drift", "ahwa_lora_averaged")
 
 
