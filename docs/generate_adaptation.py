@@ -23,7 +23,7 @@ def tables() -> dict[str, str]:
     """Return marker name -> Markdown table."""
     parts = {
         "methods": over_time("adapt_methods/results"),
-        "methods_differences": differences("adapt_methods/results"),
+        "methods_differences": differences("adapt_methods/results", ("10y",)),
         "training": training(),
         "ranks": ranks(),
         "converters": over_time("adapt_readaptation/results/converters"),
@@ -45,9 +45,11 @@ def over_time(results: str) -> pd.DataFrame:
     return ordered.reset_index().rename_axis(columns=None)
 
 
-def differences(results: str) -> pd.DataFrame:
-    """Return what every arm differs from its controls by [points], as far as it was tested."""
+def differences(results: str, times: tuple[str, ...] | None = None) -> pd.DataFrame:
+    """Return what every arm differs from its controls by [points], at some times or all."""
     table = pd.read_csv(REPORTS / results / "differences.csv")
+    if times is not None:
+        table = table[table["time"].isin(times)]
     return pd.DataFrame(
         {
             "arm": table["arm"],
