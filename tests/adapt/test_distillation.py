@@ -24,8 +24,7 @@ def values(*shape, seed=0):
 @pytest.fixture
 def run(study_file, model_folder, tmp_path):
     (study_file.parent / "model").symlink_to(model_folder)
-    follower = {"arms__follower": FOLLOWER | {"distill_blocks": 1.0}}
-    changed(study_file, **follower)
+    changed(study_file, arms__follower=FOLLOWER | {"distill_blocks": 1.0})
     changed(study_file, arms__alone=FOLLOWER)
     return StudyRun(study_file, tmp_path / "out")
 

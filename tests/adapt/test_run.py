@@ -320,6 +320,20 @@ def test_wrong_requests_end_with_code_two_and_one_line(study, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+def test_a_folder_tells_of_later_fields_only_where_they_are_used(study, tmp_path):
+    """The first fields of an arm, as in folders that are kept; another recipe is another study."""
+    first = {
+        "train", "noise", "learning_rate", "steps", "lora", "analog", "start_from", "distill_from",
+        "distill_weight",
+    }  # fmt: skip
+    assert StudyRun(study, tmp_path / "out").journal.correct == {}
+    stored = json.loads((tmp_path / "out" / "study.json").read_text())["study"]["arms"]
+    assert all(set(arm) == first for arm in stored.values())
+    changed(study, arms__ahwa_lora__average=0.5)
+    with pytest.raises(InputError, match="holds results of another study"):
+        _ = StudyRun(study, tmp_path / "out").journal
+
+
 def test_the_learning_rate_rises_and_then_falls_to_zero():
     rates = [rate_at(step, 100) for step in range(100)]
     assert rates[9] == 1.0
