@@ -11,7 +11,7 @@
 
 from hybridsim._version import __version__
 from hybridsim.arch import Machine, load_machine
-from hybridsim.compare import Comparison, compare
+from hybridsim.comparison import Comparison, compare
 from hybridsim.cost import ask
 from hybridsim.errors import (
     CapacityError,
@@ -21,13 +21,14 @@ from hybridsim.errors import (
     UnknownNameError,
     UnsupportedError,
 )
-from hybridsim.explain import Explanation, explain
-from hybridsim.generate import generate
+from hybridsim.explanation import Explanation, explain
+from hybridsim.generation import generate
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import Mapping, place
-from hybridsim.metrics.generation import Generation
-from hybridsim.metrics.result import LayerResult, ResourceResult, Result
-from hybridsim.schedulers import (
+from hybridsim.measure.generation import Generation
+from hybridsim.measure.result import LayerResult, ResourceResult, Result
+from hybridsim.simulation import load, simulate
+from hybridsim.strategies import (
     AllAnalog,
     Auto,
     CrossLayer,
@@ -43,8 +44,7 @@ from hybridsim.schedulers import (
     TokenParallel,
     make_scheduler,
 )
-from hybridsim.simulate import load, simulate
-from hybridsim.sweep import sweep
+from hybridsim.sweeps import sweep
 from hybridsim.workload import Network, load_network
 
 __all__ = [

@@ -4,7 +4,7 @@ import pytest
 
 import hybridsim
 from hybridsim import compare, make_scheduler, simulate
-from hybridsim.compare import STALLS, adapter_strategies
+from hybridsim.comparison import STALLS, adapter_strategies
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.report.comparison_figure import comparison_bars
 

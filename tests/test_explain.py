@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import hybridsim
 from hybridsim import InputError, Result, explain, make_scheduler, simulate
 from hybridsim.cli import app
-from hybridsim.explain import MOST_HELPFUL, changed_machine, changes_of
+from hybridsim.explanation import MOST_HELPFUL, changed_machine, changes_of
 
 
 def run(

@@ -12,7 +12,7 @@ import hybridsim
 from hybridsim import Generation, generate
 from hybridsim.cli.app import app
 from hybridsim.errors import CapacityError, InputError
-from hybridsim.generate import strategy_for
+from hybridsim.generation import strategy_for
 from hybridsim.workload import AdapterSpec, Network, network_from_config
 
 CONFIG = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hybridsim.errors import PlanError
 from hybridsim.plan import Loop, Need, Plan, PlanBuilder, Resource, Step, Timeline, Within
-from tests.strategies import plans
+from tests.random_inputs import plans
 
 RESOURCES = (Resource("tile 0", "tile"), Resource("core", "cores", 2), Resource("link", "link"))
 

@@ -10,7 +10,7 @@ import yaml
 from hybridsim.arch.machine import Machine
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.library import machine_path
-from hybridsim.spec_files import read_yaml_mapping, validate
+from hybridsim.specs import read_yaml_mapping, validate
 
 Overrides = Mapping[str, Any]
 """Dotted path -> value, as in ``{"tile.integration_time": "128 ns"}``."""

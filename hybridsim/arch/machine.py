@@ -23,7 +23,7 @@ from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
 from hybridsim.components.programming import Programming
 from hybridsim.components.tcdm import Tcdm
-from hybridsim.spec_files import PlacedError
+from hybridsim.specs import PlacedError
 from hybridsim.units import Clock, Count, IntLike, Spec
 
 

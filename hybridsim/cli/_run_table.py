@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from hybridsim.cli._analog_noise import noise_lines
 from hybridsim.cli._terminal import plain_table
-from hybridsim.metrics.result import LayerResult, OpResult, Result
+from hybridsim.measure.result import LayerResult, OpResult, Result
 from hybridsim.units import format_bytes, format_ps
 
 MOST_ROWS = 40

@@ -21,7 +21,7 @@ from hybridsim.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridsim.adapt.run import AdaptResult, Watch
+    from hybridsim.training.run import AdaptResult, Watch
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -42,13 +42,13 @@ def adapt(
     quiet: Quiet = False,
 ) -> None:
     """Train the arms of STUDY and test them on programmed chips over time."""
-    from hybridsim.adapt import is_decoder_study, require_extra
+    from hybridsim.training import is_decoder_study, require_extra
 
     require_extra()
     kind = check_figures(figures, out_)
     check_folder(out_)
     # only here: torch takes seconds to import
-    from hybridsim.adapt.run import StudyRun
+    from hybridsim.training.run import StudyRun
 
     file = study / "study.yaml" if study.is_dir() else study
     if is_decoder_study(file):
@@ -82,7 +82,7 @@ def adapt(
 
 
 def _adapt_decoder(file: Path, folder: Path, json_: bool, quiet: bool) -> None:
-    from hybridsim.adapt.decoder_run import STAGES, DecoderRun
+    from hybridsim.training.decoder_run import STAGES, DecoderRun
 
     with _progress(quiet or json_) as watch:
         try:

@@ -11,8 +11,8 @@ from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
-from hybridsim.schedulers import make_scheduler
 from hybridsim.service import Alternatives, compare_alternatives
+from hybridsim.strategies import make_scheduler
 from hybridsim.units import format_bytes, format_energy, format_ps
 from hybridsim.workload import load_network
 

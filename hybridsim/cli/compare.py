@@ -32,7 +32,7 @@ from hybridsim.workload import load_network
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridsim.compare import Comparison
+    from hybridsim.comparison import Comparison
     from hybridsim.report.figures.style import Format
 
 FIGURES = (".png", ".svg", ".pdf")
@@ -79,7 +79,7 @@ def compare(
     network = with_adapters(load_network(network_path(workload)), groups["adapters"])
     machine = load_machine(arch, groups["machine"])
     # pandas takes a second to import, which --help need not wait for
-    from hybridsim.compare import compare as side_by_side
+    from hybridsim.comparison import compare as side_by_side
     from hybridsim.report.page.activity import Activities
 
     telling.say("network", network.name)

@@ -14,15 +14,15 @@ from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
-from hybridsim.metrics.result import Result
-from hybridsim.metrics.result_file import read_result
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import simulate
+from hybridsim.measure.result import Result
+from hybridsim.measure.result_file import read_result
+from hybridsim.simulation import simulate
+from hybridsim.strategies import make_scheduler
 from hybridsim.units import format_ps
 from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
-    from hybridsim.explain import Explanation
+    from hybridsim.explanation import Explanation
 
 LEAST_SHARE = 0.005
 """Parts of the critical path below this share are not printed."""
@@ -53,7 +53,7 @@ def explain(
     verbose: Verbose = False,
 ) -> None:
     """The critical path, stalls, and the changes of the machine that would help most."""
-    from hybridsim.explain import explain as explained
+    from hybridsim.explanation import explain as explained
 
     telling = Telling(verbose, quiet)
     with working("explaining", json_ or quiet or verbose):

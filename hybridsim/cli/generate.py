@@ -12,9 +12,9 @@ from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._options import Arch, Engine, Json, NoAdapters, Quiet, Settings
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
-from hybridsim.generate import generate, strategy_for
+from hybridsim.generation import generate, strategy_for
 from hybridsim.library import network_path
-from hybridsim.metrics.generation import Generation, Phase, PhaseEnergy
+from hybridsim.measure.generation import Generation, Phase, PhaseEnergy
 from hybridsim.units import format_bytes, format_energy, format_ps
 from hybridsim.workload import load_network
 

@@ -33,9 +33,9 @@ from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, out, print_json, working
 from hybridsim.errors import UnknownNameError
 from hybridsim.library import network_path
-from hybridsim.metrics.result import Result
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import Run, execute
+from hybridsim.measure.result import Result
+from hybridsim.simulation import Run, execute
+from hybridsim.strategies import make_scheduler
 from hybridsim.workload import load_network
 
 if TYPE_CHECKING:

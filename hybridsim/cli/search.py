@@ -36,7 +36,7 @@ def search(
     if json_ and csv_:
         raise InputError("--json and --csv: give one of them")
     try:
-        from hybridsim.sweep.search import search as search_study
+        from hybridsim.sweeps.search import search as search_study
     except ImportError:
         raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
     if out_ is not None:

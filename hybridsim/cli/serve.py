@@ -13,9 +13,8 @@ from hybridsim.cli._options import Arch, Json, Quiet, Settings, Workload
 from hybridsim.cli._settings import by_target, with_adapters
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, UnknownNameError
-from hybridsim.generate import GenerationTimes, strategy_for
+from hybridsim.generation import GenerationTimes, strategy_for
 from hybridsim.library import network_path
-from hybridsim.schedulers import NetworkStrategy, Scheduler, make_scheduler
 from hybridsim.service import (
     MIXES,
     POLICIES,
@@ -27,7 +26,8 @@ from hybridsim.service import (
     read_requests,
     run_service,
 )
-from hybridsim.simulate import execute
+from hybridsim.simulation import execute
+from hybridsim.strategies import NetworkStrategy, Scheduler, make_scheduler
 from hybridsim.units import format_bytes
 from hybridsim.workload import Network, load_network
 

@@ -11,7 +11,7 @@ from hybridsim.cli._options import Json
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import UnknownNameError
 from hybridsim.library import machine_names, network_names, network_path
-from hybridsim.schedulers import SCHEDULERS
+from hybridsim.strategies import SCHEDULERS
 from hybridsim.workload import Network, load_network
 
 

@@ -19,13 +19,13 @@ from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
 from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
 from hybridsim.errors import InputError
-from hybridsim.sweep.answers import best_rows, variance_shares
-from hybridsim.sweep.axes import Axis
-from hybridsim.sweep.executors import open_executor
-from hybridsim.sweep.forecast import forecast
-from hybridsim.sweep.inputs import Inputs, read_inputs
-from hybridsim.sweep.run import Progress, SweepInterrupted, SweepResult, run_study
-from hybridsim.sweep.study import read_study, study_constraints
+from hybridsim.sweeps.answers import best_rows, variance_shares
+from hybridsim.sweeps.axes import Axis
+from hybridsim.sweeps.executors import open_executor
+from hybridsim.sweeps.forecast import forecast
+from hybridsim.sweeps.inputs import Inputs, read_inputs
+from hybridsim.sweeps.run import Progress, SweepInterrupted, SweepResult, run_study
+from hybridsim.sweeps.study import read_study, study_constraints
 from hybridsim.units import format_bytes, format_ps
 
 if TYPE_CHECKING:

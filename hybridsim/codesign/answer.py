@@ -15,9 +15,9 @@ from hybridsim.codesign.points import Point, Simulator, Watch, format_exact, pla
 from hybridsim.codesign.results import read_candidates
 from hybridsim.codesign.study import NUMERIC, CodesignStudy, read_codesign_study
 from hybridsim.errors import SpecError
-from hybridsim.metrics.result import Result
-from hybridsim.sweep.answers import pareto
-from hybridsim.sweep.columns import parse_constraint
+from hybridsim.measure.result import Result
+from hybridsim.sweeps.answers import pareto
+from hybridsim.sweeps.columns import parse_constraint
 
 
 @dataclass(frozen=True, slots=True)

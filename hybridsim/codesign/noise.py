@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hybridsim.spec_files import PlacedError
+from hybridsim.specs import PlacedError
 from hybridsim.units import Duration, Spec
 
 Noise = Annotated[float, Field(ge=0, le=10)]

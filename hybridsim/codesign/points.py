@@ -10,9 +10,9 @@ from hybridsim.codesign.results import Candidate
 from hybridsim.codesign.study import CodesignStudy
 from hybridsim.errors import CapacityError, InputError, SpecError, UnsupportedError
 from hybridsim.library import network_path
-from hybridsim.metrics.result import Result
-from hybridsim.schedulers import Scheduler, make_scheduler
-from hybridsim.simulate import simulate
+from hybridsim.measure.result import Result
+from hybridsim.simulation import simulate
+from hybridsim.strategies import Scheduler, make_scheduler
 from hybridsim.units import format_ps
 from hybridsim.workload import Network, load_network
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from hybridsim.adapt.study import AdaptStudy
 from hybridsim.analog.times import format_time
 from hybridsim.codesign.study import CodesignStudy
 from hybridsim.errors import SpecError, UnknownNameError
-from hybridsim.spec_files import read_json_mapping, validate
+from hybridsim.specs import read_json_mapping, validate
+from hybridsim.training.study import AdaptStudy
 
 COLUMNS = (
     "arm", "time", "accuracy_percent", "ci95_low", "ci95_high", "seeds", "chips", "sentences",

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from hybridsim.analog.times import ElapsedTime
 from hybridsim.codesign.noise import IntegrationNoise
 from hybridsim.errors import UnknownNameError
-from hybridsim.spec_files import PlacedError, read_yaml_mapping, validate
-from hybridsim.sweep.columns import parse_constraint
+from hybridsim.specs import PlacedError, read_yaml_mapping, validate
+from hybridsim.sweeps.columns import parse_constraint
 from hybridsim.units import Count, Duration, Spec
 
 Direction = Literal["minimise", "maximise"]

@@ -20,7 +20,7 @@ class Engine(Protocol):
         """Return when each task of ``plan`` became ready, started and ended."""
 
 
-ENGINES = {"des": "hybridsim.engines.des", "fast": "hybridsim.engines.fast"}
+ENGINES = {"des": "hybridsim.engines.reference", "fast": "hybridsim.engines.compiled"}
 """The module of each engine; its ``run`` is the :class:`Engine`."""
 
 

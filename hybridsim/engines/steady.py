@@ -18,7 +18,7 @@ What it does, and why that is exact (the proof is in ``docs/decisions``):
 
 A loop is kept as a *window* of iterations from its first unfinished one. A plan whose tasks run
 further ahead than that, or whose durations differ from iteration to iteration, is laid out and
-given to :mod:`.fast` instead, and :attr:`Extent.laid_out` says why.
+given to :mod:`.compiled` instead, and :attr:`Extent.laid_out` says why.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridsim.engines import fast
+from hybridsim.engines import compiled
 from hybridsim.engines._outline_tables import (
     TOO_FAR,
     WINDOW,
@@ -109,7 +109,7 @@ def busy_ps(outline: Outline) -> Ints:
 def _run_laid_out(outline: Outline) -> tuple[Ints, Ints, int]:
     """Return first ready and last end of each op, and the number of tasks, all executed."""
     plan = outline.expand()
-    timeline = fast.run(plan)
+    timeline = compiled.run(plan)
     first = np.full(len(plan.ops), _NEVER)
     last = np.zeros(len(plan.ops), np.int64)
     np.minimum.at(first, plan.op, timeline.ready)

@@ -28,7 +28,7 @@ from hybridsim.errors import SpecError
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.trace_events import PS_PER_NS, Counters, Events, FlowEnds, Slices
 from hybridsim.report.trace_lanes import Lanes, clean
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 from hybridsim.units import Ints
 
 ENDINGS = (".json", ".json.gz")

@@ -6,14 +6,14 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from hybridsim.metrics.critical_path import started_by
-from hybridsim.metrics.occupancy import tcdm_occupancy
-from hybridsim.metrics.queues import queue_depths
-from hybridsim.metrics.stalls import stalls_by_task
-from hybridsim.metrics.work import NOTHING, shapes, task_work
+from hybridsim.measure.critical_path import started_by
+from hybridsim.measure.occupancy import tcdm_occupancy
+from hybridsim.measure.queues import queue_depths
+from hybridsim.measure.stalls import stalls_by_task
+from hybridsim.measure.work import NOTHING, shapes, task_work
 from hybridsim.plan import Plan
 from hybridsim.report.trace_lanes import Lanes, clean, quoted
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 from hybridsim.units import Ints
 
 PS_PER_NS = 1000

@@ -17,11 +17,11 @@ import pandas as pd
 from hybridsim.arch import Machine
 from hybridsim.components.programming import Programming
 from hybridsim.errors import InputError
-from hybridsim.metrics.area import area_of
-from hybridsim.metrics.static_power import MIB
-from hybridsim.schedulers import Scheduler
+from hybridsim.measure.area import area_of
+from hybridsim.measure.static_power import MIB
 from hybridsim.service.service import adapter_bytes
-from hybridsim.simulate import Run, execute
+from hybridsim.simulation import Run, execute
+from hybridsim.strategies import Scheduler
 from hybridsim.units import ceil_div
 from hybridsim.workload import Network
 

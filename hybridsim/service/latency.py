@@ -5,11 +5,11 @@ from functools import lru_cache
 
 from hybridsim.arch import Machine
 from hybridsim.errors import UnknownNameError
-from hybridsim.generate import GenerationTimes
-from hybridsim.schedulers import NetworkStrategy, Scheduler
+from hybridsim.generation import GenerationTimes
 from hybridsim.service.requests import Request
 from hybridsim.service.serving import Moments
-from hybridsim.simulate import execute
+from hybridsim.simulation import execute
+from hybridsim.strategies import NetworkStrategy, Scheduler
 from hybridsim.workload import Network
 
 _WEIGHTS = {"load a", "load b", "prefetch a", "prefetch b"}
@@ -29,7 +29,7 @@ class ServiceTimes:
     one in the scratchpad. The first is simulated. The second is an estimate: all tokens in one
     run, and the transfers of A and B added; that a task's last batch may be smaller is left out.
 
-    Requests that generate tokens are run as :class:`hybridsim.generate.GenerationTimes` says:
+    Requests that generate tokens are run as :class:`hybridsim.generation.GenerationTimes` says:
     those of a batch that are alike (adapters, prompt and output) together, others one after the
     other, in the order in which they came.
     """

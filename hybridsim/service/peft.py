@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridsim.errors import InputError, SpecError, did_you_mean
-from hybridsim.spec_files import read_json_mapping
+from hybridsim.specs import read_json_mapping
 from hybridsim.workload import Network
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -8,14 +8,14 @@ import pandas as pd
 from hybridsim.arch import Machine
 from hybridsim.components.memory import Dram, Sram
 from hybridsim.errors import InputError, UnknownNameError
-from hybridsim.generate import strategy_for
+from hybridsim.generation import strategy_for
 from hybridsim.mapping import place
-from hybridsim.schedulers import NetworkStrategy, Scheduler, TokenParallel
 from hybridsim.service.latency import ServiceTimes
 from hybridsim.service.requests import Request
 from hybridsim.service.residency import Policy, Store, Tier, tier_of
 from hybridsim.service.result import ServiceResult, requests_frame, totals
 from hybridsim.service.serving import Mix, serve
+from hybridsim.strategies import NetworkStrategy, Scheduler, TokenParallel
 from hybridsim.units import format_bytes
 from hybridsim.workload import Network
 

@@ -19,9 +19,9 @@ from hybridsim.errors import InputError, UnsupportedError
 from hybridsim.library import MACHINES, NETWORKS, network_path
 from hybridsim.mapping import place
 from hybridsim.plan import Timeline
-from hybridsim.schedulers import Job, Schedule, make_scheduler
-from hybridsim.simulate import MOST_TOKENS
-from hybridsim.spec_files import read_json_mapping
+from hybridsim.simulation import MOST_TOKENS
+from hybridsim.specs import read_json_mapping
+from hybridsim.strategies import Job, Schedule, make_scheduler
 from hybridsim.validation.harp_rows import WHOLE_LAYERS, Case, read_row
 from hybridsim.workload import Head, Network, load_network, network_from_config
 

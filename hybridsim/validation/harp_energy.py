@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 
 from hybridsim.errors import InputError
-from hybridsim.metrics.charges import ANALOG
-from hybridsim.metrics.energy import PJ, RunEnergy, energy_of_run
-from hybridsim.schedulers import Schedule
+from hybridsim.measure.charges import ANALOG
+from hybridsim.measure.energy import PJ, RunEnergy, energy_of_run
+from hybridsim.strategies import Schedule
 from hybridsim.validation.harp import compare, executed, read_case
 
 COLUMNS = (

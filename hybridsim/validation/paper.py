@@ -14,10 +14,10 @@ import pandas as pd
 from hybridsim.arch import load_machine
 from hybridsim.errors import CapacityError
 from hybridsim.library import network_path
-from hybridsim.metrics.result import LayerResult
+from hybridsim.measure.result import LayerResult
 from hybridsim.programs import CHOICES, LoraProgram
-from hybridsim.schedulers import TokenParallel
-from hybridsim.simulate import simulate
+from hybridsim.simulation import simulate
+from hybridsim.strategies import TokenParallel
 from hybridsim.units import format_ps
 from hybridsim.workload import load_network
 

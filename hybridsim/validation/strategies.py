@@ -9,8 +9,8 @@ import pandas as pd
 from hybridsim.arch import load_machine
 from hybridsim.library import network_path
 from hybridsim.programs import BALANCED, CHOICES, LoraProgram
-from hybridsim.schedulers import Scheduler, make_scheduler
-from hybridsim.simulate import simulate
+from hybridsim.simulation import simulate
+from hybridsim.strategies import Scheduler, make_scheduler
 from hybridsim.validation.paper import ANCHORS, INTEGRATION_TIMES, MACHINE
 from hybridsim.workload import Linear, Network, load_network
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from hybridsim.spec_files import PlacedError
+from hybridsim.specs import PlacedError
 from hybridsim.units import Count, Spec
 from hybridsim.workload.ops import MOST, Linear
 

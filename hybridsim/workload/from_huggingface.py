@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hybridsim.errors import SpecError, did_you_mean
-from hybridsim.spec_files import shown, validate
+from hybridsim.specs import shown, validate
 from hybridsim.workload.adapters import AdapterSpec
 from hybridsim.workload.graph import Network
 from hybridsim.workload.huggingface_bert import build_bert

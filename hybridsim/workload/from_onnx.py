@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hybridsim.errors import SpecError
-from hybridsim.spec_files import shown, validate
+from hybridsim.specs import shown, validate
 from hybridsim.workload.graph import MOST_OPS, Network
 from hybridsim.workload.onnx_import.arithmetic import ARITHMETIC
 from hybridsim.workload.onnx_import.drafts import Drafts

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hybridsim.errors import SpecError, did_you_mean
-from hybridsim.spec_files import PlacedError, read_json_mapping, read_yaml_mapping, shown, validate
+from hybridsim.specs import PlacedError, read_json_mapping, read_yaml_mapping, shown, validate
 from hybridsim.units import Count, Spec
 from hybridsim.workload.adapters import AdapterSpec
 from hybridsim.workload.from_huggingface import body_from_config, network_from_config

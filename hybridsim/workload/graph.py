@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from hybridsim.errors import InputError, UnknownNameError, did_you_mean
-from hybridsim.spec_files import PlacedError, validate
+from hybridsim.specs import PlacedError, validate
 from hybridsim.units import Spec
 from hybridsim.workload.adapters import Adapter, AdapterSpec
 from hybridsim.workload.ops import (

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from hybridsim.spec_files import validate
+from hybridsim.specs import validate
 from hybridsim.units import Spec
 from hybridsim.workload.huggingface_parts import (
     ActivationName,

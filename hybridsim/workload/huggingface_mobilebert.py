@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from hybridsim.errors import SpecError
-from hybridsim.spec_files import validate
+from hybridsim.specs import validate
 from hybridsim.units import Spec
 from hybridsim.workload.huggingface_parts import (
     ActivationName,

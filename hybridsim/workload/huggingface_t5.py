@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from hybridsim.spec_files import validate
+from hybridsim.specs import validate
 from hybridsim.units import Spec
 from hybridsim.workload.huggingface_parts import Body, Head, check_head
 from hybridsim.workload.op_list import OpList

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hybridsim.errors import SpecError
-from hybridsim.spec_files import validate
+from hybridsim.specs import validate
 from hybridsim.workload.graph import MOST_OPS
 from hybridsim.workload.ops import (
     Activation,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hybridsim.spec_files import PlacedError
+from hybridsim.specs import PlacedError
 from hybridsim.units import Spec
 
 MOST = 2**20

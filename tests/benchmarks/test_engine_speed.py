@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hybridsim.engines import ENGINES, engine
-from hybridsim.metrics.critical_path import critical_path
-from hybridsim.metrics.stalls import stalls_by_resource
+from hybridsim.measure.critical_path import critical_path
+from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Within
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)

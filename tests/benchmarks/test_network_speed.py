@@ -8,7 +8,7 @@ import pytest
 import hybridsim
 from hybridsim.engines import engine
 from hybridsim.mapping import place
-from hybridsim.schedulers import Job, make_scheduler
+from hybridsim.strategies import Job, make_scheduler
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hybridsim.report.page.folder import page_files
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import execute, load
+from hybridsim.simulation import execute, load
+from hybridsim.strategies import make_scheduler
 from tests.browser.conftest import browser, opened  # noqa: F401
 from tests.browser.tools import Opened, written
 

@@ -15,8 +15,8 @@ import hybridsim
 from hybridsim import make_scheduler
 from hybridsim.engines import engine, steady
 from hybridsim.mapping import place
-from hybridsim.schedulers import ADAPTER_STRATEGIES, Job
-from hybridsim.sweep.steady import evaluate_point
+from hybridsim.strategies import ADAPTER_STRATEGIES, Job
+from hybridsim.sweeps.steady import evaluate_point
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 

@@ -6,7 +6,7 @@ import hybridsim
 from hybridsim import make_scheduler, simulate
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.mapping import place
-from hybridsim.schedulers import Job
+from hybridsim.strategies import Job
 
 pytestmark = pytest.mark.benchmark
 

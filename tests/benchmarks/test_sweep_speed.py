@@ -14,12 +14,12 @@ import yaml
 
 import hybridsim
 from hybridsim import TokenParallel
-from hybridsim.sweep.chunks import evaluate_all
-from hybridsim.sweep.evaluate import work_on
-from hybridsim.sweep.executors import open_executor
-from hybridsim.sweep.inputs import Inputs, read_inputs
-from hybridsim.sweep.study import read_study
-from hybridsim.sweep.vectorised import evaluate
+from hybridsim.sweeps.chunks import evaluate_all
+from hybridsim.sweeps.evaluate import work_on
+from hybridsim.sweeps.executors import open_executor
+from hybridsim.sweeps.inputs import Inputs, read_inputs
+from hybridsim.sweeps.study import read_study
+from hybridsim.sweeps.vectorised import evaluate
 
 pytestmark = pytest.mark.benchmark(disable_gc=True)
 

@@ -13,8 +13,8 @@ import json, resource, sys, time
 from pathlib import Path
 from hybridsim import load
 from hybridsim.report.trace import write_trace
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import execute
+from hybridsim.strategies import make_scheduler
+from hybridsim.simulation import execute
 
 def peak_kib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

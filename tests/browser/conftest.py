@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hybridsim.simulate import execute, load
+from hybridsim.simulation import execute, load
 from tests.browser.tools import Opened, Written, new_tab, written
 
 ARGUMENTS = (

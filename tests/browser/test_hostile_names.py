@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from hybridsim.cli.compare import document
-from hybridsim.compare import compare
-from hybridsim.metrics.result import Result
+from hybridsim.comparison import compare
+from hybridsim.measure.result import Result
 from hybridsim.report.page.activity import Activities
 from hybridsim.report.page.comparison_page import comparison_page
 from hybridsim.report.page.recording import Recording, record
 from hybridsim.report.page.run_page import render_run, run_page
 from hybridsim.report.page.shell import embedded
-from hybridsim.simulate import load
+from hybridsim.simulation import load
 from tests.browser.tools import Opened, Written, settled
 
 HOSTILE = (

@@ -10,7 +10,7 @@ import pytest
 
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.report.page.sweep_page import sweep_page
-from hybridsim.sweep.run import SweepResult, run_study
+from hybridsim.sweeps.run import SweepResult, run_study
 from tests.browser.tools import Opened, new_tab, serious, settled
 
 STUDY = """

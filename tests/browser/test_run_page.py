@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hybridsim.metrics.stalls import stalls_by_resource
+from hybridsim.measure.stalls import stalls_by_resource
 from tests.browser.tools import Opened, Written, serious, settled
 
 MOST_BYTES = 5_000_000

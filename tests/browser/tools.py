@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridsim.report.page.folder import page_files
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 
 
 @dataclass

@@ -17,8 +17,8 @@ def test_an_unknown_engine_is_refused_with_what_there_is() -> None:
 def test_each_name_leads_to_its_own_engine() -> None:
     found = {name: engine(name) for name in ENGINES}
     assert {name: run.__module__ for name, run in found.items()} == {
-        "des": "hybridsim.engines.des",
-        "fast": "hybridsim.engines.fast",
+        "des": "hybridsim.engines.reference",
+        "fast": "hybridsim.engines.compiled",
     }
 
 

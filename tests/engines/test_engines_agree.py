@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hybridsim.engines import Engine, engine
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
 from tests.engines import naive
-from tests.strategies import plans
+from tests.random_inputs import plans
 
 
 def assert_same(found: Timeline, expected: Timeline) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybridsim.engines import Engine
 from hybridsim.plan import Plan, Timeline
-from tests.strategies import plans, two_stages
+from tests.random_inputs import plans, two_stages
 
 some_durations = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridsim.engines import des, fast, steady
+from hybridsim.engines import compiled, reference, steady
 from hybridsim.engines._outline_tables import WINDOW
 from hybridsim.errors import PlanError
-from hybridsim.metrics.usage import usage
+from hybridsim.measure.usage import usage
 from hybridsim.plan import (
     Loop,
     Mostly,
@@ -20,7 +20,7 @@ from hybridsim.plan import (
     Within,
 )
 from tests.engines import naive
-from tests.strategies import resources
+from tests.random_inputs import resources
 
 FEW = st.integers(1, 9) | st.integers(1, 10**9)
 
@@ -82,7 +82,7 @@ def outlines(draw: st.DrawFn, most: int) -> Outline:
     return builder.outline()
 
 
-def assert_same(outline: Outline, run=fast.run) -> steady.Extent:
+def assert_same(outline: Outline, run=compiled.run) -> steady.Extent:
     """Compare with the full expansion, and return what was found."""
     plan = outline.expand()
     timeline, found = run(plan), steady.run(outline)
@@ -114,7 +114,7 @@ def test_long_loops_end_where_full_expansion_ends(outline: Outline) -> None:
 @given(outlines(most=60))
 @settings(max_examples=20)
 def test_simpy_agrees(outline: Outline) -> None:
-    assert_same(outline, des.run)
+    assert_same(outline, reference.run)
 
 
 def competing(count: int, ratio: int = 1) -> PlanBuilder:

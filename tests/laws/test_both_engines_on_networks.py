@@ -7,7 +7,7 @@ import hybridsim
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import place
-from hybridsim.schedulers import SCHEDULERS, Job, make_scheduler
+from hybridsim.strategies import SCHEDULERS, Job, make_scheduler
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
 NETWORKS = [name for name in network_names() if not name.startswith("llama")]

@@ -8,7 +8,7 @@ from hybridsim.arch import load_machine
 from hybridsim.errors import UnsupportedError
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.lora_energy import lora_energy
-from hybridsim.simulate import execute
+from hybridsim.simulation import execute
 
 
 @pytest.mark.parametrize("choice", CHOICES)

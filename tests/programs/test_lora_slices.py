@@ -10,7 +10,7 @@ from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.lora import BALANCED
-from hybridsim.schedulers import Job, make_scheduler
+from hybridsim.strategies import Job, make_scheduler
 
 
 @pytest.fixture(scope="session")

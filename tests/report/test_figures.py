@@ -8,7 +8,7 @@ import pytest
 from hybridsim import compare, load
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.errors import InputError
-from hybridsim.metrics.usage import usage
+from hybridsim.measure.usage import usage
 from hybridsim.report.figures.adaptation import adaptation_figure
 from hybridsim.report.figures.gantt import gantt_bars
 from hybridsim.report.figures.latency import MOST_KINDS, layer_bars
@@ -16,11 +16,11 @@ from hybridsim.report.figures.pareto import pareto_points
 from hybridsim.report.figures.sets import comparison_files, run_files, sweep_files
 from hybridsim.report.figures.strategies import overhead_bars
 from hybridsim.report.figures.style import COLUMN, FORMATS, PAGE
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import Run, execute
-from hybridsim.sweep.inputs import read_inputs
-from hybridsim.sweep.run import run_study
-from hybridsim.sweep.study import read_study
+from hybridsim.simulation import Run, execute
+from hybridsim.strategies import make_scheduler
+from hybridsim.sweeps.inputs import read_inputs
+from hybridsim.sweeps.run import run_study
+from hybridsim.sweeps.study import read_study
 
 STUDY = Path(__file__).parents[2] / "reports" / "ahwa_lora_2026_fig4"
 BEGINS = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}

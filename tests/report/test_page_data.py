@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridsim.errors import InputError, SpecError
-from hybridsim.metrics.critical_path import critical_path
-from hybridsim.metrics.stalls import stalls_by_resource
+from hybridsim.measure.critical_path import critical_path
+from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.page import gantt as gantt_module
 from hybridsim.report.page.activity import activity, merged
@@ -24,8 +24,8 @@ from hybridsim.report.page.run_page import render_run, run_page
 from hybridsim.report.page.tables import stall_shares
 from hybridsim.report.page.waits import RESOURCE, ROOM, START, TURN, waits_of
 from hybridsim.report.page.waterfall import waterfall
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import Run, execute, load
+from hybridsim.simulation import Run, execute, load
+from hybridsim.strategies import make_scheduler
 
 CASES = (
     ("layer_512x128", "ahwa_lora_2026", "token_parallel"),

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridsim.metrics.analog_noise import analog_noise_of
-from hybridsim.metrics.energy import RunEnergy, energy_of_run
+from hybridsim.measure.analog_noise import analog_noise_of
+from hybridsim.measure.energy import RunEnergy, energy_of_run
 from hybridsim.report.page import energy as energy_module
 from hybridsim.report.page.energy import (
     area_figures,
@@ -24,8 +24,8 @@ from hybridsim.report.page.origins import plain
 from hybridsim.report.page.power import power_steps
 from hybridsim.report.page.recording import read_recording, record
 from hybridsim.report.page.run_page import render_run, run_page
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import Run, execute, load
+from hybridsim.simulation import Run, execute, load
+from hybridsim.strategies import make_scheduler
 
 CASES = (
     ("layer_512x128", "ahwa_lora_2026", "token_parallel"),

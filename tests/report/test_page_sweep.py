@@ -10,7 +10,7 @@ from hybridsim.report.page.folder import page_of_folder
 from hybridsim.report.page.sweep_folder import study_text
 from hybridsim.report.page.sweep_page import sweep_page
 from hybridsim.report.page.sweep_profile import axes_by_weight, profile, profile_chart
-from hybridsim.sweep.run import SweepResult, run_study
+from hybridsim.sweeps.run import SweepResult, run_study
 
 STUDY = """
 name: batches

@@ -9,12 +9,12 @@ import pytest
 
 from hybridsim import load
 from hybridsim.errors import SpecError
-from hybridsim.metrics.occupancy import tcdm_occupancy
+from hybridsim.measure.occupancy import tcdm_occupancy
 from hybridsim.report import trace
 from hybridsim.report.trace import write_trace
 from hybridsim.report.trace_events import stamps
-from hybridsim.schedulers import make_scheduler
-from hybridsim.simulate import Run, execute
+from hybridsim.simulation import Run, execute
+from hybridsim.strategies import make_scheduler
 from tests.report import trace_format
 
 RUNS = [

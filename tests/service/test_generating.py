@@ -9,11 +9,11 @@ from hybridsim import Machine, generate
 from hybridsim.arch import load_machine
 from hybridsim.cli.app import app
 from hybridsim.errors import CapacityError, InputError
-from hybridsim.generate import GenerationTimes, strategy_for
+from hybridsim.generation import GenerationTimes, strategy_for
 from hybridsim.library import network_path
-from hybridsim.schedulers import make_scheduler
 from hybridsim.service import Request, Service, Store, run_service
 from hybridsim.service.residency import tier_of
+from hybridsim.strategies import make_scheduler
 from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
 
 CONFIG = {

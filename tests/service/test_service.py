@@ -9,9 +9,9 @@ from hybridsim.arch import load_machine
 from hybridsim.cli.app import app
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
-from hybridsim.schedulers import make_scheduler
 from hybridsim.service import Request, run_service
-from hybridsim.simulate import simulate
+from hybridsim.simulation import simulate
+from hybridsim.strategies import make_scheduler
 from hybridsim.workload import load_network
 
 

@@ -455,7 +455,7 @@ def test_the_loader_without_the_c_library_reads_the_same(
 ) -> None:
     path = write(BLOCKS)
     fast = load_network(path)
-    monkeypatch.setattr("hybridsim.spec_files._YamlLoader", yaml.SafeLoader)
+    monkeypatch.setattr("hybridsim.specs._YamlLoader", yaml.SafeLoader)
     assert load_network(path) == fast
     assert "nested more than 32 deep" in refusal(write("a: " + "[" * 10_000))
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hybridsim.metrics.critical_path import critical_path
+from hybridsim.measure.critical_path import critical_path
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.figures.style import (
     BLACK,
@@ -26,7 +26,7 @@ from hybridsim.report.figures.style import (
 )
 from hybridsim.report.page.gantt import Window, gantt
 from hybridsim.report.trace_lanes import Lanes
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 
 MOST_ROWS = 24
 """Parts that are drawn; of more, those that do most in the window."""

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hybridsim.metrics.critical_path import critical_path
-from hybridsim.metrics.result import LayerResult, Result
+from hybridsim.measure.critical_path import critical_path
+from hybridsim.measure.result import LayerResult, Result
 from hybridsim.report.figures.style import (
     COLUMN,
     GREEN,
@@ -22,7 +22,7 @@ from hybridsim.report.figures.style import (
     time_unit,
 )
 from hybridsim.report.page.waterfall import waterfall
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 
 MOST_KINDS = 16
 """Kinds of layers with a bar of their own; the others are one bar."""

@@ -15,8 +15,8 @@ from hybridsim.report.figures.style import (
     legend_below,
     time_unit,
 )
-from hybridsim.sweep.answers import cases
-from hybridsim.sweep.inputs import Inputs
+from hybridsim.sweeps.answers import cases
+from hybridsim.sweeps.inputs import Inputs
 
 MOST_CASES = 8
 """Cases whose fronts are lines of their own in one figure; of more, fronts are markers alone."""

@@ -17,7 +17,7 @@ from hybridsim.report.figures.style import (
     legend_below,
 )
 from hybridsim.report.page.roofline import Roofline, roofline
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 
 _GIGA = 1e9
 

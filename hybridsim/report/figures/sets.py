@@ -9,8 +9,8 @@ from hybridsim.report.figures.roofline import roofline_figure, roofline_of
 from hybridsim.report.figures.strategies import overheads_figure, strategies_figure
 from hybridsim.report.figures.style import Build, Format, file_of
 from hybridsim.report.figures.utilization import utilization_figure
-from hybridsim.simulate import Run
-from hybridsim.sweep.inputs import Inputs
+from hybridsim.simulation import Run
+from hybridsim.sweeps.inputs import Inputs
 
 
 def run_files(run: Run, kind: Format) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hybridsim.explain import stalls_table
+from hybridsim.explanation import stalls_table
 from hybridsim.report.figures.style import (
     COLUMN,
     GREEN,
@@ -16,7 +16,7 @@ from hybridsim.report.figures.style import (
     blank,
     legend_below,
 )
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 
 _STATES = {
     "busy": (GREEN, ""),
@@ -29,7 +29,7 @@ _SHOWN_AS = {"finished": "nothing left"}
 
 
 def draw_utilization(table: pd.DataFrame, axes: Axes) -> None:
-    """Draw the shares of :func:`hybridsim.explain.stalls_table`, one bar per kind of part."""
+    """Draw the shares of :func:`hybridsim.explanation.stalls_table`, one bar per kind of part."""
     left = pd.Series(0.0, index=table.index)
     names = [
         f"{NAMES.get(row['kind'], row['kind'])} ({row['parts']})"

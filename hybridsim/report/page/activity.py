@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.plan import Plan, Timeline
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 from hybridsim.units import Ints
 
 Floats = NDArray[np.float64]

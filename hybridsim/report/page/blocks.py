@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hybridsim.arch import Machine
-from hybridsim.metrics.result import ResourceResult, Result
+from hybridsim.measure.result import ResourceResult, Result
 from hybridsim.units import format_bytes, format_ps
 
 MOST_CELLS = 400

@@ -4,9 +4,9 @@ import re
 
 import pandas as pd
 
-from hybridsim.metrics.charges import ANALOG
-from hybridsim.metrics.energy_result import AreaResult, EnergyResult
-from hybridsim.metrics.result import Result
+from hybridsim.measure.charges import ANALOG
+from hybridsim.measure.energy_result import AreaResult, EnergyResult
+from hybridsim.measure.result import Result
 from hybridsim.report.page.cells import Cell, part_name, percent, shown
 from hybridsim.report.page.headline import Figure, count_of
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from hybridsim.metrics.energy import RunEnergy
-from hybridsim.simulate import Run
+from hybridsim.measure.energy import RunEnergy
+from hybridsim.simulation import Run
 
 WORK = ("mvm", "transfer", "adapter", "other")
 """Work that energy is told for: MVMs on tiles, transfers beside adapters, adapters with what

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hybridsim.errors import InputError, SpecError
-from hybridsim.explain import explain
-from hybridsim.metrics.result import Result
-from hybridsim.metrics.result_file import read_result
+from hybridsim.explanation import explain
+from hybridsim.measure.result import Result
+from hybridsim.measure.result_file import read_result
 from hybridsim.report.page.comparison_folder import COMPARISON, comparison_of_folder
 from hybridsim.report.page.file_names import PAGE, STUDY
 from hybridsim.report.page.gantt import Window
 from hybridsim.report.page.recording import FILE as TIMELINE
 from hybridsim.report.page.recording import read_recording, record
 from hybridsim.report.page.run_page import render_run, run_page
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 
 MOST_TASKS_EXPLAINED = 50_000
 """Plans up to this size are cheap enough to try all changes of the machine unasked: seconds."""

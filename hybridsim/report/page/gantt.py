@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hybridsim.errors import InputError
-from hybridsim.metrics.critical_path import critical_path
+from hybridsim.measure.critical_path import critical_path
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.page.waits import RESOURCE, waits_of
 from hybridsim.units import Ints, format_ps

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from hybridsim.explain import Explanation
-from hybridsim.metrics.result import Result
+from hybridsim.explanation import Explanation
+from hybridsim.measure.result import Result
 from hybridsim.report.page.cells import Cell, percent, shown
 
 _REMEDIES = {

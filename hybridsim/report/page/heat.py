@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybridsim.sweep.answers import cases
-from hybridsim.sweep.axes import Axis
-from hybridsim.sweep.inputs import Inputs
+from hybridsim.sweeps.answers import cases
+from hybridsim.sweeps.axes import Axis
+from hybridsim.sweeps.inputs import Inputs
 from hybridsim.units import Ints
 
 MOST_VALUES = 60

@@ -10,7 +10,7 @@ MOST_STRETCHES = 1200
 def stretches(occupancy: pd.DataFrame, until_ps: int) -> pd.DataFrame:
     """Return cluster, start_ps, end_ps and tcdm_bytes: one row per stretch of time.
 
-    ``occupancy`` is what :func:`hybridsim.metrics.occupancy.tcdm_occupancy` returns. Of more than
+    ``occupancy`` is what :func:`hybridsim.measure.occupancy.tcdm_occupancy` returns. Of more than
     :data:`MOST_STRETCHES`, neighbours are one row with the largest level among them. Clusters
     that never hold anything are left out.
     """

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hybridsim.metrics.result import Result
+from hybridsim.measure.result import Result
 
 NOT_RECORDED = "not recorded with this result"
 

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from hybridsim.errors import PlanError, SpecError
-from hybridsim.metrics.energy import energy_of_run
-from hybridsim.metrics.occupancy import tcdm_occupancy
+from hybridsim.measure.energy import energy_of_run
+from hybridsim.measure.occupancy import tcdm_occupancy
 from hybridsim.plan import Loop, Plan, Resource, Timeline
 from hybridsim.report.page.energy_work import energy_work
 from hybridsim.report.page.power import COLUMNS as _POWER
 from hybridsim.report.page.power import power_steps
-from hybridsim.simulate import Run
+from hybridsim.simulation import Run
 
 FILE = "timeline.npz"
 """Name of the file in a folder of results."""
@@ -38,7 +38,7 @@ class Recording:
     sources: Mapping[str, str] = field(default_factory=dict)
     """Dotted path of the machine -> where the value comes from."""
     occupancy: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_OCCUPANCY))
-    """What lies in the scratchpads: see :func:`hybridsim.metrics.occupancy.tcdm_occupancy`."""
+    """What lies in the scratchpads: see :func:`hybridsim.measure.occupancy.tcdm_occupancy`."""
     power: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*_POWER]))
     """Power over time, see :func:`hybridsim.report.page.power.power_steps`; empty if unknown."""
     work: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_WORK))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hybridsim.arch import Machine
-from hybridsim.metrics.result import LayerResult, Result
+from hybridsim.measure.result import LayerResult, Result
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.page.activity import merged
 

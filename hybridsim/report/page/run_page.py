@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hybridsim.arch import Machine
-from hybridsim.explain import Explanation
-from hybridsim.metrics.critical_path import critical_path
-from hybridsim.metrics.result import Result
-from hybridsim.metrics.stalls import stalls_by_resource
+from hybridsim.explanation import Explanation
+from hybridsim.measure.critical_path import critical_path
+from hybridsim.measure.result import Result
+from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.report.page import figures
 from hybridsim.report.page.activity import activity
 from hybridsim.report.page.blocks import Diagram, diagram
@@ -31,7 +31,7 @@ from hybridsim.report.page.roofline import roofline
 from hybridsim.report.page.shell import render_page
 from hybridsim.report.page.tables import layers_table, ops_table, stall_shares, stalls_table
 from hybridsim.report.page.waterfall import waterfall
-from hybridsim.spec_files import validate
+from hybridsim.specs import validate
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import pandas as pd
 
 from hybridsim.report.page.figures import SERIES, Chart, Spec, chart, field, scale_of
 from hybridsim.report.page.heat import axis_codes, case_labels
-from hybridsim.sweep.answers import Bools
-from hybridsim.sweep.inputs import Inputs
+from hybridsim.sweeps.answers import Bools
+from hybridsim.sweeps.inputs import Inputs
 from hybridsim.units import Ints
 
 MOST_POINTS = 3000

@@ -8,10 +8,10 @@ import pandas as pd
 from hybridsim.errors import InputError, SpecError
 from hybridsim.report.page.file_names import STUDY
 from hybridsim.report.page.sweep_page import sweep_page
-from hybridsim.spec_files import validate
-from hybridsim.sweep.inputs import Inputs
-from hybridsim.sweep.run import Audit, SweepResult
-from hybridsim.sweep.study import Study, study_axes
+from hybridsim.specs import validate
+from hybridsim.sweeps.inputs import Inputs
+from hybridsim.sweeps.run import Audit, SweepResult
+from hybridsim.sweeps.study import Study, study_axes
 
 TABLE = "sweep.parquet"
 SUMMARY = "sweep.json"

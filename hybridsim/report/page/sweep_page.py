@@ -9,10 +9,10 @@ from hybridsim.report.page.heat import axis_codes, heat_maps
 from hybridsim.report.page.shell import render_page
 from hybridsim.report.page.sweep_figures import front_chart, shares_chart, spread_chart
 from hybridsim.report.page.sweep_profile import axes_by_weight, profile_chart
-from hybridsim.sweep.answers import best_rows, variance_shares
-from hybridsim.sweep.axes import Axis
-from hybridsim.sweep.inputs import Inputs
-from hybridsim.sweep.run import SweepResult
+from hybridsim.sweeps.answers import best_rows, variance_shares
+from hybridsim.sweeps.axes import Axis
+from hybridsim.sweeps.inputs import Inputs
+from hybridsim.sweeps.run import SweepResult
 
 MOST_ROWS = 500
 """Rows of the Pareto table; the CSV file beside the page has all."""

@@ -7,9 +7,9 @@ import pandas as pd
 from hybridsim.report.page.figures import SERIES, Chart, Spec, chart, field
 from hybridsim.report.page.heat import axis_codes
 from hybridsim.report.page.sweep_figures import measured
-from hybridsim.sweep.answers import variance_shares
-from hybridsim.sweep.axes import Axis
-from hybridsim.sweep.inputs import Inputs
+from hybridsim.sweeps.answers import variance_shares
+from hybridsim.sweeps.axes import Axis
+from hybridsim.sweeps.inputs import Inputs
 
 MOST_LINES = 60
 """Cases that are drawn; a study with more has no such chart."""

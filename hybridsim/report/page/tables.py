@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from hybridsim.metrics.result import LayerResult, OpResult, Result
+from hybridsim.measure.result import LayerResult, OpResult, Result
 from hybridsim.report.page.cells import Column, Kind, Table, table
 
 _LAYERS: tuple[tuple[str, str, Kind], ...] = (
@@ -70,7 +70,7 @@ def _columns(names: tuple[tuple[str, str, Kind], ...], model: Any) -> tuple[Colu
 def stalls_table(stalls: pd.DataFrame) -> Table:
     """Return one row per part of the machine: how it spent the run.
 
-    ``stalls`` is what :func:`hybridsim.metrics.stalls.stalls_by_resource` returns.
+    ``stalls`` is what :func:`hybridsim.measure.stalls.stalls_by_resource` returns.
     """
     columns = (
         Column("resource", "part"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridsim.metrics.critical_path import started_by
+from hybridsim.measure.critical_path import started_by
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.units import Ints
 

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from hybridsim.metrics.result import Result
+from hybridsim.measure.result import Result
 
 MOST_STEPS = 12
 """Kinds of layers with a step of their own; the others are one step."""

@@ -1,0 +1,159 @@
+"""Strategies side by side: how long, how busy, how much scratchpad, and where time is lost."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from hybridsim.arch import Machine
+from hybridsim.errors import CapacityError, InputError, UnsupportedError
+from hybridsim.measure.critical_path import critical_share
+from hybridsim.measure.stalls import stalls_by_resource
+from hybridsim.simulation import Run, execute
+from hybridsim.strategies import ADAPTER_STRATEGIES, SCHEDULERS, make_scheduler
+from hybridsim.workload import Network
+
+KINDS = ("tile", "matrix_engine", "cores", "dma", "link")
+"""Kinds of parts, in the order in which they are shown."""
+STALLS = ("waiting", "blocked", "starved", "finished")
+"""Why a part of a cluster is idle, as :mod:`hybridsim.measure.stalls` tells them apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What each strategy costs on one machine, as one row each."""
+
+    network: str
+    machine: str
+    tokens: int
+    rows: tuple[dict[str, Any], ...]
+    """One row per strategy, units in the names; ``problem`` says why a strategy cannot run."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per strategy, in the order in which they were asked for."""
+        return pd.DataFrame(list(self.rows))
+
+    @property
+    def best(self) -> str:
+        """The strategy with adapters that takes least, the first of several."""
+        ran = [row for row in self.rows if not row["problem"] and row["strategy"] != "all_analog"]
+        return str(min(ran, key=lambda row: row["latency_ps"])["strategy"]) if ran else ""
+
+
+def adapter_strategies() -> list[str]:
+    """Return the names of the strategies for linear layers and their adapters."""
+    return list(ADAPTER_STRATEGIES)
+
+
+def compare(
+    network: Network,
+    machine: Machine,
+    schedulers: Sequence[str] | None = None,
+    tokens: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    past: int = 0,
+    on_run: Callable[[str, Run], None] | None = None,
+) -> Comparison:
+    """Run a network under several strategies and return them side by side.
+
+    ``schedulers`` are names, all strategies with adapters unless given. ``options`` are set on
+    every strategy that has them; an option that none of them has is refused. A strategy that the
+    machine cannot run has a ``problem`` instead of figures. ``past`` is that of
+    :func:`hybridsim.simulate`. ``on_run`` is called with the name of each strategy that ran and
+    all that its run left, which is not kept.
+
+    Raises:
+        UnknownNameError: A strategy is not known.
+        SpecError: An option is one of no strategy, or has no sense.
+        InputError: No strategy is named, one is named twice, or none of them can run.
+    """
+    names = list(adapter_strategies() if schedulers is None else schedulers)
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"schedulers: found {names}; name one or more, each once")
+    strategies = {name: make_scheduler(name, _own(name, names, options or {})) for name in names}
+    rows: list[dict[str, Any]] = []
+    errors: list[InputError] = []
+    for name, strategy in strategies.items():
+        try:
+            run = execute(network, machine, strategy, tokens, past=past)
+            rows.append(_row(name, run))
+            if on_run is not None:
+                on_run(name, run)
+        except (CapacityError, UnsupportedError) as error:
+            errors.append(error)
+            rows.append({"strategy": name, "problem": str(error)})
+    if len(errors) == len(rows):
+        raise errors[0]
+    length = tokens if tokens is not None else network.sequence_length
+    return Comparison(network.name, machine.name, int(length or 0), tuple(rows))
+
+
+def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a strategy has; one that no strategy has is left for its error.
+
+    An option that a strategy is made of (``early_xa`` of ``early_xa``) is not changed.
+    """
+    fields = SCHEDULERS[name].model_fields if name in SCHEDULERS else {}
+    anywhere = {f for n in names if n in SCHEDULERS for f in SCHEDULERS[n].model_fields}
+    return {
+        key: value
+        for key, value in options.items()
+        if (field := key.partition(".")[0]) not in anywhere
+        or (field in fields and not _fixed(name, field))
+    }
+
+
+def _fixed(name: str, key: str) -> bool:
+    """Return whether a strategy leaves no choice for one of its options."""
+    allowed = getattr(SCHEDULERS[name].model_fields[key].annotation, "__args__", ())
+    return len(allowed) == 1
+
+
+def _row(name: str, run: Run) -> dict[str, Any]:
+    """Return the figures of one strategy."""
+    result = run.result
+    adapted = [layer for layer in result.layers if layer.rank]
+    worst = max(adapted, key=lambda layer: layer.overhead_percent, default=None)
+    return {
+        "strategy": name,
+        "latency_ps": result.latency_ps,
+        "all_analog_ps": result.all_analog_ps,
+        "overhead_percent": result.overhead_percent,
+        "worst_layer_percent": worst.overhead_percent if worst else 0.0,
+        "tcdm_bytes": result.tcdm_bytes,
+        **({"energy_pj": result.energy.total_pj} if result.energy else {}),
+        **{f"{kind}_utilization": result.utilization.get(kind, 0.0) for kind in KINDS},
+        "bound": result.bound,
+        **critical_columns(run),
+        **stall_columns(run),
+        "problem": "",
+    }
+
+
+def critical_columns(run: Run) -> dict[str, float]:
+    """Return the share of each kind of part on the critical path, 0 to 1.
+
+    A transfer holds a DMA engine and the link, and counts as ``dma``. Parts that only strategies
+    for whole networks know, such as ``cluster``, have a column where they are on the path.
+    """
+    share = critical_share(run.schedule.plan, run.timeline, by="kind")["share"]
+    columns = dict.fromkeys((f"{kind}_critical" for kind in KINDS[:-1]), 0.0)
+    for label, part in share.items():
+        name = f"{str(label).split(' + ')[0]}_critical"
+        columns[name] = columns.get(name, 0.0) + float(part)
+    return columns
+
+
+def stall_columns(run: Run) -> dict[str, float]:
+    """Return why the multiplying units of the clusters are idle, as shares of their time.
+
+    Units that the run never uses are left out.
+    """
+    table = stalls_by_resource(run.schedule.plan, run.timeline)
+    units = table[table["kind"].isin(("matrix_engine", "cores")) & (table["busy_ps"] > 0)]
+    available = len(units) * run.timeline.makespan
+    return {
+        f"units_{why}": float(units[f"{why}_ps"].sum() / available) if available else 0.0
+        for why in STALLS
+    }

@@ -1,0 +1,118 @@
+"""Area of a machine by part, and the power of all parts at once."""
+
+from hybridsim.arch import Machine
+from hybridsim.measure.energy_result import AreaResult
+from hybridsim.measure.static_power import sram_mib, static_uw, tiles_there
+
+
+def area_of(machine: Machine, tiles: int) -> AreaResult | None:
+    """Return the silicon of a machine, or None where the areas of its parts are unknown.
+
+    All tiles and clusters that are there count, used or not; ``tiles`` is how many the network
+    uses, for a machine that has as many as needed. Source of the form: HARP's sum over parts.
+    """
+    area, cluster, memory = machine.area, machine.cluster, machine.memory
+    chips = machine.chip_count
+    if area is None:
+        return None
+    parts = {
+        "tile": (area.tile, tiles_there(machine, tiles)),
+        "cluster": (area.cluster, chips * cluster.count if cluster else 0),
+        "plain_cluster": (area.plain_cluster, chips * cluster.plain_count if cluster else 0),
+        "sram": (area.sram_mib, sram_mib(machine)),
+        "dram_interface": (area.dram_interface, chips if memory and memory.dram else 0),
+        "link": (area.link, chips * machine.link.count),
+    }
+    known = {
+        name: each * count for name, (each, count) in parts.items() if each is not None and count
+    }
+    unknown = tuple(name for name, (each, count) in parts.items() if each is None and count)
+    return AreaResult(total_um2=sum(known.values()), component_um2=known, not_counted=unknown)
+
+
+def tdp_uw(machine: Machine, tiles: int) -> int | None:
+    """Return the power of all parts at work at the same time [uW], or None if one is unknown.
+
+    One crossbar per tile with its periphery, every cluster, every link, the external memory, and
+    all static power. Energies per event count at their highest rate.
+    """
+    energy = machine.energy
+    if energy is None:
+        return None
+    chips = machine.chip_count
+    parts = [
+        (_tile_uw(machine), tiles_there(machine, tiles)),
+        (_cluster_uw(machine), chips * machine.cluster.count if machine.cluster else 0),
+        (_plain_uw(machine), chips * machine.cluster.plain_count if machine.cluster else 0),
+        (_link_uw(machine), chips * _links(machine)),
+        (_chip_link_uw(machine), 2 * (chips - 1)),
+        (_dram_uw(machine), chips if machine.memory and machine.memory.dram else 0),
+    ]
+    total = sum(static_uw(machine, tiles).values())
+    for power, count in parts:
+        if count and power is None:
+            return None
+        total += (power or 0) * count
+    return total
+
+
+def _tile_uw(machine: Machine) -> int | None:
+    """Return the power of a tile whose crossbar is full and never rests."""
+    spec, tile = machine.energy and machine.energy.tile, machine.tile
+    if not spec or not spec.counts_mvms:
+        return None
+    devices = tile.rows * tile.columns
+    time = tile.mvm_ps(tile.rows, tile.columns, 1)
+    events = (spec.mac or 0) * devices + (spec.per_crossbar or 0)
+    return (spec.crossbar_power or 0) + (spec.periphery_power or 0) + events // time
+
+
+def _cluster_uw(machine: Machine) -> int | None:
+    """Return the power of a cluster: as a whole if it is known, or of cores and engine at once."""
+    spec, cluster = machine.energy and machine.energy.cluster, machine.cluster
+    if not spec or cluster is None:
+        return None
+    if not spec.by_unit:
+        return spec.power
+    engine = cluster.matrix_engine
+    per_cycle = max(spec.engine_mac or 0, spec.engine_idle_mac or 0) * (
+        engine.peak if engine else 0
+    )
+    moved = ((spec.dma_byte or 0) + (spec.tcdm_byte or 0)) * cluster.dma.bytes_per_cycle
+    events = (per_cycle + moved) * cluster.clock.frequency // 10**12
+    return (spec.cores_power or 0) + (spec.engine_power or 0) + events
+
+
+def _plain_uw(machine: Machine) -> int | None:
+    spec = machine.energy and machine.energy.cluster
+    return spec.plain_power if spec else None
+
+
+def _link_uw(machine: Machine) -> int | None:
+    spec, link = machine.energy and machine.energy.link, machine.link
+    if not spec:
+        return None
+    network = machine.network_on_chip
+    if network is not None:
+        return (spec.byte_hop or 0) * network.width * network.clock.frequency // 10**12
+    return (spec.power or 0) + spec.transfer_aj(link.width, 0) * link.clock.frequency // 10**12
+
+
+def _links(machine: Machine) -> int:
+    """Return the links of a chip, or the edges of its network."""
+    network = machine.network_on_chip
+    return machine.link.count if network is None else network.edges
+
+
+def _chip_link_uw(machine: Machine) -> int | None:
+    spec, chips = machine.energy and machine.energy.chip_link, machine.chips
+    if not spec or chips is None:
+        return None
+    return (spec.power or 0) + (spec.byte or 0) * chips.link.bandwidth // 10**12
+
+
+def _dram_uw(machine: Machine) -> int | None:
+    spec, memory = machine.energy and machine.energy.dram, machine.memory
+    if not spec or memory is None or memory.dram is None:
+        return None
+    return (spec.power or 0) + (spec.byte or 0) * memory.dram.bandwidth // 10**12

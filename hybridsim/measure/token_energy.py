@@ -1,0 +1,139 @@
+"""Energy of tokens that share a template: most of it is computed once."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from hybridsim.measure.charges import Charge, Charges
+from hybridsim.measure.energy import exact_sum
+from hybridsim.measure.energy_totals import macs_of
+from hybridsim.measure.static_power import static_uw
+from hybridsim.plan import Plan, Timeline
+from hybridsim.strategies import Job, Schedule, TokenTemplate
+from hybridsim.units import Ints
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one run, or several together, draw."""
+
+    work: dict[str, int]
+    """Part -> what its work draws [aJ]; parts that draw nothing are left out."""
+    static: dict[str, int]
+    """Part -> what it draws for being there [aJ]."""
+    macs: int
+    not_counted: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Work and static energy together [aJ]."""
+        return sum(self.work.values()) + sum(self.static.values())
+
+
+def drawn(job: Job, schedule: Schedule, timeline: Timeline) -> Drawn | None:
+    """Return what a run draws, or None where the machine has no energies.
+
+    Raises:
+        InputError: A task or an op draws more than 9.2 J.
+    """
+    if job.machine.energy is None:
+        return None
+    found = Charges(job, schedule, timeline)
+    work = _added(found.all())
+    static = _static(job, timeline.makespan)
+    return Drawn(work, static, macs_of(job, schedule), found.not_counted)
+
+
+def together(runs: list[Drawn]) -> Drawn:
+    """Return what several runs draw, one after the other."""
+    work, static = dict[str, int](), dict[str, int]()
+    names: dict[str, None] = {}
+    for run in runs:
+        for total, own in ((work, run.work), (static, run.static)):
+            for part, aj in own.items():
+                total[part] = total.get(part, 0) + aj
+        names.update(dict.fromkeys(run.not_counted))
+    return Drawn(work, static, sum(run.macs for run in runs), tuple(names))
+
+
+@dataclass(frozen=True)
+class TemplateEnergy:
+    """What the tokens of a template draw.
+
+    Tasks whose duration does not depend on the past draw the same for every token; the others
+    are charged anew, as a plan of their own. Holds as what a task draws does not depend on when
+    it runs, in strategies that take clusters as a whole.
+    """
+
+    template: TokenTemplate
+
+    def at(self, job: Job, schedule: Schedule, makespan: int) -> Drawn | None:
+        """Return what a token of the template draws, or None where the machine has no energies.
+
+        Raises:
+            InputError: A task or an op draws more than 9.2 J.
+        """
+        if job.machine.energy is None:
+            return None
+        fixed, not_counted = self._fixed
+        durations = schedule.plan.duration[self.template.changing]
+        part = replace(self._part, duration=durations)
+        own = replace(schedule, plan=part, layers=())
+        work = dict(fixed)
+        for name, aj in _added(Charges(job, own, _at_once(part)).all()).items():
+            work[name] = work.get(name, 0) + aj
+        return Drawn(work, _static(job, makespan), macs_of(job, schedule), not_counted)
+
+    @cached_property
+    def _fixed(self) -> tuple[dict[str, int], tuple[str, ...]]:
+        """What tasks draw that last as long for every token, and what is not counted."""
+        schedule = self.template.schedule
+        found = Charges(self.template.job, schedule, _at_once(schedule.plan))
+        changing = np.zeros(len(schedule.plan), np.bool_)
+        changing[self.template.changing] = True
+        kept = []
+        for charge in found.all():
+            stays = ~changing[charge.tasks]
+            kept.append(Charge(charge.component, charge.tasks[stays], charge.aj[stays]))
+        return _added(kept), found.not_counted
+
+    @cached_property
+    def _part(self) -> Plan:
+        """The tasks whose duration depends on the past, without their needs."""
+        plan, tasks = self.template.schedule.plan, self.template.changing
+        held = np.diff(plan.use_first)[tasks]
+        holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+        return replace(
+            plan,
+            duration=plan.duration[tasks],
+            use_first=np.concatenate(([0], np.cumsum(held))),
+            use=plan.use[np.isin(holder, tasks)],
+            need_first=np.zeros(len(tasks) + 1, np.int64),
+            need=np.empty(0, np.int64),
+            room=np.empty(0, np.bool_),
+            op=plan.op[tasks],
+            action=plan.action[tasks],
+            item=plan.item[tasks],
+            loops=(),
+            order=None,
+        )
+
+
+def _added(charges: list[Charge]) -> dict[str, int]:
+    """Return part -> sum of its charges [aJ]."""
+    total: dict[str, int] = {}
+    for charge in charges:
+        total[charge.component] = total.get(charge.component, 0) + exact_sum(charge.aj)
+    return {part: aj for part, aj in total.items() if aj}
+
+
+def _static(job: Job, makespan: int) -> dict[str, int]:
+    power = static_uw(job.machine, job.mapping.tiles)
+    return {part: each * makespan for part, each in power.items()}
+
+
+def _at_once(plan: Plan) -> Timeline:
+    """Return a timeline for charges that do not ask when a task runs."""
+    nothing: Ints = np.zeros(len(plan), np.int64)
+    return Timeline(nothing, nothing, plan.duration)

@@ -1,0 +1,162 @@
+"""The whole program in one function: place, schedule, execute, measure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hybridsim.arch import Machine, load_machine
+from hybridsim.engines import Engine
+from hybridsim.engines import engine as engine_by_name
+from hybridsim.errors import InputError
+from hybridsim.library import network_path
+from hybridsim.mapping import place
+from hybridsim.measure.measure import measure
+from hybridsim.measure.result import Result
+from hybridsim.plan import Timeline
+from hybridsim.strategies import (
+    AllAnalog,
+    Job,
+    NetworkStrategy,
+    Schedule,
+    Scheduler,
+    TokenParallel,
+)
+from hybridsim.workload import Network, load_network
+
+MOST_TOKENS = 2**20
+"""The longest sequence that is simulated."""
+
+
+def simulate(
+    network: Network,
+    machine: Machine,
+    scheduler: Scheduler | None = None,
+    tokens: int | None = None,
+    engine: str = "fast",
+    check_numerics: bool = False,
+    past: int = 0,
+) -> Result:
+    """Predict how long ``network`` takes on ``machine``, beside the network without adapters.
+
+    Strategies for single layers are measured against the all-analog network, those for whole
+    networks against themselves on the network without adapters.
+
+    ``scheduler`` is the token-parallel pipeline unless given; ``tokens`` is the length of one
+    sequence, and the network's own unless given. ``check_numerics`` also runs the adapter
+    kernels on random weights of every layer's shape. ``past`` tokens came before these and left
+    their keys and values: with ``tokens=1`` a decoder generates one token. It takes a strategy for
+    whole networks.
+
+    Raises:
+        CapacityError: The network does not fit the tiles, or a batch does not fit the TCDM.
+        UnsupportedError: The strategy asks for a unit that the machine lacks.
+        UnknownNameError: No engine has that name.
+        InputError: ``tokens`` is below 1, ``past`` below 0, or nothing reads what it left.
+    """
+    return execute(network, machine, scheduler, tokens, engine, check_numerics, past).result
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A simulated network with all that led to its result."""
+
+    job: Job
+    schedule: Schedule
+    timeline: Timeline
+    result: Result
+
+
+def execute(
+    network: Network,
+    machine: Machine,
+    scheduler: Scheduler | None = None,
+    tokens: int | None = None,
+    engine: str = "fast",
+    check_numerics: bool = False,
+    past: int = 0,
+) -> Run:
+    """Do what :func:`simulate` does, and return the plan and its timeline as well.
+
+    Raises:
+        InputError: As :func:`simulate`.
+    """
+    scheduler = scheduler or TokenParallel()
+    tokens = network.sequence_length if tokens is None else tokens
+    if tokens is None or not 1 <= tokens <= MOST_TOKENS:
+        found = "nothing" if tokens is None else tokens
+        raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
+    if past:
+        _check_past(past, network, scheduler)
+    run = engine_by_name(engine)
+    compiled = engine_by_name("fast")  # for strategies that try what they decide
+    job = Job(place(network, machine), tokens, lambda plan: compiled(plan).makespan, past)
+    schedule = scheduler.schedule(job)
+    timeline = run(schedule.plan)
+    result = measure(
+        job,
+        schedule,
+        timeline,
+        _yardstick(scheduler, job, run) or (schedule, timeline),
+        labels={"scheduler": scheduler.kind, "engine": engine},
+        inputs=_inputs(network, machine, scheduler, tokens) | ({"past": past} if past else {}),
+    )
+    if check_numerics and machine.cluster is not None:
+        # only here, as Numba takes a quarter of a second to import
+        from hybridsim.measure.numerics import numerics_of
+
+        numerics = numerics_of(schedule, machine.cluster)
+        result = result.model_copy(update={"numerics": numerics})
+    return Run(job, schedule, timeline, result)
+
+
+def _check_past(past: int, network: Network, scheduler: Scheduler) -> None:
+    """Refuse kept keys and values where nothing reads them.
+
+    Raises:
+        InputError: ``past`` is no number of tokens, no attention of the network is causal, or the
+            strategy covers linear layers alone.
+    """
+    if not 0 < past <= MOST_TOKENS:
+        raise InputError(f"past: found {past}; give 0 to {MOST_TOKENS} tokens")
+    if not network.remembers:
+        raise InputError(
+            f"past: found {past}, but no attention of {network.name} is causal, so none goes on "
+            "from kept keys and values; leave it out, or take a decoder such as gpt2"
+        )
+    if not isinstance(scheduler, NetworkStrategy):
+        raise InputError(
+            f"past: found {past}, but {scheduler.kind} leaves attention out; choose a strategy "
+            "for whole networks such as xb_pipe, or leave past out"
+        )
+
+
+def _yardstick(scheduler: Scheduler, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:
+    """Return what overhead is measured against, or None where that is the run itself."""
+    if not isinstance(scheduler, NetworkStrategy):
+        yardstick = AllAnalog().schedule(job)
+    elif job.mapping.network.adapted_layers:
+        yardstick = scheduler.yardstick(job)
+    else:
+        return None
+    return yardstick, run(yardstick.plan)
+
+
+def load(
+    network: str, machine: str, overrides: Mapping[str, Any] | None = None
+) -> tuple[Network, Machine]:
+    """Return a network and a machine by name or file.
+
+    ``overrides`` replaces fields of the machine by dotted path.
+    """
+    return load_network(network_path(network)), load_machine(machine, overrides)
+
+
+def _inputs(
+    network: Network, machine: Machine, scheduler: Scheduler, tokens: int
+) -> dict[str, Any]:
+    return {
+        "network": network.to_text(),
+        "machine": machine.to_text(),
+        "scheduler": scheduler.model_dump(mode="json"),  # type: ignore[attr-defined]
+        "tokens": tokens,
+    }

@@ -1,0 +1,296 @@
+"""Laying layers out as tasks, one after the other; every scheduler is made of these."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Mostly, Need, PlanBuilder, Step, Within
+from hybridsim.strategies._base import Job
+from hybridsim.strategies._batch_steps import BatchSteps, Needs
+from hybridsim.strategies._batch_times import BatchTimes, batch_times
+from hybridsim.strategies._batching import Batching, Cut
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the batches of a layer lie in a plan: batch ``b`` begins at ``first + b * size``."""
+
+    first: int
+    size: int
+    batches: int
+    done: tuple[int, ...]
+    """The places in a batch of the steps at whose end the output is there."""
+
+    def output(self, batch: int, stride: int) -> tuple[Need, ...]:
+        """Return the needs of reading a batch, for an iteration of ``stride`` batches."""
+        start = self.first + batch * self.size
+        return tuple(Need(start + place, stride * self.size) for place in self.done)
+
+    def end(self, batches: int) -> tuple[Need, ...]:
+        """Return the needs of what follows the last ``batches`` batches."""
+        least = max(0, self.batches - batches)
+        return tuple(n for b in range(least, self.batches) for n in self.output(b, 0))
+
+    def later(self, by: int) -> "Placed":
+        """Return where a copy lies whose tasks come ``by`` tasks later."""
+        return Placed(self.first + by, self.size, self.batches, self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Templates that can be copied for a layer alike."""
+
+    first: int
+    last: int
+    begin: int
+    """Their first task."""
+    parts: tuple[int, ...]
+    """The tiles and parts of clusters that they use."""
+    placed: Placed
+
+
+@dataclass
+class Layout:
+    """A plan under construction for one job; layers alike are copies of each other."""
+
+    job: Job
+    builder: PlanBuilder = field(init=False)
+    _before: tuple[Need, ...] = ()
+    """What every task of the next layer waits for: the end of the layer before."""
+    _times: dict[tuple[int, int], tuple[Batching, BatchTimes]] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], _Known] = field(default_factory=dict)
+    _fetched: dict[str, Sequence[dict[str, Need]]] = field(default_factory=dict)
+    """What to wait for before A or B of a layer is read, where they were fetched ahead."""
+
+    def __post_init__(self) -> None:
+        self.builder = PlanBuilder(self.job.resources.all)
+
+    def analog(self, layer: PlacedLayer) -> None:
+        """Append a layer without adapter work: its tiles integrate all tokens."""
+        op, tokens = layer.op, self.job.tokens_of(layer)
+        duration = self.job.machine.tile.mvm_ps(op.in_features, op.out_features, tokens)
+
+        def make() -> Placed:
+            step = Step("mvm", self.job.resources.tiles[layer.name], duration, self._before)
+            return Placed(self.builder.repeat(layer.name, [step], 1).first, 1, 1, (0,))
+
+        self._before = self._once(layer, None, (duration,), make).end(1)
+
+    def serial(self, layer: PlacedLayer, batching: Batching) -> None:
+        """Append all MVMs of a layer, then its adapter batch by batch, without any overlap."""
+        self.analog(layer)
+        times = self._batch_times(layer, batching)
+
+        def make() -> Placed:
+            batch = BatchSteps(self.job, layer, times, batching)
+            loaded = self._load_weights(layer, batch, self._before)
+            weights = tuple(need for of_cluster in loaded for need in of_cluster.values())
+            loop = self.builder.repeat(layer.name, batch.in_sequence(weights), times.batches)
+            return Placed(loop.first, loop.size, loop.count, (loop.size - 1,))
+
+        self._before = self._once(layer, batching, ("serial",), make).end(1)
+
+    def pipelined(self, layer: PlacedLayer, batching: Batching) -> None:
+        """Append a layer as a pipeline: the cluster adapts a batch while the tiles go on.
+
+        A batch passes from the tiles to the cluster when its last MVM has ended. Operands are
+        fetched ahead as far as buffers allow.
+        """
+        placed = self._pipeline(layer, batching, ())
+        self._before = self._end_of(placed, batching)
+
+    def streamed(
+        self,
+        layers: Sequence[tuple[PlacedLayer, Batching | None]],
+        inputs: Mapping[str, tuple[str, ...]],
+        cut: Cut,
+    ) -> None:
+        """Append layers that run at the same time, batch after batch.
+
+        ``layers`` gives each layer with its batching, None where it has no adapter; ``inputs``
+        the layers whose output each one reads; ``cut`` the tokens of the batches of all.
+        """
+        placed: dict[str, Placed] = {}
+        ends: list[Need] = []
+        for layer, batching in layers:
+            sources = [placed[name] for name in inputs[layer.name]]
+            if batching is None:
+                placed[layer.name] = own = self._analog_batches(layer, cut, sources)
+                ends += own.end(1)
+            else:
+                placed[layer.name] = own = self._pipeline(layer, batching, sources)
+                ends += self._end_of(own, batching)
+        self._before = tuple(ends)
+
+    def fetch_ahead(
+        self, during: PlacedLayer, after: tuple[Need, ...], layer: PlacedLayer, batching: Batching
+    ) -> None:
+        """Append the transfers of A and B of a later layer while ``during`` runs.
+
+        ``after`` is what ``during`` itself waited for: the scratchpad is free from there on.
+        """
+        batch = BatchSteps(self.job, layer, self._batch_times(layer, batching), batching)
+        self._fetched[layer.name] = self._load_weights(
+            layer, batch, after, during=during.name, prefix="prefetch"
+        )
+
+    @property
+    def before(self) -> tuple[Need, ...]:
+        """What the next layer waits for."""
+        return self._before
+
+    def _once(
+        self,
+        layer: PlacedLayer,
+        batching: Batching | None,
+        more: tuple[object, ...],
+        make: Callable[[], Placed],
+        waits: Sequence[Need] = (),
+    ) -> Placed:
+        """Append what ``make`` lays out, or a copy of it where a layer alike has been laid out.
+
+        Two layers are alike if they agree in their batching, their tokens, in ``more``, and in
+        how far before themselves lie what comes before them and what they wait for, ``waits``.
+        """
+        parts, here = self._parts(layer, batching), len(self.builder)
+        needs = tuple([here - need.base for need in (*self._before, *waits)])
+        key = (id(batching), self.job.tokens_of(layer), len(parts), *more, len(waits), *needs)
+        known = self._known.get(key)
+        if known is None:
+            first = self.builder.templates
+            placed = make()
+            last = self.builder.templates - 1
+            self._known[key] = _Known(first, last, here, parts, placed)
+            return placed
+        swaps = {a: b for a, b in zip(known.parts, parts, strict=True) if a != b}
+        self.builder.again(known.first, known.last, layer.name, swaps)
+        return known.placed.later(here - known.begin)
+
+    def _parts(self, layer: PlacedLayer, batching: Batching | None) -> tuple[int, ...]:
+        """Return the resources of a layer: its tiles, and the parts of its clusters in turn."""
+        resources = self.job.resources
+        parts = resources.tiles[layer.name]
+        if batching is None or layer.cluster is None:
+            return parts
+        for phase in range(batching.flow.clusters):
+            cluster = resources.clusters[(layer.cluster + phase) % len(resources.clusters)]
+            engine = () if cluster.matrix_engine is None else (cluster.matrix_engine,)
+            parts = (*parts, cluster.cores, cluster.dma, *engine)
+        return parts
+
+    def _pipeline(
+        self, layer: PlacedLayer, batching: Batching, sources: Sequence[Placed]
+    ) -> Placed:
+        """Append the pipeline of a layer whose batches wait for those of ``sources``."""
+        times = self._batch_times(layer, batching)
+        weights = self._fetched.get(layer.name)
+        ahead = [need for of_cluster in weights or () for need in of_cluster.values()]
+        reads = [Need(source.first) for source in sources]
+
+        def make() -> Placed:
+            batch = BatchSteps(self.job, layer, times, batching)
+            loaded = weights or self._load_weights(layer, batch, self._before)
+            inputs = [
+                tuple(n for source in sources for n in source.output(phase, batch.phases))
+                for phase in range(batch.phases)
+            ]
+            steps = batch.in_pipeline(loaded, self._before, batching.buffers, inputs)
+            first = self._repeat(layer, steps, times.batches, batch.phases)
+            return Placed(first, batch.size, times.batches, tuple(batch.stores))
+
+        shapes = tuple((source.size, source.done) for source in sources)
+        return self._once(layer, batching, (shapes, len(ahead)), make, (*ahead, *reads))
+
+    def _end_of(self, placed: Placed, batching: Batching) -> tuple[Need, ...]:
+        """Return what to wait for at the end of a layer.
+
+        On one cluster without early work batches are stored in order. Otherwise a batch is stored
+        before the one that takes its buffer, so the last ones of all buffers are waited for.
+        """
+        if not batching.flow.early and batching.flow.clusters == 1:
+            return placed.end(1)[-1:]
+        return placed.end(batching.buffers * batching.flow.clusters)
+
+    def _analog_batches(self, layer: PlacedLayer, cut: Cut, sources: Sequence[Placed]) -> Placed:
+        """Append the MVMs of a layer without adapter, batch by batch."""
+        op = layer.op
+        each = self.job.machine.tile.mvm_ps(op.in_features, op.out_features, 1)
+        durations = Mostly(
+            each * cut.full,
+            tuple(each * size for size in cut.last),
+            tuple(each * size for size in cut.first),
+        )
+        needs = tuple(n for source in sources for n in source.output(0, 1))
+        tiles = self.job.resources.tiles[layer.name]
+        step = Step("mvm", tiles, durations, (*self._before, *needs))
+        first = self.builder.repeat(layer.name, [step], cut.batches).first
+        return Placed(first, 1, cut.batches, (0,))
+
+    def _repeat(self, layer: PlacedLayer, steps: Sequence[Step], batches: int, phases: int) -> int:
+        """Append ``batches`` batches, ``phases`` per iteration; return where the first begins.
+
+        What is left over is an iteration of its own with fewer phases.
+        """
+        whole, left = divmod(batches, phases)
+        if not left:
+            return self.builder.repeat(layer.name, steps, whole, phases).first
+        first, size = len(self.builder), len(steps)
+        if whole:
+            counts = [whole + (place * phases // size < left) for place in range(size)]
+            cut = [_cut(step, 0, whole, n) for step, n in zip(steps, counts, strict=True)]
+            self.builder.repeat(layer.name, cut, whole, phases)
+        some = steps[: size // phases * left]
+        rest = [_after(_cut(step, whole, 1, whole + 1), first, whole, size) for step in some]
+        self.builder.repeat(layer.name, rest, 1, left, whole * phases)
+        return first
+
+    def _load_weights(
+        self,
+        layer: PlacedLayer,
+        batch: BatchSteps,
+        before: Needs,
+        during: str | None = None,
+        prefix: str = "load",
+    ) -> list[dict[str, Need]]:
+        """Append the transfers of A and B, and return what needs of them to wait for."""
+        steps = batch.load_weights(before, prefix)
+        first = self.builder.repeat(during or layer.name, steps, 1).first
+        return [
+            {"a": Need(first + 2 * phase), "b": Need(first + 2 * phase + 1)}
+            for phase in range(batch.phases)
+        ]
+
+    def _batch_times(self, layer: PlacedLayer, batching: Batching) -> BatchTimes:
+        """Return the durations of a layer's steps; layers alike share them.
+
+        They are known by the identity of the batching, which is kept beside them.
+        """
+        tokens = self.job.tokens_of(layer)
+        key = (id(batching), tokens)
+        if key not in self._times:
+            self._times[key] = batching, batch_times(self.job.machine, tokens, batching)
+        return self._times[key][1]
+
+
+def _cut(step: Step, first: int, count: int, total: int) -> Step:
+    """Return a step of ``total`` iterations for ``count`` of them from ``first`` on."""
+    each = step.duration_ps
+    if isinstance(each, int):
+        return step
+    if isinstance(each, Mostly):
+        return replace(step, duration_ps=each.part(first, first + count, 1, total))
+    return replace(step, duration_ps=each[first : first + count])
+
+
+def _after(step: Step, start: int, iterations: int, size: int) -> Step:
+    """Return a step for after ``iterations`` of ``size`` steps that begin at ``start``."""
+    needs: list[Need | Within] = []
+    for need in step.needs:
+        if isinstance(need, Need):
+            needs.append(Need(need.base + need.stride * iterations, 0, need.room))
+        elif need.back == 0:
+            needs.append(need)
+        elif need.back <= iterations:
+            place = start + (iterations - need.back) * size + need.step
+            needs.append(Need(place, 0, need.room))
+    return replace(step, needs=tuple(needs))

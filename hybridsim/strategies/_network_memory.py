@@ -1,0 +1,189 @@
+"""What of attention the on-chip SRAM holds, and what comes from the DRAM instead.
+
+Source of the rules for kept keys and values: HARP (IEEE TPDS 2026, DOI
+10.1109/TPDS.2026.3706975).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hybridsim.errors import CapacityError
+from hybridsim.strategies._base import Job
+from hybridsim.strategies._dataflow import Work
+from hybridsim.units import ceil_div, format_bytes
+from hybridsim.workload import Attention
+
+
+@dataclass(frozen=True, slots=True)
+class OnChip:
+    """Which attentions find their operands in the SRAM.
+
+    Without past tokens one attention at a time keeps its queries, keys, values and output there:
+    4 x tokens x width elements. What does not fit goes to the DRAM and comes back. With past
+    tokens every attention keeps its keys and values there, 2 x keys x width elements, beside
+    2 x tokens x width of queries and output. If they do not all fit, the first ones that do stay,
+    and each later one is fetched once the attention whose place it takes is done.
+    """
+
+    past: int
+    outside: dict[str, int] = field(default_factory=dict)
+    """Attention -> bytes that pass the DRAM channel for it."""
+    after: dict[str, str] = field(default_factory=dict)
+    """Attention -> the one whose place its keys and values take."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it, a line each."""
+    adapters_outside: frozenset[str] = frozenset()
+    """Layers whose adapters come from the DRAM."""
+
+    @classmethod
+    def of(
+        cls,
+        job: Job,
+        works: Sequence[Work],
+        chips: Mapping[str, int] | None = None,
+        adapters: bool = False,
+    ) -> "OnChip":
+        """Return what the SRAM of each chip holds; everything where its size is not checked.
+
+        ``chips`` says on which chip each work is. With ``adapters`` those of a chip's layers take
+        their room first, layer by layer as far as they fit.
+
+        Raises:
+            CapacityError: Something does not fit, and there is no DRAM to hold it, or it is more
+                than the DRAM holds.
+        """
+        memory = job.machine.memory
+        if memory is None or memory.sram is None:
+            return cls(job.past)
+        found = cls(job.past)
+        by_chip: dict[int, list[Work]] = {}
+        for work in works:
+            by_chip.setdefault((chips or {}).get(work.name, 0), []).append(work)
+        for chip, own in sorted(by_chip.items()):
+            part = _on_one_chip(job, own, memory.sram.size, adapters)
+            _check_dram(job, part, chip)
+            where = f"chip {chip}: " if job.machine.chip_count > 1 else ""
+            found = found._with(part, where)
+        return found
+
+    def _with(self, other: "OnChip", where: str) -> "OnChip":
+        return OnChip(
+            self.past,
+            self.outside | other.outside,
+            self.after | other.after,
+            self.notes + tuple(where + note for note in other.notes),
+            self.adapters_outside | other.adapters_outside,
+        )
+
+
+def _on_one_chip(job: Job, works: Sequence[Work], size: int, adapters: bool) -> OnChip:
+    """Return what the SRAM of a chip holds of adapters, then of attentions."""
+    attentions = [work for work in works if isinstance(work.op, Attention)]
+    outside: list[str] = []
+    notes: tuple[str, ...] = ()
+    if adapters:
+        held, outside = _adapters(job, works, size)
+        size -= held
+        if outside:
+            notes = (f"{len(outside)} adapters come from the DRAM",)
+    found = OnChip(job.past)
+    if attentions:
+        found = _kept(job, attentions, size) if job.past else _passing(job, attentions, size)
+    return replace(found, notes=notes + found.notes, adapters_outside=frozenset(outside))
+
+
+def _adapters(job: Job, works: Sequence[Work], size: int) -> tuple[int, list[str]]:
+    """Return what adapters take of the SRAM, and the layers whose adapters do not fit."""
+    cluster, held = job.machine.cluster, 0
+    outside: list[str] = []
+    for work in works:
+        adapter = job.mapping.network.adapter(work.op)
+        if adapter is None or cluster is None:
+            continue
+        need = adapter.parameters * cluster.element_bytes
+        if outside or held + need > size:
+            outside.append(work.name)
+        else:
+            held += need
+    return held, outside
+
+
+def _check_dram(job: Job, found: OnChip, chip: int) -> None:
+    """Refuse what needs a DRAM that is not there, or more of it than there is.
+
+    Raises:
+        CapacityError: It does not fit.
+    """
+    memory = job.machine.memory
+    assert memory is not None
+    assert memory.sram is not None
+    what = "keys and values" if job.past else "activations of one block"
+    if found.outside and memory.dram is None:
+        raise CapacityError(
+            f"the {what} of {job.mapping.network.name} do not fit: "
+            f"{job.machine.name} has {format_bytes(memory.sram.size)} of SRAM and no DRAM; raise "
+            "memory.sram.size, or lower the tokens"
+        )
+    if memory.dram is None or memory.dram.size is None:
+        return
+    need = sum(found.outside.values())
+    if need > memory.dram.size:
+        where = f"chip {chip} of {job.machine.name}" if job.machine.chips else job.machine.name
+        raise CapacityError(
+            f"the {what} of {job.mapping.network.name} take {format_bytes(need)} outside of the "
+            f"SRAM; {where} has {format_bytes(memory.dram.size)} of DRAM; raise memory.dram.size "
+            "or chips.count, or lower the tokens or the batch"
+        )
+
+
+def _passing(job: Job, attentions: Sequence[Work], size: int) -> OnChip:
+    """Return what goes out and comes back, attention by attention."""
+    outside = {}
+    for work in attentions:
+        too_much = _own_bytes(job, work) + _kept_bytes(job, work) - size
+        if too_much > 0:
+            outside[work.name] = 2 * too_much
+    if not outside:
+        return OnChip(job.past)
+    note = (
+        f"SRAM of {format_bytes(size)} is too small for {len(outside)} of {len(attentions)} "
+        f"attentions: {format_bytes(sum(outside.values()))} pass the DRAM"
+    )
+    return OnChip(job.past, outside, notes=(note,))
+
+
+def _kept(job: Job, attentions: Sequence[Work], size: int) -> OnChip:
+    """Return which keys and values are fetched, and whose place they take."""
+    each = [_own_bytes(job, work) + _kept_bytes(job, work) for work in attentions]
+    if sum(each) <= size:
+        return OnChip(job.past)
+    stay = min(size // max(each), len(attentions))
+    fetched = attentions[stay:]
+    outside = {work.name: _kept_bytes(job, work) for work in fetched}
+    places = max(1, stay)
+    after = {
+        work.name: attentions[index - places].name
+        for index, work in enumerate(attentions)
+        if index >= places and work.name in outside
+    }
+    note = (
+        f"SRAM of {format_bytes(size)} keeps the keys and values of {stay} of {len(attentions)} "
+        f"attentions; {format_bytes(sum(outside.values()))} come from the DRAM"
+    )
+    return OnChip(job.past, outside, after, (note,))
+
+
+def _own_bytes(job: Job, work: Work) -> int:
+    """Return the size of queries and output."""
+    return _bytes(job, 2 * work.tokens * work.op.out_features)
+
+
+def _kept_bytes(job: Job, work: Work) -> int:
+    """Return the size of keys and values."""
+    assert isinstance(work.op, Attention)
+    elements = 2 * work.keys * work.op.kv_heads * work.op.head_dim
+    return _bytes(job, job.sequences * elements)
+
+
+def _bytes(job: Job, elements: int) -> int:
+    return ceil_div(elements * job.machine.activation_bits, 8)

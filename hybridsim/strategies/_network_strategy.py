@@ -1,0 +1,201 @@
+"""What strategies for whole networks have in common: options, and the search for a chunk.
+
+A strategy is a choice of options over one layout; none has code of its own.
+"""
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field
+
+from hybridsim.engines import engine
+from hybridsim.errors import CapacityError
+from hybridsim.plan import Plan, Timeline
+from hybridsim.programs import CHOICES, LoraChoice
+from hybridsim.programs.attention import Form, KeysValues
+from hybridsim.strategies._base import Job, Schedule
+from hybridsim.strategies._dataflow import Dataflow, dataflow
+from hybridsim.strategies._network_adapters import AdapterOptions, fit_every_cluster
+from hybridsim.strategies._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
+from hybridsim.strategies._network_where import Where
+from hybridsim.units import Count, Spec
+
+
+def _chunk(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if (whole and value > 0) or value in ("all", "best"):  # type: ignore[operator]
+        return value
+    raise ValueError(f"found {str(value)[:40]!r}; write a number of tokens above 0, all or best")
+
+
+Chunk = Annotated[int | Literal["all", "best"], BeforeValidator(_chunk)]
+WholeLayers = Annotated[
+    Literal["all"], BeforeValidator(lambda value: "all" if _chunk(value) else value)
+]
+"""The chunk of a strategy that finishes an op for all tokens; a given batch changes nothing."""
+CHUNK_NAMES = AliasChoices("chunk", "batch")
+"""A chunk is what strategies for single layers call a batch."""
+
+_LEAST_CHUNK = 8
+"""The smallest chunk that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+
+
+Keep = Literal["network", "layer", "chunk"]
+"""How long A and B stay in a cluster."""
+Choice = tuple[Chunk, Keep]
+"""One choice of what a strategy leaves open."""
+
+
+class NetworkStrategy(Spec):
+    """A strategy that covers every op of a network that takes time."""
+
+    kind: str
+    chunk: Chunk = Field(default="best", validation_alias=CHUNK_NAMES)
+    """Tokens that go from op to op together; ``all`` finishes an op for all tokens before the
+    next one starts, ``best`` tries 8, 16, 32, ... and all tokens of the sequence."""
+    where: Where = Where()
+    """On which part of the machine each kind of op is computed."""
+    split: bool = True
+    """Whether attention is split over clusters by heads, norms by rows, others by columns."""
+    attention: Form = "pipelined"
+    """How a cluster computes attention; over too many keys it takes the form ``flash``."""
+    keys_values: KeysValues = "reread"
+    """Whether a cluster fetches K and V again for every chunk of queries.
+    Source of the default: HARP."""
+    queries: Count | None = None
+    """Queries that a cluster works on at a time where an op ends for all tokens; the fastest
+    number of {8, 16, 32, ..., all} unless given, or all of them in the form ``sequential``."""
+    flash: Literal["needed", "always"] = "needed"
+    """Whether attention goes over warps of keys wherever it can, or only where a row of scores
+    does not fit. A strategy whose attention is sequential does one warp after the other."""
+    warp: Count | None = None
+    """Keys that the form ``flash`` takes at a time; as many as fit unless given."""
+    barrier: bool = False
+    """Whether a block waits for the last chunk of the block before."""
+    dispatch: Literal["online", "reserved"] = "online"
+    """Whether a part starts what is ready, or keeps to an order reserved ahead of time."""
+    unit: Literal["matrix_engine", "cores", "both", "best"] = "matrix_engine"
+    """Which part of a cluster multiplies for adapters; ``best`` takes the fastest.
+    Source of the default: Li et al. 2026 run the adapters on RedMulE."""
+    order: Literal["direct", "swapped", "best"] = "direct"
+    """Operand order of the adapters on the matrix engine: X A, or A^T X^T."""
+    early_xa: bool = False
+    """Whether X A runs beside the MVMs of its chunk; U is stored in between."""
+    keep_adapters: Literal["best", "network", "layer", "chunk"] = "best"
+    """How long A and B stay in a cluster: those of the whole ``network`` for good, in every
+    cluster; those of a ``layer`` in clusters of its own while all chunks pass, where there is
+    room; or for one ``chunk``. ``best`` takes the fastest of these that fits.
+    """
+    share_adapters: Literal["never", "best"] = "never"
+    """Whether several clusters share the adapter of a single chunk that is too small to be cut by
+    rows, such as a generated token: by ranks for X A, then by outputs for U B + Y, with U over
+    the link in between. ``best`` takes the number of clusters that is fastest for the layer by
+    itself, one included."""
+    kept_over_link: bool = False
+    """Whether kept keys and values are charged to the link on their way from the SRAM.
+    Source of the default: HARP, where only the DMA of the cluster counts."""
+    adapters_by_capacity: bool = False
+    """Whether adapters take room in the SRAM, and come from the DRAM where they do not fit; all
+    are taken to be there otherwise."""
+
+    def schedule(self, job: Job) -> Schedule:
+        """Return the plan of the whole network, with the chunk that is fastest if it is open.
+
+        Raises:
+            CapacityError: Something does not fit the memory it needs, or there is no cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+        flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past, job.sequences)
+        found: list[Schedule] = []
+        problem: CapacityError | None = None
+        tried = self.candidates(job)
+        for chunk, keep in tried:
+            try:
+                found.append(self._schedule(job, flow, chunk, keep, len(tried) > 1))
+            except CapacityError as error:
+                problem = problem or error
+        if problem is not None and not found:
+            raise problem
+        return min(found, key=_makespan) if len(found) > 1 else found[0]
+
+    def candidates(self, job: Job) -> list[Choice]:
+        """Return the chunks, and how long adapters stay, of which the fastest is taken."""
+        chunks: list[Chunk] = [self.chunk]
+        if self.chunk == "best":
+            chunks = [*_candidates(job.rows)]
+        return [(chunk, keep) for chunk in chunks for keep in self._kept(job, chunk)]
+
+    def _kept(self, job: Job, chunk: Chunk) -> list[Keep]:
+        """Return how long adapters may stay, as far as the option leaves it open."""
+        if not job.mapping.network.adapted_layers:
+            return ["chunk"]
+        if self.keep_adapters != "best":
+            return [self.keep_adapters]
+        several = chunk != "all" and int(chunk) < job.rows
+        own: list[Keep] = ["layer", "chunk"] if several else ["chunk"]
+        return ["network", *own] if fit_every_cluster(job) else own
+
+    def yardstick(self, job: Job) -> Schedule:
+        """Return what overhead is measured against: the same strategy without any adapter."""
+        return self.schedule(job.without_adapters())
+
+    def _schedule(
+        self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep, executed: bool
+    ) -> Schedule:
+        schedule = self.layout(job, flow, chunk, keep).schedule()
+        if self.dispatch == "reserved":
+            # Numba takes a quarter of a second to import
+            from hybridsim.strategies._reservation import reserved
+
+            plan, _ = reserved(schedule.plan, TRANSFERS)
+            schedule = _with(schedule, plan)
+        if executed:
+            return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
+        return schedule
+
+    def layout(self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep) -> NetworkLayout:
+        """Return the layout of a job for one choice of what is open, with nothing laid out yet."""
+        options = LayoutOptions(
+            chunk=None if chunk == "all" else min(int(chunk), job.rows),
+            where=self.where,
+            split=self.split,
+            attention=self.attention,
+            keys_values=self.keys_values,
+            queries=self.queries,
+            flash=self.flash == "always",
+            warp=self.warp,
+            barrier=self.barrier,
+            adapters=AdapterOptions(
+                self._choices,
+                self.early_xa,
+                keep == "network",
+                keep == "layer",
+                self.share_adapters == "best",
+            ),
+            move_kept=self.kept_over_link,
+            by_capacity=self.adapters_by_capacity,
+        )
+        return NetworkLayout(job, flow, options)
+
+    @property
+    def _choices(self) -> tuple[LoraChoice, ...]:
+        return tuple(
+            choice
+            for choice in CHOICES
+            if self.unit in (choice.unit, "best")
+            and (self.order in (choice.order, "best") or choice.unit != "matrix_engine")
+        )
+
+
+def _candidates(tokens: int) -> list[int]:
+    sizes = [_LEAST_CHUNK << i for i in range(20)]
+    return [size for size in sizes if size < tokens] + [tokens]
+
+
+def _makespan(schedule: Schedule) -> int:
+    assert schedule.timeline is not None
+    return schedule.timeline.makespan
+
+
+def _with(schedule: Schedule, plan: Plan, timeline: Timeline | None = None) -> Schedule:
+    return replace(schedule, plan=plan, timeline=timeline)

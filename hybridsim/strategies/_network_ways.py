@@ -1,0 +1,147 @@
+"""How an operand gets from where it is made to where it is read: links, networks, chips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from hybridsim.components.interconnect import Flow, Passage, spread
+from hybridsim.plan import Need, Step, Within
+from hybridsim.strategies._base import Job
+from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._network_parts import Parts
+from hybridsim.units import IntLike, ceil_div
+from hybridsim.workload import Linear
+
+_PORT = 0
+"""The node at which memory and the neighbouring chips are attached (assumed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an operand is made or read."""
+
+    chip: int = 0
+    nodes: tuple[int, ...] = ()
+    """Nodes of the network on chip; none where the chip has a link instead."""
+
+
+@dataclass
+class Ways:
+    """The transfers of one layout.
+
+    On one chip a transfer crosses the link, or the edges of the network on chip between all nodes
+    that make the operand and all that read it: each maker sends an equal share to every reader
+    (assumed). Between chips it leaves over the link of its own, crosses the links in the row one
+    after the other, and enters over the link of the other chip: stored and forwarded chunk by
+    chunk (assumed).
+    """
+
+    job: Job
+    parts: Parts
+    works: Sequence[Work]
+    passages: dict[tuple[int, ...], Passage] = field(default_factory=dict)
+    """Edges held -> what one byte to each reader crosses, all makers together."""
+    _passages: dict[tuple[tuple[int, ...], tuple[int, ...]], Passage] = field(default_factory=dict)
+    _turn: dict[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def chips(self) -> dict[str, int]:
+        """The chip of each op: that of its weights, of its block, or of what it reads."""
+        of_block: dict[int | None, set[int]] = {}
+        for layer in self.job.mapping.layers:
+            of_block.setdefault(layer.op.block, set()).add(layer.chip)
+        found: dict[str, int] = {}
+        for work in self.works:
+            block = of_block.get(work.op.block, set()) if work.op.block is not None else set()
+            if isinstance(work.op, Linear):
+                found[work.name] = self.parts.layers[work.name].chip
+            elif len(block) == 1:
+                found[work.name] = next(iter(block))
+            else:
+                found[work.name] = max((found[name] for name in work.sources), default=0)
+        return found
+
+    def of_tiles(self, name: str) -> Place:
+        """Return the place of a layer's weights."""
+        layer, network = self.parts.layers[name], self.job.machine.network_on_chip
+        if network is None:
+            return Place(layer.chip)
+        count = self.parts.tiles_per_chip
+        return Place(layer.chip, spread(network, [t % count for t in layer.tiles], count))
+
+    def of_memory(self, chip: int) -> Place:
+        """Return the place where a chip's memory is attached."""
+        return Place(chip, (_PORT,) if self.job.machine.network_on_chip else ())
+
+    def of_clusters(self, work: Work, pieces: int) -> Place:
+        """Return the place of the clusters that share a work.
+
+        Which clusters are free shows only in the run; distances are counted to clusters that are
+        taken in turn (assumed).
+        """
+        chip = self.chips[work.name]
+        network, cluster = self.job.machine.network_on_chip, self.job.machine.cluster
+        if network is None or cluster is None:
+            return Place(chip)
+        first = self._turn.get(chip, 0)
+        self._turn[chip] = (first + pieces) % cluster.total
+        taken = [(first + piece) % cluster.total for piece in range(pieces)]
+        return Place(chip, spread(network, taken, cluster.total))
+
+    def steps(
+        self,
+        action: str,
+        ways: tuple[Place, Place],
+        bits: IntLike,
+        pieces: int,
+        needs: Sequence[Need | Within],
+        at: int,
+    ) -> list[Step]:
+        """Return the steps of a transfer from one place to another; the last one brings it.
+
+        ``bits`` of each of ``pieces`` pieces; ``at`` is where the first step stands in its loop.
+        """
+        source, target = ways
+        if source.chip == target.chip:
+            return [self._on_chip(action, source, target, bits, pieces, tuple(needs))]
+        found = [
+            self._on_chip(action, source, self.of_memory(source.chip), bits, pieces, tuple(needs))
+        ]
+        chips = self.job.machine.chips
+        assert chips is not None
+        hop = chips.link.transfer_ps(pieces * ceil_div(bits, 8))
+        step = 1 if target.chip > source.chip else -1
+        for chip in range(source.chip, target.chip, step):
+            uses = (self.parts.chip_links[chip, chip + step],)
+            found.append(Step("hop", uses, hop, (Within(at + len(found) - 1),)))
+        last = (Within(at + len(found) - 1),)
+        port = self.of_memory(target.chip)
+        found.append(self._on_chip(action, port, target, bits, pieces, last))
+        return found
+
+    def _on_chip(
+        self,
+        action: str,
+        source: Place,
+        target: Place,
+        bits: IntLike,
+        pieces: int,
+        needs: tuple[Need | Within, ...],
+    ) -> Step:
+        machine, own = self.job.machine, self.parts.chips[target.chip]
+        network, size = machine.network_on_chip, ceil_div(bits, 8)
+        if network is None:
+            return Step(action, (own.link,), pieces * machine.link.transfer_ps(size), needs)
+        key = (source.nodes, target.nodes)
+        if key not in self._passages:
+            flows = [Flow(node, target.nodes, 1) for node in source.nodes]
+            self._passages[key] = network.passage(flows)
+        passage = self._passages[key]
+        busiest = ceil_div(pieces * size * passage.busiest, max(1, len(source.nodes)))
+        cycles = network.hop * passage.hops + ceil_div(busiest, network.width)
+        duration = network.clock.to_ps(cycles) + (0 if passage.edges else 1)
+        uses = tuple(own.edges + edge for edge in passage.edges)
+        known = self.passages.get(uses)
+        if known is None or passage.crossed * known.busiest > known.crossed * passage.busiest:
+            self.passages[uses] = passage
+        return Step(action, uses, duration, needs)

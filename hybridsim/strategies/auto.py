@@ -1,0 +1,131 @@
+"""Automatic balance: the best batch, unit, order and overlap for each layer of a network."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.mapping import PlacedLayer
+from hybridsim.strategies._base import Draft, Job, Schedule
+from hybridsim.strategies._pipelined import PipelinedStrategy, draft
+from hybridsim.strategies._search import EVERYTHING, Found, best_of_layer, describe
+from hybridsim.strategies._streaming import Group
+from hybridsim.strategies.cross_layer import CrossLayer
+from hybridsim.strategies.token_parallel import TokenParallel
+from hybridsim.units import Spec, format_ps
+
+
+class Auto(Spec):
+    """Tries the choices of all pipelines on the engine, and takes the best for each layer.
+
+    Every different layer is run on its own with all candidates that a lower bound does not rule
+    out. Then whole networks are compared: layer after layer, with and without fetching the next
+    weights ahead, and streamed. Equal inputs give equal decisions.
+    """
+
+    kind: Literal["auto"] = "auto"
+    across_layers: bool = True
+    """Whether layers may be streamed, or only run one after the other."""
+
+    def schedule(self, job: Job) -> Schedule:
+        """Return the plan of the best combination.
+
+        Raises:
+            CapacityError: Not a single token of a layer fits the scratchpad.
+        """
+        return self.outline(job).schedule()
+
+    def outline(self, job: Job) -> Draft:
+        """Return the plan of the best combination in outline.
+
+        A job that carries no engine gets what estimates say is best.
+
+        Raises:
+            CapacityError: Not a single token of a layer fits the scratchpad.
+        """
+        if job.makespan is None:
+            return _BY_ESTIMATE.outline(job)
+        found = decide(job)
+        groups = [
+            Group(((layer, found[shape_of(job, layer)].batching if layer.adapter else None),))
+            for layer in job.mapping.layers
+        ]
+        one_by_one = [("layer after layer", draft(job, groups))]
+        if found:
+            one_by_one.append(("weights fetched ahead", draft(job, groups, prefetch=True)))
+        tried = [*one_by_one, *(self._streams(job) if found else ())]
+        timed = [(job.makespan(own.outline.expand()), i) for i, (_, own) in enumerate(tried)]
+        least, index = min(timed)
+        name, best = tried[index]
+        others = [(time, tried[i][0]) for time, i in sorted(timed) if i != index]
+        notes = [_overall(name, least, others)]
+        if index < len(one_by_one):
+            notes += [_reason(job, shape, own) for shape, own in found.items()]
+        return Draft(best.outline, best.layers, (*notes, *best.notes))
+
+    def _streams(self, job: Job) -> Iterator[tuple[str, Draft]]:
+        """Yield the streams that are compared, by what they are called."""
+        if not self.across_layers:
+            return
+        clusters = job.machine.cluster.count if job.machine.cluster else 1
+        options = [CrossLayer(), *(_STREAMS if clusters == 1 else (*_STREAMS, *_ON_ALL))]
+        for strategy in options:
+            try:
+                yield _called(strategy), strategy.outline(job)
+            except (CapacityError, UnsupportedError):
+                continue
+
+
+Shape = tuple[int, int, int, int]
+"""Input and output length, rank, tokens: layers that agree in them are decided once."""
+
+
+def shape_of(job: Job, layer: PlacedLayer) -> Shape:
+    """Return what decides how a layer is best run."""
+    rank = layer.adapter.rank if layer.adapter else 0
+    return (layer.op.in_features, layer.op.out_features, rank, job.tokens_of(layer))
+
+
+def decide(job: Job) -> dict[Shape, Found]:
+    """Return the best way to run each different layer with an adapter."""
+    found: dict[Shape, Found] = {}
+    for layer in job.mapping.layers:
+        shape = shape_of(job, layer)
+        if layer.adapter is not None and shape not in found:
+            found[shape] = best_of_layer(job, layer, EVERYTHING)
+    return found
+
+
+_BY_ESTIMATE = TokenParallel(unit="best", order="best", early_xa=True)
+_STREAMS = (
+    CrossLayer(early_xa=True, prefetch_weights=True),
+    CrossLayer(early_xa=True, unit="best", prefetch_weights=True),
+)
+_ON_ALL = (CrossLayer(early_xa=True, unit="best", clusters="all", prefetch_weights=True),)
+
+
+def _called(strategy: PipelinedStrategy) -> str:
+    """Return a stream in words: what differs from the plain one."""
+    changed = strategy.model_dump(exclude={"kind", "stream"}, exclude_defaults=True)
+    options = ", ".join(f"{key}={str(value).lower()}" for key, value in changed.items())
+    return f"streamed ({options})" if options else "streamed"
+
+
+def _overall(name: str, least: int, others: list[tuple[int, str]]) -> str:
+    if not others:
+        return f"auto: {name}, {format_ps(least)}"
+    time, second = others[0]
+    return f"auto: {name}, {format_ps(least)}; next best {second}, {format_ps(time)}"
+
+
+def _reason(job: Job, shape: Shape, own: Found) -> str:
+    """Return why a layer is run as it is, in one line."""
+    alike = sum(shape_of(job, layer) == shape for layer in job.mapping.layers)
+    text = (
+        f"auto: {shape[0]}x{shape[1]} ({alike} layers): {describe(own.batching)}; "
+        f"{format_ps(own.latency_ps)}, bound by {own.bound} at {format_ps(own.bound_ps)} "
+        f"({own.tried} of {own.candidates} candidates run)"
+    )
+    if own.second is not None:
+        worse = (own.second_ps - own.latency_ps) * 100 / own.latency_ps
+        text += f"; next best {describe(own.second)}, {worse:.1f} % longer"
+    return text

@@ -1,6 +1,0 @@
-"""Design-space sweeps: a study file in, every point evaluated, recorded and compared."""
-
-from hybridsim.sweep.run import SweepInterrupted, SweepResult, run_study, sweep
-from hybridsim.sweep.study import Study, read_study
-
-__all__ = ["Study", "SweepInterrupted", "SweepResult", "read_study", "run_study", "sweep"]

@@ -1,0 +1,86 @@
+"""Sending points to an executor in chunks, each long enough for its overhead not to matter."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridsim.sweeps.evaluate import Done, Work, evaluate_chunk
+from hybridsim.units import Ints
+
+OVERHEAD = 0.05
+"""The most that sending, receiving and recording a chunk may take of the time to compute it."""
+LEAST_SECONDS, MOST_SECONDS = 0.2, 5.0
+"""How long a chunk should take: not so short that it is all overhead, nor so long that an
+interrupted sweep makes people wait."""
+GROWTH = 16
+"""By how much a chunk may be larger than the one before: the first ones time themselves."""
+
+Record = Callable[[Ints, Done], None]
+
+
+@dataclass
+class Pace:
+    """How many points go together, from what the chunks before took."""
+
+    per_point: float = 0.0
+    """Seconds per point of the last chunk."""
+    overhead: float = 0.0
+    """Seconds per chunk that are not computation, a running mean."""
+    size: int = 1
+
+    def measured(self, points: int, seconds: float, overhead: float) -> None:
+        """Take in what a chunk of that many points took."""
+        self.per_point = max(seconds / points, 1e-9)
+        self.overhead += (overhead - self.overhead) / (4 if self.overhead else 1)
+        target = min(max(LEAST_SECONDS, self.overhead / OVERHEAD), MOST_SECONDS)
+        self.size = max(1, min(round(target / self.per_point), points * GROWTH))
+
+    def chunk(self, left: int, workers: int) -> int:
+        """Return the size of the next chunk: at the end, so that workers finish together."""
+        return max(1, min(self.size, -(-left // (2 * workers)) if workers > 1 else left))
+
+
+def evaluate_all(
+    work: Work,
+    indices: Ints,
+    executor: Executor,
+    workers: int,
+    record: Record,
+    stopped: Callable[[], bool],
+) -> bool:
+    """Evaluate points in order, give finished chunks to ``record``; return whether all were.
+
+    When ``stopped`` says so, nothing more is sent, and what is under way is still recorded.
+    """
+    waiting: dict[Future[Done], tuple[Ints, float]] = {}
+    pace, sent = Pace(), 0
+    most_waiting = workers + 1 if workers > 1 else 1  # one ahead, so that no worker waits for us
+    try:
+        while True:
+            while sent < len(indices) and len(waiting) < most_waiting and not stopped():
+                chunk = indices[sent : sent + pace.chunk(len(indices) - sent, workers)]
+                start = time.perf_counter()
+                future = executor.submit(evaluate_chunk, work, chunk)
+                waiting[future] = chunk, time.perf_counter() - start
+                sent += len(chunk)
+            if not waiting:
+                return sent == len(indices)
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                chunk, sending = waiting.pop(future)
+                done = future.result()
+                start = time.perf_counter()
+                record(chunk, done)
+                sending -= done.seconds if workers == 1 and sending > done.seconds else 0
+                overhead = sending + time.perf_counter() - start
+                pace.measured(len(chunk), done.seconds, overhead)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def spread(count: int, most: int) -> Ints:
+    """Return up to ``most`` of ``count`` indices, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

@@ -1,0 +1,92 @@
+"""Where points are evaluated: in this process, in others, or on a Dask cluster."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from hybridsim.errors import InputError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FORMS = "in-process, processes:N, dask, dask:N or dask://host:port"
+MOST_WORKERS = 1024
+
+
+class InProcess(Executor):
+    """Evaluates at once, in the process that asks."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Call ``fn`` and return a future that is done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def open_executor(text: str) -> Iterator[tuple[Executor, int]]:
+    """Yield the executor that a text names, and how many workers it has.
+
+    Raises:
+        InputError: The text names none, the cluster does not answer, or Dask is not installed.
+    """
+    kind, _, rest = text.partition(":")
+    if text == "in-process":
+        yield InProcess(), 1
+    elif kind == "processes":
+        workers = _workers(rest, text) if rest else os.cpu_count() or 1
+        with _processes(workers) as executor:
+            yield executor, workers
+    elif kind == "dask":
+        try:
+            from hybridsim.sweeps.dask_cluster import open_dask
+        except ImportError:
+            raise InputError(
+                f"--executor {text} needs Dask; pip install 'hybridsim[dask]', or use processes:N"
+            ) from None
+        address = rest.removeprefix("//") if rest.startswith("//") else None
+        if rest.startswith("//") and not address:
+            raise InputError(f"--executor: found {text!r}; as in dask://host:8786")
+        local = 0 if address or not rest else _workers(rest, text)
+        with open_dask(address, local or os.cpu_count() or 1) as opened:
+            yield opened
+    else:
+        raise InputError(f"--executor: found {text!r}; {FORMS} would do")
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    # fresh interpreters: a fork would copy threads' locks in whatever state they are
+    executor = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker
+    )
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _become_worker() -> None:
+    """Leave Ctrl-C to the process that started this one, and end when that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent: Any = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _workers(count: str, text: str) -> int:
+    if not count.isdecimal() or not 1 <= int(count[:6]) <= MOST_WORKERS:
+        raise InputError(f"--executor: found {text!r}; {FORMS}, with N of 1 to {MOST_WORKERS}")
+    return int(count)

@@ -1,0 +1,190 @@
+"""Study files: what is varied, what must hold, what is sought, what is kept."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from hybridsim.errors import InputError, SpecError
+from hybridsim.specs import read_yaml_mapping, validate
+from hybridsim.sweeps.axes import Axis, expand_axes
+from hybridsim.sweeps.columns import (
+    KEPT,
+    RESULTS,
+    TEXTS,
+    Constraint,
+    known_column,
+    parse_constraint,
+)
+from hybridsim.units import Count, Spec
+
+MOST_POINTS = 100_000_000
+"""The most points of one study; their keys alone take 1.6 GB."""
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Study(Spec):
+    """A grid of runs and what is asked of them."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\\-]{0,59}$")]
+    """Name of the study: letters, digits, ``_``, ``.`` and ``-``."""
+    question: str = ""
+    """What the study answers, for people."""
+    machine: Text | None = None
+    """Bundled machine or YAML file, maybe with ``:variant``; left out where an axis sets it."""
+    network: Text | None = None
+    """Bundled network or file; left out where an axis sets it."""
+    tokens: Count | None = None
+    """Tokens per sequence; the network's own unless given."""
+    scheduler: Text | dict[str, Any] = "token_parallel"
+    """Strategy by name, or a mapping of ``kind`` and its options."""
+    set: dict[str, Any] = Field(default={})
+    """Path -> value for all points."""
+    axes: Annotated[dict[str, Any], Field(min_length=1)]
+    """Name -> a list of values, a range (from, to, step), a geometric range (from, to, and factor
+    or points), or named groups of settings."""
+    constraints: tuple[Text, ...] = ()
+    """Comparisons that a point must meet, as in ``overhead_percent <= 1``."""
+    objectives: Annotated[dict[str, Literal["minimise", "maximise"]], Field(min_length=1)]
+    """Column -> what is better."""
+    per: tuple[Text, ...] = ()
+    """Axes that are given, not chosen: each combination of their values has a Pareto front and
+    best points of its own."""
+    keep: Annotated[tuple[Text, ...], Field(min_length=1)] = KEPT
+    """Result columns of the table."""
+
+    @field_validator("scheduler")
+    @classmethod
+    def _has_a_kind(cls, given: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(given, dict) and not isinstance(given.get("kind"), str):
+            raise ValueError("key 'kind' is missing: the name of the strategy")
+        return given
+
+    @field_validator("set")
+    @classmethod
+    def _sets_fields(cls, given: dict[str, Any]) -> dict[str, Any]:
+        for path in given:
+            head = path.partition(".")[0]
+            if path == "adapters":
+                continue
+            if "." not in path or head in ("network", "machine", "tokens"):
+                raise ValueError(
+                    f"{path!r} is no path; a field of the machine, scheduler.* or adapters.* "
+                    "would do"
+                )
+        return given
+
+
+def fixed_settings(study: Study) -> dict[str, Any]:
+    """Return path -> value of all that is the same for every point."""
+    given = {"network": study.network, "machine": study.machine, "tokens": study.tokens}
+    fixed = {path: value for path, value in given.items() if value is not None}
+    options = {"kind": study.scheduler} if isinstance(study.scheduler, str) else study.scheduler
+    fixed["scheduler"] = options["kind"]
+    fixed |= {f"scheduler.{name}": v for name, v in options.items() if name != "kind"}
+    return fixed | study.set
+
+
+def read_study(path: Path) -> Study:
+    """Return the study that a YAML file, or ``study.yaml`` in a folder, describes.
+
+    Files of machines and networks are looked for beside the study first.
+
+    Raises:
+        SpecError: The file does not describe a study.
+    """
+    file = path / "study.yaml" if path.is_dir() else path
+    study = validate(Study, read_yaml_mapping(file), str(file))
+    study_axes(study, str(file))
+    return _with_files(study, file.parent)
+
+
+def study_axes(study: Study, file: str) -> tuple[Axis, ...]:
+    """Return the expanded axes, after checking the whole study.
+
+    Raises:
+        SpecError: An axis, a constraint, an objective or a column to keep has no sense, or
+            machine or network are set nowhere.
+    """
+    axes = expand_axes(study.axes, file)
+    points = 1
+    for axis in axes:
+        points *= len(axis)
+    if points > MOST_POINTS:
+        raise SpecError(file, "axes", f"make {points:,} points; at most {MOST_POINTS:,} would do")
+    fixed = fixed_settings(study)
+    varied = {path for axis in axes for path in axis.paths}
+    for path in varied & set(fixed) - {"scheduler", "tokens"}:
+        raise SpecError(file, "axes", f"vary {path!r}, which the study sets already")
+    for what in ("machine", "network"):
+        setting = [axis for axis in axes if what in axis.paths]
+        everywhere = all(what in group for axis in setting for group in axis.settings)
+        if what not in fixed and not (what in varied and everywhere):
+            raise SpecError(file, "", f"key {what!r} is missing, and not every point sets it")
+    for axis in axes:
+        if axis.column in (*RESULTS, "problem", "feasible", "pareto"):
+            raise SpecError(file, f"axes.{axis.name}", "has the name of a result")
+    for name in study.per:
+        _placed(file, "per", partial(known_column, name, [a.name for a in axes], "axis"))
+    _check_columns(study, axes, file)
+    return axes
+
+
+def study_constraints(study: Study, axes: tuple[Axis, ...]) -> tuple[Constraint, ...]:
+    """Return the comparisons of a checked study."""
+    return tuple(parse_constraint(text, numeric_columns(axes)) for text in study.constraints)
+
+
+def numeric_columns(axes: tuple[Axis, ...]) -> list[str]:
+    """Return the columns that can be compared: results, and axes of numbers."""
+    own = [axis.column for axis in axes if axis.numbers is not None]
+    return [name for name in RESULTS if name not in TEXTS] + own
+
+
+def _check_columns(study: Study, axes: tuple[Axis, ...], file: str) -> None:
+    numeric = numeric_columns(axes)
+    for i, text in enumerate(study.constraints):
+        _placed(file, f"constraints[{i}]", partial(parse_constraint, text, numeric))
+    for name in study.objectives:
+        _placed(file, "objectives", partial(known_column, name, numeric, "objective"))
+    for name in study.keep:
+        _placed(file, "keep", partial(known_column, name, RESULTS, "column"))
+
+
+def _placed(file: str, place: str, check: Any) -> None:
+    try:
+        check()
+    except (InputError, ValueError) as error:
+        raise SpecError(file, place, str(error)) from None
+
+
+def _with_files(study: Study, folder: Path) -> Study:
+    """Return the study with machine and network files that lie beside it by their path."""
+
+    def beside(name: Any) -> Any:
+        if not isinstance(name, str):
+            return name
+        base, colon, variant = name.partition(":")
+        found = (folder / base).exists() and ("/" in base or "." in base)
+        return f"{folder / base}{colon}{variant}" if found else name
+
+    def in_group(path: str, value: Any) -> Any:
+        return beside(value) if path in ("machine", "network") else value
+
+    axes: dict[str, Any] = {}
+    for name, given in study.axes.items():
+        if name in ("machine", "network") and isinstance(given, list):
+            axes[name] = [beside(value) for value in given]
+        elif isinstance(given, dict):
+            axes[name] = {
+                label: {path: in_group(path, value) for path, value in group.items()}
+                if isinstance(group, dict)
+                else group
+                for label, group in given.items()
+            }
+        else:
+            axes[name] = given
+    changes = {"machine": beside(study.machine), "network": beside(study.network), "axes": axes}
+    return study.model_copy(update=changes)

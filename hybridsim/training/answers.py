@@ -1,0 +1,161 @@
+"""Tables of a study: accuracy over time per arm, and differences between arms.
+
+Confidence intervals come from a bootstrap that draws training seeds, chips and test sentences
+with replacement, the same draws for both sides of a difference. With three seeds it cannot see
+much of the scatter between training runs; the deviation over seeds stands beside it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybridsim.analog.times import format_time, in_order
+from hybridsim.training.journal import DIGITAL, Key
+
+DRAWS = 2000
+"""Bootstrap draws."""
+LEVEL = (2.5, 97.5)
+"""Percentiles of a 95 % interval."""
+
+Cube = NDArray[np.float64]
+"""Right or not, shape (seeds, chips, sentences)."""
+
+
+def cube_of(
+    correct: Mapping[Key, NDArray[np.bool_]], arm: str, where: float | None
+) -> Cube | None:
+    """Return all evaluations of an arm at a time, or digital ones for None; None if any lacks.
+
+    One lacks where another time of the arm was tested on more seeds or chips. The digital
+    evaluation has a single chip.
+    """
+    of_arm = [k for k in correct if k[0] == arm]
+    keys = [k for k in of_arm if _matches(k, where)]
+    seeds, chips = sorted({k[1] for k in keys}), sorted({k[2] for k in keys})
+    most = max(Counter(k[3] for k in of_arm if k[2] != DIGITAL).values(), default=0)
+    lacks = where is not None and len(keys) < most
+    if not keys or lacks or len(keys) != len(seeds) * len(chips):
+        return None
+    seconds = 0.0 if where is None else where
+    rows = [[correct[arm, s, c, seconds] for c in chips] for s in seeds]
+    return np.array(rows, np.float64)
+
+
+def _matches(key: Key, where: float | None) -> bool:
+    return key[2] == DIGITAL if where is None else key[2] != DIGITAL and key[3] == where
+
+
+def accuracy_table(
+    correct: Mapping[Key, NDArray[np.bool_]], arms: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return one row per arm and time: accuracy [%], its deviations and interval."""
+    rows = []
+    for arm in arms:
+        for where in _times(correct):
+            cube = cube_of(correct, arm, where)
+            if cube is not None:
+                rows.append(_row(arm, where, cube))
+    return pd.DataFrame(rows)
+
+
+def _row(arm: str, where: float | None, cube: Cube) -> dict[str, Any]:
+    means = 100 * cube.mean(axis=2)
+    low, high = np.percentile(_bootstrap(cube), LEVEL)
+    seeds, chips, sentences = cube.shape
+    return {
+        "arm": arm,
+        "time": "digital" if where is None else format_time(where),
+        "accuracy_percent": round(float(means.mean()), 3),
+        "sd_chips": round(float(means.std(axis=1, ddof=1).mean()), 3) if chips > 1 else 0.0,
+        "sd_seeds": round(float(means.mean(axis=1).std(ddof=1)), 3) if seeds > 1 else 0.0,
+        "ci95_low": round(float(low), 3),
+        "ci95_high": round(float(high), 3),
+        "seeds": seeds,
+        "chips": chips if where is not None else 0,
+        "sentences": sentences,
+    }
+
+
+def difference_table(
+    correct: Mapping[Key, NDArray[np.bool_]], arms: Mapping[str, str], controls: Sequence[str]
+) -> pd.DataFrame:
+    """Return every arm against each control: computed digitally, and on the same chips and time.
+
+    A difference is significant where its interval excludes zero.
+    """
+    rows = []
+    for control in controls:
+        for arm in arms:
+            for where in _times(correct):
+                rows += _against(correct, arm, where, control)
+    return pd.DataFrame(rows)
+
+
+def _against(
+    correct: Mapping[Key, NDArray[np.bool_]], arm: str, where: float | None, control: str
+) -> list[dict[str, Any]]:
+    """Return the rows of an arm at a time against a control."""
+    rows: list[dict[str, Any]] = []
+    cube = cube_of(correct, arm, where)
+    if cube is None:
+        return rows
+    digital, same = cube_of(correct, control, None), cube_of(correct, control, where)
+    for name, other in (("digital", digital), ("same chips", same)):
+        itself = arm == control and (name == "same chips" or where is None)
+        repeated = name == "same chips" and where is None  # already compared digitally
+        if other is not None and not itself and not repeated:
+            rows.append(_difference(arm, where, cube, f"{control}, {name}", other))
+    return rows
+
+
+def _difference(
+    arm: str, where: float | None, cube: Cube, name: str, other: Cube
+) -> dict[str, Any]:
+    draws = _bootstrap(cube) - _bootstrap(other)
+    low, high = np.percentile(draws, LEVEL)
+    return {
+        "arm": arm,
+        "time": "digital" if where is None else format_time(where),
+        "against": name,
+        "difference_points": round(100 * float(cube.mean() - other.mean()), 3),
+        "ci95_low": round(float(low), 3),
+        "ci95_high": round(float(high), 3),
+        "significant": bool(low > 0 or high < 0),
+    }
+
+
+def _bootstrap(cube: Cube) -> NDArray[np.float64]:
+    """Return means [%] of redrawn seeds, chips and sentences; the same draws for equal shapes.
+
+    Each of the three has its own stream, so that cubes with other chips share seeds and sentences.
+    """
+    drawn = [
+        np.random.default_rng([2026, axis]).multinomial(size, np.full(size, 1 / size), DRAWS)
+        / size
+        for axis, size in enumerate(cube.shape)
+    ]
+    seeds, chips, sentences = drawn
+    flat = cube.reshape(-1, cube.shape[2]) @ sentences.T
+    per_chip = flat.reshape(*cube.shape[:2], DRAWS)
+    return 100 * np.einsum("scd,ds,dc->d", per_chip, seeds, chips)
+
+
+def _times(correct: Mapping[Key, NDArray[np.bool_]]) -> list[float | None]:
+    return [None, *sorted({k[3] for k in correct if k[2] != DIGITAL})]
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """Return arms by times, each accuracy with its interval, as a table in Markdown."""
+    times = in_order(table["time"])
+    lines = [f"| arm | {' | '.join(times)} |", "|---" * (len(times) + 1) + "|"]
+    for arm, rows in table.groupby("arm", sort=False):
+        cells = {
+            row.time: f"{row.accuracy_percent:.1f} [{row.ci95_low:.1f}, {row.ci95_high:.1f}]"
+            for row in rows.itertuples()
+        }
+        lines.append(f"| {arm} | {' | '.join(cells.get(t, '-') for t in times)} |")
+    return "\n".join(lines) + "\n"

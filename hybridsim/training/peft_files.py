@@ -1,0 +1,114 @@
+"""Adapters as PEFT writes and reads them: adapter_config.json and adapter_model.safetensors.
+
+The head is no part of PEFT's format and lies beside them in head.safetensors. Trained meta-weights
+(full fine-tuning) are written as weights.safetensors instead.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from hybridsim.errors import SpecError
+from hybridsim.training.classifier import Classifier
+from hybridsim.training.decoder import Decoder
+from hybridsim.training.folders import write_folder
+from hybridsim.training.study import Lora
+
+ADAPTER = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+HEAD = "head.safetensors"
+WEIGHTS = "weights.safetensors"
+
+_PREFIX = "base_model.model."
+_DECODER = "base_model.model.transformer."
+
+
+def write_trained(folder: Path, model: Classifier, lora: Lora | None, base: str) -> None:
+    """Write what was trained, all of it or nothing; ``base`` names the model it belongs to."""
+    head = {
+        name: value.detach().cpu().contiguous() for name, value in model.head.state_dict().items()
+    }
+    files = {HEAD: save(head)}
+    if lora is not None:
+        config = _config(model, lora, base, {})
+        files |= {ADAPTER: save(_tensors(model, _PREFIX)), CONFIG: config.encode()}
+    else:
+        rest = {n: p.detach().cpu().contiguous() for n, p in model.encoder.named_parameters()}
+        files[WEIGHTS] = save({n: v for n, v in rest.items() if not n.startswith("embeddings.")})
+    write_folder(folder, files)
+
+
+def read_trained(folder: Path, model: Classifier) -> None:
+    """Put what :func:`write_trained` wrote into a model that has the same adapters.
+
+    Raises:
+        SpecError: A file is missing, broken, or belongs to another model.
+    """
+    try:
+        model.head.load_state_dict(load_file(str(folder / HEAD)))
+        if (folder / WEIGHTS).exists():
+            model.encoder.load_state_dict(load_file(str(folder / WEIGHTS)), strict=False)
+            return
+        stored = load_file(str(folder / ADAPTER))
+        with torch.no_grad():
+            for name, adapter in model.adapters():
+                adapter.lora_A.copy_(stored.pop(f"{_PREFIX}{name}.lora_A.weight"))
+                adapter.lora_B.copy_(stored.pop(f"{_PREFIX}{name}.lora_B.weight"))
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise SpecError(str(folder), "", f"cannot be read as its adapter: {error}") from None
+    if stored:
+        raise SpecError(str(folder), ADAPTER, f"holds {next(iter(stored))}, which no layer has")
+
+
+def write_decoder_adapter(folder: Path, model: Decoder, lora: Lora, base: str) -> None:
+    """Write the adapters of a GPT-2 for PEFT, all or nothing; ``base`` names its folder."""
+    # GPT-2's linear weights lie transposed, which PEFT wants to be told
+    of_gpt2 = {"task_type": "CAUSAL_LM", "fan_in_fan_out": True}
+    config = _config(model, lora, base, of_gpt2)
+    write_folder(folder, {ADAPTER: save(_tensors(model, _DECODER)), CONFIG: config.encode()})
+
+
+def read_decoder_adapter(folder: Path, model: Decoder) -> None:
+    """Put what :func:`write_decoder_adapter` wrote into a model that has the same adapters.
+
+    Raises:
+        SpecError: A file is missing, broken, or belongs to another model.
+    """
+    try:
+        stored = load_file(str(folder / ADAPTER))
+        with torch.no_grad():
+            for name, adapter in model.adapters():
+                adapter.lora_A.copy_(stored.pop(f"{_DECODER}{name}.lora_A.weight"))
+                adapter.lora_B.copy_(stored.pop(f"{_DECODER}{name}.lora_B.weight"))
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise SpecError(str(folder), "", f"cannot be read as its adapter: {error}") from None
+
+
+def _tensors(model: Classifier | Decoder, prefix: str) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for name, adapter in model.adapters():
+        for key in ("lora_A", "lora_B"):
+            value = getattr(adapter, key).detach().cpu().contiguous()
+            tensors[f"{prefix}{name}.{key}.weight"] = value
+    return tensors
+
+
+def _config(model: Classifier | Decoder, lora: Lora, base: str, own: dict[str, object]) -> str:
+    document: dict[str, object] = {
+        "peft_type": "LORA",
+        "task_type": "FEATURE_EXTRACTION",
+        "base_model_name_or_path": base,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
+        "target_modules": [name for name, _ in model.adapters()],
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "use_rslora": False,
+    }
+    return json.dumps(document | own, indent=2) + "\n"

@@ -1,0 +1,307 @@
+"""A study from its file to its tables; every finished step is kept and not done again."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hybridsim._version import __version__
+from hybridsim.errors import InputError, SpecError
+from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
+from hybridsim.training.chips import program_chip, put_on_chip
+from hybridsim.training.classifier import Classifier, SpanReader
+from hybridsim.training.crossbar import Disturbance, Pool
+from hybridsim.training.data import Split, load_split
+from hybridsim.training.encoder import load_encoder, model_folder
+from hybridsim.training.folders import write_file
+from hybridsim.training.journal import DIGITAL, Journal
+from hybridsim.training.peft_files import read_trained, write_trained
+from hybridsim.training.study import AdaptStudy, Arm, SquadData, read_adapt_study
+from hybridsim.training.tokens import UNREACHABLE, tokenize
+from hybridsim.training.training import Sentences, Trained, Training, predictions
+
+LATER_FIELDS = ("adapter_of", "average", "distill_blocks", "schedule")
+"""Of an arm, left out of what is kept where unused: folders from before they were there go on."""
+
+Watch = Callable[[str, int, int, str], None]
+"""Called with (what is done, how far, of how much, a remark)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptResult:
+    """The answer of a study."""
+
+    study: AdaptStudy
+    accuracy: pd.DataFrame
+    differences: pd.DataFrame
+    training: pd.DataFrame
+
+
+class StudyRun:
+    """A study with its model, its sentences and its results folder."""
+
+    def __init__(self, file: Path, out: Path, watch: Watch | None = None) -> None:
+        self.study = read_adapt_study(file)
+        self.out, self.watch = out, watch or (lambda *_: None)
+        torch.set_num_threads(self.study.threads)
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # all of it is written
+        self.device = _device(self.study.device)
+        self.folder = model_folder(self.study.model, file.parent)
+        self.split = load_split(self.study.data, file.parent)
+        most = self.study.data.tokens
+        self.train = self._sentences(self.split.train, most)
+        self.test = self._sentences(self.split.test, most)
+        self._journal: Journal | None = None
+        self._pool: Pool | None = None
+
+    @property
+    def journal(self) -> Journal:
+        """What is known so far; the results folder is made at the first use.
+
+        Raises:
+            InputError: The folder belongs to another study.
+        """
+        if self._journal is None:
+            identity = _identity(self.study, self.folder, self.split)
+            self._journal = Journal.open(self.out, identity)
+        return self._journal
+
+    def _sentences(self, part: tuple[Any, ...], most: int) -> Sentences:
+        text = tokenize(self.folder, part, most)
+        if not self._spans:
+            return Sentences(text, self.split.labels(part))
+        spans = text.span_labels(part)
+        first = np.array([answers[0] for answers in spans], np.int64)
+        if (first == UNREACHABLE).all():
+            problem = f"no answer lies within {most} tokens; more would do"
+            raise SpecError("data", "tokens", problem)
+        return Sentences(text, first, tuple(frozenset(answers) for answers in spans))
+
+    @property
+    def _spans(self) -> bool:
+        source = self.study.data.source
+        return isinstance(source, SquadData) and source.task == "span"
+
+    def run(self, only: tuple[str, ...] = ()) -> AdaptResult:
+        """Train and evaluate what is not done yet, and write the tables.
+
+        Raises:
+            InputError: Training failed, or an arm in ``only`` is none of the study.
+            KeyboardInterrupt: Someone stopped it; the tables of what is known are written.
+        """
+        for name in only:
+            if name not in self.study.arms:
+                raise InputError(
+                    f"--arm: found {name!r}; the study has {', '.join(self.study.arms)}"
+                )
+        _ = self.journal  # a folder of another study is refused before anything is trained
+        wanted = [(seed, arm) for seed in self.study.seeds for arm in only or self.study.arms]
+        times = self.study.times
+        # what matters most is known first, should someone stop here
+        try:
+            for part in ({times[0], times[-1]}, set(times)):
+                for seed, arm in wanted:
+                    self.evaluate(arm, seed, part)
+        except KeyboardInterrupt:
+            self.tables()
+            raise
+        return self.tables()
+
+    def new_model(self, arm: str, seed: int) -> Classifier:
+        """Return the untrained model of an arm."""
+        encoder = load_encoder(self.folder, self.study.model.pooling)
+        model: Classifier = (
+            SpanReader(encoder) if self._spans else Classifier(encoder, len(self.split.classes))
+        )
+        if self.study.arms[arm].train == "lora":
+            model.add_adapters(self.study.lora_of(arm), seed)
+            model.train_adapters()
+        else:
+            model.train_all()
+        return model.to(self.device)
+
+    def place(self, arm: str, seed: int) -> Path:
+        """Return the folder of one training run."""
+        return self.out / "runs" / arm / f"seed{seed}"
+
+    def trained_model(self, arm: str, seed: int) -> Classifier:
+        """Return the trained model of an arm; trains it where that is not done yet."""
+        model, place = self.new_model(arm, seed), self.place(arm, seed)
+        known = self._known_adapter(arm, seed)
+        if known is not None:
+            read_trained(known, model)
+            return model
+        spec = self.study.arms[arm]
+        if spec.start_from is not None:
+            read_trained(self._earlier(spec.start_from, seed), model)
+        training = Training(
+            self.study, arm, seed, model, self.train,
+            self._teacher(spec.distill_from, seed), place / "checkpoint.safetensors",
+        )  # fmt: skip
+        label = f"train {arm}, seed {seed}"
+        trained = training.run(
+            lambda done, steps, loss, right: self.watch(
+                label, done, steps, f"loss {loss:.3f}, accuracy {right:.1%}"
+            )
+        )
+        self._keep(arm, seed, model, trained)
+        return model
+
+    def _known_adapter(self, arm: str, seed: int) -> Path | None:
+        """Return the folder of an adapter that was trained already, None where it was not.
+
+        Raises:
+            SpecError: It is that of an earlier study, which does not have it.
+        """
+        earlier = self.study.earlier_adapters_of(arm)
+        if earlier is None:
+            adapter = self.place(arm, seed) / "adapter"
+            return adapter if adapter.is_dir() else None
+        results, name = earlier
+        for folder in (self.out.parent / results, Path(results).expanduser()):
+            adapter = folder / "runs" / name / f"seed{seed}" / "adapter"
+            if adapter.is_dir():
+                return adapter
+        problem = f"{results} holds no runs/{name}/seed{seed}/adapter, here or beside {self.out}"
+        own = self.study.arms[arm].adapter_of is not None
+        raise SpecError("study", f"arms.{arm}.adapter_of" if own else "adapters_from", problem)
+
+    def _keep(self, arm: str, seed: int, model: Classifier, trained: Trained) -> None:
+        place = self.place(arm, seed)
+        lora = self.study.lora_of(arm) if self.study.arms[arm].train == "lora" else None
+        row = {"arm": arm, "seed": seed} | asdict(trained)
+        write_file(place / "training.json", (json.dumps(row, indent=2) + "\n").encode())
+        write_trained(place / "adapter", model, lora, self.study.model.package or str(self.folder))
+        (place / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def _earlier(self, arm: str, seed: int) -> Path:
+        if self._known_adapter(arm, seed) is None:
+            self.trained_model(arm, seed)
+        known = self._known_adapter(arm, seed)
+        assert known is not None
+        return known
+
+    def _teacher(self, arm: str | None, seed: int) -> Classifier | None:
+        if arm is None:
+            return None
+        folder, teacher = self._earlier(arm, seed), self.new_model(arm, seed)
+        read_trained(folder, teacher)
+        teacher.compute_digitally()
+        return teacher.eval().requires_grad_(False)
+
+    def evaluate(self, arm: str, seed: int, times: Collection[float]) -> None:
+        """Test an arm in digital arithmetic and on every chip at some times, where not done."""
+        keys = [(arm, seed, DIGITAL, 0.0)]
+        keys += [
+            (arm, seed, c, t) for c in self.study.chips for t in self.study.times if t in times
+        ]
+        keys = [key for key in keys if key not in self.journal.correct]
+        if not keys:
+            return
+        model = self.trained_model(arm, seed)
+        programmed: tuple[int, Any] = (DIGITAL, None)
+        for done, key in enumerate(keys):
+            self.watch(f"test {arm}, seed {seed}", done, len(keys), "")
+            if key[2] == DIGITAL:
+                model.compute_digitally()
+            else:
+                if programmed[0] != key[2]:
+                    programmed = (key[2], program_chip(model, self.study.analog, (key[2],)))
+                noise = self._noise(key[2], round(key[3]))
+                put_on_chip(model, programmed[1], key[3], self.study.analog, noise)
+            self.journal.add(key, self.test.right(predictions(model, self.test.text)))
+
+    def _noise(self, chip: int, seconds: int) -> Disturbance:
+        """Return the output noise of an evaluation: the same for every arm on that chip."""
+        if self._pool is None:
+            self._pool = Pool(0, self.device)
+        self._pool.at_step(chip, seconds)
+        return Disturbance(self._pool, bfloat16=self.study.products == "bfloat16")
+
+    def tables(self) -> AdaptResult:
+        """Return the tables of what is known, and write them to the results folder."""
+        correct, arms = self.journal.correct, {name: name for name in self.study.arms}
+        controls = self.study.controls or tuple(arms)[:1]
+        accuracy = accuracy_table(correct, arms)
+        differences = difference_table(correct, arms, controls)
+        rows = sorted(self.out.glob("runs/*/seed*/training.json"))
+        training = pd.DataFrame([json.loads(file.read_text("utf-8")) for file in rows])
+        for name, table in (
+            ("accuracy", accuracy), ("differences", differences), ("training", training),
+        ):  # fmt: skip
+            write_file(self.out / f"{name}.csv", table.to_csv(index=False).encode())
+        if len(accuracy):
+            write_file(self.out / "accuracy.md", as_markdown(accuracy).encode())
+        return AdaptResult(self.study, accuracy, differences, training)
+
+    def forecast(self, steps: int = 4, sentences: int = 64) -> dict[str, float]:
+        """Measure a few steps and one small evaluation; return the seconds each part will take."""
+        seconds: dict[str, float] = {}
+        seed, runs = self.study.seeds[0], len(self.study.seeds)
+        small = self._sentences(self.split.test[:sentences], self.study.data.tokens)
+        for arm in self.study.arms:
+            model = self.new_model(arm, seed)
+            if self.study.earlier_adapters_of(arm) is None:
+                per_step = self._seconds_per_step(arm, model, steps)
+                seconds[f"train {arm}"] = per_step * self.study.steps_of(arm) * runs
+            start = time.perf_counter()
+            chip = program_chip(model, self.study.analog, (0,))
+            noise = self._noise(0, 3600)
+            put_on_chip(model, chip, 3600.0, self.study.analog, noise)
+            ready = time.perf_counter()
+            predictions(model, small.text)
+            share = len(self.test.labels) / len(small.labels)
+            each = (ready - start) + (time.perf_counter() - ready) * share
+            points = len(self.study.chips) * len(self.study.times) + 1
+            seconds[f"test {arm}"] = each * points * runs
+        return seconds
+
+    def _seconds_per_step(self, arm: str, model: Classifier, steps: int) -> float:
+        training = Training(self.study, arm, self.study.seeds[0], model, self.train, None, None)
+        training.run(until=1)
+        teaching = 1.4 if self.study.arms[arm].distill_from else 1.0  # one more forward pass
+        return training.run(until=steps).seconds_per_step * teaching
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: found 'cuda', but torch sees no GPU; 'auto' would do")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
+    """Return what results depend on: another one of these is another study."""
+    weights = hashlib.sha256()
+    with (folder / "model.safetensors").open("rb") as stream:
+        while piece := stream.read(2**20):
+            weights.update(piece)
+    spans = [example.spans for part in (split.train, split.test) for example in part]
+    # as it was before there were spans, so that folders from then go on
+    sentences = (repr((split.train, split.test)) + (repr(spans) if any(spans) else "")).encode()
+    text = study.to_text()
+    if study.adapters_from is None:
+        del text["adapters_from"]  # so that folders from before there was this field go on
+    if not study.controls:
+        del text["controls"]
+    for arm in text["arms"].values():
+        for field in LATER_FIELDS:
+            if arm[field] == Arm.model_fields[field].default:
+                del arm[field]
+    return {
+        "study": text,
+        "model_sha256": weights.hexdigest(),
+        "sentences_sha256": hashlib.sha256(sentences).hexdigest(),
+        "hybridsim": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,272 @@
+"""Training one arm with one seed: the same numbers whether or not it was interrupted."""
+
+import math
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch.nn import functional
+
+from hybridsim.errors import InputError
+from hybridsim.training.chips import program_chip, put_on_chip
+from hybridsim.training.classifier import Classifier
+from hybridsim.training.crossbar import Disturbance, Pool, stream
+from hybridsim.training.distillation import distilled
+from hybridsim.training.folders import write_file
+from hybridsim.training.study import AdaptStudy, Arm, ChipNoise, GaussianNoise
+from hybridsim.training.tokens import TokenizedText
+
+WARM_UP = 0.1
+"""Share of the steps over which the learning rate rises; assumed."""
+LARGEST_GRADIENT = 1.0
+"""Norm at which gradients are cut; assumed, the default of Hugging Face's trainer."""
+KIBI = 1024
+"""Bytes per unit of the memory that Linux reports."""
+MOST_RECENT = 20
+"""Steps over which the loss and accuracy shown are averaged."""
+
+Report = Callable[[int, int, float, float], None]
+"""Called after every step with (steps done, all steps, loss, training accuracy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """Tokenized sentences and their classes."""
+
+    text: TokenizedText
+    labels: NDArray[np.int64]
+    """Class of every sentence, or first and last token of an answer, shape (sentences, 2)."""
+    accepted: tuple[frozenset[tuple[int, int]], ...] = ()
+    """First and last tokens that count as right, where answers are spans."""
+
+    def right(self, found: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which answers are right."""
+        if not self.accepted:
+            return found == self.labels
+        pairs = zip(found.tolist(), self.accepted, strict=True)
+        return np.array([tuple(pair) in accepted for pair, accepted in pairs], np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training run took."""
+
+    steps: int
+    parameters: int
+    seconds_per_step: float
+    """Wall-clock time per step of this process, so of the last part after a resume [s]."""
+    cpu_seconds_per_step: float
+    """The same in processor time over all threads [s]."""
+    peak_memory_bytes: int
+    """The most memory this process has held so far; a process of its own per arm compares arms."""
+    loss: float
+    """Mean over the last steps of this process."""
+
+
+class Training:
+    """One run: the model, what it learns from, and where its checkpoint lies."""
+
+    def __init__(
+        self,
+        study: AdaptStudy,
+        arm_name: str,
+        seed: int,
+        model: Classifier,
+        sentences: Sentences,
+        teacher: Classifier | None,
+        checkpoint: Path | None,
+    ) -> None:
+        self.study, self.arm_name, self.seed = study, arm_name, seed
+        self.arm: Arm = study.arms[arm_name]
+        self.steps, self.settings = study.steps_of(arm_name), study.analog_of(arm_name)
+        self.model, self.sentences, self.teacher = model, sentences, teacher
+        self.checkpoint = checkpoint
+        self.device = str(model.head.weight.device)
+        self.trained = model.trained()
+        self.optimizer = torch.optim.AdamW(
+            list(self.trained.values()), lr=self.arm.learning_rate, weight_decay=study.weight_decay
+        )
+        self.pool = Pool(seed, self.device) if self.arm.noise is not None else None
+        self.bfloat16 = study.products == "bfloat16"
+        self.mean: dict[str, torch.Tensor] = {}
+        self._chip_of: int | None = None
+
+    def run(self, report: Report | None = None, until: int | None = None) -> Trained:
+        """Train from the checkpoint, if there is one, to the end, or to step ``until``.
+
+        Raises:
+            InputError: The loss is infinite or not a number, or a checkpoint is broken.
+        """
+        recent: list[tuple[float, float]] = []
+        first = self.load_checkpoint()
+        last = min(self.steps, until or self.steps)
+        self.model.train()
+        start, cpu = time.perf_counter(), time.process_time()
+        for step in range(first, last):
+            recent = [*recent[1 - MOST_RECENT :], self._step(step)]
+            loss, accuracy = np.mean(recent, axis=0).tolist()
+            if report is not None:
+                report(step + 1, self.steps, loss, accuracy)
+            if (step + 1) % self.study.checkpoint_every == 0:
+                self.save_checkpoint(step + 1)
+        if last == self.steps:
+            self._keep_mean()
+        done = max(last - first, 1)
+        return Trained(
+            steps=last,
+            parameters=sum(p.numel() for p in self.trained.values()),
+            seconds_per_step=(time.perf_counter() - start) / done,
+            cpu_seconds_per_step=(time.process_time() - cpu) / done,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI,
+            loss=float(np.mean([loss for loss, _ in recent])) if recent else math.nan,
+        )
+
+    def _step(self, step: int) -> tuple[float, float]:
+        """Take one step; everything random follows from the seed and the step."""
+        chosen = self._sentences_of(step)
+        batch = self.sentences.text.batch(chosen, self.device)
+        labels = torch.from_numpy(self.sentences.labels[chosen].reshape(-1)).to(self.device)
+        torch.manual_seed(stream(self.seed, 2, step))  # dropout of the adapters
+        self._set_noise(step)
+        outputs = self.model.encoder.outputs(batch)
+        logits = self.model.logits(outputs[-1], batch)
+        loss = functional.cross_entropy(logits, labels)
+        if self.teacher is not None:
+            loss = distilled(loss, outputs, logits, self.teacher, batch, self.arm)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise InputError(
+                f"arm {self.arm_name!r}, seed {self.seed}, step {step}: the loss is {value}; a "
+                f"learning rate below {self.arm.learning_rate:g} would do"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.trained.values()), LARGEST_GRADIENT)
+        for group in self.optimizer.param_groups:
+            share = rate_at(step, self.steps, self.arm.schedule == "falling")
+            group["lr"] = self.arm.learning_rate * share
+        self.optimizer.step()
+        self._take_into_mean(step)
+        return value, float((logits.detach().argmax(dim=1) == labels).float().mean())
+
+    def _take_into_mean(self, step: int) -> None:
+        """Let the values after a late step count in what is kept."""
+        before = self.steps - round(self.arm.average * self.steps)
+        if step < before:
+            return
+        for name, parameter in self.trained.items():
+            mean = self.mean.setdefault(name, torch.zeros_like(parameter, requires_grad=False))
+            mean.lerp_(parameter.detach(), 1 / (step - before + 1))
+
+    def _keep_mean(self) -> None:
+        with torch.no_grad():
+            for name, mean in self.mean.items():
+                self.trained[name].copy_(mean)
+
+    def _sentences_of(self, step: int) -> list[int]:
+        """Return the indices of a step's sentences: every epoch in an order of its own."""
+        size, sentences = self.study.batch, len(self.sentences.labels)
+        chosen: list[int] = []
+        at = step * size
+        while len(chosen) < size:
+            epoch, offset = divmod(at + len(chosen), sentences)
+            order = np.random.default_rng([self.seed, 11, epoch]).permutation(sentences)
+            chosen += order[offset : offset + size - len(chosen)].tolist()
+        return chosen
+
+    def _set_noise(self, step: int) -> None:
+        noise = self.arm.noise
+        if noise is None or self.pool is None:
+            self.model.compute_digitally()
+            return
+        self.pool.at_step(self.seed, step)
+        if isinstance(noise, GaussianNoise):
+            ramp = min(1.0, (step + 1) / (noise.ramp * self.steps)) if noise.ramp else 1.0
+            how = Disturbance(self.pool, noise.weights * ramp, self.bfloat16)
+            self.model.compute_on_tiles(self.settings, how)
+        else:
+            self._take_chip(step - step % noise.refresh, noise)
+
+    def _take_chip(self, first: int, noise: ChipNoise) -> None:
+        """Compute on the chip that is taken at step ``first``."""
+        if self._chip_of == first:
+            return
+        assert self.pool is not None
+        settings = self.settings
+        named = (self.seed, 13, first)
+        t0 = settings.device.first_read
+        low, high = (math.log((t + t0) / t0) for t in (noise.shortest, noise.longest))
+        seconds = t0 * math.expm1(np.random.default_rng(named).uniform(low, high))
+        chip = program_chip(self.model, settings, named)
+        how = Disturbance(self.pool, bfloat16=self.bfloat16)
+        put_on_chip(self.model, chip, seconds, settings, how)
+        self._chip_of = first
+
+    # --- checkpoints ------------------------------------------------------------------------
+
+    def save_checkpoint(self, step: int) -> None:
+        """Write all that the next steps depend on."""
+        if self.checkpoint is None:
+            return
+        tensors = {}
+        for name, parameter in self.trained.items():
+            state = self.optimizer.state[parameter]
+            tensors[f"value/{name}"] = parameter.detach().cpu().contiguous()
+            for key in ("exp_avg", "exp_avg_sq"):
+                tensors[f"{key}/{name}"] = state[key].cpu().contiguous()
+        tensors |= {f"mean/{name}": mean.cpu() for name, mean in self.mean.items()}
+        write_file(self.checkpoint, save(tensors, metadata={"step": str(step)}))
+
+    def load_checkpoint(self) -> int:
+        """Take up a checkpoint, if there is one, and return how many steps were done.
+
+        Raises:
+            InputError: It is broken or of another model.
+        """
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return 0
+        try:
+            with safe_open(str(self.checkpoint), "pt", device=self.device) as stored:
+                step = int(stored.metadata()["step"])
+                held = set(stored.keys())
+                for name, parameter in self.trained.items():
+                    with torch.no_grad():
+                        parameter.copy_(stored.get_tensor(f"value/{name}"))
+                    self.optimizer.state[parameter] = {
+                        "step": torch.tensor(float(step)),
+                        "exp_avg": stored.get_tensor(f"exp_avg/{name}"),
+                        "exp_avg_sq": stored.get_tensor(f"exp_avg_sq/{name}"),
+                    }
+                    if f"mean/{name}" in held:
+                        self.mean[name] = stored.get_tensor(f"mean/{name}")
+        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
+            problem = f"cannot be read as a checkpoint: {error}; deleting it would do"
+            raise InputError(f"{self.checkpoint}: {problem}") from None
+        return step
+
+
+def rate_at(step: int, steps: int, falling: bool = True) -> float:
+    """Return the share of the learning rate: up for a tenth, then down to zero, or staying."""
+    rising = max(1, round(WARM_UP * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return (steps - step) / max(1, steps - rising) if falling else 1.0
+
+
+def predictions(model: Classifier, text: TokenizedText, size: int = 32) -> NDArray[np.int64]:
+    """Return the class of every sentence, or the first and last token of its answer."""
+    device = str(model.head.weight.device)
+    found: dict[int, NDArray[np.int64]] = {}
+    model.eval()
+    with torch.no_grad():
+        for indices in text.by_length(size):
+            answers = model.found(model(text.batch(indices, device))).cpu().numpy()
+            found |= dict(zip(indices, answers, strict=True))
+    return np.array([found[i] for i in range(len(text.ids))], np.int64)

@@ -1,0 +1,42 @@
+import numpy as np
+from hypothesis import given
+
+from hybridsim.engines import Engine
+from hybridsim.measure.usage import usage
+from hybridsim.plan import Plan, PlanBuilder, Resource
+from tests.random_inputs import plans
+
+
+@given(plan=plans())
+def test_busy_and_idle_add_up_to_units_times_makespan(engine: Engine, plan: Plan) -> None:
+    timeline = engine(plan)
+    table = usage(plan, timeline)
+    units = np.array([resource.units for resource in plan.resources], np.int64)
+    np.testing.assert_array_equal(table["busy_ps"] + table["idle_ps"], units * timeline.makespan)
+    assert (table["idle_ps"] >= 0).all()
+    assert table["utilization"].between(0, 1).all()
+
+
+@given(plan=plans())
+def test_busy_is_the_work_of_the_tasks_that_hold_it(engine: Engine, plan: Plan) -> None:
+    table = usage(plan, engine(plan))
+    for resource, busy in enumerate(table["busy_ps"]):
+        tasks = [t for t in range(len(plan)) if resource in plan.uses_of(t)]
+        assert busy == plan.duration[tasks].sum()
+
+
+def test_a_table_names_its_rows_and_units(engine: Engine) -> None:
+    builder = PlanBuilder((Resource("core", "cores", 2), Resource("link", "link")))
+    builder.add("op", "add", [0, 1], 3)
+    builder.add("op", "add", [0], 4)
+    plan = builder.build()
+    table = usage(plan, engine(plan))
+    assert table.index.tolist() == ["core", "link"]
+    assert table.columns.tolist() == ["kind", "units", "busy_ps", "idle_ps", "utilization"]
+    assert table.loc["core"].tolist() == ["cores", 2, 7, 1, 7 / 8]
+    assert table.loc["link"].tolist() == ["link", 1, 3, 1, 3 / 4]
+
+
+def test_a_run_that_takes_no_time_uses_nothing(engine: Engine) -> None:
+    plan = PlanBuilder((Resource("core", "cores", 2),)).build()
+    assert usage(plan, engine(plan)).loc["core"].tolist() == ["cores", 2, 0, 0, 0.0]

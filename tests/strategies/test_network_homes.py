@@ -1,0 +1,125 @@
+"""Adapters that stay in clusters while chunks pass: room, traffic, and never slower by choice."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hybridsim
+from hybridsim.engines import engine
+from hybridsim.mapping import place
+from hybridsim.plan import Plan
+from hybridsim.programs import CHOICES, LoraProgram
+from hybridsim.strategies import Job, Schedule, make_scheduler
+from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._network_adapters import AdapterTimes
+from hybridsim.strategies._network_homes import Homes
+from hybridsim.workload import Linear
+
+CLUSTER = hybridsim.load_machine("harp_2026").cluster
+assert CLUSTER is not None
+PROGRAM = LoraProgram(CLUSTER, 8, 8, 8, 8, CHOICES[0])
+
+
+def schedule(keep: str, strategy: str = "xb_pipe", chunk: int = 16, **more: Any) -> Schedule:
+    overrides = more.pop("overrides", {})
+    network, machine = hybridsim.load("mobilebert", "harp_2026", overrides)
+    job = Job(place(network, machine), 64)
+    options = {"chunk": chunk, "keep_adapters": keep} | more
+    return make_scheduler(strategy, options).schedule(job)
+
+
+def actions(plan: Plan, action: str) -> np.ndarray:
+    return np.flatnonzero(plan.action == plan.actions.index(action))
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_stays_is_fetched_once(early: bool) -> None:
+    kept = schedule("layer", early_xa=early).plan
+    again = schedule("chunk", early_xa=early).plan
+    assert len(actions(kept, "load a b")) == 361
+    assert len(actions(again, "load a b")) == 361 * 4
+    work = "x a" if early else "adapt"
+    assert len(actions(kept, work)) == len(actions(again, work))
+    # later chunks are spared A and B, the first one is not
+    busy = [plan.duration[actions(plan, work)].sum() for plan in (kept, again)]
+    assert busy[0] < busy[1]
+
+
+def test_a_layer_is_adapted_at_home() -> None:
+    plan = schedule("layer").plan
+    homes = {i for i, resource in enumerate(plan.resources) if resource.kind == "adapter_home"}
+    assert len(homes) == 4
+    where: dict[int, set[frozenset[int]]] = {}
+    for task in actions(plan, "adapt"):
+        where.setdefault(int(plan.op[task]), set()).add(
+            frozenset(homes.intersection(plan.uses_of(task).tolist()))
+        )
+    assert all(len(home) == 1 for homes in where.values() for home in homes)
+    # two pieces of 8 rows, each always on the same cluster
+    assert all(len(homes) == 2 for homes in where.values())
+
+
+@pytest.mark.parametrize("chunk", [8, 16, 32])
+@pytest.mark.parametrize("strategy", ["xl_pipe", "xb_pipe", "network"])
+def test_the_best_is_the_fastest_that_fits(strategy: str, chunk: int) -> None:
+    run = engine("fast")
+    times = {keep: run(schedule(keep, strategy, chunk).plan).makespan
+             for keep in ("best", "layer", "chunk")}  # fmt: skip
+    assert times["best"] == min(times["layer"], times["chunk"])
+
+
+def test_what_finds_no_room_is_fetched_for_every_chunk() -> None:
+    small = {"cluster.tcdm.size": "48 KiB"}
+    found = schedule("layer", chunk=8, overrides=small)
+    assert "for every chunk" in found.notes[-1]
+    loads = len(actions(found.plan, "load a b"))
+    assert 361 < loads < 361 * 8
+
+
+def test_one_chunk_keeps_nothing() -> None:
+    assert len(schedule("layer", chunk=64).plan) == len(schedule("chunk", chunk=64).plan)
+
+
+def test_the_engines_agree_on_homes() -> None:
+    plan = schedule("layer").plan
+    slow, fast = engine("des")(plan), engine("fast")(plan)
+    assert (slow.start == fast.start).all()
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_cluster_keeps_more_than_it_has_room_for(data: st.DataObject) -> None:
+    blocks = data.draw(st.lists(st.sampled_from([None, 0, 1, 2]), min_size=1, max_size=20))
+    works, costs, chips = [], {}, {}
+    for index, block in enumerate(blocks):
+        op = Linear(name=f"layer{index}", in_features=8, out_features=8, block=block)
+        kept = data.draw(st.integers(0, 60_000))
+        buffers = data.draw(st.integers(0, 60_000))
+        pieces = data.draw(st.integers(1, 4))
+        time = np.array([data.draw(st.integers(1, 1000))])
+        works.append(Work(op.name, op, (), 8))
+        costs[op.name] = (
+            AdapterTimes(
+                CHOICES[0], 8, kept + buffers, 8 * kept, kept, time, time, time, PROGRAM
+            ), pieces
+        )  # fmt: skip
+        chips[op.name] = data.draw(st.integers(0, 1))
+    found = Homes.find(works, CLUSTER, chips, lambda work: costs[work.name])
+    most = max(times.tcdm_bytes - times.kept_bytes for times, _ in costs.values())
+    assert set(found.of) | set(found.without) == set(costs)
+    for chip in (0, 1):
+        for block in {0, 1, 2, None}:
+            for cluster in range(4):
+                there = [
+                    costs[work.name][0].kept_bytes
+                    for work in works
+                    if cluster in found.of.get(work.name, ())
+                    and chips[work.name] == chip
+                    and work.op.block in (block, None)
+                ]
+                assert sum(there) + (most if there else 0) <= CLUSTER.tcdm.size
+    for name, homes in found.of.items():
+        assert len(set(homes)) == costs[name][1]

@@ -1,0 +1,171 @@
+"""Strategies: the order of work, its closed forms, and what they refuse."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hybridsim
+from hybridsim.arch import Machine, load_machine
+from hybridsim.errors import CapacityError, SpecError, UnknownNameError, UnsupportedError
+from hybridsim.mapping import place
+from hybridsim.measure.measure import layer_latency_ps
+from hybridsim.strategies import (
+    SCHEDULERS,
+    AllAnalog,
+    Job,
+    LayerSerial,
+    Schedule,
+    TokenParallel,
+    make_scheduler,
+)
+from hybridsim.workload import Network
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return load_machine("ahwa_lora_2026")
+
+
+def layer(name: str = "layer_512x128") -> Network:
+    return hybridsim.load(name, "ahwa_lora_2026")[0]
+
+
+def times(schedule: Schedule, action: str) -> int:
+    """Return the duration of one task of a plan with that action [ps]."""
+    plan = schedule.plan
+    return int(plan.duration[plan.action == plan.actions.index(action)][0])
+
+
+def test_all_analog_takes_one_mvm_per_token(engine, machine: Machine) -> None:
+    net, _ = hybridsim.load("mobilebert", "ahwa_lora_2026")
+    schedule = AllAnalog().schedule(Job(place(net, machine), 128))
+    assert engine(schedule.plan).makespan == 361 * 128 * 256_000
+
+
+@pytest.mark.parametrize("batch", [1, 8, 32])
+def test_serial_is_the_sum_of_all_its_work(engine, machine: Machine, batch: int) -> None:
+    """Nothing overlaps, so the makespan is the time of every task together."""
+    schedule = LayerSerial(batch=batch).schedule(Job(place(layer(), machine), 64))
+    plan = schedule.plan
+    weights = times(schedule, "load a") + times(schedule, "load b")
+    first = min(times(schedule, "load a"), times(schedule, "load b"))
+    beside = int(plan.duration[plan.action == plan.actions.index("zero u")].sum())
+    makespan = engine(plan).makespan
+    assert makespan == plan.duration.sum()
+    assert weights > first
+    assert beside > 0
+
+
+@pytest.mark.parametrize("buffers", [1, 2, 3])
+@pytest.mark.parametrize("batch", [4, 8, 16])
+def test_a_pipeline_lies_between_its_slowest_stage_and_no_overlap(
+    engine, machine: Machine, batch: int, buffers: int
+) -> None:
+    job = Job(place(layer("layer_128x128"), machine), 128)
+    pipelined = TokenParallel(batch=batch, buffers=buffers).schedule(job)
+    serial = LayerSerial(batch=batch).schedule(job)
+    plan = pipelined.plan
+    busiest = max(
+        int(plan.duration[plan.use[plan.use_first[:-1]] == r].sum())
+        for r in range(len(plan.resources))
+    )
+    makespan = engine(plan).makespan
+    assert busiest <= makespan < engine(serial.plan).makespan
+
+
+def test_where_the_tile_is_slowest_only_one_batch_shows(engine) -> None:
+    """All-analog time, then the cluster's work on the last batch while its outputs are fetched."""
+    machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "100 us"})
+    schedule = TokenParallel(batch=8).schedule(Job(place(layer(), machine), 128))
+    tail = max(times(schedule, "load y"), times(schedule, "xa"))
+    tail += times(schedule, "ub+y") + times(schedule, "store z")
+    assert engine(schedule.plan).makespan == 128 * 100_000_000 + tail
+
+
+def test_where_the_engine_is_slowest_it_never_waits(engine) -> None:
+    """After the first batch has arrived the matrix engine is busy to the end."""
+    machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "1 ns"})
+    schedule = TokenParallel(batch=16).schedule(Job(place(layer(), machine), 128))
+    plan, timeline = schedule.plan, engine(schedule.plan)
+    on_engine = np.isin(plan.action, [plan.actions.index("xa"), plan.actions.index("ub+y")])
+    first, last = timeline.start[on_engine].min(), timeline.end[on_engine].max()
+    assert plan.duration[on_engine].sum() == last - first
+
+
+@given(
+    tokens=st.integers(1, 300),
+    batch=st.integers(1, 64),
+    buffers=st.integers(1, 3),
+    unit=st.sampled_from(["matrix_engine", "cores", "both"]),
+    serial=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_token_is_integrated_and_stored_once(
+    engine, tokens: int, batch: int, buffers: int, unit: str, serial: bool
+) -> None:
+    """Whatever the batch, the tiles are busy as long, and each batch is stored after its add."""
+    machine = load_machine("ahwa_lora_2026")
+    options = {"batch": batch, "unit": unit} | ({} if serial else {"buffers": buffers})
+    strategy = make_scheduler("layer_serial" if serial else "token_parallel", options)
+    schedule = strategy.schedule(Job(place(layer("layer_128x128"), machine), tokens))
+    plan, timeline = schedule.plan, engine(schedule.plan)
+    mvm = plan.action == plan.actions.index("mvm")
+    assert plan.duration[mvm].sum() == tokens * 256_000
+    stores = plan.action == plan.actions.index("store z")
+    assert stores.sum() == -(-tokens // batch)
+    assert timeline.end[stores].max() == timeline.makespan
+
+
+def test_layers_run_one_after_the_other(engine, machine: Machine) -> None:
+    net, _ = hybridsim.load("minilm_l6", "ahwa_lora_2026")
+    schedule = TokenParallel().schedule(Job(place(net, machine), 32))
+    timeline = engine(schedule.plan)
+    assert layer_latency_ps(schedule.plan, timeline).sum() == timeline.makespan
+
+
+def test_without_a_batch_the_best_of_the_estimates_is_taken(machine: Machine) -> None:
+    """The chosen batch is as good as any power of two, up to what the estimate cannot see."""
+    net = layer()
+    chosen = hybridsim.simulate(net, machine, TokenParallel(), 128)
+    tried = [
+        hybridsim.simulate(net, machine, TokenParallel(batch=2**i), 128).latency_ps
+        for i in range(7)
+    ]
+    assert chosen.latency_ps <= min(tried) * 1.02
+
+
+def test_fewer_buffers_are_used_where_two_do_not_fit(machine: Machine) -> None:
+    """512x128, 64 tokens: 171 KiB double-buffered, 91 KiB single-buffered, 128 KiB of TCDM."""
+    result = hybridsim.simulate(layer(), machine, TokenParallel(batch=64), 128)
+    assert result.layers[0].buffers == 1
+    assert result.layers[0].tcdm_bytes <= 128 * 1024
+
+
+def test_a_batch_beyond_the_tcdm_says_what_fits(machine: Machine) -> None:
+    """512x128 at 128 tokens takes 172 KiB (published), and the cluster has 128 KiB."""
+    with pytest.raises(CapacityError, match=r"has 128 KiB; a batch of 92 fits"):
+        hybridsim.simulate(layer(), machine, TokenParallel(batch=128), 128)
+
+
+def test_a_missing_engine_is_refused_and_cores_do() -> None:
+    machine = load_machine("ahwa_lora_2026", {"cluster.matrix_engine": None})
+    with pytest.raises(UnsupportedError, match="choose unit=cores"):
+        hybridsim.simulate(layer(), machine)
+    assert (
+        hybridsim.simulate(layer(), machine, TokenParallel(unit="cores")).layers[0].unit == "cores"
+    )
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_strategy_is_chosen_by_name(name: str) -> None:
+    assert make_scheduler(name).kind == name
+
+
+def test_an_unknown_strategy_or_option_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'token_parallel'"):
+        make_scheduler("token_paralell")
+    with pytest.raises(SpecError, match="batch"):
+        make_scheduler("token_parallel", {"batch": 0})
+    with pytest.raises(SpecError, match="did you mean 'batch'"):
+        make_scheduler("token_parallel", {"bach": 4})

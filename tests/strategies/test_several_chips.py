@@ -1,0 +1,225 @@
+"""Whole networks over chips and networks on chip: closed forms, and laws on a small Llama."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybridsim.arch import Machine, load_machine
+from hybridsim.engines import engine
+from hybridsim.errors import CapacityError
+from hybridsim.mapping import place
+from hybridsim.plan import Plan
+from hybridsim.strategies import Job, NetworkStrategy, Schedule, TokenTemplate, make_scheduler
+from hybridsim.workload import AdapterSpec, Linear, Network, network_from_config
+
+CONFIG = {
+    "model_type": "llama", "vocab_size": 1000, "hidden_size": 256, "intermediate_size": 1024,
+    "num_hidden_layers": 6, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+}  # fmt: skip
+NETWORK = network_from_config(
+    CONFIG, name="small", source="test", head="lm_head", adapters=AdapterSpec(rank=8)
+)
+ONE_CHIP = {"chips": None, "tile.count": 100}
+MESH = {"kind": "mesh", "rows": 2, "columns": 3, "clock": {"frequency": "500 MHz"},
+        "width": "64 B/cycle", "hop": "2 cycles"}  # fmt: skip
+TREE = {"kind": "tree", "arity": 2, "levels": 2, "clock": {"frequency": "500 MHz"},
+        "width": "64 B/cycle", "hop": "2 cycles"}  # fmt: skip
+MACHINES: dict[str, dict[str, Any]] = {
+    "one chip": ONE_CHIP,
+    "chips": {"tile.count": 2, "chips.count": 5, "cluster.count": 3},
+    "chips of a mesh": {"tile.count": 2, "chips.count": 5, "network_on_chip": MESH},
+    "a tree": {**ONE_CHIP, "network_on_chip": TREE},
+    "little SRAM": {**ONE_CHIP, "memory.sram.size": "256 KiB"},
+    "little SRAM on chips": {"tile.count": 2, "chips.count": 5, "memory.sram.size": "64 KiB"},
+}
+
+
+def machine(name: str) -> Machine:
+    return load_machine("llm_2026", MACHINES[name])
+
+
+def strategy(**options: Any) -> NetworkStrategy:
+    usual = {"chunk": 16, "kept_over_link": True, "adapters_by_capacity": True}
+    found = make_scheduler("network", usual | options)
+    assert isinstance(found, NetworkStrategy)
+    return found
+
+
+def scheduled(name: str, tokens: int = 64, past: int = 0, **options: Any) -> Schedule:
+    return strategy(**options).schedule(Job(place(NETWORK, machine(name)), tokens, past=past))
+
+
+def tasks(plan: Plan, action: str) -> list[int]:
+    if action not in plan.actions:
+        return []
+    return np.flatnonzero(plan.action == plan.actions.index(action)).tolist()
+
+
+def two_layers() -> Network:
+    ops = (
+        Linear(name="a", in_features=512, out_features=512, bias=False),
+        Linear(name="b", in_features=512, out_features=512, bias=False, inputs=("a",)),
+    )
+    return Network(name="two", source="test", ops=ops)
+
+
+def latency(network: Network, there: Machine) -> int:
+    plan = make_scheduler("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
+    return engine("fast")(plan).makespan
+
+
+def test_from_chip_to_chip_by_hand() -> None:
+    """MVM, link, hop, link, MVM: 484 ns (350 + 67 cycles of 2 ns) each; 512 B in 8 cycles.
+
+    Two chips between: 3 hops of 100 ns + 512 B / 64 GB/s.
+    """
+    changes = {"tile.count": 1, "tile.tiers": 1, "chips.count": 4}
+    there = load_machine("llm_2026", changes)
+    assert latency(two_layers(), there) == 2 * 484_000 + 2 * 16_000 + 100_000 + 8_000
+    ops = two_layers().ops
+    between = tuple(
+        Linear(name=f"between{i}", in_features=512, out_features=512, bias=False, inputs=("a",))
+        for i in range(2)
+    )
+    network = Network(name="four", source="test", ops=(ops[0], *between, ops[1]))
+    plan = make_scheduler("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
+    hops = [plan.name(task) for task in tasks(plan, "hop")]
+    assert [name.split(":")[0] for name in hops] == ["between0"] + 2 * ["between1"] + 3 * ["b"]
+
+
+def test_over_a_mesh_by_hand() -> None:
+    """Tiles 0 and 1 of two stand on nodes 0 and 3 of 2 x 3: a hop of 2 cycles, and 8 for 512 B."""
+    there = load_machine(
+        "llm_2026", {"chips": None, "tile.count": 2, "tile.tiers": 1, "network_on_chip": MESH}
+    )
+    assert latency(two_layers(), there) == 2 * 484_000 + (2 + 8) * 2_000
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("past", [0, 200])
+def test_the_engines_agree(name: str, past: int) -> None:
+    plan = scheduled(name, tokens=1 if past else 40, past=past).plan
+    reference, compiled = (engine(kind)(plan) for kind in ("des", "fast"))
+    np.testing.assert_array_equal(compiled.start, reference.start)
+    np.testing.assert_array_equal(compiled.end, reference.end)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
+    """Every past from 3 to 700 in steps, where the same operands lie in the SRAM."""
+    job = Job(place(NETWORK, machine(name)), 1, past=300)
+    template = TokenTemplate(strategy(), job, (16, "chunk"))
+    found = 0
+    for past in (3, 64, 299, 300, 301, 511, 512, 700):
+        plan = template.plan_at(past)
+        if plan is None:
+            continue
+        found += 1
+        fresh = scheduled(name, 1, past).plan
+        np.testing.assert_array_equal(plan.duration, fresh.duration)
+        np.testing.assert_array_equal(plan.need, fresh.need)
+        np.testing.assert_array_equal(plan.use, fresh.use)
+        assert plan.ops == fresh.ops
+    assert found >= 4
+
+
+def test_a_template_is_not_used_where_operands_change_their_place() -> None:
+    template = TokenTemplate(
+        strategy(), Job(place(NETWORK, machine("little SRAM")), 1, past=2), (16, "chunk")
+    )
+    assert template.plan_at(3) is not None
+    assert template.plan_at(4000) is None
+
+
+@given(past=st.integers(1, 3000), more=st.integers(1, 1000))
+@settings(max_examples=8, deadline=None)
+def test_more_past_never_costs_less(past: int, more: int) -> None:
+    run = engine("fast")
+    short, long = (scheduled("one chip", 1, p).plan for p in (past, past + more))
+    assert run(short).makespan <= run(long).makespan
+
+
+def test_everything_of_a_chip_stays_on_it() -> None:
+    """Each task but hops uses parts of one chip; hops join neighbours."""
+    plan = scheduled("chips").plan
+    chip_of_tile = {
+        name: layer.chip
+        for layer in place(NETWORK, machine("chips")).layers
+        for name in layer.tiles
+    }
+    for task in range(0, len(plan), 7):
+        chips = set()
+        for use in plan.uses_of(task):
+            resource = plan.resources[use]
+            if resource.kind == "tile":
+                first = resource.name.removeprefix("tile").split(".")[0]
+                chips.add(chip_of_tile[int(first)])
+            elif resource.kind in ("link", "cluster", "dram"):
+                chips.add(int(resource.name.split(".")[0].removeprefix("chip")))
+        assert len(chips) <= 1
+
+
+def test_adapters_that_the_sram_cannot_hold_come_from_the_dram() -> None:
+    """Layer by layer, first come first held; every one of the others is fetched whole."""
+    plan = scheduled("little SRAM").plan
+    job = Job(place(NETWORK, machine("little SRAM")), 64)
+    held = 0
+    outside: list[str] = []
+    for op in NETWORK.static_linear_layers:
+        adapter = NETWORK.adapter(op)
+        assert adapter is not None
+        need = 2 * adapter.parameters
+        if outside or held + need > 256 * 1024:
+            outside.append(op.name)
+        else:
+            held += need
+    fetched = {plan.ops[plan.op[task]] for task in tasks(plan, "fetch a b")}
+    assert fetched == set(outside)
+    assert outside
+    dram = job.machine.memory.dram if job.machine.memory else None
+    assert dram is not None
+    for task in tasks(plan, "fetch a b"):
+        op = NETWORK.op(plan.ops[plan.op[task]])
+        adapter = NETWORK.adapter(op)
+        assert adapter is not None
+        assert plan.duration[task] == dram.transfer_ps(2 * adapter.parameters)
+
+
+def test_kept_keys_and_values_cross_the_link_where_that_is_charged() -> None:
+    """2 x past x 2 heads x 32 elements of a byte, at 64 B per cycle of 2 ns."""
+    plan = scheduled("one chip", 1, past=100).plan
+    moved = tasks(plan, "move kv")
+    assert len(moved) == 6
+    assert set(plan.duration[moved]) == {2 * 100 * 64 // 64 * 2_000}
+    assert not tasks(scheduled("one chip", 1, past=100, kept_over_link=False).plan, "move kv")
+
+
+def test_the_head_waits_for_the_last_chunk() -> None:
+    """It reads the last token alone, which is there when every chunk is."""
+    plan = scheduled("one chip").plan
+    timeline = engine("fast")(plan)
+    head = plan.op == plan.ops.index("lm_head")
+    norm = plan.op == plan.ops.index("norm")
+    assert timeline.start[head].min() >= timeline.end[norm].max()
+
+
+def test_sequences_share_layers_and_not_keys() -> None:
+    mapping = place(NETWORK, machine("one chip"))
+    one, four = (Job(mapping, 1, past=99, sequences=n) for n in (1, 4))
+    run = engine("fast")
+    alone, together = (strategy(chunk="all").schedule(job).plan for job in (one, four))
+    assert run(alone).makespan < run(together).makespan < 4 * run(alone).makespan
+    kept = [int(plan.duration[tasks(plan, "move kv")].sum()) for plan in (alone, together)]
+    assert kept[1] == 4 * kept[0]
+
+
+def test_keys_that_outgrow_the_dram() -> None:
+    there = load_machine(
+        "llm_2026", ONE_CHIP | {"memory.dram.size": "1 MiB", "memory.sram.size": "1 KiB"}
+    )
+    with pytest.raises(CapacityError, match=r"keys and values of small take .* 1 MiB of DRAM"):
+        strategy().schedule(Job(place(NETWORK, there), 1, past=4000))

@@ -1,0 +1,309 @@
+"""Sweeps as a whole: the same table whatever computes it and whenever it dies."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import hybridsim
+from hybridsim import TokenParallel, load, simulate
+from hybridsim.errors import InputError
+from hybridsim.sweeps import inputs as inputs_module
+from hybridsim.sweeps import run as run_module
+from hybridsim.sweeps import run_study, sweep
+from hybridsim.sweeps.chunks import Pace
+
+pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
+
+from tests.sweep import killing
+
+
+def test_a_row_is_what_simulate_finds(studies) -> None:
+    table = sweep(
+        studies.write(keep=["latency_ps", "overhead_percent", "tiles", "tasks", "bound"])
+    )
+    row = table[
+        (table["tile.integration_time_ps"] == 256_000)
+        & (table["scheduler.batch"] == 4)
+        & (table["adapters.rank"] == 8)
+    ].iloc[0]
+    network, machine = load("layer_128x128", "ahwa_lora_2026")
+    result = simulate(network, machine, TokenParallel(batch=4), 16)
+    for name in ("latency_ps", "overhead_percent", "tcdm_bytes", "tiles", "tasks", "bound"):
+        assert row[name] == getattr(result, name)
+
+
+def test_a_network_of_many_layers_is_what_simulate_finds(studies) -> None:
+    table = sweep(studies.write(network="minilm_l6", axes={"scheduler.batch": [None, 4]}))
+    network, machine = load("minilm_l6", "ahwa_lora_2026")
+    for row, batch in zip(table.itertuples(), (None, 4), strict=True):
+        result = simulate(network, machine, TokenParallel(batch=batch), 16)
+        assert row.latency_ps == result.latency_ps
+        assert row.all_analog_ps == result.all_analog_ps
+        assert row.batch == min(layer.batch for layer in result.layers)
+
+
+def test_the_table_has_units_in_its_columns_and_the_summary_beside_it(studies) -> None:
+    table = hybridsim.sweep(studies.write())
+    assert list(table.columns) == [
+        "tile.integration_time_ps", "scheduler.batch", "adapters.rank", "latency_ps",
+        "all_analog_ps", "tcdm_bytes", "batch", "buffers", "overhead_percent", "problem",
+        "feasible", "pareto",
+    ]  # fmt: skip
+    assert table.attrs["points"] == 12
+
+
+def test_what_cannot_run_is_a_row_with_its_problem(studies) -> None:
+    table = sweep(
+        studies.write(network="layer_512x128", tokens=128, axes={"scheduler.batch": [8, 128]})
+    )
+    assert table["problem"].tolist() == ["", "does not fit the TCDM of a cluster"]
+    assert table["feasible"].tolist() == [True, False]
+    assert pd.isna(table["latency_ps"].iloc[1])
+
+
+@pytest.fixture(scope="module")
+def plain_table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A study file of the small study, and the table that one process makes of it."""
+    from tests.sweep.conftest import Studies
+
+    folder = tmp_path_factory.mktemp("plain")
+    study = Studies(folder).write()
+    sweep(study, folder / "out")
+    return study, (folder / "out" / "sweep.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "executor",
+    ["in-process", "processes:2", pytest.param("dask:1", marks=pytest.mark.slow)],
+)
+def test_every_executor_makes_the_same_table(
+    executor: str, plain_table: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    if executor.startswith("dask"):
+        pytest.importorskip("distributed", reason="needs Dask (extra 'dask')")
+    study, expected = plain_table
+    sweep(study, tmp_path, executor)
+    assert (tmp_path / "sweep.parquet").read_bytes() == expected
+
+
+@pytest.mark.slow
+def test_a_cluster_is_found_by_its_address(
+    plain_table: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs Dask (extra 'dask')")
+    study, expected = plain_table
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        sweep(study, tmp_path, f"dask://{address}")
+    assert (tmp_path / "sweep.parquet").read_bytes() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["in-process", "processes:2"])
+def test_killed_at_random_moments_it_ends_with_the_same_table(
+    executor: str, tmp_path: Path
+) -> None:
+    study = killing.write_study(tmp_path)
+    whole = killing.finish(study, tmp_path / "whole")
+    out = tmp_path / "killed"
+    killed = killing.kill_often(study, out, 2, random.Random(1), executor)
+    assert killed.recorded == sorted(killed.recorded)
+    assert killed.recorded[0] > 0
+    assert killed.recorded[-1] < killing.POINTS
+    assert killing.finish(study, out, executor) == whole
+    keys = list(killing.recorded_keys(out))
+    assert len(keys) == len(set(keys)) == killing.POINTS
+
+
+def test_a_second_run_computes_nothing(studies, tmp_path: Path, monkeypatch) -> None:
+    inputs = studies.inputs()
+    first = run_study(inputs, tmp_path / "out")
+    monkeypatch.setattr(run_module, "evaluate_all", None)
+    second = run_study(inputs, tmp_path / "out")
+    assert (first.recorded_before, second.recorded_before) == (0, 12)
+    assert second.table.equals(first.table)
+
+
+def test_a_longer_axis_only_adds_its_points(studies, tmp_path: Path) -> None:
+    run_study(studies.inputs(), tmp_path / "out")
+    axes = studies.inputs().study.axes | {"scheduler.batch": [1, 2, 4, 16]}
+    longer = run_study(studies.inputs(axes=axes), tmp_path / "out")
+    assert longer.recorded_before == 12
+    assert longer.table.equals(run_study(studies.inputs(axes=axes)).table)
+
+
+def test_another_model_version_computes_all_again(studies, tmp_path: Path, monkeypatch) -> None:
+    run_study(studies.inputs(), tmp_path / "out")
+    monkeypatch.setattr(inputs_module, "model_version", lambda: "another")
+    assert run_study(studies.inputs(), tmp_path / "out").recorded_before == 0
+
+
+def test_an_audit_agrees_and_says_how_many(studies) -> None:
+    result = run_study(studies.inputs(), audit=0.3)
+    assert result.audit is not None
+    assert (result.audit.points, result.audit.differences) == (4, ())
+
+
+def test_an_audit_finds_what_is_wrong(studies, tmp_path: Path, monkeypatch) -> None:
+    """A recorded latency that is one picosecond off is told with its point."""
+    inputs = studies.inputs()
+    run_study(inputs, tmp_path / "out")
+    look_up = run_module.look_up
+
+    def altered(*arguments: Any) -> Any:
+        found, left = look_up(*arguments)
+        found[0][1]["latency_ps"][7] += 1
+        return found, left
+
+    monkeypatch.setattr(run_module, "look_up", altered)
+    result = run_study(inputs, tmp_path / "out", audit=1)
+    assert result.audit is not None
+    (difference,) = result.audit.differences
+    assert "tile.integration_time=256 ns, scheduler.batch=1, adapters.rank=8" in difference
+    assert "latency_ps" in difference
+
+
+def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
+    study, out = killing.write_study(tmp_path), tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-c", killing.PROGRAM, "sweep", str(study), "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not killing.ended_within(process, 0.01) and not list(out.glob("part-*.parquet")):
+        pass
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.startswith("hybridsim: interrupted after ")
+    done = int(stderr.split()[3])
+    assert 60 <= done < killing.POINTS
+    assert sum(1 for _ in killing.recorded_keys(out)) == done
+
+
+@pytest.mark.parametrize(
+    ("executor", "says"),
+    [
+        ("threads", "would do"),
+        ("processes:0", "with N of 1 to 1024"),
+        ("processes:x", "with N of 1 to 1024"),
+        ("dask://", "as in dask://host:8786"),
+    ],
+)
+def test_an_executor_that_is_none_is_refused(studies, executor: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        run_study(studies.inputs(), executor=executor)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_does_not_answer_is_refused(studies, monkeypatch) -> None:
+    cluster = pytest.importorskip("hybridsim.sweeps.dask_cluster", reason="needs Dask")
+    monkeypatch.setattr(cluster, "PATIENCE", "1s")
+    with pytest.raises(InputError, match=r"no Dask scheduler at 127\.0\.0\.1:9"):
+        run_study(studies.inputs(), executor="dask://127.0.0.1:9")
+
+
+def test_without_dask_its_executor_is_refused(studies, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "hybridsim.sweeps.dask_cluster", None)
+    with pytest.raises(InputError, match=r"pip install 'hybridsim\[dask\]'"):
+        run_study(studies.inputs(), executor="dask")
+
+
+def test_importing_hybridsim_imports_no_extra() -> None:
+    program = (
+        "import sys, hybridsim; print({'pyarrow','dask','distributed','optuna'}&{*sys.modules})"
+    )
+    # pandas looks for pyarrow itself, so it is asked for without it
+    program = program.replace("'pyarrow',", "")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+class TestPace:
+    def test_chunks_grow_until_overhead_does_not_matter(self) -> None:
+        pace = Pace()
+        for _ in range(12):
+            pace.measured(pace.size, pace.size * 0.001, 0.05)
+        assert pace.size == 1000  # 1 s, of which 0.05 s are overhead
+
+    def test_the_first_chunks_are_small(self) -> None:
+        pace = Pace()
+        pace.measured(1, 1e-6, 0.001)
+        assert pace.size == 16
+
+    def test_workers_share_what_is_left(self) -> None:
+        pace = Pace(size=1000)
+        assert pace.chunk(100, 1) == 100
+        assert pace.chunk(100, 2) == 25
+
+
+class TestCommand:
+    def test_it_ends_with_the_front_the_best_and_the_shares(self, cli, studies) -> None:
+        done = cli("sweep", str(studies.write()), "--audit", "10%")
+        assert done.exit_code == 0
+        assert done.stderr == ""
+        for text in ("Pareto front of latency_ps", "best tcdm_bytes", "variance", "all the same"):
+            assert text in done.stdout
+
+    def test_json_is_one_document(self, cli, studies) -> None:
+        document = cli.json("sweep", str(studies.write()), "--audit", "0.2")
+        assert document["points"] == 12
+        assert document["audit"] == {"points": 3, "differences": []}
+        assert set(document["best"]) == {"latency_ps", "tcdm_bytes"}
+        assert 0 <= document["variance_share"]["latency_ps"]["adapters.rank"] <= 1
+
+    def test_csv_is_the_whole_table(self, cli, studies) -> None:
+        done = cli("sweep", str(studies.write()), "--csv")
+        assert done.stdout.count("\n") == 13
+
+    def test_a_folder_holds_table_and_answer(self, cli, studies, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        cli("sweep", str(studies.write()), "--out", str(out), "--quiet")
+        assert len(pd.read_parquet(out / "sweep.parquet")) == 12
+        assert json.loads((out / "sweep.json").read_text())["points"] == 12
+
+    def test_a_dry_run_computes_a_sample_and_leaves_nothing(
+        self, cli, studies, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        document = cli.json("sweep", str(studies.write()), "--dry-run", "--out", str(out))
+        assert document["points"] == 12
+        assert document["seconds"] > 0
+        assert document["result_bytes"] > 0
+        assert not out.exists()
+
+    def test_a_difference_on_simpy_is_an_error(self, cli, studies, monkeypatch) -> None:
+        audit = run_module.Audit(1, ("a point differs",))
+        monkeypatch.setattr(run_module, "_audit", lambda *_: audit)
+        done = cli("sweep", str(studies.write()), "--audit", "1%")
+        assert done.exit_code == 1
+        assert "a point differs" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("--audit", "some"), "a share would do"),
+            (("--audit", "200%"), "a share of 0 to 100 %"),
+            (("--json", "--csv"), "give one of them"),
+            (("--executor", "gpu"), "would do"),
+            (("--out", os.devnull), "is a file"),
+        ],
+    )
+    def test_bad_options_are_refused(self, cli, studies, arguments, says: str) -> None:
+        assert says in cli.refused("sweep", str(studies.write()), *arguments)
+
+    def test_a_study_that_is_not_there_is_refused(self, cli, tmp_path: Path) -> None:
+        assert "does not exist" in cli.refused("sweep", str(tmp_path / "none.yaml"))
