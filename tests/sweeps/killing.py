@@ -1,6 +1,6 @@
 """Kills a sweep at random moments, lets it go on, and looks at what is left.
 
-As a program: ``python -m tests.sweep.killing [times] [seed]`` prints what happened.
+As a program: ``python -m tests.sweeps.killing [times] [seed]`` prints what happened.
 """
 
 import random

@@ -22,7 +22,7 @@ from hybridsim.sweeps.chunks import Pace
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
 
-from tests.sweep import killing
+from tests.sweeps import killing
 
 
 def test_a_row_is_what_simulate_finds(studies) -> None:
@@ -72,7 +72,7 @@ def test_what_cannot_run_is_a_row_with_its_problem(studies) -> None:
 @pytest.fixture(scope="module")
 def plain_table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     """A study file of the small study, and the table that one process makes of it."""
-    from tests.sweep.conftest import Studies
+    from tests.sweeps.conftest import Studies
 
     folder = tmp_path_factory.mktemp("plain")
     study = Studies(folder).write()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tests.adapt.conftest import changed
+from tests.training.conftest import changed
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")

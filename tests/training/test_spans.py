@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tests.adapt.conftest import changed
+from tests.training.conftest import changed
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 

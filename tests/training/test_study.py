@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from tests.adapt.conftest import changed
+from tests.training.conftest import changed
 from typer.testing import CliRunner
 
 from hybridsim.cli import app
