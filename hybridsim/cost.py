@@ -18,6 +18,7 @@ from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.lora import Order, Unit
 from hybridsim.programs.lora_energy import lora_energy
 from hybridsim.programs.lora_stream import LoraStream
+from hybridsim.work import price
 
 Values = Mapping[str, Any]
 """Argument name -> an integer, a text, or (in a table) an array of integers."""
@@ -357,14 +358,16 @@ def _energy_lora(machine: Machine, values: Values) -> Answer:
     }
 
 
-def stream_cycles(stream: LoraStream, engine: str = "fast") -> int:
+def stream_cycles(stream: LoraStream, engine: str = "compiled") -> int:
     """Return the cycles of an adapter streamed through the scratchpad, as an engine executes it.
 
     Raises:
         CapacityError: The tiles in flight do not fit the TCDM.
         UnsupportedError: The cluster lacks the unit, or the unit cannot do the shape.
     """
-    makespan = engine_by_name(engine)(stream.plan()).makespan
+    plan = stream.plan()
+    prices = price(plan.works, stream.cluster)
+    makespan = engine_by_name(engine)(plan, prices.time_ps).makespan
     # durations are rounded up to picoseconds one by one, which is far less than a cycle in all
     return makespan * stream.cluster.clock.frequency // 10**12
 

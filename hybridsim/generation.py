@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from hybridsim._version import __version__
 from hybridsim.arch import Machine
 from hybridsim.engines import Engine
@@ -17,7 +19,7 @@ from hybridsim.measure.generation import Cache, Generation, Phase, PhaseEnergy, 
 from hybridsim.measure.token_energy import Drawn, drawn, together
 from hybridsim.measure.token_runs import TokenRuns
 from hybridsim.plan import Plan, Timeline
-from hybridsim.simulation import MOST_TOKENS
+from hybridsim.simulation import MOST_TOKENS, carry_out
 from hybridsim.strategies import (
     NETWORK_STRATEGIES,
     SCHEDULERS,
@@ -52,7 +54,7 @@ def generate(
     new: int = 128,
     batch: int = 1,
     scheduler: NetworkStrategy | None = None,
-    engine: str = "fast",
+    engine: str = "compiled",
 ) -> Generation:
     """Predict what a batch of equal requests takes, with the adapters of a network and without.
 
@@ -68,7 +70,7 @@ def generate(
     strategy = scheduler or strategy_for({})
     _check(network, prompt, new, batch)
     run = engine_by_name(engine)
-    job = Job(place(network, machine), prompt, lambda plan: run(plan).makespan, 0, batch)
+    job = Job(place(network, machine), prompt, run, 0, batch)
     cache = _cache(job, prompt + new - 1)
     hybrid = _measured(job, strategy, run, new)
     bare = hybrid
@@ -126,7 +128,7 @@ class GenerationTimes:
         network: Network,
         machine: Machine,
         scheduler: NetworkStrategy | None = None,
-        engine: str = "fast",
+        engine: str = "compiled",
     ) -> None:
         self._network, self._strategy = network, scheduler or strategy_for({})
         self._run = engine_by_name(engine)
@@ -153,11 +155,11 @@ class GenerationTimes:
         return first, first + sum(token_ps(prompt + i) for i in range(new - 1))
 
     def _prefilled(self, prompt: int, batch: int) -> int:
-        return self._run(self._strategy.schedule(self._job(prompt, batch)).plan).makespan
+        job = self._job(prompt, batch)
+        return carry_out(self._strategy.schedule(job).plan, job.machine, self._run).makespan
 
     def _job(self, tokens: int, batch: int) -> Job:
-        run = self._run
-        return Job(self._mapping, tokens, lambda plan: run(plan).makespan, 0, batch)
+        return Job(self._mapping, tokens, self._run, 0, batch)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
     runs = TokenRuns(job, strategy, run)
     if pasts:  # the longest first: what fits nowhere is refused before anything is run
         last = runs.at(pasts[-1]).schedule
-        outside = _from_dram(job, last.plan)
+        outside = _from_dram(last.plan)
         notes = dict.fromkeys(last.notes)
     for past in pasts:
         found = runs.at(past)
@@ -196,7 +198,7 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
             share = _shares(found.schedule.plan, found.timeline)
     prompt = strategy.schedule(job)
     notes = dict.fromkeys((*prompt.notes, *notes))
-    timeline = run(prompt.plan)
+    timeline = carry_out(prompt.plan, job.machine, run)
     return _Times(
         prefill_ps=timeline.makespan,
         prefill=_shares(prompt.plan, timeline),
@@ -209,16 +211,10 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
     )
 
 
-def _from_dram(job: Job, plan: Plan) -> int:
+def _from_dram(plan: Plan) -> int:
     """Return the bytes of keys and values that a plan brings from the DRAM."""
-    memory = job.machine.memory
-    if "load kv" not in plan.actions or memory is None or memory.dram is None:
-        return 0
-    tasks = plan.action == plan.actions.index("load kv")
-    # each task is rounded up to a picosecond, which is less than a byte
-    return sum(
-        int(duration) * memory.dram.bandwidth // 10**12 for duration in plan.duration[tasks]
-    )
+    fetches = np.flatnonzero(plan.which(lambda work: work.label == "load kv"))
+    return sum(plan.works[plan.work[task]].shape[0] for task in fetches.tolist())
 
 
 def _shares(plan: Plan, timeline: Timeline) -> dict[str, float]:

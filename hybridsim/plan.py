@@ -1,7 +1,8 @@
 """What the engines execute and what they return: plain columns, no behaviour.
 
-A plan is work before times are known: *tasks*, each of a known duration, the *resources*
-they hold while they run, and the *needs* between them. An engine turns it into a timeline.
+A plan says what is done, and knows no time: *tasks*, each of one *work*, the *resources* they hold
+while they run, and the *needs* between them. A machine prices the works (:mod:`hybridsim.work`);
+with the times of the works an engine turns a plan into a timeline.
 
 The execution rule, which every engine obeys to the picosecond:
 
@@ -12,7 +13,7 @@ The execution rule, which every engine obeys to the picosecond:
 3.  Then the ready tasks that have not started are visited once, in plan order. A task starts now
     if each resource it uses has a free unit, and takes one unit of each; otherwise it takes
     nothing, and does not stand in the way of the tasks after it.
-4.  A started task runs for its whole duration, at least 1 ps, and is never interrupted.
+4.  A started task runs for the whole time of its work, at least 1 ps, and is never interrupted.
 
 So a task that uses several resources (a transfer holds a DMA engine and a link) takes all of them
 or none, and a task that uses none is a delay. A resource that is shared fairly is shared by
@@ -25,17 +26,21 @@ is blocked (no room downstream) from one that is starved (no data yet). A strate
 resources ahead of time fixes who goes first by *order* needs: such a task waits for its turn.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.errors import PlanError
 from hybridsim.units import Ints
+from hybridsim.work import MOST_PS, Work
 
 Bools = NDArray[np.bool_]
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,32 +89,33 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class Mostly:
-    """One duration for all iterations, but for a few at the beginning and at the end [ps]."""
+    """One work for all iterations, but for a few at the beginning and at the end."""
 
-    usual: int
-    last: tuple[int, ...] = ()
-    """Durations of the last iterations."""
-    first: tuple[int, ...] = ()
-    """Durations of the first iterations."""
+    usual: Work
+    last: tuple[Work, ...] = ()
+    """Works of the last iterations."""
+    first: tuple[Work, ...] = ()
+    """Works of the first iterations."""
 
-    def each(self, count: int) -> Ints:
-        """Return the durations of all of ``count`` iterations.
+    def each(self, count: int, number: Callable[[Work], int]) -> Ints:
+        """Return the numbers of the works of all of ``count`` iterations.
 
         Raises:
-            PlanError: There are fewer iterations than durations of the first and the last ones.
+            PlanError: There are fewer iterations than works of the first and the last ones.
         """
         if len(self.first) + len(self.last) > count:
             raise PlanError(
-                f"{len(self.first)} first and {len(self.last)} last durations are more than the "
+                f"{len(self.first)} first and {len(self.last)} last works are more than the "
                 f"{count} iterations of the loop"
             )
-        durations = np.full(count, self.usual, np.int64)
-        durations[: len(self.first)] = self.first
-        durations[count - len(self.last) :] = self.last
-        return durations
+        usual = number(self.usual) if len(self.first) + len(self.last) < count else 0
+        works = np.full(count, usual, np.int64)
+        works[: len(self.first)] = [number(work) for work in self.first]
+        works[count - len(self.last) :] = [number(work) for work in self.last]
+        return works
 
     def part(self, start: int, stop: int, step: int, count: int) -> "Mostly":
-        """Return the durations of the iterations ``range(start, stop, step)`` of ``count``."""
+        """Return the works of the iterations ``range(start, stop, step)`` of ``count``."""
         tail = count - len(self.last)
         begin = start + step * max(0, -((start - tail) // step))
         last = tuple(self.last[i - tail] for i in range(begin, stop, step))
@@ -120,13 +126,18 @@ class Mostly:
 class Step:
     """One task of a template that :meth:`PlanBuilder.repeat` lays out once per iteration."""
 
-    action: str
-    """What is done, as in ``mvm`` or ``load x``."""
+    work: Work | Mostly | tuple[Work, ...]
+    """What is done: one work for all iterations, one for most of them, or one each."""
     uses: tuple[int, ...]
     """Resources held, as indices into :attr:`Plan.resources`."""
-    duration_ps: int | Mostly | Ints
-    """One duration for all iterations, one for most of them, or one each [ps]."""
     needs: tuple[Need | Within, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What people read, of the first iteration."""
+        if isinstance(self.work, Mostly):
+            return self.work.usual.label
+        return self.work.label if isinstance(self.work, Work) else self.work[0].label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +157,7 @@ class Template:
     """The number of the first batch."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Tasks in topological order, as columns, and the resources they use.
 
@@ -154,14 +165,15 @@ class Plan:
     ``use[use_first[i]:use_first[i + 1]]``, and likewise for needs.
 
     Raises:
-        PlanError: A task lasts less than 1 ps, needs a task that is not before it, or uses a
-            resource that is not there, or uses one twice; a resource has no units; or all tasks
-            together last 2^62 ps or more.
+        PlanError: A task needs a task that is not before it, does a work that is not there, or
+            uses a resource that is not there, or uses one twice; or a resource has no units.
     """
 
     resources: tuple[Resource, ...]
-    duration: Ints
-    """How long each task runs [ps], shape (tasks,)."""
+    works: tuple[Work, ...]
+    """What is done, each once."""
+    work: Ints
+    """What each task does, as an index into :attr:`works`, shape (tasks,)."""
     use_first: Ints
     use: Ints
     """Resources used, as indices into :attr:`resources`."""
@@ -172,26 +184,18 @@ class Plan:
     """Whether each need is a room need (True) or a data need, in the order of :attr:`need`."""
     op: Ints
     """The op each task works for, as an index into :attr:`ops`."""
-    action: Ints
-    """What each task does, as an index into :attr:`actions`."""
     item: Ints
     """Which batch of tokens each task works on."""
     ops: tuple[str, ...]
-    actions: tuple[str, ...]
     loops: tuple[Loop, ...] = ()
     """Where the plan repeats itself; together they cover all tasks, in order."""
     order: Bools | None = None
     """Whether each need only fixes whose turn it is, in the order of :attr:`need`; None: none."""
 
     def __post_init__(self) -> None:
-        tasks = np.arange(len(self.duration))
-        if (self.duration < 1).any():
-            worst = int(np.argmin(self.duration))
-            raise PlanError(
-                f"{self.name(worst)}: lasts {self.duration[worst]} ps; a task lasts 1 ps or more"
-            )
-        if self.duration.sum(dtype=np.float64) >= 2**62:
-            raise PlanError("the tasks last 2^62 ps (53 days) or more; ends might not fit 64 bits")
+        tasks = np.arange(len(self.work))
+        if ((self.work < 0) | (self.work >= len(self.works))).any():
+            raise PlanError("a task does a work that the plan does not have")
         for resource in self.resources:
             if resource.units < 1:
                 raise PlanError(
@@ -211,12 +215,44 @@ class Plan:
             raise PlanError("a task uses the same resource twice")
 
     def __len__(self) -> int:
-        return len(self.duration)
+        return len(self.work)
 
     def name(self, task: int) -> str:
         """Return a name for people: ``block3.query: mvm [5]``."""
-        op, action = self.ops[self.op[task]], self.actions[self.action[task]]
-        return f"{op}: {action} [{self.item[task]}]"
+        label = self.works[self.work[task]].label
+        return f"{self.ops[self.op[task]]}: {label} [{self.item[task]}]"
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of all works, each once, in the order of the works."""
+        return tuple(dict.fromkeys(work.label for work in self.works))
+
+    @cached_property
+    def label(self) -> Ints:
+        """The label of each task, as an index into :attr:`labels`."""
+        place = {label: number for number, label in enumerate(self.labels)}
+        of_work = np.array([place[work.label] for work in self.works], np.int64)
+        return of_work[self.work]
+
+    @cached_property
+    def tokens(self) -> Ints:
+        """The tokens that each task works on, shape (tasks,); :data:`~.work.NOTHING` for none."""
+        return np.array([work.tokens for work in self.works], np.int64)[self.work]
+
+    def which(self, chosen: Callable[[Work], bool]) -> Bools:
+        """Return for each task whether its work is ``chosen``, shape (tasks,)."""
+        return np.array([chosen(work) for work in self.works], np.bool_)[self.work]
+
+    def times(self, time_ps: Ints) -> Ints:
+        """Return how long each task runs [ps], from the time of each work.
+
+        Raises:
+            PlanError: All tasks together last 2^62 ps or more.
+        """
+        found: Ints = time_ps[self.work]
+        if found.sum(dtype=np.float64) >= MOST_PS:
+            raise PlanError("the tasks last 2^62 ps (53 days) or more; ends might not fit 64 bits")
+        return found
 
     def needs_of(self, task: int) -> Ints:
         """Return the tasks that must have ended before ``task`` is ready."""
@@ -240,18 +276,23 @@ class Timeline:
         """The last end [ps]; 0 for a plan without tasks."""
         return int(self.end.max(initial=0))
 
+    @property
+    def duration(self) -> Ints:
+        """How long each task ran [ps]."""
+        return self.end - self.start
 
-class _Names:
-    """Names in the order of their first use, each with its index."""
+
+class _Numbers(Generic[T]):
+    """Things in the order of their first use, each with its number."""
 
     def __init__(self) -> None:
-        self._index: dict[str, int] = {}
+        self._number: dict[T, int] = {}
 
-    def index(self, name: str) -> int:
-        return self._index.setdefault(name, len(self._index))
+    def of(self, thing: T) -> int:
+        return self._number.setdefault(thing, len(self._number))
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._index)
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._number)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,16 +308,29 @@ class Outline:
         """Return the number of tasks of the whole plan."""
         return sum(template.loop.size * template.loop.count for template in self.templates)
 
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What is done, each once."""
+        steps = {id(template.steps): template.steps for template in self.templates}.values()
+        found: dict[Work, None] = {}
+        for step in chain.from_iterable(steps):
+            work = step.work
+            if isinstance(work, Mostly):
+                found |= dict.fromkeys((work.usual, *work.last, *work.first))
+            else:
+                found |= dict.fromkeys((work,) if isinstance(work, Work) else work)
+        return tuple(found)
+
     def expand(self) -> Plan:
         """Return the plan with every iteration laid out.
 
         Raises:
             PlanError: As :class:`Plan`.
         """
-        templates, ops, actions = self.templates, _Names(), _Names()
-        laid = _laid_out(templates, actions)
+        templates, ops, works = self.templates, _Numbers[str](), _Numbers[Work]()
+        laid = _laid_out(templates, works)
         moved = [t.shift - one.shift for t, one in zip(templates, laid, strict=True)]
-        op = np.array([ops.index(template.op) for template in templates], np.int64)
+        op = np.array([ops.of(template.op) for template in templates], np.int64)
         needs = _joined([one.needs for one in laid])
         need, rooms = _joined([one.need for one in laid], moved), [one.room for one in laid]
         room = np.concatenate([*rooms, np.empty(0, np.bool_)])
@@ -284,17 +338,16 @@ class Outline:
             needs, need, room = _linked(needs, need, room, self.links)
         return Plan(
             resources=self.resources,
-            duration=_joined([one.duration for one in laid]),
+            works=tuple(works),
+            work=_joined([one.work for one in laid]),
             use_first=_offsets(_joined([one.uses for one in laid])),
             use=_used(templates, [one.slot for one in laid]),
             need_first=_offsets(needs),
             need=need,
             room=room,
-            op=np.repeat(op, [len(one.duration) for one in laid]),
-            action=_joined([one.action for one in laid]),
+            op=np.repeat(op, [len(one.work) for one in laid]),
             item=_joined([one.item for one in laid]),
             ops=tuple(ops),
-            actions=tuple(actions),
             loops=tuple(template.loop for template in templates),
         )
 
@@ -320,15 +373,14 @@ class PlanBuilder:
     def add(
         self,
         op: str,
-        action: str,
+        work: Work,
         uses: Sequence[int],
-        duration_ps: int,
         needs: Sequence[int] = (),
         rooms: Sequence[int] = (),
     ) -> int:
         """Append one task and return its index; ``needs`` and ``rooms`` are earlier tasks."""
         after = [Need(n) for n in needs] + [Need(n, room=True) for n in rooms]
-        return self.repeat(op, [Step(action, tuple(uses), duration_ps, tuple(after))], 1).first
+        return self.repeat(op, [Step(work, tuple(uses), tuple(after))], 1).first
 
     def repeat(
         self, op: str, steps: Sequence[Step], count: int, batches: int = 1, first_item: int = 0
@@ -347,7 +399,7 @@ class PlanBuilder:
             for need in step.needs:
                 if isinstance(need, Within) and not 0 <= need.step < size:
                     raise PlanError(
-                        f"{step.action}: needs step {need.step} of a loop of {size} steps"
+                        f"{step.label}: needs step {need.step} of a loop of {size} steps"
                     )
         uses = tuple(step.uses for step in steps)
         loop = Loop(self._size, size, count)
@@ -382,7 +434,7 @@ class PlanBuilder:
         """Append all tasks from ``first`` on once more, ``times`` times.
 
         Needs move along: what a task needs lies as far before its copy as before itself. ``ops``
-        gives each op its names in the copies; ``uses`` gives (op, action) the resources of each
+        gives each op its names in the copies; ``uses`` gives (op, label) the resources of each
         copy, where they are not those of the template.
 
         Raises:
@@ -393,14 +445,14 @@ class PlanBuilder:
         if size and (not own or own[0].loop.first != first):
             raise PlanError(f"task {first} is not the first one of a loop; only loops are copied")
         other = [
-            [j for j, step in enumerate(each.steps) if (each.op, step.action) in uses]
+            [j for j, step in enumerate(each.steps) if (each.op, step.label) in uses]
             for each in own
         ]
         for copy in range(times):
             for template, places in zip(own, other, strict=True):
                 held = [*template.uses]
                 for j in places:
-                    held[j] = uses[template.op, template.steps[j].action][copy]
+                    held[j] = uses[template.op, template.steps[j].label][copy]
                 name = ops[template.op][copy]
                 self._append(_moved(template, name, (copy + 1) * size, tuple(held)))
         shift = (1 + np.arange(times, dtype=np.int64))[:, None] * size
@@ -444,8 +496,7 @@ class _Laid:
     """The tasks of a template as columns, and of all that only differ from it in place."""
 
     shift: int
-    duration: Ints
-    action: Ints
+    work: Ints
     item: Ints
     uses: Ints
     """How many resources each task uses."""
@@ -457,7 +508,7 @@ class _Laid:
     room: Bools
 
 
-def _laid_out(templates: Sequence[Template], actions: _Names) -> list[_Laid]:
+def _laid_out(templates: Sequence[Template], works: _Numbers[Work]) -> list[_Laid]:
     """Return the columns of each template; copies share them."""
     known: dict[tuple[object, ...], _Laid] = {}
     laid = []
@@ -466,25 +517,22 @@ def _laid_out(templates: Sequence[Template], actions: _Names) -> list[_Laid]:
         place = t.loop.first - t.shift
         key = (id(t.steps), place, t.loop.count, lengths, t.batches, t.first_item)
         if key not in known:
-            known[key] = _lay_out(t, lengths, actions)
+            known[key] = _lay_out(t, lengths, works)
         laid.append(known[key])
     return laid
 
 
-def _lay_out(template: Template, lengths: Sequence[int], actions: _Names) -> _Laid:
+def _lay_out(template: Template, lengths: Sequence[int], works: _Numbers[Work]) -> _Laid:
     """Return the tasks of a template as columns."""
     loop, steps, count = template.loop, template.steps, template.loop.count
-    durations = np.empty((count, loop.size), np.int64)
+    numbers = np.empty((count, loop.size), np.int64)
     for j, step in enumerate(steps):
-        each = step.duration_ps
-        durations[:, j] = each.each(count) if isinstance(each, Mostly) else each
-    numbers = [actions.index(step.action) for step in steps]
-    tasks = durations.size
+        numbers[:, j] = _numbered(step.work, count, works)
+    tasks = numbers.size
     needs, need, room = _needs(template)
     return _Laid(
         template.shift,
-        durations.reshape(-1),
-        np.array(numbers * count, np.int64),
+        numbers.reshape(-1),
         template.first_item + np.arange(tasks) // max(1, loop.size // template.batches),
         np.array(list(lengths) * count, np.int64),
         np.tile(np.arange(sum(lengths)), count),
@@ -492,6 +540,19 @@ def _lay_out(template: Template, lengths: Sequence[int], actions: _Names) -> _La
         need,
         room,
     )
+
+
+def _numbered(
+    work: Work | Mostly | tuple[Work, ...], count: int, works: _Numbers[Work]
+) -> int | Ints | list[int]:
+    """Return the numbers of the works of all iterations of a step."""
+    if isinstance(work, Work):
+        return works.of(work)
+    if isinstance(work, Mostly):
+        return work.each(count, works.of)
+    # iterations share few works, mostly the very same objects
+    known = {id(each): works.of(each) for each in {id(one): one for one in work}.values()}
+    return [known[id(each)] for each in work]
 
 
 def _needs(template: Template) -> tuple[Ints, Ints, Bools]:

@@ -12,7 +12,7 @@ from hybridsim.library import network_path
 from hybridsim.mapping import place
 from hybridsim.measure.measure import measure
 from hybridsim.measure.result import Result
-from hybridsim.plan import Timeline
+from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import (
     AllAnalog,
     Job,
@@ -21,6 +21,7 @@ from hybridsim.strategies import (
     Scheduler,
     TokenParallel,
 )
+from hybridsim.work import price
 from hybridsim.workload import Network, load_network
 
 MOST_TOKENS = 2**20
@@ -32,7 +33,7 @@ def simulate(
     machine: Machine,
     scheduler: Scheduler | None = None,
     tokens: int | None = None,
-    engine: str = "fast",
+    engine: str = "compiled",
     check_numerics: bool = False,
     past: int = 0,
 ) -> Result:
@@ -71,7 +72,7 @@ def execute(
     machine: Machine,
     scheduler: Scheduler | None = None,
     tokens: int | None = None,
-    engine: str = "fast",
+    engine: str = "compiled",
     check_numerics: bool = False,
     past: int = 0,
 ) -> Run:
@@ -88,10 +89,10 @@ def execute(
     if past:
         _check_past(past, network, scheduler)
     run = engine_by_name(engine)
-    compiled = engine_by_name("fast")  # for strategies that try what they decide
-    job = Job(place(network, machine), tokens, lambda plan: compiled(plan).makespan, past)
+    compiled = engine_by_name("compiled")  # for strategies that try what they decide
+    job = Job(place(network, machine), tokens, compiled, past)
     schedule = scheduler.schedule(job)
-    timeline = run(schedule.plan)
+    timeline = carry_out(schedule.plan, machine, run)
     result = measure(
         job,
         schedule,
@@ -138,7 +139,12 @@ def _yardstick(scheduler: Scheduler, job: Job, run: Engine) -> tuple[Schedule, T
         yardstick = scheduler.yardstick(job)
     else:
         return None
-    return yardstick, run(yardstick.plan)
+    return yardstick, carry_out(yardstick.plan, job.machine, run)
+
+
+def carry_out(plan: Plan, machine: Machine, run: Engine) -> Timeline:
+    """Return when each task of a plan runs on a machine."""
+    return run(plan, price(plan.works, machine).time_ps)
 
 
 def load(

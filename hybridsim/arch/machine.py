@@ -12,7 +12,7 @@ from pydantic import (
 
 from hybridsim.components.aimc_tile import AimcTile
 from hybridsim.components.area import MachineArea
-from hybridsim.components.core_kernels import Precision
+from hybridsim.components.core_kernels import Precision, larger
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
 from hybridsim.components.energy import MachineEnergy
@@ -23,8 +23,10 @@ from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
 from hybridsim.components.programming import Programming
 from hybridsim.components.tcdm import Tcdm
+from hybridsim.errors import UnsupportedError
 from hybridsim.specs import PlacedError
 from hybridsim.units import Clock, Count, IntLike, Spec
+from hybridsim.work import Work, no_price
 
 
 class TileArray(AimcTile):
@@ -97,6 +99,21 @@ class Cluster(Spec):
         """Return the time that ``cycles`` of the cluster take [ps]."""
         return self.clock.to_ps(cycles)
 
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a work of one of its units, or of the whole cluster, takes [ps].
+
+        ``program`` (program,): the program itself says. ``cycles`` (cycles,): those; none of them
+        take 1 ps, the least that a task can last.
+
+        Raises:
+            UnsupportedError: The cluster lacks the unit, or does not know the work.
+        """
+        if work.kind == "program":
+            return work.shape[0].time_ps(self)
+        if work.kind == "cycles":
+            return larger(self.to_ps(work.shape[0]), 1)
+        raise no_price(work, "the cluster")
+
 
 class Chips(Spec):
     """Chips in a row, all alike, each linked to the next.
@@ -152,6 +169,44 @@ class Machine(Spec):
             if text.get(name) is None:
                 text.pop(name, None)
         return text
+
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a work takes on the part that does it [ps].
+
+        Raises:
+            UnsupportedError: The machine lacks the part, or that does not know the work.
+        """
+        if work.part == "delay":
+            return work.shape[0]
+        if work.kind == "transfer":
+            return self.transfer_ps(work.shape[0])
+        part = self._part(work.part)
+        if part is None:
+            raise no_price(work, self.name)
+        return part.time_ps(work)
+
+    def transfer_ps(self, size: IntLike) -> IntLike:
+        """Return the time of a DMA transfer over the link: as long as the slower of both [ps].
+
+        Raises:
+            UnsupportedError: There is no cluster.
+        """
+        if self.cluster is None:
+            raise UnsupportedError(f"{self.name} has no cluster whose DMA could move anything")
+        dma = self.cluster.to_ps(self.cluster.dma.transfer_cycles(size))
+        return larger(dma, self.link.transfer_ps(size))
+
+    def _part(self, name: str) -> Any:
+        """Return what prices the works of a part, or None where the machine has no such part."""
+        if name in ("tile", "periphery"):
+            return self.tile
+        if name in ("cores", "matrix_engine", "dma", "cluster"):
+            return self.cluster
+        if name == "dram":
+            return self.memory.dram if self.memory else None
+        if name == "chip_link":
+            return self.chips.link if self.chips else None
+        return {"link": self.link, "edge": self.network_on_chip}.get(name)
 
     @property
     def chip_count(self) -> int:

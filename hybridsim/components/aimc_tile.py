@@ -1,9 +1,12 @@
 """Analog in-memory computing (AIMC) tile: a crossbar, its converters and its periphery."""
 
+from typing import Any
+
 from pydantic import NonNegativeInt
 
-from hybridsim.components.core_kernels import smaller
+from hybridsim.components.core_kernels import larger, smaller
 from hybridsim.units import Clock, Count, Cycles, Duration, IntLike, Spec, ceil_div
+from hybridsim.work import Work, no_price
 
 
 class Periphery(Spec):
@@ -85,3 +88,25 @@ class AimcTile(Spec):
         widest = smaller(out_features, self.columns)
         after = self.periphery.cycles(widest, self.row_blocks(in_features))
         return tokens * (self.integration_time + self.periphery.clock.to_ps(after))
+
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a work of the tile or its periphery takes [ps].
+
+        ``mvm`` (members, tokens): the MVMs of so many tokens on all members, each (in, out), at
+        once: the slowest sets the pace. ``add`` (sums, width, from tile, rows): so many sums of
+        vectors of a width in the periphery, row after row.
+
+        Raises:
+            UnsupportedError: The tile does not know the work.
+        """
+        if work.kind == "mvm":
+            members, tokens = work.shape
+            each = [self.mvm_ps(inputs, outputs, 1) for inputs, outputs in members]
+            slowest = each[0]
+            for other in each[1:]:
+                slowest = larger(slowest, other)
+            return tokens * slowest
+        if work.kind == "add":
+            sums, width, from_tile, rows = work.shape
+            return sums * rows * self.periphery.residual_ps(1, width, from_tile)
+        raise no_price(work, "the tile")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,11 @@ from hybridsim.units import (
     Spec,
     ceil_div,
 )
+from hybridsim.work import Work, no_price
+
+MOVES = ("move", "keep")
+"""Kinds of works that bring something over a link or a network on chip: operands, and keys and
+values that were kept."""
 
 
 class Link(Spec):
@@ -44,6 +49,17 @@ class Link(Spec):
         """Return the time that a transfer of ``size`` bytes takes [ps]."""
         return self.clock.to_ps(self.transfer_cycles(size))
 
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a move of (bytes, pieces) takes, piece after piece [ps].
+
+        Raises:
+            UnsupportedError: The link does not know the work.
+        """
+        if work.kind not in MOVES:
+            raise no_price(work, "the link")
+        size, pieces = work.shape
+        return pieces * self.transfer_ps(size)
+
 
 class ChipLink(Spec):
     """The link from one chip to the next in the row, which moves one transfer at a time.
@@ -59,6 +75,16 @@ class ChipLink(Spec):
     def transfer_ps(self, size: IntLike) -> IntLike:
         """Return the time that a transfer of ``size`` bytes takes [ps], rounded up."""
         return self.latency + ceil_div(size * 10**12, self.bandwidth)
+
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a hop of (bytes,) takes [ps].
+
+        Raises:
+            UnsupportedError: The link does not know the work.
+        """
+        if work.kind != "hop":
+            raise no_price(work, "the link between chips")
+        return self.transfer_ps(work.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +164,22 @@ class _Network(Spec):
     def passage_ps(self, passage: Passage) -> int:
         """Return the time of a passage [ps]; 1 ps where nothing leaves its node."""
         return max(1, self.clock.to_ps(self.passage_cycles(passage)))
+
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a move of (bytes, pieces, sources, passage) takes [ps].
+
+        ``sources`` nodes send equal shares of the bytes; ``passage`` is what one byte from each
+        of them takes.
+
+        Raises:
+            UnsupportedError: The network does not know the work.
+        """
+        if work.kind not in MOVES:
+            raise no_price(work, "the network on chip")
+        size, pieces, sources, passage = work.shape
+        busiest = ceil_div(pieces * size * passage.busiest, max(1, sources))
+        cycles = self.hop * passage.hops + ceil_div(busiest, self.width)
+        return self.clock.to_ps(cycles) + (0 if passage.edges else 1)
 
     def place(self, part: int, parts: int) -> int:
         """Return the node of one of ``parts`` equal parts that are spread evenly."""

@@ -1,6 +1,9 @@
 """Memory outside of the clusters: on-chip SRAM and external DRAM."""
 
+from typing import Any
+
 from hybridsim.units import BytesPerSecond, IntLike, Size, Spec, Width, ceil_div
+from hybridsim.work import Work, no_price
 
 
 class Sram(Spec):
@@ -29,6 +32,16 @@ class Dram(Spec):
     def transfer_ps(self, size: IntLike) -> IntLike:
         """Return the time that a transfer of ``size`` bytes takes [ps], rounded up."""
         return ceil_div(size * 10**12, self.bandwidth)
+
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a fetch of (bytes,) takes [ps].
+
+        Raises:
+            UnsupportedError: The memory does not know the work.
+        """
+        if work.kind != "fetch":
+            raise no_price(work, "the external memory")
+        return self.transfer_ps(work.shape[0])
 
 
 class Memory(Spec):

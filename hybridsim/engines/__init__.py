@@ -9,6 +9,7 @@ from typing import Protocol
 
 from hybridsim.errors import UnknownNameError
 from hybridsim.plan import Plan, Timeline
+from hybridsim.units import Ints
 
 __all__ = ["ENGINES", "Engine", "engine"]
 
@@ -16,20 +17,30 @@ __all__ = ["ENGINES", "Engine", "engine"]
 class Engine(Protocol):
     """Executes a plan."""
 
-    def __call__(self, plan: Plan) -> Timeline:
-        """Return when each task of ``plan`` became ready, started and ended."""
+    def __call__(self, plan: Plan, time_ps: Ints) -> Timeline:
+        """Return when each task of ``plan`` became ready, started and ended.
+
+        ``time_ps`` gives the time of each work of the plan [ps], shape (works,).
+        """
 
 
-ENGINES = {"des": "hybridsim.engines.reference", "fast": "hybridsim.engines.compiled"}
+ENGINES = {
+    "reference": "hybridsim.engines.reference",
+    "compiled": "hybridsim.engines.compiled",
+}
 """The module of each engine; its ``run`` is the :class:`Engine`."""
 
 
+_OLD_NAMES = {"des": "reference", "fast": "compiled"}
+
+
 def engine(name: str) -> Engine:
-    """Return an engine: ``des`` is the reference, ``fast`` is compiled.
+    """Return an engine: ``reference`` is SimPy, ``compiled`` is Numba.
 
     Raises:
         UnknownNameError: No engine has this name.
     """
+    name = _OLD_NAMES.get(name, name)
     if name not in ENGINES:
         raise UnknownNameError("engine", name, ENGINES)
     run: Engine = import_module(ENGINES[name]).run

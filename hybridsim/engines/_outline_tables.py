@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hybridsim.plan import Mostly, Need, Outline, Step, Template, Within
 from hybridsim.units import Ints
+from hybridsim.work import Prices
 
 Record: TypeAlias = Any
 Records: TypeAlias = NDArray[Any]
@@ -91,7 +92,7 @@ class Tables:
     """The same by source."""
 
 
-def why_not(outline: Outline) -> str:
+def why_not(outline: Outline, prices: Prices) -> str:
     """Return why a plan cannot be executed in outline; empty if nothing speaks against it.
 
     A plan that is not valid is one of these: laying it out says what is wrong.
@@ -105,7 +106,7 @@ def why_not(outline: Outline) -> str:
     for template in outline.templates:
         key = (id(template.steps), template.loop.count)
         if key not in known:
-            known[key] = _look_at(template)
+            known[key] = _look_at(template, prices)
         reason, time = known[key]
         if reason:
             return reason
@@ -115,42 +116,43 @@ def why_not(outline: Outline) -> str:
     return "" if total < _LONGEST else NOT_VALID
 
 
-def _look_at(template: Template) -> tuple[str, int]:
+def _look_at(template: Template, prices: Prices) -> tuple[str, int]:
     """Return why the steps of a template cannot stay in outline, and their time together [ps]."""
     count, total = template.loop.count, 0
     for place, step in enumerate(template.steps):
-        if count > 1 and isinstance(step.duration_ps, np.ndarray):
+        if count > 1 and isinstance(step.work, tuple):
             return "durations differ from iteration to iteration", 0
-        usual, first, last = durations(step)
+        usual, first, last = durations(step, prices)
         own = [need for need in step.needs if isinstance(need, Within)]
         late = any(need.back < 0 or (not need.back and need.step >= place) for need in own)
         if late or len(first) + len(last) > count > 0 or min((usual, *first, *last)) < 1:
             return NOT_VALID, 0
-        total += total_ps(step, count)
+        total += total_ps(step, count, prices)
     return "", total
 
 
-def durations(step: Step) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+def durations(step: Step, prices: Prices) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
     """Return the usual duration of a step, and those of its first and last iterations [ps]."""
-    each = step.duration_ps
+    each = step.work
     if isinstance(each, Mostly):
-        return each.usual, each.first, each.last
-    if isinstance(each, np.ndarray):
-        return int(each[0]) if len(each) else 1, (), ()
-    return each, (), ()
+        first, last = (tuple(map(prices.of, works)) for works in (each.first, each.last))
+        return prices.of(each.usual), first, last
+    if isinstance(each, tuple):
+        return prices.of(each[0]) if each else 1, (), ()
+    return prices.of(each), (), ()
 
 
-def total_ps(step: Step, count: int) -> int:
+def total_ps(step: Step, count: int, prices: Prices) -> int:
     """Return how long all iterations of a step take together [ps]."""
-    if isinstance(step.duration_ps, np.ndarray):
-        return int(step.duration_ps.sum())
-    usual, first, last = durations(step)
+    if isinstance(step.work, tuple):
+        return sum(map(prices.of, step.work))
+    usual, first, last = durations(step, prices)
     return usual * (count - len(first) - len(last)) + sum(first) + sum(last)
 
 
-def tables(outline: Outline, names: Sequence[str]) -> Tables | str:
+def tables(outline: Outline, names: Sequence[str], prices: Prices) -> Tables | str:
     """Return the tables of an outline, or why it has none; ``names`` are the ops in order."""
-    drawn = _Drawing([t for t in outline.templates if t.loop.size and t.loop.count])
+    drawn = _Drawing([t for t in outline.templates if t.loop.size and t.loop.count], prices)
     ops = {name: i for i, name in enumerate(names)}
     for number, template in enumerate(drawn.templates):
         problem = drawn.add(number, template, ops[template.op])
@@ -162,8 +164,8 @@ def tables(outline: Outline, names: Sequence[str]) -> Tables | str:
 class _Drawing:
     """Tables under construction."""
 
-    def __init__(self, templates: Sequence[Template]) -> None:
-        self.templates = templates
+    def __init__(self, templates: Sequence[Template], prices: Prices) -> None:
+        self.templates, self._prices = templates, prices
         self._firsts = [template.loop.first for template in templates]
         self._loops: list[tuple[int, ...]] = []
         self._steps: list[tuple[int, ...]] = []
@@ -189,7 +191,7 @@ class _Drawing:
             sides, problem = len(self._sides), self._outside(number, template, place, op)
             if problem:
                 return problem
-            usual, first, last = durations(step)
+            usual, first, last = durations(step, self._prices)
             begun, ended = max(begun, len(first)), max(ended, len(last))
             firsts = [len(self._odds), len(self._uses), len(self._needs), len(self._users)]
             self._odds += [*first, *last]

@@ -74,12 +74,13 @@ _CLOCK = _record(
 )
 
 
-def run(plan: Plan) -> Timeline:
-    """Execute ``plan`` in machine code."""
+def run(plan: Plan, time_ps: Ints) -> Timeline:
+    """Execute ``plan`` in machine code; ``time_ps`` gives the time of each work [ps]."""
+    duration = plan.times(time_ps)
     slots = np.zeros(1 << (2 * len(plan)).bit_length(), np.int64)
     queue, examples = _number_queues(plan.use_first, plan.use, slots)
     tasks = np.zeros(len(plan), _TASK)
-    users = _lay_out_tasks(plan.duration, plan.need_first, plan.need, queue, tasks)
+    users = _lay_out_tasks(duration, plan.need_first, plan.need, queue, tasks)
     queues = _queues(plan, queue, examples)
     places = _places(plan, queues)
     heaps = np.empty(int(places["root"][_AGENDA]) + 1, np.int64)

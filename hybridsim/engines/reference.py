@@ -23,9 +23,9 @@ from hybridsim.units import Ints
 _AFTER_COMPLETIONS = EventPriority(2)  # later than SimPy's URGENT (0) and NORMAL (1)
 
 
-def run(plan: Plan) -> Timeline:
-    """Execute ``plan`` event by event."""
-    return _Execution(plan).run()
+def run(plan: Plan, time_ps: Ints) -> Timeline:
+    """Execute ``plan`` event by event; ``time_ps`` gives the time of each work [ps]."""
+    return _Execution(plan, plan.times(time_ps)).run()
 
 
 class _Queue:
@@ -42,10 +42,10 @@ class _Queue:
 class _Execution:
     """One run of one plan."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, duration: Ints) -> None:
         self._env = simpy.Environment()
         # .data reads and writes the items of an array as Python integers, without a copy
-        self._duration = plan.duration.data
+        self._duration = duration.data
         self._unmet = np.diff(plan.need_first).data
         self._first, self._user = (column.data for column in _users(plan))
         self._timeline = Timeline(*(np.zeros(len(plan), np.int64) for _ in range(3)))

@@ -41,6 +41,7 @@ from hybridsim.engines._outline_tables import (
 )
 from hybridsim.plan import Outline
 from hybridsim.units import Ints
+from hybridsim.work import Prices
 
 Bytes = NDArray[np.int8]
 
@@ -73,43 +74,43 @@ class Extent:
     """Why the plan was laid out and executed as a whole; empty if it was not."""
 
 
-def run(outline: Outline) -> Extent:
-    """Execute ``outline``, jumping over what repeats.
+def run(outline: Outline, prices: Prices) -> Extent:
+    """Execute ``outline``, whose works have ``prices``, jumping over what repeats.
 
     Raises:
         PlanError: As :class:`~hybridsim.plan.Plan`.
     """
     names = tuple(dict.fromkeys(template.op for template in outline.templates))
-    found = why_not(outline) or _run_compact(outline, names)
+    found = why_not(outline, prices) or _run_compact(outline, names, prices)
     reason = found if isinstance(found, str) else ""
-    first, last, executed = _run_laid_out(outline) if isinstance(found, str) else found
+    first, last, executed = _run_laid_out(outline, prices) if isinstance(found, str) else found
     return Extent(
         names,
         int(last.max(initial=0)),
         np.where(first < _NEVER, last - first, 0),
-        busy_ps(outline),
+        busy_ps(outline, prices),
         len(outline),
         executed,
         reason,
     )
 
 
-def busy_ps(outline: Outline) -> Ints:
+def busy_ps(outline: Outline, prices: Prices) -> Ints:
     """Return how long the units of each resource are held, whatever the timeline [ps]."""
     busy = [0] * len(outline.resources)
     for template in outline.templates:
         for step, uses in zip(template.steps, template.uses, strict=True):
             if uses:
-                total = total_ps(step, template.loop.count)
+                total = total_ps(step, template.loop.count, prices)
                 for use in uses:
                     busy[use] += total
     return np.array(busy, np.int64)
 
 
-def _run_laid_out(outline: Outline) -> tuple[Ints, Ints, int]:
+def _run_laid_out(outline: Outline, prices: Prices) -> tuple[Ints, Ints, int]:
     """Return first ready and last end of each op, and the number of tasks, all executed."""
     plan = outline.expand()
-    timeline = compiled.run(plan)
+    timeline = compiled.run(plan, np.array([prices.of(work) for work in plan.works], np.int64))
     first = np.full(len(plan.ops), _NEVER)
     last = np.zeros(len(plan.ops), np.int64)
     np.minimum.at(first, plan.op, timeline.ready)
@@ -117,9 +118,11 @@ def _run_laid_out(outline: Outline) -> tuple[Ints, Ints, int]:
     return first, last, len(plan)
 
 
-def _run_compact(outline: Outline, names: Sequence[str]) -> tuple[Ints, Ints, int] | str:
+def _run_compact(
+    outline: Outline, names: Sequence[str], prices: Prices
+) -> tuple[Ints, Ints, int] | str:
     """Return first ready and last end of each op, and tasks executed; or why that cannot be."""
-    drawn = tables(outline, names)
+    drawn = tables(outline, names, prices)
     if isinstance(drawn, str):
         return drawn
     loops = drawn.loops

@@ -114,17 +114,16 @@ class Charges:
         if spec is None or not spec.counts_mvms or not len(tasks):
             return
         self.counted.add("tile")
-        slowest = np.ones(len(self._plan.ops), np.int64)
-        crossbar, periphery = np.zeros_like(slowest), np.zeros_like(slowest)
+        crossbar = np.zeros(len(self._plan.ops), np.int64)
+        periphery = np.zeros_like(crossbar)
         members = self._members
         for index, layers in members.items():
             costs = [self._vector(layer) for layer in layers]
-            slowest[index] = max(cost[0] for cost in costs)
             crossbar[index] = sum(cost[1] for cost in costs)
             periphery[index] = sum(cost[2] for cost in costs)
         op = self._plan.op[tasks]
-        vectors = (self._plan.duration[tasks] + slowest[op] // 2) // slowest[op]
-        self._note_layers(members, _added_up(op, vectors, len(slowest)))
+        vectors = self._plan.tokens[tasks]
+        self._note_layers(members, _added_up(op, vectors, len(crossbar)))
         yield Charge("tile", tasks, over_time(crossbar[op], vectors))
         if spec.periphery_power is not None:
             yield Charge("periphery", tasks, over_time(periphery[op], vectors))
@@ -181,7 +180,7 @@ class Charges:
         wide = {d.op.name: -(-d.op.out_features // columns) for d in self._schedule.ops}
         crossbars: Ints = np.array([wide.get(name, 1) for name in self._plan.ops], np.int64)
         power: Ints = spec.periphery_power * crossbars[self._plan.op[tasks]]
-        yield Charge("periphery", tasks, over_time(power, self._plan.duration[tasks]))
+        yield Charge("periphery", tasks, over_time(power, self._timeline.duration[tasks]))
 
     # --- clusters ---------------------------------------------------------------------------
 
@@ -203,7 +202,7 @@ class Charges:
             return
         self.counted.add("cluster")
         each = np.where(with_engine, power or 0, plain or 0)
-        yield Charge("cluster", tasks, over_time(each, self._plan.duration[tasks]))
+        yield Charge("cluster", tasks, over_time(each, self._timeline.duration[tasks]))
 
     def _inside(self, spec: ClusterEnergy, tasks: Ints) -> Iterator[Charge]:
         """Charge what units do in tasks that take a whole cluster.
@@ -214,13 +213,13 @@ class Charges:
         left[tasks] = True
         for work in cluster_work(self._job, self._schedule):
             left[work.tasks] = False
-            weights = self._plan.duration[work.tasks]
+            weights = self._timeline.duration[work.tasks]
             for component, total in _of_work(spec, work).items():
                 if total:
                     yield Charge(component, work.tasks, shared_out(total, weights))
         others = np.flatnonzero(left)
         if spec.cores_power is not None and len(others):
-            time = self._plan.duration[others]
+            time = self._timeline.duration[others]
             yield Charge("cores", others, over_time(spec.cores_power, time))
 
     def _units(self) -> Iterator[Charge]:
@@ -238,11 +237,11 @@ class Charges:
         if spec.cores_power is not None:
             self.counted.add("cores")
             tasks = self._holding("cores")
-            time = self._plan.duration[tasks]
+            time = self._timeline.duration[tasks]
             yield Charge("cores", tasks, over_time(spec.cores_power, time))
         if spec.engine_power is not None:
             tasks = self._holding("matrix_engine")
-            time = self._plan.duration[tasks]
+            time = self._timeline.duration[tasks]
             yield Charge("matrix_engine", tasks, over_time(spec.engine_power, time))
         for group in self._groups:
             yield from self._events(spec, group)
@@ -277,8 +276,8 @@ class Charges:
         for group in self._groups:
             if total := spec.byte * group.activity.link_bytes:
                 yield Charge("sram", group.tasks, shared_out(total, self._weights(group)))
-        kept = np.isin(self._plan.action, self._numbers(FROM_SRAM)) | (
-            np.isin(self._plan.action, self._numbers(("move",)))
+        kept = np.isin(self._plan.label, self._numbers(FROM_SRAM)) | (
+            np.isin(self._plan.label, self._numbers(("move",)))
             & self._of_attention
             & ~self._leaving
         )
@@ -286,7 +285,7 @@ class Charges:
             own = tasks[kept[tasks]]
             if len(own):
                 yield Charge("sram", own, over_time(spec.byte, sizes(own)))
-        passing = np.flatnonzero(np.isin(self._plan.action, self._numbers(THROUGH_SRAM)))
+        passing = np.flatnonzero(np.isin(self._plan.label, self._numbers(THROUGH_SRAM)))
         if len(passing):
             yield Charge("sram", passing, over_time(spec.byte, self._dram_bytes(passing)))
 
@@ -326,7 +325,7 @@ class Charges:
             return
         self.counted.add("link")
         if spec.power is not None:
-            yield Charge("link", tasks, over_time(spec.power, self._plan.duration[tasks]))
+            yield Charge("link", tasks, over_time(spec.power, self._timeline.duration[tasks]))
         if spec.byte_hop is None:
             return
         for group in self._groups:
@@ -344,7 +343,7 @@ class Charges:
     def _link_bytes(self, tasks: Ints) -> Ints:
         """Return the beats of the link in the time of some transfers [bytes]."""
         link = self._job.machine.link
-        cycles = self._plan.duration[tasks] * link.clock.frequency // 10**12 - link.latency
+        cycles = self._timeline.duration[tasks] * link.clock.frequency // 10**12 - link.latency
         size: Ints = np.maximum(cycles, 0) * link.width
         return size
 
@@ -367,7 +366,7 @@ class Charges:
         network, plan = self._job.machine.network_on_chip, self._plan
         assert network is not None
         passages = [self._schedule.passages[tuple(plan.uses_of(int(task)))] for task in tasks]
-        cycles = plan.duration[tasks] * network.clock.frequency // 10**12
+        cycles = self._timeline.duration[tasks] * network.clock.frequency // 10**12
         busiest = [
             max(0, int(each) - network.hop * passage.hops) * network.width
             for each, passage in zip(cycles, passages, strict=True)
@@ -387,7 +386,7 @@ class Charges:
             return
         self.counted.add("chip_link")
         tasks = self._holding("chip_link")
-        time = self._plan.duration[tasks]
+        time = self._timeline.duration[tasks]
         if spec.power is not None:
             yield Charge("chip_link", tasks, over_time(spec.power, time))
         if spec.byte is not None:
@@ -395,7 +394,7 @@ class Charges:
             yield Charge("chip_link", tasks, over_time(spec.byte, size))
 
     def _weights(self, group: Group) -> Ints:
-        return self._plan.duration[group.tasks]
+        return self._timeline.duration[group.tasks]
 
     def _dram(self) -> Iterator[Charge]:
         """Charge transfers of the external memory: by time, and by the bytes of that time."""
@@ -404,7 +403,7 @@ class Charges:
         if spec is None or memory is None or memory.dram is None:
             return
         self.counted.add("dram")
-        time = self._plan.duration[tasks]
+        time = self._timeline.duration[tasks]
         if spec.power is not None:
             yield Charge("dram", tasks, over_time(spec.power, time))
         if spec.byte is not None:
@@ -414,17 +413,17 @@ class Charges:
         memory = self._job.machine.memory
         assert memory is not None
         assert memory.dram is not None
-        return _bytes_of(self._plan.duration[tasks], memory.dram.bandwidth)
+        return _bytes_of(self._timeline.duration[tasks], memory.dram.bandwidth)
 
     # --- tasks ------------------------------------------------------------------------------
 
     def _with_action(self, action: str) -> Ints:
-        if action not in self._plan.actions:
+        if action not in self._plan.labels:
             return np.empty(0, np.int64)
-        return np.flatnonzero(self._plan.action == self._plan.actions.index(action))
+        return np.flatnonzero(self._plan.label == self._plan.labels.index(action))
 
     def _numbers(self, actions: tuple[str, ...]) -> list[int]:
-        known = self._plan.actions
+        known = self._plan.labels
         return [known.index(action) for action in actions if action in known]
 
     @cached_property
@@ -439,7 +438,7 @@ class Charges:
         """Whether each task brings something to the edge of its chip."""
         plan = self._plan
         found = np.zeros(len(plan), np.bool_)
-        hop = np.isin(plan.action, self._numbers(("hop",)))
+        hop = np.isin(plan.label, self._numbers(("hop",)))
         found[plan.need[np.repeat(hop, np.diff(plan.need_first))]] = True
         return found
 

@@ -36,7 +36,7 @@ def critical_path(plan: Plan, timeline: Timeline) -> pd.DataFrame:
         {
             "task": chain,
             "op": _named(plan.ops, plan.op[chain]),
-            "action": _named(plan.actions, plan.action[chain]),
+            "action": _named(plan.labels, plan.label[chain]),
             "item": plan.item[chain],
             "start_ps": timeline.start[chain],
             "end_ps": timeline.end[chain],

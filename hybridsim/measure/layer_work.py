@@ -74,7 +74,7 @@ class _Batches:
     """Transfers of A that are its own."""
     mvms: Ints
     first: Ints
-    """The time of the first MVM task [ps], and of the last one."""
+    """Tokens of the first MVM task, and of the last one."""
     last: Ints
 
     @classmethod
@@ -88,7 +88,7 @@ class _Batches:
         number, first, last = (np.zeros(count, np.int64) for _ in range(3))
         for op, tasks in mvms.items():
             number[op] = len(tasks)
-            first[op], last[op] = plan.duration[tasks[0]], plan.duration[tasks[-1]]
+            first[op], last[op] = plan.tokens[tasks[0]], plan.tokens[tasks[-1]]
         return cls(
             items,
             np.bincount(plan.op[stores], minlength=count),
@@ -138,8 +138,8 @@ def _tasks_by_op(plan: Plan, tasks: Ints) -> dict[int, Ints]:
 
 
 def _with_action(plan: Plan, tasks: Ints, action: str) -> Ints:
-    known = action in plan.actions
-    found: Ints = tasks[plan.action[tasks] == (plan.actions.index(action) if known else -1)]
+    known = action in plan.labels
+    found: Ints = tasks[plan.label[tasks] == (plan.labels.index(action) if known else -1)]
     return found
 
 
@@ -164,10 +164,8 @@ def _batch_sizes(
     job: Job, decided: LayerSchedule, plan: Plan, items: int, mvms: Ints
 ) -> list[tuple[int, int]]:
     """Return (tokens, how many batches of them), as the MVMs of the batches last."""
-    op = decided.layer.op
     if len(mvms) == items:
-        each = job.machine.tile.mvm_ps(op.in_features, op.out_features, 1)
-        sizes = Counter((plan.duration[mvms] // each).tolist())
+        sizes = Counter(plan.tokens[mvms].tolist())
     else:  # all tokens in one task: full batches, and what is left over
         full, rest = divmod(job.tokens_of(decided.layer), decided.batch)
         sizes = Counter({decided.batch: full}) + Counter({rest: 1} if rest else {})
@@ -187,11 +185,11 @@ def _split(
     plan: Plan, tasks: Ints, unit: Ints, done: dict[Doing, Activity], layers: int
 ) -> Iterator[Group]:
     """Yield the tasks of layers alike by action and unit; kernels without rows do nothing."""
-    for action in np.flatnonzero(np.bincount(plan.action[tasks])):
-        name = plan.actions[action]
+    for action in np.flatnonzero(np.bincount(plan.label[tasks])):
+        name = plan.labels[action]
         if name in FETCHES:
             continue
-        same = tasks[plan.action[tasks] == action]
+        same = tasks[plan.label[tasks] == action]
         for index in np.flatnonzero(np.bincount(unit[same])):
             activity = done.get((name, UNITS[index]), Activity())
             yield Group(same[unit[same] == index], UNITS[index], activity * layers)

@@ -13,7 +13,6 @@ from hybridsim.measure.energy_totals import energy_result
 from hybridsim.measure.result import LayerResult, OpResult, ResourceResult, Result
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, Timeline
-from hybridsim.strategies import TRANSFERS as _TRANSFERS
 from hybridsim.strategies import Job, LayerSchedule, Schedule
 from hybridsim.units import Ints
 
@@ -91,7 +90,7 @@ def _latency_by_op(schedule: Schedule, timeline: Timeline) -> dict[str, int]:
     found = {name: int(last[index] - first[index]) for name, index in place.items()}
     for layer, carrier in schedule.carried_by.items():
         at = place[carrier]
-        mvm = plan.action == plan.actions.index("mvm")
+        mvm = plan.which(lambda work: work.kind == "mvm")
         tasks = (plan.op == at) & mvm
         begin, end = int(timeline.ready[tasks].min()), int(timeline.end[tasks].max())
         if layer in place:
@@ -107,9 +106,9 @@ def _ops(schedule: Schedule, timeline: Timeline) -> tuple[OpResult, ...]:
         return ()
     plan = schedule.plan
     latency = _latency_by_op(schedule, timeline)
-    moves = np.isin(plan.action, [i for i, a in enumerate(plan.actions) if a in _TRANSFERS])
+    moves = plan.which(lambda work: work.kind == "move")
     busy = np.zeros(len(plan.ops), np.int64)
-    np.add.at(busy, plan.op[~moves], plan.duration[~moves])
+    np.add.at(busy, plan.op[~moves], timeline.duration[~moves])
     place = {name: index for index, name in enumerate(plan.ops)}
     return tuple(
         OpResult(
@@ -142,7 +141,7 @@ def _layers(
 ) -> tuple[LayerResult, ...]:
     plan = schedule.plan
     latency = _latency_by_op(schedule, timeline)
-    busy = _busy_by_layer(plan)
+    busy = _busy_by_layer(plan, timeline)
     for layer, carrier in schedule.carried_by.items():
         busy[layer] = {**busy[carrier], **busy.get(layer, {})}
     kind_time = dict(zip(path.index, path.to_dict("records"), strict=True))
@@ -194,7 +193,7 @@ def _layer(
     )
 
 
-def _uses(plan: Plan) -> pd.DataFrame:
+def _uses(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     """Return one row per use of a resource: op, resource, kind, duration."""
     holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
     kinds = np.array([resource.kind for resource in plan.resources], dtype=object)
@@ -203,14 +202,16 @@ def _uses(plan: Plan) -> pd.DataFrame:
             "op": plan.op[holder],
             "resource": plan.use,
             "kind": kinds[plan.use],
-            "duration_ps": plan.duration[holder],
+            "duration_ps": timeline.duration[holder],
         }
     )
 
 
-def _busy_by_layer(plan: Plan) -> dict[str, dict[str, float]]:
+def _busy_by_layer(plan: Plan, timeline: Timeline) -> dict[str, dict[str, float]]:
     """Return op name -> kind -> mean busy time of the resources of that kind it uses [ps]."""
-    busy = _uses(plan).groupby(["op", "kind", "resource"], sort=True)["duration_ps"].sum()
+    busy = (
+        _uses(plan, timeline).groupby(["op", "kind", "resource"], sort=True)["duration_ps"].sum()
+    )
     mean = busy.groupby(level=["op", "kind"], sort=True).mean()
     found: dict[str, dict[str, float]] = {name: {} for name in plan.ops}
     for key, value in mean.items():
@@ -232,7 +233,7 @@ def _kinds_on_path(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     first[uses] = plan.use[plan.use_first[task[uses]]]
     names = np.array(plan.ops, dtype=object)
     table = pd.DataFrame(
-        {"op": names[plan.op[task]], "kind": kinds[first], "ps": plan.duration[task]}
+        {"op": names[plan.op[task]], "kind": kinds[first], "ps": timeline.duration[task]}
     )
     return table.pivot_table("ps", "op", "kind", aggfunc="sum", fill_value=0)
 

@@ -92,7 +92,7 @@ def _attentions(cluster: Cluster, schedule: Schedule) -> Iterator[ClusterWork]:
 def _adapters(job: Job, schedule: Schedule) -> Iterator[ClusterWork]:
     """Yield adapter tasks, those of equal shapes and tokens together."""
     plan = schedule.plan
-    rows = _rows_of_chunks(job, schedule)
+    rows = _rows_of_chunks(schedule)
     loads = {name: len(own) for name, own in _by_op(plan, ("load a b",)).items()}
     alike: dict[tuple[LoraProgram, str, int, bool], list[Ints]] = defaultdict(list)
     for action in ADAPTING:
@@ -150,29 +150,21 @@ def _belongs(name: str, action: str) -> bool:
     return action == "adapt" or (action == "x a") == (name in _FIRST_HALF)
 
 
-def _rows_of_chunks(job: Job, schedule: Schedule) -> dict[str, Ints]:
+def _rows_of_chunks(schedule: Schedule) -> dict[str, Ints]:
     """Return layer -> tokens of each of its chunks, as the MVMs of the chunks last."""
-    tile, slowest = job.machine.tile, dict[str, int]()
     carrier = {
         decided.layer.name: schedule.carried_by.get(decided.layer.name, decided.layer.name)
         for decided in schedule.layers
     }
-    for decided in schedule.layers:
-        op, name = decided.layer.op, carrier[decided.layer.name]
-        one = int(tile.mvm_ps(op.in_features, op.out_features, 1))
-        slowest[name] = max(one, slowest.get(name, 0))
     mvms = _by_op(schedule.plan, ("mvm",))
-    chunks = {
-        name: (schedule.plan.duration[own] + slowest[name] // 2) // slowest[name]
-        for name, own in mvms.items()
-    }
+    chunks = {name: schedule.plan.tokens[own] for name, own in mvms.items()}
     return {name: chunks[other] for name, other in carrier.items() if other in chunks}
 
 
 def _by_op(plan: Plan, actions: tuple[str, ...]) -> dict[str, Ints]:
     """Return op -> its tasks of some actions, in plan order."""
-    numbers = [plan.actions.index(action) for action in actions if action in plan.actions]
-    tasks = np.flatnonzero(np.isin(plan.action, numbers))
+    numbers = [plan.labels.index(action) for action in actions if action in plan.labels]
+    tasks = np.flatnonzero(np.isin(plan.label, numbers))
     order = tasks[np.argsort(plan.op[tasks], kind="stable")]
     ops, first = np.unique(plan.op[order], return_index=True)
     parts = np.split(order, first[1:]) if len(ops) else []

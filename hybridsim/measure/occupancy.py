@@ -164,7 +164,7 @@ def _at_home(run: Executed, layers: Sequence[LayerSchedule]) -> Iterator[_Buffer
     for layer in layers:
         op = place[layer.layer.name]
         own = np.flatnonzero(plan.op == op)
-        fetched = np.isin(plan.action[own], [i for i, a in enumerate(plan.actions) if a in _FETCH])
+        fetched = np.isin(plan.label[own], [i for i, a in enumerate(plan.labels) if a in _FETCH])
         begin = timeline.start[own[fetched]].min(initial=timeline.makespan)
         one, zero = np.ones(1, np.int64), np.zeros(1, np.int64)
         size = one * layer.kept_bytes * layer.homes
@@ -188,10 +188,10 @@ def _layers(run: Executed) -> Iterator[_Buffers]:
 def _owners(plan: Plan) -> Ints:
     """Return the op each task works for; for weights fetched ahead, the op that reads them."""
     owner = plan.op.copy()
-    ahead = np.array([action.startswith("prefetch") for action in plan.actions], np.bool_)
+    ahead = np.array([action.startswith("prefetch") for action in plan.labels], np.bool_)
     if ahead.any():
         user = np.repeat(np.arange(len(plan)), np.diff(plan.need_first))
-        reads = ahead[plan.action[plan.need]]
+        reads = ahead[plan.label[plan.need]]
         owner[plan.need[reads]] = plan.op[user[reads]]
     return owner
 
@@ -291,18 +291,18 @@ class _Adapter:
         plan = self.run.schedule.plan
         batches = len(self._of_actions(["load x"]))
         found = {}
-        for code in np.unique(plan.action[self.tasks]):
-            places = np.flatnonzero(plan.action[self.tasks] == code)
+        for code in np.unique(plan.label[self.tasks]):
+            places = np.flatnonzero(plan.label[self.tasks] == code)
             if len(places) % batches == 0:
                 by_batch = np.argsort(plan.item[self.tasks[places]], kind="stable")
-                found[plan.actions[code]] = places[by_batch].reshape(batches, -1)
+                found[plan.labels[code]] = places[by_batch].reshape(batches, -1)
         return found
 
     def _of_actions(self, actions: Sequence[str]) -> Ints:
         """Return the places of all tasks that do one of ``actions``."""
         plan = self.run.schedule.plan
-        codes = [code for code, action in enumerate(plan.actions) if action in actions]
-        return np.flatnonzero(np.isin(plan.action[self.tasks], codes))
+        codes = [code for code, action in enumerate(plan.labels) if action in actions]
+        return np.flatnonzero(np.isin(plan.label[self.tasks], codes))
 
     @cached_property
     def tokens(self) -> Ints:
@@ -311,9 +311,8 @@ class _Adapter:
         mvm = self._of_actions(["mvm"])
         batches = len(self._of_actions(["load x"]))
         if len(mvm) == batches:
-            one = job.machine.tile.mvm_ps(layer.op.in_features, layer.op.out_features, 1)
             order = np.argsort(self.run.schedule.plan.item[self.tasks[mvm]], kind="stable")
-            return self.run.schedule.plan.duration[self.tasks[mvm[order]]] // one
+            return self.run.schedule.plan.tokens[self.tasks[mvm[order]]]
         full = np.full(batches, self.decided.batch, np.int64)
         full[-1] = job.tokens_of(layer) - (batches - 1) * self.decided.batch
         return full

@@ -89,7 +89,7 @@ def stalls_by_kind(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "tasks": np.bincount(kind, minlength=len(kinds)),
-            "running_ps": _sum(kind, plan.duration[task], len(kinds)),
+            "running_ps": _sum(kind, timeline.duration[task], len(kinds)),
             "blocked_ps": _sum(kind, stalls["blocked_ps"].to_numpy()[task], len(kinds)),
             "waiting_ps": _sum(kind, stalls["waiting_ps"].to_numpy()[task], len(kinds)),
         },

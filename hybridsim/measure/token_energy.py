@@ -12,6 +12,7 @@ from hybridsim.measure.static_power import static_uw
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, Schedule, TokenTemplate
 from hybridsim.units import Ints
+from hybridsim.work import price
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,14 @@ class TemplateEnergy:
         if job.machine.energy is None:
             return None
         fixed, not_counted = self._fixed
-        durations = schedule.plan.duration[self.template.changing]
-        part = replace(self._part, duration=durations)
+        part = replace(
+            self._part,
+            works=schedule.plan.works,
+            work=schedule.plan.work[self.template.changing],
+        )
         own = replace(schedule, plan=part, layers=())
         work = dict(fixed)
-        for name, aj in _added(Charges(job, own, _at_once(part)).all()).items():
+        for name, aj in _added(Charges(job, own, _at_once(job, part)).all()).items():
             work[name] = work.get(name, 0) + aj
         return Drawn(work, _static(job, makespan), macs_of(job, schedule), not_counted)
 
@@ -89,7 +93,7 @@ class TemplateEnergy:
     def _fixed(self) -> tuple[dict[str, int], tuple[str, ...]]:
         """What tasks draw that last as long for every token, and what is not counted."""
         schedule = self.template.schedule
-        found = Charges(self.template.job, schedule, _at_once(schedule.plan))
+        found = Charges(self.template.job, schedule, _at_once(self.template.job, schedule.plan))
         changing = np.zeros(len(schedule.plan), np.bool_)
         changing[self.template.changing] = True
         kept = []
@@ -106,14 +110,13 @@ class TemplateEnergy:
         holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
         return replace(
             plan,
-            duration=plan.duration[tasks],
+            work=plan.work[tasks],
             use_first=np.concatenate(([0], np.cumsum(held))),
             use=plan.use[np.isin(holder, tasks)],
             need_first=np.zeros(len(tasks) + 1, np.int64),
             need=np.empty(0, np.int64),
             room=np.empty(0, np.bool_),
             op=plan.op[tasks],
-            action=plan.action[tasks],
             item=plan.item[tasks],
             loops=(),
             order=None,
@@ -133,7 +136,7 @@ def _static(job: Job, makespan: int) -> dict[str, int]:
     return {part: each * makespan for part, each in power.items()}
 
 
-def _at_once(plan: Plan) -> Timeline:
+def _at_once(job: Job, plan: Plan) -> Timeline:
     """Return a timeline for charges that do not ask when a task runs."""
     nothing: Ints = np.zeros(len(plan), np.int64)
-    return Timeline(nothing, nothing, plan.duration)
+    return Timeline(nothing, nothing, plan.times(price(plan.works, job.machine).time_ps))

@@ -7,6 +7,7 @@ from hybridsim.errors import CapacityError
 from hybridsim.measure.token_energy import Drawn, TemplateEnergy, drawn
 from hybridsim.plan import Timeline
 from hybridsim.strategies import Choice, Job, NetworkStrategy, Schedule, TokenTemplate
+from hybridsim.work import price
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class TokenRuns:
         own = replace(self.job, tokens=1, past=past)
         if not TokenTemplate.serves(self.strategy):
             schedule = self.strategy.schedule(own)
-            return TokenRun(own, schedule, self.run(schedule.plan), None)
+            return TokenRun(own, schedule, self._timeline(own, schedule), None)
         found: list[TokenRun] = []
         problem = None
         for choice in self.strategy.candidates(own):
@@ -57,10 +58,14 @@ class TokenRuns:
                 problem = error
                 continue
             energy = self._templates[choice]
-            found.append(TokenRun(own, schedule, self.run(schedule.plan), energy))
+            found.append(TokenRun(own, schedule, self._timeline(own, schedule), energy))
         if problem is not None and not found:
             raise problem
         return min(found, key=lambda one: one.timeline.makespan)
+
+    def _timeline(self, job: Job, schedule: Schedule) -> Timeline:
+        plan = schedule.plan
+        return self.run(plan, price(plan.works, job.machine).time_ps)
 
     def _schedule(self, job: Job, choice: Choice) -> Schedule:
         """Return the schedule of a token, from the template of a choice if it is of its form."""

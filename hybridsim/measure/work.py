@@ -38,9 +38,9 @@ def task_work(run: Executed) -> pd.DataFrame:
             size[tasks] = _operand_bytes(run, decided, tasks, tokens[tasks])
     for task, whole in _single_mvms(run):
         tokens[task] = whole
-    weights = np.array([action in _WEIGHTS for action in plan.actions], np.bool_)
+    weights = np.array([action in _WEIGHTS for action in plan.labels], np.bool_)
     if len(plan):
-        tokens[weights[plan.action]] = NOTHING
+        tokens[weights[plan.label]] = NOTHING
     return pd.DataFrame({"tokens": tokens, "bytes": size, "cycles": _cycles(run)})
 
 
@@ -79,21 +79,21 @@ def _batch_sizes(run: Executed, own: dict[str, Ints]) -> Iterator[tuple[str, Int
 
 def _told_by_mvms(plan: Plan, tasks: Ints, batches: int, mvm_ps: int | None) -> Ints | None:
     """Return the tokens of each batch of a layer, or None where it has no MVM for each."""
-    if mvm_ps is None or "mvm" not in plan.actions:
+    if mvm_ps is None or "mvm" not in plan.labels:
         return None
-    mvms = tasks[plan.action[tasks] == plan.actions.index("mvm")]
+    mvms = tasks[plan.label[tasks] == plan.labels.index("mvm")]
     if len(mvms) != batches:
         return None
     sizes = np.zeros(batches, np.int64)
-    sizes[plan.item[mvms]] = plan.duration[mvms] // mvm_ps
+    sizes[plan.item[mvms]] = plan.tokens[mvms]
     return sizes
 
 
 def _single_mvms(run: Executed) -> Iterator[tuple[int, int]]:
     """Yield the MVM tasks that integrate all tokens of a layer at once, with these."""
     plan, tokens = run.schedule.plan, _tokens_of_ops(run)
-    if "mvm" in plan.actions:
-        mvms = np.flatnonzero(plan.action == plan.actions.index("mvm"))
+    if "mvm" in plan.labels:
+        mvms = np.flatnonzero(plan.label == plan.labels.index("mvm"))
         op, first, count = np.unique(plan.op[mvms], return_index=True, return_counts=True)
         for index in np.flatnonzero(count == 1):
             yield int(mvms[first[index]]), tokens[plan.ops[op[index]]]
@@ -130,8 +130,8 @@ def _operand_bytes(run: Executed, decided: LayerSchedule, tasks: Ints, tokens: I
     }
     found = np.full_like(tokens, NOTHING)
     for action, size in moved.items():
-        if action in plan.actions:
-            done = plan.action[tasks] == plan.actions.index(action)
+        if action in plan.labels:
+            done = plan.label[tasks] == plan.labels.index(action)
             found[done] = np.where(tokens[done] >= 0, size[done], NOTHING)
     return found
 
@@ -151,9 +151,9 @@ def _slice_widths(run: Executed, decided: LayerSchedule, tasks: Ints) -> Ints:
     plan, op = run.schedule.plan, decided.layer.op
     result = np.full(len(tasks), op.out_features, np.int64)
     for action in ("load y", "store z"):
-        if action not in plan.actions:
+        if action not in plan.labels:
             continue
-        done = np.flatnonzero(plan.action[tasks] == plan.actions.index(action))
+        done = np.flatnonzero(plan.label[tasks] == plan.labels.index(action))
         batches = len(np.unique(plan.item[tasks[done]]))
         slices = len(done) // max(1, batches)
         if slices > 1:
@@ -174,7 +174,7 @@ def _cycles(run: Executed) -> Ints:
     held[some] = plan.use[plan.use_first[:-1][some]]
     hertz = rate[held]
     # whole seconds apart, so that nothing leaves 64 bits
-    seconds, rest = np.divmod(plan.duration, 10**12)
+    seconds, rest = np.divmod(run.timeline.duration, 10**12)
     mega, odd = np.divmod(hertz, 10**6)
     cycles = seconds * hertz + (rest * mega + rest * odd // 10**6) // 10**6
     return np.where(hertz > 0, cycles, NOTHING)

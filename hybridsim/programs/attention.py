@@ -19,6 +19,7 @@ from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.plan import Plan
 from hybridsim.programs.attention_plans import lay_out
 from hybridsim.units import Ints, ceil_div, format_bytes
+from hybridsim.work import Work, no_price, price
 
 Form = Literal["sequential", "pipelined", "flash"]
 """One kernel after the other; transfers, products and softmax side by side; or the same over
@@ -50,6 +51,48 @@ class AttentionRun:
     """Multiply-accumulates of both products."""
     moved_bytes: int = 0
     """Bytes of queries, keys, values and output that the DMA brings in and takes out."""
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """An attention apart from the cluster that it runs on: the fields of :class:`Attention`."""
+
+    tokens: int
+    keys: int
+    head_dim: int
+    heads: int
+    form: Form
+    keys_values: KeysValues
+    has_engine: bool
+    most_warp: int | None
+    in_turn: bool
+
+
+@dataclass(frozen=True)
+class AttentionWork:
+    """What a cluster does of an attention until one more chunk of queries is done."""
+
+    shape: AttentionShape
+    chunk: int | None
+    """Queries of a chunk; None for all."""
+    queries: int | None
+    """Queries that are worked on at a time where there are no chunks; the best if None."""
+    number: int
+    """Which chunk it is."""
+
+    def time_ps(self, cluster: Cluster) -> int:
+        """Return the time from the chunk before to this one [ps]; at least 1 ps."""
+        ready = self.on(cluster).run(self.chunk, self.queries).ready_ps
+        before = ready[self.number - 1] if self.number else 0
+        return max(1, ready[self.number] - before)
+
+    def on(self, cluster: Cluster) -> "Attention":
+        """Return the attention on a cluster."""
+        shape = self.shape
+        return Attention(
+            cluster, shape.tokens, shape.keys, shape.head_dim, shape.heads, shape.form,
+            shape.keys_values, shape.has_engine, shape.most_warp, shape.in_turn,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,6 +128,52 @@ class Attention:
             raise UnsupportedError(
                 "attention: the flash form reads keys and values in warps; choose reread"
             )
+
+    @property
+    def shape(self) -> AttentionShape:
+        """The attention apart from its cluster."""
+        return AttentionShape(
+            self.tokens, self.keys, self.head_dim, self.heads, self.form, self.keys_values,
+            self.has_engine, self.most_warp, self.in_turn,
+        )  # fmt: skip
+
+    def time_ps(self, work: Work) -> int:
+        """Return how long a work of its plan takes [ps].
+
+        ``rows`` (rows, ...): one transfer of so many rows of each matrix. ``product`` (which,
+        rows, keys): Q K^T or scores x V. ``softmax`` and ``partial softmax`` (rows, keys).
+        ``scale`` (rows,): the rows of an output.
+
+        Raises:
+            UnsupportedError: It is another work.
+        """
+        if work.kind == "rows":
+            return self.transfer_ps(*work.shape)
+        if work.kind == "product":
+            which, rows, keys = work.shape
+            return self.products_ps(rows, keys)[which]
+        if work.kind == "softmax":
+            return self.softmax_ps(*work.shape)
+        if work.kind == "partial softmax":
+            return self.partial_softmax_ps(*work.shape)
+        if work.kind == "scale":
+            return self.scale_ps(*work.shape)
+        raise no_price(work, "attention")
+
+    def partial_softmax_ps(self, rows: int, keys: int) -> int:
+        """Return the time of a softmax that goes on from warp to warp [ps].
+
+        Assumed: that of a softmax, times (4 M K + 4 M + (K - 1) M) / (M (6 K - 1)), the operations
+        of the one over those of the other. Source of the counts: HARP.
+        """
+        whole, partial = 6 * keys - 1, 4 * keys + 4 + (keys - 1)
+        return ceil_div(self.softmax_ps(rows, keys) * partial, whole)
+
+    def scale_ps(self, rows: int) -> int:
+        """Return the time of scaling the rows of an output; assumed, as an addition of vectors."""
+        cluster = self.cluster
+        elements = rows * self.head_dim
+        return cluster.to_ps(cluster.cores.vector_add_cycles(elements, cluster.precision))
 
     def run(self, chunk: int | None, queries: int | None = None) -> AttentionRun:
         """Return how long the heads take, with outputs ready chunk by chunk.
@@ -315,11 +404,13 @@ def _executed(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, i
     And how long the engine and the cores work.
     """
     plan = attention.plan(rows)
-    end = np.cumsum(plan.duration) if attention.in_turn else engine("fast")(plan).end
-    stores = plan.action == plan.actions.index("store")
+    prices = price(plan.works, attention).time_ps
+    time = plan.times(prices)
+    end = np.cumsum(time) if attention.in_turn else engine("compiled")(plan, prices).end
+    stores = plan.which(lambda work: work.label == "store")
     by_part: Ints = end[stores].reshape(len(rows), attention.heads).max(axis=1)
     busy = np.zeros(len(plan.resources), np.int64)
-    np.add.at(busy, plan.use, plan.duration)  # every task holds one resource
+    np.add.at(busy, plan.use, time)  # every task holds one resource
     kinds = [resource.kind for resource in plan.resources]
     engine_ps, cores_ps = (int(busy[kinds.index(name)]) for name in ("matrix_engine", "cores"))
     return np.maximum.accumulate(by_part), engine_ps, cores_ps

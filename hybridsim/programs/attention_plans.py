@@ -1,11 +1,13 @@
 """The tasks of attention inside one cluster, in the forms with overlap."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hybridsim.plan import Need, Plan, PlanBuilder, Resource, Step, Within
-from hybridsim.units import Ints, ceil_div
+from hybridsim.units import Ints
+from hybridsim.work import Work
 
 if TYPE_CHECKING:
     from hybridsim.programs.attention import Attention
@@ -40,12 +42,12 @@ def _rereading(attention: "Attention", rows: tuple[int, ...]) -> Plan:
     """
     builder = PlanBuilder(_RESOURCES)
     keys, heads = attention.keys, attention.heads
-    load = {part: attention.transfer_ps(part, keys) for part in set(rows)}
+    load = _per_step(rows, heads, lambda part: _moved("load q k", part, keys))
     steps = [
-        Step("load q k", _DMA, _per_step(attention, rows, load)),
+        Step(load, _DMA),
         *_compute(attention, rows, (Within(0),), (Within(3),)),
     ]
-    steps.insert(3, Step("load v", _DMA, attention.transfer_ps(keys), (Within(1),)))
+    steps.insert(3, Step(_moved("load v", keys), _DMA, (Within(1),)))
     count = len(rows) * heads
     builder.repeat("attention", steps, count)
     index = np.arange(1, count)
@@ -79,15 +81,15 @@ def _with_resident(attention: "Attention", rows: tuple[int, ...]) -> Plan:
     """
     builder = PlanBuilder(_RESOURCES)
     heads = attention.heads
-    whole = attention.transfer_ps(attention.keys)
-    fetch = [Step("load k", _DMA, whole), Step("load v", _DMA, whole)]
+    keys = attention.keys
+    fetch = [Step(_moved("load k", keys), _DMA), Step(_moved("load v", keys), _DMA)]
     builder.repeat("attention", fetch, heads)
     first = len(builder)
-    load = {part: attention.transfer_ps(part) for part in set(rows)}
+    load = _per_step(rows, heads, lambda part: _moved("load q", part))
     buffers = attention.buffers(rows[0])
     room = (Within(3, back=buffers, room=True),)
     steps = [
-        Step("load q", _DMA, _per_step(attention, rows, load), room),
+        Step(load, _DMA, room),
         *_compute(attention, rows, (Within(0),), ()),
     ]
     count = len(rows) * heads
@@ -105,19 +107,20 @@ def _compute(
     second: tuple[Need | Within, ...],
 ) -> list[Step]:
     """Return product, softmax, product and store; step 0 loads, ``second`` may be step 3."""
-    sizes, keys = set(rows), attention.keys
-    products = {part: attention.products_ps(part, keys) for part in sizes}
-    softmax = {part: attention.softmax_ps(part, keys) for part in sizes}
-    store = {part: attention.transfer_ps(part) for part in sizes}
-    before = {part: products[part][0] for part in sizes}
-    after = {part: products[part][1] for part in sizes}
+    keys, heads = attention.keys, attention.heads
+
+    def works(make: Callable[[int], Work]) -> tuple[Work, ...]:
+        return _per_step(rows, heads, make)
+
     last = 3 + len(second)
     return [
-        Step("q k", _ENGINE, _per_step(attention, rows, before), first),
-        Step("softmax", _CORES, _per_step(attention, rows, softmax), (Within(1),)),
-        Step("scores v", _ENGINE, _per_step(attention, rows, after), (Within(2), *second)),
-        Step("store", _DMA, _per_step(attention, rows, store), (Within(last),)),
-    ]
+        Step(works(lambda part: _product("q k", 0, part, keys)), _ENGINE, first),
+        Step(works(lambda part: Work("cores", "softmax", "softmax", (part, keys))), _CORES,
+             (Within(1),)),
+        Step(works(lambda part: _product("scores v", 1, part, keys)), _ENGINE,
+             (Within(2), *second)),
+        Step(works(lambda part: _moved("store", part)), _DMA, (Within(last),)),
+    ]  # fmt: skip
 
 
 def _flash(attention: "Attention", rows: tuple[int, ...]) -> Plan:
@@ -128,18 +131,20 @@ def _flash(attention: "Attention", rows: tuple[int, ...]) -> Plan:
     builder = PlanBuilder(_RESOURCES)
     warp = attention.warp(rows[0])
     warps = [min(warp, attention.keys - at) for at in range(0, attention.keys, warp)]
-    move = {part: attention.transfer_ps(part) for part in set(rows)}
+    heads = attention.heads
     last = 2 + 6 * len(warps)
     room = (Within(last, back=1, room=True),)
-    steps = [Step("load q", _DMA, _per_step(attention, rows, move), room)]
+    load = _per_step(rows, heads, lambda part: _moved("load q", part))
+    steps = [Step(load, _DMA, room)]
     for number, keys in enumerate(warps):
         steps += _warp(attention, rows, number, keys, room)
-    final = {part: _scale_ps(attention, part) for part in set(rows)}
     steps += [
-        Step("scale", _CORES, _per_step(attention, rows, final), (Within(last - 2),)),
-        Step("store", _DMA, _per_step(attention, rows, move), (Within(last - 1),)),
+        Step(_per_step(rows, heads, _scale), _CORES, (Within(last - 2),)),
+        Step(
+            _per_step(rows, heads, lambda part: _moved("store", part)), _DMA, (Within(last - 1),)
+        ),
     ]
-    builder.repeat("attention", steps, len(rows) * attention.heads)
+    builder.repeat("attention", steps, len(rows) * heads)
     return builder.build()
 
 
@@ -155,53 +160,44 @@ def _warp(
     K waits for the product whose place it takes, one or two warps before; statistics of the
     rows pass from warp to warp.
     """
-    at, sizes = 1 + 6 * number, set(rows)
-    buffers = attention.buffers(rows[0])
+    at, buffers = 1 + 6 * number, attention.buffers(rows[0])
     if number >= buffers:
         room = (Within(at - 6 * buffers + 4, room=True),)
-    products = {part: attention.products_ps(part, keys) for part in sizes}
-    before = {part: products[part][0] for part in sizes}
-    after = {part: products[part][1] for part in sizes}
-    softmax = {part: _partial_softmax_ps(attention, part, keys) for part in sizes}
-    scale = {part: _scale_ps(attention, part) for part in sizes}
-    fetch = attention.transfer_ps(keys)
+
+    def works(make: Callable[[int], Work]) -> tuple[Work, ...]:
+        return _per_step(rows, attention.heads, make)
+
+    softmax = works(lambda part: Work("cores", "partial softmax", "softmax", (part, keys)))
     return [
-        Step("load k", _DMA, fetch, room),
-        Step("q k", _ENGINE, _per_step(attention, rows, before), (Within(0), Within(at))),
+        Step(_moved("load k", keys), _DMA, room),
+        Step(works(lambda part: _product("q k", 0, part, keys)), _ENGINE, (Within(0), Within(at))),
+        Step(softmax, _CORES, (Within(at + 1), Within(at - 1))),
+        Step(_moved("load v", keys), _DMA, (Within(at + 1),)),
         Step(
-            "softmax",
-            _CORES,
-            _per_step(attention, rows, softmax),
-            (Within(at + 1), Within(at - 1)),
-        ),
-        Step("load v", _DMA, fetch, (Within(at + 1),)),
-        Step(
-            "scores v",
+            works(lambda part: _product("scores v", 1, part, keys)),
             _ENGINE,
-            _per_step(attention, rows, after),
             (Within(at + 2), Within(at + 3)),
         ),
-        Step("scale", _CORES, _per_step(attention, rows, scale), (Within(at + 4),)),
+        Step(works(_scale), _CORES, (Within(at + 4),)),
     ]
 
 
-def _partial_softmax_ps(attention: "Attention", rows: int, keys: int) -> int:
-    """Return the time of a softmax that goes on from warp to warp [ps].
-
-    Assumed: that of a softmax, times (4 M K + 4 M + (K - 1) M) / (M (6 K - 1)), the operations of
-    the one over those of the other. Source of the counts: HARP.
-    """
-    whole, partial = 6 * keys - 1, 4 * keys + 4 + (keys - 1)
-    return ceil_div(attention.softmax_ps(rows, keys) * partial, whole)
+def _scale(rows: int) -> Work:
+    """Return the scaling of rows of an output."""
+    return Work("cores", "scale", "scale", (rows,))
 
 
-def _scale_ps(attention: "Attention", rows: int) -> int:
-    """Return the time of scaling the rows of an output; assumed, as an addition of vectors."""
-    cluster = attention.cluster
-    elements = rows * attention.head_dim
-    return cluster.to_ps(cluster.cores.vector_add_cycles(elements, cluster.precision))
+def _per_step(rows: tuple[int, ...], heads: int, make: Callable[[int], Work]) -> tuple[Work, ...]:
+    """Return one work per part and head, part by part; parts alike share theirs."""
+    known = {part: make(part) for part in dict.fromkeys(rows)}
+    return tuple(known[part] for part in rows for _ in range(heads))
 
 
-def _per_step(attention: "Attention", rows: tuple[int, ...], cost: dict[int, int]) -> Ints:
-    """Return one duration per part and head, part by part."""
-    return np.repeat(np.array([cost[part] for part in rows], np.int64), attention.heads)
+def _moved(label: str, *rows: int) -> Work:
+    """Return one transfer of so many rows of each matrix."""
+    return Work("dma", "rows", label, rows)
+
+
+def _product(label: str, which: int, rows: int, keys: int) -> Work:
+    """Return one of both products."""
+    return Work("matrix_engine", "product", label, (which, rows, keys))

@@ -5,7 +5,7 @@ folded into B (Hu et al., LoRA, ICLR 2022, Eq. 3). A cluster computes U = X A, t
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -76,6 +76,46 @@ class Kernel:
         return "b" in self.reads or "y" in self.reads or "v" in self.fills
 
 
+@dataclass(frozen=True, slots=True)
+class LoraShape:
+    """A program apart from the cluster that it runs on: the fields of :class:`LoraProgram`."""
+
+    in_features: int
+    out_features: int
+    rank: int
+    tokens: int
+    choice: LoraChoice
+    slice_columns: int | None
+    slice_inputs: int | None
+
+    def on(self, cluster: Cluster) -> "LoraProgram":
+        """Return the program on a cluster, one and the same for equal ones."""
+        return known_program(
+            LoraProgram(
+                cluster, self.in_features, self.out_features, self.rank, self.tokens,
+                self.choice, self.slice_columns, self.slice_inputs,
+            )
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KernelWork:
+    """One kernel of a program as a work of its unit."""
+
+    shape: LoraShape
+    index: int
+
+    def time_ps(self, cluster: Cluster) -> int:
+        """Return the time of the kernel [ps]; without work it takes 1 ps, the least there is."""
+        return max(1, cluster.to_ps(self.shape.on(cluster).kernels[self.index].cycles))
+
+
+@lru_cache(maxsize=4096)
+def known_program(program: "LoraProgram") -> "LoraProgram":
+    """Return one and the same program for equal ones, so that its kernels are computed once."""
+    return program
+
+
 @dataclass(frozen=True)
 class LoraProgram:
     """The kernels that adapt one batch of tokens on one cluster, and the memory they need."""
@@ -91,6 +131,14 @@ class LoraProgram:
     slice_inputs: int | None = None
     """Columns of X that are multiplied at a time; their products add up in U. A and B then pass
     through the scratchpad slice by slice, for every batch. None holds A and B whole."""
+
+    @property
+    def shape(self) -> LoraShape:
+        """The program apart from its cluster."""
+        return LoraShape(
+            self.in_features, self.out_features, self.rank, self.tokens, self.choice,
+            self.slice_columns, self.slice_inputs,
+        )  # fmt: skip
 
     @cached_property
     def input_slices(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.plan import Need, Plan, PlanBuilder, Resource, Step, Within
 from hybridsim.programs.lora import CHOICES, Kernel, KernelUnit, LoraChoice, LoraProgram
 from hybridsim.units import IntLike, Ints, ceil_div, format_bytes
+from hybridsim.work import Work
 
 MEASURED_KERNELS = ("gemm_ssr_frep_unpadded", "gemm_broadcast")
 """X A and U B in the measured program: rows of X as the DMA leaves them, rows of B padded."""
@@ -158,8 +159,8 @@ class _Layout:
         first = builder.repeat(
             "first load",
             [
-                Step("load a", dma, self._ps(stream.cluster.dma.transfer_cycles(a))),
-                Step("load b", dma, self._ps(self._queued(b))),
+                Step(_cycles("dma", "load a", stream.cluster.dma.transfer_cycles(a)), dma),
+                Step(_cycles("dma", "load b", self._queued(b)), dma),
             ],
             1,
         ).first
@@ -171,22 +172,24 @@ class _Layout:
         stream, dma = self.stream, (self.units["dma"],)
         store = self._first_kernel + len(self.shapes[0])
         stored = Within(store, stream.y_buffers, room=True)
-        yield Step("load x", dma, self._load_x(), self._room("x", _AHEAD))
+        yield Step(_each("dma", "load x", self._load_x()), dma, self._room("x", _AHEAD))
         if stream.adds_y:
-            y = self._ps(self._queued(self._bytes(stream.out_features)))
-            yield Step("load y", dma, y, (stored,))
+            y = self._queued(self._bytes(stream.out_features))
+            yield Step(_each("dma", "load y", y), dma, (stored,))
         operands: dict[str, Need | Within] = {"x": Within(_X), "y": Within(_Y), **weights}
         barrier = (stored, *self._room("u", 1))
-        for kernel, duration in zip(self.shapes[0], self._kernel_ps(), strict=True):
+        for kernel, cycles in zip(self.shapes[0], self._kernel_cycles(), strict=True):
             needs = [operands[name] for name in kernel.reads]
             needs += [Within(self._first_kernel + i) for i in kernel.after]
             if kernel.unit == "dma" and not kernel.after:
                 needs += self._room("u", _AHEAD)
             elif all(self.shapes[0][i].unit == "dma" for i in kernel.after):
                 needs += barrier
-            yield Step(kernel.action, (self.units[kernel.unit],), duration, tuple(needs))
+            works = _each(kernel.unit, kernel.action, cycles)
+            yield Step(works, (self.units[kernel.unit],), tuple(needs))
         z = stream.cluster.dma.transfer_cycles(self._bytes(stream.out_features), source="tcdm")
-        yield Step("store z", dma, self._ps(z), tuple(Within(i) for i in self._last_kernels))
+        made = tuple(Within(i) for i in self._last_kernels)
+        yield Step(_each("dma", "store z", z), dma, made)
 
     @property
     def _first_kernel(self) -> int:
@@ -220,10 +223,10 @@ class _Layout:
         size = self._bytes(self.stream.in_features)
         cycles = self._queued(size)
         cycles[1:2] = self.stream.cluster.dma.transfer_cycles(size)[1:2]
-        return self._ps(cycles)
+        return cycles
 
-    def _kernel_ps(self) -> list[Ints]:
-        """Durations of each kernel over the tiles; the first one on the cores bears conflicts."""
+    def _kernel_cycles(self) -> list[Ints]:
+        """Cycles of each kernel over the tiles; the first one on the cores bears conflicts."""
         full, last = self.shapes
         columns = []
         for kernel, final in zip(full, last, strict=True):
@@ -233,7 +236,7 @@ class _Layout:
         on_cores = [i for i, kernel in enumerate(full) if kernel.unit == "cores"]
         if on_cores:
             columns[on_cores[0]] += self._lost(np.sum([columns[i] for i in on_cores], axis=0))
-        return [self._ps(cycles) for cycles in columns]
+        return columns
 
     def _lost(self, compute: Ints) -> Ints:
         """Cycles that the cores of each tile lose to the beats of the DMA beside them.
@@ -254,6 +257,13 @@ class _Layout:
         lost: Ints = beside * (slowed - beside) // np.maximum(slowed, 1)
         return lost
 
-    def _ps(self, cycles: IntLike) -> IntLike:
-        """Return a duration; the part of a tile that is left without rows takes 1 ps."""
-        return larger(self.stream.cluster.to_ps(cycles), 1)
+
+def _cycles(unit: str, label: str, cycles: int) -> Work:
+    """Return a work of so many cycles on a unit of the cluster."""
+    return Work(unit, "cycles", label, (int(cycles),))
+
+
+def _each(unit: str, label: str, cycles: Ints) -> tuple[Work, ...]:
+    """Return the works of all tiles; tiles alike share theirs."""
+    known = {each: _cycles(unit, label, each) for each in set(cycles.tolist())}
+    return tuple(known[each] for each in cycles.tolist())

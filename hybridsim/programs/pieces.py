@@ -14,6 +14,27 @@ _GATED = ("swiglu", "geglu")
 
 
 @dataclass(frozen=True)
+class PieceWork:
+    """A piece as a work of a cluster."""
+
+    op: Op
+    """The op without its name and its place in the network."""
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, op: Op, rows: int, columns: int) -> "PieceWork":
+        """Return a piece of an op."""
+        inputs = ("_",) * len(op.inputs)
+        alike = op.model_copy(update={"name": "_", "inputs": inputs, "block": None})
+        return cls(alike, rows, columns)
+
+    def time_ps(self, cluster: Cluster) -> int:
+        """Return the time of the piece on one cluster [ps]."""
+        return Piece(cluster, self.op, self.rows, self.columns).duration_ps()
+
+
+@dataclass(frozen=True)
 class Piece:
     """A norm, an activation or a sum over ``rows`` vectors of ``columns`` elements.
 

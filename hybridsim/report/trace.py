@@ -152,7 +152,7 @@ def _dependencies(plan: Plan, timeline: Timeline, flows: Flows) -> tuple[Ints, I
     """
     user = np.repeat(np.arange(len(plan)), np.diff(plan.need_first))
     data = ~plan.room if plan.order is None else ~plan.room & ~plan.order
-    long = plan.duration >= PS_PER_NS
+    long = timeline.duration >= PS_PER_NS
     shown = data & long[user] & long[plan.need]
     source, target = plan.need[shown], user[shown]
     if flows == "none":

@@ -62,18 +62,18 @@ class Slices:
             f'"op":{quoted(clean(name))},"shape":{quoted(known.get(name, ""))}'
             for name in plan.ops
         ]
-        self._actions = [clean(action) for action in plan.actions]
+        self._actions = [clean(action) for action in plan.labels]
         self._kinds = [quoted(resource.kind) for resource in plan.resources] + ['"delay"']
 
     def texts(self, rows: Ints) -> list[str]:
         """Return the text of some events."""
         plan, task = self._plan, self._lanes.task[rows]
         columns = (
-            self._lanes.lane[rows], task, plan.op[task], plan.action[task], plan.item[task],
+            self._lanes.lane[rows], task, plan.op[task], plan.label[task], plan.item[task],
             self._cause[task], self._why[task],
         )  # fmt: skip
         begin = stamps(self._timeline.start[task])
-        length = stamps(plan.duration[task])
+        length = stamps(self._timeline.duration[task])
         args = self._args(task)
         texts = []
         for start, duration, more, lane, _, op, action, item, cause, why in zip(
@@ -96,7 +96,7 @@ class Slices:
             "blocked_ps": _some(self._stalls["blocked_ps"][task]),
             "waited_ps": _some(self._stalls["waiting_ps"][task]),
             "start_ps": self._timeline.start[task],
-            "dur_ps": self._plan.duration[task],
+            "dur_ps": self._timeline.duration[task],
         }
         names = [f'"{name}":' for name in numbers]
         rows = zip(*(column.tolist() for column in numbers.values()), strict=True)
@@ -107,7 +107,7 @@ class Slices:
 
     def _name(self, task: int) -> str:
         plan = self._plan
-        op, action = self._ops[plan.op[task]], self._actions[plan.action[task]]
+        op, action = self._ops[plan.op[task]], self._actions[plan.label[task]]
         return f"{op}: {action} [{plan.item[task]}]"
 
 

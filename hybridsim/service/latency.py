@@ -133,8 +133,8 @@ class ServiceTimes:
         network = next(n for n, index in self._kinds.items() if index == kind)
         run = execute(network, self._machine, self._scheduler, tokens)
         plan = run.schedule.plan
-        moved = [i for i, action in enumerate(plan.actions) if action in _WEIGHTS]
-        weights = int(plan.duration[[a in moved for a in plan.action.tolist()]].sum())
+        fetches = plan.which(lambda work: work.label in _WEIGHTS)
+        weights = int(run.timeline.duration[fetches].sum())
         needs = [decided.tcdm_bytes for decided in run.schedule.layers]
         needs += [decided.tcdm_bytes for decided in run.schedule.ops]
         return run.timeline.makespan, weights, max(needs)

@@ -1,6 +1,5 @@
 """What a scheduler is given, what it gives back, and the resources it plans for."""
 
-from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -8,10 +7,12 @@ from typing import Protocol
 
 from hybridsim.arch import Cluster, Machine
 from hybridsim.components.interconnect import Passage
+from hybridsim.engines import Engine
 from hybridsim.mapping import Mapping, PlacedLayer
 from hybridsim.plan import Outline, Plan, Resource, Timeline
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.attention import AttentionRun
+from hybridsim.work import price
 from hybridsim.workload import Op
 
 
@@ -41,12 +42,17 @@ class Job:
 
     mapping: Mapping
     tokens: int
-    makespan: Callable[[Plan], int] | None = None
-    """Returns how long a plan takes [ps]: an engine, for strategies that try what they decide."""
+    engine: Engine | None = None
+    """What strategies execute plans with that try what they decide; None leaves them estimates."""
     past: int = 0
     """Tokens before these, whose keys and values are kept: what a generated token attends to."""
     sequences: int = 1
     """Sequences of so many tokens that run together; each attends to its own keys."""
+
+    def run_ps(self, plan: Plan) -> int:
+        """Return how long a plan takes on the machine [ps]."""
+        assert self.engine is not None
+        return self.engine(plan, price(plan.works, self.machine).time_ps).makespan
 
     @property
     def rows(self) -> int:

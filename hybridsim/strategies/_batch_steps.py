@@ -1,14 +1,16 @@
 """The steps of one batch of one layer: what they hold, how long, and what they wait for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.programs import Kernel
 from hybridsim.strategies._base import ClusterResources, Job
-from hybridsim.strategies._batch_times import BatchTimes, Durations
+from hybridsim.strategies._batch_times import BatchTimes
 from hybridsim.strategies._batching import Batching
+from hybridsim.work import NOTHING, Work
 
 Needs = tuple[Need | Within, ...]
 Label = tuple[str, int]
@@ -44,9 +46,9 @@ class BatchSteps:
     def load_weights(self, before: Needs, prefix: str = "load") -> list[Step]:
         """Return the transfers of A and of B, once per layer and cluster."""
         return [
-            Step(f"{prefix} {name}", self._transfer(cluster), duration, before)
+            Step(_prefixed(work, prefix), self._transfer(cluster), before)
             for cluster in self._clusters
-            for name, duration in (("a", self._times.load_a), ("b", self._times.load_b))
+            for work in (self._times.load_a, self._times.load_b)
         ]
 
     def in_sequence(self, before: Needs) -> list[Step]:
@@ -130,7 +132,7 @@ class BatchSteps:
 
     @property
     def _last_slice(self) -> int:
-        return len(self._times.slices) - 1
+        return len(self._times.load_y) - 1
 
     def _transfer(self, cluster: ClusterResources) -> tuple[int, ...]:
         return (cluster.dma, self._link)
@@ -139,23 +141,24 @@ class BatchSteps:
         action, index = label
         cluster = self._clusters[phase]
         if action == "kernel":
-            kernel, duration = self._times.kernels[index]
+            kernel, work = self._times.kernels[index]
             unit = getattr(cluster, kernel.unit)
             assert unit is not None
-            return Step(kernel.action, (unit,), self._of_phase(duration, phase), needs)
+            return Step(self._of_phase(work, phase), (unit,), needs)
         if action == "mvm":
-            return Step(action, self._tiles, self._of_phase(self._times.mvm, phase), needs)
-        duration = self._times.load_x if action == "load x" else self._times.slices[index]
-        return Step(action, self._transfer(cluster), self._of_phase(duration, phase), needs)
+            return Step(self._of_phase(self._times.mvm, phase), self._tiles, needs)
+        if action == "load x":
+            work = self._times.load_x
+        else:
+            work = (self._times.load_y if action == "load y" else self._times.store_z)[index]
+        return Step(self._of_phase(work, phase), self._transfer(cluster), needs)
 
-    def _of_phase(self, duration: Durations, phase: int) -> Durations:
-        """Return the durations of the batches that one phase takes."""
+    def _of_phase(self, work: Mostly, phase: int) -> Mostly:
+        """Return the works of the batches that one phase takes."""
         if self.phases == 1:
-            return duration
+            return work
         batches = self._times.batches
-        if isinstance(duration, Mostly):
-            return duration.part(phase, batches, self.phases, batches)
-        return duration[phase :: self.phases]
+        return work.part(phase, batches, self.phases, batches)
 
     def _at(self, label: Label, phase: int, back: int = 0, room: bool = False) -> Within:
         """Return the need of a step of the batch ``back`` batches before that of ``phase``."""
@@ -222,3 +225,10 @@ class BatchSteps:
             for i, kernel in enumerate(self._kernels)
             if "y" in kernel.reads and kernel.slice == index
         )
+
+
+def _prefixed(work: Work, prefix: str) -> Work:
+    """Return a transfer of A or B, under another name where it comes ahead of its layer."""
+    if prefix == "load":
+        return work
+    return replace(work, label=work.label.replace("load", prefix), bytes=NOTHING)

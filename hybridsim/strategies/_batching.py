@@ -9,8 +9,8 @@ import numpy as np
 from hybridsim.arch import Cluster, Machine
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Mostly
 from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.programs.lora import known_program
 from hybridsim.units import IntLike, Ints, format_bytes
 
 
@@ -49,7 +49,10 @@ class Cut:
 
     def each(self) -> Ints:
         """Return the tokens of each batch, first to last."""
-        return Mostly(self.full, self.last, self.first).each(self.batches)
+        sizes = np.full(self.batches, self.full, np.int64)
+        sizes[: len(self.first)] = self.first
+        sizes[self.batches - len(self.last) :] = self.last
+        return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +244,6 @@ def fits(program: LoraProgram) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def known_program(program: LoraProgram) -> LoraProgram:
-    """Return one and the same program for equal ones, so that its kernels are computed once."""
-    return program
-
-
-@lru_cache(maxsize=4096)
 def program_of(program: LoraProgram, tokens: int) -> LoraProgram:
     """Return the same program for another number of tokens."""
     return known_program(replace(program, tokens=tokens))
@@ -254,10 +251,7 @@ def program_of(program: LoraProgram, tokens: int) -> LoraProgram:
 
 def transfer_ps(machine: Machine, size: IntLike) -> IntLike:
     """Return the time a DMA transfer over the link takes: as long as the slower of both [ps]."""
-    assert machine.cluster is not None
-    dma = machine.cluster.to_ps(machine.cluster.dma.transfer_cycles(size))
-    link = machine.link.transfer_ps(size)
-    return np.maximum(dma, link) if isinstance(dma, np.ndarray) else max(dma, link)
+    return machine.transfer_ps(size)
 
 
 @lru_cache(maxsize=64)

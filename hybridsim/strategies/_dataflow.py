@@ -22,7 +22,7 @@ _NEVER_FREE = (Linear, Attention, Embedding)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class FlowOp:
     """An op that takes time."""
 
     name: str
@@ -42,7 +42,7 @@ class Work:
 class Dataflow:
     """The works of a network in order, and the ops that cost nothing."""
 
-    works: tuple[Work, ...]
+    works: tuple[FlowOp, ...]
     free: tuple[str, ...]
     """Ops that would be computed, but cost nothing by declaration of the machine, and tables
     that it holds where they are read."""
@@ -65,7 +65,7 @@ def dataflow(
     patterns = [_pattern(machine, text) for text in machine.free_ops]
     fetched = machine.memory is not None and machine.memory.dram is not None
     made: dict[str, tuple[str, ...]] = {}
-    works: list[Work] = []
+    works: list[FlowOp] = []
     free: list[str] = []
     linear: dict[str, int] = {}
     tables: list[str] = []
@@ -94,7 +94,7 @@ def dataflow(
                 continue
         keys = network.keys(op, tokens, past) if isinstance(op, Attention) else 0
         rows = sequences * network.tokens(op, tokens)
-        works.append(Work(op.name, op, sources, rows, keys, network.reads_last(op)))
+        works.append(FlowOp(op.name, op, sources, rows, keys, network.reads_last(op)))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
             linear[op.name] = len(linear)
@@ -111,7 +111,7 @@ def _made_by(inputs: Sequence[tuple[str, ...]], linear: Mapping[str, int]) -> tu
     return inputs[-1] if inputs else ()
 
 
-def _reading_together(works: Sequence[Work], tables: Sequence[str]) -> list[Work]:
+def _reading_together(works: Sequence[FlowOp], tables: Sequence[str]) -> list[FlowOp]:
     """Put the tables first, and let what reads one of them read all."""
     known = set(tables)
     found = [work for work in works if work.name in known]

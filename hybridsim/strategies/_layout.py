@@ -7,7 +7,7 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Mostly, Need, PlanBuilder, Step, Within
 from hybridsim.strategies._base import Job
 from hybridsim.strategies._batch_steps import BatchSteps, Needs
-from hybridsim.strategies._batch_times import BatchTimes, batch_times
+from hybridsim.strategies._batch_times import BatchTimes, batch_times, mvm
 from hybridsim.strategies._batching import Batching, Cut
 
 
@@ -68,13 +68,13 @@ class Layout:
     def analog(self, layer: PlacedLayer) -> None:
         """Append a layer without adapter work: its tiles integrate all tokens."""
         op, tokens = layer.op, self.job.tokens_of(layer)
-        duration = self.job.machine.tile.mvm_ps(op.in_features, op.out_features, tokens)
+        work = mvm(((op.in_features, op.out_features),), tokens)
 
         def make() -> Placed:
-            step = Step("mvm", self.job.resources.tiles[layer.name], duration, self._before)
+            step = Step(work, self.job.resources.tiles[layer.name], self._before)
             return Placed(self.builder.repeat(layer.name, [step], 1).first, 1, 1, (0,))
 
-        self._before = self._once(layer, None, (duration,), make).end(1)
+        self._before = self._once(layer, None, (work,), make).end(1)
 
     def serial(self, layer: PlacedLayer, batching: Batching) -> None:
         """Append all MVMs of a layer, then its adapter batch by batch, without any overlap."""
@@ -213,16 +213,15 @@ class Layout:
 
     def _analog_batches(self, layer: PlacedLayer, cut: Cut, sources: Sequence[Placed]) -> Placed:
         """Append the MVMs of a layer without adapter, batch by batch."""
-        op = layer.op
-        each = self.job.machine.tile.mvm_ps(op.in_features, op.out_features, 1)
-        durations = Mostly(
-            each * cut.full,
-            tuple(each * size for size in cut.last),
-            tuple(each * size for size in cut.first),
+        shape = ((layer.op.in_features, layer.op.out_features),)
+        works = Mostly(
+            mvm(shape, cut.full),
+            tuple(mvm(shape, size) for size in cut.last),
+            tuple(mvm(shape, size) for size in cut.first),
         )
         needs = tuple(n for source in sources for n in source.output(0, 1))
         tiles = self.job.resources.tiles[layer.name]
-        step = Step("mvm", tiles, durations, (*self._before, *needs))
+        step = Step(works, tiles, (*self._before, *needs))
         first = self.builder.repeat(layer.name, [step], cut.batches).first
         return Placed(first, 1, cut.batches, (0,))
 
@@ -274,12 +273,9 @@ class Layout:
 
 def _cut(step: Step, first: int, count: int, total: int) -> Step:
     """Return a step of ``total`` iterations for ``count`` of them from ``first`` on."""
-    each = step.duration_ps
-    if isinstance(each, int):
+    if not isinstance(step.work, Mostly):
         return step
-    if isinstance(each, Mostly):
-        return replace(step, duration_ps=each.part(first, first + count, 1, total))
-    return replace(step, duration_ps=each[first : first + count])
+    return replace(step, work=step.work.part(first, first + count, 1, total))
 
 
 def _after(step: Step, start: int, iterations: int, size: int) -> Step:

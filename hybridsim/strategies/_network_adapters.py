@@ -8,18 +8,18 @@ never, if the adapters of the whole network stay in the scratchpad of every clus
 adapter that is larger than the scratchpad passes through it in slices, once for every batch.
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from hybridsim.arch import Cluster
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Mostly
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
+from hybridsim.programs.adapting import AdapterWork, Half
 from hybridsim.strategies._base import Job
 from hybridsim.units import Ints, ceil_div, format_bytes
+from hybridsim.work import Work
 
 _TILES_PER_SLICE = (8, 4, 2, 1)
 """Tiles whose inputs and outputs make one slice of an adapter that does not fit, as tried."""
@@ -44,7 +44,7 @@ class AdapterOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdapterTimes:
-    """What each chunk of a layer costs one cluster [ps]."""
+    """What each chunk of a layer asks of one cluster."""
 
     choice: LoraChoice
     batch: int
@@ -52,12 +52,16 @@ class AdapterTimes:
     tcdm_bytes: int
     load_bits: int
     """Bits of A and B that cross the link at a time; 0 if they are there."""
+    weight_bytes: int
+    """Bytes of A and B."""
     kept_bytes: int
     """Room that A and B take where they stay [bytes]; 0 if they are too large for that."""
-    whole: Ints
-    first: Ints
+    whole_ps: Ints
+    """How long each chunk takes as a whole [ps]."""
+    whole: Mostly
+    first: Mostly
     """X A alone, with U stored."""
-    second: Ints
+    second: Mostly
     """U B + Y alone, with U loaded."""
     program: LoraProgram
     """What the cluster does with a batch of :attr:`batch` tokens."""
@@ -70,7 +74,7 @@ class AdapterTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedTimes:
-    """What an adapter costs clusters that share the same tokens [ps].
+    """What an adapter asks of clusters that share the same tokens.
 
     Each makes the products of some ranks, X A_p; when all are there, those of some outputs,
     U B_p + Y_p. Every cluster fetches its own parts of A and B.
@@ -81,8 +85,10 @@ class SharedTimes:
     tcdm_bytes: int
     load_bits: int
     """Bits of A and B for one cluster; 0 if they are there."""
-    first: int
-    second: int
+    first: Work
+    second: Work
+    time_ps: int
+    """How long both take [ps]."""
     programs: tuple[LoraProgram, LoraProgram]
     """Of each half; the first one has the ranks, the second one the outputs of a cluster."""
 
@@ -143,7 +149,7 @@ class NetworkAdapters:
             for choice in self._options.choices:
                 with suppress(CapacityError, UnsupportedError):
                     found.append(self._share(layer, tokens, parts, choice))
-            self._shared[key] = min(found, key=lambda t: t.first + t.second, default=None)
+            self._shared[key] = min(found, key=lambda t: t.time_ps, default=None)
         return self._shared[key]
 
     def _share(
@@ -158,16 +164,18 @@ class NetworkAdapters:
             LoraProgram(cluster, op.in_features, outputs, rank, tokens, choice),
         )
         first, second = (self._fitting(layer, program) for program in half)
-        made, _, out = self._cycles(first, tokens)
-        _, added, inward = self._cycles(second, tokens)
+        fetched = not self._options.resident
+        made = _work(AdapterWork(first.shape, "first", tokens, fetched))
+        added = _work(AdapterWork(second.shape, "second", tokens, fetched))
         size = ranks * op.in_features + rank * outputs
         return SharedTimes(
             choice=choice,
             parts=parts,
             tcdm_bytes=max(p.tcdm_bytes(1) for p in (first, second)) + self.kept_bytes,
             load_bits=0 if self._options.resident else 8 * cluster.element_bytes * size,
-            first=int(cluster.to_ps(made + out)),
-            second=int(cluster.to_ps(added + inward)),
+            first=made,
+            second=added,
+            time_ps=cluster.time_ps(made) + cluster.time_ps(added),
             programs=(first, second),
         )
 
@@ -181,7 +189,7 @@ class NetworkAdapters:
                 problem = error
         if not found:
             raise problem
-        return min(found, key=lambda times: int(times.whole.sum()))
+        return min(found, key=lambda times: int(times.whole_ps.sum()))
 
     def _times(
         self, layer: PlacedLayer, rows: Ints, pieces: int, choice: LoraChoice, stays: bool
@@ -189,22 +197,24 @@ class NetworkAdapters:
         cluster = self._cluster
         assert layer.adapter is not None
         op, rank = layer.op, layer.adapter.rank
-        most = ceil_div(int(rows[0]), pieces)
+        full = int(rows[0])
+        most = ceil_div(full, pieces)
         program = LoraProgram(cluster, op.in_features, op.out_features, rank, most, choice)
         program = self._fitting(layer, program)
-        costs = {
-            piece: self._cycles(program, piece)
-            for piece in {ceil_div(int(each), pieces) for each in rows}
-        }
-        first, second, through = (
-            np.array([costs[ceil_div(int(each), pieces)][i] for each in rows], np.int64)
-            for i in range(3)
-        )
-        clock, sliced = cluster.clock, program.slice_inputs is not None
-        if stays and not sliced:
-            later = _weight_cycles(program)
-            first[1:] -= later[0]
-            second[1:] -= later[1]
+        sliced = program.slice_inputs is not None
+        fetched = not self._options.resident
+
+        def chunks(half: Half) -> Mostly:
+            """The first chunk brings A and B; later ones too, unless these stay."""
+            again = fetched and (sliced or not stays)
+
+            def work(each: int, weights: bool) -> Work:
+                return _work(AdapterWork(program.shape, half, ceil_div(each, pieces), weights))
+
+            last = (work(int(rows[-1]), again),) if len(rows) > 1 else ()
+            return Mostly(work(full, again), last, (work(full, fetched),))
+
+        whole = chunks("both")
         weights = cluster.element_bytes * rank * (op.in_features + op.out_features)
         bits = 8 * weights
         if sliced:
@@ -214,10 +224,12 @@ class NetworkAdapters:
             batch=program.tokens,
             tcdm_bytes=program.tcdm_bytes(1) + self.kept_bytes,
             load_bits=0 if self._options.resident else bits,
+            weight_bytes=weights,
             kept_bytes=0 if sliced else weights,
-            whole=clock.to_ps(first + second),
-            first=clock.to_ps(first + through),
-            second=clock.to_ps(second + through),
+            whole_ps=_times(cluster, whole, len(rows)),
+            whole=whole,
+            first=chunks("first"),
+            second=chunks("second"),
             program=program,
         )
 
@@ -260,27 +272,6 @@ class NetworkAdapters:
                     return part
         return None
 
-    def _cycles(self, program: LoraProgram, rows: int) -> tuple[int, int, int]:
-        """Return the cycles of X A, of U B + Y, and of taking U out or in, for ``rows`` tokens.
-
-        Operands and results of both by DMA; A and B once per task, in slices once per batch.
-        """
-        dma, size = program.cluster.dma, program.element_bytes
-        first = second = through = 0
-        if not self._options.resident:
-            passes = ceil_div(rows, program.tokens) if program.slice_inputs is not None else 1
-            first, second = (passes * cycles for cycles in _weight_cycles(program))
-        for batch in _batches(rows, program.tokens):
-            part = replace(program, tokens=batch)
-            product = _until_u(part)
-            first += _input_cycles(part) + product
-            for columns in part.slices:
-                y = batch * columns * size
-                second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
-            second += part.compute_cycles - product
-            through += dma.transfer_cycles(batch * part.rank * size)
-        return first, second, through
-
     def _resident_bytes(self) -> int:
         """Return what all adapters take in each cluster.
 
@@ -304,37 +295,13 @@ class NetworkAdapters:
         return cluster
 
 
-def _weight_cycles(program: LoraProgram) -> tuple[int, int]:
-    """Return the cycles of bringing A and B in once, whole or slice by slice."""
-    dma, size = program.cluster.dma, program.element_bytes * program.rank
-    if program.slice_inputs is None:
-        return (
-            dma.transfer_cycles(program.in_features * size),
-            dma.transfer_cycles(program.out_features * size),
-        )
-    return (
-        sum(dma.transfer_cycles(inputs * size) for inputs in program.input_slices),
-        sum(dma.transfer_cycles(columns * size) for columns in program.slices),
-    )
+_LABELS: dict[Half, str] = {"both": "adapt", "first": "x a", "second": "u b + y"}
 
 
-def _input_cycles(program: LoraProgram) -> int:
-    """Return the cycles of bringing X in, whole or slice by slice, row by row."""
-    dma, size = program.cluster.dma, program.element_bytes * program.tokens
-    if program.slice_inputs is None:
-        return dma.transfer_cycles(program.in_features * size)
-    rows = program.tokens
-    return sum(dma.transfer_cycles(inputs * size, rows) for inputs in program.input_slices)
+def _work(program: AdapterWork) -> Work:
+    return Work("cluster", "program", _LABELS[program.half], (program,), program.rows)
 
 
-def _until_u(program: LoraProgram) -> int:
-    """Return the cycles until X A is done, with every operand in the TCDM."""
-    ends: list[int] = []
-    for kernel in program.kernels:
-        ends.append(max((ends[i] for i in kernel.after), default=0) + kernel.cycles)
-    own = zip(ends, program.kernels, strict=True)
-    return max(end for end, kernel in own if not kernel.slice_work)
-
-
-def _batches(rows: int, batch: int) -> Iterable[int]:
-    return (min(batch, rows - at) for at in range(0, rows, batch))
+def _times(cluster: Cluster, works: Mostly, count: int) -> Ints:
+    """Return how long each of so many chunks takes [ps]."""
+    return works.each(count, cluster.time_ps)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hybridsim.arch import Cluster
-from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._dataflow import FlowOp
 from hybridsim.strategies._network_adapters import AdapterTimes
 
 
@@ -28,10 +28,10 @@ class Homes:
     @classmethod
     def find(
         cls,
-        works: Sequence[Work],
+        works: Sequence[FlowOp],
         cluster: Cluster,
         chips: dict[str, int],
-        times: Callable[[Work], tuple[AdapterTimes, int]],
+        times: Callable[[FlowOp], tuple[AdapterTimes, int]],
     ) -> "Homes":
         """Share the adapters of each block out to the clusters of its chip.
 
@@ -56,13 +56,13 @@ class Homes:
 
     def _share_out(
         self,
-        block: Iterable[Work],
+        block: Iterable[FlowOp],
         costs: dict[str, tuple[AdapterTimes, int]],
         used: list[int],
         room: int,
     ) -> None:
         busy = [0] * len(used)
-        longest = sorted(block, key=lambda work: -int(costs[work.name][0].whole.sum()))
+        longest = sorted(block, key=lambda work: -int(costs[work.name][0].whole_ps.sum()))
         for work in longest:
             times, pieces = costs[work.name]
             if not times.kept_bytes:
@@ -74,14 +74,14 @@ class Homes:
             self.of[work.name] = tuple(homes)
             for home in homes:
                 used[home] += times.kept_bytes
-                busy[home] += int(times.whole.sum())
+                busy[home] += int(times.whole_ps.sum())
 
 
 def _by_block(
-    works: Sequence[Work], chips: dict[str, int]
-) -> list[tuple[tuple[int, int | None], list[Work]]]:
+    works: Sequence[FlowOp], chips: dict[str, int]
+) -> list[tuple[tuple[int, int | None], list[FlowOp]]]:
     """Return the works of each chip and block; those outside of all blocks come first."""
-    blocks: dict[tuple[int, int | None], list[Work]] = {}
+    blocks: dict[tuple[int, int | None], list[FlowOp]] = {}
     for work in works:
         blocks.setdefault((chips[work.name], work.op.block), []).append(work)
     return sorted(blocks.items(), key=lambda item: item[0][1] is not None)

@@ -14,10 +14,11 @@ import numpy as np
 
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.programs.attention import Attention as AttentionProgram
-from hybridsim.programs.attention import AttentionRun, Form, KeysValues
-from hybridsim.programs.pieces import Piece
+from hybridsim.programs.attention import AttentionRun, AttentionWork, Form, KeysValues
+from hybridsim.programs.pieces import Piece, PieceWork
 from hybridsim.strategies._base import Job, LayerSchedule, OpSchedule, Schedule
-from hybridsim.strategies._dataflow import Dataflow, Work
+from hybridsim.strategies._batch_times import mvm
+from hybridsim.strategies._dataflow import Dataflow, FlowOp
 from hybridsim.strategies._network_adapters import (
     AdapterOptions,
     AdapterTimes,
@@ -26,12 +27,13 @@ from hybridsim.strategies._network_adapters import (
 )
 from hybridsim.strategies._network_homes import Homes
 from hybridsim.strategies._network_memory import OnChip
-from hybridsim.strategies._network_output import Needs, Output, between
+from hybridsim.strategies._network_output import Needs, Output
 from hybridsim.strategies._network_parts import Parts
 from hybridsim.strategies._network_stamp import Stamp
-from hybridsim.strategies._network_ways import Place, Ways
+from hybridsim.strategies._network_ways import Moved, Place, Ways, fetch, once, per_chunk
 from hybridsim.strategies._network_where import Where
 from hybridsim.units import Ints, ceil_div, format_bytes
+from hybridsim.work import Work
 from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
 TRANSFERS = ("move", "move y", "move u", "load a b")
@@ -135,11 +137,11 @@ class NetworkLayout:
 
     # --- ops --------------------------------------------------------------------------------
 
-    def add_all(self, works: Iterable[Work]) -> None:
+    def add_all(self, works: Iterable[FlowOp]) -> None:
         for work in works:
             self._add(work)
 
-    def _add(self, work: Work) -> None:
+    def _add(self, work: FlowOp) -> None:
         """Append the tasks of one op."""
         op = work.op
         if isinstance(op, Linear):
@@ -153,7 +155,7 @@ class NetworkLayout:
         else:
             self._pieces(work)
 
-    def _is_in_periphery(self, work: Work) -> bool:
+    def _is_in_periphery(self, work: FlowOp) -> bool:
         """Return whether a sum is added at a tile, as asked for or as that is shorter."""
         where = self._options.where.add
         if not self.parts.peripheries or where == "cores":
@@ -165,31 +167,28 @@ class NetworkLayout:
         each = self._machine.tile.periphery.residual_ps(1, width, local)
         return max(1, len(work.op.inputs) - 1) * each * rows <= self._piece_ps(work, rows, width)
 
-    def _embedding(self, work: Work) -> None:
+    def _embedding(self, work: FlowOp) -> None:
         """Fetch the rows of a table, one per token, or the output of an encoder from the DRAM."""
         assert self._machine.memory is not None
         assert self._machine.memory.dram is not None
         width = work.op.out_features
         size = ceil_div(work.tokens * width * self._machine.activation_bits, 8)
-        duration = self._machine.memory.dram.transfer_ps(size)
         chip = self.ways.chips[work.name]
         uses = (self.parts.chips[chip].dram,)
-        loop = self.builder.repeat(work.name, [Step("fetch", uses, duration)], 1)
+        loop = self.builder.repeat(work.name, [Step(fetch("fetch", size), uses)], 1)
         self.outputs[work.name] = Output(loop.first, 0, 1, 1, width)
         self.places[work.name] = self.ways.of_memory(chip)
         self._decide(work, "dram", 1, "model")
 
-    def _linear(self, work: Work) -> None:
+    def _linear(self, work: FlowOp) -> None:
         """Let the tiles integrate chunk after chunk, siblings at once; then adapt."""
         group = self.together[work.name]
         if work.name == group.members[0]:
             steps, needs = self._operands(work, work.sources, self.ways.of_tiles(work.name))
-            tile, rows = self._machine.tile, self._rows(work.tokens)
             ops = [self.parts.layers[name].op for name in group.members]
-            slowest = max(tile.mvm_ps(op.in_features, op.out_features, 1) for op in ops)
-            steps.append(
-                Step("mvm", group.tiles, slowest * rows, (*needs, Within(len(steps), back=1)))
-            )
+            shapes = tuple((op.in_features, op.out_features) for op in ops)
+            works = per_chunk(self._rows(work.tokens), lambda rows: mvm(shapes, rows))
+            steps.append(Step(works, group.tiles, (*needs, Within(len(steps), back=1))))
             loop = self._repeat(work, steps)
             for op in ops:
                 self.outputs[op.name] = self._output(loop, 1, op.out_features)
@@ -200,7 +199,7 @@ class NetworkLayout:
             return
         self._adapted(work)
 
-    def _adapted(self, work: Work) -> None:
+    def _adapted(self, work: FlowOp) -> None:
         """Fetch Y and the adapter, and adapt each chunk on a cluster."""
         shared = self._sharing(work)
         if shared is not None:
@@ -208,13 +207,13 @@ class NetworkLayout:
             return
         layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
         times, pieces = self._adapter_times(work, work.name in self._homes.of)
-        mvm = self.outputs[work.name]
+        output = self.outputs[work.name]
         # X came for the MVM; on the way to the tile it passes the clusters
         carrier = self.together[work.name].members[0]
         fetch, x = self._operands(work, work.sources, self.ways.of_tiles(carrier))
         assert not fetch
         here = self.ways.of_clusters(work, pieces)
-        steps = self._load_adapter(work, times.load_bits, here, x)
+        steps = self._load_adapter(work, times.load_bits, times.weight_bytes, here, x)
         weights: Needs = [Within(len(steps) - 1)] if steps else []
         own = self.parts.chips[here.chip].homes
         homes: list[tuple[int, ...]] = [(own[k],) for k in self._homes.of.get(work.name, ())]
@@ -223,8 +222,8 @@ class NetworkLayout:
             steps = []
         homes = homes or [()] * pieces
         way = (self.places[work.name], here)
-        bits = mvm.width * rows * self._machine.activation_bits
-        steps += self.ways.steps("move y", way, bits, 1, mvm.ready(mvm.count), len(steps))
+        moved = self._bytes_of(output.width, rows, tell=True)
+        steps += self.ways.steps("move y", way, moved, output.ready(output.count), len(steps))
         y = len(steps) - 1
         chip = here.chip
         engine = times.on_engine
@@ -232,17 +231,17 @@ class NetworkLayout:
         if self._options.adapters.early:
             xa = len(steps)
             needs = (*x, *weights)
-            steps += [Step("x a", (*uses, *home), times.first, needs) for home in homes]
+            steps += [Step(times.first, (*uses, *home), needs) for home in homes]
             products = [Within(xa + piece) for piece in range(pieces)]
         else:
             products = []
         for piece, home in enumerate(homes):
             read = [products[piece]] if products else [*x, *weights]
-            action, duration = ("u b + y", times.second) if products else ("adapt", times.whole)
-            steps.append(Step(action, (*uses, *home), duration, (*read, Within(y))))
+            works = times.second if products else times.whole
+            steps.append(Step(works, (*uses, *home), (*read, Within(y))))
         loop = self._repeat(work, steps)
         self.outputs[work.name] = self._output(
-            loop, pieces, mvm.width, "rows" if pieces > 1 else ""
+            loop, pieces, output.width, "rows" if pieces > 1 else ""
         )
         self.places[work.name] = here
         at_home = len(self._homes.of.get(work.name, ()))
@@ -257,9 +256,9 @@ class NetworkLayout:
             program=times.program,
         )
 
-    def _adapted_together(self, work: Work, times: SharedTimes) -> None:
+    def _adapted_together(self, work: FlowOp, times: SharedTimes) -> None:
         """Let several clusters adapt the same tokens: by ranks, then by outputs."""
-        parts, tokens, mvm = times.parts, work.tokens, self.outputs[work.name]
+        parts, tokens, output = times.parts, work.tokens, self.outputs[work.name]
         carrier = self.together[work.name].members[0]
         fetch, x = self._operands(work, work.sources, self.ways.of_tiles(carrier))
         assert not fetch
@@ -269,20 +268,21 @@ class NetworkLayout:
         made = len(steps)
         for part in range(parts):
             needs = (*x, loads[part]) if loads else tuple(x)
-            steps.append(Step("x a", uses, times.first, needs))
+            steps.append(Step(times.first, uses, needs))
         products = [Within(made + part) for part in range(parts)]
         cluster = self.parts.need_cluster(work)
         rank = times.programs[1].rank
         bits = 8 * cluster.element_bytes * rank * tokens
-        steps += self.ways.steps("move u", (here, here), bits, 1, products, len(steps))
+        moved = once(ceil_div(bits, 8), tokens)
+        steps += self.ways.steps("move u", (here, here), moved, products, len(steps))
         u = len(steps) - 1
-        way, y_bits = (self.places[work.name], here), mvm.width * self._rows(tokens)
-        y_bits = y_bits * self._machine.activation_bits
-        steps += self.ways.steps("move y", way, y_bits, 1, mvm.ready(mvm.count), len(steps))
+        way = (self.places[work.name], here)
+        moved = self._bytes_of(output.width, self._rows(tokens), tell=True)
+        steps += self.ways.steps("move y", way, moved, output.ready(output.count), len(steps))
         last = (Within(u), Within(len(steps) - 1))
-        steps += [Step("u b + y", uses, times.second, last)] * parts
+        steps += [Step(times.second, uses, last)] * parts
         loop = self._repeat(work, steps)
-        self.outputs[work.name] = self._output(loop, parts, mvm.width, "columns")
+        self.outputs[work.name] = self._output(loop, parts, output.width, "columns")
         self.places[work.name] = here
         self.layers[work.name] = LayerSchedule(
             self.parts.layers[work.name],
@@ -294,10 +294,10 @@ class NetworkLayout:
         )
 
     def _load_parts(
-        self, work: Work, times: SharedTimes, here: Place, x: Needs
+        self, work: FlowOp, times: SharedTimes, here: Place, x: Needs
     ) -> tuple[list[Step], list[Within]]:
         """Return the transfers that bring each cluster its parts of A and B, and their ends."""
-        steps = self._load_adapter(work, times.load_bits * times.parts, here, x)
+        steps = self._load_adapter(work, times.load_bits * times.parts, 0, here, x)
         if not steps:
             return [], []
         before = steps[:-1]
@@ -306,12 +306,11 @@ class NetworkLayout:
         found = list(before)
         for part in range(times.parts):
             own = Place(here.chip, (nodes[part % len(nodes)],)) if nodes else here
-            found += self.ways.steps(
-                "load a b", (memory, own), times.load_bits, 1, needs, len(found)
-            )
+            moved = once(ceil_div(times.load_bits, 8), told=times.load_bits // 8)
+            found += self.ways.steps("load a b", (memory, own), moved, needs, len(found))
         return found, [Within(len(before) + part) for part in range(times.parts)]
 
-    def _sharing(self, work: Work) -> SharedTimes | None:
+    def _sharing(self, work: FlowOp) -> SharedTimes | None:
         """Return how clusters share an adapter, or None if one cluster is as fast.
 
         The layer is taken by itself: transfers of A and B side by side as far as there are links,
@@ -330,26 +329,26 @@ class NetworkLayout:
             each = int(link.transfer_ps(ceil_div(bits, 8))) if bits else 0
             return each * ceil_div(parts, lanes)
 
-        least, best = fetched(alone.load_bits, 1) + int(alone.whole[0]), None
+        least, best = fetched(alone.load_bits, 1) + int(alone.whole_ps[0]), None
         for parts in self._shares(work):
             times = self._adapters.shared(layer, work.tokens, parts)
             if times is None:
                 continue
             u = times.programs[1].rank * work.tokens * self.parts.need_cluster(work).element_bytes
-            taken = times.first + int(link.transfer_ps(u)) + times.second
+            taken = times.time_ps + int(link.transfer_ps(u))
             taken += fetched(times.load_bits, parts)
             if taken < least:
                 least, best = taken, times
         return best
 
-    def _shares(self, work: Work) -> Iterable[int]:
+    def _shares(self, work: FlowOp) -> Iterable[int]:
         """Return how many clusters may share an adapter: 2, 4, 8, ..."""
         layer = self.parts.layers[work.name]
         assert layer.adapter is not None
         most = min(self._units_for_pieces(work), layer.adapter.rank, layer.op.out_features)
         return (1 << power for power in range(1, most.bit_length()))
 
-    def _adapter_times(self, work: Work, stays: bool) -> tuple[AdapterTimes, int]:
+    def _adapter_times(self, work: FlowOp, stays: bool) -> tuple[AdapterTimes, int]:
         """Return what an adapter costs, and how many clusters share a chunk by rows."""
         layer, rows = self.parts.layers[work.name], self._rows(work.tokens)
         split = self._units_for_pieces(work) if self._options.split else 1
@@ -399,22 +398,22 @@ class NetworkLayout:
         each = f"{few}" if few == most else f"{few} to {most}"
         return [f"{len(parts)} adapters of few tokens are shared by {each} clusters each"]
 
-    def _load_adapter(self, work: Work, bits: int, here: Place, x: Needs) -> list[Step]:
+    def _load_adapter(
+        self, work: FlowOp, bits: int, told: int, here: Place, x: Needs
+    ) -> list[Step]:
         """Return the transfers that bring A and B to the clusters."""
         if not bits:
             return []
         steps, needs = [], tuple(x)
         if work.name in self.memory.adapters_outside:
-            assert self._machine.memory is not None
-            assert self._machine.memory.dram is not None
-            duration = self._machine.memory.dram.transfer_ps(ceil_div(bits, 8))
             uses = (self.parts.chips[here.chip].dram,)
-            steps.append(Step("fetch a b", uses, duration, needs))
+            steps.append(Step(fetch("fetch a b", ceil_div(bits, 8)), uses, needs))
             needs = (Within(0),)
         way = (self.ways.of_memory(here.chip), here)
-        return [*steps, *self.ways.steps("load a b", way, bits, 1, needs, len(steps))]
+        moved = once(ceil_div(bits, 8), told=told)
+        return [*steps, *self.ways.steps("load a b", way, moved, needs, len(steps))]
 
-    def _residual(self, work: Work) -> None:
+    def _residual(self, work: FlowOp) -> None:
         """Add in the periphery of the tile that makes the last of the operands.
 
         An operand that an adapter has changed comes from outside like the others.
@@ -431,21 +430,24 @@ class NetworkLayout:
         )
         here = self.ways.of_tiles(local or first)
         steps, needs = self._operands(work, others, here)
-        periphery, rows = self._machine.tile.periphery, self._rows(work.tokens)
         if local is None:
             uses = self.parts.peripheries[first][:1]
         else:
             uses = self.parts.peripheries[local]
             needs += self.outputs[local].ready(self._count(work.tokens))
         sums = max(1, len(work.op.inputs) - 1)
-        each = periphery.residual_ps(1, work.op.out_features, local is not None)
-        steps.append(Step("add", uses, sums * each * rows, (*needs, Within(len(steps), back=1))))
+        shape = (sums, work.op.out_features, local is not None)
+        works = per_chunk(
+            self._rows(work.tokens),
+            lambda rows: Work("periphery", "add", "add", (*shape, rows), rows),
+        )
+        steps.append(Step(works, uses, (*needs, Within(len(steps), back=1))))
         loop = self._repeat(work, steps)
         self.outputs[work.name] = self._output(loop, 1, work.op.out_features)
         self.places[work.name] = here
         self._decide(work, "periphery", 1, "model")
 
-    def local_operand(self, work: Work) -> str | None:
+    def local_operand(self, work: FlowOp) -> str | None:
         """Return the last operand that comes right from its tiles."""
         on_tiles = [
             name
@@ -454,7 +456,7 @@ class NetworkLayout:
         ]
         return max(on_tiles, key=self.place.__getitem__, default=None)
 
-    def _attention(self, work: Work) -> None:
+    def _attention(self, work: FlowOp) -> None:
         """Bring Q, K and V over the link whole, then compute head by head on clusters.
 
         In chunks each operand is moved when its own last chunk is there; otherwise when all are.
@@ -469,22 +471,18 @@ class NetworkLayout:
         for name in work.sources:
             output = self.outputs[name]
             needs = everything if self._options.chunk is None else output.last()
-            bits = output.width * self.works[name].tokens * self._machine.activation_bits
+            tokens = self.works[name].tokens
+            bits = output.width * tokens * self._machine.activation_bits
             way = (self.place_of(name), here)
-            steps = self.ways.steps("move", way, bits, 1, needs, 0)
+            steps = self.ways.steps("move", way, once(ceil_div(bits, 8), tokens), needs, 0)
             operands.append(Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0)))
         operands += self._kept(work, here) + self._from_dram(work, everything)
         runs = [self.attend(work, each, on_engine) for each in heads]
         chip = here.chip
         uses = self.parts.with_engine(chip) if on_engine else self.parts.any_cluster(chip)
         steps = [
-            Step(
-                "attend",
-                uses,
-                between(run.ready_ps),
-                (*operands, Within(index, back=1)),
-            )
-            for index, run in enumerate(runs)
+            Step(self.attending(work, each, on_engine), uses, (*operands, Within(index, back=1)))
+            for index, each in enumerate(heads)
         ]
         loop = self.builder.repeat(work.name, steps, len(runs[0].ready_ps))
         cut: Literal["", "columns"] = "columns" if len(runs) > 1 else ""
@@ -494,20 +492,20 @@ class NetworkLayout:
         source = "kernel_costs" if known else "model"
         self._decide(work, "cluster", len(runs), source, runs=runs)
 
-    def _kept(self, work: Work, here: Place) -> Needs:
+    def _kept(self, work: FlowOp, here: Place) -> Needs:
         """Bring kept keys and values from the SRAM to the clusters, where that is charged."""
         bits = self.kept_bits(work)
         if not bits:
             return []
         way = (self.ways.of_memory(here.chip), here)
-        steps = self.ways.steps("move kv", way, bits, 1, (), 0)
+        steps = self.ways.steps("move kv", way, once(ceil_div(bits, 8)), (), 0)
         return [Need(self.builder.repeat(work.name, steps, 1).task(len(steps) - 1, 0))]
 
     def place_of(self, name: str) -> Place:
         """Return where the output of an op is; blocks that are stamped have one place each."""
         return self.places.get(name, Place())
 
-    def kept_bits(self, work: Work) -> int:
+    def kept_bits(self, work: FlowOp) -> int:
         """Return the bits of kept keys and values that cross the link; 0 if none are charged."""
         assert isinstance(work.op, Attention)
         sequences = self._job.sequences
@@ -517,7 +515,7 @@ class NetworkLayout:
         elements = 2 * kept * work.op.kv_heads * work.op.head_dim * sequences
         return elements * self._machine.activation_bits
 
-    def _from_dram(self, work: Work, operands: Needs) -> Needs:
+    def _from_dram(self, work: FlowOp, operands: Needs) -> Needs:
         """Bring what an attention reads and the SRAM does not hold.
 
         Kept keys and values come once the attention whose place they take is done; activations
@@ -526,20 +524,17 @@ class NetworkLayout:
         size = self.memory.outside.get(work.name, 0)
         if not size:
             return []
-        assert self._machine.memory is not None
-        assert self._machine.memory.dram is not None
         if self.memory.past:
             before = self.memory.after.get(work.name)
             needs = self.outputs[before].last() if before else []
         else:
             needs = operands
-        action = "load kv" if self.memory.past else "spill"
-        duration = self._machine.memory.dram.transfer_ps(size)
+        label = "load kv" if self.memory.past else "spill"
         uses = (self.parts.chips[self.ways.chips[work.name]].dram,)
-        step = Step(action, uses, duration, tuple(needs))
+        step = Step(fetch(label, size), uses, tuple(needs))
         return [Need(self.builder.repeat(work.name, [step], 1).first)]
 
-    def is_on_engine(self, work: Work) -> bool:
+    def is_on_engine(self, work: FlowOp) -> bool:
         """Return whether the engine multiplies, as asked for or as that is shorter."""
         where, cluster = self._options.where.attention, self.parts.need_cluster(work)
         if cluster.matrix_engine is None or where == "cores":
@@ -552,7 +547,7 @@ class NetworkLayout:
         )
         return engine <= cores
 
-    def heads(self, work: Work, on_engine: bool) -> list[int]:
+    def heads(self, work: FlowOp, on_engine: bool) -> list[int]:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
         cluster = self.parts.need_cluster(work)
@@ -561,8 +556,13 @@ class NetworkLayout:
         nodes = min(units, heads) if self._options.split else 1
         return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
 
-    def attend(self, work: Work, heads: int, on_engine: bool) -> AttentionRun:
+    def attend(self, work: FlowOp, heads: int, on_engine: bool) -> AttentionRun:
         """Return what some heads of an attention take on a cluster."""
+        program = self.attention(work, heads, on_engine)
+        return program.run(*self._cut(program))
+
+    def attention(self, work: FlowOp, heads: int, on_engine: bool) -> AttentionProgram:
+        """Return how a cluster computes some heads of an attention."""
         assert isinstance(work.op, Attention)
         cluster = self.parts.need_cluster(work)
         program = AttentionProgram(
@@ -580,10 +580,29 @@ class NetworkLayout:
         fitting = program.in_warps() if options.flash else program.fitting()
         if fitting.form != program.form and not options.flash:
             self._too_long.add(work.keys)
-        chunk = None if options.chunk is None else min(options.chunk, program.tokens)
-        return fitting.run(chunk, options.queries)
+        return fitting
 
-    def _pieces(self, work: Work) -> None:
+    def _cut(self, program: AttentionProgram) -> tuple[int | None, int | None]:
+        """Return the queries of a chunk, and how many of them are worked on at a time."""
+        chunk = self._options.chunk
+        return None if chunk is None else min(chunk, program.tokens), self._options.queries
+
+    def attending(self, work: FlowOp, heads: int, on_engine: bool) -> tuple[Work, ...]:
+        """Return the works of some heads of an attention, chunk after chunk."""
+        program = self.attention(work, heads, on_engine)
+        chunk, queries = self._cut(program)
+        count = 1 if chunk is None else ceil_div(program.tokens, chunk)
+        rows = self._rows(program.tokens)
+        shape = program.shape
+        return tuple(
+            Work(
+                "cluster", "program", "attend",
+                (AttentionWork(shape, chunk, queries, number),), int(rows[number]),
+            )
+            for number in range(count)
+        )  # fmt: skip
+
+    def _pieces(self, work: FlowOp) -> None:
         """Compute a norm, an activation or a sum on clusters, each a piece of every chunk.
 
         Norms are cut by rows, all others by columns.
@@ -594,32 +613,35 @@ class NetworkLayout:
         units = self._units_for_pieces(work) if self._options.split else 1
         size = int(rows[0]) if by_rows else width
         pieces = max(1, min(units, size // _FINEST))
-        shapes = [
-            (ceil_div(int(n), pieces), width) if by_rows else (int(n), ceil_div(width, pieces))
-            for n in rows
-        ]
+        first = int(rows[0])
+        shape = (ceil_div(first, pieces), width) if by_rows else (first, ceil_div(width, pieces))
         here = self.ways.of_clusters(work, pieces)
         steps, needs = self._operands(work, work.sources, here)
-        durations = np.array([self._piece_ps(work, *shape) for shape in shapes], np.int64)
         uses = self.parts.any_cluster(here.chip)
-        steps += [Step(work.op.kind, uses, durations, tuple(needs))] * pieces
+
+        def part(rows: int) -> Work:
+            shape = (ceil_div(rows, pieces), width) if by_rows else (rows, ceil_div(width, pieces))
+            own = PieceWork.of(work.op, *shape)
+            return Work("cluster", "program", work.op.kind, (own,), rows)
+
+        steps += [Step(per_chunk(rows, part), uses, tuple(needs))] * pieces
         loop = self._repeat(work, steps)
         cut: Literal["", "rows", "columns"] = "rows" if by_rows else "columns"
         self.outputs[work.name] = self._output(loop, pieces, width, cut if pieces > 1 else "")
         self.places[work.name] = here
-        piece = Piece(cluster, work.op, *shapes[0])
+        piece = Piece(cluster, work.op, *shape)
         _, part_rows, part_columns = piece.parts()
         need = piece.tcdm_bytes(part_rows, part_columns)
         self._decide(work, "cluster", pieces, piece.cost_from, need)
 
-    def _piece_ps(self, work: Work, rows: int, columns: int) -> int:
+    def _piece_ps(self, work: FlowOp, rows: int, columns: int) -> int:
         key = (work.op.kind, getattr(work.op, "function", len(work.op.inputs)), rows, columns)
         if key not in self._durations:
             cluster = self.parts.need_cluster(work)
             self._durations[key] = Piece(cluster, work.op, rows, columns).duration_ps()
         return self._durations[key]
 
-    def _units_for_pieces(self, work: Work) -> int:
+    def _units_for_pieces(self, work: FlowOp) -> int:
         """Return over how many clusters an op is split: those without an engine, if any."""
         cluster = self.parts.need_cluster(work)
         return cluster.plain_count or cluster.count
@@ -627,7 +649,7 @@ class NetworkLayout:
     # --- operands and outputs ---------------------------------------------------------------
 
     def _operands(
-        self, work: Work, sources: Sequence[str], here: Place
+        self, work: FlowOp, sources: Sequence[str], here: Place
     ) -> tuple[list[Step], Needs]:
         """Return the transfers that bring chunk i of ``sources``, and what of them to wait for.
 
@@ -647,14 +669,13 @@ class NetworkLayout:
             ready = output.last() if work.last and count < output.count else output.ready(count)
             if self._is_gated(work, name) and count > 1:
                 ready += output.last()
-            bits, pieces = self._moved_bits(output, rows)
             way = (self.place_of(name), here)
-            steps += self.ways.steps("move", way, bits, pieces, ready, len(steps))
+            steps += self.ways.steps("move", way, self._moved(output, rows), ready, len(steps))
             self._pending.append((name, count, here, len(steps) - 1))
             needs.append(Within(len(steps) - 1))
         return steps, needs
 
-    def _is_gated(self, work: Work, source: str) -> bool:
+    def _is_gated(self, work: FlowOp, source: str) -> bool:
         """Return whether a barrier stands between an op and what it reads.
 
         It stands between blocks alone: not behind the embedding, nor before what follows the
@@ -663,7 +684,7 @@ class NetworkLayout:
         here, there = work.op.block, self.works[source].op.block
         return self._options.barrier and None not in (here, there) and here != there
 
-    def _repeat(self, work: Work, steps: Sequence[Step]) -> Loop:
+    def _repeat(self, work: FlowOp, steps: Sequence[Step]) -> Loop:
         """Append the steps of an op once per chunk, and remember what they move."""
         loop = self.builder.repeat(work.name, steps, self._count(work.tokens))
         for name, count, here, step in self._pending:
@@ -678,12 +699,20 @@ class NetworkLayout:
         first = loop.first + loop.size - pieces
         return Output(first, loop.size, loop.count, pieces, width, cut)
 
-    def _moved_bits(self, output: Output, rows: Ints) -> tuple[Ints, int]:
-        """Return the bits of each piece of each chunk of an output, and how many pieces."""
-        each = ceil_div(rows, output.pieces) if output.cut == "rows" else rows
+    def _moved(self, output: Output, rows: Ints) -> "Moved":
+        """Return what moving each chunk of an output brings."""
         width = ceil_div(output.width, output.pieces) if output.cut == "columns" else output.width
-        bits: Ints = width * each * self._machine.activation_bits
-        return bits, output.pieces
+        cut = output.pieces if output.cut == "rows" else 1
+
+        def size(each: int) -> int:
+            return ceil_div(width * ceil_div(each, cut) * self._machine.activation_bits, 8)
+
+        return Moved(rows, size, output.pieces)
+
+    def _bytes_of(self, width: int, rows: Ints, tell: bool) -> "Moved":
+        """Return what moving each chunk of vectors of a width brings."""
+        bits = width * self._machine.activation_bits
+        return Moved(rows, lambda each: ceil_div(bits * each, 8), tell=tell)
 
     def _rows(self, tokens: int) -> Ints:
         """Return the rows of each chunk; the last one takes what is left."""
@@ -694,7 +723,7 @@ class NetworkLayout:
         return ceil_div(tokens, self._options.chunk or tokens)
 
     @cached_property
-    def works(self) -> dict[str, Work]:
+    def works(self) -> dict[str, FlowOp]:
         return {work.name: work for work in self._flow.works}
 
     @cached_property
@@ -703,7 +732,7 @@ class NetworkLayout:
 
     def _decide(
         self,
-        work: Work,
+        work: FlowOp,
         where: str,
         pieces: int,
         cost_from: str,

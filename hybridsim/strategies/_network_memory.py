@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from hybridsim.errors import CapacityError
 from hybridsim.strategies._base import Job
-from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._dataflow import FlowOp
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Attention
 
@@ -39,7 +39,7 @@ class OnChip:
     def of(
         cls,
         job: Job,
-        works: Sequence[Work],
+        works: Sequence[FlowOp],
         chips: Mapping[str, int] | None = None,
         adapters: bool = False,
     ) -> "OnChip":
@@ -56,7 +56,7 @@ class OnChip:
         if memory is None or memory.sram is None:
             return cls(job.past)
         found = cls(job.past)
-        by_chip: dict[int, list[Work]] = {}
+        by_chip: dict[int, list[FlowOp]] = {}
         for work in works:
             by_chip.setdefault((chips or {}).get(work.name, 0), []).append(work)
         for chip, own in sorted(by_chip.items()):
@@ -76,7 +76,7 @@ class OnChip:
         )
 
 
-def _on_one_chip(job: Job, works: Sequence[Work], size: int, adapters: bool) -> OnChip:
+def _on_one_chip(job: Job, works: Sequence[FlowOp], size: int, adapters: bool) -> OnChip:
     """Return what the SRAM of a chip holds of adapters, then of attentions."""
     attentions = [work for work in works if isinstance(work.op, Attention)]
     outside: list[str] = []
@@ -92,7 +92,7 @@ def _on_one_chip(job: Job, works: Sequence[Work], size: int, adapters: bool) -> 
     return replace(found, notes=notes + found.notes, adapters_outside=frozenset(outside))
 
 
-def _adapters(job: Job, works: Sequence[Work], size: int) -> tuple[int, list[str]]:
+def _adapters(job: Job, works: Sequence[FlowOp], size: int) -> tuple[int, list[str]]:
     """Return what adapters take of the SRAM, and the layers whose adapters do not fit."""
     cluster, held = job.machine.cluster, 0
     outside: list[str] = []
@@ -136,7 +136,7 @@ def _check_dram(job: Job, found: OnChip, chip: int) -> None:
         )
 
 
-def _passing(job: Job, attentions: Sequence[Work], size: int) -> OnChip:
+def _passing(job: Job, attentions: Sequence[FlowOp], size: int) -> OnChip:
     """Return what goes out and comes back, attention by attention."""
     outside = {}
     for work in attentions:
@@ -152,7 +152,7 @@ def _passing(job: Job, attentions: Sequence[Work], size: int) -> OnChip:
     return OnChip(job.past, outside, notes=(note,))
 
 
-def _kept(job: Job, attentions: Sequence[Work], size: int) -> OnChip:
+def _kept(job: Job, attentions: Sequence[FlowOp], size: int) -> OnChip:
     """Return which keys and values are fetched, and whose place they take."""
     each = [_own_bytes(job, work) + _kept_bytes(job, work) for work in attentions]
     if sum(each) <= size:
@@ -173,12 +173,12 @@ def _kept(job: Job, attentions: Sequence[Work], size: int) -> OnChip:
     return OnChip(job.past, outside, after, (note,))
 
 
-def _own_bytes(job: Job, work: Work) -> int:
+def _own_bytes(job: Job, work: FlowOp) -> int:
     """Return the size of queries and output."""
     return _bytes(job, 2 * work.tokens * work.op.out_features)
 
 
-def _kept_bytes(job: Job, work: Work) -> int:
+def _kept_bytes(job: Job, work: FlowOp) -> int:
     """Return the size of keys and values."""
     assert isinstance(work.op, Attention)
     elements = 2 * work.keys * work.op.kv_heads * work.op.head_dim

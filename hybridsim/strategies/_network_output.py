@@ -1,13 +1,9 @@
 """Where the output of an op lies in a plan, and what its readers wait for."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from hybridsim.plan import Need, Within
-from hybridsim.units import Ints
 
 Needs = list[Need | Within]
 
@@ -46,10 +42,3 @@ class Output:
         """Return the pieces of the last chunk."""
         behind = self.first + self.stride * (self.count - 1)
         return [Need(behind + piece) for piece in range(self.pieces)]
-
-
-def between(times: Sequence[int]) -> Ints:
-    """Return the times between 0, the first and the later ones; at least 1 ps each."""
-    steps: Ints = np.array(times, np.int64)
-    steps[1:] -= steps[:-1].copy()
-    return np.maximum(steps, 1)

@@ -10,7 +10,7 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.mapping.tiling import Block
 from hybridsim.plan import Resource
 from hybridsim.strategies._base import Job, grouped_resources
-from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._dataflow import FlowOp
 from hybridsim.units import ceil_div
 from hybridsim.workload import Linear
 
@@ -111,7 +111,7 @@ class Parts:
         found.append(resource)
         return len(found) - 1
 
-    def need_cluster(self, work: Work) -> Cluster:
+    def need_cluster(self, work: FlowOp) -> Cluster:
         """Return the clusters of the machine.
 
         Raises:
@@ -156,13 +156,13 @@ class Parts:
             return max(1, ceil_div(self.job.mapping.crossbars, tile.tiers))
         return tile.count * self.job.machine.chip_count
 
-    def together(self, works: Sequence[Work]) -> dict[str, Together]:
+    def together(self, works: Sequence[FlowOp]) -> dict[str, Together]:
         """Return, for each linear layer, the layers that share its MVM tasks.
 
         Layers with equal sources on one tile work at once if they lie side by side on the same
         crossbar; on other crossbars of the tile, or in the same columns, they take turns.
         """
-        groups: dict[object, list[list[Work]]] = {}
+        groups: dict[object, list[list[FlowOp]]] = {}
         for work in works:
             if not isinstance(work.op, Linear):
                 continue
@@ -181,7 +181,7 @@ class Parts:
                 found[name] = Together(names, tiles)
         return found
 
-    def _fits_beside(self, work: Work, group: Sequence[Work]) -> bool:
+    def _fits_beside(self, work: FlowOp, group: Sequence[FlowOp]) -> bool:
         """Return whether a layer shares a tile with ``group`` and can work at the same time."""
         own = self.layers[work.name]
         others = [self.layers[other.name] for other in group]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._dataflow import FlowOp
 from hybridsim.workload import Add, Linear
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 class Stamp:
     """Blocks that are alike from the second one on, laid out as copies of the second."""
 
-    def __init__(self, layout: "NetworkLayout", works: Sequence[Work], blocks: list[list[Work]]):
+    def __init__(
+        self, layout: "NetworkLayout", works: Sequence[FlowOp], blocks: list[list[FlowOp]]
+    ):
         self._layout, self._works, self._blocks = layout, works, blocks
         self._at = {
             work.name: (number, index)
@@ -23,14 +25,14 @@ class Stamp:
         }
 
     @classmethod
-    def find(cls, layout: "NetworkLayout", works: Sequence[Work]) -> "Stamp | None":
+    def find(cls, layout: "NetworkLayout", works: Sequence[FlowOp]) -> "Stamp | None":
         """Return a stamp for the blocks of a network, or None if they are not alike."""
         numbers = [work.op.block for work in works if work.op.block is not None]
         if not numbers or numbers != sorted(numbers) or layout.memory.after:
             return None
         if layout.parts.job.machine.chip_count > 1 or layout.parts.job.machine.network_on_chip:
             return None  # blocks differ in their places
-        by_block: dict[int, list[Work]] = {}
+        by_block: dict[int, list[FlowOp]] = {}
         for work in works:
             if work.op.block is not None:
                 by_block.setdefault(work.op.block, []).append(work)
@@ -116,7 +118,7 @@ class Stamp:
                 last = ops[name][-1]
                 layout.moved[last, count, place] = replace(need, base=need.base + times * size)
 
-    def _note(self, work: Work, twin: str, shift: int) -> None:
+    def _note(self, work: FlowOp, twin: str, shift: int) -> None:
         layout = self._layout
         layout.outputs[twin] = layout.outputs[work.name].later(shift)
         if work.name in layout.layers:
@@ -125,7 +127,7 @@ class Stamp:
             layout.ops[twin] = layout.ops[work.name].of(layout.works[twin].op)
 
     def _uses(
-        self, template: Sequence[Work], times: int
+        self, template: Sequence[FlowOp], times: int
     ) -> dict[tuple[str, str], list[tuple[int, ...]]]:
         """Return the tiles and peripheries of each copy."""
         layout = self._layout

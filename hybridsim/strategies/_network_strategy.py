@@ -16,9 +16,10 @@ from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies._base import Job, Schedule
 from hybridsim.strategies._dataflow import Dataflow, dataflow
 from hybridsim.strategies._network_adapters import AdapterOptions, fit_every_cluster
-from hybridsim.strategies._network_layout import TRANSFERS, LayoutOptions, NetworkLayout
+from hybridsim.strategies._network_layout import LayoutOptions, NetworkLayout
 from hybridsim.strategies._network_where import Where
 from hybridsim.units import Count, Spec
+from hybridsim.work import price
 
 
 def _chunk(value: object) -> object:
@@ -143,14 +144,17 @@ class NetworkStrategy(Spec):
         self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep, executed: bool
     ) -> Schedule:
         schedule = self.layout(job, flow, chunk, keep).schedule()
+        if self.dispatch == "online" and not executed:
+            return schedule
+        time_ps = price(schedule.plan.works, job.machine).time_ps
         if self.dispatch == "reserved":
             # Numba takes a quarter of a second to import
             from hybridsim.strategies._reservation import reserved
 
-            plan, _ = reserved(schedule.plan, TRANSFERS)
+            plan, _ = reserved(schedule.plan, time_ps)
             schedule = _with(schedule, plan)
         if executed:
-            return _with(schedule, schedule.plan, engine("fast")(schedule.plan))
+            return _with(schedule, schedule.plan, engine("compiled")(schedule.plan, time_ps))
         return schedule
 
     def layout(self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep) -> NetworkLayout:

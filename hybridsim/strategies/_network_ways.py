@@ -1,19 +1,74 @@
 """How an operand gets from where it is made to where it is read: links, networks, chips."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from hybridsim.components.interconnect import Flow, Passage, spread
-from hybridsim.plan import Need, Step, Within
+from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.strategies._base import Job
-from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._dataflow import FlowOp
 from hybridsim.strategies._network_parts import Parts
-from hybridsim.units import IntLike, ceil_div
+from hybridsim.units import Ints
+from hybridsim.work import NOTHING, Work
 from hybridsim.workload import Linear
 
 _PORT = 0
 """The node at which memory and the neighbouring chips are attached (assumed)."""
+
+
+def per_chunk(rows: Ints, make: Callable[[int], Work]) -> Work | Mostly:
+    """Return the works of chunks of so many rows each: all alike, but maybe the last one."""
+    full, last = int(rows[0]), int(rows[-1])
+    if full == last:
+        return make(full)
+    return Mostly(make(full), (make(last),))
+
+
+def fetch(label: str, size: int) -> Work:
+    """Return a transfer of ``size`` bytes of the external memory."""
+    return Work("dram", "fetch", label, (size,))
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What is moved for each chunk."""
+
+    rows: Ints
+    """Tokens of each chunk."""
+    size: Callable[[int], int]
+    """Rows of a chunk -> bytes of one of its pieces."""
+    pieces: int = 1
+    tell: bool = False
+    """Whether a work tells the bytes, as that of an adapter's operands."""
+    told: int | None = None
+    """The bytes that are told where they are not those of a chunk."""
+
+    def works(self, part: str, label: str, *more: Hashable) -> Work | Mostly:
+        """Return the works that move the chunks over a part; ``more`` ends their shape."""
+        kind = "keep" if label == "move kv" else "move"
+
+        def make(rows: int) -> Work:
+            size = self.size(rows)
+            told = (size if self.tell else NOTHING) if self.told is None else self.told
+            return Work(part, kind, label, (size, self.pieces, *more), rows, told)
+
+        return per_chunk(self.rows, make)
+
+    def hops(self) -> Work | Mostly:
+        """Return the works that move the chunks from one chip to the next."""
+        pieces = self.pieces
+        return per_chunk(
+            self.rows,
+            lambda rows: Work("chip_link", "hop", "hop", (pieces * self.size(rows),), rows),
+        )
+
+
+def once(size: int, tokens: int = NOTHING, told: int | None = None) -> Moved:
+    """Return a single move of ``size`` bytes."""
+    return Moved(np.array([tokens], np.int64), lambda _: size, told=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +93,7 @@ class Ways:
 
     job: Job
     parts: Parts
-    works: Sequence[Work]
+    works: Sequence[FlowOp]
     passages: dict[tuple[int, ...], Passage] = field(default_factory=dict)
     """Edges held -> what one byte to each reader crosses, all makers together."""
     _passages: dict[tuple[tuple[int, ...], tuple[int, ...]], Passage] = field(default_factory=dict)
@@ -73,7 +128,7 @@ class Ways:
         """Return the place where a chip's memory is attached."""
         return Place(chip, (_PORT,) if self.job.machine.network_on_chip else ())
 
-    def of_clusters(self, work: Work, pieces: int) -> Place:
+    def of_clusters(self, work: FlowOp, pieces: int) -> Place:
         """Return the place of the clusters that share a work.
 
         Which clusters are free shows only in the run; distances are counted to clusters that are
@@ -90,58 +145,48 @@ class Ways:
 
     def steps(
         self,
-        action: str,
+        label: str,
         ways: tuple[Place, Place],
-        bits: IntLike,
-        pieces: int,
+        moved: Moved,
         needs: Sequence[Need | Within],
         at: int,
     ) -> list[Step]:
         """Return the steps of a transfer from one place to another; the last one brings it.
 
-        ``bits`` of each of ``pieces`` pieces; ``at`` is where the first step stands in its loop.
+        ``at`` is where the first step stands in its loop.
         """
         source, target = ways
         if source.chip == target.chip:
-            return [self._on_chip(action, source, target, bits, pieces, tuple(needs))]
-        found = [
-            self._on_chip(action, source, self.of_memory(source.chip), bits, pieces, tuple(needs))
-        ]
-        chips = self.job.machine.chips
-        assert chips is not None
-        hop = chips.link.transfer_ps(pieces * ceil_div(bits, 8))
+            return [self._on_chip(label, source, target, moved, tuple(needs))]
+        port = self.of_memory(source.chip)
+        found = [self._on_chip(label, source, port, moved, tuple(needs))]
         step = 1 if target.chip > source.chip else -1
         for chip in range(source.chip, target.chip, step):
             uses = (self.parts.chip_links[chip, chip + step],)
-            found.append(Step("hop", uses, hop, (Within(at + len(found) - 1),)))
+            found.append(Step(moved.hops(), uses, (Within(at + len(found) - 1),)))
         last = (Within(at + len(found) - 1),)
         port = self.of_memory(target.chip)
-        found.append(self._on_chip(action, port, target, bits, pieces, last))
+        found.append(self._on_chip(label, port, target, moved, last))
         return found
 
     def _on_chip(
         self,
-        action: str,
+        label: str,
         source: Place,
         target: Place,
-        bits: IntLike,
-        pieces: int,
+        moved: Moved,
         needs: tuple[Need | Within, ...],
     ) -> Step:
-        machine, own = self.job.machine, self.parts.chips[target.chip]
-        network, size = machine.network_on_chip, ceil_div(bits, 8)
+        own, network = self.parts.chips[target.chip], self.job.machine.network_on_chip
         if network is None:
-            return Step(action, (own.link,), pieces * machine.link.transfer_ps(size), needs)
+            return Step(moved.works("link", label), (own.link,), needs)
         key = (source.nodes, target.nodes)
         if key not in self._passages:
             flows = [Flow(node, target.nodes, 1) for node in source.nodes]
             self._passages[key] = network.passage(flows)
         passage = self._passages[key]
-        busiest = ceil_div(pieces * size * passage.busiest, max(1, len(source.nodes)))
-        cycles = network.hop * passage.hops + ceil_div(busiest, network.width)
-        duration = network.clock.to_ps(cycles) + (0 if passage.edges else 1)
         uses = tuple(own.edges + edge for edge in passage.edges)
         known = self.passages.get(uses)
         if known is None or passage.crossed * known.busiest > known.crossed * passage.busiest:
             self.passages[uses] = passage
-        return Step(action, uses, duration, needs)
+        return Step(moved.works("edge", label, len(source.nodes), passage), uses, needs)

@@ -9,7 +9,6 @@ A reserved start is the end of a need, or the end of what holds the resource rig
 both as needs, an engine executes the plan at exactly the reserved times.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import numba
@@ -22,16 +21,17 @@ from hybridsim.units import Ints
 _NEVER = 2**62
 
 
-def reserved(plan: Plan, transfers: Collection[str] = ()) -> tuple[Plan, Timeline]:
+def reserved(plan: Plan, time_ps: Ints) -> tuple[Plan, Timeline]:
     """Return ``plan`` with its reserved order as needs, and the times that were reserved.
 
-    ``transfers`` are actions that are visited with the first task that reads them. Tasks of the
-    new plan are in the order of their reserved starts; the timeline has the same order.
+    ``time_ps`` gives the time of each work [ps]. Moves of operands are visited with the first task
+    that reads them. Tasks of the new plan are in the order of their reserved starts; the timeline
+    has the same order.
     """
-    moves = np.isin(plan.action, [i for i, a in enumerate(plan.actions) if a in transfers])
+    moves = plan.which(lambda work: work.kind == "move")
     level = _levels(plan.need_first, plan.need, moves)
     visited = _permuted(plan, np.argsort(level, kind="stable"))
-    timeline, before, after = reserve(visited)
+    timeline, before, after = reserve(visited, time_ps)
     by_start = np.argsort(timeline.start, kind="stable")
     order = _permuted(visited, by_start, after, before)
     return order, Timeline(
@@ -39,7 +39,7 @@ def reserved(plan: Plan, transfers: Collection[str] = ()) -> tuple[Plan, Timelin
     )
 
 
-def reserve(plan: Plan) -> tuple[Timeline, Ints, Ints]:
+def reserve(plan: Plan, time_ps: Ints) -> tuple[Timeline, Ints, Ints]:
     """Return the times of the tasks visited in plan order, and who follows whom in a resource.
 
     The second and third column name pairs of tasks: one, and the next one on the same unit.
@@ -48,7 +48,7 @@ def reserve(plan: Plan) -> tuple[Timeline, Ints, Ints]:
     lanes = np.concatenate(([0], np.cumsum(units))).astype(np.int64)
     room = np.repeat(np.bincount(plan.use, minlength=len(units)), units)
     ready, start, end, before, after = _reserve(
-        plan.duration, plan.need_first, plan.need, plan.use_first, plan.use, lanes, room
+        plan.times(time_ps), plan.need_first, plan.need, plan.use_first, plan.use, lanes, room
     )
     return Timeline(ready, start, end), before, after
 
@@ -211,7 +211,7 @@ def _permuted(
     need[added] = rank[sources[np.argsort(user, kind="stable")]]
     return replace(
         plan,
-        duration=plan.duration[by],
+        work=plan.work[by],
         use_first=use_first,
         use=plan.use[use],
         need_first=need_first,
@@ -219,7 +219,6 @@ def _permuted(
         room=room,
         order=added if len(users) else plan.order,
         op=plan.op[by],
-        action=plan.action[by],
         item=plan.item[by],
         loops=(),
     )

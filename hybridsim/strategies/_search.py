@@ -8,13 +8,13 @@ from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
+from hybridsim.programs.lora import known_program
 from hybridsim.strategies._base import Job
 from hybridsim.strategies._batching import (
     Batching,
     Flow,
     choose_batching,
     fits,
-    known_program,
     program_of,
     slice_widths,
     transfer_ps,
@@ -142,10 +142,10 @@ def _order(run: _Run) -> tuple[int, int, int]:
 
 def layer_latency(job: Job, layer: PlacedLayer, batching: Batching) -> int:
     """Return how long a layer takes, on its own as between others [ps]."""
-    assert job.makespan is not None
+    assert job.engine is not None
     layout = Layout(job)
     layout.pipelined(layer, batching)
-    return job.makespan(layout.builder.build())
+    return job.run_ps(layout.builder.build())
 
 
 def candidates(

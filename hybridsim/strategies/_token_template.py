@@ -7,15 +7,16 @@ import numpy as np
 from hybridsim.plan import Plan
 from hybridsim.programs.attention import AttentionRun
 from hybridsim.strategies._base import Job, Schedule
-from hybridsim.strategies._dataflow import Work, dataflow
+from hybridsim.strategies._dataflow import FlowOp, dataflow
 from hybridsim.strategies._network_memory import OnChip
-from hybridsim.strategies._network_output import between
 from hybridsim.strategies._network_strategy import Choice, NetworkStrategy
-from hybridsim.units import Ints
+from hybridsim.strategies._network_ways import fetch, once
+from hybridsim.units import Ints, ceil_div
+from hybridsim.work import Work
 from hybridsim.workload import Attention
 
-Durations = dict[str, list[int]]
-"""Action -> the duration of each of its tasks, in the order of the plan [ps]."""
+TaskWorks = dict[str, list[Work]]
+"""Label -> the work of each of its tasks, in the order of the plan."""
 
 
 @dataclass
@@ -54,8 +55,8 @@ class TokenTemplate:
         for work in self._attentions(job.past):
             own = np.flatnonzero(plan.op == place[work.name])
             for action in ("attend", "move kv", "load kv"):
-                if action in plan.actions:
-                    which = plan.action[own] == plan.actions.index(action)
+                if action in plan.labels:
+                    which = plan.label[own] == plan.labels.index(action)
                     self._tasks[work.name, action] = own[which]
         tasks = list(self._tasks.values())
         self.changing: Ints = np.sort(np.concatenate(tasks)) if tasks else np.empty(0, np.int64)
@@ -84,8 +85,9 @@ class TokenTemplate:
         if not _alike(memory, layout.memory):
             return None
         plan = self.schedule.plan
-        durations = plan.duration.copy()
-        known: dict[object, tuple[Durations, tuple[AttentionRun, ...]]] = {}
+        numbers, works_of = plan.work.copy(), list(plan.works)
+        place = {own: number for number, own in enumerate(works_of)}
+        known: dict[object, tuple[TaskWorks, tuple[AttentionRun, ...]]] = {}
         ops = dict(self._decided)
         for work in works:
             if not isinstance(work.op, Attention):
@@ -93,47 +95,51 @@ class TokenTemplate:
             here = layout.place_of(work.name), memory.outside.get(work.name)
             key = (work.op.heads, work.op.kv_heads, work.op.head_dim, work.keys, here)
             if key not in known:
-                known[key] = self._durations(work, memory)
-            durations_of, runs = known[key]
+                known[key] = self._task_works(work, memory)
+            found, runs = known[key]
             most = max(run.tcdm_bytes for run in runs)
             ops[work.name] = replace(ops[work.name], tcdm_bytes=most, runs=runs)
-            for action, times in durations_of.items():
-                tasks = self._tasks.get((work.name, action), ())
-                if len(tasks) != len(times):
+            for label, own in found.items():
+                tasks = self._tasks.get((work.name, label), ())
+                if len(tasks) != len(own):
                     return None
-                durations[tasks] = times
-        plan = replace(plan, duration=durations)
+                for one in own:
+                    if one not in place:
+                        place[one] = len(works_of)
+                        works_of.append(one)
+                numbers[tasks] = [place[one] for one in own]
+        plan = _tidy(plan, numbers, works_of)
         return replace(self.schedule, plan=plan, ops=tuple(ops.values()), timeline=None)
 
-    def _durations(self, work: Work, memory: OnChip) -> tuple[Durations, tuple[AttentionRun, ...]]:
-        """Return what an attention takes; tasks of one action in the order of the plan."""
+    def _task_works(
+        self, work: FlowOp, memory: OnChip
+    ) -> tuple[TaskWorks, tuple[AttentionRun, ...]]:
+        """Return what the tasks of an attention do; those of a label in the order of the plan."""
         layout, chip = self._layout, self._layout.ways.chips[work.name]
         on_engine = layout.is_on_engine(work)
         heads = layout.heads(work, on_engine)
         each = {n: layout.attend(work, n, on_engine) for n in dict.fromkeys(heads)}
-        runs = [each[count] for count in heads]
-        times = {count: between(run.ready_ps) for count, run in each.items()}
-        found = {"attend": np.stack([times[count] for count in heads], 1).ravel().tolist()}
+        attending = {n: layout.attending(work, n, on_engine) for n in each}
+        of_chunks = zip(*(attending[count] for count in heads), strict=True)
+        found = {"attend": [own for chunk in of_chunks for own in chunk]}
         bits = layout.kept_bits(work)
         if bits:
             way = (layout.ways.of_memory(chip), layout.place_of(work.name))
-            steps = layout.ways.steps("move kv", way, bits, 1, (), 0)
-            found["move kv"] = [s.duration_ps for s in steps if isinstance(s.duration_ps, int)]
+            steps = layout.ways.steps("move kv", way, once(ceil_div(bits, 8)), (), 0)
+            found["move kv"] = [s.work for s in steps if isinstance(s.work, Work)]
         size = memory.outside.get(work.name, 0)
         if size:
-            assert self.job.machine.memory is not None
-            assert self.job.machine.memory.dram is not None
-            found["load kv"] = [self.job.machine.memory.dram.transfer_ps(size)]
-        return found, tuple(runs)
+            found["load kv"] = [fetch("load kv", size)]
+        return found, tuple(each[count] for count in heads)
 
-    def _with_past(self, work: Work, past: int) -> Work:
+    def _with_past(self, work: FlowOp, past: int) -> FlowOp:
         """Return a work with the keys that it has after so many past tokens."""
         if not isinstance(work.op, Attention):
             return work
         keys = self.job.mapping.network.keys(work.op, self.job.tokens, past)
         return replace(work, keys=keys)
 
-    def _attentions(self, past: int) -> list[Work]:
+    def _attentions(self, past: int) -> list[FlowOp]:
         return [
             self._with_past(work, past) for work in self._works if isinstance(work.op, Attention)
         ]
@@ -145,4 +151,12 @@ def _alike(memory: OnChip, other: OnChip) -> bool:
         memory.outside.keys() == other.outside.keys()
         and memory.after == other.after
         and memory.adapters_outside == other.adapters_outside
+    )
+
+
+def _tidy(plan: Plan, numbers: Ints, works: list[Work]) -> Plan:
+    """Return a plan with other works, each of which some task does."""
+    used, number = np.unique(numbers, return_inverse=True)
+    return replace(
+        plan, works=tuple(works[i] for i in used.tolist()), work=number.astype(np.int64)
     )

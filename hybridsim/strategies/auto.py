@@ -42,7 +42,7 @@ class Auto(Spec):
         Raises:
             CapacityError: Not a single token of a layer fits the scratchpad.
         """
-        if job.makespan is None:
+        if job.engine is None:
             return _BY_ESTIMATE.outline(job)
         found = decide(job)
         groups = [
@@ -53,7 +53,7 @@ class Auto(Spec):
         if found:
             one_by_one.append(("weights fetched ahead", draft(job, groups, prefetch=True)))
         tried = [*one_by_one, *(self._streams(job) if found else ())]
-        timed = [(job.makespan(own.outline.expand()), i) for i, (_, own) in enumerate(tried)]
+        timed = [(job.run_ps(own.outline.expand()), i) for i, (_, own) in enumerate(tried)]
         least, index = min(timed)
         name, best = tried[index]
         others = [(time, tried[i][0]) for time, i in sorted(timed) if i != index]

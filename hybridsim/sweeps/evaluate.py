@@ -39,7 +39,7 @@ class Done:
     seconds: float
 
 
-def work_on(inputs: Inputs, engine: str = "fast") -> Work:
+def work_on(inputs: Inputs, engine: str = "compiled") -> Work:
     """Return a study in the form in which it is sent to workers."""
     blob = pickle.dumps(inputs)
     return Work(blob, hashlib.blake2b(blob, digest_size=16).hexdigest() + engine, engine)
@@ -64,7 +64,7 @@ def make_evaluator(inputs: Inputs, engine: str) -> Evaluator:
 
     Few points are faster one by one: the vectorised path has to prepare first.
     """
-    if engine != "fast" or len(inputs) < LEAST_VECTORISED:
+    if engine != "compiled" or len(inputs) < LEAST_VECTORISED:
         return EventEvaluator(inputs, engine)
     # only here, as Numba takes a quarter of a second to import
     from hybridsim.sweeps.columnwise import vectorised_evaluator

@@ -7,7 +7,7 @@ from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
-from hybridsim.simulation import MOST_TOKENS, simulate
+from hybridsim.simulation import MOST_TOKENS, carry_out, simulate
 from hybridsim.strategies import AllAnalog, Job, NetworkStrategy, Scheduler
 from hybridsim.sweeps.details import DETAILS, detail
 from hybridsim.sweeps.executed import Executed, most_tcdm
@@ -26,7 +26,7 @@ DOES_NOT_FIT = "does not fit the TCDM of a cluster"
 class EventEvaluator:
     """Every point on an event engine: any plan."""
 
-    def __init__(self, inputs: Inputs, engine: str = "fast") -> None:
+    def __init__(self, inputs: Inputs, engine: str = "compiled") -> None:
         self._resolver, self._engine = Resolver(inputs), engine
         self._columns = inputs.columns
         self._placed: tuple[tuple[object, ...], PlacedNetwork] | None = None
@@ -52,8 +52,8 @@ class EventEvaluator:
         if tokens is None or not 1 <= tokens <= MOST_TOKENS:
             raise InputError(f"tokens: found {tokens}; 1 to {MOST_TOKENS} would do")
         mapping = self._place(point)
-        compiled = engine_by_name("fast")  # for strategies that try what they decide
-        job = Job(mapping, tokens, lambda plan: compiled(plan).makespan)
+        compiled = engine_by_name("compiled")  # for strategies that try what they decide
+        job = Job(mapping, tokens, compiled)
         try:
             ran = self._run(point.scheduler, job)
         except CapacityError:
@@ -74,7 +74,7 @@ class EventEvaluator:
 
         SimPy executes the whole plan, so that an audit checks the sum as well.
         """
-        if self._engine == "fast" and one_by_one(scheduler):
+        if self._engine == "compiled" and one_by_one(scheduler):
             found = run_layers(scheduler, job, self._execute)
             if found is not None:
                 return found
@@ -82,11 +82,12 @@ class EventEvaluator:
 
     def _execute(self, scheduler: Scheduler, job: Job) -> Executed:
         """Return a run; the compiled engine may jump over what repeats in it."""
-        if self._engine == "fast" and can_outline(scheduler):
+        if self._engine == "compiled" and can_outline(scheduler):
             return run_outlined(scheduler, job)
         schedule = scheduler.schedule(job)
-        timeline = schedule.timeline if self._engine == "fast" else None
-        makespan = (timeline or engine_by_name(self._engine)(schedule.plan)).makespan
+        timeline = schedule.timeline if self._engine == "compiled" else None
+        run = engine_by_name(self._engine)
+        makespan = (timeline or carry_out(schedule.plan, job.machine, run)).makespan
         of_ops = max((op.tcdm_bytes for op in schedule.ops), default=0)
         needed = max(most_tcdm(schedule.layers), of_ops)
         return Executed(makespan, len(schedule.plan), schedule.layers, needed)
@@ -122,9 +123,9 @@ class EventEvaluator:
                 self._yardsticks.clear()
             if isinstance(scheduler, NetworkStrategy):
                 schedule = scheduler.yardstick(job)
-                timeline = schedule.timeline if self._engine == "fast" else None
+                timeline = schedule.timeline if self._engine == "compiled" else None
                 run = engine_by_name(self._engine)
-                latency = (timeline or run(schedule.plan)).makespan
+                latency = (timeline or carry_out(schedule.plan, job.machine, run)).makespan
             else:
                 latency = self._run(AllAnalog(), job).latency_ps
             # the mapping is kept so that no other one can get its identity

@@ -230,7 +230,7 @@ def _audit(
     def record(indices: Ints, done: Done) -> None:
         again.append((indices, done.columns))
 
-    if not evaluate_all(work_on(inputs, "des"), chosen, pool, workers, record, stopped):
+    if not evaluate_all(work_on(inputs, "reference"), chosen, pool, workers, record, stopped):
         raise SweepInterrupted(len(inputs), len(inputs))
     swept = _by_index(found, chosen)
     differences = []

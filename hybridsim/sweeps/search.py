@@ -56,7 +56,7 @@ class _Points:
     rows: dict[int, Columns] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._evaluator = make_evaluator(self.inputs, "fast")
+        self._evaluator = make_evaluator(self.inputs, "compiled")
         for indices, columns in look_up(self.inputs, self.journal)[0]:
             for i, index in enumerate(indices.tolist()):
                 self.rows[index] = {name: [column[i]] for name, column in columns.items()}

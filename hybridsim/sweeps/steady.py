@@ -8,9 +8,10 @@ from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError
 from hybridsim.mapping import place
 from hybridsim.plan import Outline
-from hybridsim.simulation import MOST_TOKENS
+from hybridsim.simulation import MOST_TOKENS, carry_out
 from hybridsim.strategies import AllAnalog, Draft, Job, Scheduler
 from hybridsim.sweeps.executed import Executed, most_tcdm
+from hybridsim.work import price
 from hybridsim.workload import Network
 
 _WORTH = 64
@@ -43,12 +44,13 @@ def run_outlined(scheduler: Scheduler, job: Job) -> Executed:
     steps = sum(template.loop.size for template in draft.outline.templates)
     if len(draft.outline) < _WORTH * steps:
         plan = draft.outline.expand()
-        latency = engine_by_name("fast")(plan).makespan
+        latency = carry_out(plan, job.machine, engine_by_name("compiled")).makespan
         return Executed(latency, len(plan), draft.layers, most_tcdm(draft.layers))
     # only here, as Numba takes a quarter of a second to import
     from hybridsim.engines import steady
 
-    extent = steady.run(draft.outline)
+    outline = draft.outline
+    extent = steady.run(outline, price(outline.works, job.machine))
     needed = most_tcdm(draft.layers)
     return Executed(extent.makespan_ps, extent.tasks, draft.layers, needed)
 
@@ -72,13 +74,14 @@ def evaluate_point(
 
     if not 1 <= tokens <= MOST_TOKENS:
         raise InputError(f"tokens: found {tokens}; give 1 to {MOST_TOKENS} tokens per sequence")
-    compiled: Any = engine_by_name("fast")  # for strategies that try what they decide
-    job = Job(place(network, machine), tokens, lambda plan: compiled(plan).makespan)
+    compiled: Any = engine_by_name("compiled")  # for strategies that try what they decide
+    job = Job(place(network, machine), tokens, compiled)
     draft, yardstick = outline_of(scheduler, job), AllAnalog().outline(job)
-    found = steady.run(draft.outline)
+    found = steady.run(draft.outline, price(draft.outline.works, machine))
+    without = steady.run(yardstick.outline, price(yardstick.outline.works, machine))
     return {
         "latency_ps": found.makespan_ps,
-        "all_analog_ps": steady.run(yardstick.outline).makespan_ps,
+        "all_analog_ps": without.makespan_ps,
         "tcdm_bytes": most_tcdm(draft.layers),
         "tasks": found.tasks,
         **_busy_by_kind(draft.outline, found.busy_ps.tolist()),

@@ -33,7 +33,7 @@ from hybridsim.simulation import MOST_TOKENS
 from hybridsim.specs import validate
 from hybridsim.strategies import Job, Scheduler, TokenParallel
 from hybridsim.strategies._batch_steps import BatchSteps
-from hybridsim.strategies._batch_times import BatchTimes
+from hybridsim.strategies._batch_times import batch_times
 from hybridsim.strategies._batching import Batching, transfer_ps
 from hybridsim.sweeps._pipelines import CALM, Structure, calm_end, makespan, structure
 from hybridsim.units import Ints
@@ -343,9 +343,7 @@ def _table(job: Job, layer: PlacedLayer, choice: LoraChoice, buffers: int) -> St
     """Return the pipeline of a layer, taken from the scheduler's own steps."""
     assert job.machine.cluster is not None
     program = LoraProgram(job.machine.cluster, 1, 1, 1, 1, choice)
-    one = np.ones(1, np.int64)
-    kernels = tuple((kernel, one) for kernel in program.kernels)
-    times = BatchTimes(1, 1, one, one, (one,), kernels)
+    times = batch_times(job.machine, 1, Batching(program, buffers))
     fetched = {"a": Need(0), "b": Need(1)}
     steps = BatchSteps(job, layer, times, Batching(program, buffers)).in_pipeline(
         [fetched], (), buffers

@@ -19,7 +19,7 @@ from hybridsim.errors import InputError, UnsupportedError
 from hybridsim.library import MACHINES, NETWORKS, network_path
 from hybridsim.mapping import place
 from hybridsim.plan import Timeline
-from hybridsim.simulation import MOST_TOKENS
+from hybridsim.simulation import MOST_TOKENS, carry_out
 from hybridsim.specs import read_json_mapping
 from hybridsim.strategies import Job, Schedule, make_scheduler
 from hybridsim.validation.harp_rows import WHOLE_LAYERS, Case, read_row
@@ -137,7 +137,11 @@ def executed(case: Case) -> tuple[Job, Schedule, Timeline]:
         raise UnsupportedError(f"{case.network} keeps no keys and values")
     job = Job(placed, case.tokens, past=case.past)
     schedule = make_scheduler(case.strategy, options).schedule(job)
-    return job, schedule, schedule.timeline or engine("fast")(schedule.plan)
+    return (
+        job,
+        schedule,
+        schedule.timeline or carry_out(schedule.plan, job.machine, engine("compiled")),
+    )
 
 
 def _number(row: Row, column: str) -> float:

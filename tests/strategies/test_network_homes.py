@@ -13,7 +13,7 @@ from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.strategies import Job, Schedule, make_scheduler
-from hybridsim.strategies._dataflow import Work
+from hybridsim.strategies._dataflow import FlowOp
 from hybridsim.strategies._network_adapters import AdapterTimes
 from hybridsim.strategies._network_homes import Homes
 from hybridsim.workload import Linear
@@ -100,7 +100,7 @@ def test_no_cluster_keeps_more_than_it_has_room_for(data: st.DataObject) -> None
         buffers = data.draw(st.integers(0, 60_000))
         pieces = data.draw(st.integers(1, 4))
         time = np.array([data.draw(st.integers(1, 1000))])
-        works.append(Work(op.name, op, (), 8))
+        works.append(FlowOp(op.name, op, (), 8))
         costs[op.name] = (
             AdapterTimes(
                 CHOICES[0], 8, kept + buffers, 8 * kept, kept, time, time, time, PROGRAM

@@ -73,11 +73,11 @@ def gantt_bars(plan: Plan, timeline: Timeline, window: Window | None = None) -> 
     critical = np.isin(task, critical_path(plan, timeline)["task"].to_numpy())
     order = np.lexsort((start, lane))
     order = order[shown[order]]
-    names, actions = (np.array(n, dtype=object) for n in (lanes.names, plan.actions))
+    names, actions = (np.array(n, dtype=object) for n in (lanes.names, plan.labels))
     return pd.DataFrame(
         {
             "part": names[lane[order]],
-            "action": actions[plan.action[task[order]]],
+            "action": actions[plan.label[task[order]]],
             "start_ps": start[order],
             "end_ps": until[order],
             "critical": critical[order],

@@ -45,8 +45,8 @@ def _work(action: str, layer: bool) -> str:
 def _by_op_and_action(energy: RunEnergy) -> dict[tuple[str, str], int]:
     """Return what the tasks of each op and action draw [aJ], whatever the sum's size."""
     plan = energy.plan
-    count = len(plan.actions)
-    key = plan.op * count + plan.action
+    count = len(plan.labels)
+    key = plan.op * count + plan.label
     total = [0] * (len(plan.ops) * count)
     whole, rest = np.divmod(energy.by_task, 2**20)
     for part, scale in ((whole, 2**20), (rest, 1)):
@@ -54,7 +54,7 @@ def _by_op_and_action(energy: RunEnergy) -> dict[tuple[str, str], int]:
         np.add.at(added, key, part)
         total = [old + int(new) * scale for old, new in zip(total, added, strict=True)]
     return {
-        (plan.ops[place // count], plan.actions[place % count]): aj
+        (plan.ops[place // count], plan.labels[place % count]): aj
         for place, aj in enumerate(total)
         if aj
     }

@@ -19,11 +19,12 @@ from hybridsim.report.page.energy_work import energy_work
 from hybridsim.report.page.power import COLUMNS as _POWER
 from hybridsim.report.page.power import power_steps
 from hybridsim.simulation import Run
+from hybridsim.work import Work
 
 FILE = "timeline.npz"
 """Name of the file in a folder of results."""
 _FORMAT = 1
-_COLUMNS = ("duration", "use_first", "use", "need_first", "need", "room", "op", "action", "item")
+_COLUMNS = ("use_first", "use", "need_first", "need", "room", "op", "item")
 _OCCUPANCY = ["cluster", "time_ps", "bytes"]
 _TIMES = ("ready", "start", "end")
 _WORK = ["op", "work", "aj"]
@@ -49,13 +50,14 @@ class Recording:
         plan = self.plan
         columns = {name: getattr(plan, name) for name in _COLUMNS}
         columns |= {name: getattr(self.timeline, name) for name in _TIMES}
+        columns["action"] = plan.label
         if plan.order is not None:
             columns["order"] = plan.order
         head: dict[str, Any] = {
             "format": _FORMAT,
             "resources": [[getattr(r, f.name) for f in fields(r)] for r in plan.resources],
             "ops": plan.ops,
-            "actions": plan.actions,
+            "actions": plan.labels,
             "loops": [[loop.first, loop.size, loop.count] for loop in plan.loops],
             "sources": dict(self.sources),
             "clusters": list(dict.fromkeys(self.occupancy["cluster"])),
@@ -100,7 +102,8 @@ def _recording(head: dict[str, Any], columns: dict[str, Any]) -> Recording:
     plan = Plan(
         resources=tuple(Resource(*values) for values in head["resources"]),
         ops=tuple(head["ops"]),
-        actions=tuple(head["actions"]),
+        works=tuple(Work("recorded", "", label) for label in head["actions"]),
+        work=columns["action"],
         loops=tuple(Loop(*values) for values in head["loops"]),
         order=columns.get("order"),
         **{name: columns[name] for name in _COLUMNS},

@@ -1,0 +1,96 @@
+"""Adapters as tasks that take a cluster as a whole: X A, then U B + Y, or both in one.
+
+Such a task brings in its operands by DMA, computes and stores, one after the other. It may bring
+A and B as well, whole or, where they do not fit, slice by slice for every batch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from hybridsim.arch import Cluster
+from hybridsim.programs.lora import LoraProgram, LoraShape
+from hybridsim.units import ceil_div
+
+Half = Literal["both", "first", "second"]
+"""X A and U B + Y; X A alone, with U stored; or U B + Y alone, with U loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterWork:
+    """What one cluster does to adapt some tokens, batch after batch."""
+
+    shape: LoraShape
+    """The program of a full batch."""
+    half: Half
+    rows: int
+    """Tokens that are adapted."""
+    weights: bool
+    """Whether A and B are brought in: once, or for every batch where they go in slices."""
+
+    def time_ps(self, cluster: Cluster) -> int:
+        """Return how long a cluster takes [ps]."""
+        first, second, through = _cycles(self.shape.on(cluster), self.rows, self.weights)
+        if self.half == "both":
+            return cluster.to_ps(first + second)
+        return cluster.to_ps((first if self.half == "first" else second) + through)
+
+
+@lru_cache(maxsize=4096)
+def _cycles(program: LoraProgram, rows: int, weights: bool) -> tuple[int, int, int]:
+    """Return the cycles of X A, of U B + Y, and of taking U out or in, for ``rows`` tokens.
+
+    Operands and results of both by DMA; A and B once per task, in slices once per batch.
+    """
+    dma, size = program.cluster.dma, program.element_bytes
+    first = second = through = 0
+    if weights:
+        passes = ceil_div(rows, program.tokens) if program.slice_inputs is not None else 1
+        first, second = (passes * cycles for cycles in _weight_cycles(program))
+    for batch in _batches(rows, program.tokens):
+        part = replace(program, tokens=batch)
+        product = _until_u(part)
+        first += _input_cycles(part) + product
+        for columns in part.slices:
+            y = batch * columns * size
+            second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
+        second += part.compute_cycles - product
+        through += dma.transfer_cycles(batch * part.rank * size)
+    return first, second, through
+
+
+def _weight_cycles(program: LoraProgram) -> tuple[int, int]:
+    """Return the cycles of bringing A and B in once, whole or slice by slice."""
+    dma, size = program.cluster.dma, program.element_bytes * program.rank
+    if program.slice_inputs is None:
+        return (
+            dma.transfer_cycles(program.in_features * size),
+            dma.transfer_cycles(program.out_features * size),
+        )
+    return (
+        sum(dma.transfer_cycles(inputs * size) for inputs in program.input_slices),
+        sum(dma.transfer_cycles(columns * size) for columns in program.slices),
+    )
+
+
+def _input_cycles(program: LoraProgram) -> int:
+    """Return the cycles of bringing X in, whole or slice by slice, row by row."""
+    dma, size = program.cluster.dma, program.element_bytes * program.tokens
+    if program.slice_inputs is None:
+        return dma.transfer_cycles(program.in_features * size)
+    rows = program.tokens
+    return sum(dma.transfer_cycles(inputs * size, rows) for inputs in program.input_slices)
+
+
+def _until_u(program: LoraProgram) -> int:
+    """Return the cycles until X A is done, with every operand in the TCDM."""
+    ends: list[int] = []
+    for kernel in program.kernels:
+        ends.append(max((ends[i] for i in kernel.after), default=0) + kernel.cycles)
+    own = zip(ends, program.kernels, strict=True)
+    return max(end for end, kernel in own if not kernel.slice_work)
+
+
+def _batches(rows: int, batch: int) -> Iterable[int]:
+    return (min(batch, rows - at) for at in range(0, rows, batch))
