@@ -21,7 +21,7 @@ from hybridsim.strategies import (
     Scheduler,
     TokenParallel,
 )
-from hybridsim.work import price
+from hybridsim.work import Prices, price
 from hybridsim.workload import Network, load_network
 
 MOST_TOKENS = 2**20
@@ -63,6 +63,8 @@ class Run:
 
     job: Job
     schedule: Schedule
+    prices: Prices
+    """What the works of the plan take on the machine."""
     timeline: Timeline
     result: Result
 
@@ -92,7 +94,8 @@ def execute(
     compiled = engine_by_name("compiled")  # for strategies that try what they decide
     job = Job(place(network, machine), tokens, compiled, past)
     schedule = scheduler.schedule(job)
-    timeline = carry_out(schedule.plan, machine, run)
+    prices = price(schedule.plan.works, machine)
+    timeline = run(schedule.plan, prices.time_ps)
     result = measure(
         job,
         schedule,
@@ -107,7 +110,7 @@ def execute(
 
         numerics = numerics_of(schedule, machine.cluster)
         result = result.model_copy(update={"numerics": numerics})
-    return Run(job, schedule, timeline, result)
+    return Run(job, schedule, prices, timeline, result)
 
 
 def _check_past(past: int, network: Network, scheduler: Scheduler) -> None:

@@ -13,31 +13,31 @@ import pandas as pd
 
 import hybridsim
 from hybridsim.arch import load_machine
-from hybridsim.compare import compare
+from hybridsim.comparison import compare
 from hybridsim.cost import ask
 from hybridsim.engines import engine
-from hybridsim.explain import explain
-from hybridsim.generate import GenerationTimes, generate, strategy_for
-from hybridsim.mapping import place
-from hybridsim.metrics.critical_path import critical_path, critical_share, started_by
-from hybridsim.metrics.energy import energy_of_run
-from hybridsim.metrics.occupancy import tcdm_buffers, tcdm_occupancy
-from hybridsim.metrics.power import power_curve
-from hybridsim.metrics.queues import queue_depths
-from hybridsim.metrics.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
-from hybridsim.metrics.token_energy import drawn
-from hybridsim.metrics.token_runs import TokenRuns
-from hybridsim.metrics.usage import usage
-from hybridsim.metrics.work import task_work
-from hybridsim.report.trace import Trace
-from hybridsim.schedulers import SCHEDULERS, Job, make_scheduler
-from hybridsim.service import Request, compare_alternatives, run_service
-from hybridsim.simulate import execute
-from hybridsim.sweep.run import run_study
-from hybridsim.sweep.inputs import read_inputs
-from hybridsim.sweep.study import Study
-from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
+from hybridsim.explanation import explain
+from hybridsim.generation import GenerationTimes, generate, strategy_for
 from hybridsim.library import network_path
+from hybridsim.mapping import place
+from hybridsim.measure.critical_path import critical_path, critical_share, started_by
+from hybridsim.measure.energy import energy_of_run
+from hybridsim.measure.occupancy import tcdm_buffers, tcdm_occupancy
+from hybridsim.measure.power import power_curve
+from hybridsim.measure.queues import queue_depths
+from hybridsim.measure.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
+from hybridsim.measure.token_energy import drawn
+from hybridsim.measure.token_runs import TokenRuns
+from hybridsim.measure.usage import usage
+from hybridsim.measure.work import task_work
+from hybridsim.report.trace import Trace
+from hybridsim.service import Request, compare_alternatives, run_service
+from hybridsim.simulation import carry_out, execute
+from hybridsim.strategies import SCHEDULERS, Job, make_scheduler
+from hybridsim.sweeps.inputs import read_inputs
+from hybridsim.sweeps.run import run_study
+from hybridsim.sweeps.study import Study
+from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
 from tests.digest.cases import CONFIGS, ONE_LAYER, Case
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -158,11 +158,11 @@ class Sequences(NamedTuple):
 
 
 def _sequences(case: Case, strategy: Any) -> Sequences:
-    run = engine("fast")
+    run = engine("compiled")
     mapping = place(network_of(case), machine_of(case))
-    job = Job(mapping, case.tokens, lambda p: run(p).makespan, case.past, case.sequences)
+    job = Job(mapping, case.tokens, run, case.past, case.sequences)
     schedule = strategy.schedule(job)
-    return Sequences(job, schedule, run(schedule.plan))
+    return Sequences(job, schedule, carry_out(schedule.plan, job.machine, run))
 
 
 # ---- what a plan says, task by task
@@ -182,7 +182,7 @@ def ops(run: Any) -> Named:
 def labels(run: Any) -> Named:
     """Return what each task does, for people."""
     plan = run.schedule.plan
-    return Named(tuple(LABELS.get(name, name) for name in plan.actions), plan.action)
+    return Named(tuple(LABELS.get(name, name) for name in plan.labels), plan.label)
 
 
 def items(run: Any) -> Ints:
@@ -206,7 +206,7 @@ def needs(run: Any) -> Needs:
 
 def durations(run: Any) -> Ints:
     """Return how long each task lasts [ps]."""
-    return run.schedule.plan.duration
+    return run.timeline.duration
 
 
 def times(run: Any) -> tuple[Ints, Ints, Ints]:
@@ -347,12 +347,12 @@ def generation_times(case: Case) -> list[tuple[int, int]]:
 
 def tokens(case: Case) -> Iterator[Any]:
     """Yield the run of a generated token after each number of past ones, templates shared."""
-    run = engine("fast")
+    run = engine("compiled")
     strategy = strategy_for(dict(case.options), case.strategy)
     job = Job(
         place(network_of(case), machine_of(case)),
         case.tokens,
-        lambda p: run(p).makespan,
+        run,
         0,
         case.sequences,
     )

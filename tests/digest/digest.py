@@ -171,11 +171,10 @@ def parts_of_run(case: Case) -> Iterator[tuple[str, Any]]:
     if document is not None:
         yield from measured(document)
     if case.tables:
-        for name, table in access.tables(run):
-            yield name, table
+        yield from access.tables(run)
         yield "power", access.power_table(run)
         if document is not None:
-            yield "frames", {name: table for name, table in access.frames(run)}
+            yield "frames", dict(access.frames(run))
             yield "trace", "\n".join(access.trace_texts(run))
 
 
@@ -183,8 +182,11 @@ def parts_of_tokens(case: Case) -> Iterator[tuple[str, Any]]:
     """Yield the parts of generated tokens whose templates are shared."""
     for past, run in zip(case.more["pasts"], access.tokens(case), strict=True):
         found = dict([*structure(run), *timed(run)])
-        yield f"structure_after_{past}", tuple(
-            found[name] for name in ("resources", "uses", "needs", "ops", "labels", "items")
+        yield (
+            f"structure_after_{past}",
+            tuple(
+                found[name] for name in ("resources", "uses", "needs", "ops", "labels", "items")
+            ),
         )
         yield f"durations_after_{past}", found["durations"]
         yield f"timeline_after_{past}", tuple(found[name] for name in ("ready", "start", "end"))
@@ -308,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     took = time.process_time() - began
     print(f"{len(found)} cases, {refused} refused, {wrong} differ, {took:.1f} s of CPU")
     if given.write:
-        _write({name: parts for name, parts in known.items()} | found)
+        _write(known | found)
     return 1 if wrong else 0
 
 
