@@ -18,6 +18,7 @@ from hybridsim.cost import ask
 from hybridsim.engines import engine
 from hybridsim.explain import explain
 from hybridsim.generate import GenerationTimes, generate, strategy_for
+from hybridsim.library import network_path
 from hybridsim.mapping import place
 from hybridsim.metrics.critical_path import critical_path, critical_share, started_by
 from hybridsim.metrics.energy import energy_of_run
@@ -33,12 +34,12 @@ from hybridsim.report.trace import Trace
 from hybridsim.schedulers import SCHEDULERS, Job, make_scheduler
 from hybridsim.service import Request, compare_alternatives, run_service
 from hybridsim.simulate import execute
-from hybridsim.sweep.run import run_study
 from hybridsim.sweep.inputs import read_inputs
+from hybridsim.sweep.run import run_study
 from hybridsim.sweep.study import Study
 from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
-from hybridsim.library import network_path
-from tests.digest.cases import CONFIGS, ONE_LAYER, Case
+from tests.digest.case import Case
+from tests.digest.networks import CONFIGS, ONE_LAYER
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 REFUSED = hybridsim.HybridsimError
@@ -400,8 +401,9 @@ def answers(case: Case) -> list[Any]:
     machine = machine_of(case)
     found: list[Any] = []
     for component, operation, values in case.more["questions"]:
+        sizes = {n: np.array(v) if isinstance(v, list) else v for n, v in values.items()}
         try:
-            found.append(ask(machine, component, operation, values))
+            found.append(ask(machine, component, operation, sizes))
         except REFUSED as error:
             found.append(str(error))
     return found

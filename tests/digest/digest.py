@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 
 from tests.digest import access
-from tests.digest.cases import CASES, Case
+from tests.digest.case import Case
+from tests.digest.cases import CASES
 
 GOLDEN = Path(__file__).with_name("golden.json")
 Parts = dict[str, str | int]
@@ -67,7 +68,7 @@ def material(value: Any) -> bytes:
 
 def short(value: Any) -> str:
     """Return a short hash of a canonical value."""
-    return hashlib.blake2b(material(value), digest_size=5).hexdigest()
+    return hashlib.blake2b(material(value), digest_size=4).hexdigest()
 
 
 def named(given: access.Named) -> tuple[list[str], Any]:
@@ -171,11 +172,10 @@ def parts_of_run(case: Case) -> Iterator[tuple[str, Any]]:
     if document is not None:
         yield from measured(document)
     if case.tables:
-        for name, table in access.tables(run):
-            yield name, table
+        yield from access.tables(run)
         yield "power", access.power_table(run)
         if document is not None:
-            yield "frames", {name: table for name, table in access.frames(run)}
+            yield "frames", dict(access.frames(run))
             yield "trace", "\n".join(access.trace_texts(run))
 
 
@@ -183,8 +183,11 @@ def parts_of_tokens(case: Case) -> Iterator[tuple[str, Any]]:
     """Yield the parts of generated tokens whose templates are shared."""
     for past, run in zip(case.more["pasts"], access.tokens(case), strict=True):
         found = dict([*structure(run), *timed(run)])
-        yield f"structure_after_{past}", tuple(
-            found[name] for name in ("resources", "uses", "needs", "ops", "labels", "items")
+        yield (
+            f"structure_after_{past}",
+            tuple(
+                found[name] for name in ("resources", "uses", "needs", "ops", "labels", "items")
+            ),
         )
         yield f"durations_after_{past}", found["durations"]
         yield f"timeline_after_{past}", tuple(found[name] for name in ("ready", "start", "end"))
@@ -212,7 +215,10 @@ def parts_of(case: Case) -> Iterator[tuple[str, Any]]:
             yield "times", access.generation_times(case)
         case "compare":
             for row in access.comparison(case):
-                yield row.get("strategy", "best"), row
+                rest, energies = split(row)
+                yield row.get("strategy", "best"), rest
+                if energies:
+                    yield f"energy of {row['strategy']}", energies
         case "explain":
             yield from access.explanation(case).items()
         case "sweep":
@@ -308,7 +314,7 @@ def main(arguments: list[str] | None = None) -> int:
     took = time.process_time() - began
     print(f"{len(found)} cases, {refused} refused, {wrong} differ, {took:.1f} s of CPU")
     if given.write:
-        _write({name: parts for name, parts in known.items()} | found)
+        _write({**known, **found})
     return 1 if wrong else 0
 
 
