@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,7 @@ def digest(case: Case) -> Parts:
     return found
 
 
+@cache
 def golden() -> dict[str, Parts]:
     """Return the golden values of all cases."""
     found: dict[str, Parts] = json.loads(GOLDEN.read_text(encoding="utf-8"))

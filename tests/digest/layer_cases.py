@@ -107,6 +107,14 @@ def layer_shapes() -> Iterator[Case]:
         yield Case(network, tokens=tokens, adapters={"rank": 4})
     yield Case("minilm_l6", tokens=16, adapters={"rank": 8, "targets": ["*query*", "*value*"]})
     yield Case("minilm_l6", tokens=16, adapters={})
+    some = {"targets": ["*query*", "*output*"]}
+    for strategy in ("layer_serial", "token_parallel", "cross_layer", "auto"):
+        yield Case("small_bert", "ahwa_lora_2026", strategy, 20, adapters=some)
+    ramps = {"stream": True, "first_batch": 1, "last_batch": 1, "prefetch_weights": True}
+    yield Case("small_bert", tokens=20, options=ramps, adapters=some)
+    yield Case("small_bert", strategy="cross_layer", tokens=20, adapters={})
+    for strategy in ("all_analog", "token_parallel", "auto"):
+        yield Case("small_bert", "ahwa_lora_2026", strategy, 20, {}, {"cluster": None}, {})
     yield Case("mobilebert", tokens=128, tables=True)
     yield Case("mobilebert_squad", tokens=32, options={"unit": "best", "order": "best"})
     yield Case("bert_base_squad", tokens=16, options={"early_xa": True, "last_batch": 1})
@@ -130,6 +138,11 @@ def layer_machines() -> Iterator[Case]:
         {"cluster.matrix_engine": None},
         {"cluster": None},
         {"energy": None},
+        {"energy.tile": None},
+        {"energy.cluster": None},
+        {"energy.cluster.dma_byte": "1 pJ/B"},
+        {"energy.cluster.cores_power": None},
+        {"energy.link": None},
         {"area": None},
         {"tile.output_buffers": 1},
         {"tile.output_buffers": 3},

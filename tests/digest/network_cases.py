@@ -127,6 +127,24 @@ def network_bundled() -> Iterator[Case]:
         settings = {**ONE_CHIP, "memory.sram.size": sram}
         yield Case("small_llama", "llm_2026", "network", 12, given, settings, past=40)
         yield Case("small_llama", "llm_2026", "network", 1, given, settings, past=300)
+    for settings in (
+        {"memory.dram": None},
+        {"memory.dram": None, "memory.sram.size": "8 KiB"},
+        {"memory.dram.size": "1 MiB", "memory.sram.size": "8 KiB"},
+        {"energy": None},
+        {"energy.cluster.power": None, "energy.cluster.engine_mac": None},
+        {"energy.dram.static_power": "100 mW", "energy.tile.static_power": "3 mW"},
+        {"energy.chip_link.power": "20 mW"},
+    ):
+        given = {"chunk": 8, "keep_adapters": "layer", "early_xa": True}
+        yield Case("small_llama", "llm_2026", "network", 12, given, CHIPS | settings, past=300)
+    for size in ("1 KiB", "2 KiB", "4 KiB", "8 KiB"):
+        settings = {**NO_COSTS, "cluster.tcdm.size": size}
+        yield Case("small_bert", "harp_2026", "il_xl_pipe", 64, {"chunk": 16}, settings, {})
+    kept = {"chunk": 8, "keys_values": "resident", "attention": "pipelined"}
+    yield Case("small_gpt2", "harp_2026:gpt2", "network", 16, kept, past=900, adapters={})
+    whole = {"cluster.precision": "int8"}
+    yield Case("small_bert", "harp_2026", "network", 16, {"chunk": 8}, whole, {})
     for size in ("4 KiB", "16 KiB", "32 KiB", "64 KiB"):
         settings = {"cluster.tcdm.size": size}
         yield Case("small_bert", "harp_2026", "network", 64, {"chunk": 16}, settings)
