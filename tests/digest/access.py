@@ -38,7 +38,8 @@ from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.run import run_study
 from hybridsim.sweeps.study import Study
 from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
-from tests.digest.cases import CONFIGS, ONE_LAYER, Case
+from tests.digest.case import Case
+from tests.digest.networks import CONFIGS, ONE_LAYER
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 REFUSED = hybridsim.HybridsimError
@@ -400,8 +401,9 @@ def answers(case: Case) -> list[Any]:
     machine = machine_of(case)
     found: list[Any] = []
     for component, operation, values in case.more["questions"]:
+        sizes = {n: np.array(v) if isinstance(v, list) else v for n, v in values.items()}
         try:
-            found.append(ask(machine, component, operation, values))
+            found.append(ask(machine, component, operation, sizes))
         except REFUSED as error:
             found.append(str(error))
     return found
