@@ -20,16 +20,22 @@ class Engine(Protocol):
         """Return when each task of ``plan`` became ready, started and ended."""
 
 
-ENGINES = {"des": "hybridsim.engines.reference", "fast": "hybridsim.engines.compiled"}
+ENGINES = {
+    "reference": "hybridsim.engines.reference",
+    "compiled": "hybridsim.engines.compiled",
+}
 """The module of each engine; its ``run`` is the :class:`Engine`."""
+
+_OTHER_NAMES = {"des": "reference", "fast": "compiled"}
 
 
 def engine(name: str) -> Engine:
-    """Return an engine: ``des`` is the reference, ``fast`` is compiled.
+    """Return an engine: ``reference`` is on SimPy, ``compiled`` on Numba; or ``des`` and ``fast``.
 
     Raises:
         UnknownNameError: No engine has this name.
     """
+    name = _OTHER_NAMES.get(name, name)
     if name not in ENGINES:
         raise UnknownNameError("engine", name, ENGINES)
     run: Engine = import_module(ENGINES[name]).run
