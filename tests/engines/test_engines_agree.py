@@ -1,11 +1,14 @@
 """Both engines obey the one execution rule, so they return the same integers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from hybridsim.engines import Engine, engine
-from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
+from hybridsim.engines import Engine, compiled, engine
+from hybridsim.errors import PlanError
+from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Timeline, Within
 from tests.engines import naive
 from tests.random_inputs import plans
 
@@ -21,8 +24,8 @@ def assert_same(found: Timeline, expected: Timeline) -> None:
 @settings(max_examples=1500)
 def test_both_engines_return_what_the_rule_says(plan: Plan) -> None:
     expected = naive.run(plan)
-    assert_same(engine("des")(plan), expected)
-    assert_same(engine("fast")(plan), expected)
+    assert_same(engine("reference")(plan), expected)
+    assert_same(engine("compiled")(plan), expected)
 
 
 def crowd(seed: int) -> Plan:
@@ -39,7 +42,68 @@ def crowd(seed: int) -> Plan:
     return builder.build()
 
 
+def senders(seed: int) -> Plan:
+    """Owners of one resource each that share some links, and delays that many tasks wait for.
+
+    Queues are many and each is parked and sent again and again; needs are up to seven, of all
+    kinds, so that a task goes on waiting when one of them has ended.
+    """
+    rng = np.random.default_rng(seed)
+    owners, links = int(rng.integers(2, 13)), int(rng.integers(1, 4))
+    units = rng.choice([1, 1, 1, 2, 3], owners + links)
+    builder = PlanBuilder(tuple(Resource(f"r{i}", "kind", int(n)) for i, n in enumerate(units)))
+    longest, eager = int(rng.choice([1, 4, 1000])), rng.random()
+    for task in range(150):
+        shared = owners + rng.permutation(links)[: rng.integers(1, links, endpoint=True)]
+        uses = [] if rng.random() < 0.1 else [int(rng.integers(owners)), *shared.tolist()]
+        near = range(max(0, task - 20), task)
+        count = 0 if rng.random() < eager else min(len(near), int(rng.integers(1, 8)))
+        needs = rng.choice(near, count, replace=False).tolist() if count else []
+        data = int(rng.integers(count + 1))
+        duration = int(rng.integers(1, longest, endpoint=True))
+        builder.add("op", "action", uses, duration, needs[:data], needs[data:])
+    plan = builder.build()
+    return replace(plan, order=rng.random(len(plan.need)) < 0.3)
+
+
 @pytest.mark.parametrize("seed", range(40))
-def test_they_agree_where_tasks_queue_up(seed: int, engine: Engine) -> None:
-    plan = crowd(seed)
+@pytest.mark.parametrize("kind", [crowd, senders])
+def test_they_agree_where_tasks_queue_up(kind, seed: int, engine: Engine) -> None:
+    plan = kind(seed)
     assert_same(engine(plan), naive.run(plan))
+
+
+def rounds(resources: int, size: int, count: int, seed: int) -> Plan:
+    """A loop of ``count`` iterations, too long for the word of the rule."""
+    rng = np.random.default_rng(seed)
+    builder = PlanBuilder(tuple(Resource(f"r{i}", "kind", 1 + i % 2) for i in range(resources)))
+    steps = []
+    for step in range(size):
+        needs = [Within(int(rng.integers(step)))] if step and rng.random() < 0.7 else []
+        needs += [
+            Within(int(rng.integers(size)), back=int(rng.integers(1, 9)), room=True)
+            for _ in range(rng.integers(0, 3))
+        ]
+        uses = tuple(rng.permutation(resources)[: rng.integers(0, 4)].tolist())
+        steps.append(Step("work", uses, rng.integers(1, 50, count), tuple(needs)))
+    builder.repeat("op", steps, count)
+    return builder.build()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_they_agree_on_long_plans(seed: int) -> None:
+    plan = rounds(resources=12, size=40, count=100, seed=seed)
+    assert_same(engine("compiled")(plan), engine("reference")(plan))
+
+
+@given(plans())
+def test_what_a_need_is_for_changes_no_time(engine: Engine, plan: Plan) -> None:
+    bare = replace(plan, room=np.zeros_like(plan.room))
+    assert_same(engine(replace(bare, order=~plan.room)), engine(plan))
+
+
+def test_a_plan_that_outgrows_32_bits_is_refused_by_the_compiled_engine(monkeypatch) -> None:
+    monkeypatch.setattr(compiled, "_MOST_TASKS", 120)
+    assert_same(compiled.run(crowd(0)), naive.run(crowd(0)))
+    with pytest.raises(PlanError, match="a plan of 150 tasks"):
+        compiled.run(senders(0))
