@@ -26,6 +26,7 @@ from hybridsim.adapt.study import AdaptStudy, Arm, SquadData, read_adapt_study
 from hybridsim.adapt.tokens import UNREACHABLE, tokenize
 from hybridsim.adapt.training import Sentences, Trained, Training, predictions
 from hybridsim.errors import InputError, SpecError
+from hybridsim.nesting import json_value
 
 LATER_FIELDS = ("adapter_of", "average", "distill_blocks", "schedule")
 """Of an arm, left out of what is kept where unused: folders from before they were there go on."""
@@ -233,7 +234,7 @@ class StudyRun:
         accuracy = accuracy_table(correct, arms)
         differences = difference_table(correct, arms, controls)
         rows = sorted(self.out.glob("runs/*/seed*/training.json"))
-        training = pd.DataFrame([json.loads(file.read_text("utf-8")) for file in rows])
+        training = pd.DataFrame([json_value(file.read_text("utf-8"), str(file)) for file in rows])
         for name, table in (
             ("accuracy", accuracy), ("differences", differences), ("training", training),
         ):  # fmt: skip
