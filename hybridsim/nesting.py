@@ -18,15 +18,15 @@ MOST_DEPTH = 32
 """How deep lists and mappings may be nested; ordinary files stay below 10."""
 
 
-def json_value(text: str | bytes, file: str) -> Any:
-    """Return what a JSON text says.
+def json_value(text: str | bytes, file: str, **hooks: Any) -> Any:
+    """Return what a JSON text says; ``hooks`` are those of :func:`json.loads`.
 
     Raises:
         SpecError: It is nested too deep.
         ValueError: It is broken, or a number in it has thousands of digits.
     """
     check_json_depth(text, file)
-    return json.loads(text)
+    return json.loads(text, **hooks)
 
 
 def check_json_depth(text: str | bytes, file: str) -> None:

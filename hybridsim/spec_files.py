@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hybridsim.errors import SpecError, did_you_mean
-from hybridsim.nesting import check_json_depth, check_yaml_depth
+from hybridsim.nesting import check_yaml_depth, json_value
 from hybridsim.units import Spec, format_bytes
 
 if TYPE_CHECKING:
@@ -105,7 +105,6 @@ def read_json_mapping(path: Path) -> dict[str, Any]:
             long; or the file is not an object.
     """
     text, file = _read_text(path), str(path)
-    check_json_depth(text, file)
 
     def refuse(literal: str) -> None:
         raise SpecError(file, "", f"found the number {literal}; a finite number would do")
@@ -120,7 +119,9 @@ def read_json_mapping(path: Path) -> dict[str, Any]:
         return dict(pairs)
 
     try:
-        data = json.loads(text, object_pairs_hook=mapping, parse_constant=refuse, parse_int=whole)
+        data = json_value(
+            text, file, object_pairs_hook=mapping, parse_constant=refuse, parse_int=whole
+        )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise SpecError(file, place, f"broken JSON: {error.msg}") from None

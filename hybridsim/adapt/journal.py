@@ -88,7 +88,7 @@ class Journal:
 def _has_grown(stored: str, wanted: str) -> bool:
     """Return whether all that a folder holds belongs to the study that is wanted now."""
     try:
-        old, new = json_value(stored, "study.json"), json.loads(wanted)
+        old, new = (json_value(text, "study.json") for text in (stored, wanted))
         before, after = old.pop("study"), new.pop("study")
         lists = [(before.pop(key), after.pop(key)) for key in GROWING]
         arms = before.pop("arms").items() <= after.pop("arms").items()
