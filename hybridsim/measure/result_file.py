@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from hybridsim.errors import SpecError
 from hybridsim.measure.result import Result
+from hybridsim.nesting import check_json_depth
 
 MOST_BYTES = 256 * 2**20
 """The largest result that is read [bytes]."""
@@ -21,7 +22,9 @@ def read_result(path: Path) -> Result:
         path = path / "result.json" if path.is_dir() else path
         if path.stat().st_size > MOST_BYTES:
             raise SpecError(str(path), "", f"is larger than {MOST_BYTES} B")
-        return Result.from_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        check_json_depth(text, str(path))
+        return Result.from_json(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not text"
         problem = f"{reason}; a result.json, or the folder of hybridsim run --out, would do"

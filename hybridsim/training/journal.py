@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, SpecError
+from hybridsim.nesting import json_value
 from hybridsim.training.folders import write_file
 
 Key = tuple[str, int, int, float]
@@ -73,11 +74,11 @@ class Journal:
             write_file(self.file, whole)
         for number, line in enumerate(whole.decode("utf-8").splitlines(), 1):
             try:
-                row = json.loads(line)
+                row = json_value(line, str(self.file))
                 bits = np.frombuffer(base64.b64decode(row["correct"]), np.uint8)
                 correct = np.unpackbits(bits, count=row["sentences"]).astype(np.bool_)
                 key = (row["arm"], row["seed"], row["chip"], float(row["seconds"]))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, SpecError):
                 raise InputError(
                     f"{self.file}: line {number} is broken; delete the line"
                 ) from None
@@ -87,11 +88,11 @@ class Journal:
 def _has_grown(stored: str, wanted: str) -> bool:
     """Return whether all that a folder holds belongs to the study that is wanted now."""
     try:
-        old, new = json.loads(stored), json.loads(wanted)
+        old, new = (json_value(text, "study.json") for text in (stored, wanted))
         before, after = old.pop("study"), new.pop("study")
         lists = [(before.pop(key), after.pop(key)) for key in GROWING]
         arms = before.pop("arms").items() <= after.pop("arms").items()
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, SpecError):
         return False
     for key in TOLD:
         before.pop(key, None)

@@ -14,6 +14,7 @@ import torch
 
 from hybridsim._version import __version__
 from hybridsim.errors import InputError, SpecError
+from hybridsim.nesting import json_value
 from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
 from hybridsim.training.chips import program_chip, put_on_chip
 from hybridsim.training.classifier import Classifier, SpanReader
@@ -233,7 +234,7 @@ class StudyRun:
         accuracy = accuracy_table(correct, arms)
         differences = difference_table(correct, arms, controls)
         rows = sorted(self.out.glob("runs/*/seed*/training.json"))
-        training = pd.DataFrame([json.loads(file.read_text("utf-8")) for file in rows])
+        training = pd.DataFrame([json_value(file.read_text("utf-8"), str(file)) for file in rows])
         for name, table in (
             ("accuracy", accuracy), ("differences", differences), ("training", training),
         ):  # fmt: skip

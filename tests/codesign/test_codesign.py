@@ -111,7 +111,7 @@ def test_every_adapter_meets_every_machine_time_and_batch(study):
     assert len(table) == 2 * 2 * 2 * 2  # arms, times, machines, batches
     assert not table.duplicated(["arm", "machine", "integration_time_ps", "batch"]).any()
     assert "full" not in set(table["arm"])
-    at = table.set_index(["arm", "integration_time_ps"])["accuracy_percent"]
+    at = table.set_index(["arm", "integration_time_ps"]).sort_index()["accuracy_percent"]
     assert at["small", 512_000].unique().tolist() == [79.0]
     assert at["large", 128_000].unique().tolist() == [82.0]
     assert set(table[table["arm"] == "large"]["layers"]) == {"*.query *.output"}

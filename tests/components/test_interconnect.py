@@ -5,6 +5,7 @@ from collections import deque
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from hybridsim.components.interconnect import ChipLink, Flow, Mesh, Tree
 
@@ -147,5 +148,5 @@ def test_a_link_between_chips() -> None:
 
 @pytest.mark.parametrize("change", [{"rows": 0}, {"kind": "ring"}, {"hops": 1}])
 def test_what_is_no_mesh_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="validation error"):
+    with pytest.raises(ValidationError):
         Mesh.model_validate({"kind": "mesh", "rows": 2, "columns": 2, **CLOCK, **change})

@@ -1,12 +1,12 @@
 """The files of a comparison, from which its page is written again."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hybridsim.errors import SpecError
+from hybridsim.nesting import json_value
 from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
 
 COMPARISON = "comparison.json"
@@ -28,7 +28,7 @@ def comparison_of_folder(folder: Path) -> str:
     """
     path = folder / COMPARISON
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_value(path.read_text(encoding="utf-8"), str(path))
         path = folder / ACTIVITY
         activity = pd.read_csv(path, dtype=_ACTIVITY, keep_default_na=False)
         path = folder / COMPARISON

@@ -14,6 +14,7 @@ import pandas as pd
 from hybridsim.errors import PlanError, SpecError
 from hybridsim.measure.energy import energy_of_run
 from hybridsim.measure.occupancy import tcdm_occupancy
+from hybridsim.nesting import json_value
 from hybridsim.plan import Loop, Plan, Resource, Timeline
 from hybridsim.report.page.energy_work import energy_work
 from hybridsim.report.page.power import COLUMNS as _POWER
@@ -85,7 +86,7 @@ def read_recording(path: Path) -> Recording:
     would_do = "what hybridsim run --out wrote would do"
     try:
         with path.open("rb") as held, np.load(held, allow_pickle=False) as file:
-            head = json.loads(bytes(file["head"]))
+            head = json_value(bytes(file["head"]), str(path))
             if head["format"] != _FORMAT:
                 raise SpecError(str(path), "", f"has format {head['format']}; {would_do}")
             columns = {name: file[name] for name in file.files if name != "head"}

@@ -1,11 +1,11 @@
 """The files of a sweep, from which its page is written again."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from hybridsim.errors import InputError, SpecError
+from hybridsim.nesting import json_value
 from hybridsim.report.page.file_names import STUDY
 from hybridsim.report.page.sweep_page import sweep_page
 from hybridsim.specs import validate
@@ -30,10 +30,11 @@ def sweep_of_folder(folder: Path) -> str:
     """
     path = folder / STUDY
     try:
-        study = validate(Study, json.loads(path.read_text(encoding="utf-8")), str(path), "")
+        document = json_value(path.read_text(encoding="utf-8"), str(path))
+        study = validate(Study, document, str(path))
         axes = study_axes(study, str(path))
         path = folder / SUMMARY
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = json_value(path.read_text(encoding="utf-8"), str(path))
         audit = summary["audit"] and Audit(
             summary["audit"]["points"], tuple(summary["audit"]["differences"])
         )
