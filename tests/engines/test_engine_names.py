@@ -37,3 +37,8 @@ def test_an_engine_is_imported_when_it_is_asked_for(name: str, free_of: str) -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("old", "name"), [("des", "reference"), ("fast", "compiled")])
+def test_the_short_names_are_still_understood(old: str, name: str) -> None:
+    assert engine(old) is engine(name)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from hybridsim.engines import Engine, compiled, engine
+from hybridsim.engines import compiled, engine
 from hybridsim.errors import PlanError
 from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Timeline, Within
+from hybridsim.work import delay
 from tests.engines import naive
-from tests.random_inputs import plans
+from tests.random_inputs import Run, plans, times
 
 
 def assert_same(found: Timeline, expected: Timeline) -> None:
@@ -23,9 +24,9 @@ def assert_same(found: Timeline, expected: Timeline) -> None:
 @given(plans())
 @settings(max_examples=1500)
 def test_both_engines_return_what_the_rule_says(plan: Plan) -> None:
-    expected = naive.run(plan)
-    assert_same(engine("reference")(plan), expected)
-    assert_same(engine("compiled")(plan), expected)
+    expected = naive.run(plan, times(plan))
+    assert_same(engine("reference")(plan, times(plan)), expected)
+    assert_same(engine("compiled")(plan, times(plan)), expected)
 
 
 def crowd(seed: int) -> Plan:
@@ -38,7 +39,8 @@ def crowd(seed: int) -> Plan:
         uses = rng.permutation(len(units))[: rng.integers(0, 4)]
         needs = rng.integers(0, task, 2) if task and rng.random() < share_with_needs else ()
         duration = int(rng.integers(1, longest, endpoint=True))
-        builder.add("op", "action", [int(r) for r in uses], duration, [int(n) for n in needs])
+        work = delay("action", duration)
+        builder.add("op", work, [int(r) for r in uses], [int(n) for n in needs])
     return builder.build()
 
 
@@ -61,16 +63,16 @@ def senders(seed: int) -> Plan:
         needs = rng.choice(near, count, replace=False).tolist() if count else []
         data = int(rng.integers(count + 1))
         duration = int(rng.integers(1, longest, endpoint=True))
-        builder.add("op", "action", uses, duration, needs[:data], needs[data:])
+        builder.add("op", delay("action", duration), uses, needs[:data], needs[data:])
     plan = builder.build()
     return replace(plan, order=rng.random(len(plan.need)) < 0.3)
 
 
 @pytest.mark.parametrize("seed", range(40))
 @pytest.mark.parametrize("kind", [crowd, senders])
-def test_they_agree_where_tasks_queue_up(kind, seed: int, engine: Engine) -> None:
+def test_they_agree_where_tasks_queue_up(kind, seed: int, run: Run) -> None:
     plan = kind(seed)
-    assert_same(engine(plan), naive.run(plan))
+    assert_same(run(plan), naive.run(plan, times(plan)))
 
 
 def rounds(resources: int, size: int, count: int, seed: int) -> Plan:
@@ -85,7 +87,8 @@ def rounds(resources: int, size: int, count: int, seed: int) -> Plan:
             for _ in range(rng.integers(0, 3))
         ]
         uses = tuple(rng.permutation(resources)[: rng.integers(0, 4)].tolist())
-        steps.append(Step("work", uses, rng.integers(1, 50, count), tuple(needs)))
+        works = tuple(delay("work", each) for each in rng.integers(1, 50, count).tolist())
+        steps.append(Step(works, uses, tuple(needs)))
     builder.repeat("op", steps, count)
     return builder.build()
 
@@ -93,17 +96,18 @@ def rounds(resources: int, size: int, count: int, seed: int) -> Plan:
 @pytest.mark.parametrize("seed", range(10))
 def test_they_agree_on_long_plans(seed: int) -> None:
     plan = rounds(resources=12, size=40, count=100, seed=seed)
-    assert_same(engine("compiled")(plan), engine("reference")(plan))
+    assert_same(engine("compiled")(plan, times(plan)), engine("reference")(plan, times(plan)))
 
 
 @given(plans())
-def test_what_a_need_is_for_changes_no_time(engine: Engine, plan: Plan) -> None:
+def test_what_a_need_is_for_changes_no_time(run: Run, plan: Plan) -> None:
     bare = replace(plan, room=np.zeros_like(plan.room))
-    assert_same(engine(replace(bare, order=~plan.room)), engine(plan))
+    assert_same(run(replace(bare, order=~plan.room)), run(plan))
 
 
 def test_a_plan_that_outgrows_32_bits_is_refused_by_the_compiled_engine(monkeypatch) -> None:
     monkeypatch.setattr(compiled, "_MOST_TASKS", 120)
-    assert_same(compiled.run(crowd(0)), naive.run(crowd(0)))
+    small, large = crowd(0), senders(0)
+    assert_same(compiled.run(small, times(small)), naive.run(small, times(small)))
     with pytest.raises(PlanError, match="a plan of 150 tasks"):
-        compiled.run(senders(0))
+        compiled.run(large, times(large))
