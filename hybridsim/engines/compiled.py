@@ -13,16 +13,14 @@ How it stays fast:
 *   Tasks mostly become ready in plan order. Those that do join the end of their queue, its
     *line*, and only the others go through a heap.
 
-How it stays fast when the plan is much larger than the caches: it touches little memory. A task
-has 16 bytes beside its three times, and nothing is sorted or turned round before the start.
+And when the plan outgrows the caches: a task has 16 bytes beside its three times, no more.
 
-*   A task *watches* one of its needs at a time, the last first. When that one ends it goes on to
-    the next that has not ended, so each need is looked at once, and no list of the users of each
-    task is made.
+*   A task *watches* one of its needs at a time, the last first, and then the next that has not
+    ended. So each need is looked at once, and no lists of the users of all tasks are made.
 *   A task is in one list at a time: of those that watch the same need, then in the line of its
     queue. So one field links both.
-*   Until a task starts, the column of ends holds minus its duration. So the end of a task tells
-    whether it has ended by now: it is more than 0, and not later.
+*   Until a task starts, its end is minus its duration. So the ends tell what has ended by now:
+    what is more than 0, and not later.
 
 All heaps of plan indices lie in one array and grow downwards: item 0 of a heap is
 ``heaps[root]``, item ``i`` is ``heaps[root - i]``.
@@ -111,10 +109,7 @@ def run(plan: Plan, time_ps: Ints) -> Timeline:
 
 
 def _queues(plan: Plan, examples: Ints, sizes: Ints) -> Records:
-    """Return the queues, empty; one of ``sizes`` tasks in the plan holds those like its example.
-
-    In the heap of a queue there is room for all its tasks.
-    """
+    """Return the queues, empty; one holds tasks like its example, all of them if need be."""
     queues = np.zeros(len(examples), _QUEUE)
     queues["use_first"] = plan.use_first[examples]
     queues["use_last"] = plan.use_first[examples + 1]
