@@ -3,24 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict
-
 from hybridsim.specs import validate
-from hybridsim.units import Spec
-from hybridsim.workload.huggingface_parts import Body, Head, check_head
-from hybridsim.workload.op_list import OpList
+from hybridsim.workload.families.builder import Body, FamilyConfig, Head, OpList, check_head
 from hybridsim.workload.ops import Features, Flag, Rows, Tokens
 
 _GATES = {"gated-gelu": "geglu", "gated-silu": "swiglu"}
 
 
-class T5Config(Spec):
+class T5Config(FamilyConfig):
     """The keys of a T5 config.json that decide shapes; the others are left unread.
 
     Defaults are those of transformers' ``T5Config``.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     vocab_size: Rows
     """Rows of the word embedding."""

@@ -6,15 +6,14 @@ from typing import Any
 from hybridsim.errors import SpecError, did_you_mean
 from hybridsim.specs import shown, validate
 from hybridsim.workload.adapters import AdapterSpec
+from hybridsim.workload.families.bert import build_bert, build_distilbert
+from hybridsim.workload.families.builder import HEADS, Body, Head
+from hybridsim.workload.families.gpt2 import build_gpt2
+from hybridsim.workload.families.llama import build_llama
+from hybridsim.workload.families.mobilebert import build_mobilebert
+from hybridsim.workload.families.t5 import build_t5
+from hybridsim.workload.families.vit import build_vit
 from hybridsim.workload.graph import Network
-from hybridsim.workload.huggingface_bert import build_bert
-from hybridsim.workload.huggingface_distilbert import build_distilbert
-from hybridsim.workload.huggingface_gpt2 import build_gpt2
-from hybridsim.workload.huggingface_llama import build_llama
-from hybridsim.workload.huggingface_mobilebert import build_mobilebert
-from hybridsim.workload.huggingface_parts import HEADS, Body, Head
-from hybridsim.workload.huggingface_t5 import build_t5
-from hybridsim.workload.huggingface_vit import build_vit
 
 BUILDERS: Mapping[str, Callable[[Mapping[str, Any], Head, str], Body]] = {
     "bert": build_bert,

@@ -3,32 +3,28 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict
-
 from hybridsim.specs import validate
-from hybridsim.units import Spec
-from hybridsim.workload.huggingface_parts import (
+from hybridsim.workload.families.builder import (
     ActivationName,
     Body,
+    FamilyConfig,
     Head,
+    OpList,
     activation_function,
     add_head,
     check_head,
     head_dim,
 )
-from hybridsim.workload.op_list import OpList
 from hybridsim.workload.ops import Features, Flag, Rows, Tokens
 
 
-class Gpt2Config(Spec):
+class Gpt2Config(FamilyConfig):
     """The keys of a GPT-2 config.json that decide shapes; the others are left unread.
 
     Among those are ``scale_attn_weights``, ``scale_attn_by_inverse_layer_idx`` and
     ``reorder_and_upcast_attn``: they choose the factor of the scores and the precision of the
     attention, which no shape depends on. Defaults are those of transformers' ``GPT2Config``.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     vocab_size: Rows
     """Rows of the word embedding."""
@@ -102,9 +98,7 @@ def _attention(ops: OpList, spec: Gpt2Config, hidden: str, dim: int) -> str:
 
 def _feed_forward(ops: OpList, spec: Gpt2Config, attended: str) -> str:
     size, inner = spec.n_embd, spec.inner_size
-    wide = ops.linear("mlp.c_fc", ops.norm("ln_2", attended, "layer_norm", size), size, inner)
+    normed = ops.norm("ln_2", attended, "layer_norm", size)
+    names = ("mlp.c_fc", "mlp.act", "mlp.c_proj", "mlp.add")
     function = activation_function(spec.activation_function)
-    output = ops.linear(
-        "mlp.c_proj", ops.activation("mlp.act", wide, function, inner), inner, size
-    )
-    return ops.add("mlp.add", [output, attended], size)
+    return ops.feed_forward(names, normed, attended, size, inner, function)

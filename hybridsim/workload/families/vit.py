@@ -3,31 +3,29 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from hybridsim.errors import SpecError
 from hybridsim.specs import validate
-from hybridsim.units import Spec
-from hybridsim.workload.huggingface_parts import (
+from hybridsim.workload.families.builder import (
     ActivationName,
     Body,
+    FamilyConfig,
     Head,
+    OpList,
     activation_function,
     add_head,
     check_head,
     head_dim,
 )
-from hybridsim.workload.op_list import OpList
 from hybridsim.workload.ops import Features, Flag
 
 
-class VitConfig(Spec):
+class VitConfig(FamilyConfig):
     """The keys of a ViT config.json that decide shapes; the others are left unread.
 
     Defaults are those of transformers' ``ViTConfig``.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     image_size: Features
     """Height and width of an image [pixels]."""
@@ -136,10 +134,7 @@ def _attention(ops: OpList, spec: VitConfig, hidden: str, dim: int) -> str:
 
 def _feed_forward(ops: OpList, spec: VitConfig, attended: str) -> str:
     size, inner = spec.hidden_size, spec.intermediate_size
-    wide = ops.linear(
-        "intermediate", ops.norm("layernorm_after", attended, "layer_norm", size), size, inner
-    )
+    normed = ops.norm("layernorm_after", attended, "layer_norm", size)
+    names = ("intermediate", "intermediate.activation", "output", "output.add")
     function = activation_function(spec.hidden_act)
-    active = ops.activation("intermediate.activation", wide, function, inner)
-    output = ops.linear("output", active, inner, size)
-    return ops.add("output.add", [output, attended], size)
+    return ops.feed_forward(names, normed, attended, size, inner, function)

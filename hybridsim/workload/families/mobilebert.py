@@ -3,31 +3,27 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict
-
 from hybridsim.errors import SpecError
 from hybridsim.specs import validate
-from hybridsim.units import Spec
-from hybridsim.workload.huggingface_parts import (
+from hybridsim.workload.families.builder import (
     ActivationName,
     Body,
+    FamilyConfig,
     Head,
+    OpList,
     activation_function,
     add_head,
     check_head,
     head_dim,
 )
-from hybridsim.workload.op_list import OpList
 from hybridsim.workload.ops import Features, Flag, Rows, Tokens
 
 
-class MobileBertConfig(Spec):
+class MobileBertConfig(FamilyConfig):
     """The keys of a MobileBERT config.json that decide shapes; the others are left unread.
 
     Defaults are those of transformers' ``MobileBertConfig``.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     vocab_size: Rows
     """Rows of the word embedding."""
@@ -154,10 +150,8 @@ def _attention(ops: OpList, spec: MobileBertConfig, hidden: str, dim: int) -> st
 
 def _feed_forward(ops: OpList, spec: MobileBertConfig, prefix: str, state: str) -> str:
     size, inner = spec.inner_size, spec.intermediate_size
-    wide = ops.linear(f"{prefix}intermediate", state, size, inner)
-    active = ops.activation(
-        f"{prefix}intermediate.activation", wide, activation_function(spec.hidden_act), inner
-    )
-    output = ops.linear(f"{prefix}output", active, inner, size)
-    total = ops.add(f"{prefix}output.add", [output, state], size)
+    names = ("intermediate", "intermediate.activation", "output", "output.add")
+    places = [f"{prefix}{name}" for name in names]
+    function = activation_function(spec.hidden_act)
+    total = ops.feed_forward(places, state, state, size, inner, function)
     return ops.norm(f"{prefix}output.norm", total, spec.normalization_type, size)

@@ -12,23 +12,15 @@ from hybridsim.errors import SpecError
 from hybridsim.specs import shown, validate
 from hybridsim.workload.graph import MOST_OPS, Network
 from hybridsim.workload.onnx_import.arithmetic import ARITHMETIC
-from hybridsim.workload.onnx_import.drafts import Drafts
-from hybridsim.workload.onnx_import.file import (
-    Entry,
-    Node,
-    OnnxFile,
-    compute,
-    read_onnx,
-    zeros,
-)
-from hybridsim.workload.onnx_import.functions import POINTS
+from hybridsim.workload.onnx_import.drafts import Drafts, Naming
+from hybridsim.workload.onnx_import.file import Entry, Node, OnnxFile, compute, read_onnx, zeros
 from hybridsim.workload.onnx_import.layers import LAYERS
-from hybridsim.workload.onnx_import.layout import Layout
-from hybridsim.workload.onnx_import.naming import Naming
 from hybridsim.workload.onnx_import.plumbing import PLUMBING, Rule, is_embedding
 from hybridsim.workload.onnx_import.values import (
+    POINTS,
     Data,
     Draft,
+    Layout,
     Scores,
     Unknown,
     UnrecognisedError,

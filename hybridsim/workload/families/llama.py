@@ -3,34 +3,30 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict
-
 from hybridsim.errors import SpecError
 from hybridsim.specs import validate
-from hybridsim.units import Spec
-from hybridsim.workload.huggingface_parts import (
+from hybridsim.workload.families.builder import (
     ActivationName,
     Body,
+    FamilyConfig,
     Head,
+    OpList,
     activation_function,
     add_head,
     check_head,
     head_dim,
 )
-from hybridsim.workload.op_list import OpList
 from hybridsim.workload.ops import Features, Flag, Rows, Tokens
 
 _GATES = {"silu": "swiglu", "gelu": "geglu"}
 
 
-class LlamaConfig(Spec):
+class LlamaConfig(FamilyConfig):
     """The keys of a Llama config.json that decide shapes; the others are left unread.
 
     Among those are ``rope_theta`` and ``rope_scaling``: they choose the angles of the rotary
     embedding, which no shape depends on. Defaults are those of transformers' ``LlamaConfig``.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     vocab_size: Rows
     """Rows of the word embedding."""
