@@ -8,8 +8,7 @@ from rich.markup import escape
 
 from hybridsim.cli._terminal import plain_table
 from hybridsim.errors import SpecError
-from hybridsim.measure.analog_result import AnalogNoiseRow
-from hybridsim.measure.result import Result
+from hybridsim.measure.result import AnalogNoiseRow, Result
 from hybridsim.workload import Network
 
 
@@ -40,7 +39,7 @@ def with_analog_noise(result: Result, seconds: tuple[float, ...]) -> Result:
     """Return the result with the noise of its network's layers at these times, if any."""
     if not seconds:
         return result
-    from hybridsim.measure.analog_noise import analog_noise_of
+    from hybridsim.measure.numerics import analog_noise_of
 
     network = Network.model_validate(result.inputs["network"])
     return result.model_copy(update={"analog_noise": analog_noise_of(network, seconds)})

@@ -14,8 +14,7 @@ from hybridsim.cli._telling import Telling
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
-from hybridsim.measure.result import Result
-from hybridsim.measure.result_file import read_result
+from hybridsim.measure.result import Result, read_result
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_scheduler
 from hybridsim.units import format_ps

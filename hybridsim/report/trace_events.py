@@ -8,8 +8,8 @@ import pandas as pd
 
 from hybridsim.measure.critical_path import started_by
 from hybridsim.measure.occupancy import tcdm_occupancy
-from hybridsim.measure.queues import queue_depths
 from hybridsim.measure.stalls import stalls_by_task
+from hybridsim.measure.usage import queue_depths
 from hybridsim.measure.work import NOTHING, shapes, task_work
 from hybridsim.plan import Plan
 from hybridsim.report.trace_lanes import Lanes, clean, quoted

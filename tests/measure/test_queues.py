@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 
 from hybridsim.engines import Engine
-from hybridsim.measure.queues import queue_depths
+from hybridsim.measure.usage import queue_depths
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
 from tests.random_inputs import plans
 

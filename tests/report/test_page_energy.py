@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridsim.measure.analog_noise import analog_noise_of
 from hybridsim.measure.energy import RunEnergy, energy_of_run
+from hybridsim.measure.numerics import analog_noise_of
 from hybridsim.report.page import energy as energy_module
 from hybridsim.report.page.energy import (
     area_figures,

@@ -1,6 +1,7 @@
 """What a teacher adds to the loss, against closed forms and finite differences."""
 
 import pytest
+
 from tests.training.conftest import changed
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")

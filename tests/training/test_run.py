@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tests.training.conftest import changed
 from typer.testing import CliRunner
+
+from tests.training.conftest import changed
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from tests.training.conftest import changed
 from typer.testing import CliRunner
 
 from hybridsim.cli import app
@@ -12,6 +11,7 @@ from hybridsim.training import (
     read_decoder_study,
     require_extra,
 )
+from tests.training.conftest import changed
 
 REPORTS = Path(__file__).parents[2] / "reports"
 LORA = {"train": "lora", "learning_rate": 0.1}

@@ -5,8 +5,7 @@ import re
 import pandas as pd
 
 from hybridsim.measure.charges import ANALOG
-from hybridsim.measure.energy_result import AreaResult, EnergyResult
-from hybridsim.measure.result import Result
+from hybridsim.measure.result import AreaResult, EnergyResult, Result
 from hybridsim.report.page.cells import Cell, part_name, percent, shown
 from hybridsim.report.page.headline import Figure, count_of
 

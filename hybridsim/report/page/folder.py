@@ -5,8 +5,7 @@ from pathlib import Path
 
 from hybridsim.errors import InputError, SpecError
 from hybridsim.explanation import explain
-from hybridsim.measure.result import Result
-from hybridsim.measure.result_file import read_result
+from hybridsim.measure.result import Result, read_result
 from hybridsim.report.page.comparison_folder import COMPARISON, comparison_of_folder
 from hybridsim.report.page.file_names import PAGE, STUDY
 from hybridsim.report.page.gantt import Window

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hybridsim.measure.analog_result import AnalogNoiseResult
+from hybridsim.measure.result import AnalogNoiseResult
 from hybridsim.report.page.cells import Column, Table, table
 
 _COLUMNS = (

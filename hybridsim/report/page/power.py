@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hybridsim.measure.energy import RunEnergy
-from hybridsim.measure.power import power_curve
+from hybridsim.measure.energy import RunEnergy, power_curve
 
 MOST_STRETCHES = 400
 """Stretches that are kept; of more, as many of equal length."""
