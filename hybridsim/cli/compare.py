@@ -8,8 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
-from hybridsim.cli._figures import FiguresOption, check_figures
-from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
 from hybridsim.cli._options import (
     Arch,
     Batch,
@@ -20,14 +19,12 @@ from hybridsim.cli._options import (
     Tokens,
     Verbose,
     Workload,
+    by_target,
+    network_of,
 )
-from hybridsim.cli._settings import by_target, with_adapters
-from hybridsim.cli._telling import Telling
-from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
-from hybridsim.library import network_path
 from hybridsim.units import format_bytes, format_energy, format_ps
-from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,9 +71,8 @@ def compare(
         raise InputError(f"--plot: there is no folder {plot.parent}; an existing one would do")
     if out_ is not None:
         check_folder(out_)
-    groups = by_target(set_ or [])
-    options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
-    network = with_adapters(load_network(network_path(workload)), groups["adapters"])
+    groups = by_target(set_, batch)
+    network = network_of(workload, groups["adapters"])
     machine = load_machine(arch, groups["machine"])
     # pandas takes a second to import, which --help need not wait for
     from hybridsim.comparison import compare as side_by_side
@@ -88,7 +84,7 @@ def compare(
     with working("comparing", silent), telling.stage("simulating"):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
         keep = None if out_ is None else seen.add
-        found = side_by_side(network, machine, names, tokens, options, past, keep)
+        found = side_by_side(network, machine, names, tokens, groups["scheduler"], past, keep)
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])
         telling.say("scheduler", f"{row['strategy']}: {done}")
