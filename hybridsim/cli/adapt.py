@@ -68,7 +68,7 @@ def adapt(
             raise typer.Exit(INTERRUPTED) from None
     if kind is not None and len(result.accuracy):
         # Matplotlib only where something is drawn
-        from hybridsim.report.figures.adaptation import adaptation_file
+        from hybridsim.report.figures.studies import adaptation_file
 
         write_all(out_, {f"figure_adaptation.{kind}": adaptation_file(result.accuracy, kind)})
     if json_:

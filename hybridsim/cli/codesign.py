@@ -67,7 +67,7 @@ def _files(result: "CodesignResult", kind: "Format | None") -> dict[str, str | b
     }
     if kind is not None:
         # Matplotlib only where something is drawn
-        from hybridsim.report.figures.codesign import codesign_file
+        from hybridsim.report.figures.studies import codesign_file
 
         files[f"figure_codesign.{kind}"] = codesign_file(result, kind)
     return files

@@ -76,7 +76,7 @@ def compare(
     machine = load_machine(arch, groups["machine"])
     # pandas takes a second to import, which --help need not wait for
     from hybridsim.comparison import compare as side_by_side
-    from hybridsim.report.page.activity import Activities
+    from hybridsim.report.page.chart_data import Activities
 
     telling.say("network", network.name)
     telling.say("machine", f"{machine.name}, {machine.description}")
@@ -120,8 +120,8 @@ def _write(
     if folder is not None:
         import json
 
-        from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
-        from hybridsim.report.page.file_names import PAGE
+        from hybridsim.report.page.comparison import ACTIVITY, comparison_page
+        from hybridsim.report.page.shell import PAGE
 
         text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
         table = found.to_frame().to_csv(index=False)
@@ -130,13 +130,13 @@ def _write(
         files |= {PAGE: comparison_page(document(found), activity)}
         if kind is not None:
             # Matplotlib only where something is drawn
-            from hybridsim.report.figures.sets import comparison_files
+            from hybridsim.report.figures.comparison import comparison_files
 
             files |= comparison_files(found.to_frame(), kind)
         write_all(folder, files)
     if plot is not None:
         # Matplotlib only where something is drawn
-        from hybridsim.report.comparison_figure import save_comparison_figure
+        from hybridsim.report.figures.comparison import save_comparison_figure
 
         try:
             save_comparison_figure(found.to_frame(), plot)

@@ -126,7 +126,7 @@ def _write_trace(done: Run, path: Path, flows: str, telling: Telling) -> None:
 
 def _files(done: Run, sources: dict[str, str], kind: "Format | None") -> dict[str, str | bytes]:
     # templates and tables of pages only where a page is written
-    from hybridsim.report.page.folder import page_files
+    from hybridsim.report.page.run_page import page_files
 
     result = done.result
     return {
@@ -143,7 +143,7 @@ def _files(done: Run, sources: dict[str, str], kind: "Format | None") -> dict[st
 def run_figures(done: Run, kind: "Format") -> dict[str, bytes]:
     """Return file name -> figure."""
     # Matplotlib only where something is drawn
-    from hybridsim.report.figures.sets import run_files
+    from hybridsim.report.figures.run import run_files
 
     return run_files(done, kind)
 

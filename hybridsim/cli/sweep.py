@@ -106,15 +106,14 @@ def sweep(
 
 def _files(result: SweepResult, kind: "Format | None") -> dict[str, str | bytes]:
     """Return what is written beside the points: the page, and figures where asked for."""
-    from hybridsim.report.page.file_names import PAGE, STUDY
-    from hybridsim.report.page.sweep_folder import study_text
-    from hybridsim.report.page.sweep_page import sweep_page
+    from hybridsim.report.page.shell import PAGE, STUDY
+    from hybridsim.report.page.sweep import study_text, sweep_page
 
     files: dict[str, str | bytes] = {PAGE: sweep_page(result)}
     files[STUDY] = study_text(result.inputs.study)
     if kind is not None:
         # Matplotlib only where something is drawn
-        from hybridsim.report.figures.sets import sweep_files
+        from hybridsim.report.figures.studies import sweep_files
 
         files |= sweep_files(result.inputs, result.table, kind)
     return files

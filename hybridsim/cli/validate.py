@@ -184,7 +184,7 @@ def _check_figure(path: Path) -> None:
 def _draw(points: "pd.DataFrame", path: Path) -> None:
     if points.empty:
         raise InputError("--figure: no row was compared, so there is nothing to draw")
-    from hybridsim.report.rtl_figure import save_rtl_figure  # matplotlib is slow to import
+    from hybridsim.report.figures.validation import save_rtl_figure  # matplotlib is slow to import
 
     try:
         save_rtl_figure(points, path)

@@ -1,14 +1,25 @@
-"""The figure of strategies side by side: what the critical path consists of, and the overhead."""
+"""Figures of strategies side by side: what critical paths consist of, and overheads."""
 
 from pathlib import Path
 
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
-"""Kinds of files that can be written."""
+from hybridsim.report.figures.style import (
+    BLUE,
+    COLUMN,
+    GREY,
+    LIGHT,
+    PAGE,
+    Build,
+    Format,
+    blank,
+    files_of,
+    legend_below,
+    save_undated,
+)
+
 _ALL_ANALOG = "0.4"
 # Okabe and Ito's colours, told apart with any colour vision
 _PARTS = (
@@ -74,12 +85,59 @@ def comparison_figure(rows: pd.DataFrame) -> Figure:
 
 
 def save_comparison_figure(rows: pd.DataFrame, path: Path) -> None:
-    """Write the figure; the ending of ``path`` is one of :data:`FORMATS`.
+    """Write the figure; the ending of ``path`` is that of a PNG, SVG or PDF.
 
     The same rows give the same file.
     """
-    # a date or a random name in the file would change it every time
-    dated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with rc_context({"svg.hashsalt": "hybridsim"}):
-        figure = comparison_figure(rows)
-        figure.savefig(path, dpi=150, metadata=dated[path.suffix.lower()])
+    save_undated(lambda: comparison_figure(rows), path)
+
+
+def strategies_figure(rows: pd.DataFrame) -> Figure:
+    """Return the critical path of each strategy by parts, two columns wide."""
+    table = comparison_bars(rows)
+    figure, axes = blank(PAGE, 1.0 + 0.22 * len(table))
+    draw_comparison(table, axes)
+    legend_below(figure, axes, 5)
+    return figure
+
+
+def overhead_bars(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return strategy, overhead_percent and worst_layer_percent of those that ran, least first."""
+    ran = rows[(rows["problem"] == "") & (rows["strategy"] != "all_analog")]
+    table = ran[["strategy", "overhead_percent", "worst_layer_percent"]]
+    return table.sort_values("overhead_percent", kind="stable", ignore_index=True)
+
+
+def draw_overheads(table: pd.DataFrame, axes: Axes) -> None:
+    """Draw the overhead of each strategy, and that of its worst layer as a mark."""
+    axes.barh(table["strategy"], table["overhead_percent"], color=BLUE, height=0.7)
+    axes.plot(
+        table["worst_layer_percent"], range(len(table)), linestyle="none", marker="D",
+        markersize=3.5, color=GREY, label="worst layer",
+    )  # fmt: skip
+    for place, value in enumerate(table["overhead_percent"]):
+        axes.annotate(
+            f"{value:.1f}", (max(value, 0), place), xytext=(3, 0), textcoords="offset points",
+            va="center", fontsize=6.5,
+        )  # fmt: skip
+    axes.invert_yaxis()
+    axes.axvline(0, color=LIGHT, linewidth=0.6)
+    axes.margins(x=0.14)
+    axes.set_xlabel("overhead over all-analog [%]")
+
+
+def overheads_figure(rows: pd.DataFrame) -> Figure:
+    """Return the overhead of each strategy, one column wide."""
+    table = overhead_bars(rows)
+    figure, axes = blank(COLUMN, 0.9 + 0.2 * len(table))
+    draw_overheads(table, axes)
+    legend_below(figure, axes, 1)
+    return figure
+
+
+def comparison_files(rows: pd.DataFrame, kind: Format) -> dict[str, bytes]:
+    """Return file name -> figure: critical paths of the strategies, and overheads."""
+    drawn: dict[str, Build] = {"strategies": lambda: strategies_figure(rows)}
+    if (rows["strategy"][rows["problem"] == ""] != "all_analog").any():
+        drawn["overheads"] = lambda: overheads_figure(rows)
+    return files_of(drawn, kind)

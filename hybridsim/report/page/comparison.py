@@ -1,12 +1,15 @@
-"""How the charts of a comparison look."""
+"""The page of strategies side by side, its charts, and writing it again from its files."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hybridsim.report.page.cells import shown
-from hybridsim.report.page.energy_figures import energy_scale
-from hybridsim.report.page.figures import (
+from hybridsim.errors import SpecError
+from hybridsim.report.page.cells import Column, Table, shown, table
+from hybridsim.report.page.charts import (
     LEGEND,
     PARTS,
     STATES,
@@ -19,6 +22,97 @@ from hybridsim.report.page.figures import (
     scale_of,
     times,
 )
+from hybridsim.report.page.energy_charts import energy_scale
+from hybridsim.report.page.shell import render_page
+
+ACTIVITY = "activity.csv"
+"""File from which the page is rebuilt, beside comparison.json."""
+_COLUMNS = (
+    Column("strategy", "strategy"),
+    Column("latency_ps", "latency", "time", "Start to end of the whole run."),
+    Column("energy_pj", "energy", "energy", "Work and static energy of the whole run."),
+    Column("overhead_percent", "overhead", "percent", "Over the same network without adapters."),
+    Column("worst_layer_percent", "worst layer", "percent", "Overhead of the worst layer."),
+    Column("tcdm_bytes", "TCDM", "size", "The most scratchpad that a layer takes."),
+    Column("bound", "bound by", "word", "The part that takes most of the critical path."),
+    Column("tile_critical", "tile", "share", "Share of the critical path."),
+    Column("matrix_engine_critical", "engine", "share", "Share of the critical path."),
+    Column("cores_critical", "cores", "share", "Share of the critical path."),
+    Column("dma_critical", "DMA", "share", "Share of the critical path."),
+    Column("units_waiting", "waiting", "share", "Multiplying units: another part is taken."),
+    Column("units_blocked", "blocked", "share", "Multiplying units: no room downstream."),
+    Column("units_starved", "starved", "share", "Multiplying units: no data yet."),
+    Column("problem", "cannot run, because"),
+)
+
+
+def comparison_page(document: Mapping[str, Any], activity: pd.DataFrame) -> str:
+    """Return the page of a comparison as one HTML document.
+
+    ``document`` is comparison.json; ``activity`` has a row per strategy, part and stretch of
+    time, see :class:`hybridsim.report.page.chart_data.Activities`.
+    """
+    rows = list(document["strategies"])
+    ran = [row for row in rows if not row["problem"]]
+    charts = [lanes_chart(activity, ran), path_chart(ran), memory_chart(ran), stalls_chart(ran)]
+    known = [row for row in ran if row.get("energy_pj") is not None]
+    if known:
+        charts.append(energy_chart(known))
+    by_name = {row["strategy"]: row for row in ran}
+    data = {"charts": {chart.name: chart.to_data() for chart in charts}}
+    return render_page(
+        "comparison.html.j2",
+        data,
+        found=document,
+        best=by_name.get(document["best"]),
+        ran=ran,
+        charts={chart.name: chart for chart in charts},
+        strategies=_table(rows),
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    absent = {
+        column.key
+        for column in _COLUMNS
+        if column.key in ("problem", "energy_pj") and not any(row.get(column.key) for row in rows)
+    }
+    columns = [column for column in _COLUMNS if column.key not in absent]
+    return table("strategies", "Strategies", columns, rows)
+
+
+COMPARISON = "comparison.json"
+"""Name of the file in a folder of results."""
+_ACTIVITY: dict[str, Any] = {
+    "strategy": str,
+    "part": str,
+    "start_ps": "int64",
+    "end_ps": "int64",
+    "busy": "float64",
+}
+
+
+def comparison_of_folder(folder: Path) -> str:
+    """Return the page of the comparison whose files lie in a folder.
+
+    Raises:
+        SpecError: A file is missing, or is not what ``hybridsim compare --out`` wrote.
+    """
+    path = folder / COMPARISON
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        path = folder / ACTIVITY
+        activity = pd.read_csv(path, dtype=_ACTIVITY, keep_default_na=False)
+        path = folder / COMPARISON
+        return comparison_page(document, activity)
+    except OSError as error:
+        reason = error.strerror or "is unreadable"
+        raise SpecError(str(path), "", f"{reason}; hybridsim compare --out writes it") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SpecError(
+            str(path), "", "is not what hybridsim compare --out wrote; compare again"
+        ) from None
+
 
 Rows = list[dict[str, Any]]
 _PATH = {"tile": "tiles", "matrix_engine": "matrix engine", "cores": "cores", "dma": "DMA"}

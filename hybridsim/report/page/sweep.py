@@ -1,18 +1,29 @@
-"""The page of a sweep."""
+"""The page of a sweep, and writing it again from its files."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hybridsim.errors import InputError, SpecError
 from hybridsim.report.page.cells import Column, Kind, Table, part_name, table
-from hybridsim.report.page.heat import axis_codes, heat_maps
-from hybridsim.report.page.shell import render_page
-from hybridsim.report.page.sweep_figures import front_chart, shares_chart, spread_chart
-from hybridsim.report.page.sweep_profile import axes_by_weight, profile_chart
+from hybridsim.report.page.shell import STUDY, render_page
+from hybridsim.report.page.sweep_charts import (
+    axes_by_weight,
+    axis_codes,
+    front_chart,
+    heat_maps,
+    profile_chart,
+    shares_chart,
+    spread_chart,
+)
+from hybridsim.specs import validate
 from hybridsim.sweeps.answers import best_rows, variance_shares
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.inputs import Inputs
-from hybridsim.sweeps.run import SweepResult
+from hybridsim.sweeps.run import Audit, SweepResult
+from hybridsim.sweeps.study import Study, study_axes
 
 MOST_ROWS = 500
 """Rows of the Pareto table; the CSV file beside the page has all."""
@@ -123,3 +134,42 @@ def kind_of(column: str) -> Kind:
         if column.endswith(unit):
             return kind  # type: ignore[return-value]
     return "word" if column == "bound" else "number"
+
+
+TABLE = "sweep.parquet"
+SUMMARY = "sweep.json"
+
+
+def study_text(study: Study) -> str:
+    """Return a study as the file from which its page can be written again."""
+    return study.model_dump_json(indent=2) + "\n"
+
+
+def sweep_of_folder(folder: Path) -> str:
+    """Return the page of the sweep whose files lie in a folder.
+
+    Raises:
+        SpecError: A file is missing, or is not what ``hybridsim sweep --out`` wrote.
+    """
+    path = folder / STUDY
+    try:
+        study = validate(Study, json.loads(path.read_text(encoding="utf-8")), str(path), "")
+        axes = study_axes(study, str(path))
+        path = folder / SUMMARY
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        audit = summary["audit"] and Audit(
+            summary["audit"]["points"], tuple(summary["audit"]["differences"])
+        )
+        path = folder / TABLE
+        table = pd.read_parquet(path)
+        result = SweepResult(Inputs(study, axes, {}, {}, {}), table, audit, len(table), 0.0)
+        return sweep_page(result, summary["model_version"])
+    except OSError as error:
+        reason = error.strerror or "is unreadable"
+        raise SpecError(str(path), "", f"{reason}; hybridsim sweep --out writes it") from None
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SpecError(
+            str(path), "", "is not what hybridsim sweep --out wrote; sweep again"
+        ) from None

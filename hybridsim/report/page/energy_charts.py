@@ -5,8 +5,8 @@ import json
 import pandas as pd
 
 from hybridsim.report.page.cells import part_name, shown
-from hybridsim.report.page.figures import PARTS, Chart, Spec, chart, field, palette, same, scale_of
-from hybridsim.report.page.power import COLUMNS, MOST_STRETCHES
+from hybridsim.report.page.charts import PARTS, Chart, Spec, chart, field, palette, same, scale_of
+from hybridsim.report.page.energy import COLUMNS, MOST_STRETCHES
 from hybridsim.units import format_energy
 
 KINDS = {"analog": "var(--c1)", "digital": "var(--c2)", "static": "var(--c0)"}

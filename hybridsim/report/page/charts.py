@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from hybridsim.report.page.roofline import Roofline
+from hybridsim.report.page.chart_data import Roofline
 
 Spec = dict[str, Any]
 
