@@ -10,18 +10,16 @@ from pydantic import (
     model_validator,
 )
 
-from hybridsim.components.aimc_tile import AimcTile
-from hybridsim.components.area import MachineArea
+from hybridsim.components.aimc_tile import AimcTile, Programming
 from hybridsim.components.core_kernels import Precision, larger
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
-from hybridsim.components.energy import MachineEnergy
+from hybridsim.components.energy import MachineArea, MachineEnergy
 from hybridsim.components.interconnect import ChipLink, Link, OnChip
 from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
-from hybridsim.components.programming import Programming
 from hybridsim.components.tcdm import Tcdm
 from hybridsim.errors import UnsupportedError
 from hybridsim.specs import PlacedError

@@ -26,8 +26,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from hybridsim.measure.levels import levels
 from hybridsim.measure.result import Result
+from hybridsim.measure.usage import levels
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import Kernel, LoraProgram
 from hybridsim.strategies import Job, LayerSchedule, Schedule

@@ -11,8 +11,8 @@ import pytest
 from hybridsim.cli.compare import document
 from hybridsim.comparison import compare
 from hybridsim.measure.result import Result
-from hybridsim.report.page.activity import Activities
-from hybridsim.report.page.comparison_page import comparison_page
+from hybridsim.report.page.chart_data import Activities
+from hybridsim.report.page.comparison import comparison_page
 from hybridsim.report.page.recording import Recording, record
 from hybridsim.report.page.run_page import render_run, run_page
 from hybridsim.report.page.shell import embedded

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from hybridsim.cli import app
 from hybridsim.codesign import IntegrationNoise, read_codesign_study, run_codesign
 from hybridsim.errors import SpecError, UnknownNameError
-from hybridsim.report.figures.codesign import codesign_file, codesign_points
+from hybridsim.report.figures.studies import codesign_file, codesign_points
 from hybridsim.training import AdaptStudy
 
 REPORTS = Path(__file__).parents[2] / "reports"

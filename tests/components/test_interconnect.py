@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hybridsim.components.interconnect import ChipLink, Flow, Mesh, Tree
+from hybridsim.work import Work
 
 CLOCK = {"clock": {"frequency": "500 MHz"}, "width": "64 B/cycle", "hop": "2 cycles"}
 
@@ -122,8 +123,9 @@ def test_the_busiest_edge_carries_what_a_count_by_hand_says(
 def test_time_of_a_passage() -> None:
     """Two hops of 2 cycles, and 128 B at 64 B per cycle: 6 cycles of 2 ns."""
     grid = mesh(2, 2)
-    assert grid.passage_ps(grid.passage([Flow(0, (3,), 128)])) == 6 * 2000
-    assert grid.passage_ps(grid.passage([Flow(1, (1,), 128)])) == 1
+    across, at_home = grid.passage([Flow(0, (3,), 1)]), grid.passage([Flow(1, (1,), 1)])
+    assert grid.time_ps(Work("edge", "move", "", (128, 1, 1, across))) == 6 * 2000
+    assert grid.time_ps(Work("edge", "keep", "", (128, 1, 1, at_home))) == 1
 
 
 def test_two_flows_over_one_edge_take_turns_and_a_copy_goes_once() -> None:

@@ -15,15 +15,11 @@ from hybridsim.measure.critical_path import critical_path
 from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.page import gantt as gantt_module
-from hybridsim.report.page.activity import activity, merged
-from hybridsim.report.page.folder import page_files, page_of_folder
-from hybridsim.report.page.gantt import gantt
+from hybridsim.report.page.chart_data import activity, merged, roofline, waterfall
+from hybridsim.report.page.gantt import RESOURCE, ROOM, START, TURN, gantt, waits_of
 from hybridsim.report.page.recording import read_recording, record
-from hybridsim.report.page.roofline import roofline
-from hybridsim.report.page.run_page import render_run, run_page
+from hybridsim.report.page.run_page import page_files, page_of_folder, render_run, run_page
 from hybridsim.report.page.tables import stall_shares
-from hybridsim.report.page.waits import RESOURCE, ROOM, START, TURN, waits_of
-from hybridsim.report.page.waterfall import waterfall
 from hybridsim.simulation import Run, execute, load
 from hybridsim.strategies import make_scheduler
 
