@@ -139,11 +139,17 @@ class Clock(Spec):
         Raises:
             OverflowError: An array holds a time beyond 2^63 ps (about 106 days).
         """
-        common = gcd(10**12, self.frequency)
-        ps, per = 10**12 // common, self.frequency // common
-        if isinstance(cycles, np.ndarray) and int(cycles.max(initial=0)) > (2**63 - 1) // ps:
+        frequency: Any = self.frequency  # an array where several machines are priced at once
+        if isinstance(frequency, int):
+            common: Any = gcd(10**12, frequency)
+        else:
+            common = np.gcd(10**12, frequency)
+        ps, per = 10**12 // common, frequency // common
+        arrays = isinstance(cycles, np.ndarray) or isinstance(ps, np.ndarray)
+        if arrays and np.any(cycles > (2**63 - 1) // ps):
             raise OverflowError("a time beyond 2^63 ps does not fit an array")
-        return -(-cycles * ps // per)
+        time: IntLike = -(-cycles * ps // per)
+        return time
 
 
 def ceil_div(a: IntLike, b: IntLike | int) -> IntLike:

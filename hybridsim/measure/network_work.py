@@ -7,7 +7,7 @@ queries and keys of an attention.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -58,7 +58,7 @@ def cluster_work(job: Job, schedule: Schedule) -> Iterator[ClusterWork]:
     if job.machine.cluster is None:
         return
     yield from _attentions(job.machine.cluster, schedule)
-    yield from _adapters(job, schedule)
+    yield from _adapters(job.machine.cluster, schedule)
 
 
 def _attentions(cluster: Cluster, schedule: Schedule) -> Iterator[ClusterWork]:
@@ -89,7 +89,7 @@ def _attentions(cluster: Cluster, schedule: Schedule) -> Iterator[ClusterWork]:
         yield one.times(np.concatenate(own), count[key])
 
 
-def _adapters(job: Job, schedule: Schedule) -> Iterator[ClusterWork]:
+def _adapters(cluster: Cluster, schedule: Schedule) -> Iterator[ClusterWork]:
     """Yield adapter tasks, those of equal shapes and tokens together."""
     plan = schedule.plan
     rows = _rows_of_chunks(schedule)
@@ -115,32 +115,34 @@ def _adapters(job: Job, schedule: Schedule) -> Iterator[ClusterWork]:
                         alike[program, action, size, with_weights].append(same)
     for (program, action, size, with_weights), parts in alike.items():
         together = np.concatenate(parts)
-        work = _adapting(program, action, size, with_weights)
+        work = _adapting(program, cluster, action, size, with_weights)
         yield work.times(together, len(together))
 
 
 @lru_cache(maxsize=4096)
-def _adapting(program: LoraProgram, action: str, rows: int, weights: bool) -> ClusterWork:
+def _adapting(
+    program: LoraProgram, cluster: Cluster, action: str, rows: int, weights: bool
+) -> ClusterWork:
     """Return what one task does that adapts so many tokens, batch after batch."""
     time = {"matrix_engine": 0, "cores": 0, "dma": 0}
     macs = slots = moved = 0
     batches = [min(program.tokens, rows - at) for at in range(0, rows, program.tokens)]
     for tokens in batches:
-        part = replace(program, tokens=tokens)
-        for kernel in part.kernels:
-            if _belongs(kernel.action, action):
-                time[kernel.unit] += int(part.cluster.to_ps(kernel.cycles))
-        for (name, unit), activity in batch_activity(part).items():
+        part = program.of_tokens(tokens).on(cluster)
+        for kernel, cycles in zip(part.kernels, part.cycles(cluster), strict=True):
+            if _belongs(kernel.work.label, action):
+                time[kernel.unit] += int(cluster.to_ps(cycles))
+        for (name, unit), activity in batch_activity(part, cluster).items():
             if _belongs(name, action):
                 moved += activity.tcdm_bytes
                 slots += activity.engine_slots
                 macs += activity.macs if unit == "matrix_engine" else 0
     if weights:
         passes = len(batches) if program.slice_inputs is not None else 1
-        for (name, _), activity in weights_activity(program).items():
+        for (name, _), activity in weights_activity(program, cluster).items():
             moved += passes * activity.tcdm_bytes if _belongs(name, action) else 0
     if action != "adapt":  # U goes out, and comes in again
-        moved += rows * program.rank * program.element_bytes
+        moved += rows * program.rank * cluster.element_bytes
     nothing = np.empty(0, np.int64)
     return ClusterWork(nothing, time["matrix_engine"], time["cores"], macs, slots, moved)
 

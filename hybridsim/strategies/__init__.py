@@ -5,35 +5,49 @@ from typing import Any
 
 from hybridsim.errors import UnknownNameError
 from hybridsim.specs import validate
-from hybridsim.strategies._base import (
-    Draft,
-    Job,
-    LayerSchedule,
-    OpSchedule,
-    Schedule,
-    Scheduler,
-)
 from hybridsim.strategies._network_layout import TRANSFERS
 from hybridsim.strategies._network_strategy import Choice, NetworkStrategy
-from hybridsim.strategies._pipelined import Decisions, PipelinedStrategy, lay_out
-from hybridsim.strategies._streaming import Group
 from hybridsim.strategies._token_template import TokenTemplate
-from hybridsim.strategies.all_analog import AllAnalog
-from hybridsim.strategies.auto import Auto
-from hybridsim.strategies.cross_layer import CrossLayer
-from hybridsim.strategies.early_xa import EarlyXa
-from hybridsim.strategies.fused_add import FusedAdd
 from hybridsim.strategies.il_par import IntraLayerParallel
 from hybridsim.strategies.il_pipe import IntraLayerPipeline
 from hybridsim.strategies.il_xl_pipe import IntraCrossLayerPipeline
-from hybridsim.strategies.layer_serial import LayerSerial
-from hybridsim.strategies.multi_cluster import MultiCluster
+from hybridsim.strategies.job import (
+    Decisions,
+    Draft,
+    Job,
+    LayerDecision,
+    OpDecision,
+    Schedule,
+    Strategy,
+    Structure,
+)
+from hybridsim.strategies.layers import (
+    AllAnalog,
+    Auto,
+    BatchChooser,
+    Batching,
+    BatchOrder,
+    BatchSizes,
+    CrossLayer,
+    EarlyXa,
+    FusedAdd,
+    Group,
+    LayerDecisions,
+    LayerSerial,
+    LayerStrategy,
+    MultiCluster,
+    PipelinedStrategy,
+    SeparateAdd,
+    SplitCores,
+    StepOfBatch,
+    Swapped,
+    TokenParallel,
+    one_by_one,
+    shape_of,
+    steps_of,
+)
 from hybridsim.strategies.network import Composed
-from hybridsim.strategies.separate_add import SeparateAdd
 from hybridsim.strategies.serial import Serial
-from hybridsim.strategies.split_cores import SplitCores
-from hybridsim.strategies.swapped import Swapped
-from hybridsim.strategies.token_parallel import TokenParallel
 from hybridsim.strategies.xb_pipe import CrossBlockPipeline
 from hybridsim.strategies.xl_pipe import CrossLayerPipeline
 from hybridsim.units import Spec
@@ -71,7 +85,7 @@ SCHEDULERS: dict[str, type[Spec]] = {
 """All strategies, by the name under which they are chosen."""
 
 
-def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
+def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
     """Return the strategy of that name with its options set.
 
     Raises:
@@ -80,7 +94,7 @@ def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Sched
     """
     if name not in SCHEDULERS:
         raise UnknownNameError("scheduler", name, SCHEDULERS)
-    scheduler: Scheduler = validate(SCHEDULERS[name], _nested(options or {}), f"scheduler {name}")  # type: ignore[assignment]
+    scheduler: Strategy = validate(SCHEDULERS[name], _nested(options or {}), f"scheduler {name}")  # type: ignore[assignment]
     return scheduler
 
 
@@ -103,6 +117,10 @@ __all__ = [
     "TRANSFERS",
     "AllAnalog",
     "Auto",
+    "BatchChooser",
+    "BatchOrder",
+    "BatchSizes",
+    "Batching",
     "Choice",
     "Composed",
     "CrossBlockPipeline",
@@ -117,20 +135,26 @@ __all__ = [
     "IntraLayerParallel",
     "IntraLayerPipeline",
     "Job",
-    "LayerSchedule",
+    "LayerDecision",
+    "LayerDecisions",
     "LayerSerial",
+    "LayerStrategy",
     "MultiCluster",
     "NetworkStrategy",
-    "OpSchedule",
+    "OpDecision",
     "PipelinedStrategy",
     "Schedule",
-    "Scheduler",
     "SeparateAdd",
     "Serial",
     "SplitCores",
+    "StepOfBatch",
+    "Strategy",
+    "Structure",
     "Swapped",
     "TokenParallel",
     "TokenTemplate",
-    "lay_out",
     "make_scheduler",
+    "one_by_one",
+    "shape_of",
+    "steps_of",
 ]

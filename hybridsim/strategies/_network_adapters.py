@@ -17,7 +17,7 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Mostly
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.adapting import AdapterWork, Half
-from hybridsim.strategies._base import Job
+from hybridsim.strategies.job import Job
 from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.work import Work
 
@@ -160,18 +160,18 @@ class NetworkAdapters:
         rank = layer.adapter.rank
         ranks, outputs = ceil_div(rank, parts), ceil_div(op.out_features, parts)
         half = (
-            LoraProgram(cluster, op.in_features, op.out_features, ranks, tokens, choice),
-            LoraProgram(cluster, op.in_features, outputs, rank, tokens, choice),
+            LoraProgram(op.in_features, op.out_features, ranks, tokens, choice),
+            LoraProgram(op.in_features, outputs, rank, tokens, choice),
         )
         first, second = (self._fitting(layer, program) for program in half)
         fetched = not self._options.resident
-        made = _work(AdapterWork(first.shape, "first", tokens, fetched))
-        added = _work(AdapterWork(second.shape, "second", tokens, fetched))
+        made = _work(AdapterWork(first, "first", tokens, fetched))
+        added = _work(AdapterWork(second, "second", tokens, fetched))
         size = ranks * op.in_features + rank * outputs
         return SharedTimes(
             choice=choice,
             parts=parts,
-            tcdm_bytes=max(p.tcdm_bytes(1) for p in (first, second)) + self.kept_bytes,
+            tcdm_bytes=max(p.tcdm_bytes(cluster, 1) for p in (first, second)) + self.kept_bytes,
             load_bits=0 if self._options.resident else 8 * cluster.element_bytes * size,
             first=made,
             second=added,
@@ -199,7 +199,7 @@ class NetworkAdapters:
         op, rank = layer.op, layer.adapter.rank
         full = int(rows[0])
         most = ceil_div(full, pieces)
-        program = LoraProgram(cluster, op.in_features, op.out_features, rank, most, choice)
+        program = LoraProgram(op.in_features, op.out_features, rank, most, choice)
         program = self._fitting(layer, program)
         sliced = program.slice_inputs is not None
         fetched = not self._options.resident
@@ -209,7 +209,7 @@ class NetworkAdapters:
             again = fetched and (sliced or not stays)
 
             def work(each: int, weights: bool) -> Work:
-                return _work(AdapterWork(program.shape, half, ceil_div(each, pieces), weights))
+                return _work(AdapterWork(program, half, ceil_div(each, pieces), weights))
 
             last = (work(int(rows[-1]), again),) if len(rows) > 1 else ()
             return Mostly(work(full, again), last, (work(full, fetched),))
@@ -222,7 +222,7 @@ class NetworkAdapters:
         return AdapterTimes(
             choice=choice,
             batch=program.tokens,
-            tcdm_bytes=program.tcdm_bytes(1) + self.kept_bytes,
+            tcdm_bytes=program.tcdm_bytes(cluster, 1) + self.kept_bytes,
             load_bits=0 if self._options.resident else bits,
             weight_bytes=weights,
             kept_bytes=0 if sliced else weights,
@@ -245,11 +245,11 @@ class NetworkAdapters:
             for width in widths:
                 batch = ceil_div(program.tokens, count)
                 part = replace(program, tokens=batch, slice_columns=width)
-                if part.tcdm_bytes(1) <= room:
+                if part.tcdm_bytes(self._cluster, 1) <= room:
                     return part
         if not self._options.resident and (sliced := self._sliced(program, room)) is not None:
             return sliced
-        need = replace(part, tokens=1).tcdm_bytes(1)
+        need = replace(part, tokens=1).tcdm_bytes(self._cluster, 1)
         raise CapacityError(
             f"{layer.name}: its adapter needs {format_bytes(need)} of TCDM for one token; a "
             f"cluster has {format_bytes(room)} left; lower the rank (now {program.rank}), or "
@@ -268,7 +268,7 @@ class NetworkAdapters:
                     slice_columns=min(tiles * tile.columns, program.out_features),
                     slice_inputs=min(tiles * tile.rows, program.in_features),
                 )
-                if part.tcdm_bytes(1) <= room:
+                if part.tcdm_bytes(self._cluster, 1) <= room:
                     return part
         return None
 

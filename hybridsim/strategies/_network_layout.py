@@ -16,8 +16,6 @@ from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.programs.attention import Attention as AttentionProgram
 from hybridsim.programs.attention import AttentionRun, AttentionWork, Form, KeysValues
 from hybridsim.programs.pieces import Piece, PieceWork
-from hybridsim.strategies._base import Job, LayerSchedule, OpSchedule, Schedule
-from hybridsim.strategies._batch_times import mvm
 from hybridsim.strategies._dataflow import Dataflow, FlowOp
 from hybridsim.strategies._network_adapters import (
     AdapterOptions,
@@ -32,8 +30,9 @@ from hybridsim.strategies._network_parts import Parts
 from hybridsim.strategies._network_stamp import Stamp
 from hybridsim.strategies._network_ways import Moved, Place, Ways, fetch, once, per_chunk
 from hybridsim.strategies._network_where import Where
+from hybridsim.strategies.job import Job, LayerDecision, OpDecision, Schedule
 from hybridsim.units import Ints, ceil_div, format_bytes
-from hybridsim.work import Work
+from hybridsim.work import Work, mvm
 from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
 TRANSFERS = ("move", "move y", "move u", "load a b")
@@ -88,8 +87,8 @@ class NetworkLayout:
         self.outputs: dict[str, Output] = {}
         self.places: dict[str, Place] = {}
         self.moved: dict[tuple[str, int, Place], Need] = {}
-        self.layers: dict[str, LayerSchedule] = {}
-        self.ops: dict[str, OpSchedule] = {}
+        self.layers: dict[str, LayerDecision] = {}
+        self.ops: dict[str, OpDecision] = {}
         self._durations: dict[object, int] = {}
         self._pending: list[tuple[str, int, Place, int]] = []
         self._too_long: set[int] = set()
@@ -195,7 +194,7 @@ class NetworkLayout:
                 self.places[op.name] = self.ways.of_tiles(op.name)
         layer = self.parts.layers[work.name]
         if layer.adapter is None:
-            self.layers[work.name] = LayerSchedule(layer, int(self._rows(work.tokens)[0]))
+            self.layers[work.name] = LayerDecision(layer, int(self._rows(work.tokens)[0]))
             return
         self._adapted(work)
 
@@ -245,7 +244,7 @@ class NetworkLayout:
         )
         self.places[work.name] = here
         at_home = len(self._homes.of.get(work.name, ()))
-        self.layers[work.name] = LayerSchedule(
+        self.layers[work.name] = LayerDecision(
             layer,
             times.batch,
             times.choice,
@@ -284,7 +283,7 @@ class NetworkLayout:
         loop = self._repeat(work, steps)
         self.outputs[work.name] = self._output(loop, parts, output.width, "columns")
         self.places[work.name] = here
-        self.layers[work.name] = LayerSchedule(
+        self.layers[work.name] = LayerDecision(
             self.parts.layers[work.name],
             tokens,
             times.choice,
@@ -740,6 +739,6 @@ class NetworkLayout:
         runs: Sequence[AttentionRun] = (),
     ) -> None:
         most = max((run.tcdm_bytes for run in runs), default=tcdm_bytes)
-        self.ops[work.name] = OpSchedule(
+        self.ops[work.name] = OpDecision(
             work.op, work.tokens, where, pieces, cost_from, most, tuple(runs)
         )

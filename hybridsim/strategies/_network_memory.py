@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hybridsim.errors import CapacityError
-from hybridsim.strategies._base import Job
 from hybridsim.strategies._dataflow import FlowOp
+from hybridsim.strategies.job import Job
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Attention
 

@@ -9,8 +9,8 @@ from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.mapping.tiling import Block
 from hybridsim.plan import Resource
-from hybridsim.strategies._base import Job, grouped_resources
 from hybridsim.strategies._dataflow import FlowOp
+from hybridsim.strategies.job import Job, grouped_resources
 from hybridsim.units import ceil_div
 from hybridsim.workload import Linear
 

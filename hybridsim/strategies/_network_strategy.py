@@ -13,11 +13,11 @@ from hybridsim.errors import CapacityError
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
-from hybridsim.strategies._base import Job, Schedule
 from hybridsim.strategies._dataflow import Dataflow, dataflow
 from hybridsim.strategies._network_adapters import AdapterOptions, fit_every_cluster
 from hybridsim.strategies._network_layout import LayoutOptions, NetworkLayout
 from hybridsim.strategies._network_where import Where
+from hybridsim.strategies.job import Job, Schedule
 from hybridsim.units import Count, Spec
 from hybridsim.work import price
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from hybridsim.components.interconnect import Flow, Passage, spread
 from hybridsim.plan import Mostly, Need, Step, Within
-from hybridsim.strategies._base import Job
 from hybridsim.strategies._dataflow import FlowOp
 from hybridsim.strategies._network_parts import Parts
+from hybridsim.strategies.job import Job
 from hybridsim.units import Ints
 from hybridsim.work import NOTHING, Work
 from hybridsim.workload import Linear

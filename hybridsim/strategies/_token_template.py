@@ -6,11 +6,11 @@ import numpy as np
 
 from hybridsim.plan import Plan
 from hybridsim.programs.attention import AttentionRun
-from hybridsim.strategies._base import Job, Schedule
 from hybridsim.strategies._dataflow import FlowOp, dataflow
 from hybridsim.strategies._network_memory import OnChip
 from hybridsim.strategies._network_strategy import Choice, NetworkStrategy
 from hybridsim.strategies._network_ways import fetch, once
+from hybridsim.strategies.job import Job, Schedule
 from hybridsim.units import Ints, ceil_div
 from hybridsim.work import Work
 from hybridsim.workload import Attention
