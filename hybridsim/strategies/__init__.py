@@ -13,29 +13,33 @@ from hybridsim.strategies._base import (
     Schedule,
     Scheduler,
 )
-from hybridsim.strategies._network_layout import TRANSFERS
-from hybridsim.strategies._network_strategy import Choice, NetworkStrategy
 from hybridsim.strategies._pipelined import Decisions, PipelinedStrategy, lay_out
 from hybridsim.strategies._streaming import Group
-from hybridsim.strategies._token_template import TokenTemplate
 from hybridsim.strategies.all_analog import AllAnalog
 from hybridsim.strategies.auto import Auto
 from hybridsim.strategies.cross_layer import CrossLayer
 from hybridsim.strategies.early_xa import EarlyXa
 from hybridsim.strategies.fused_add import FusedAdd
-from hybridsim.strategies.il_par import IntraLayerParallel
-from hybridsim.strategies.il_pipe import IntraLayerPipeline
-from hybridsim.strategies.il_xl_pipe import IntraCrossLayerPipeline
 from hybridsim.strategies.layer_serial import LayerSerial
+from hybridsim.strategies.carrying import CarriedOut, carry_out
 from hybridsim.strategies.multi_cluster import MultiCluster
-from hybridsim.strategies.network import Composed
+from hybridsim.strategies.networks import (
+    Choice,
+    Composed,
+    CrossBlockPipeline,
+    CrossLayerPipeline,
+    IntraCrossLayerPipeline,
+    IntraLayerParallel,
+    IntraLayerPipeline,
+    NetworkDecisions,
+    NetworkStrategy,
+    Serial,
+    TokenTemplate,
+)
 from hybridsim.strategies.separate_add import SeparateAdd
-from hybridsim.strategies.serial import Serial
 from hybridsim.strategies.split_cores import SplitCores
 from hybridsim.strategies.swapped import Swapped
 from hybridsim.strategies.token_parallel import TokenParallel
-from hybridsim.strategies.xb_pipe import CrossBlockPipeline
-from hybridsim.strategies.xl_pipe import CrossLayerPipeline
 from hybridsim.units import Spec
 
 ADAPTER_STRATEGIES: dict[str, type[Spec]] = {
@@ -100,9 +104,9 @@ __all__ = [
     "ADAPTER_STRATEGIES",
     "NETWORK_STRATEGIES",
     "SCHEDULERS",
-    "TRANSFERS",
     "AllAnalog",
     "Auto",
+    "CarriedOut",
     "Choice",
     "Composed",
     "CrossBlockPipeline",
@@ -120,6 +124,7 @@ __all__ = [
     "LayerSchedule",
     "LayerSerial",
     "MultiCluster",
+    "NetworkDecisions",
     "NetworkStrategy",
     "OpSchedule",
     "PipelinedStrategy",
@@ -131,6 +136,7 @@ __all__ = [
     "Swapped",
     "TokenParallel",
     "TokenTemplate",
+    "carry_out",
     "lay_out",
     "make_scheduler",
 ]

@@ -8,10 +8,11 @@ from typing import Protocol
 from hybridsim.arch import Cluster, Machine
 from hybridsim.components.interconnect import Passage
 from hybridsim.engines import Engine
+from hybridsim.engines.carrying import Dispatch
 from hybridsim.mapping import Mapping, PlacedLayer
-from hybridsim.plan import Outline, Plan, Resource, Timeline
-from hybridsim.programs import LoraChoice, LoraProgram
-from hybridsim.programs.attention import AttentionRun
+from hybridsim.plan import Outline, Plan, Resource
+from hybridsim.programs import LoraChoice
+from hybridsim.programs.lora import LoraShape
 from hybridsim.work import price
 from hybridsim.workload import Op
 
@@ -145,16 +146,14 @@ class LayerSchedule:
     are fetched for every chunk, or stay for the whole run."""
     homes: int = 0
     """Clusters that keep A and B so."""
-    program: LoraProgram | None = None
-    """What a cluster does with a batch, where it takes a whole cluster."""
-    shared: tuple[LoraProgram, LoraProgram] | None = None
+    shared: tuple[LoraShape, LoraShape] | None = None
     """What each cluster does of X A and of U B + Y, where several share the same tokens."""
 
     def of(self, layer: PlacedLayer) -> "LayerSchedule":
         """Return the same decisions for a layer alike."""
         return LayerSchedule(
             layer, self.batch, self.choice, self.buffers, self.tcdm_bytes,
-            self.kept_bytes, self.homes, self.program, self.shared,
+            self.kept_bytes, self.homes, self.shared,
         )  # fmt: skip
 
 
@@ -173,13 +172,11 @@ class OpSchedule:
     """Where its duration comes from: ``kernel_costs`` or ``model``."""
     tcdm_bytes: int = 0
     """Scratchpad that it takes on a cluster [bytes]."""
-    runs: tuple[AttentionRun, ...] = ()
-    """What the heads of each cluster take, of an attention."""
 
     def of(self, op: Op) -> "OpSchedule":
         """Return the same decisions for an op alike."""
         return OpSchedule(
-            op, self.tokens, self.where, self.pieces, self.cost_from, self.tcdm_bytes, self.runs
+            op, self.tokens, self.where, self.pieces, self.cost_from, self.tcdm_bytes
         )
 
 
@@ -203,10 +200,11 @@ class Schedule:
     passages: MappingType[tuple[int, ...], Passage] = field(default_factory=dict)
     """Edges of a network on chip that a transfer holds -> what a byte to each reader crosses;
     of several transfers that hold the same edges, the one that crosses most."""
-    timeline: Timeline | None = None
-    """What an engine made of the plan, where the strategy had to know."""
     kept_bytes: int = 0
     """Scratchpad of every cluster that adapters of all layers take for the whole run [bytes]."""
+    dispatch: Dispatch = "online"
+    """Whether a part starts what is ready, or keeps to an order that is reserved ahead of time,
+    on the prices of the machine on which the plan is carried out."""
 
 
 @dataclass(frozen=True, slots=True)
