@@ -19,12 +19,13 @@ from hybridsim.measure.generation import Cache, Generation, Phase, PhaseEnergy, 
 from hybridsim.measure.token_energy import Drawn, drawn, together
 from hybridsim.measure.token_runs import TokenRuns
 from hybridsim.plan import Plan, Timeline
-from hybridsim.simulation import MOST_TOKENS, carry_out
+from hybridsim.simulation import MOST_TOKENS
 from hybridsim.strategies import (
     NETWORK_STRATEGIES,
     SCHEDULERS,
     Job,
     NetworkStrategy,
+    carry_out,
     make_scheduler,
 )
 from hybridsim.units import ceil_div, format_bytes
@@ -156,7 +157,7 @@ class GenerationTimes:
 
     def _prefilled(self, prompt: int, batch: int) -> int:
         job = self._job(prompt, batch)
-        return carry_out(self._strategy.schedule(job).plan, job.machine, self._run).makespan
+        return carry_out(self._strategy.schedule(job), job.machine, self._run).makespan
 
     def _job(self, tokens: int, batch: int) -> Job:
         return Job(self._mapping, tokens, self._run, 0, batch)
@@ -196,9 +197,9 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
             energies.append(taken)
         if past == pasts[len(pasts) // 2]:
             share = _shares(found.schedule.plan, found.timeline)
-    prompt = strategy.schedule(job)
+    done = carry_out(strategy.schedule(job), job.machine, run)
+    prompt, timeline = done.schedule, done.timeline
     notes = dict.fromkeys((*prompt.notes, *notes))
-    timeline = carry_out(prompt.plan, job.machine, run)
     return _Times(
         prefill_ps=timeline.makespan,
         prefill=_shares(prompt.plan, timeline),
@@ -213,7 +214,7 @@ def _measured(job: Job, strategy: NetworkStrategy, run: Engine, new: int) -> _Ti
 
 def _from_dram(plan: Plan) -> int:
     """Return the bytes of keys and values that a plan brings from the DRAM."""
-    fetches = np.flatnonzero(plan.which(lambda work: work.label == "load kv"))
+    fetches = np.flatnonzero(plan.which(lambda work: (work.part, work.kind) == ("dram", "keep")))
     return sum(plan.works[plan.work[task]].shape[0] for task in fetches.tolist())
 
 

@@ -135,9 +135,18 @@ class Step:
     @property
     def label(self) -> str:
         """What people read, of the first iteration."""
+        return self._usual.label
+
+    @property
+    def kind(self) -> str:
+        """What the part knows it as."""
+        return self._usual.kind
+
+    @property
+    def _usual(self) -> Work:
         if isinstance(self.work, Mostly):
-            return self.work.usual.label
-        return self.work.label if isinstance(self.work, Work) else self.work[0].label
+            return self.work.usual
+        return self.work if isinstance(self.work, Work) else self.work[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -434,8 +443,8 @@ class PlanBuilder:
         """Append all tasks from ``first`` on once more, ``times`` times.
 
         Needs move along: what a task needs lies as far before its copy as before itself. ``ops``
-        gives each op its names in the copies; ``uses`` gives (op, label) the resources of each
-        copy, where they are not those of the template.
+        gives each op its names in the copies; ``uses`` gives (op, kind of work) the resources of
+        each copy, where they are not those of the template.
 
         Raises:
             PlanError: ``first`` lies inside a loop.
@@ -445,14 +454,14 @@ class PlanBuilder:
         if size and (not own or own[0].loop.first != first):
             raise PlanError(f"task {first} is not the first one of a loop; only loops are copied")
         other = [
-            [j for j, step in enumerate(each.steps) if (each.op, step.label) in uses]
+            [j for j, step in enumerate(each.steps) if (each.op, step.kind) in uses]
             for each in own
         ]
         for copy in range(times):
             for template, places in zip(own, other, strict=True):
                 held = [*template.uses]
                 for j in places:
-                    held[j] = uses[template.op, template.steps[j].label][copy]
+                    held[j] = uses[template.op, template.steps[j].kind][copy]
                 name = ops[template.op][copy]
                 self._append(_moved(template, name, (copy + 1) * size, tuple(held)))
         shift = (1 + np.arange(times, dtype=np.int64))[:, None] * size

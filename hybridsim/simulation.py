@@ -12,7 +12,7 @@ from hybridsim.library import network_path
 from hybridsim.mapping import place
 from hybridsim.measure.measure import measure
 from hybridsim.measure.result import Result
-from hybridsim.plan import Plan, Timeline
+from hybridsim.plan import Timeline
 from hybridsim.strategies import (
     AllAnalog,
     Job,
@@ -20,8 +20,9 @@ from hybridsim.strategies import (
     Schedule,
     Strategy,
     TokenParallel,
+    carry_out,
 )
-from hybridsim.work import Prices, price
+from hybridsim.work import Prices
 from hybridsim.workload import Network, load_network
 
 MOST_TOKENS = 2**20
@@ -93,9 +94,8 @@ def execute(
     run = engine_by_name(engine)
     compiled = engine_by_name("compiled")  # for strategies that try what they decide
     job = Job(place(network, machine), tokens, compiled, past)
-    schedule = scheduler.schedule(job)
-    prices = price(schedule.plan.works, machine)
-    timeline = run(schedule.plan, prices.time_ps)
+    done = carry_out(scheduler.schedule(job), machine, run)
+    schedule, timeline = done.schedule, done.timeline
     result = measure(
         job,
         schedule,
@@ -110,7 +110,7 @@ def execute(
 
         numerics = numerics_of(schedule, machine.cluster)
         result = result.model_copy(update={"numerics": numerics})
-    return Run(job, schedule, prices, timeline, result)
+    return Run(job, schedule, done.prices, timeline, result)
 
 
 def _check_past(past: int, network: Network, scheduler: Strategy) -> None:
@@ -142,12 +142,8 @@ def _yardstick(scheduler: Strategy, job: Job, run: Engine) -> tuple[Schedule, Ti
         yardstick = scheduler.yardstick(job)
     else:
         return None
-    return yardstick, carry_out(yardstick.plan, job.machine, run)
-
-
-def carry_out(plan: Plan, machine: Machine, run: Engine) -> Timeline:
-    """Return when each task of a plan runs on a machine."""
-    return run(plan, price(plan.works, machine).time_ps)
+    done = carry_out(yardstick, job.machine, run)
+    return done.schedule, done.timeline
 
 
 def load(

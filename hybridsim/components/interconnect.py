@@ -19,9 +19,9 @@ from hybridsim.units import (
 )
 from hybridsim.work import Work, no_price
 
-MOVES = ("move", "keep")
-"""Kinds of works that bring something over a link or a network on chip: operands, and keys and
-values that were kept."""
+MOVES = ("move", "weights", "keep")
+"""Kinds of works that bring something over a link or a network on chip: operands, A and B of an
+adapter, and keys and values that were kept."""
 
 
 class Link(Spec):

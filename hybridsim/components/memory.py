@@ -5,6 +5,10 @@ from typing import Any
 from hybridsim.units import BytesPerSecond, IntLike, Size, Spec, Width, ceil_div
 from hybridsim.work import Work, no_price
 
+FETCHES = ("fetch", "weights", "keep", "spill")
+"""Kinds of works that pass the channel of the external memory: rows of a table, A and B of an
+adapter, keys and values that were kept, and activations that go out and come back."""
+
 
 class Sram(Spec):
     """On-chip memory between tiles and clusters; reached over the link, whose time it shares.
@@ -34,12 +38,12 @@ class Dram(Spec):
         return ceil_div(size * 10**12, self.bandwidth)
 
     def time_ps(self, work: Work) -> Any:
-        """Return how long a fetch of (bytes,) takes [ps].
+        """Return how long a transfer of (bytes,) takes [ps].
 
         Raises:
             UnsupportedError: The memory does not know the work.
         """
-        if work.kind != "fetch":
+        if work.kind not in FETCHES:
             raise no_price(work, "the external memory")
         return self.transfer_ps(work.shape[0])
 

@@ -6,8 +6,14 @@ from hybridsim.engines import Engine
 from hybridsim.errors import CapacityError
 from hybridsim.measure.token_energy import Drawn, TemplateEnergy, drawn
 from hybridsim.plan import Timeline
-from hybridsim.strategies import Choice, Job, NetworkStrategy, Schedule, TokenTemplate
-from hybridsim.work import price
+from hybridsim.strategies import (
+    Choice,
+    Job,
+    NetworkStrategy,
+    Schedule,
+    TokenTemplate,
+    carry_out,
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,7 @@ class TokenRuns:
         """
         own = replace(self.job, tokens=1, past=past)
         if not TokenTemplate.serves(self.strategy):
-            schedule = self.strategy.schedule(own)
-            return TokenRun(own, schedule, self._timeline(own, schedule), None)
+            return self._carried_out(own, self.strategy.schedule(own), None)
         found: list[TokenRun] = []
         problem = None
         for choice in self.strategy.candidates(own):
@@ -57,15 +62,16 @@ class TokenRuns:
             except CapacityError as error:
                 problem = error
                 continue
-            energy = self._templates[choice]
-            found.append(TokenRun(own, schedule, self._timeline(own, schedule), energy))
+            found.append(self._carried_out(own, schedule, self._templates[choice]))
         if problem is not None and not found:
             raise problem
         return min(found, key=lambda one: one.timeline.makespan)
 
-    def _timeline(self, job: Job, schedule: Schedule) -> Timeline:
-        plan = schedule.plan
-        return self.run(plan, price(plan.works, job.machine).time_ps)
+    def _carried_out(
+        self, job: Job, schedule: Schedule, energy: TemplateEnergy | None
+    ) -> TokenRun:
+        done = carry_out(schedule, job.machine, self.run)
+        return TokenRun(job, done.schedule, done.timeline, energy)
 
     def _schedule(self, job: Job, choice: Choice) -> Schedule:
         """Return the schedule of a token, from the template of a choice if it is of its form."""

@@ -53,9 +53,10 @@ class AttentionRun:
     """Bytes of queries, keys, values and output that the DMA brings in and takes out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttentionShape:
-    """An attention apart from the cluster that it runs on: the fields of :class:`Attention`."""
+    """Heads of one cluster apart from the cluster: the fields of :class:`Attention`, and how the
+    queries are cut."""
 
     tokens: int
     keys: int
@@ -66,33 +67,43 @@ class AttentionShape:
     has_engine: bool
     most_warp: int | None
     in_turn: bool
-
-
-@dataclass(frozen=True)
-class AttentionWork:
-    """What a cluster does of an attention until one more chunk of queries is done."""
-
-    shape: AttentionShape
     chunk: int | None
     """Queries of a chunk; None for all."""
     queries: int | None
     """Queries that are worked on at a time where there are no chunks; the best if None."""
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are."""
+        return 1 if self.chunk is None else ceil_div(self.tokens, self.chunk)
+
+    def run(self, cluster: Cluster) -> AttentionRun:
+        """Return what the heads take on a cluster.
+
+        Raises:
+            CapacityError: Not even one row of queries fits.
+            UnsupportedError: The cluster lacks a unit or its unit cannot do a shape.
+        """
+        attention = Attention(
+            cluster, self.tokens, self.keys, self.head_dim, self.heads, self.form,
+            self.keys_values, self.has_engine, self.most_warp, self.in_turn,
+        )  # fmt: skip
+        return attention.run(self.chunk, self.queries)
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionWork:
+    """What a cluster does of an attention until one more chunk of queries is done."""
+
+    shape: AttentionShape
     number: int
     """Which chunk it is."""
 
     def time_ps(self, cluster: Cluster) -> int:
         """Return the time from the chunk before to this one [ps]; at least 1 ps."""
-        ready = self.on(cluster).run(self.chunk, self.queries).ready_ps
+        ready = self.shape.run(cluster).ready_ps
         before = ready[self.number - 1] if self.number else 0
         return max(1, ready[self.number] - before)
-
-    def on(self, cluster: Cluster) -> "Attention":
-        """Return the attention on a cluster."""
-        shape = self.shape
-        return Attention(
-            cluster, shape.tokens, shape.keys, shape.head_dim, shape.heads, shape.form,
-            shape.keys_values, shape.has_engine, shape.most_warp, shape.in_turn,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,12 +140,11 @@ class Attention:
                 "attention: the flash form reads keys and values in warps; choose reread"
             )
 
-    @property
-    def shape(self) -> AttentionShape:
-        """The attention apart from its cluster."""
+    def shape(self, chunk: int | None, queries: int | None) -> AttentionShape:
+        """Return the attention apart from its cluster, with its queries cut so."""
         return AttentionShape(
             self.tokens, self.keys, self.head_dim, self.heads, self.form, self.keys_values,
-            self.has_engine, self.most_warp, self.in_turn,
+            self.has_engine, self.most_warp, self.in_turn, chunk, queries,
         )  # fmt: skip
 
     def time_ps(self, work: Work) -> int:

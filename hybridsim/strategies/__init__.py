@@ -5,12 +5,7 @@ from typing import Any
 
 from hybridsim.errors import UnknownNameError
 from hybridsim.specs import validate
-from hybridsim.strategies._network_layout import TRANSFERS
-from hybridsim.strategies._network_strategy import Choice, NetworkStrategy
-from hybridsim.strategies._token_template import TokenTemplate
-from hybridsim.strategies.il_par import IntraLayerParallel
-from hybridsim.strategies.il_pipe import IntraLayerPipeline
-from hybridsim.strategies.il_xl_pipe import IntraCrossLayerPipeline
+from hybridsim.strategies.carrying import CarriedOut, carry_out
 from hybridsim.strategies.job import (
     Decisions,
     Draft,
@@ -46,10 +41,19 @@ from hybridsim.strategies.layers import (
     shape_of,
     steps_of,
 )
-from hybridsim.strategies.network import Composed
-from hybridsim.strategies.serial import Serial
-from hybridsim.strategies.xb_pipe import CrossBlockPipeline
-from hybridsim.strategies.xl_pipe import CrossLayerPipeline
+from hybridsim.strategies.networks import (
+    Choice,
+    Composed,
+    CrossBlockPipeline,
+    CrossLayerPipeline,
+    IntraCrossLayerPipeline,
+    IntraLayerParallel,
+    IntraLayerPipeline,
+    NetworkDecisions,
+    NetworkStrategy,
+    Serial,
+    TokenTemplate,
+)
 from hybridsim.units import Spec
 
 ADAPTER_STRATEGIES: dict[str, type[Spec]] = {
@@ -114,13 +118,13 @@ __all__ = [
     "ADAPTER_STRATEGIES",
     "NETWORK_STRATEGIES",
     "SCHEDULERS",
-    "TRANSFERS",
     "AllAnalog",
     "Auto",
     "BatchChooser",
     "BatchOrder",
     "BatchSizes",
     "Batching",
+    "CarriedOut",
     "Choice",
     "Composed",
     "CrossBlockPipeline",
@@ -140,6 +144,7 @@ __all__ = [
     "LayerSerial",
     "LayerStrategy",
     "MultiCluster",
+    "NetworkDecisions",
     "NetworkStrategy",
     "OpDecision",
     "PipelinedStrategy",
@@ -153,6 +158,7 @@ __all__ = [
     "Swapped",
     "TokenParallel",
     "TokenTemplate",
+    "carry_out",
     "make_scheduler",
     "one_by_one",
     "shape_of",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from hybridsim.arch import Machine
 from hybridsim.components.interconnect import Passage
 from hybridsim.engines import Engine
+from hybridsim.engines.carrying import Dispatch
 from hybridsim.mapping import Mapping, PlacedLayer
-from hybridsim.plan import Outline, Plan, Resource, Timeline
+from hybridsim.plan import Outline, Plan, Resource
 from hybridsim.programs import LoraChoice, LoraProgram
-from hybridsim.programs.attention import AttentionRun
 from hybridsim.work import price
 from hybridsim.workload import Network, Op
 
@@ -209,8 +209,6 @@ class LayerDecision:
     """How batches go through units of clusters, where a strategy plans these one by one."""
     during: str | None = None
     """The layer that runs while A and B are fetched; None where they come with the layer."""
-    program: LoraProgram | None = None
-    """What a cluster does with a batch, where it takes a whole cluster."""
     shared: tuple[LoraProgram, LoraProgram] | None = None
     """What each cluster does of X A and of U B + Y, where several share the same tokens."""
 
@@ -218,7 +216,7 @@ class LayerDecision:
         """Return the same decisions for a layer alike."""
         return LayerDecision(
             layer, self.batch, self.choice, self.buffers, self.tcdm_bytes,
-            self.kept_bytes, self.homes, self.batching, self.during, self.program, self.shared,
+            self.kept_bytes, self.homes, self.batching, self.during, self.shared,
         )  # fmt: skip
 
 
@@ -237,13 +235,11 @@ class OpDecision:
     """Where its duration comes from: ``kernel_costs`` or ``model``."""
     tcdm_bytes: int = 0
     """Scratchpad that it takes on a cluster [bytes]."""
-    runs: tuple[AttentionRun, ...] = ()
-    """What the heads of each cluster take, of an attention."""
 
     def of(self, op: Op) -> "OpDecision":
         """Return the same decisions for an op alike."""
         return OpDecision(
-            op, self.tokens, self.where, self.pieces, self.cost_from, self.tcdm_bytes, self.runs
+            op, self.tokens, self.where, self.pieces, self.cost_from, self.tcdm_bytes
         )
 
 
@@ -267,10 +263,11 @@ class Schedule:
     passages: MappingType[tuple[int, ...], Passage] = field(default_factory=dict)
     """Edges of a network on chip that a transfer holds -> what a byte to each reader crosses;
     of several transfers that hold the same edges, the one that crosses most."""
-    timeline: Timeline | None = None
-    """What an engine made of the plan, where the strategy had to know."""
     kept_bytes: int = 0
     """Scratchpad of every cluster that adapters of all layers take for the whole run [bytes]."""
+    dispatch: Dispatch = "online"
+    """Whether a part starts what is ready, or keeps to an order that is reserved ahead of time,
+    on the prices of the machine on which the plan is carried out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
-from hybridsim.simulation import MOST_TOKENS, carry_out, simulate
-from hybridsim.strategies import AllAnalog, Job, NetworkStrategy, Strategy
+from hybridsim.simulation import MOST_TOKENS, simulate
+from hybridsim.strategies import AllAnalog, Job, NetworkStrategy, Strategy, carry_out
 from hybridsim.sweeps.details import DETAILS, detail
 from hybridsim.sweeps.executed import Executed, most_tcdm
 from hybridsim.sweeps.inputs import Inputs, Point, Resolver
@@ -85,9 +85,7 @@ class EventEvaluator:
         if self._engine == "compiled" and can_outline(scheduler):
             return run_outlined(scheduler, job)
         schedule = scheduler.schedule(job)
-        timeline = schedule.timeline if self._engine == "compiled" else None
-        run = engine_by_name(self._engine)
-        makespan = (timeline or carry_out(schedule.plan, job.machine, run)).makespan
+        makespan = carry_out(schedule, job.machine, engine_by_name(self._engine)).makespan
         of_ops = max((op.tcdm_bytes for op in schedule.ops), default=0)
         needed = max(most_tcdm(schedule.layers), of_ops)
         return Executed(makespan, len(schedule.plan), schedule.layers, needed)
@@ -122,10 +120,8 @@ class EventEvaluator:
             if len(self._yardsticks) >= 64:
                 self._yardsticks.clear()
             if isinstance(scheduler, NetworkStrategy):
-                schedule = scheduler.yardstick(job)
-                timeline = schedule.timeline if self._engine == "compiled" else None
                 run = engine_by_name(self._engine)
-                latency = (timeline or carry_out(schedule.plan, job.machine, run)).makespan
+                latency = carry_out(scheduler.yardstick(job), job.machine, run).makespan
             else:
                 latency = self._run(AllAnalog(), job).latency_ps
             # the mapping is kept so that no other one can get its identity

@@ -8,8 +8,8 @@ from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError
 from hybridsim.mapping import place
 from hybridsim.plan import Outline
-from hybridsim.simulation import MOST_TOKENS, carry_out
-from hybridsim.strategies import AllAnalog, Draft, Job, Strategy
+from hybridsim.simulation import MOST_TOKENS
+from hybridsim.strategies import AllAnalog, Draft, Job, Strategy, carry_out
 from hybridsim.sweeps.executed import Executed, most_tcdm
 from hybridsim.work import price
 from hybridsim.workload import Network
@@ -43,9 +43,9 @@ def run_outlined(scheduler: Strategy, job: Job) -> Executed:
     draft = outline_of(scheduler, job)
     steps = sum(template.loop.size for template in draft.outline.templates)
     if len(draft.outline) < _WORTH * steps:
-        plan = draft.outline.expand()
-        latency = carry_out(plan, job.machine, engine_by_name("compiled")).makespan
-        return Executed(latency, len(plan), draft.layers, most_tcdm(draft.layers))
+        schedule = draft.schedule()
+        latency = carry_out(schedule, job.machine, engine_by_name("compiled")).makespan
+        return Executed(latency, len(schedule.plan), draft.layers, most_tcdm(draft.layers))
     # only here, as Numba takes a quarter of a second to import
     from hybridsim.engines import steady
 

@@ -19,9 +19,9 @@ from hybridsim.errors import InputError, UnsupportedError
 from hybridsim.library import MACHINES, NETWORKS, network_path
 from hybridsim.mapping import place
 from hybridsim.plan import Timeline
-from hybridsim.simulation import MOST_TOKENS, carry_out
+from hybridsim.simulation import MOST_TOKENS
 from hybridsim.specs import read_json_mapping
-from hybridsim.strategies import Job, Schedule, make_scheduler
+from hybridsim.strategies import Job, Schedule, carry_out, make_scheduler
 from hybridsim.validation.harp_rows import WHOLE_LAYERS, Case, read_row
 from hybridsim.workload import Head, Network, load_network, network_from_config
 
@@ -137,11 +137,8 @@ def executed(case: Case) -> tuple[Job, Schedule, Timeline]:
         raise UnsupportedError(f"{case.network} keeps no keys and values")
     job = Job(placed, case.tokens, past=case.past)
     schedule = make_scheduler(case.strategy, options).schedule(job)
-    return (
-        job,
-        schedule,
-        schedule.timeline or carry_out(schedule.plan, job.machine, engine("compiled")),
-    )
+    done = carry_out(schedule, job.machine, engine("compiled"))
+    return job, done.schedule, done.timeline
 
 
 def _number(row: Row, column: str) -> float:

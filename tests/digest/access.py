@@ -30,8 +30,8 @@ from hybridsim.measure.usage import queue_depths, usage
 from hybridsim.measure.work import task_work
 from hybridsim.report.trace import Trace
 from hybridsim.service import Request, compare_alternatives, run_service
-from hybridsim.simulation import carry_out, execute
-from hybridsim.strategies import SCHEDULERS, Job, make_scheduler
+from hybridsim.simulation import execute
+from hybridsim.strategies import SCHEDULERS, Job, carry_out, make_scheduler
 from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.run import run_study
 from hybridsim.sweeps.study import Study
@@ -161,7 +161,8 @@ def _sequences(case: Case, strategy: Any) -> Sequences:
     mapping = place(network_of(case), machine_of(case))
     job = Job(mapping, case.tokens, run, case.past, case.sequences)
     schedule = strategy.schedule(job)
-    return Sequences(job, schedule, carry_out(schedule.plan, job.machine, run))
+    done = carry_out(schedule, job.machine, run)
+    return Sequences(job, done.schedule, done.timeline)
 
 
 # ---- what a plan says, task by task

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hybridsim.arch import Cluster
-from hybridsim.strategies._dataflow import FlowOp
-from hybridsim.strategies._network_adapters import AdapterTimes
+from hybridsim.strategies.networks.adapters import Adapter
+from hybridsim.strategies.networks.dataflow import FlowOp
+from hybridsim.units import format_bytes
 
 
 @dataclass
-class Homes:
+class AdapterHomes:
     """The home clusters of each adapted layer; a layer without one finds room on no cluster."""
 
     of: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -31,17 +32,18 @@ class Homes:
         works: Sequence[FlowOp],
         cluster: Cluster,
         chips: dict[str, int],
-        times: Callable[[FlowOp], tuple[AdapterTimes, int]],
-    ) -> "Homes":
+        ways: Callable[[FlowOp], Adapter],
+    ) -> "AdapterHomes":
         """Share the adapters of each block out to the clusters of its chip.
 
-        ``times`` gives the cost of a layer's adapter, and how many clusters share a chunk. The
+        ``ways`` says how a layer is adapted if A and B stay. The
         longest work comes first, each on the clusters with least to do that have room. Room is
         the scratchpad less the largest buffers that an adapter needs beside A and B.
         """
-        costs = {work.name: times(work) for work in works}
+        costs = {work.name: ways(work) for work in works}
         count = cluster.count if cluster.matrix_engine else cluster.total
-        buffers = max((each.tcdm_bytes - each.kept_bytes for each, _ in costs.values()), default=0)
+        beside = (way.decision.tcdm_bytes - way.room_bytes for way in costs.values())
+        buffers = max(beside, default=0)
         room = cluster.tcdm.size - buffers
         found = cls()
         outside: dict[int, list[int]] = {}
@@ -57,24 +59,24 @@ class Homes:
     def _share_out(
         self,
         block: Iterable[FlowOp],
-        costs: dict[str, tuple[AdapterTimes, int]],
+        costs: dict[str, Adapter],
         used: list[int],
         room: int,
     ) -> None:
         busy = [0] * len(used)
-        longest = sorted(block, key=lambda work: -int(costs[work.name][0].whole_ps.sum()))
-        for work in longest:
-            times, pieces = costs[work.name]
-            if not times.kept_bytes:
+        for work in sorted(block, key=lambda work: -costs[work.name].time_ps):
+            way = costs[work.name]
+            if not way.room_bytes:
                 continue
-            fitting = [k for k in range(len(used)) if used[k] + times.kept_bytes <= room]
+            pieces = way.decision.pieces
+            fitting = [k for k in range(len(used)) if used[k] + way.room_bytes <= room]
             homes = sorted(fitting, key=lambda k: (busy[k], k))[:pieces]
             if len(homes) < pieces:
                 continue
             self.of[work.name] = tuple(homes)
             for home in homes:
-                used[home] += times.kept_bytes
-                busy[home] += int(times.whole_ps.sum())
+                used[home] += way.room_bytes
+                busy[home] += way.time_ps
 
 
 def _by_block(
@@ -85,3 +87,16 @@ def _by_block(
     for work in works:
         blocks.setdefault((chips[work.name], work.op.block), []).append(work)
     return sorted(blocks.items(), key=lambda item: item[0][1] is not None)
+
+
+def home_notes(homes: AdapterHomes, adapters: int) -> tuple[str, ...]:
+    """Return how often A and B of so many adapters are fetched, if some have a home."""
+    there = len(homes.of)
+    if not there:
+        return ()
+    most = format_bytes(homes.most_bytes)
+    rest = f"; of {adapters - there} for every chunk" if there < adapters else ""
+    return (
+        f"A and B of {there} adapters are fetched once and stay for all chunks, with buffers "
+        f"in {most} of a cluster at most{rest}",
+    )

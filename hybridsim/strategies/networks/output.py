@@ -6,6 +6,7 @@ from typing import Literal
 from hybridsim.plan import Need, Within
 
 Needs = list[Need | Within]
+Cut = Literal["", "rows", "columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Output:
     pieces: int
     width: int
     """Elements of a token's vector, all pieces together."""
-    cut: Literal["", "rows", "columns"] = ""
+    cut: Cut = ""
     """What the pieces of a chunk share out."""
 
     def later(self, shift: int) -> "Output":

@@ -4,12 +4,13 @@ Source of the rules for kept keys and values: HARP (IEEE TPDS 2026, DOI
 10.1109/TPDS.2026.3706975).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
-from hybridsim.strategies._dataflow import FlowOp
-from hybridsim.strategies.job import Job
+from hybridsim.strategies.networks.dataflow import FlowOp
+from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Attention
 
@@ -36,33 +37,27 @@ class OnChip:
     """Layers whose adapters come from the DRAM."""
 
     @classmethod
-    def of(
-        cls,
-        job: Job,
-        works: Sequence[FlowOp],
-        chips: Mapping[str, int] | None = None,
-        adapters: bool = False,
-    ) -> "OnChip":
+    def of(cls, structure: NetworkStructure, machine: Machine, adapters: bool) -> "OnChip":
         """Return what the SRAM of each chip holds; everything where its size is not checked.
 
-        ``chips`` says on which chip each work is. With ``adapters`` those of a chip's layers take
-        their room first, layer by layer as far as they fit.
+        With ``adapters`` those of a chip's layers take their room first, layer by layer as far as
+        they fit.
 
         Raises:
             CapacityError: Something does not fit, and there is no DRAM to hold it, or it is more
                 than the DRAM holds.
         """
-        memory = job.machine.memory
+        memory, given = machine.memory, _Given(structure, machine)
+        found = cls(structure.past)
         if memory is None or memory.sram is None:
-            return cls(job.past)
-        found = cls(job.past)
+            return found
         by_chip: dict[int, list[FlowOp]] = {}
-        for work in works:
-            by_chip.setdefault((chips or {}).get(work.name, 0), []).append(work)
+        for work in structure.works:
+            by_chip.setdefault(structure.chips[work.name], []).append(work)
         for chip, own in sorted(by_chip.items()):
-            part = _on_one_chip(job, own, memory.sram.size, adapters)
-            _check_dram(job, part, chip)
-            where = f"chip {chip}: " if job.machine.chip_count > 1 else ""
+            part = _on_one_chip(given, own, memory.sram.size, adapters)
+            _check_dram(given, part, chip)
+            where = f"chip {chip}: " if machine.chip_count > 1 else ""
             found = found._with(part, where)
         return found
 
@@ -76,28 +71,40 @@ class OnChip:
         )
 
 
-def _on_one_chip(job: Job, works: Sequence[FlowOp], size: int, adapters: bool) -> OnChip:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is asked, and on which machine."""
+
+    structure: NetworkStructure
+    machine: Machine
+
+
+def _on_one_chip(given: _Given, works: Sequence[FlowOp], size: int, adapters: bool) -> OnChip:
     """Return what the SRAM of a chip holds of adapters, then of attentions."""
     attentions = [work for work in works if isinstance(work.op, Attention)]
     outside: list[str] = []
     notes: tuple[str, ...] = ()
     if adapters:
-        held, outside = _adapters(job, works, size)
+        held, outside = _adapters(given, works, size)
         size -= held
         if outside:
             notes = (f"{len(outside)} adapters come from the DRAM",)
-    found = OnChip(job.past)
+    found = OnChip(given.structure.past)
     if attentions:
-        found = _kept(job, attentions, size) if job.past else _passing(job, attentions, size)
+        found = (
+            _kept(given, attentions, size)
+            if given.structure.past
+            else _passing(given, attentions, size)
+        )
     return replace(found, notes=notes + found.notes, adapters_outside=frozenset(outside))
 
 
-def _adapters(job: Job, works: Sequence[FlowOp], size: int) -> tuple[int, list[str]]:
+def _adapters(given: _Given, works: Sequence[FlowOp], size: int) -> tuple[int, list[str]]:
     """Return what adapters take of the SRAM, and the layers whose adapters do not fit."""
-    cluster, held = job.machine.cluster, 0
+    cluster, held = given.machine.cluster, 0
     outside: list[str] = []
     for work in works:
-        adapter = job.mapping.network.adapter(work.op)
+        adapter = given.structure.network.adapter(work.op)
         if adapter is None or cluster is None:
             continue
         need = adapter.parameters * cluster.element_bytes
@@ -108,58 +115,59 @@ def _adapters(job: Job, works: Sequence[FlowOp], size: int) -> tuple[int, list[s
     return held, outside
 
 
-def _check_dram(job: Job, found: OnChip, chip: int) -> None:
+def _check_dram(given: _Given, found: OnChip, chip: int) -> None:
     """Refuse what needs a DRAM that is not there, or more of it than there is.
 
     Raises:
         CapacityError: It does not fit.
     """
-    memory = job.machine.memory
+    memory = given.machine.memory
     assert memory is not None
     assert memory.sram is not None
-    what = "keys and values" if job.past else "activations of one block"
+    what = "keys and values" if given.structure.past else "activations of one block"
+    network, machine = given.structure.network.name, given.machine
     if found.outside and memory.dram is None:
         raise CapacityError(
-            f"the {what} of {job.mapping.network.name} do not fit: "
-            f"{job.machine.name} has {format_bytes(memory.sram.size)} of SRAM and no DRAM; raise "
+            f"the {what} of {network} do not fit: "
+            f"{machine.name} has {format_bytes(memory.sram.size)} of SRAM and no DRAM; raise "
             "memory.sram.size, or lower the tokens"
         )
     if memory.dram is None or memory.dram.size is None:
         return
     need = sum(found.outside.values())
     if need > memory.dram.size:
-        where = f"chip {chip} of {job.machine.name}" if job.machine.chips else job.machine.name
+        where = f"chip {chip} of {machine.name}" if machine.chips else machine.name
         raise CapacityError(
-            f"the {what} of {job.mapping.network.name} take {format_bytes(need)} outside of the "
+            f"the {what} of {network} take {format_bytes(need)} outside of the "
             f"SRAM; {where} has {format_bytes(memory.dram.size)} of DRAM; raise memory.dram.size "
             "or chips.count, or lower the tokens or the batch"
         )
 
 
-def _passing(job: Job, attentions: Sequence[FlowOp], size: int) -> OnChip:
+def _passing(given: _Given, attentions: Sequence[FlowOp], size: int) -> OnChip:
     """Return what goes out and comes back, attention by attention."""
     outside = {}
     for work in attentions:
-        too_much = _own_bytes(job, work) + _kept_bytes(job, work) - size
+        too_much = _own_bytes(given, work) + _kept_bytes(given, work) - size
         if too_much > 0:
             outside[work.name] = 2 * too_much
     if not outside:
-        return OnChip(job.past)
+        return OnChip(given.structure.past)
     note = (
         f"SRAM of {format_bytes(size)} is too small for {len(outside)} of {len(attentions)} "
         f"attentions: {format_bytes(sum(outside.values()))} pass the DRAM"
     )
-    return OnChip(job.past, outside, notes=(note,))
+    return OnChip(given.structure.past, outside, notes=(note,))
 
 
-def _kept(job: Job, attentions: Sequence[FlowOp], size: int) -> OnChip:
+def _kept(given: _Given, attentions: Sequence[FlowOp], size: int) -> OnChip:
     """Return which keys and values are fetched, and whose place they take."""
-    each = [_own_bytes(job, work) + _kept_bytes(job, work) for work in attentions]
+    each = [_own_bytes(given, work) + _kept_bytes(given, work) for work in attentions]
     if sum(each) <= size:
-        return OnChip(job.past)
+        return OnChip(given.structure.past)
     stay = min(size // max(each), len(attentions))
     fetched = attentions[stay:]
-    outside = {work.name: _kept_bytes(job, work) for work in fetched}
+    outside = {work.name: _kept_bytes(given, work) for work in fetched}
     places = max(1, stay)
     after = {
         work.name: attentions[index - places].name
@@ -170,20 +178,20 @@ def _kept(job: Job, attentions: Sequence[FlowOp], size: int) -> OnChip:
         f"SRAM of {format_bytes(size)} keeps the keys and values of {stay} of {len(attentions)} "
         f"attentions; {format_bytes(sum(outside.values()))} come from the DRAM"
     )
-    return OnChip(job.past, outside, after, (note,))
+    return OnChip(given.structure.past, outside, after, (note,))
 
 
-def _own_bytes(job: Job, work: FlowOp) -> int:
+def _own_bytes(given: _Given, work: FlowOp) -> int:
     """Return the size of queries and output."""
-    return _bytes(job, 2 * work.tokens * work.op.out_features)
+    return _bytes(given, 2 * work.tokens * work.op.out_features)
 
 
-def _kept_bytes(job: Job, work: FlowOp) -> int:
+def _kept_bytes(given: _Given, work: FlowOp) -> int:
     """Return the size of keys and values."""
     assert isinstance(work.op, Attention)
     elements = 2 * work.keys * work.op.kv_heads * work.op.head_dim
-    return _bytes(job, job.sequences * elements)
+    return _bytes(given, given.structure.sequences * elements)
 
 
-def _bytes(job: Job, elements: int) -> int:
-    return ceil_div(elements * job.machine.activation_bits, 8)
+def _bytes(given: _Given, elements: int) -> int:
+    return ceil_div(elements * given.machine.activation_bits, 8)

@@ -1,23 +1,24 @@
 """What strategies for whole networks have in common: options, and the search for a chunk.
 
-A strategy is a choice of options over one layout; none has code of its own.
+A strategy is a choice of options over one way to decide and one layout; none has code of its own.
 """
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from hybridsim.engines import engine
+from hybridsim.engines.carrying import Dispatch, makespan_ps
 from hybridsim.errors import CapacityError
-from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
-from hybridsim.strategies._dataflow import Dataflow, dataflow
-from hybridsim.strategies._network_adapters import AdapterOptions, fit_every_cluster
-from hybridsim.strategies._network_layout import LayoutOptions, NetworkLayout
-from hybridsim.strategies._network_where import Where
 from hybridsim.strategies.job import Job, Schedule
+from hybridsim.strategies.networks.adapters import AdapterOptions, fit_every_cluster
+from hybridsim.strategies.networks.deciding import DecidingOptions
+from hybridsim.strategies.networks.decisions import Keep, NetworkDecisions
+from hybridsim.strategies.networks.reads import decided
+from hybridsim.strategies.networks.structure import structure_of
+from hybridsim.strategies.networks.where import OpUnits
 from hybridsim.units import Count, Spec
 from hybridsim.work import price
 
@@ -40,9 +41,6 @@ CHUNK_NAMES = AliasChoices("chunk", "batch")
 _LEAST_CHUNK = 8
 """The smallest chunk that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
 
-
-Keep = Literal["network", "layer", "chunk"]
-"""How long A and B stay in a cluster."""
 Choice = tuple[Chunk, Keep]
 """One choice of what a strategy leaves open."""
 
@@ -54,7 +52,7 @@ class NetworkStrategy(Spec):
     chunk: Chunk = Field(default="best", validation_alias=CHUNK_NAMES)
     """Tokens that go from op to op together; ``all`` finishes an op for all tokens before the
     next one starts, ``best`` tries 8, 16, 32, ... and all tokens of the sequence."""
-    where: Where = Where()
+    where: OpUnits = OpUnits()
     """On which part of the machine each kind of op is computed."""
     split: bool = True
     """Whether attention is split over clusters by heads, norms by rows, others by columns."""
@@ -73,7 +71,7 @@ class NetworkStrategy(Spec):
     """Keys that the form ``flash`` takes at a time; as many as fit unless given."""
     barrier: bool = False
     """Whether a block waits for the last chunk of the block before."""
-    dispatch: Literal["online", "reserved"] = "online"
+    dispatch: Dispatch = "online"
     """Whether a part starts what is ready, or keeps to an order reserved ahead of time."""
     unit: Literal["matrix_engine", "cores", "both", "best"] = "matrix_engine"
     """Which part of a cluster multiplies for adapters; ``best`` takes the fastest.
@@ -106,18 +104,30 @@ class NetworkStrategy(Spec):
             CapacityError: Something does not fit the memory it needs, or there is no cluster.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
-        flow = dataflow(job.mapping.network, job.machine, job.tokens, job.past, job.sequences)
-        found: list[Schedule] = []
+        return self.decide(job).lay_out(job)
+
+    def decide(self, job: Job) -> NetworkDecisions:
+        """Return what is done where and how; of what the options leave open, the fastest.
+
+        The fastest is found by laying out, pricing and executing each candidate that fits; of
+        several, the first is taken.
+
+        Raises:
+            CapacityError: Nothing fits the memory it needs, or there is no cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+        found: list[NetworkDecisions] = []
         problem: CapacityError | None = None
-        tried = self.candidates(job)
-        for chunk, keep in tried:
+        for choice in self.candidates(job):
             try:
-                found.append(self._schedule(job, flow, chunk, keep, len(tried) > 1))
+                found.append(self.decide_for(job, choice))
             except CapacityError as error:
                 problem = problem or error
         if problem is not None and not found:
             raise problem
-        return min(found, key=_makespan) if len(found) > 1 else found[0]
+        if len(found) == 1:
+            return found[0]
+        return min(found, key=lambda decisions: _makespan_ps(job, decisions))
 
     def candidates(self, job: Job) -> list[Choice]:
         """Return the chunks, and how long adapters stay, of which the fastest is taken."""
@@ -128,39 +138,34 @@ class NetworkStrategy(Spec):
 
     def _kept(self, job: Job, chunk: Chunk) -> list[Keep]:
         """Return how long adapters may stay, as far as the option leaves it open."""
-        if not job.mapping.network.adapted_layers:
+        network = job.mapping.network
+        if not network.adapted_layers:
             return ["chunk"]
         if self.keep_adapters != "best":
             return [self.keep_adapters]
         several = chunk != "all" and int(chunk) < job.rows
         own: list[Keep] = ["layer", "chunk"] if several else ["chunk"]
-        return ["network", *own] if fit_every_cluster(job) else own
+        return ["network", *own] if fit_every_cluster(network, job.machine) else own
 
     def yardstick(self, job: Job) -> Schedule:
         """Return what overhead is measured against: the same strategy without any adapter."""
         return self.schedule(job.without_adapters())
 
-    def _schedule(
-        self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep, executed: bool
-    ) -> Schedule:
-        schedule = self.layout(job, flow, chunk, keep).schedule()
-        if self.dispatch == "online" and not executed:
-            return schedule
-        time_ps = price(schedule.plan.works, job.machine).time_ps
-        if self.dispatch == "reserved":
-            # Numba takes a quarter of a second to import
-            from hybridsim.strategies._reservation import reserved
+    def decide_for(self, job: Job, choice: Choice) -> NetworkDecisions:
+        """Return what is decided for one choice of what is open, without executing anything.
 
-            plan, _ = reserved(schedule.plan, time_ps)
-            schedule = _with(schedule, plan)
-        if executed:
-            return _with(schedule, schedule.plan, engine("compiled")(schedule.plan, time_ps))
-        return schedule
+        Raises:
+            CapacityError: Something does not fit the memory it needs, or there is no cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+        return decided(structure_of(job), job.machine, self.deciding(job, choice))
 
-    def layout(self, job: Job, flow: Dataflow, chunk: Chunk, keep: Keep) -> NetworkLayout:
-        """Return the layout of a job for one choice of what is open, with nothing laid out yet."""
-        options = LayoutOptions(
-            chunk=None if chunk == "all" else min(int(chunk), job.rows),
+    def deciding(self, job: Job, choice: Choice) -> DecidingOptions:
+        """Return the options of a decision for one choice of what is open."""
+        chunk, keep = choice
+        return DecidingOptions(
+            batch=None if chunk == "all" else min(int(chunk), job.rows),
+            keep=keep,
             where=self.where,
             split=self.split,
             attention=self.attention,
@@ -169,6 +174,7 @@ class NetworkStrategy(Spec):
             flash=self.flash == "always",
             warp=self.warp,
             barrier=self.barrier,
+            dispatch=self.dispatch,
             adapters=AdapterOptions(
                 self._choices,
                 self.early_xa,
@@ -179,7 +185,6 @@ class NetworkStrategy(Spec):
             move_kept=self.kept_over_link,
             by_capacity=self.adapters_by_capacity,
         )
-        return NetworkLayout(job, flow, options)
 
     @property
     def _choices(self) -> tuple[LoraChoice, ...]:
@@ -196,10 +201,8 @@ def _candidates(tokens: int) -> list[int]:
     return [size for size in sizes if size < tokens] + [tokens]
 
 
-def _makespan(schedule: Schedule) -> int:
-    assert schedule.timeline is not None
-    return schedule.timeline.makespan
-
-
-def _with(schedule: Schedule, plan: Plan, timeline: Timeline | None = None) -> Schedule:
-    return replace(schedule, plan=plan, timeline=timeline)
+def _makespan_ps(job: Job, decisions: NetworkDecisions) -> int:
+    """Return how long what was decided takes [ps]."""
+    plan = decisions.lay_out(job).plan
+    time_ps = price(plan.works, job.machine).time_ps
+    return makespan_ps(plan, time_ps, decisions.dispatch, engine("compiled"))

@@ -2,42 +2,38 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-
-import numpy as np
 
 from hybridsim.components.interconnect import Flow, Passage, spread
 from hybridsim.plan import Mostly, Need, Step, Within
-from hybridsim.strategies._dataflow import FlowOp
-from hybridsim.strategies._network_parts import Parts
-from hybridsim.strategies.job import Job
-from hybridsim.units import Ints
+from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.resources import ChipResources
+from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.work import NOTHING, Work
-from hybridsim.workload import Linear
 
 _PORT = 0
 """The node at which memory and the neighbouring chips are attached (assumed)."""
 
 
-def per_chunk(rows: Ints, make: Callable[[int], Work]) -> Work | Mostly:
+def per_chunk(chunks: Chunks, make: Callable[[int], Work]) -> Work | Mostly:
     """Return the works of chunks of so many rows each: all alike, but maybe the last one."""
-    full, last = int(rows[0]), int(rows[-1])
-    if full == last:
-        return make(full)
-    return Mostly(make(full), (make(last),))
+    if chunks.full == chunks.last:
+        return make(chunks.full)
+    return Mostly(make(chunks.full), (make(chunks.last),))
 
 
-def fetch(label: str, size: int) -> Work:
+def fetch(kind: str, label: str, size: int) -> Work:
     """Return a transfer of ``size`` bytes of the external memory."""
-    return Work("dram", "fetch", label, (size,))
+    return Work("dram", kind, label, (size,))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Moved:
     """What is moved for each chunk."""
 
-    rows: Ints
-    """Tokens of each chunk."""
+    kind: str
+    """As links and networks know it: ``move``, ``keep`` or ``weights``."""
+    label: str
+    chunks: Chunks
     size: Callable[[int], int]
     """Rows of a chunk -> bytes of one of its pieces."""
     pieces: int = 1
@@ -46,29 +42,30 @@ class Moved:
     told: int | None = None
     """The bytes that are told where they are not those of a chunk."""
 
-    def works(self, part: str, label: str, *more: Hashable) -> Work | Mostly:
+    def works(self, part: str, *more: Hashable) -> Work | Mostly:
         """Return the works that move the chunks over a part; ``more`` ends their shape."""
-        kind = "keep" if label == "move kv" else "move"
 
         def make(rows: int) -> Work:
             size = self.size(rows)
             told = (size if self.tell else NOTHING) if self.told is None else self.told
-            return Work(part, kind, label, (size, self.pieces, *more), rows, told)
+            return Work(part, self.kind, self.label, (size, self.pieces, *more), rows, told)
 
-        return per_chunk(self.rows, make)
+        return per_chunk(self.chunks, make)
 
     def hops(self) -> Work | Mostly:
         """Return the works that move the chunks from one chip to the next."""
         pieces = self.pieces
         return per_chunk(
-            self.rows,
+            self.chunks,
             lambda rows: Work("chip_link", "hop", "hop", (pieces * self.size(rows),), rows),
         )
 
 
-def once(size: int, tokens: int = NOTHING, told: int | None = None) -> Moved:
+def once(
+    kind: str, label: str, size: int, tokens: int = NOTHING, told: int | None = None
+) -> Moved:
     """Return a single move of ``size`` bytes."""
-    return Moved(np.array([tokens], np.int64), lambda _: size, told=told)
+    return Moved(kind, label, Chunks(tokens, tokens, 1), lambda _: size, told=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ class Place:
 
 
 @dataclass
-class Ways:
+class Routes:
     """The transfers of one layout.
 
     On one chip a transfer crosses the link, or the edges of the network on chip between all nodes
@@ -91,95 +88,67 @@ class Ways:
     chunk (assumed).
     """
 
-    job: Job
-    parts: Parts
-    works: Sequence[FlowOp]
+    structure: NetworkStructure
+    resources: ChipResources
     passages: dict[tuple[int, ...], Passage] = field(default_factory=dict)
     """Edges held -> what one byte to each reader crosses, all makers together."""
     _passages: dict[tuple[tuple[int, ...], tuple[int, ...]], Passage] = field(default_factory=dict)
     _turn: dict[int, int] = field(default_factory=dict)
 
-    @cached_property
-    def chips(self) -> dict[str, int]:
-        """The chip of each op: that of its weights, of its block, or of what it reads."""
-        of_block: dict[int | None, set[int]] = {}
-        for layer in self.job.mapping.layers:
-            of_block.setdefault(layer.op.block, set()).add(layer.chip)
-        found: dict[str, int] = {}
-        for work in self.works:
-            block = of_block.get(work.op.block, set()) if work.op.block is not None else set()
-            if isinstance(work.op, Linear):
-                found[work.name] = self.parts.layers[work.name].chip
-            elif len(block) == 1:
-                found[work.name] = next(iter(block))
-            else:
-                found[work.name] = max((found[name] for name in work.sources), default=0)
-        return found
-
     def of_tiles(self, name: str) -> Place:
         """Return the place of a layer's weights."""
-        layer, network = self.parts.layers[name], self.job.machine.network_on_chip
+        layer, network = self.structure.layers[name], self.structure.machine.network
         if network is None:
             return Place(layer.chip)
-        count = self.parts.tiles_per_chip
+        count = self.structure.tiles_per_chip
         return Place(layer.chip, spread(network, [t % count for t in layer.tiles], count))
 
     def of_memory(self, chip: int) -> Place:
         """Return the place where a chip's memory is attached."""
-        return Place(chip, (_PORT,) if self.job.machine.network_on_chip else ())
+        return Place(chip, (_PORT,) if self.structure.machine.network else ())
 
-    def of_clusters(self, work: FlowOp, pieces: int) -> Place:
+    def of_clusters(self, name: str, pieces: int) -> Place:
         """Return the place of the clusters that share a work.
 
         Which clusters are free shows only in the run; distances are counted to clusters that are
         taken in turn (assumed).
         """
-        chip = self.chips[work.name]
-        network, cluster = self.job.machine.network_on_chip, self.job.machine.cluster
-        if network is None or cluster is None:
+        chip = self.structure.chips[name]
+        network, count = self.structure.machine.network, self.structure.machine.all_clusters
+        if network is None or not count:
             return Place(chip)
         first = self._turn.get(chip, 0)
-        self._turn[chip] = (first + pieces) % cluster.total
-        taken = [(first + piece) % cluster.total for piece in range(pieces)]
-        return Place(chip, spread(network, taken, cluster.total))
+        self._turn[chip] = (first + pieces) % count
+        taken = [(first + piece) % count for piece in range(pieces)]
+        return Place(chip, spread(network, taken, count))
 
     def steps(
-        self,
-        label: str,
-        ways: tuple[Place, Place],
-        moved: Moved,
-        needs: Sequence[Need | Within],
-        at: int,
+        self, way: tuple[Place, Place], moved: Moved, needs: Sequence[Need | Within], at: int = 0
     ) -> list[Step]:
         """Return the steps of a transfer from one place to another; the last one brings it.
 
         ``at`` is where the first step stands in its loop.
         """
-        source, target = ways
+        source, target = way
         if source.chip == target.chip:
-            return [self._on_chip(label, source, target, moved, tuple(needs))]
+            return [self._on_chip(source, target, moved, tuple(needs))]
         port = self.of_memory(source.chip)
-        found = [self._on_chip(label, source, port, moved, tuple(needs))]
+        found = [self._on_chip(source, port, moved, tuple(needs))]
         step = 1 if target.chip > source.chip else -1
         for chip in range(source.chip, target.chip, step):
-            uses = (self.parts.chip_links[chip, chip + step],)
+            uses = (self.resources.chip_links[chip, chip + step],)
             found.append(Step(moved.hops(), uses, (Within(at + len(found) - 1),)))
         last = (Within(at + len(found) - 1),)
         port = self.of_memory(target.chip)
-        found.append(self._on_chip(label, port, target, moved, last))
+        found.append(self._on_chip(port, target, moved, last))
         return found
 
     def _on_chip(
-        self,
-        label: str,
-        source: Place,
-        target: Place,
-        moved: Moved,
-        needs: tuple[Need | Within, ...],
+        self, source: Place, target: Place, moved: Moved, needs: tuple[Need | Within, ...]
     ) -> Step:
-        own, network = self.parts.chips[target.chip], self.job.machine.network_on_chip
+        own, network = self.resources.chips[target.chip], self.structure.machine.network
         if network is None:
-            return Step(moved.works("link", label), (own.link,), needs)
+            return Step(moved.works("link"), (own.link,), needs)
         key = (source.nodes, target.nodes)
         if key not in self._passages:
             flows = [Flow(node, target.nodes, 1) for node in source.nodes]
@@ -189,4 +158,4 @@ class Ways:
         known = self.passages.get(uses)
         if known is None or passage.crossed * known.busiest > known.crossed * passage.busiest:
             self.passages[uses] = passage
-        return Step(moved.works("edge", label, len(source.nodes), passage), uses, needs)
+        return Step(moved.works("edge", len(source.nodes), passage), uses, needs)

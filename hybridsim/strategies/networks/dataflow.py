@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from hybridsim.arch import Machine
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
+from hybridsim.strategies.networks.machine_shape import MachineShape
 from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
 
 _REARRANGING = {
@@ -49,7 +49,7 @@ class Dataflow:
 
 
 def dataflow(
-    network: Network, machine: Machine, tokens: int, past: int = 0, sequences: int = 1
+    network: Network, machine: MachineShape, tokens: int, past: int = 0, sequences: int = 1
 ) -> Dataflow:
     """Return what takes time when ``network`` runs on ``machine``, for one sequence or several.
 
@@ -63,7 +63,7 @@ def dataflow(
         SpecError: A pattern of the machine's free ops cannot be read.
     """
     patterns = [_pattern(machine, text) for text in machine.free_ops]
-    fetched = machine.memory is not None and machine.memory.dram is not None
+    fetched = machine.has_dram
     made: dict[str, tuple[str, ...]] = {}
     works: list[FlowOp] = []
     free: list[str] = []
@@ -131,7 +131,7 @@ def _is_fetched(op: Op) -> bool:
     return isinstance(op, Input) and op.tokens is not None
 
 
-def _pattern(machine: Machine, text: str) -> tuple[str, str]:
+def _pattern(machine: MachineShape, text: str) -> tuple[str, str]:
     kind, colon, rest = text.partition(":")
     if not kind or (colon and not rest):
         raise SpecError(

@@ -5,7 +5,7 @@ from typing import Literal
 from hybridsim.units import Spec
 
 
-class Where(Spec):
+class OpUnits(Spec):
     """A part for each kind of op; ``best`` takes the one whose work on a chunk is shorter.
 
     A kind with one part alone is listed, so that asking for another says what would do. Linear

@@ -13,44 +13,53 @@ from dataclasses import replace
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.units import Ints
 
 _NEVER = 2**62
+_MOVES = {(part, kind) for part in ("link", "edge") for kind in ("move", "weights")}
+"""Part and kind of works that bring operands, and are visited with the task that reads them."""
 
 
 def reserved(plan: Plan, time_ps: Ints) -> tuple[Plan, Timeline]:
-    """Return ``plan`` with its reserved order as needs, and the times that were reserved.
+    """Return ``plan`` with its reserved order as needs, and when its tasks run.
 
-    ``time_ps`` gives the time of each work [ps]. Moves of operands are visited with the first task
-    that reads them. Tasks of the new plan are in the order of their reserved starts; the timeline
-    has the same order.
+    ``time_ps`` gives the time of each work [ps]. Tasks of the new plan are in the order of their
+    reserved starts; the timeline is the one that an engine finds for it.
     """
-    moves = plan.which(lambda work: work.kind == "move")
-    level = _levels(plan.need_first, plan.need, moves)
-    visited = _permuted(plan, np.argsort(level, kind="stable"))
-    timeline, before, after = reserve(visited, time_ps)
-    by_start = np.argsort(timeline.start, kind="stable")
-    order = _permuted(visited, by_start, after, before)
-    return order, Timeline(
-        timeline.ready[by_start], timeline.start[by_start], timeline.end[by_start]
-    )
+    visited = visiting_order(plan)
+    timeline, earlier, later = reserve(plan, time_ps, visited)
+    by_start = visited[np.argsort(timeline.start[visited], kind="stable")]
+    start = timeline.start[by_start]
+    # what a task waits for, turns included, ends when it starts
+    return _ordered(plan, by_start, earlier, later), Timeline(start, start, timeline.end[by_start])
 
 
-def reserve(plan: Plan, time_ps: Ints) -> tuple[Timeline, Ints, Ints]:
-    """Return the times of the tasks visited in plan order, and who follows whom in a resource.
+def visiting_order(plan: Plan) -> Ints:
+    """Return the tasks in the order in which they are given their places: level by level.
 
-    The second and third column name pairs of tasks: one, and the next one on the same unit.
+    It depends on needs and kinds of works alone, not on how long anything takes. Moves of operands
+    are visited with the first task that reads them.
+    """
+    moves = plan.which(lambda work: (work.part, work.kind) in _MOVES)
+    return np.argsort(_levels(plan.need_first, plan.need, moves), kind="stable")
+
+
+def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints, Ints]:
+    """Return the times of the tasks given in some order, and who follows whom in a resource.
+
+    ``ready`` of the timeline is when the needs of a task have ended. The second and third column
+    name pairs of tasks: one, and the next one on the same unit.
     """
     units = np.array([resource.units for resource in plan.resources], np.int64)
     lanes = np.concatenate(([0], np.cumsum(units))).astype(np.int64)
     room = np.repeat(np.bincount(plan.use, minlength=len(units)), units)
-    ready, start, end, before, after = _reserve(
-        plan.times(time_ps), plan.need_first, plan.need, plan.use_first, plan.use, lanes, room
-    )
-    return Timeline(ready, start, end), before, after
+    ready, start, end, earlier, later = _reserve(
+        visited, plan.times(time_ps), plan.need_first, plan.need, plan.use_first, plan.use,
+        lanes, room,
+    )  # fmt: skip
+    return Timeline(ready, start, end), earlier, later
 
 
 @numba.njit(cache=True)
@@ -78,6 +87,7 @@ def _levels(need_first: Ints, need: Ints, moves: Bools) -> Ints:
 
 @numba.njit(cache=True)
 def _reserve(
+    visited: Ints,
     duration: Ints,
     need_first: Ints,
     need: Ints,
@@ -86,7 +96,7 @@ def _reserve(
     lanes: Ints,
     room: Ints,
 ) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """Give each task, in order, the earliest gap; lanes of resource r: lanes[r] to lanes[r + 1].
+    """Give each task, as visited, the earliest gap; lanes of resource r: lanes[r] to lanes[r + 1].
 
     A lane is one unit of a resource: a sorted list of intervals (begin, end, task), the rows of
     ``held``; ``room`` is the most that each can hold.
@@ -102,7 +112,7 @@ def _reserve(
     size = np.zeros(len(room), np.int64)
     held = np.empty((first[-1], 3), np.int64)
     lane_of = np.empty(len(use), np.int64)
-    for task in range(tasks):
+    for task in visited:
         for k in range(need_first[task], need_first[task + 1]):
             ready[task] = max(ready[task], end[need[k]])
         at, last = use_first[task], use_first[task + 1]
@@ -189,47 +199,70 @@ def _gap(lane: Ints, time: int, length: int) -> int:
     return time
 
 
-def _permuted(
-    plan: Plan, by: Ints, users: Ints | None = None, sources: Ints | None = None
-) -> Plan:
-    """Return ``plan`` with its tasks in the order ``by``, and order needs added."""
-    count = len(plan)
-    rank = np.empty(count, np.int64)
-    rank[by] = np.arange(count)
-    none = np.empty(0, np.int64)
-    users, sources = (none, none) if users is None or sources is None else (users, sources)
-    use_first, use = _places(plan.use_first, by)
-    own_first, own = _places(plan.need_first, by)
-    # what is added comes behind the needs that each task had
-    user = rank[users]
-    more = _ends(np.bincount(user, minlength=count))
-    need_first = own_first + more
-    moved = np.arange(len(own)) + np.repeat(more[:-1], np.diff(own_first))
-    need = np.empty(need_first[-1], np.int64)
-    room, added = np.zeros(len(need), np.bool_), np.ones(len(need), np.bool_)
-    need[moved], room[moved], added[moved] = rank[plan.need[own]], plan.room[own], False
-    need[added] = rank[sources[np.argsort(user, kind="stable")]]
+def _ordered(plan: Plan, by: Ints, earlier: Ints, later: Ints) -> Plan:
+    """Return ``plan`` with its tasks in the order ``by``, and a need from each pair's later task.
+
+    What is added comes behind the needs that a task had.
+    """
+    use_first, use, need_first, need, room, order = _columns(
+        by, plan.use_first, plan.use, plan.need_first, plan.need, plan.room, earlier, later
+    )
     return replace(
         plan,
         work=plan.work[by],
         use_first=use_first,
-        use=plan.use[use],
+        use=use,
         need_first=need_first,
         need=need,
         room=room,
-        order=added if len(users) else plan.order,
+        order=order,
         op=plan.op[by],
         item=plan.item[by],
         loops=(),
     )
 
 
-def _places(first: Ints, by: Ints) -> tuple[Ints, Ints]:
-    """Return where the lists of owners in the order ``by`` begin, and where their items were."""
-    lengths = np.diff(first)[by]
-    begin = _ends(lengths)
-    return begin, np.repeat(first[by] - begin[:-1], lengths) + np.arange(begin[-1])
-
-
-def _ends(lengths: NDArray[np.int64]) -> Ints:
-    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+@numba.njit(cache=True)
+def _columns(
+    by: Ints,
+    use_first: Ints,
+    use: Ints,
+    need_first: Ints,
+    need: Ints,
+    room: Bools,
+    earlier: Ints,
+    later: Ints,
+) -> tuple[Ints, Ints, Ints, Ints, Bools, Bools]:
+    """Return uses and needs of the tasks in the order ``by``; the last column tells added ones."""
+    tasks = len(by)
+    rank = np.empty(tasks, np.int64)
+    for place in range(tasks):
+        rank[by[place]] = place
+    # how many needs each task has, shifted by one, then where they begin
+    new_use_first = np.zeros(tasks + 1, np.int64)
+    new_need_first = np.zeros(tasks + 1, np.int64)
+    for place in range(tasks):
+        task = by[place]
+        new_use_first[place + 1] = use_first[task + 1] - use_first[task]
+        new_need_first[place + 1] = need_first[task + 1] - need_first[task]
+    for task in later:
+        new_need_first[rank[task] + 1] += 1
+    new_use_first, new_need_first = np.cumsum(new_use_first), np.cumsum(new_need_first)
+    new_use, new_need = np.empty(len(use), np.int64), np.empty(new_need_first[-1], np.int64)
+    new_room, added = np.zeros(len(new_need), np.bool_), np.ones(len(new_need), np.bool_)
+    free = np.empty(tasks, np.int64)  # where the next added need of each task goes
+    for place in range(tasks):
+        task, at = by[place], new_use_first[place]
+        for k in range(use_first[task], use_first[task + 1]):
+            new_use[at] = use[k]
+            at += 1
+        at = new_need_first[place]
+        for k in range(need_first[task], need_first[task + 1]):
+            new_need[at], new_room[at], added[at] = rank[need[k]], room[k], False
+            at += 1
+        free[place] = at
+    for pair in range(len(later)):
+        place = rank[later[pair]]
+        new_need[free[place]] = rank[earlier[pair]]
+        free[place] += 1
+    return new_use_first, new_use, new_need_first, new_need, new_room, added

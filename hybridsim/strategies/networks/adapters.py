@@ -1,0 +1,311 @@
+"""How the adapters of a network are computed: what is decided, layer by layer.
+
+A task on a cluster brings in its operands by DMA, computes and stores, one after the other. X
+reaches the clusters with the transfer that brings it to the tile, Y crosses the link for the
+adapter alone, and Z leaves the cluster as the output of the layer. A and B are fetched for every
+chunk, or once for all chunks of a sequence to clusters that keep them (:mod:`.homes`), or
+never, if the adapters of the whole network stay in the scratchpad of every cluster. An
+adapter that is larger than the scratchpad passes through it in slices, once for every batch.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from hybridsim.arch import Cluster, Machine
+from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.mapping import PlacedLayer
+from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
+from hybridsim.programs.adapting import AdapterWork
+from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
+from hybridsim.units import ceil_div, format_bytes
+from hybridsim.workload import Network
+
+_TILES_PER_SLICE = (8, 4, 2, 1)
+"""Tiles whose inputs and outputs make one slice of an adapter that does not fit, as tried."""
+
+
+@dataclass(frozen=True)
+class AdapterOptions:
+    """How the adapters of a network are computed."""
+
+    choices: tuple[LoraChoice, ...] = CHOICES[:1]
+    """The ways that are left open; the fastest one is taken."""
+    early: bool = False
+    """Whether X A is a task of its own, which may run beside the MVMs; U is stored between."""
+    resident: bool = False
+    """Whether A and B of all layers stay in every cluster, from sequence to sequence."""
+    homes: bool = False
+    """Whether A and B of a layer stay in clusters of its own while its chunks pass; fetched for
+    every chunk otherwise, as is what finds no room."""
+    share: bool = False
+    """Whether clusters share adapters of too few tokens to be cut by rows, where it is faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A way to adapt the chunks of a layer, without a home, and how long it takes."""
+
+    decision: AdapterDecision
+    time_ps: int
+    """Of all chunks on one cluster [ps]."""
+    room_bytes: int
+    """Room that A and B take where they stay [bytes]; 0 if they are too large for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAdapter:
+    """A way to share the adapter of a layer between clusters, and how long it takes."""
+
+    decision: SharedDecision
+    time_ps: int
+    """Of both halves [ps]."""
+
+
+def fit_every_cluster(network: Network, machine: Machine) -> bool:
+    """Return whether A and B of a whole network leave room in the scratchpad of a cluster."""
+    cluster = machine.cluster
+    return cluster is not None and _all_bytes(network, cluster) < cluster.tcdm.size
+
+
+def _all_bytes(network: Network, cluster: Cluster) -> int:
+    return cluster.element_bytes * network.adapter_parameters
+
+
+class NetworkAdapters:
+    """The ways to compute the adapters of a network on a machine; layers alike share them."""
+
+    def __init__(self, network: Network, machine: Machine, options: AdapterOptions) -> None:
+        self._network, self._machine, self._options = network, machine, options
+        self._known: dict[tuple[object, ...], Adapter] = {}
+        self._shared: dict[tuple[int, ...], SharedAdapter | None] = {}
+        self.kept_bytes = self._resident_bytes() if options.resident else 0
+        """Scratchpad of every cluster that adapters of all layers take for the whole run."""
+
+    def alone(
+        self, layer: PlacedLayer, chunks: Chunks, pieces: int, stays: bool = False
+    ) -> Adapter:
+        """Return the fastest way to adapt a layer when each chunk is cut into ``pieces`` by rows.
+
+        If A and B stay while the chunks pass, the first chunk alone pays for bringing them in.
+
+        Raises:
+            CapacityError: Not even one token fits the scratchpad.
+            UnsupportedError: The cluster can compute it in none of the ways left open.
+        """
+        assert layer.adapter is not None
+        shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
+        key = (*shape, chunks, pieces, stays)
+        if key not in self._known:
+            self._known[key] = self._best(layer, chunks, pieces, stays)
+        return self._known[key]
+
+    def shared(self, layer: PlacedLayer, tokens: int, parts: int) -> SharedAdapter | None:
+        """Return the fastest way to share a layer's adapter between ``parts`` clusters, or None.
+
+        None where no way left open can do so, or there are fewer ranks or outputs than clusters.
+        """
+        assert layer.adapter is not None
+        key = (layer.op.in_features, layer.op.out_features, layer.adapter.rank, tokens, parts)
+        if key not in self._shared:
+            found = []
+            for choice in self._options.choices:
+                with suppress(CapacityError, UnsupportedError):
+                    found.append(self._share(layer, tokens, parts, choice))
+            self._shared[key] = min(found, key=lambda way: way.time_ps, default=None)
+        return self._shared[key]
+
+    def _share(
+        self, layer: PlacedLayer, tokens: int, parts: int, choice: LoraChoice
+    ) -> SharedAdapter:
+        cluster, op = self._cluster, layer.op
+        assert layer.adapter is not None
+        rank = layer.adapter.rank
+        ranks, outputs = ceil_div(rank, parts), ceil_div(op.out_features, parts)
+        half = (
+            LoraProgram(op.in_features, op.out_features, ranks, tokens, choice),
+            LoraProgram(op.in_features, outputs, rank, tokens, choice),
+        )
+        first, second = (self._fitting(layer, program) for program in half)
+        fetched = not self._options.resident
+        made = AdapterWork(first, "first", tokens, fetched)
+        added = AdapterWork(second, "second", tokens, fetched)
+        size = ranks * op.in_features + rank * outputs
+        decision = SharedDecision(
+            first=first,
+            second=second,
+            parts=parts,
+            fetched=fetched,
+            from_dram=False,
+            load_bytes=cluster.element_bytes * size if fetched else 0,
+            u_bytes=cluster.element_bytes * rank * tokens,
+            tcdm_bytes=max(p.tcdm_bytes(cluster, 1) for p in (first, second)) + self.kept_bytes,
+        )
+        return SharedAdapter(decision, made.time_ps(cluster) + added.time_ps(cluster))
+
+    def _best(self, layer: PlacedLayer, chunks: Chunks, pieces: int, stays: bool) -> Adapter:
+        problem: Exception = UnsupportedError("no way to compute an adapter is left open")
+        found = []
+        for choice in self._options.choices:
+            try:
+                found.append(self._way(layer, chunks, pieces, choice, stays))
+            except (CapacityError, UnsupportedError) as error:
+                problem = error
+        if not found:
+            raise problem
+        return min(found, key=lambda way: way.time_ps)
+
+    def _way(
+        self, layer: PlacedLayer, chunks: Chunks, pieces: int, choice: LoraChoice, stays: bool
+    ) -> Adapter:
+        cluster = self._cluster
+        assert layer.adapter is not None
+        op, rank = layer.op, layer.adapter.rank
+        most = ceil_div(chunks.full, pieces)
+        program = LoraProgram(op.in_features, op.out_features, rank, most, choice)
+        program = self._fitting(layer, program)
+        sliced = program.slice_inputs is not None
+        fetched = not self._options.resident
+        weights = cluster.element_bytes * rank * (op.in_features + op.out_features)
+        loaded = weights * (ceil_div(most, program.tokens) if sliced else 1)
+        decision = AdapterDecision(
+            program=program,
+            pieces=pieces,
+            homes=(),
+            fetched=fetched,
+            fetched_again=fetched and (sliced or not stays),
+            early=self._options.early,
+            from_dram=False,
+            load_bytes=loaded if fetched else 0,
+            weight_bytes=weights,
+            kept_bytes=0,
+            tcdm_bytes=program.tcdm_bytes(cluster, 1) + self.kept_bytes,
+        )
+        return Adapter(decision, _time_ps(cluster, decision, chunks), 0 if sliced else weights)
+
+    def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
+        """Return the program with the fewest equal batches that fit the scratchpad.
+
+        A layer wider than a tile may go slice by slice, each as wide as a tile. Where A and B
+        do not fit beside a token, they and X go in slices as well: of as many tiles as fit.
+        """
+        room = self._cluster.tcdm.size - self.kept_bytes
+        widths = dict.fromkeys((None, min(self._machine.tile.columns, program.out_features)))
+        for count in range(1, program.tokens + 1):
+            for width in widths:
+                batch = ceil_div(program.tokens, count)
+                part = replace(program, tokens=batch, slice_columns=width)
+                if part.tcdm_bytes(self._cluster, 1) <= room:
+                    return part
+        if not self._options.resident and (sliced := self._sliced(program, room)) is not None:
+            return sliced
+        need = replace(part, tokens=1).tcdm_bytes(self._cluster, 1)
+        raise CapacityError(
+            f"{layer.name}: its adapter needs {format_bytes(need)} of TCDM for one token; a "
+            f"cluster has {format_bytes(room)} left; lower the rank (now {program.rank}), or "
+            "raise cluster.tcdm.size"
+        )
+
+    def _sliced(self, program: LoraProgram, room: int) -> LoraProgram | None:
+        """Return the program in the fewest batches and the widest slices that fit, or None."""
+        tile = self._machine.tile
+        for count in range(1, program.tokens + 1):
+            batch = ceil_div(program.tokens, count)
+            for tiles in _TILES_PER_SLICE:
+                part = replace(
+                    program,
+                    tokens=batch,
+                    slice_columns=min(tiles * tile.columns, program.out_features),
+                    slice_inputs=min(tiles * tile.rows, program.in_features),
+                )
+                if part.tcdm_bytes(self._cluster, 1) <= room:
+                    return part
+        return None
+
+    def _resident_bytes(self) -> int:
+        """Return what all adapters take in each cluster.
+
+        Raises:
+            CapacityError: They do not fit.
+        """
+        cluster = self._cluster
+        need = _all_bytes(self._network, cluster)
+        if need >= cluster.tcdm.size:
+            raise CapacityError(
+                f"the adapters of {self._network.name} take {format_bytes(need)}; a "
+                f"cluster of {self._machine.name} has {format_bytes(cluster.tcdm.size)} of "
+                "TCDM; choose keep_adapters=best, or raise cluster.tcdm.size"
+            )
+        return need
+
+    @property
+    def _cluster(self) -> Cluster:
+        cluster = self._machine.cluster
+        assert cluster is not None  # the mapping refuses adapters without a cluster
+        return cluster
+
+
+def _time_ps(cluster: Cluster, decision: AdapterDecision, chunks: Chunks) -> int:
+    """Return how long all chunks take on one cluster [ps]."""
+
+    def taken(rows: int, weights: bool) -> int:
+        work = AdapterWork(decision.program, "both", ceil_div(rows, decision.pieces), weights)
+        return work.time_ps(cluster)
+
+    first = taken(chunks.full, decision.fetched)
+    if chunks.count == 1:
+        return first
+    usual, last = (taken(rows, decision.fetched_again) for rows in (chunks.full, chunks.last))
+    return first + (chunks.count - 2) * usual + last
+
+
+class Sharing:
+    """Whether clusters share the adapter of a single chunk, and how many of them.
+
+    The layer is taken by itself: transfers of A and B side by side as far as there are links,
+    one after the other on a network on chip.
+    """
+
+    def __init__(self, machine: Machine, adapters: NetworkAdapters) -> None:
+        self._machine, self._adapters = machine, adapters
+
+    def best(
+        self, layer: PlacedLayer, tokens: int, alone: Adapter, units: int
+    ) -> SharedDecision | None:
+        """Return how up to ``units`` clusters share an adapter, or None if one is as fast."""
+        link = self._machine.link
+        least, best = self._fetched(alone.decision.load_bytes, 1) + alone.time_ps, None
+        for parts in _parts(layer, units):
+            shared = self._adapters.shared(layer, tokens, parts)
+            if shared is None:
+                continue
+            decision = shared.decision
+            taken = shared.time_ps + int(link.transfer_ps(decision.u_bytes))
+            taken += self._fetched(decision.load_bytes, parts)
+            if taken < least:
+                least, best = taken, decision
+        return best
+
+    def _fetched(self, size: int, parts: int) -> int:
+        """Return how long some transfers of A and B take [ps]."""
+        link = self._machine.link
+        lanes = 1 if self._machine.network_on_chip else link.count
+        return int(link.transfer_ps(size)) * ceil_div(parts, lanes) if size else 0
+
+
+def _parts(layer: PlacedLayer, units: int) -> Iterator[int]:
+    """Yield how many clusters may share an adapter: 2, 4, 8, ..."""
+    assert layer.adapter is not None
+    most = min(units, layer.adapter.rank, layer.op.out_features)
+    yield from (1 << power for power in range(1, most.bit_length()))
+
+
+def share_notes(shared: Iterable[tuple[int, SharedDecision]]) -> tuple[str, ...]:
+    """Return how many adapters are shared, from the outputs of each layer that shares its own."""
+    parts = [ceil_div(outputs, each.second.out_features) for outputs, each in shared]
+    if not parts:
+        return ()
+    few, most = min(parts), max(parts)
+    each = f"{few}" if few == most else f"{few} to {most}"
+    return (f"{len(parts)} adapters of few tokens are shared by {each} clusters each",)

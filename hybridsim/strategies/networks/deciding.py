@@ -1,0 +1,355 @@
+"""What of a network is done where and how: each op looked at by itself, alike ones once.
+
+Only here, and in what this file asks, do clocks and sizes of memories matter.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from hybridsim.arch import Cluster, Machine
+from hybridsim.engines.carrying import Dispatch
+from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.programs.attention import Attention as AttentionProgram
+from hybridsim.programs.attention import AttentionShape, Form, KeysValues
+from hybridsim.programs.pieces import Piece
+from hybridsim.strategies.networks.adapters import (
+    Adapter,
+    AdapterOptions,
+    NetworkAdapters,
+    Sharing,
+    share_notes,
+)
+from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.dataflow import FlowOp
+from hybridsim.strategies.networks.decisions import (
+    AttentionDecision,
+    Chosen,
+    EmbeddingDecision,
+    Keep,
+    LinearDecision,
+    NetworkDecisions,
+    OpDecision,
+    PiecesDecision,
+    ResidualDecision,
+    SharedDecision,
+)
+from hybridsim.strategies.networks.homes import AdapterHomes, home_notes
+from hybridsim.strategies.networks.memory import OnChip
+from hybridsim.strategies.networks.structure import NetworkStructure
+from hybridsim.strategies.networks.where import OpUnits
+from hybridsim.units import ceil_div
+from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
+
+_FINEST = 8
+"""No piece of a norm has fewer rows, no piece of another op fewer columns. Source: HARP."""
+
+
+@dataclass(frozen=True)
+class DecidingOptions:
+    """What the strategies for networks leave open, with one candidate of what they try."""
+
+    batch: int | None
+    """Tokens of a batch; None takes all of them as one."""
+    keep: Keep
+    where: OpUnits
+    """On which part each kind of op is computed."""
+    split: bool
+    """Whether digital ops are split over clusters."""
+    attention: Form
+    keys_values: KeysValues
+    queries: int | None
+    """Queries that a cluster works on at a time where there are no batches; the best if None."""
+    flash: bool
+    """Whether attention goes over warps of keys even where it need not."""
+    warp: int | None
+    """Keys that the flash form takes at a time; as many as fit if None."""
+    barrier: bool
+    """Whether a block waits for the last batch of the block before."""
+    dispatch: Dispatch
+    adapters: AdapterOptions
+    move_kept: bool = False
+    """Whether kept keys and values cross the link on their way from the SRAM."""
+    by_capacity: bool = False
+    """Whether adapters that the SRAM cannot hold come from the DRAM."""
+
+
+class Deciding:
+    """The decisions of one structure and machine under one choice of options."""
+
+    def __init__(
+        self, structure: NetworkStructure, machine: Machine, options: DecidingOptions
+    ) -> None:
+        self._structure, self._machine, self._options = structure, machine, options
+        self.memory = OnChip.of(structure, machine, options.by_capacity)
+        self._known: dict[Hashable, OpDecision] = {}
+        self._too_long: set[int] = set()
+
+    def all(self) -> NetworkDecisions:
+        """Return what is decided for the whole network.
+
+        Raises:
+            CapacityError: Something does not fit the memory it needs, or there is no cluster.
+            UnsupportedError: The machine lacks a unit that is asked for.
+        """
+        structure, options = self._structure, self._options
+        kept_bytes, homes = self._adapters.kept_bytes, self._told_apart
+        ops = [
+            self.of(kind, work)
+            for kind, work in zip(structure.kinds, structure.works, strict=True)
+        ]
+        return NetworkDecisions(
+            batch=options.batch,
+            keep=options.keep,
+            barrier=options.barrier,
+            dispatch=options.dispatch,
+            homes=homes,
+            kept_bytes=kept_bytes,
+            ops=Chosen.of(ops),
+            notes=(
+                *self.memory.notes,
+                *self._long_notes(),
+                *self._home_notes(),
+                *share_notes(
+                    (work.op.out_features, op.adapter)
+                    for work, op in zip(structure.works, ops, strict=True)
+                    if isinstance(op, LinearDecision) and isinstance(op.adapter, SharedDecision)
+                ),
+            ),
+        )
+
+    def of(self, kind: int, work: FlowOp) -> OpDecision:
+        """Return the decision for one op; those of a kind share it where their memory is alike."""
+        name, memory = work.name, self.memory
+        key = (
+            kind,
+            self._homes.of.get(name) if self._told_apart else None,
+            name in memory.adapters_outside,
+            memory.outside.get(name),
+            memory.after.get(name),
+        )
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._decide(work)
+        return found
+
+    def _decide(self, work: FlowOp) -> OpDecision:
+        op = work.op
+        if isinstance(op, Linear):
+            return self._linear(work)
+        if isinstance(op, Embedding | Input):
+            return EmbeddingDecision()
+        if isinstance(op, Attention):
+            return self.attention(work)
+        if isinstance(op, Add) and self._is_in_periphery(work):
+            return ResidualDecision()
+        return self._pieces(work)
+
+    # --- linear layers ------------------------------------------------------------------------
+
+    def _linear(self, work: FlowOp) -> LinearDecision:
+        layer, chunks = self._structure.layers[work.name], self._chunks(work)
+        if layer.adapter is None:
+            return LinearDecision()
+        outside = work.name in self.memory.adapters_outside
+        if self._options.adapters.share and self._options.split and chunks.count == 1:
+            alone = self._alone(work, False)
+            if alone.decision.pieces == 1:
+                units = self._units_for_pieces(work)
+                sharing = Sharing(self._machine, self._adapters)
+                shared = sharing.best(layer, work.tokens, alone, units)
+                if shared is not None:
+                    return LinearDecision(replace(shared, from_dram=outside))
+        homes = self._homes.of.get(work.name, ())
+        way = self._alone(work, bool(homes))
+        kept = way.room_bytes if homes else 0
+        decision = replace(way.decision, homes=homes, from_dram=outside, kept_bytes=kept)
+        return LinearDecision(decision)
+
+    def _alone(self, work: FlowOp, stays: bool) -> Adapter:
+        """Return how a layer is adapted where its clusters share a chunk by rows at most."""
+        chunks = self._chunks(work)
+        split = self._units_for_pieces(work) if self._options.split else 1
+        pieces = max(1, min(split, chunks.full // _FINEST))
+        return self._adapters.alone(self._structure.layers[work.name], chunks, pieces, stays)
+
+    @cached_property
+    def _adapters(self) -> NetworkAdapters:
+        options = self._options.adapters
+        return NetworkAdapters(self._structure.network, self._machine, options)
+
+    @cached_property
+    def _told_apart(self) -> bool:
+        """Whether clusters are told apart for the adapters that they may keep."""
+        options = self._options
+        several = options.batch is not None and self._structure.adapted
+        return several and options.adapters.homes and not options.adapters.resident
+
+    @cached_property
+    def _homes(self) -> AdapterHomes:
+        """Where the adapters stay, of layers that have several chunks."""
+        if not self._told_apart:
+            return AdapterHomes()
+        adapted = [
+            work
+            for work in self._structure.works
+            if self._structure.rank(work.name) and self._chunks(work).count > 1
+        ]
+        if not adapted:
+            return AdapterHomes()
+        cluster, chips = self._need_cluster(adapted[0]), self._structure.chips
+        return AdapterHomes.find(adapted, cluster, chips, lambda work: self._alone(work, True))
+
+    def _home_notes(self) -> tuple[str, ...]:
+        """Return how often A and B are fetched, if there are adapters."""
+        count = len(self._structure.network.adapted_layers)
+        if self._options.adapters.resident and count:
+            return (f"A and B of all {count} adapters stay in every cluster",)
+        return home_notes(self._homes, count)
+
+    # --- sums, norms, activations ---------------------------------------------------------------
+
+    def _is_in_periphery(self, work: FlowOp) -> bool:
+        """Return whether a sum is added at a tile, as asked for or as that is shorter."""
+        where, cluster = self._options.where.add, self._machine.cluster
+        if not self._structure.machine.adds_at_tiles or where == "cores":
+            return False
+        if where == "periphery" or cluster is None:
+            return True
+        local = self._structure.from_tiles[work.name] is not None
+        rows, width = self._chunks(work).full, work.op.out_features
+        each: int = self._machine.tile.periphery.residual_ps(1, width, local)
+        on_cores = Piece.of(work.op, rows, width).time_ps(cluster)
+        at_tiles: int = max(1, len(work.op.inputs) - 1) * each * rows
+        return bool(at_tiles <= on_cores)
+
+    def _pieces(self, work: FlowOp) -> PiecesDecision:
+        """Share an op out: norms by rows, all others by columns."""
+        cluster = self._need_cluster(work)
+        rows, width = self._chunks(work).full, work.op.out_features
+        by_rows = isinstance(work.op, Norm)
+        units = self._units_for_pieces(work) if self._options.split else 1
+        size = rows if by_rows else width
+        pieces = max(1, min(units, size // _FINEST))
+        shape = (ceil_div(rows, pieces), width) if by_rows else (rows, ceil_div(width, pieces))
+        piece = Piece.of(work.op, *shape)
+        _, part_rows, part_columns = piece.parts(cluster, work.name)
+        need = piece.tcdm_bytes(cluster, part_rows, part_columns)
+        return PiecesDecision(pieces, by_rows, piece.cost_from(cluster), need)
+
+    def _units_for_pieces(self, work: FlowOp) -> int:
+        """Return over how many clusters an op is split: those without an engine, if any."""
+        cluster = self._need_cluster(work)
+        return cluster.plain_count or cluster.count
+
+    # --- attention ------------------------------------------------------------------------------
+
+    def attention(self, work: FlowOp) -> AttentionDecision:
+        """Return how an attention is shared out by heads, and where it finds its operands."""
+        cluster = self._need_cluster(work)
+        on_engine = self._is_on_engine(work)
+        if on_engine and cluster.precision != "fp16":
+            raise UnsupportedError(
+                f"attention on the matrix engine is computed in fp16, not {cluster.precision}; "
+                "choose cluster.precision=fp16, or cluster.matrix_engine=null"
+            )
+        programs = tuple(
+            self._program(work, heads, on_engine) for heads in self._heads(work, on_engine)
+        )
+        return AttentionDecision(
+            programs=programs,
+            on_engine=on_engine,
+            kept_bytes=self._kept_bytes(work),
+            from_dram=self.memory.outside.get(work.name, 0),
+            after=self.memory.after.get(work.name),
+            cost_from="model" if cluster.kernel_costs is None else "kernel_costs",
+            tcdm_bytes=max(program.run(cluster).tcdm_bytes for program in programs),
+        )
+
+    def _is_on_engine(self, work: FlowOp) -> bool:
+        """Return whether the engine multiplies, as asked for or as that is shorter."""
+        where, cluster = self._options.where.attention, self._need_cluster(work)
+        if cluster.matrix_engine is None or where == "cores":
+            return False
+        if where == "matrix_engine":
+            return True
+        engine, cores = (
+            max(
+                self._program(work, heads, on).run(cluster).duration_ps
+                for heads in self._heads(work, on)
+            )
+            for on in (True, False)
+        )
+        return engine <= cores
+
+    def _heads(self, work: FlowOp, on_engine: bool) -> list[int]:
+        """Return the heads of each cluster that shares an attention."""
+        assert isinstance(work.op, Attention)
+        cluster = self._need_cluster(work)
+        heads = work.op.heads * self._structure.sequences
+        units = cluster.count if on_engine else cluster.total
+        nodes = min(units, heads) if self._options.split else 1
+        return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
+
+    def _program(self, work: FlowOp, heads: int, on_engine: bool) -> AttentionShape:
+        """Return how a cluster computes some heads of an attention."""
+        assert isinstance(work.op, Attention)
+        options = self._options
+        program = AttentionProgram(
+            self._need_cluster(work),
+            work.tokens // self._structure.sequences,
+            work.keys,
+            work.op.head_dim,
+            heads,
+            options.attention,
+            options.keys_values,
+            on_engine,
+            options.warp,
+        )
+        fitting = program.in_warps() if options.flash else program.fitting()
+        if fitting.form != program.form and not options.flash:
+            self._too_long.add(work.keys)
+        chunk, queries = options.batch, options.queries
+        if chunk is not None:
+            return fitting.shape(min(chunk, fitting.tokens), queries)
+        if queries is None and fitting.form != "sequential":
+            queries = fitting.run(None, None).rows  # the fastest number is found here, once
+        return fitting.shape(None, queries)
+
+    def _kept_bytes(self, work: FlowOp) -> int:
+        """Return the size of kept keys and values that cross the link; 0 if none are charged."""
+        assert isinstance(work.op, Attention)
+        sequences = self._structure.sequences
+        kept = work.keys - work.tokens // sequences
+        if not self._options.move_kept or kept <= 0 or not self._structure.past:
+            return 0
+        elements = 2 * kept * work.op.kv_heads * work.op.head_dim * sequences
+        return ceil_div(elements * self._machine.activation_bits, 8)
+
+    def _long_notes(self) -> list[str]:
+        """Return what was done about attentions over too many keys."""
+        form = self._options.attention
+        return [
+            f"attention over {keys} keys does not fit a cluster in the {form} form: it goes over "
+            "warps of keys, the flash form"
+            for keys in sorted(self._too_long)
+        ]
+
+    # --- all ------------------------------------------------------------------------------------
+
+    def _chunks(self, work: FlowOp) -> Chunks:
+        return Chunks.of(work.tokens, self._options.batch)
+
+    def _need_cluster(self, work: FlowOp) -> Cluster:
+        """Return the clusters of the machine.
+
+        Raises:
+            CapacityError: There are none.
+        """
+        cluster = self._machine.cluster
+        if cluster is None:
+            raise CapacityError(
+                f"{self._machine.name} has no cluster for {work.name}; add a cluster to the "
+                f"machine, or declare the op free (free_ops: [{work.op.kind}])"
+            )
+        return cluster

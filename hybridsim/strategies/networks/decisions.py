@@ -1,0 +1,181 @@
+"""What was decided for a whole network: data alone, so that machines that agree share a plan."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from hybridsim.engines.carrying import Dispatch
+from hybridsim.programs.attention import AttentionShape
+from hybridsim.programs.lora import LoraProgram
+from hybridsim.strategies.job import Job, Schedule
+from hybridsim.strategies.networks.structure import structure_of
+
+Keep = Literal["network", "layer", "chunk"]
+"""How long A and B stay in a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterDecision:
+    """How clusters adapt the chunks of a layer, each cut by rows if several share it."""
+
+    program: LoraProgram
+    """Of a full batch."""
+    pieces: int
+    """Clusters that share a chunk."""
+    homes: tuple[int, ...]
+    """The clusters that keep A and B while the chunks pass, one for each piece; none if none."""
+    fetched: bool
+    """Whether A and B come at all; they stay in every cluster otherwise."""
+    fetched_again: bool
+    """Whether they come for each chunk, not for the first one alone."""
+    early: bool
+    """Whether X A is a task of its own, which may run beside the MVMs; U is stored between."""
+    from_dram: bool
+    """Whether A and B are not held on the chip."""
+    load_bytes: int
+    """What crosses the link at a time for A and B [bytes]; 0 if they are there."""
+    weight_bytes: int
+    """What A and B take [bytes]."""
+    kept_bytes: int
+    """Room that they take where they have a home [bytes]; 0 without one."""
+    tcdm_bytes: int
+    """Scratchpad of a cluster [bytes]."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDecision:
+    """How several clusters adapt the same tokens.
+
+    Each makes the products of some ranks, X A_p; when all are there, those of some outputs,
+    U B_p + Y_p. Every cluster fetches its own parts of A and B.
+    """
+
+    first: LoraProgram
+    """X A: of the ranks of a cluster."""
+    second: LoraProgram
+    """U B + Y: of the outputs of a cluster."""
+    parts: int
+    """Clusters."""
+    fetched: bool
+    """As for one cluster."""
+    from_dram: bool
+    load_bytes: int
+    """What each cluster fetches [bytes]; 0 if it is there."""
+    u_bytes: int
+    """What all ranks of U take [bytes]."""
+    tcdm_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinearDecision:
+    """A linear layer on its tiles, and what adapts it."""
+
+    adapter: AdapterDecision | SharedDecision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingDecision:
+    """Rows of a table, or the output of an encoder, from the DRAM."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualDecision:
+    """A sum in the periphery of a tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class PiecesDecision:
+    """A norm, an activation or a sum on clusters, each a piece of every chunk."""
+
+    pieces: int
+    by_rows: bool
+    """Whether pieces are cut by rows; by columns otherwise."""
+    cost_from: str
+    """Where the duration comes from: ``kernel_costs`` or ``model``."""
+    tcdm_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionDecision:
+    """An attention on clusters, shared out by heads."""
+
+    programs: tuple[AttentionShape, ...]
+    """The heads of each cluster, and how their queries are cut."""
+    on_engine: bool
+    """Whether clusters with a matrix engine are needed."""
+    kept_bytes: int
+    """Kept keys and values that cross the link [bytes]."""
+    from_dram: int
+    """Bytes that pass the DRAM channel for it."""
+    after: str | None
+    """The attention whose place its keys and values take, of those that come from the DRAM."""
+    cost_from: str
+    tcdm_bytes: int
+
+
+OpDecision = (
+    LinearDecision | EmbeddingDecision | ResidualDecision | PiecesDecision | AttentionDecision
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The decision for each work of a network, in order; works alike share theirs."""
+
+    distinct: tuple[OpDecision, ...]
+    numbers: tuple[int, ...]
+    """For each work, which one of :attr:`distinct` it is."""
+
+    @classmethod
+    def of(cls, decisions: Iterable[OpDecision]) -> "Chosen":
+        """Return decisions, each distinct one once."""
+        place: dict[OpDecision, int] = {}
+        numbers = tuple([place.setdefault(each, len(place)) for each in decisions])
+        return cls(tuple(place), numbers)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.distinct, self.numbers))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Chosen):
+            return NotImplemented
+        return self is other or (
+            self._hash == other._hash
+            and (self.numbers, self.distinct) == (other.numbers, other.distinct)
+        )
+
+    def __getitem__(self, place: int) -> OpDecision:
+        return self.distinct[self.numbers[place]]
+
+
+@dataclass(frozen=True)
+class NetworkDecisions:
+    """All that the plan of a network depends on, beside network and placement."""
+
+    batch: int | None
+    """Tokens that go from op to op together; None takes all of them."""
+    keep: Keep
+    """How long adapters stay in a cluster, where they find room."""
+    barrier: bool
+    """Whether a block waits for the last chunk of the block before."""
+    dispatch: Dispatch
+    """Whether a part starts what is ready, or keeps to an order reserved ahead of time."""
+    homes: bool
+    """Whether clusters are told apart for the adapters that they keep."""
+    kept_bytes: int
+    """Scratchpad of every cluster that adapters of all layers take for the whole run [bytes]."""
+    ops: Chosen
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it was decided, a line each."""
+
+    def lay_out(self, job: Job) -> Schedule:
+        """Return the plan of a job of which this was decided."""
+        # the layout knows all kinds of decisions, so it is no part of this file
+        from hybridsim.strategies.networks.layout import lay_out
+
+        return lay_out(structure_of(job), self)

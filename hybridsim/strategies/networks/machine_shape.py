@@ -1,0 +1,73 @@
+"""What the plan of a network depends on of a machine: how many parts of which kinds there are."""
+
+from dataclasses import dataclass, field
+
+from hybridsim.arch import Machine
+from hybridsim.components.interconnect import Mesh, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class MachineShape:
+    """A machine without any price, clock or memory size: machines of one shape share plans."""
+
+    chips: int
+    links: int
+    clusters: int
+    """Clusters of each chip with a matrix engine, or of the only kind there is; 0 for none."""
+    plain_clusters: int
+    """Further clusters of each chip, without an engine."""
+    has_engine: bool
+    activation_bits: int
+    """Bits of an element between tiles, clusters and memory."""
+    has_dram: bool
+    adds_at_tiles: bool
+    """Whether the periphery of a tile can add vectors."""
+    tiles: int | None
+    """Tiles of each chip; None for as many as needed."""
+    tiers: int
+    free_ops: tuple[str, ...]
+    routing: tuple[object, ...]
+    """What decides the ways through the network on chip; nothing where there is none."""
+    network: Mesh | Tree | None = field(compare=False)
+    """A network on chip of that routing, for the ways alone."""
+    name: str = field(compare=False)
+    """What the first machine of the shape is called, for errors."""
+
+    @classmethod
+    def of(cls, machine: Machine) -> "MachineShape":
+        """Return the shape of a machine."""
+        cluster, tile, memory = machine.cluster, machine.tile, machine.memory
+        return cls(
+            chips=machine.chip_count,
+            links=machine.link.count,
+            clusters=cluster.count if cluster else 0,
+            plain_clusters=cluster.plain_count if cluster else 0,
+            has_engine=cluster is not None and cluster.matrix_engine is not None,
+            activation_bits=machine.activation_bits,
+            has_dram=memory is not None and memory.dram is not None,
+            adds_at_tiles=tile.periphery.residual is not None,
+            tiles=None if tile.count == "as_needed" else tile.count,
+            tiers=tile.tiers,
+            free_ops=machine.free_ops,
+            routing=_routing(machine.network_on_chip),
+            network=machine.network_on_chip,
+            name=machine.name,
+        )
+
+    @property
+    def all_clusters(self) -> int:
+        """Clusters of each chip, of both kinds."""
+        return self.clusters + self.plain_clusters
+
+    @property
+    def home_clusters(self) -> int:
+        """Clusters of each chip that can keep adapters: those that can compute all of them."""
+        return self.clusters if self.has_engine else self.all_clusters
+
+
+def _routing(network: Mesh | Tree | None) -> tuple[object, ...]:
+    if network is None:
+        return ()
+    if isinstance(network, Mesh):
+        return ("mesh", network.rows, network.columns)
+    return ("tree", network.arity, network.levels)

@@ -1,0 +1,90 @@
+"""What decisions read of a machine, so that machines that agree in it share them.
+
+Beside the shape of the machine (:mod:`.machine_shape`), decisions read: clusters but for their
+number; how many rows and columns a tile has; how much SRAM and DRAM hold. The clock of the
+clusters only where it can turn a comparison: beside another clock (``where.add=best``, shared
+adapters), or where a time is no multiple of its period. Nothing else: neither integration time nor
+periphery, neither links nor the bandwidth of a memory, but for the comparisons named.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from hybridsim.arch import Cluster, Machine
+from hybridsim.strategies.networks.deciding import Deciding, DecidingOptions
+from hybridsim.strategies.networks.decisions import NetworkDecisions
+from hybridsim.strategies.networks.structure import NetworkStructure
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A machine as a key: by what decisions read of it."""
+
+    key: tuple[Hashable, ...]
+    machine: Machine = field(compare=False)
+
+
+def decided(
+    structure: NetworkStructure, machine: Machine, options: DecidingOptions
+) -> NetworkDecisions:
+    """Return the decisions for a structure; one and the same where a machine reads alike.
+
+    Raises:
+        CapacityError: Something does not fit the memory it needs, or there is no cluster.
+        UnsupportedError: The machine lacks a unit that is asked for.
+    """
+    return _decided(structure, _Read(reads(machine, options), machine), options)
+
+
+@lru_cache(maxsize=256)
+def _decided(
+    structure: NetworkStructure, read: _Read, options: DecidingOptions
+) -> NetworkDecisions:
+    return Deciding(structure, read.machine, options).all()
+
+
+def reads(machine: Machine, options: DecidingOptions) -> tuple[Hashable, ...]:
+    """Return all that decisions read of a machine, beside its shape."""
+    tile, memory, cluster = machine.tile, machine.memory, machine.cluster
+    found: list[Hashable] = [tile.rows, tile.columns]
+    if memory is not None:
+        found += [memory.sram, memory.dram and memory.dram.size]
+    if cluster is not None:
+        found.append(_units(cluster))
+        if _compares_times(cluster, options):
+            found.append(cluster.clock)
+    if options.where.add == "best":
+        found.append(tile.periphery)
+    if options.adapters.share:
+        found.append(machine.link)
+    return tuple(found)
+
+
+def _units(cluster: Cluster) -> tuple[Hashable, ...]:
+    """Return all of a cluster but its clock and how many there are."""
+    return (
+        cluster.precision,
+        cluster.cores,
+        cluster.matrix_engine,
+        cluster.dma,
+        cluster.tcdm,
+        cluster.offload,
+        cluster.kernel_costs,
+    )
+
+
+def _compares_times(cluster: Cluster, options: DecidingOptions) -> bool:
+    """Return whether a decision compares times of a cluster that do not grow with its period.
+
+    Cycles of a period of whole picoseconds do; kernel costs as data, the softmax over warps of
+    keys, and all that has another clock do not.
+    """
+    where = options.where
+    return (
+        bool(10**12 % cluster.clock.frequency)
+        or cluster.kernel_costs is not None
+        or options.adapters.share
+        or "best" in (where.add, where.attention)
+        or options.batch is None
+    )

@@ -1,0 +1,274 @@
+"""A network on a shape of machine: all that deciding and laying out share, found once.
+
+Nothing here knows a price, a clock or the size of a memory, so machines that differ in those alone
+share it.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+from hybridsim.mapping import PlacedLayer
+from hybridsim.mapping.tiling import Block
+from hybridsim.strategies.job import Job
+from hybridsim.strategies.networks.dataflow import Dataflow, FlowOp, dataflow
+from hybridsim.strategies.networks.machine_shape import MachineShape
+from hybridsim.strategies.networks.resources import ChipResources
+from hybridsim.units import ceil_div
+from hybridsim.workload import Attention, Linear, Network, Op
+
+
+class Same:
+    """A thing as a key: equal to itself alone, however large it is."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.thing is other.thing
+
+
+@dataclass(frozen=True)
+class Together:
+    """Layers that read the same input and share a tile: one task does the MVMs of all."""
+
+    members: tuple[str, ...]
+    tiles: tuple[int, ...]
+    """Resources of the tiles of all members."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkStructure:
+    """The works of a mapped network for some tokens, and where they can be done."""
+
+    network: Network
+    placed: tuple[PlacedLayer, ...]
+    crossbars: int
+    machine: MachineShape
+    tokens: int
+    past: int
+    sequences: int
+    flow: Dataflow
+
+    @property
+    def works(self) -> tuple[FlowOp, ...]:
+        """The ops that take time, in order."""
+        return self.flow.works
+
+    @property
+    def rows(self) -> int:
+        """Vectors that pass through a layer, of all sequences together."""
+        return self.tokens * self.sequences
+
+    @cached_property
+    def by_name(self) -> dict[str, FlowOp]:
+        """The works by name."""
+        return {work.name: work for work in self.works}
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Where each work is in the order."""
+        return {work.name: place for place, work in enumerate(self.works)}
+
+    @cached_property
+    def layers(self) -> dict[str, PlacedLayer]:
+        """Placed layers by name."""
+        return {layer.name: layer for layer in self.placed}
+
+    @cached_property
+    def adapted(self) -> bool:
+        """Whether any layer carries an adapter."""
+        return bool(self.network.adapted_layers)
+
+    def resources(self, homes: bool) -> ChipResources:
+        """Return the resources of plans, with each cluster told apart for what it keeps or not."""
+        return self._with_homes if homes else self._without_homes
+
+    @cached_property
+    def _with_homes(self) -> ChipResources:
+        return ChipResources(self.placed, self.machine, True)
+
+    @cached_property
+    def _without_homes(self) -> ChipResources:
+        return ChipResources(self.placed, self.machine)
+
+    def rank(self, name: str) -> int:
+        """Return the rank of the adapter of a work; 0 if it has none."""
+        layer = self.layers.get(name)
+        return layer.adapter.rank if layer and layer.adapter else 0
+
+    @cached_property
+    def chips(self) -> dict[str, int]:
+        """The chip of each op: that of its weights, of its block, or of what it reads."""
+        of_block: dict[int | None, set[int]] = {}
+        for layer in self.placed:
+            of_block.setdefault(layer.op.block, set()).add(layer.chip)
+        found: dict[str, int] = {}
+        for work in self.works:
+            block = of_block.get(work.op.block, set()) if work.op.block is not None else set()
+            if isinstance(work.op, Linear):
+                found[work.name] = self.layers[work.name].chip
+            elif len(block) == 1:
+                found[work.name] = next(iter(block))
+            else:
+                found[work.name] = max((found[name] for name in work.sources), default=0)
+        return found
+
+    @cached_property
+    def tiles_per_chip(self) -> int:
+        """Tiles of each chip."""
+        return self._all_tiles if self.machine.tiles is None else self.machine.tiles
+
+    @property
+    def _all_tiles(self) -> int:
+        """Tiles over which the crossbars of a tier are spread."""
+        machine = self.machine
+        if machine.tiles is None:
+            return max(1, ceil_div(self.crossbars, machine.tiers))
+        return machine.tiles * machine.chips
+
+    @cached_property
+    def together(self) -> dict[str, Together]:
+        """The layers that share their MVM tasks, for each linear layer.
+
+        Layers with equal sources on one tile work at once if they lie side by side on the same
+        crossbar; on other crossbars of the tile, or in the same columns, they take turns.
+        """
+        groups: dict[object, list[list[FlowOp]]] = {}
+        for work in self.works:
+            if not isinstance(work.op, Linear):
+                continue
+            key = (work.op.block, work.sources or work.name)
+            for group in groups.setdefault(key, []):
+                if self._fits_beside(work, group):
+                    group.append(work)
+                    break
+            else:
+                groups[key].append([work])
+        tiles_of = self._without_homes.tiles
+        found = {}
+        for group in (group for each in groups.values() for group in each):
+            names = tuple(work.name for work in group)
+            tiles = tuple(dict.fromkeys(tile for name in names for tile in tiles_of[name]))
+            for name in names:
+                found[name] = Together(names, tiles)
+        return found
+
+    def _fits_beside(self, work: FlowOp, group: Sequence[FlowOp]) -> bool:
+        """Return whether a layer shares a tile with ``group`` and can work at the same time."""
+        own = self.layers[work.name]
+        others = [self.layers[other.name] for other in group]
+        if not any(set(own.tiles) & set(other.tiles) for other in others):
+            return False
+        tiles = self._all_tiles
+        there: dict[int, list[Block]] = {}
+        for other in (b for layer in others for b in layer.blocks):
+            there.setdefault(other.crossbar % tiles, []).append(other)
+        for block in own.blocks:
+            for other in there.get(block.crossbar % tiles, ()):
+                apart = (
+                    block.first_column >= other.first_column + other.columns
+                    or other.first_column >= block.first_column + block.columns
+                )
+                if block.crossbar != other.crossbar or not apart:
+                    return False
+        return True
+
+    def first_layer(self, chip: int) -> str:
+        """Return the first layer on a chip, or of all if there is none."""
+        own = (layer.name for layer in self.placed if layer.chip == chip)
+        return next(own, self.placed[0].name)
+
+    @cached_property
+    def alike_blocks(self) -> list[tuple[FlowOp, ...]] | None:
+        """The blocks of the network, if those from the second one on are alike."""
+        # how blocks are compared is the business of who copies them
+        from hybridsim.strategies.networks.copies import alike_blocks
+
+        return alike_blocks(self)
+
+    @cached_property
+    def from_tiles(self) -> dict[str, str | None]:
+        """The last operand of each work that comes right from its tiles, if any does."""
+        right = {name for name in self.together if self.layers[name].adapter is None}
+        place = self.place.__getitem__
+        return {
+            work.name: max((n for n in work.sources if n in right), key=place, default=None)
+            for work in self.works
+        }
+
+    @cached_property
+    def kinds(self) -> tuple[int, ...]:
+        """For each work a number that equal works share: equal but for name, place and sources."""
+        numbers: dict[Hashable, int] = {}
+        return tuple(
+            numbers.setdefault(
+                (
+                    *alike(work.op),
+                    work.tokens,
+                    work.keys,
+                    self.rank(work.name),
+                    self.from_tiles[work.name] is None,
+                ),
+                len(numbers),
+            )
+            for work in self.works
+        )
+
+    def after(self, past: int) -> "NetworkStructure":
+        """Return the same tokens after so many past ones, more than none: keys differ.
+
+        Works that were of a kind have equal keys again.
+        """
+        works = tuple([self._after(work, past) for work in self.works])
+        found = replace(self, past=past, flow=replace(self.flow, works=works))
+        # keys alone grow: where things are, and who belongs together, is known already
+        found.__dict__.update(chips=self.chips, layers=self.layers, kinds=self.kinds)
+        return found
+
+    def _after(self, work: FlowOp, past: int) -> FlowOp:
+        if not isinstance(work.op, Attention):
+            return work
+        return replace(work, keys=self.network.keys(work.op, self.tokens, past))
+
+
+def alike(op: Op) -> Iterable[Hashable]:
+    """Return all that an op is, but for its name, its inputs and its block."""
+    fields = type(op).model_fields
+    return (
+        op.kind,
+        *(getattr(op, name) for name in fields if name not in ("name", "inputs", "block")),
+        len(op.inputs),
+    )
+
+
+def structure_of(job: Job) -> NetworkStructure:
+    """Return the structure of a job; jobs of one placed network on machines of a shape share it.
+
+    Raises:
+        SpecError: A pattern of the machine's free ops cannot be read.
+    """
+    mapping, shape = job.mapping, MachineShape.of(job.machine)
+    given = (Same(mapping.network), Same(mapping.layers), mapping.crossbars, shape)
+    return _known(*given, job.tokens, job.past, job.sequences)
+
+
+@lru_cache(maxsize=32)
+def _known(
+    network: Same,
+    placed: Same,
+    crossbars: int,
+    shape: MachineShape,
+    tokens: int,
+    past: int,
+    sequences: int,
+) -> NetworkStructure:
+    flow = dataflow(network.thing, shape, tokens, past, sequences)
+    given = (network.thing, placed.thing, crossbars, shape, tokens, past, sequences)
+    return NetworkStructure(*given, flow)

@@ -1,0 +1,156 @@
+"""The plan of one generated token, reused for the next ones: the same plan, other works."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hybridsim.plan import Plan
+from hybridsim.strategies.job import Job, OpDecision, Schedule
+from hybridsim.strategies.networks.deciding import Deciding
+from hybridsim.strategies.networks.decisions import AttentionDecision
+from hybridsim.strategies.networks.layout import lay_out
+from hybridsim.strategies.networks.lowering_attention import attending, from_dram, kept
+from hybridsim.strategies.networks.memory import OnChip
+from hybridsim.strategies.networks.strategy import Choice, NetworkStrategy
+from hybridsim.strategies.networks.structure import structure_of
+from hybridsim.units import Ints
+from hybridsim.work import Work
+from hybridsim.workload import Attention
+
+_GROWING = ("attend", "keep", "load")
+
+
+@dataclass
+class TokenTemplate:
+    """The plan of a job with past tokens, and what of it changes with their number.
+
+    Needs and resources of a token's tasks do not depend on how many tokens came before, as long
+    as the same attentions find their keys and values in the SRAM; neither do works, but for
+    those of attentions and of what brings their keys and values. So a plan for another past has
+    the same columns with other works there: equal to one laid out from scratch.
+
+    Holds for strategies that start what is ready (``dispatch`` online).
+    """
+
+    strategy: NetworkStrategy
+    job: Job
+    choice: Choice
+    """One of the strategy's candidates."""
+
+    @staticmethod
+    def serves(strategy: NetworkStrategy) -> bool:
+        """Return whether the tokens of a strategy can share a template."""
+        return strategy.dispatch == "online"
+
+    def __post_init__(self) -> None:
+        self._options = self.strategy.deciding(self.job, self.choice)
+        self._structure = structure_of(self.job)
+        self._decisions = self.strategy.decide_for(self.job, self.choice)
+        self._memory = OnChip.of(self._structure, self.job.machine, self._options.by_capacity)
+        self.schedule: Schedule = lay_out(self._structure, self._decisions)
+        self._told = {told.op.name: told for told in self.schedule.ops}
+        self._tasks = self._find_tasks()
+        tasks = list(self._tasks.values())
+        self.changing: Ints = np.sort(np.concatenate(tasks)) if tasks else np.empty(0, np.int64)
+        """Tasks whose works depend on the number of past tokens."""
+
+    def _find_tasks(self) -> dict[tuple[str, str], Ints]:
+        """Return the tasks of each attention that grow with the past, by what they do."""
+        plan = self.schedule.plan
+        place = {name: index for index, name in enumerate(plan.ops)}
+        by_kind = {
+            "attend": plan.which(lambda work: work.kind == "program"),
+            "keep": plan.which(lambda work: work.kind == "keep" and work.part != "dram"),
+            "load": plan.which(lambda work: work.kind == "keep" and work.part == "dram"),
+        }
+        found = {}
+        for work in self._structure.works:
+            if isinstance(work.op, Attention):
+                own = np.flatnonzero(plan.op == place[work.name])
+                for kind in _GROWING:
+                    found[work.name, kind] = own[by_kind[kind][own]]
+        return found
+
+    def plan_at(self, past: int) -> Plan | None:
+        """Return the plan after so many past tokens, or None if it has other tasks.
+
+        Raises:
+            CapacityError: Keys and values fit nowhere.
+        """
+        found = self.schedule_at(past)
+        return None if found is None else found.plan
+
+    def schedule_at(self, past: int) -> Schedule | None:
+        """Return plan and decisions after so many past tokens, or None if it has other tasks.
+
+        Notes are those of the first token of the template.
+
+        Raises:
+            CapacityError: Keys and values fit nowhere.
+        """
+        structure = self._structure.after(past)
+        deciding = Deciding(structure, self.job.machine, self._options)
+        if not _alike(deciding.memory, self._memory):
+            return None
+        plan = self.schedule.plan
+        numbers, works_of = plan.work.copy(), list(plan.works)
+        place = {own: number for number, own in enumerate(works_of)}
+        told = dict(self._told)
+        for kind, work in zip(structure.kinds, structure.works, strict=True):
+            if not isinstance(work.op, Attention):
+                continue
+            decision = deciding.of(kind, work)
+            assert isinstance(decision, AttentionDecision)
+            told[work.name] = replace(told[work.name], tcdm_bytes=decision.tcdm_bytes)
+            for what, own in self._works(work.name, decision, past).items():
+                tasks = self._tasks[work.name, what]
+                if len(tasks) != len(own):
+                    return None
+                for one in own:
+                    if one not in place:
+                        place[one] = len(works_of)
+                        works_of.append(one)
+                numbers[tasks] = [place[one] for one in own]
+        return self._with(_tidy(plan, numbers, works_of), told)
+
+    def _with(self, plan: Plan, told: dict[str, OpDecision]) -> Schedule:
+        return replace(self.schedule, plan=plan, ops=tuple(told.values()))
+
+    def _works(self, name: str, decision: AttentionDecision, past: int) -> dict[str, list[Work]]:
+        """Return what the tasks of an attention do that grow, in the order of the plan."""
+        of_chunks = zip(*map(attending, decision.programs), strict=True)
+        found: dict[str, list[Work]] = {kind: [] for kind in _GROWING}
+        found["attend"] = [own for chunk in of_chunks for own in chunk]
+        if decision.kept_bytes:
+            found["keep"] = self._moved(name, decision)
+        if decision.from_dram:
+            found["load"] = [from_dram(decision, past)]
+        return found
+
+    def _moved(self, name: str, decision: AttentionDecision) -> list[Work]:
+        """Return the works that bring kept keys and values, over the parts that they cross now."""
+        plan, moved = self.schedule.plan, kept(decision)
+        found = []
+        for task in self._tasks[name, "keep"]:
+            now = plan.works[plan.work[task]]
+            work = moved.works(now.part, *now.shape[2:])
+            assert isinstance(work, Work)
+            found.append(work)
+        return found
+
+
+def _alike(memory: OnChip, other: OnChip) -> bool:
+    """Return whether the same operands come from the DRAM, in the place of the same others."""
+    return (
+        memory.outside.keys() == other.outside.keys()
+        and memory.after == other.after
+        and memory.adapters_outside == other.adapters_outside
+    )
+
+
+def _tidy(plan: Plan, numbers: Ints, works: list[Work]) -> Plan:
+    """Return a plan with other works, each of which some task does."""
+    used, number = np.unique(numbers, return_inverse=True)
+    return replace(
+        plan, works=tuple(works[i] for i in used.tolist()), work=number.astype(np.int64)
+    )
