@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from math import gcd
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,27 @@ class Spec(BaseModel):
     """Base of everything read from YAML: immutable, and a misspelt key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def arrays(self) -> list[Ints]:
+        """Return the fields that are columns, where several Specs are described as one."""
+        found: list[Ints] = []
+        for value in self.__dict__.values():
+            if isinstance(value, np.ndarray):
+                found.append(value)
+            elif isinstance(value, Spec):
+                found += value.arrays()
+        return found
+
+    def taken(self, index: Any) -> Self:
+        """Return the same with some entries of each field that is a column, or with one."""
+        changed: dict[str, Any] = {}
+        for name, value in self.__dict__.items():
+            if isinstance(value, np.ndarray):
+                own = value[index]
+                changed[name] = own if isinstance(own, np.ndarray) else int(own)
+            elif isinstance(value, Spec) and (inner := value.taken(index)) is not value:
+                changed[name] = inner
+        return self.model_copy(update=changed) if changed else self
 
     def to_text(self) -> dict[str, Any]:
         """Return plain text and numbers, with units, that read back to an equal Spec."""

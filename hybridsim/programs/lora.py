@@ -130,6 +130,13 @@ class LoraProgram:
         return _cut(self.out_features, self.slice_columns)
 
     @property
+    def widest(self) -> int:
+        """The columns of a full slice."""
+        if self.slice_columns is None:
+            return self.out_features
+        return smaller(self.slice_columns, self.out_features)
+
+    @property
     def engine_rows(self) -> tuple[int, int]:
         """Rows of U = X A and of U B that the matrix engine computes; the cores do the others."""
         if self.choice.unit == "cores":
@@ -201,10 +208,10 @@ class LoraProgram:
         inputs, held = self.in_features, self.in_features + self.out_features
         if self.slice_inputs is not None:
             inputs = self.input_slices[0]
-            held = larger(inputs, self.slices[0])
+            held = larger(inputs, self.widest)
         return cluster.element_bytes * (
             self.rank * held
-            + buffers * (self.tokens * inputs + rows * (self.rank + copies * self.slices[0]))
+            + buffers * (self.tokens * inputs + rows * (self.rank + copies * self.widest))
         )
 
     def buffer_rows(self, cluster: Cluster) -> int:

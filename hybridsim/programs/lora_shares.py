@@ -4,7 +4,8 @@ Every share is tried: the time of the engine is a staircase of full rows, and no
 depend on what kernels cost, so they are part of what is decided, as data of a program.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,45 @@ if TYPE_CHECKING:
 MOST_SHARES = 256
 """How many shares of a product are tried where each is split on its own; larger batches are split
 in steps of several rows."""
+
+
+def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
+    """Return a program of single numbers or of columns with its rows shared on a cluster.
+
+    Shares are searched for each different entry of columns on its own.
+
+    Raises:
+        UnsupportedError: The cluster has no matrix engine, or that cannot do the shape.
+    """
+    if program.choice.unit not in ("both", "balanced") or program.shares is not None:
+        return program
+    if not isinstance(program.tokens, np.ndarray):
+        return program.on(cluster)
+    sizes = [
+        getattr(program, name)
+        for name in ("in_features", "out_features", "rank", "tokens", "slice_columns")
+        if getattr(program, name) is not None
+    ]
+    # neither clock nor room has a say in how rows are shared
+    parts = (cluster.dma, cluster.cores, cluster.offload)
+    arrays = [array for part in parts for array in part.arrays()]
+    columns = np.stack(np.broadcast_arrays(*sizes, *arrays))
+    _, first, which = np.unique(columns, axis=1, return_index=True, return_inverse=True)
+    found = [entry(program, at).on(cluster.taken(at)).engine_rows for at in first.tolist()]
+    shares = np.array(found, np.int64)[which.reshape(-1)]
+    return replace(program, shares=(shares[:, 0], shares[:, 1]))  # type: ignore[arg-type]
+
+
+def entry(program: "LoraProgram", place: int) -> "LoraProgram":
+    """Return one entry of a program of columns, its rows not yet shared."""
+    names = ("in_features", "out_features", "rank", "tokens", "slice_columns")
+    columns = {name: getattr(program, name) for name in names}
+    single: dict[str, Any] = {
+        name: int(column[place])
+        for name, column in columns.items()
+        if isinstance(column, np.ndarray)
+    }
+    return replace(program, **single, shares=None)
 
 
 def shared_rows(program: "LoraProgram", cluster: Cluster) -> int:

@@ -33,7 +33,7 @@ from hybridsim.specs import validate
 from hybridsim.strategies import Job, Strategy, TokenParallel
 from hybridsim.strategies.layers.batches import PLAIN, Batching
 from hybridsim.strategies.layers.steps import BatchSteps
-from hybridsim.strategies.layers.works import batch_works
+from hybridsim.strategies.layers.works import BatchPrograms, batch_works
 from hybridsim.sweeps._pipelines import CALM, Structure, calm_end, makespan, structure
 from hybridsim.units import Ints
 from hybridsim.workload import Network
@@ -333,7 +333,7 @@ def _table(job: Job, layer: PlacedLayer, choice: LoraChoice, buffers: int) -> St
     """Return the pipeline of a layer, taken from the scheduler's own steps."""
     assert job.machine.cluster is not None
     batching = Batching.of(job.machine.cluster, LoraProgram(1, 1, 1, 1, choice), buffers, PLAIN, 1)
-    works = batch_works(job.structure.element_bytes, batching)
+    works = batch_works(job.structure.element_bytes, BatchPrograms.of(batching), 1)
     fetched = {"a": Need(0), "b": Need(1)}
     steps = BatchSteps(job, layer, works, batching).in_pipeline([fetched], (), buffers)
     return structure(steps, job.resources.all)

@@ -2,6 +2,8 @@
 
 from hybridsim.strategies.layers.auto import Auto
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
+from hybridsim.strategies.layers.blocks import PointsAlike, SlotPlan, points_alike
+from hybridsim.strategies.layers.choose import Chosen, LayerPoints, choose
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
 from hybridsim.strategies.layers.named import (
     AllAnalog,
@@ -25,21 +27,27 @@ __all__ = [
     "BatchOrder",
     "BatchSizes",
     "Batching",
+    "Chosen",
     "CrossLayer",
     "EarlyXa",
     "FusedAdd",
     "Group",
     "LayerDecisions",
+    "LayerPoints",
     "LayerSerial",
     "LayerStrategy",
     "MultiCluster",
     "PipelinedStrategy",
+    "PointsAlike",
     "SeparateAdd",
+    "SlotPlan",
     "SplitCores",
     "StepOfBatch",
     "Swapped",
     "TokenParallel",
+    "choose",
     "one_by_one",
+    "points_alike",
     "shape_of",
     "steps_of",
 ]

@@ -66,6 +66,11 @@ class BatchSizes:
         return cls(first, batch, count, last)
 
     @property
+    def tokens(self) -> int:
+        """Tokens of all batches."""
+        return sum(self.first) + self.count * self.full + sum(self.last)
+
+    @property
     def batches(self) -> int:
         """Batches of the layer."""
         return len(self.first) + self.count + len(self.last)
@@ -109,6 +114,82 @@ def _doubling(first: int, below: int) -> Iterator[int]:
     while first < below:
         yield first
         first *= 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SizeColumns:
+    """:class:`BatchSizes` of many layers, as columns."""
+
+    up: Ints
+    """Batches of the ramp at the beginning."""
+    left: Ints
+    """Tokens of the batch that holds what is left over; 0 for none."""
+    batch: Ints
+    """Tokens of a full batch."""
+    count: Ints
+    """Full batches."""
+    down: Ints
+    """Batches of the ramp at the end."""
+    order: BatchOrder
+
+    @classmethod
+    def of(cls, tokens: Ints, batch: Ints, order: BatchOrder) -> "SizeColumns":
+        """Return how tokens are cut into batches, as :meth:`BatchSizes.of` says."""
+        first, last = order.first_batch or 0, order.last_batch or 0
+        up, down = _steps_below(batch, first), _steps_below(batch, last)
+        while True:
+            ramps = first * (2**up - 1) + last * (2**down - 1)
+            over = ramps > tokens
+            if not over.any():
+                break
+            longer = up > down
+            up, down = up - (over & longer), down - (over & ~longer)
+        count, left = np.divmod(tokens - ramps, batch)
+        return cls(up, left, batch, count, down, order)
+
+    def where(self, kept: Ints) -> "SizeColumns":
+        """Return those of some layers."""
+        columns = (self.up, self.left, self.batch, self.count, self.down)
+        up, left, batch, count, down = (column[kept] for column in columns)
+        return SizeColumns(up, left, batch, count, down, self.order)
+
+    def ends(self) -> tuple[list[Ints], list[Ints]]:
+        """Return the sizes of the first and of the last batches, each a column.
+
+        All layers have as many of them.
+        """
+        first, last = self.order.first_batch or 0, self.order.last_batch or 0
+        up, down = int(self.up[0]), int(self.down[0])
+        one = np.ones_like(self.batch)
+        rising = [one * (first << step) for step in range(up)]
+        falling = [one * (last << step) for step in reversed(range(down))]
+        left = [self.left] if self.left[0] else []
+        return (rising + left, falling) if down else (rising, left)
+
+    @property
+    def first_size(self) -> Ints:
+        """Tokens of the first batch of all."""
+        last = self.order.last_batch or 0
+        ending = np.where(self.down > 0, last << np.maximum(self.down - 1, 0), self.left)
+        middle = np.where(self.count > 0, self.batch, ending)
+        middle = np.where((self.down > 0) & (self.left > 0), self.left, middle)
+        return np.where(self.up > 0, self.order.first_batch or 0, middle)
+
+    @property
+    def last_size(self) -> Ints:
+        """Tokens of the last batch of all."""
+        first = self.order.first_batch or 0
+        middle = np.where(self.count > 0, self.batch, first << np.maximum(self.up - 1, 0))
+        middle = np.where(self.left > 0, self.left, middle)
+        return np.where(self.down > 0, self.order.last_batch or 0, middle)
+
+
+def _steps_below(batch: Ints, first: int) -> Ints:
+    """Return how often ``first`` can be doubled and be below ``batch``, itself counted."""
+    if not first:
+        return np.zeros_like(batch)
+    steps: Ints = np.ceil(np.log2(np.maximum(batch / first, 1))).astype(np.int64)
+    return steps
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,8 @@ def _lay_out_group(layout: Layout, job: Job, group: Group) -> None:
         layout.streamed(members, inputs, group.sizes(job.tokens_of(known[name])))
     elif batching is None:
         layout.analog(known[name])
-    elif batching.order.overlap:
-        layout.pipelined(known[name], batching)
     else:
-        layout.serial(known[name], batching)
+        layout.adapted(known[name], batching)
 
 
 def _decided(

@@ -8,8 +8,8 @@ from hybridsim.plan import Mostly, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchSizes
 from hybridsim.strategies.layers.steps import BatchSteps, Needs
-from hybridsim.strategies.layers.works import BatchWorks, batch_works, per_batch
-from hybridsim.work import mvm
+from hybridsim.strategies.layers.works import BatchPrograms, BatchWorks, batch_works
+from hybridsim.work import Work, mvm
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Layout:
     builder: PlanBuilder = field(init=False)
     _before: tuple[Need, ...] = ()
     """What every task of the next layer waits for: the end of the layer before."""
-    _works: dict[Batching, BatchWorks] = field(default_factory=dict)
+    works: dict[Batching, BatchWorks] = field(default_factory=dict)
+    """What batches do, where that is not as their batching says."""
     _known: dict[tuple[object, ...], _Known] = field(default_factory=dict)
     _fetched: dict[str, Sequence[dict[str, Need]]] = field(default_factory=dict)
     """What to wait for before A or B of a layer is read, where they were fetched ahead."""
@@ -69,24 +70,32 @@ class Layout:
     def analog(self, layer: PlacedLayer) -> None:
         """Append a layer without adapter work: its tiles integrate all tokens."""
         op, tokens = layer.op, self.job.tokens_of(layer)
-        work = mvm(((op.in_features, op.out_features),), tokens)
+        self._all_mvms(layer, mvm(((op.in_features, op.out_features),), tokens))
 
+    def _all_mvms(self, layer: PlacedLayer, work: Work) -> None:
         def make() -> Placed:
             step = Step(work, self.job.resources.tiles[layer.name], self._before)
             return Placed(self.builder.repeat(layer.name, [step], 1).first, 1, 1, (0,))
 
         self._before = self._once(layer, None, (work,), make).end(1)
 
+    def adapted(self, layer: PlacedLayer, batching: Batching) -> None:
+        """Append a layer with its adapter, as its batches follow each other."""
+        if batching.order.overlap:
+            self.pipelined(layer, batching)
+        else:
+            self.serial(layer, batching)
+
     def serial(self, layer: PlacedLayer, batching: Batching) -> None:
         """Append all MVMs of a layer, then its adapter batch by batch, without any overlap."""
-        self.analog(layer)
-        works = self._batch_works(batching)
+        works, batches = self._batch_works(batching), batching.sizes.batches
+        self._all_mvms(layer, works.mvms)
 
         def make() -> Placed:
             batch = BatchSteps(self.job, layer, works, batching)
             loaded = self._load_weights(layer, batch, self._before)
             weights = tuple(need for of_cluster in loaded for need in of_cluster.values())
-            loop = self.builder.repeat(layer.name, batch.in_sequence(weights), works.batches)
+            loop = self.builder.repeat(layer.name, batch.in_sequence(weights), batches)
             return Placed(loop.first, loop.size, loop.count, (loop.size - 1,))
 
         self._before = self._once(layer, batching, ("serial",), make).end(1)
@@ -196,8 +205,8 @@ class Layout:
                 for phase in range(batch.phases)
             ]
             steps = batch.in_pipeline(loaded, self._before, batching.buffers, inputs)
-            first = self._repeat(layer, steps, works.batches, batch.phases)
-            return Placed(first, batch.size, works.batches, tuple(batch.stores))
+            first = self._repeat(layer, steps, batching.sizes.batches, batch.phases)
+            return Placed(first, batch.size, batching.sizes.batches, tuple(batch.stores))
 
         shapes = tuple((source.size, source.done) for source in sources)
         return self._once(layer, batching, (shapes, len(ahead)), make, (*ahead, *reads))
@@ -217,7 +226,11 @@ class Layout:
     ) -> Placed:
         """Append the MVMs of a layer without adapter, batch by batch."""
         shape = ((layer.op.in_features, layer.op.out_features),)
-        works = per_batch(sizes, lambda size: mvm(shape, size))
+        works = Mostly(
+            mvm(shape, sizes.full),
+            tuple(mvm(shape, size) for size in sizes.last),
+            tuple(mvm(shape, size) for size in sizes.first),
+        )
         needs = tuple(n for source in sources for n in source.output(0, 1))
         tiles = self.job.resources.tiles[layer.name]
         step = Step(works, tiles, (*self._before, *needs))
@@ -260,10 +273,11 @@ class Layout:
 
     def _batch_works(self, batching: Batching) -> BatchWorks:
         """Return the works of a layer's steps; layers alike share them."""
-        if batching not in self._works:
+        if batching not in self.works:
             element_bytes = self.job.structure.element_bytes
-            self._works[batching] = batch_works(element_bytes, batching)
-        return self._works[batching]
+            programs = BatchPrograms.of(batching)
+            self.works[batching] = batch_works(element_bytes, programs, batching.sizes.tokens)
+        return self.works[batching]
 
 
 def _cut(step: Step, first: int, count: int, total: int) -> Step:

@@ -11,7 +11,8 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
-from hybridsim.strategies.layers.choose import choose_batching, fits, slice_widths, transfer_ps
+from hybridsim.strategies.layers.choose import choose_batching, fits, slice_widths
+from hybridsim.strategies.layers.estimate import transfer_ps
 from hybridsim.strategies.layers.layout import Layout
 
 BUFFERS = (2, 3, 1)

@@ -1,7 +1,6 @@
 """The steps of one batch of one layer: what they hold, how long, and what they wait for."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -10,8 +9,7 @@ from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.programs import Kernel
 from hybridsim.strategies.job import ClusterResources, Job
 from hybridsim.strategies.layers.batches import Batching
-from hybridsim.strategies.layers.works import BatchWorks
-from hybridsim.work import NOTHING, Work
+from hybridsim.strategies.layers.works import BatchWorks, ahead_of
 
 Needs = tuple[Need | Within, ...]
 
@@ -80,7 +78,7 @@ class BatchSteps:
     def load_weights(self, before: Needs, prefix: str = "load") -> list[Step]:
         """Return the transfers of A and of B, once per layer and cluster."""
         return [
-            Step(_prefixed(work, prefix), self._transfer(cluster), before)
+            Step(ahead_of(work, prefix), self._transfer(cluster), before)
             for cluster in self._clusters
             for work in (self._works.load_a, self._works.load_b)
         ]
@@ -161,10 +159,9 @@ class BatchSteps:
         action, index = step
         cluster = self._clusters[phase]
         if action == "kernel":
-            kernel, work = self._works.kernels[index]
-            unit = getattr(cluster, kernel.unit)
+            unit = getattr(cluster, self._kernels[index].unit)
             assert unit is not None
-            return Step(self._of_phase(work, phase), (unit,), needs)
+            return Step(self._of_phase(self._works.kernels[index], phase), (unit,), needs)
         if action == "mvm":
             return Step(self._of_phase(self._works.mvm, phase), self._tiles, needs)
         if action == "load x":
@@ -177,7 +174,7 @@ class BatchSteps:
         """Return the works of the batches that one phase takes."""
         if self.phases == 1:
             return work
-        batches = self._works.batches
+        batches = self._batching.sizes.batches
         return work.part(phase, batches, self.phases, batches)
 
     def _at(self, step: StepOfBatch, phase: int, back: int = 0, room: bool = False) -> Within:
@@ -245,10 +242,3 @@ class BatchSteps:
             for i, kernel in enumerate(self._kernels)
             if "y" in kernel.reads and kernel.slice == index
         )
-
-
-def _prefixed(work: Work, prefix: str) -> Work:
-    """Return a transfer of A or B, under another name where it comes ahead of its layer."""
-    if prefix == "load":
-        return work
-    return replace(work, label=work.label.replace("load", prefix), bytes=NOTHING)
