@@ -122,6 +122,8 @@ def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
         np.testing.assert_array_equal(plan.need, fresh.need)
         np.testing.assert_array_equal(plan.use, fresh.use)
         assert plan.ops == fresh.ops
+        assert set(plan.works) == set(fresh.works)
+        assert len(plan.works) == len(fresh.works)
     assert found >= 4
 
 
