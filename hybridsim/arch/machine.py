@@ -249,7 +249,7 @@ class Machine(Spec):
         """
         if work.part == "delay":
             return work.shape[0]
-        if work.kind == "transfer":
+        if work.kind == "transfer" and self.cluster is not None:
             return self.transfer_ps(work.shape[0])
         part = self._part(work.part)
         if part is None:

@@ -16,6 +16,8 @@ from hybridsim.engines import ENGINES, compiled, engine
 from hybridsim.measure.critical_path import critical_path
 from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Within
+from hybridsim.work import delay
+from tests.random_inputs import times
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 
@@ -28,7 +30,7 @@ def token_pipeline(tasks: int, stages: int = 10, room: int = 4) -> Plan:
         needs = [Within(stage - 1)] if stage else []
         if stage < stages - 1:
             needs.append(Within(stage + 1, back=room, room=True))
-        steps.append(Step("work", (stage,), 100_000 + 7_000 * stage, tuple(needs)))
+        steps.append(Step(delay("work", 100_000 + 7_000 * stage), (stage,), tuple(needs)))
     builder.repeat("op", steps, tasks // stages)
     return builder.build()
 
@@ -39,10 +41,10 @@ def shared_link(tasks: int, tiles: int = 100) -> Plan:
     builder = PlanBuilder(tuple(Resource(f"{kind} {i}", kind) for i, kind in enumerate(kinds)))
     for tile in range(tiles):
         send = [
-            Step("send", (tiles + tile, 2 * tiles), 3_000 + tile, (Within(burst),))
+            Step(delay("send", 3_000 + tile), (tiles + tile, 2 * tiles), (Within(burst),))
             for burst in range(4)
         ]
-        mvm = Step("mvm", (tile,), 256_000, (Within(4, back=2, room=True),))
+        mvm = Step(delay("mvm", 256_000), (tile,), (Within(4, back=2, room=True),))
         builder.repeat(f"linear {tile}", [mvm, *send], tasks // tiles // 5)
     return builder.build()
 
@@ -51,24 +53,24 @@ def senders(tasks: int, count: int) -> Plan:
     """Each sends its transfers one by one, through a DMA engine of its own and one shared link."""
     dma = [Resource(f"dma {i}", "dma") for i in range(count)]
     builder = PlanBuilder((*dma, Resource("link", "link")))
-    send = [Step("send", (i, count), 1_000 + i, (Within(i, back=1),)) for i in range(count)]
+    send = [Step(delay("send", 1_000 + i), (i, count), (Within(i, back=1),)) for i in range(count)]
     builder.repeat("op", send, tasks // count)
     return builder.build()
 
 
 def seconds_per_task(name: str, plan: Plan, rounds: int = 3) -> float:
     """The best of several rounds."""
-    run, best = engine(name), inf
+    run, best, own = engine(name), inf, times(plan)
     for _ in range(rounds):
         begin = time.process_time()
-        run(plan)
+        run(plan, own)
         best = min(best, time.process_time() - begin)
     return best / len(plan)
 
 
 def measure(benchmark: Any, name: str, plan: Plan, rounds: int) -> None:
     run = engine(name)
-    benchmark.pedantic(run, (plan,), rounds=rounds, warmup_rounds=1)
+    benchmark.pedantic(run, (plan, times(plan)), rounds=rounds, warmup_rounds=1)
     if benchmark.stats:
         benchmark.extra_info["tasks"] = len(plan)
         benchmark.extra_info["tasks_per_s"] = round(len(plan) / benchmark.stats.stats.min)
@@ -122,7 +124,8 @@ def test_ten_million_tasks_cost_no_more_each_than_100k(benchmark: Any, make: Any
 
 def test_no_reference_to_an_array_is_counted_while_tasks_run() -> None:
     """Numba counts where an array is read last in one branch only: that costs a factor of 3."""
-    compiled.run(token_pipeline(100))
+    plan = token_pipeline(100)
+    compiled.run(plan, times(plan))
     # compiled once more, as machine code from the cache cannot be inspected
     execute = numba.njit(compiled._execute.py_func)
     execute.compile(compiled._execute.signatures[0])
@@ -135,4 +138,5 @@ def test_no_reference_to_an_array_is_counted_while_tasks_run() -> None:
 @pytest.mark.parametrize("metric", [critical_path, stalls_by_resource])
 def test_metrics_of_a_million_tasks(benchmark: Any, metric: Any) -> None:
     plan = token_pipeline(1_000_000)
-    benchmark.pedantic(metric, (plan, engine("compiled")(plan)), rounds=3)
+    timeline = engine("compiled")(plan, times(plan))
+    benchmark.pedantic(metric, (plan, timeline), rounds=3)

@@ -3,6 +3,14 @@
 from itertools import product
 
 import pytest
+from hybridsim.strategies._search import (
+    EVERYTHING,
+    Space,
+    _Bounds,
+    best_of_layer,
+    candidates,
+    layer_latency,
+)
 
 import hybridsim
 from hybridsim.arch import load_machine
@@ -12,14 +20,6 @@ from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import place
 from hybridsim.simulation import simulate
 from hybridsim.strategies import ADAPTER_STRATEGIES, Auto, Job, make_scheduler
-from hybridsim.strategies._search import (
-    EVERYTHING,
-    Space,
-    _Bounds,
-    best_of_layer,
-    candidates,
-    layer_latency,
-)
 from hybridsim.validation.strategies import layer
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
@@ -30,8 +30,7 @@ SMALL = Space(batches=(4, 12, 24), buffers=(1, 2), ramps=(None, 2), starts=(None
 
 def job_of(inner: int, outer: int, time: str, tokens: int, **changes: object) -> Job:
     machine = load_machine("ahwa_lora_2026", {"tile.integration_time": time, **changes})
-    run = engine_by_name("fast")
-    return Job(place(layer(inner, outer), machine), tokens, lambda plan: run(plan).makespan)
+    return Job(place(layer(inner, outer), machine), tokens, engine_by_name("compiled"))
 
 
 CASES = [
@@ -92,14 +91,13 @@ def test_equal_inputs_give_equal_decisions() -> None:
 def test_a_layer_takes_as_long_in_a_network_as_on_its_own() -> None:
     """What the search relies on: without streams latencies of layers add up."""
     net, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026")
-    job = Job(place(net, machine), 64, lambda plan: engine_by_name("fast")(plan).makespan)
+    job = Job(place(net, machine), 64, engine_by_name("compiled"))
     expected = sum(best_of_layer(job, own).latency_ps for own in job.mapping.layers)
     groups = [
         hybridsim.strategies.Group(((own, best_of_layer(job, own).batching),))
         for own in job.mapping.layers
     ]
-    assert job.makespan is not None
-    assert job.makespan(hybridsim.strategies.lay_out(job, groups).plan) == expected
+    assert job.run_ps(hybridsim.strategies.lay_out(job, groups).plan) == expected
 
 
 def test_the_notes_say_what_bounds_a_layer_and_what_is_next_best() -> None:
