@@ -37,7 +37,10 @@ def network() -> Run:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind if kind == "svg" else pytest.param(kind, marks=pytest.mark.slow) for kind in get_args(Format)],
+    [
+        kind if kind == "svg" else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in get_args(Format)
+    ],
 )
 def test_equal_runs_give_equal_files(run: Run, kind: str) -> None:
     first, second = run_files(run, kind), run_files(run, kind)
