@@ -224,7 +224,7 @@ def by_shape(
     if not any(isinstance(size, np.ndarray) for size in (m, n, k)):
         return equation(m, n, k)
     sizes = np.broadcast_arrays(m, n, k)
-    if sizes[0].size < _FEW or any(size.max() >= 2**20 for size in sizes):
+    if sizes[0].size < _FEW or any(int(size.max()) >= 2**20 for size in sizes):
         return equation(m, n, k)
     one = (sizes[0].astype(np.int64) << 40) | (sizes[1].astype(np.int64) << 20) | sizes[2]
     different, where = np.unique(one, return_inverse=True)

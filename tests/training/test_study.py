@@ -77,7 +77,7 @@ def test_the_studies_that_come_along_can_be_read(file):
 
 
 def test_a_missing_extra_is_named(study_file, monkeypatch):
-    monkeypatch.setattr("hybridsim.training.extra.find_spec", lambda name: None)
+    monkeypatch.setattr("hybridsim.training.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"torch, safetensors.*pip install 'hybridsim\[adapt\]'"):
         require_extra()
     out = study_file.parent / "out"

@@ -1,8 +1,13 @@
-"""What a study has found so far: one line per evaluation, written when it is known."""
+"""Files that are written whole or not at all, and the journal of what a study has found so far.
+
+The journal has one line per evaluation, written when it is known.
+"""
 
 import base64
 import json
 import os
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,43 @@ from numpy.typing import NDArray
 
 from hybridsim.errors import InputError, SpecError
 from hybridsim.nesting import json_value
-from hybridsim.training.folders import write_file
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file under a temporary name, to the disk, and then rename it.
+
+    Raises:
+        InputError: The disk refuses.
+    """
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(unfinished, file)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder under a temporary name and then rename it; one that is there is replaced.
+
+    Raises:
+        InputError: The disk refuses.
+    """
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for name, content in files.items():
+        write_file(unfinished / name, content)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(unfinished, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+
 
 Key = tuple[str, int, int, float]
 """Arm, training seed, chip (-1 for digital arithmetic), seconds since programming."""
