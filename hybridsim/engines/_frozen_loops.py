@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -52,6 +53,13 @@ class Drawn:
     """The count of each loop in the outline."""
     times: int = 1
 
+    @property
+    def key(self) -> tuple[bytes, ...]:
+        """What two pieces agree in that take equally long."""
+        columns = (self.loops, self.steps, self.odds, self.uses, self.needs, self.gaps,
+                   self.exits, self.units, self.counts)  # fmt: skip
+        return tuple([column.tobytes() for column in columns])
+
 
 def draw(
     outline: Outline, works: Callable[[Step], Works], window: int, cut: bool = True
@@ -69,18 +77,21 @@ def draw(
     ):
         return "durations differ from iteration to iteration"
     templates = [t for t in outline.templates if t.loop.size and t.loop.count]
+    if not templates:
+        return []
     bounds = _cuts(templates) if cut else [0, len(templates)]
     found: dict[tuple[object, ...], list[int]] = {}
     for k, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False)):
         found.setdefault(_key(outline, templates, bounds, k), [first, last, k, 0])[3] += 1
-    drawn = []
+    alike: dict[tuple[bytes, ...], Drawn] = {}
     for first, last, k, times in found.values():
         sets = _exits(templates, bounds, k)
         one = _Drawing(outline.resources, templates[first:last], works, window).draw(sets, times)
         if isinstance(one, str):
             return one
-        drawn.append(one)
-    return drawn
+        before = alike.get(one.key)
+        alike[one.key] = replace(one, times=times + before.times) if before else one
+    return [*alike.values()]
 
 
 def _free(template: Template) -> list[tuple[int, ...]]:
@@ -95,23 +106,22 @@ def _free(template: Template) -> list[tuple[int, ...]]:
 def _cuts(templates: Sequence[Template]) -> list[int]:
     """Return the templates before which the outline may be cut, and their number; 0 is first.
 
-    It may be cut where each step behind the cut waits for the task right before it, or for
-    something behind it.
+    It may be cut where each step behind the cut waits for something behind it, or in the piece
+    right before it.
     """
-    firsts = [template.loop.first for template in templates]
-    blocked = np.zeros(len(templates) + 1, np.int64)
     known: dict[tuple[int, int], int] = {}
-    for number, template in enumerate(templates):
+    least = []
+    for template in templates:
         key = (id(template.steps), template.shift)
         if key not in known:
             known[key] = min((max(tasks, default=-1) for tasks in _free(template)), default=2**62)
-        least = known[key]
-        # cuts from here on up to its own are in its way; one at the next task is not
-        begin = bisect_right(firsts, least + 1)
-        blocked[min(begin, number + 1)] += 1
-        blocked[number + 1] -= 1
-    free = np.flatnonzero(np.cumsum(blocked)[1 : len(templates)] == 0) + 1
-    return [0, *free.tolist(), len(templates)]
+        least.append(known[key])
+    behind = [*accumulate(reversed(least), min)][::-1]
+    cuts = [0]
+    for number in range(1, len(templates)):
+        if behind[number] >= templates[cuts[-1]].loop.first:
+            cuts.append(number)
+    return [*cuts, len(templates)]
 
 
 def _exits(

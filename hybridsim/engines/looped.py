@@ -23,7 +23,7 @@ from hybridsim.units import Ints
 
 _WINDOW = 8
 _LARGEST = 2**22
-"""Numbers in the states of a piece, beyond which its points are laid out."""
+"""Numbers in the states of a piece, beyond which they are forgotten and begun anew."""
 
 
 @dataclass(eq=False)
@@ -51,6 +51,11 @@ class Looped:
     def why_not(self) -> str:
         """Why the outline has no table of states; empty if it has."""
         return "" if isinstance(self._tables, list) else self._tables
+
+    @property
+    def pieces(self) -> "list[States]":
+        """Its different pieces with their states so far; none if it has no table of states."""
+        return self._tables if isinstance(self._tables, list) else []
 
     def makespans(self, time_ps: Ints, counts: Ints | None = None) -> Ints:
         """Return the last end of each point [ps], shape (points,).
@@ -80,7 +85,7 @@ class Looped:
     def _together(self, time_ps: Ints, counts: Ints, points: Ints) -> Ints:
         """Return the ends of points whose pieces do not run one after the other."""
         found = np.full(len(points), -1, np.int64)
-        if isinstance(self._whole, _States):
+        if isinstance(self._whole, States):
             own, held = np.ascontiguousarray(time_ps[:, points]), counts[:, points]
             latest, fine = self._whole.makespans(own, held)
             found[fine] = latest[fine]
@@ -98,16 +103,16 @@ class Looped:
         return found
 
     @cached_property
-    def _tables(self) -> "list[_States] | str":
+    def _tables(self) -> "list[States] | str":
         drawn = draw(self.outline, self._works_of, _WINDOW)
         if isinstance(drawn, str):
             return drawn
-        return [_States(one, self._lengths_of(one)) for one in drawn]
+        return [States(one, self._lengths_of(one)) for one in drawn]
 
     @cached_property
-    def _whole(self) -> "_States | str":
+    def _whole(self) -> "States | str":
         drawn = draw(self.outline, self._works_of, 4 * _WINDOW, cut=False)
-        return drawn if isinstance(drawn, str) else _States(drawn[0], self._lengths_of(drawn[0]))
+        return drawn if isinstance(drawn, str) else States(drawn[0], self._lengths_of(drawn[0]))
 
     def _works_of(self, step: Step) -> Works:
         row = {work: i for i, work in enumerate(self.works)}
@@ -120,7 +125,7 @@ class Looped:
 
 
 @dataclass(eq=False)
-class _States:
+class States:
     """The states of a piece."""
 
     drawn: Drawn
@@ -129,6 +134,11 @@ class _States:
 
     def __post_init__(self) -> None:
         self._clear(self._room)
+
+    @property
+    def states(self) -> int:
+        """How many states have been worked out."""
+        return int(self._sizes[0]["states"])
 
     def _clear(self, room: int) -> None:
         self._room = room
@@ -166,9 +176,9 @@ class _States:
         points = time_ps.shape[1]
         latest, found = np.full(points, -1, np.int64), np.zeros(points, np.int64)
         own = np.ascontiguousarray(counts[self.lengths])
-        point = 0
+        point = begun = 0
         while True:
-            point = execute(
+            begun, point = point, execute(
                 one.loops, one.steps, one.odds, one.uses, one.needs, one.gaps, one.exits,
                 one.units, one.slots, self._marks, self._words, self._table, self._states,
                 self._moves, self._starts, self._watches, self._advanced, self._sizes,
@@ -176,9 +186,10 @@ class _States:
             )  # fmt: skip
             if point == points:
                 break
-            if 2 * self._room * one.length > _LARGEST:
-                break
-            self._clear(4 * self._room)
+            large = self._room * one.length > _LARGEST
+            if large and begun == point:
+                point += 1  # a point with more states than there is room for stays unknown
+            self._clear(self._room if large else 4 * self._room)
         return latest, (latest >= 0) & (found == (1 << one.sets) - 1)
 
 
