@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def draw(
         return []
     bounds = _cuts(templates) if cut else [0, len(templates)]
     found: dict[tuple[object, ...], list[int]] = {}
-    for k, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for k, (first, last) in enumerate(pairwise(bounds)):
         found.setdefault(_key(outline, templates, bounds, k), [first, last, k, 0])[3] += 1
     alike: dict[tuple[bytes, ...], Drawn] = {}
     for first, last, k, times in found.values():
@@ -294,7 +294,7 @@ class _Drawing:
         """Return the steps, and their works in the first and last iterations."""
         alone = [u for u, units in enumerate(self.units) if units == 1]
         slot_of = {u: slot for slot, u in enumerate(alone)}
-        steps, odds = np.zeros(self.step_first[-1], STEP), []
+        steps, odds = np.zeros(self.step_first[-1], STEP), list[int]()
         use = need = 0
         for s, step in enumerate(step for t in self.templates for step in t.steps):
             usual, first, last = self.works(step)

@@ -65,39 +65,85 @@ class Order:
     """The use before each on the same unit, or -1."""
     last: Ints
     """Tasks that no edge leads on from; the last end is one of theirs."""
+    gaps: int
+    """1 where tasks were reserved ahead of time, in the gaps that the ones before them left."""
+    after_first: Ints
+    """Tasks before whose start a doubtful task must have ended."""
+    after: Ints
+    passed_first: Ints
+    """Tasks that must leave no gap for a doubtful task, on units that come before its own."""
+    passed: Ints
 
 
 def freeze(plan: Plan, timeline: Timeline) -> Order:
-    """Return the order of a timeline of ``plan``."""
+    """Return the order in which the execution rule started the tasks of ``plan``."""
     sequence = np.lexsort((np.arange(len(plan)), timeline.start)).astype(np.int64)
     units = np.array([resource.units for resource in plan.resources], np.int64)
     use_first, use = _kept_uses(plan.use_first, plan.use, _scarce(plan.use_first, plan.use, units))
-    owner = np.repeat(np.arange(len(plan)), np.diff(use_first))
-    lane_first = np.concatenate(([0], np.cumsum(units))).astype(np.int64)
     width = units[use]
-    tail_first = np.concatenate(([0], np.cumsum(width))).astype(np.int64)
-    previous, tail = _lanes(sequence, use_first, use, lane_first, tail_first, timeline.end)
+    tail_first = offsets(width)
+    previous, tail = _lanes(sequence, use_first, use, offsets(units), tail_first, timeline.end)
+    return tables(plan, sequence, Held(use_first, width, previous, previous, tail_first, tail))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """On which units tasks follow each other. A use is a unit that a task holds."""
+
+    use_first: Ints
+    """Uses of each task."""
+    width: Ints
+    """Units of the resource of each use."""
+    before: Ints
+    """The use right before each on the same unit when it was chosen, or -1."""
+    previous: Ints
+    """The same in the end, when more may have been reserved in between."""
+    tail_first: Ints
+    """Units of the resource of each use, one behind the other."""
+    tail: Ints
+    """The last use of each unit that can block the task, or -1."""
+    after: tuple[Ints, Ints] | None = None
+    """For each task those that stand behind it on a unit already, as offsets and a list."""
+    passed: tuple[Ints, Ints] | None = None
+    """For each task those that leave no gap for it on units before its own."""
+
+
+def tables(plan: Plan, sequence: Ints, held: Held) -> Order:
+    """Return the order of tasks that hold units as said, when looked at in a sequence."""
+    count, gaps = len(plan), held.after is not None
+    owner = np.repeat(np.arange(count), np.diff(held.use_first))
     edge_first, edge, ready_first, ready, rival_first, rival, blocks, doubtful = _edges(
-        sequence, plan.need_first, plan.need, use_first, width, owner, previous
+        sequence, plan.need_first, plan.need, held.use_first, held.width, owner, held.before, gaps
     )
-    doubt = np.where(doubtful, np.cumsum(doubtful) - 1, -1)
+    none = (np.zeros(count + 1, np.int64), np.empty(0, np.int64))
+    after, passed = held.after or none, held.passed or none
+    doubtful |= (np.diff(after[0]) + np.diff(passed[0]) > 0)[sequence]
+    doubt = np.where(doubtful, np.cumsum(doubtful, dtype=np.int64) - 1, -1)
     chosen = np.flatnonzero(doubtful)
     ready_first, where = _lists(ready_first, chosen)
     rival_first, which = _lists(rival_first, chosen)
-    tails = tail_first[use_first]  # units of all resources of a task are one behind the other
-    tail_firsts, tail_of = _lists(tails, sequence[chosen])
-    group = np.repeat(width, width) - (np.arange(len(tail)) - np.repeat(tail_first[:-1], width))
+    # units of all resources of a task are one behind the other
+    tail_first, tail_of = _lists(held.tail_first[held.use_first], sequence[chosen])
+    after_first, after_of = _lists(after[0], sequence[chosen])
+    passed_first, passed_of = _lists(passed[0], sequence[chosen])
+    group = np.repeat(held.tail_first[1:], held.width) - np.arange(len(held.tail))
     return Order(
         sequence, edge_first, edge, doubt, ready_first, ready[where], rival_first, rival[which],
-        blocks[which], tail_firsts, tail[tail_of], group[tail_of], owner, previous,
-        np.flatnonzero(np.bincount(edge, minlength=len(plan)) == 0),
+        blocks[which], tail_first, held.tail[tail_of], group[tail_of], owner, held.previous,
+        np.flatnonzero(np.bincount(edge, minlength=count) == 0), int(gaps),
+        after_first, after[1][after_of], passed_first, passed[1][passed_of],
     )  # fmt: skip
+
+
+def offsets(lengths: Ints) -> Ints:
+    """Return where the list of each owner begins, and where the last one ends."""
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
 
 
 def _lists(first: Ints, chosen: Ints) -> tuple[Ints, Ints]:
     """Return where the lists of some owners begin when put together, and where their items are."""
     lengths = first[chosen + 1] - first[chosen]
-    begin = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    begin = offsets(lengths)
     return begin, np.repeat(first[chosen] - begin[:-1], lengths) + np.arange(begin[-1])
 
 
@@ -132,7 +178,7 @@ _NEED, _RIVAL = 1, 2  # what a task in the window has a way to
 @numba.njit(cache=True)
 def _edges(
     sequence: Ints, need_first: Ints, need: Ints, use_first: Ints, width: Ints, owner: Ints,
-    previous: Ints,
+    previous: Ints, gaps: bool,
 ) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints, Bytes]:  # fmt: skip
     """Return edges, needs and forerunners that matter by place, and which places are doubtful."""
     count = len(sequence)
@@ -172,7 +218,7 @@ def _edges(
             other = owner[previous[k]] if previous[k] >= 0 else -1
             if other >= 0 and direct[other] == _RIVAL and not ways[other]:
                 edge[edges], rival[rivals] = other, other
-                how = _how(task, other, len(needs), place, edge_first, edge, direct, ways)
+                how = _how(task, other, len(needs), gaps, place, edge_first, edge, direct, ways)
                 blocks[rivals] = how if width[k] == 1 else PARTLY
                 doubtful[at] |= blocks[rivals] != SURELY
                 edges += 1
@@ -222,10 +268,13 @@ def _mark(
 
 @numba.njit(cache=True)
 def _how(
-    task: int, other: int, needs: int, place: Ints, edge_first: Ints, edge: Ints, direct: Bytes,
-    ways: Bytes,
+    task: int, other: int, needs: int, gaps: bool, place: Ints, edge_first: Ints, edge: Ints,
+    direct: Bytes, ways: Bytes,
 ) -> int:  # fmt: skip
-    """Return how a forerunner blocks a task; it starts when the last of its own edges ends."""
+    """Return how a forerunner blocks a task; it starts when the last of its own edges ends.
+
+    Where gaps are looked for, one that starts at the same instant leaves none.
+    """
     before = place[other]
     begin, stop = edge_first[before], edge_first[before + 1]
     at_once, earlier = True, stop > begin or needs > 0
@@ -233,7 +282,7 @@ def _how(
         if not ways[edge[e]] & _NEED:
             earlier = False
             at_once = at_once and direct[edge[e]] & _NEED != 0
-    if earlier or (at_once and other < task):
+    if earlier or (at_once and (gaps or other < task)):
         return SURELY
     return UNTIL if other < task else BEFORE
 

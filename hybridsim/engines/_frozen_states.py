@@ -82,9 +82,7 @@ STATE = record("move", "watch_first", "watch_last", "runs")
 WATCH = record("place", "limit")  # place: a loop, or the number of loops plus a gap
 START = record("slot", "work")
 SIZES = record("states", "moves", "starts", "watches")
-CLOCK = record(
-    "now", "state", "mask", "near", "exits", "saved", "saved_now", "looks", "power"
-)
+CLOCK = record("now", "state", "mask", "near", "exits", "saved", "saved_now", "looks", "power")
 
 
 @numba.njit(cache=True)
@@ -164,7 +162,8 @@ def _go_on(
     now, state = clock[0].now, clock[0].state
     saved_state, saved_now = clock[0].saved, clock[0].saved_now
     looks, power = clock[0].looks, clock[0].power
-    near, mask, going = -1, 0, True
+    near, going = -1, True
+    mask: Any = 0
     while True:
         k, last = states[state].watch_first, states[state].watch_last
         while k < last:
@@ -248,10 +247,10 @@ def _key(place: int, value: int, limits: Ints) -> int:
 @numba.njit(cache=True, forceinline=True)
 def _same(end: Ints, saved: Ints, now: int) -> bool:
     """Return whether what runs has the same time left as in the saved state."""
+    same = True
     for s in range(len(end)):
-        if end[s] != _NEVER and end[s] - now != saved[s]:
-            return False
-    return True
+        same = same and (end[s] == _NEVER or end[s] - now == saved[s])
+    return same
 
 
 @numba.njit(cache=True)
@@ -358,9 +357,9 @@ def _complete(
             if mask >> slot & 1:
                 new[loop.marks + place] = DONE
                 for k in range(len(exits)):
-                    if exits[k].loop == g and exits[k].step == place % loop.size:
-                        if place // loop.size == new[loop.left] - exits[k].from_end:
-                            found |= 1 << exits[k].set
+                    iteration = new[loop.left] - exits[k].from_end
+                    if exits[k].loop == g and place == iteration * loop.size + exits[k].step:
+                        found |= 1 << exits[k].set
             else:
                 step = steps[loop.step_first + place % loop.size]
                 for k in range(step.use_first, step.use_last):

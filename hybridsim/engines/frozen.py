@@ -9,8 +9,10 @@ A plan that falls apart into pieces that run one after the other (:mod:`._frozen
 what its different pieces cost.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,10 +23,19 @@ from hybridsim.engines._frozen_times import WIDTH, times
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.units import Ints
 
+Run: TypeAlias = Callable[[Plan], tuple[Timeline, Callable[[], Order]]]
+"""What decides when the tasks of a plan start: returns the timeline, and how to get its order."""
+
 _MOST_ORDERS = 32
-"""Orders that a piece keeps; each costs about as much memory as the piece itself."""
+"""Orders that a piece keeps; all of them take about as long as executing a large one."""
 _PATIENCE = 4
 """New orders in a row that served no other point, after which points are just executed."""
+
+
+def execution(plan: Plan) -> tuple[Timeline, Callable[[], Order]]:
+    """Execute a plan by the execution rule."""
+    timeline = compiled.run(plan)
+    return timeline, lambda: freeze(plan, timeline)
 
 
 @dataclass(eq=False)
@@ -34,6 +45,9 @@ class Frozen:
     plan: Plan
     work: Ints
     """The work of each task, an index into the rows of the times, shape (tasks,)."""
+    run: Run = execution
+    """How a point is executed that no known order is proven for."""
+    most_orders: int = _MOST_ORDERS
 
     def makespans(self, time_ps: Ints) -> Ints:
         """Return the last end of each point [ps], shape (points,).
@@ -56,7 +70,7 @@ class Frozen:
 
     def timeline(self, time_ps: Ints) -> Timeline:
         """Return all times of one point; ``time_ps`` has the shape (works,)."""
-        return compiled.run(replace(self.plan, duration=time_ps[self.work]))
+        return self.run(replace(self.plan, duration=time_ps[self.work]))[0]
 
     @property
     def proven(self) -> int:
@@ -74,13 +88,15 @@ class Frozen:
 
     @cached_property
     def _pieces(self) -> "list[_Retimed]":
-        return [_Retimed(piece) for piece in pieces(self.plan, self.work)]
+        return [
+            _Retimed(piece, self.run, self.most_orders) for piece in pieces(self.plan, self.work)
+        ]
 
     @cached_property
     def _whole(self) -> "_Retimed":
         if len(self._pieces) == 1 and self._pieces[0].piece.times == 1:
             return self._pieces[0]
-        return _Retimed(whole(self.plan, self.work))
+        return _Retimed(whole(self.plan, self.work), self.run, self.most_orders)
 
 
 @dataclass(eq=False)
@@ -88,9 +104,13 @@ class _Retimed:
     """A piece of a plan, and the orders that were found for it."""
 
     piece: Piece
+    run: Run
+    most_orders: int
     proven: int = 0
     executed: int = 0
     _orders: list[Order] = field(default_factory=list)
+    _idle: int = 0
+    """New orders in a row that served no other point."""
 
     def makespans(self, time_ps: Ints) -> tuple[Ints, Bools]:
         """Return the last end of each point, and whether what the next piece waits for is that."""
@@ -99,34 +119,28 @@ class _Retimed:
         left = np.arange(points)
         for order in list(self._orders):
             left = self._retime(order, time_ps, left, latest, apart)
-        idle = 0
+        if len(left):
+            self._idle = min(self._idle, _PATIENCE - 1)  # one new order per call is worth a try
         while len(left):
             point, left = int(left[0]), left[1:]
-            timeline = self._execute(time_ps[self.piece.works, point])
+            self.executed += 1
+            own = time_ps[self.piece.works[self.piece.work], point]
+            timeline, order_of = self.run(replace(self.piece.plan, duration=own))
             latest[point] = timeline.makespan
             apart[point] = self._ends_together(timeline.end, latest[point])
-            if idle < _PATIENCE and len(left):
-                before = len(left)
-                left = self._retime(self._keep(timeline), time_ps, left, latest, apart)
-                idle = 0 if len(left) < before else idle + 1
+            if self._idle < _PATIENCE and len(left):
+                before, new = len(left), order_of()
+                self._orders = [new, *self._orders[: self.most_orders - 1]]
+                left = self._retime(new, time_ps, left, latest, apart)
+                self._idle = 0 if len(left) < before else self._idle + 1
         return latest, apart
 
-    def _execute(self, time_ps: Ints) -> Timeline:
-        self.executed += 1
-        return compiled.run(replace(self.piece.plan, duration=time_ps[self.piece.work]))
-
     def _ends_together(self, end: Ints, latest: Ints) -> Bools:
-        """Return whether each exit ends last; ``end`` has the shape (tasks,) or (tasks, points)."""
+        """Return whether each exit ends last; ``end`` has the shape (tasks, ...)."""
         holds = np.ones(end.shape[1:], np.bool_)
         for tasks in self.piece.exits:
             holds &= end[tasks].max(axis=0, initial=0) == latest
         return holds
-
-    def _keep(self, timeline: Timeline) -> Order:
-        """Keep the order of a timeline in place of the one that served longest ago."""
-        order = freeze(self.piece.plan, timeline)
-        self._orders = [order, *self._orders[: _MOST_ORDERS - 1]]
-        return order
 
     def _retime(
         self, order: Order, time_ps: Ints, points: Ints, latest: Ints, apart: Bools

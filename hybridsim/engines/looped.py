@@ -18,7 +18,7 @@ from hybridsim.engines import compiled
 from hybridsim.engines._frozen_loops import Drawn, Works, draw
 from hybridsim.engines._frozen_states import MOVE, SIZES, START, STATE, WATCH, execute
 from hybridsim.errors import PlanError
-from hybridsim.plan import Loop, Mostly, Need, Outline, Step, Template, Within
+from hybridsim.plan import Bools, Loop, Mostly, Need, Outline, Step, Template, Within
 from hybridsim.units import Ints
 
 _WINDOW = 8
@@ -170,7 +170,7 @@ class States:
         self._states[0]["watch_last"] = len(far)
         self._sizes[0] = (1, 0, 0, len(far))
 
-    def makespans(self, time_ps: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    def makespans(self, time_ps: Ints, counts: Ints) -> tuple[Ints, Bools]:
         """Return the last ends, and whether they are known and what is waited for ends last."""
         one = self.drawn
         points = time_ps.shape[1]

@@ -58,7 +58,9 @@ def test_long_loops_take_as_long_as_when_laid_out(outline: Outline, seed: int) -
 def pipeline(count: int, buffers: int, units: int) -> Outline:
     """Weights first, then batches with room for a few, three servers, an odd first and last."""
     names = ("tile", "dma", "cores")
-    builder = PlanBuilder((*(Resource(name, name) for name in names), Resource("link", "l", units)))
+    builder = PlanBuilder(
+        (*(Resource(name, name) for name in names), Resource("link", "l", units))
+    )
     weights = builder.add("op", "load a", (1, 3), 40)
     steps = [
         Step("mvm", (0,), Mostly(11, (7,)), (Within(3, 2, room=True),)),
@@ -148,7 +150,10 @@ def test_what_is_fetched_ahead_may_outlast_the_layer() -> None:
 
 
 def test_an_outline_without_steps_takes_no_time() -> None:
-    assert Looped(PlanBuilder(()).outline()).makespans(np.empty((0, 2), np.int64)).tolist() == [0, 0]
+    assert Looped(PlanBuilder(()).outline()).makespans(np.empty((0, 2), np.int64)).tolist() == [
+        0,
+        0,
+    ]
 
 
 def test_links_and_durations_of_their_own_are_laid_out() -> None:

@@ -1,11 +1,20 @@
 """Reserving ahead: the order it fixes makes an engine run at exactly the reserved times."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hybridsim.engines import engine
+from hybridsim.engines._frozen_gaps import freeze_gaps
+from hybridsim.engines._frozen_times import WIDTH, times
+from hybridsim.engines.frozen import Frozen
 from hybridsim.plan import Plan, PlanBuilder, Resource
-from hybridsim.strategies._reservation import reserve, reserved
+from hybridsim.strategies._reservation import reservation, reserve, reserved
+from tests.engines.test_engines_agree import crowd
+from tests.engines.test_frozen import prices
 from tests.random_inputs import plans
 
 
@@ -36,7 +45,7 @@ def test_reserving_keeps_every_task_and_need(plan: Plan) -> None:
 @settings(deadline=None)
 def test_a_naive_search_finds_the_same_times(plan: Plan) -> None:
     """Each task in plan order, at the first instant at which it fits for its whole duration."""
-    found, _, _ = reserve(plan)
+    found, *_ = reserve(plan)
     start, end = np.zeros(len(plan), np.int64), np.zeros(len(plan), np.int64)
     for task in range(len(plan)):
         ready = max((int(end[need]) for need in plan.needs_of(task)), default=0)
@@ -74,7 +83,7 @@ def test_what_is_placed_never_moves() -> None:
     lead = builder.add("y", "lead", (0,), 4)
     builder.add("x", "later", (0,), 8, (long,))
     builder.add("y", "short", (0,), 7, (lead,))
-    timeline, before, after = reserve(builder.build())
+    timeline, before, after, _ = reserve(builder.build())
     assert list(timeline.start) == [0, 0, 10, 18]
     assert sorted(zip(before.tolist(), after.tolist(), strict=True)) == [(1, 2), (2, 3)]
     # the execution rule, on its own, would start the short one at once
@@ -84,3 +93,38 @@ def test_what_is_placed_never_moves() -> None:
 def test_nothing_to_reserve() -> None:
     ordered, times = reserved(PlanBuilder(()).build())
     assert (len(ordered), times.makespan) == (0, 0)
+
+
+@given(plans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+def test_a_frozen_reservation_is_what_reserving_finds(plan: Plan, seed: int) -> None:
+    """Whether its order is proven for other prices or the point is reserved anew."""
+    frozen = Frozen(plan, np.arange(len(plan)), reservation)
+    time_ps = prices(plan.duration, 20, seed)
+    for _ in range(2):
+        found = frozen.makespans(time_ps)
+        for point in range(20):
+            own = replace(plan, duration=np.ascontiguousarray(time_ps[:, point]))
+            assert found[point] == reserve(own)[0].makespan
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_point_is_wrongly_accepted_in_crowded_gaps(seed: int) -> None:
+    plan = crowd(seed)
+    timeline, _, _, unit = reserve(plan)
+    order, time_ps = freeze_gaps(plan, timeline, unit), prices(plan.duration, WIDTH, seed)
+    end = np.empty((len(plan), WIDTH), np.int64)
+    _, holds = times(order, np.arange(len(plan)), time_ps, end)
+    assert holds[0]
+    for point in np.flatnonzero(holds):
+        own = replace(plan, duration=np.ascontiguousarray(time_ps[:, point]))
+        assert np.array_equal(reserve(own)[0].end, end[:, point])
+
+
+def test_prices_nearby_share_an_order() -> None:
+    plan = crowd(3)
+    frozen = Frozen(plan, np.arange(len(plan)), reservation)
+    time_ps = np.repeat(plan.duration[:, None] * 10**6, 200, axis=1)
+    time_ps += np.random.default_rng(0).integers(0, 3, time_ps.shape)
+    frozen.makespans(time_ps)
+    assert frozen.executed < frozen.proven
