@@ -89,7 +89,7 @@ def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None
 def test_one_tile_is_a_chain(cluster: Cluster) -> None:
     """Nothing overlaps: A, then B and X behind it, both kernels, store."""
     stream = LoraStream(cluster, 128, 128, 8, 8, 8, kernels=MEASURED_KERNELS)
-    kernels = sum(kernel.cycles for kernel in stream.tile_kernels(8))
+    kernels = sum(cycles for _, cycles in stream.tile_kernels(8))
     dma = cluster.dma
     load = dma.transfer_cycles(128 * 8 * 2) + dma.beats(8 * 128 * 2) + dma.beats(8 * 128 * 2)
     assert stream_cycles(stream) == load + kernels + dma.transfer_cycles(2048, source="tcdm")
@@ -117,8 +117,8 @@ def test_a_stream_takes_at_least_its_kernels_and_its_beats(
     rows.append(stream.tokens - stream.tile * (stream.tiles - 1))
     by_unit: dict[str, int] = {}
     for count in rows:
-        for kernel in stream.tile_kernels(count):
-            by_unit[kernel.unit] = by_unit.get(kernel.unit, 0) + kernel.cycles
+        for kernel, own in stream.tile_kernels(count):
+            by_unit[kernel.unit] = by_unit.get(kernel.unit, 0) + own
     beats = 2 * stream.tokens * (stream.in_features + 2 * stream.out_features) // 64
     assert cycles >= max(*by_unit.values(), by_unit.get("dma", 0) + beats)
     # and never more than one thing after the other, with the conflicts that the beats bring
@@ -171,11 +171,12 @@ def test_both_units_together_beat_either_alone(cluster: Cluster) -> None:
 
 def test_both_units_split_every_tile_as_the_program_does(cluster: Cluster) -> None:
     stream = LoraStream(cluster, 512, 128, 8, 128, 32, CHOICES[3])
-    program = LoraProgram(cluster, 512, 128, 8, 32, CHOICES[3])
-    assert stream.tile_kernels(32) == program.kernels
+    program = LoraProgram(512, 128, 8, 32, CHOICES[3]).on(cluster)
+    kernels = stream.tile_kernels(32)
+    assert tuple(kernel for kernel, _ in kernels) == program.kernels
     plan = stream.plan()
     laid_out = set(durations(stream)[np.array(labels(plan)) == "ub+y"] // PS)
-    assert laid_out == {kernel.cycles for kernel in program.kernels if kernel.action == "ub+y"}
+    assert laid_out == {cycles for kernel, cycles in kernels if kernel.work.label == "ub+y"}
 
 
 def test_every_job_of_the_engine_is_programmed(cluster: Cluster) -> None:
@@ -196,7 +197,7 @@ def test_conflicts_with_the_dma_slow_the_cores(cluster: Cluster) -> None:
     stream = LoraStream(cluster, 512, 128, 8, 48, 16, kernels=MEASURED_KERNELS)
     plan = stream.plan()
     lasted = durations(stream)[np.array(labels(plan)) == "xa"] // PS
-    free = stream.tile_kernels(16)[0].cycles
+    free = stream.tile_kernels(16)[0][1]
     x, z = 16 * 512 * 2 // 64, 16 * 128 * 2 // 64
     assert (lasted - free).tolist() == [x // 5, (x + z) // 5, z // 5]
 
