@@ -3,14 +3,6 @@
 from itertools import product
 
 import pytest
-from hybridsim.strategies._search import (
-    EVERYTHING,
-    Space,
-    _Bounds,
-    best_of_layer,
-    candidates,
-    layer_latency,
-)
 
 import hybridsim
 from hybridsim.arch import load_machine
@@ -19,7 +11,22 @@ from hybridsim.errors import CapacityError
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import place
 from hybridsim.simulation import simulate
-from hybridsim.strategies import ADAPTER_STRATEGIES, Auto, Job, make_scheduler
+from hybridsim.strategies import (
+    ADAPTER_STRATEGIES,
+    Auto,
+    Job,
+    make_scheduler,
+    one_by_one,
+    shape_of,
+)
+from hybridsim.strategies.layers.search import (
+    EVERYTHING,
+    Space,
+    _Bounds,
+    best_of_layer,
+    candidates,
+    layer_latency,
+)
 from hybridsim.validation.strategies import layer
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
@@ -45,7 +52,8 @@ def test_the_best_is_that_of_brute_force(
 ) -> None:
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
-    every = [*candidates(job.machine, own, tokens, SMALL)]
+    space = candidates(job.machine, own, tokens, SMALL)
+    every = [candidate.batching(job.machine, tokens) for candidate in space]
     latencies = [layer_latency(job, own, batching) for batching in every]
     found = best_of_layer(job, own, SMALL)
     assert len(every) > 50
@@ -62,8 +70,9 @@ def test_no_plan_beats_its_bound(
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
     bounds = _Bounds(job.machine, tokens)
-    for batching in candidates(job.machine, own, tokens, SMALL):
-        assert bounds.of(batching)[0] <= layer_latency(job, own, batching)
+    for candidate in candidates(job.machine, own, tokens, SMALL):
+        batching = candidate.batching(job.machine, tokens)
+        assert bounds.of(candidate)[0] <= layer_latency(job, own, batching)
 
 
 def test_the_search_runs_few_of_the_candidates() -> None:
@@ -93,11 +102,8 @@ def test_a_layer_takes_as_long_in_a_network_as_on_its_own() -> None:
     net, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026")
     job = Job(place(net, machine), 64, engine_by_name("compiled"))
     expected = sum(best_of_layer(job, own).latency_ps for own in job.mapping.layers)
-    groups = [
-        hybridsim.strategies.Group(((own, best_of_layer(job, own).batching),))
-        for own in job.mapping.layers
-    ]
-    assert job.run_ps(hybridsim.strategies.lay_out(job, groups).plan) == expected
+    best = {shape_of(job, own): best_of_layer(job, own).batching for own in job.mapping.layers}
+    assert job.run_ps(one_by_one(job, best).lay_out(job).plan) == expected
 
 
 def test_the_notes_say_what_bounds_a_layer_and_what_is_next_best() -> None:

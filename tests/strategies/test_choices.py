@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hybridsim.strategies._batching import Batching, Flow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +13,14 @@ from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import BALANCED, CHOICES, LoraProgram
-from hybridsim.strategies import Job, Schedule, TokenParallel, make_scheduler
+from hybridsim.strategies import (
+    BatchOrder,
+    BatchSizes,
+    Job,
+    Schedule,
+    TokenParallel,
+    make_scheduler,
+)
 from hybridsim.validation.strategies import layer
 from hybridsim.workload import Network
 from tests.carried_out import carried_out
@@ -84,10 +90,7 @@ def test_batches_hold_all_tokens_and_none_is_larger_than_asked_for(
 
 
 def _sizes(tokens: int, batch: int, first: int | None, last: int | None) -> list[int]:
-    cluster = MACHINES[1].cluster
-    assert cluster is not None
-    program = LoraProgram(cluster, 64, 64, 4, batch, CHOICES[0])
-    return Batching(program, 1, Flow(True, first, last)).sizes(tokens).tolist()
+    return BatchSizes.of(tokens, batch, BatchOrder(True, first, last)).each().tolist()
 
 
 def test_a_ramp_halves_to_the_last_batch() -> None:
@@ -198,8 +201,8 @@ def test_a_split_of_each_product_is_no_slower_than_one_of_rows() -> None:
             busiest = []
             for choice in (CHOICES[3], BALANCED):
                 busy = {"cores": 0, "matrix_engine": 0, "dma": 0}
-                for kernel in LoraProgram(cluster, *shape, 8, tokens, choice).kernels:
-                    busy[kernel.unit] += kernel.cycles
+                for kernel in LoraProgram(*shape, 8, tokens, choice).on(cluster).kernels:
+                    busy[kernel.unit] += cluster.cycles(kernel.work)
                 busiest.append(max(busy["cores"], busy["matrix_engine"]))
             assert busiest[1] <= busiest[0]
 

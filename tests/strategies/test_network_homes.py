@@ -21,7 +21,7 @@ from tests.random_inputs import mostly_delay
 
 CLUSTER = hybridsim.load_machine("harp_2026").cluster
 assert CLUSTER is not None
-PROGRAM = LoraProgram(CLUSTER, 8, 8, 8, 8, CHOICES[0])
+PROGRAM = LoraProgram(8, 8, 8, 8, CHOICES[0])
 
 
 def job(**overrides: Any) -> Job:
