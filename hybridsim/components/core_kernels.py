@@ -227,6 +227,7 @@ def by_shape(
     if sizes[0].size < _FEW or any(int(size.max()) >= 2**20 for size in sizes):
         return equation(m, n, k)
     one = (sizes[0].astype(np.int64) << 40) | (sizes[1].astype(np.int64) << 20) | sizes[2]
+    different: Any
     different, where = np.unique(one, return_inverse=True)
     low: Any = 2**20 - 1
     found: Any = equation(different >> 40, different >> 20 & low, different & low)
