@@ -43,7 +43,7 @@ def visiting_order(plan: Plan) -> Ints:
     are visited with the first task that reads them.
     """
     moves = plan.which(lambda work: (work.part, work.kind) in _MOVES)
-    return np.argsort(_levels(plan.need_first, plan.need, moves), kind="stable")
+    return _by_level(_levels(plan.need_first, plan.need, moves))
 
 
 def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints, Ints]:
@@ -86,6 +86,20 @@ def _levels(need_first: Ints, need: Ints, moves: Bools) -> Ints:
 
 
 @numba.njit(cache=True)
+def _by_level(level: Ints) -> Ints:
+    """Return the tasks level by level, those of a level in plan order."""
+    begin = np.zeros(level.max() + 2 if len(level) else 1, np.int64)
+    for each in level:
+        begin[each + 1] += 1
+    begin = np.cumsum(begin)
+    order = np.empty(len(level), np.int64)
+    for task in range(len(level)):
+        order[begin[level[task]]] = task
+        begin[level[task]] += 1
+    return order
+
+
+@numba.njit(cache=True)
 def _reserve(
     visited: Ints,
     duration: Ints,
@@ -98,8 +112,8 @@ def _reserve(
 ) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     """Give each task, as visited, the earliest gap; lanes of resource r: lanes[r] to lanes[r + 1].
 
-    A lane is one unit of a resource: a sorted list of intervals (begin, end, task), the rows of
-    ``held``; ``room`` is the most that each can hold.
+    A lane is one unit of a resource: a sorted list of intervals, each with its begin, its end and
+    the task that it is of, in three columns; ``room`` is the most that each can hold.
     """
     tasks = len(duration)
     ready, start, end = (
@@ -110,7 +124,11 @@ def _reserve(
     first = np.zeros(len(room) + 1, np.int64)
     first[1:] = np.cumsum(room)
     size = np.zeros(len(room), np.int64)
-    held = np.empty((first[-1], 3), np.int64)
+    begins, ends, of = (
+        np.empty(first[-1], np.int64),
+        np.empty(first[-1], np.int64),
+        np.empty(first[-1], np.int64),
+    )
     lane_of = np.empty(len(use), np.int64)
     for task in visited:
         for k in range(need_first[task], need_first[task + 1]):
@@ -118,83 +136,64 @@ def _reserve(
         at, last = use_first[task], use_first[task + 1]
         time = ready[task]
         while True:
-            fits = _later(
-                time, duration[task], use[at:last], lane_of[at:last], lanes, first, size, held
-            )
+            fits = time
+            for k in range(at, last):
+                best = _NEVER
+                for lane in range(lanes[use[k]], lanes[use[k] + 1]):
+                    low, high = first[lane], first[lane] + size[lane]
+                    gap = _gap(begins, ends, low, high, fits, duration[task])
+                    if gap < best:
+                        best = gap
+                        lane_of[k] = lane
+                    if gap == fits:
+                        break
+                fits = best
             if fits == time:
                 break
             time = fits
         start[task], end[task] = time, time + duration[task]
-        for lane in lane_of[at:last]:
-            _insert(held[first[lane] : first[lane + 1]], size[lane], time, end[task], task)
+        for k in range(at, last):
+            lane = lane_of[k]
+            low = first[lane]
+            # what is placed behind makes way; mostly that is little or nothing
+            place = low + size[lane]
+            while place > low and begins[place - 1] > time:
+                begins[place], ends[place] = begins[place - 1], ends[place - 1]
+                of[place] = of[place - 1]
+                place -= 1
+            begins[place], ends[place], of[place] = time, end[task], task
             size[lane] += 1
-    earlier, later = _neighbours(first, size, held)
+    earlier, later = _neighbours(first, size, of)
     return ready, start, end, earlier, later
 
 
 @numba.njit(cache=True)
-def _later(
-    time: int,
-    length: int,
-    uses: Ints,
-    lane_of: Ints,
-    lanes: Ints,
-    first: Ints,
-    size: Ints,
-    held: Ints,
-) -> int:
-    """Return when the resources have room one after the other, and note a lane of each.
-
-    If that is ``time`` itself, all of them have.
-    """
-    for k in range(len(uses)):
-        best = _NEVER
-        for lane in range(lanes[uses[k]], lanes[uses[k] + 1]):
-            gap = _gap(held[first[lane] : first[lane] + size[lane]], time, length)
-            if gap < best:
-                best = gap
-                lane_of[k] = lane
-            if gap == time:
-                break
-        time = best
-    return time
-
-
-@numba.njit(cache=True)
-def _insert(lane: Ints, size: int, begin: int, end: int, task: int) -> None:
-    """Put an interval where it belongs; mostly that is near the end."""
-    at = size
-    while at > 0 and lane[at - 1, 0] > begin:
-        lane[at] = lane[at - 1]
-        at -= 1
-    lane[at, 0], lane[at, 1], lane[at, 2] = begin, end, task
-
-
-@numba.njit(cache=True)
-def _neighbours(first: Ints, size: Ints, held: Ints) -> tuple[Ints, Ints]:
+def _neighbours(first: Ints, size: Ints, of: Ints) -> tuple[Ints, Ints]:
     """Return the pairs of tasks that follow each other on a lane."""
     pairs = np.maximum(size - 1, 0).sum()
     earlier, later = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
     pair = 0
     for lane in range(len(size)):
         for at in range(first[lane] + 1, first[lane] + size[lane]):
-            earlier[pair], later[pair] = held[at - 1, 2], held[at, 2]
+            earlier[pair], later[pair] = of[at - 1], of[at]
             pair += 1
     return earlier, later
 
 
 @numba.njit(cache=True)
-def _gap(lane: Ints, time: int, length: int) -> int:
-    """Return the earliest start from ``time`` on of a gap of ``length`` in a lane."""
-    low, high = 0, len(lane)
+def _gap(begins: Ints, ends: Ints, low: int, high: int, time: int, length: int) -> int:
+    """Return the earliest start from ``time`` on of a gap of ``length`` among some intervals."""
+    last = high
+    if low == last or ends[last - 1] <= time:
+        return time  # mostly a task comes behind all that is placed
     while low < high:
         middle = (low + high) // 2
-        if lane[middle, 1] <= time:
+        if ends[middle] <= time:
             low = middle + 1
         else:
             high = middle
-    while low < len(lane) and lane[low, 0] < time + length:
-        time = max(time, lane[low, 1])
+    while low < last and begins[low] < time + length:
+        time = max(time, ends[low])
         low += 1
     return time
 

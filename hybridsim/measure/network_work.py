@@ -119,9 +119,7 @@ def _attending(cluster: Cluster, shape: AttentionShape, tasks: Ints, count: int)
     peak = cluster.matrix_engine.peak if cluster.matrix_engine else 0
     slots = run.engine_ps * cluster.clock.frequency // 10**12 * peak
     macs = run.macs if run.engine_ps else 0
-    one = ClusterWork(
-        tasks, run.engine_ps, run.cores_ps, macs, max(slots, macs), run.moved_bytes
-    )
+    one = ClusterWork(tasks, run.engine_ps, run.cores_ps, macs, max(slots, macs), run.moved_bytes)
     return one.times(tasks, count)
 
 

@@ -94,10 +94,17 @@ class Deciding:
         """
         structure, options = self._structure, self._options
         kept_bytes, homes = self._adapters.kept_bytes, self._told_apart
-        ops = [
-            self.of(kind, work)
-            for kind, work in zip(structure.kinds, structure.works, strict=True)
-        ]
+        # most works have nothing of their own in a memory, so that their kind says it all
+        memory, known = self.memory, self._known
+        own = {*self._homes.of, *memory.adapters_outside, *memory.outside, *memory.after}
+        ops = []
+        for kind, work in zip(structure.kinds, structure.works, strict=True):
+            found = known.get(kind) if work.name not in own else None
+            if found is None:
+                found = self.of(kind, work)
+                if work.name not in own:
+                    known[kind] = found
+            ops.append(found)
         return NetworkDecisions(
             batch=options.batch,
             keep=options.keep,
@@ -197,8 +204,15 @@ class Deciding:
         ]
         if not adapted:
             return AdapterHomes()
-        cluster, chips = self._need_cluster(adapted[0]), self._structure.chips
-        return AdapterHomes.find(adapted, cluster, chips, lambda work: self._alone(work, True))
+        cluster, structure = self._need_cluster(adapted[0]), self._structure
+        of_kind: dict[int, Adapter] = {}
+        ways = {}
+        for work in adapted:
+            kind = structure.kinds[structure.place[work.name]]
+            if kind not in of_kind:
+                of_kind[kind] = self._alone(work, True)
+            ways[work.name] = of_kind[kind]
+        return AdapterHomes.find(adapted, cluster, structure.chips, ways)
 
     def _home_notes(self) -> tuple[str, ...]:
         """Return how often A and B are fetched, if there are adapters."""

@@ -91,7 +91,11 @@ def _on_one_chip(given: _Given, works: Sequence[FlowOp], size: int, adapters: bo
             notes = (f"{len(outside)} adapters come from the DRAM",)
     found = OnChip(given.structure.past)
     if attentions:
-        found = _kept(given, attentions, size) if given.structure.past else _passing(given, attentions, size)
+        found = (
+            _kept(given, attentions, size)
+            if given.structure.past
+            else _passing(given, attentions, size)
+        )
     return replace(found, notes=notes + found.notes, adapters_outside=frozenset(outside))
 
 
@@ -131,7 +135,9 @@ def _check_dram(given: _Given, found: OnChip, chip: int) -> None:
         return
     need = sum(found.outside.values())
     if need > memory.dram.size:
-        where = f"chip {chip} of {given.machine.name}" if given.machine.chips else given.machine.name
+        where = (
+            f"chip {chip} of {given.machine.name}" if given.machine.chips else given.machine.name
+        )
         raise CapacityError(
             f"the {what} of {given.structure.network.name} take {format_bytes(need)} outside of the "
             f"SRAM; {where} has {format_bytes(memory.dram.size)} of DRAM; raise memory.dram.size "

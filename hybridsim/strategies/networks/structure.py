@@ -4,9 +4,10 @@ Nothing here knows a price, a clock or the size of a memory, so machines that di
 share it.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any
 
 from hybridsim.mapping import PlacedLayer
@@ -238,14 +239,17 @@ class NetworkStructure:
         return replace(work, keys=self.network.keys(work.op, self.tokens, past))
 
 
-def alike(op: Op) -> Iterable[Hashable]:
+def alike(op: Op) -> tuple[Hashable, ...]:
     """Return all that an op is, but for its name, its inputs and its block."""
-    fields = type(op).model_fields
-    return (
-        op.kind,
-        *(getattr(op, name) for name in fields if name not in ("name", "inputs", "block")),
-        len(op.inputs),
-    )
+    found: tuple[Hashable, ...] = _shape_of(type(op))(op)
+    return (*found, len(op.inputs))
+
+
+@lru_cache
+def _shape_of(kind: type[Op]) -> Callable[[Op], Any]:
+    """Return what reads the fields of a kind of op that make its shape: two or more of them."""
+    names = [name for name in kind.model_fields if name not in ("name", "inputs", "block")]
+    return attrgetter("kind", *names)
 
 
 def structure_of(job: Job) -> NetworkStructure:

@@ -46,9 +46,7 @@ class TokenTemplate:
         self._options = self.strategy.deciding(self.job, self.choice)
         self._structure = structure_of(self.job)
         self._decisions = self.strategy.decide_for(self.job, self.choice)
-        self._memory = OnChip.of(
-            self._structure, self.job.machine, self._options.by_capacity
-        )
+        self._memory = OnChip.of(self._structure, self.job.machine, self._options.by_capacity)
         self.schedule: Schedule = lay_out(self._structure, self._decisions)
         self._told = {told.op.name: told for told in self.schedule.ops}
         self._tasks = self._find_tasks()
@@ -118,9 +116,7 @@ class TokenTemplate:
     def _with(self, plan: Plan, told: dict[str, OpSchedule]) -> Schedule:
         return replace(self.schedule, plan=plan, ops=tuple(told.values()))
 
-    def _works(
-        self, name: str, decision: AttentionDecision, past: int
-    ) -> dict[str, list[Work]]:
+    def _works(self, name: str, decision: AttentionDecision, past: int) -> dict[str, list[Work]]:
         """Return what the tasks of an attention do that grow, in the order of the plan."""
         of_chunks = zip(*map(attending, decision.programs), strict=True)
         found: dict[str, list[Work]] = {kind: [] for kind in _GROWING}
