@@ -116,10 +116,9 @@ def _by_op(plan: Plan, program: type) -> dict[int, Ints]:
 def _attending(cluster: Cluster, shape: AttentionShape, tasks: Ints, count: int) -> ClusterWork:
     """Return what all chunks of equal heads do, ``count`` times."""
     run = shape.run(cluster)
-    peak = cluster.matrix_engine.peak if cluster.matrix_engine else 0
-    slots = run.engine_ps * cluster.clock.frequency // 10**12 * peak
     macs = run.macs if run.engine_ps else 0
-    one = ClusterWork(tasks, run.engine_ps, run.cores_ps, macs, max(slots, macs), run.moved_bytes)
+    slots = max(run.engine_slots, macs)
+    one = ClusterWork(tasks, run.engine_ps, run.cores_ps, macs, slots, run.moved_bytes)
     return one.times(tasks, count)
 
 

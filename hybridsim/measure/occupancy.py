@@ -33,8 +33,6 @@ from hybridsim.programs import Kernel, LoraProgram
 from hybridsim.strategies import Job, LayerSchedule, Schedule
 from hybridsim.units import Ints
 
-_FETCH = ("fetch a b", "load a b")
-"""Actions that bring A and B of a layer to the clusters that keep them."""
 POOL = "clusters"
 """How the clusters of a pool, which are not told apart, are called together."""
 
@@ -161,11 +159,11 @@ def _at_home(run: Executed, layers: Sequence[LayerSchedule]) -> Iterator[_Buffer
     """Yield A and B of layers that keep them: from their fetch to the last use."""
     plan, timeline = run.schedule.plan, run.timeline
     place = {name: index for index, name in enumerate(plan.ops)}
+    fetches = plan.which(lambda work: work.kind == "weights")
     for layer in layers:
         op = place[layer.layer.name]
         own = np.flatnonzero(plan.op == op)
-        fetched = np.isin(plan.label[own], [i for i, a in enumerate(plan.labels) if a in _FETCH])
-        begin = timeline.start[own[fetched]].min(initial=timeline.makespan)
+        begin = timeline.start[own[fetches[own]]].min(initial=timeline.makespan)
         one, zero = np.ones(1, np.int64), np.zeros(1, np.int64)
         size = one * layer.kept_bytes * layer.homes
         last = timeline.end[own].max(initial=0)

@@ -45,6 +45,8 @@ class AttentionRun:
     """Chunks (or warps) that the scratchpad holds: with 2, one is loaded beside the other."""
     engine_ps: int = 0
     """How long the matrix engine works, the zeroing of its buffers and its start included [ps]."""
+    engine_slots: int = 0
+    """Multiply-accumulates that its array had time for."""
     cores_ps: int = 0
     """How long the cores work [ps]."""
     macs: int = 0
@@ -381,10 +383,17 @@ def _in_chunks(attention: Attention, chunk: int) -> AttentionRun:
         rows[0],
         buffers,
         engine_ps,
+        _slots(attention.cluster, engine_ps),
         cores_ps,
         2 * heads * attention.tokens * keys * dim,
         elements * attention.cluster.element_bytes,
     )
+
+
+def _slots(cluster: Cluster, engine_ps: int) -> int:
+    """Return the multiply-accumulates that the array has time for in its whole cycles."""
+    peak = cluster.matrix_engine.peak if cluster.matrix_engine else 0
+    return engine_ps * cluster.clock.frequency // 10**12 * peak
 
 
 def _sequential(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int]:
