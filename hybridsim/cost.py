@@ -299,10 +299,10 @@ def _cluster_lora(machine: Machine, values: Values) -> Answer:
     _check_one("cluster lora", values)
     ways: dict[str, Answer] = {}
     for choice in CHOICES:
-        program = LoraProgram(cluster, *shape, choice)
         name = str(choice).replace(" ", "_")
         try:
-            cycles = program.compute_cycles
+            program = LoraProgram(*shape, choice).on(cluster)
+            cycles = program.compute_cycles(cluster)
         except UnsupportedError as error:
             ways[name] = {"cycles": None, "reason": str(error)}
             continue
@@ -310,10 +310,13 @@ def _cluster_lora(machine: Machine, values: Values) -> Answer:
             "cycles": cycles,
             "cycles_per_token": cycles / shape[3],
             "time_ps": cluster.to_ps(cycles),
-            "tcdm_bytes": program.tcdm_bytes(1),
-            "fits": program.tcdm_bytes(1) <= cluster.tcdm.size,
+            "tcdm_bytes": program.tcdm_bytes(cluster, 1),
+            "fits": program.tcdm_bytes(cluster, 1) <= cluster.tcdm.size,
             "kernels": {
-                f"{i}: {k.action} ({k.unit})": k.cycles for i, k in enumerate(program.kernels)
+                f"{i}: {kernel.work.label} ({kernel.unit})": own
+                for i, (kernel, own) in enumerate(
+                    zip(program.kernels, program.cycles(cluster), strict=True)
+                )
             },
         }
     possible = {name: way["cycles"] for name, way in ways.items() if way["cycles"] is not None}
@@ -391,8 +394,10 @@ def _cluster_lora_stream(machine: Machine, values: Values) -> Answer:
         tiles=stream.tiles,
         tcdm_bytes=stream.tcdm_bytes,
         tile_kernels={
-            f"{i}: {kernel.action} ({kernel.unit})": kernel.cycles
-            for i, kernel in enumerate(stream.tile_kernels(min(stream.tile, stream.tokens)))
+            f"{i}: {kernel.work.label} ({kernel.unit})": cycles
+            for i, (kernel, cycles) in enumerate(
+                stream.tile_kernels(min(stream.tile, stream.tokens))
+            )
         },
     )
 

@@ -15,7 +15,7 @@ from hybridsim.measure.result import LayerResult, Result
 from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.simulation import Run, execute
 from hybridsim.specs import validate
-from hybridsim.strategies import SCHEDULERS, Scheduler, make_scheduler
+from hybridsim.strategies import SCHEDULERS, Strategy, make_scheduler
 from hybridsim.units import Clock
 from hybridsim.workload import Network
 
@@ -102,7 +102,7 @@ def explain(result: Result) -> Explanation:
     )
 
 
-def _inputs(result: Result) -> tuple[Network, Machine, Scheduler]:
+def _inputs(result: Result) -> tuple[Network, Machine, Strategy]:
     inputs = result.inputs
     if not {"network", "machine", "scheduler"} <= set(inputs):
         raise InputError("the result carries no inputs; one written by hybridsim run would do")
@@ -111,7 +111,7 @@ def _inputs(result: Result) -> tuple[Network, Machine, Scheduler]:
     return network, machine, _with_options(inputs["scheduler"], {})
 
 
-def _with_options(scheduler: Mapping[str, Any], options: Mapping[str, Any]) -> Scheduler:
+def _with_options(scheduler: Mapping[str, Any], options: Mapping[str, Any]) -> Strategy:
     """Return a strategy from its text, with some of its options replaced where it has them."""
     kind = str(scheduler.get("kind"))
     given = {key: value for key, value in scheduler.items() if key != "kind"}
@@ -185,7 +185,7 @@ def stalls_table(run: Run) -> pd.DataFrame:
 
 
 def _changes_table(
-    network: Network, machine: Machine, scheduler: Scheduler, result: Result
+    network: Network, machine: Machine, scheduler: Strategy, result: Result
 ) -> pd.DataFrame:
     """Return every change with what running it again gives, the most helpful first."""
     rows = []

@@ -18,7 +18,7 @@ from hybridsim.strategies import (
     Job,
     NetworkStrategy,
     Schedule,
-    Scheduler,
+    Strategy,
     TokenParallel,
     carry_out,
 )
@@ -32,7 +32,7 @@ MOST_TOKENS = 2**20
 def simulate(
     network: Network,
     machine: Machine,
-    scheduler: Scheduler | None = None,
+    scheduler: Strategy | None = None,
     tokens: int | None = None,
     engine: str = "compiled",
     check_numerics: bool = False,
@@ -73,7 +73,7 @@ class Run:
 def execute(
     network: Network,
     machine: Machine,
-    scheduler: Scheduler | None = None,
+    scheduler: Strategy | None = None,
     tokens: int | None = None,
     engine: str = "compiled",
     check_numerics: bool = False,
@@ -113,7 +113,7 @@ def execute(
     return Run(job, schedule, done.prices, timeline, result)
 
 
-def _check_past(past: int, network: Network, scheduler: Scheduler) -> None:
+def _check_past(past: int, network: Network, scheduler: Strategy) -> None:
     """Refuse kept keys and values where nothing reads them.
 
     Raises:
@@ -134,7 +134,7 @@ def _check_past(past: int, network: Network, scheduler: Scheduler) -> None:
         )
 
 
-def _yardstick(scheduler: Scheduler, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:
+def _yardstick(scheduler: Strategy, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:
     """Return what overhead is measured against, or None where that is the run itself."""
     if not isinstance(scheduler, NetworkStrategy):
         yardstick = AllAnalog().schedule(job)
@@ -157,7 +157,7 @@ def load(
 
 
 def _inputs(
-    network: Network, machine: Machine, scheduler: Scheduler, tokens: int
+    network: Network, machine: Machine, scheduler: Strategy, tokens: int
 ) -> dict[str, Any]:
     return {
         "network": network.to_text(),

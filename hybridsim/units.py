@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from math import gcd
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,27 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def arrays(self) -> list[Ints]:
+        """Return the fields that are columns, where several Specs are described as one."""
+        found: list[Ints] = []
+        for value in self.__dict__.values():
+            if isinstance(value, np.ndarray):
+                found.append(value)
+            elif isinstance(value, Spec):
+                found += value.arrays()
+        return found
+
+    def taken(self, index: Any) -> Self:
+        """Return the same with some entries of each field that is a column, or with one."""
+        changed: dict[str, Any] = {}
+        for name, value in self.__dict__.items():
+            if isinstance(value, np.ndarray):
+                own = value[index]
+                changed[name] = own if isinstance(own, np.ndarray) else int(own)
+            elif isinstance(value, Spec) and (inner := value.taken(index)) is not value:
+                changed[name] = inner
+        return self.model_copy(update=changed) if changed else self
+
     def to_text(self) -> dict[str, Any]:
         """Return plain text and numbers, with units, that read back to an equal Spec."""
         return self.model_dump(mode="json")
@@ -138,11 +159,17 @@ class Clock(Spec):
         Raises:
             OverflowError: An array holds a time beyond 2^63 ps (about 106 days).
         """
-        common = gcd(10**12, self.frequency)
-        ps, per = 10**12 // common, self.frequency // common
-        if isinstance(cycles, np.ndarray) and int(cycles.max(initial=0)) > (2**63 - 1) // ps:
+        frequency: Any = self.frequency  # an array where several machines are priced at once
+        if isinstance(frequency, int):
+            common: Any = gcd(10**12, frequency)
+        else:
+            common = np.gcd(10**12, frequency)
+        ps, per = 10**12 // common, frequency // common
+        arrays = isinstance(cycles, np.ndarray) or isinstance(ps, np.ndarray)
+        if arrays and np.any(cycles > (2**63 - 1) // ps):
             raise OverflowError("a time beyond 2^63 ps does not fit an array")
-        return -(-cycles * ps // per)
+        time: IntLike = -(-cycles * ps // per)
+        return time
 
 
 def ceil_div(a: IntLike, b: IntLike | int) -> IntLike:

@@ -61,6 +61,11 @@ def delay(label: str, time_ps: int) -> Work:
     return Work("delay", "wait", label, (time_ps,))
 
 
+def mvm(members: tuple[tuple[Any, Any], ...], tokens: Any) -> Work:
+    """Return the MVMs of so many tokens on layers of (in, out) features, at once."""
+    return Work("tile", "mvm", "mvm", (members, tokens), tokens)
+
+
 def no_price(work: Work, where: str) -> UnsupportedError:
     """Return the error for a work that a part cannot price."""
     return UnsupportedError(

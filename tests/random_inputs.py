@@ -1,11 +1,16 @@
 """Random plans, small enough to shrink and odd enough to matter."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from hypothesis import strategies as st
 
-from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Within
+from hybridsim.plan import Mostly, Outline, Plan, PlanBuilder, Resource, Step, Timeline, Within
+from hybridsim.units import Ints
+from hybridsim.work import Work, delay
+
+Run = Callable[[Plan], Timeline]
+"""Executes a plan of delays."""
 
 _NEAR = 8  # how far back a task's needs reach, so that chains and joins are common
 
@@ -33,13 +38,29 @@ def plans(draw: st.DrawFn, most_tasks: int = 24) -> Plan:
         near = range(task - 1, max(-1, task - 1 - _NEAR), -1)
         builder.add(
             op=f"op{uses % 3}",
-            action=f"action{uses % 2}",
+            work=delay(f"action{uses % 2}", duration),
             uses=_chosen(range(len(builder.resources)), uses >> 2),
-            duration_ps=duration,
             needs=_chosen(near, _few(needs)),
             rooms=_chosen(near, _few(rooms)),
         )
     return builder.build()
+
+
+def times(plan: Plan | Outline) -> Ints:
+    """Return the time of each work of a plan of delays [ps], shape (works,)."""
+    return np.array([work.shape[0] for work in plan.works], np.int64)
+
+
+def delays(label: str, each_ps: Sequence[int]) -> tuple[Work, ...]:
+    """Return the works of a step that lasts another time in each iteration."""
+    return tuple(delay(label, time_ps) for time_ps in each_ps)
+
+
+def mostly_delay(
+    label: str, usual: int, last: Sequence[int] = (), first: Sequence[int] = ()
+) -> Mostly:
+    """Return the works of a step that lasts ``usual``, but in a few iterations [ps]."""
+    return Mostly(delay(label, usual), delays(label, last), delays(label, first))
 
 
 def _chosen(items: range, bits: int) -> list[int]:
@@ -55,8 +76,8 @@ def two_stages(first: Sequence[int], second: Sequence[int], room: int) -> Plan:
     """A producer and a consumer, batch by batch, with room for ``room`` batches between them."""
     builder = PlanBuilder((Resource("producer", "a"), Resource("consumer", "b")))
     steps = (
-        Step("produce", (0,), np.array(first, np.int64), (Within(1, back=room, room=True),)),
-        Step("consume", (1,), np.array(second, np.int64), (Within(0),)),
+        Step(delays("produce", first), (0,), (Within(1, back=room, room=True),)),
+        Step(delays("consume", second), (1,), (Within(0),)),
     )
     builder.repeat("op", steps, len(first))
     return builder.build()

@@ -1,6 +1,7 @@
 """A builder lays templates out as a plain loop would; a plan refuses what no engine can run."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from hybridsim.errors import PlanError
 from hybridsim.plan import Loop, Need, Plan, PlanBuilder, Resource, Step, Timeline, Within
-from tests.random_inputs import plans
+from hybridsim.work import delay
+from tests.random_inputs import delays, plans
 
 RESOURCES = (Resource("tile 0", "tile"), Resource("core", "cores", 2), Resource("link", "link"))
 
@@ -32,26 +34,26 @@ def templates(draw: st.DrawFn, first: int) -> tuple[str, list[Step], int]:
                 base = draw(st.integers(0, first - 1 - stride * max(count - 1, 0)))
                 needs.append(Need(base, stride, room))
         each = st.lists(st.integers(1, 99), min_size=count, max_size=count)
-        duration = draw(st.integers(1, 99) | each.map(lambda x: np.array(x, np.int64)))
+        label = draw(st.sampled_from("mls"))
+        works = st.integers(1, 99).map(partial(delay, label)) | each.map(partial(delays, label))
         uses = draw(st.lists(st.integers(0, len(RESOURCES) - 1), unique=True))
-        steps.append(Step(draw(st.sampled_from("mls")), tuple(uses), duration, tuple(needs)))
+        steps.append(Step(draw(works), tuple(uses), tuple(needs)))
     return draw(st.sampled_from(["query", "key"])), steps, count
 
 
 @given(st.data())
 def test_templates_are_laid_out_as_a_plain_loop_would(data: st.DataObject) -> None:
     builder = PlanBuilder(RESOURCES)
-    durations, uses, needs, rooms, names = ([] for _ in range(5))
+    works, uses, needs, rooms, names = ([] for _ in range(5))
     for _ in range(data.draw(st.integers(0, 4))):
         first = len(builder)
         op, steps, count = data.draw(templates(first))
         assert builder.repeat(op, steps, count) == Loop(first, len(steps), count)
         for i in range(count):
             for step in steps:
-                each = isinstance(step.duration_ps, np.ndarray)
-                durations.append(int(step.duration_ps[i] if each else step.duration_ps))
+                works.append(step.work[i] if isinstance(step.work, tuple) else step.work)
                 uses.append(list(step.uses))
-                names.append(f"{op}: {step.action} [{i}]")
+                names.append(f"{op}: {works[-1].label} [{i}]")
                 sources, room = [], []
                 for need in step.needs:
                     if isinstance(need, Need):
@@ -64,13 +66,13 @@ def test_templates_are_laid_out_as_a_plain_loop_would(data: st.DataObject) -> No
                 needs.append(sources)
                 rooms.append(room)
     plan = builder.build()
-    assert len(plan) == len(builder) == len(durations)
-    assert plan.duration.tolist() == durations
+    assert len(plan) == len(builder) == len(works)
+    assert [plan.works[work] for work in plan.work] == works
     assert [plan.uses_of(t).tolist() for t in range(len(plan))] == uses
     assert [plan.needs_of(t).tolist() for t in range(len(plan))] == needs
     assert plan.room.tolist() == [r for of_task in rooms for r in of_task]
     assert [plan.name(t) for t in range(len(plan))] == names
-    assert all(column.dtype == np.int64 for column in (plan.duration, plan.use, plan.need))
+    assert all(column.dtype == np.int64 for column in (plan.work, plan.use, plan.need))
 
 
 @given(plans())
@@ -84,6 +86,12 @@ def test_loops_cover_all_tasks_in_order(plan: Plan) -> None:
     assert tasks == list(range(len(plan)))
 
 
+@given(plans())
+def test_works_are_distinct_and_each_is_done_by_some_task(plan: Plan) -> None:
+    assert len(set(plan.works)) == len(plan.works)
+    assert set(plan.work.tolist()) == set(range(len(plan.works)))
+
+
 def test_a_loop_counts_iterations_from_the_end_as_well() -> None:
     loop = Loop(first=10, size=3, count=4)
     assert [loop.task(2, iteration) for iteration in (0, 3, -1, -4)] == [12, 21, 21, 12]
@@ -91,22 +99,22 @@ def test_a_loop_counts_iterations_from_the_end_as_well() -> None:
 
 def test_a_task_knows_its_needs_uses_and_name() -> None:
     builder = PlanBuilder(RESOURCES)
-    load = builder.add("block3.query", "load x", uses=[2, 1], duration_ps=7)
-    mvm = builder.add("block3.query", "mvm", [0], 256_000, needs=[load], rooms=[load])
+    load = builder.add("block3.query", delay("load x", 7), uses=[2, 1])
+    mvm = builder.add("block3.query", delay("mvm", 256_000), [0], needs=[load], rooms=[load])
     plan = builder.build()
     assert (load, mvm) == (0, 1)
     assert plan.uses_of(load).tolist() == [2, 1]
     assert plan.needs_of(mvm).tolist() == [load, load]
     assert plan.room.tolist() == [False, True]
     assert plan.name(mvm) == "block3.query: mvm [0]"
-    assert (plan.ops, plan.actions) == (("block3.query",), ("load x", "mvm"))
+    assert (plan.ops, plan.labels) == (("block3.query",), ("load x", "mvm"))
 
 
 def test_a_builder_can_go_on_after_a_plan_was_built() -> None:
     builder = PlanBuilder(RESOURCES)
-    builder.add("op", "mvm", [0], 5)
+    builder.add("op", delay("mvm", 5), [0])
     before = builder.build()
-    builder.add("op", "mvm", [0], 6, needs=[0])
+    builder.add("op", delay("mvm", 6), [0], needs=[0])
     assert (len(before), len(builder.build())) == (1, 2)
 
 
@@ -126,17 +134,16 @@ def test_the_makespan_is_the_last_end() -> None:
 @pytest.fixture
 def plan() -> Plan:
     builder = PlanBuilder(RESOURCES)
-    builder.add("op", "mvm", [0, 1], 5)
-    builder.add("op", "add", [1, 2], 6, needs=[0])
+    builder.add("op", delay("mvm", 5), [0, 1])
+    builder.add("op", delay("add", 6), [1, 2], needs=[0])
     return builder.build()
 
 
 @pytest.mark.parametrize(
     ("column", "values", "complaint"),
     [
-        ("duration", [5, 0], r"op: add \[0\]: lasts 0 ps; a task lasts 1 ps or more"),
-        ("duration", [-3, 6], r"op: mvm \[0\]: lasts -3 ps"),
-        ("duration", [2**61, 2**61], r"the tasks last 2\^62 ps"),
+        ("work", [0, 2], "a task does a work that the plan does not have"),
+        ("work", [-1, 0], "a task does a work that the plan does not have"),
         ("need", [1], r"op: add \[0\]: needs task 1, which is not before it"),
         ("need", [2], r"op: add \[0\]: needs task 2, which is not before it"),
         ("need", [-1], r"op: add \[0\]: needs task -1, which is not before it"),
@@ -153,6 +160,18 @@ def test_what_no_engine_can_run_is_refused(
         replace(plan, **{column: np.array(values, np.int64)})
 
 
+def test_tasks_that_last_longer_than_64_bits_can_hold_are_refused(plan: Plan) -> None:
+    with pytest.raises(PlanError, match=r"the tasks last 2\^62 ps \(53 days\) or more"):
+        plan.times(np.array([2**61, 2**61]))
+
+
+def test_the_times_of_works_are_those_of_the_tasks_that_do_them() -> None:
+    builder = PlanBuilder(RESOURCES)
+    for label in ("mvm", "add", "mvm"):
+        builder.add("op", delay(label, 5), [0])
+    assert builder.build().times(np.array([7, 9])).tolist() == [7, 9, 7]
+
+
 @pytest.mark.parametrize("units", [0, -1])
 def test_a_resource_without_units_is_refused(plan: Plan, units: int) -> None:
     with pytest.raises(PlanError, match=rf"resource core: has {units} units; it needs 1 or more"):
@@ -161,7 +180,7 @@ def test_a_resource_without_units_is_refused(plan: Plan, units: int) -> None:
 
 def test_a_need_of_a_later_step_of_the_same_iteration_is_refused() -> None:
     builder = PlanBuilder(RESOURCES)
-    builder.repeat("op", [Step("a", (0,), 1, (Within(1),)), Step("b", (1,), 1)], 2)
+    builder.repeat("op", [Step(delay("a", 1), (0,), (Within(1),)), Step(delay("b", 1), (1,))], 2)
     with pytest.raises(PlanError, match=r"op: a \[0\]: needs task 1, which is not before it"):
         builder.build()
 
@@ -169,4 +188,4 @@ def test_a_need_of_a_later_step_of_the_same_iteration_is_refused() -> None:
 def test_a_need_of_a_step_that_is_not_there_is_refused() -> None:
     builder = PlanBuilder((Resource("tile", "tile"),))
     with pytest.raises(PlanError, match="needs step 3 of a loop of 1 steps"):
-        builder.repeat("layer", [Step("mvm", (0,), 1, (Within(3, back=2),))], 4)
+        builder.repeat("layer", [Step(delay("mvm", 1), (0,), (Within(3, back=2),))], 4)

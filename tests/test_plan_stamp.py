@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridsim.errors import PlanError
-from hybridsim.plan import Mostly, Need, PlanBuilder, Resource, Step, Within
+from hybridsim.plan import Need, PlanBuilder, Resource, Step, Within
+from hybridsim.work import Work, delay
+from tests.random_inputs import delays, mostly_delay
 
 PARTS = tuple(Resource(f"r{i}", "part") for i in range(4))
 
@@ -14,21 +16,21 @@ PARTS = tuple(Resource(f"r{i}", "part") for i in range(4))
 def laid_out(stamped: bool) -> PlanBuilder:
     """Four blocks of two loops; each reads the block before, the second loop has its own part."""
     builder = PlanBuilder(PARTS)
-    before = builder.add("start", "go", (), 5)
+    before = builder.add("start", delay("go", 5), ())
     for block in range(4):
         if stamped and block == 2:
             break
         first = builder.repeat(
             f"b{block}.x",
             [
-                Step("read", (0,), np.array([3, 4]), (Need(before),)),
-                Step("make", (), 2, (Within(0),)),
+                Step(delays("read", (3, 4)), (0,), (Need(before),)),
+                Step(delay("make", 2), (), (Within(0),)),
             ],
             2,
         )
         last = builder.repeat(
             f"b{block}.y",
-            [Step("use", (block,), 7, (Need(first.first + 1, 2), Within(0, 1, True)))],
+            [Step(delay("use", 7), (block,), (Need(first.first + 1, 2), Within(0, 1, True)))],
             2,
         )
         before = last.task(0, -1)
@@ -48,14 +50,14 @@ def test_stamped_equals_laid_out_one_by_one() -> None:
     assert stamped.ops == single.ops
     assert stamped.loops == single.loops
     for column in (
-        "duration",
+        "work",
         "use_first",
         "use",
         "need_first",
         "need",
         "room",
         "op",
-        "action",
+        "label",
         "item",
     ):
         assert (getattr(stamped, column) == getattr(single, column)).all(), column
@@ -63,7 +65,7 @@ def test_stamped_equals_laid_out_one_by_one() -> None:
 
 def test_copies_may_use_more_or_fewer_parts() -> None:
     builder = PlanBuilder(PARTS)
-    builder.add("a", "work", (0,), 1)
+    builder.add("a", delay("work", 1), (0,))
     builder.stamp(0, {"a": ["b", "c"]}, {("a", "work"): [(1, 2), ()]}, 2)
     plan = builder.build()
     assert [plan.uses_of(task).tolist() for task in range(3)] == [[0], [1, 2], []]
@@ -71,8 +73,8 @@ def test_copies_may_use_more_or_fewer_parts() -> None:
 
 def test_linked_tasks_wait() -> None:
     builder = PlanBuilder(PARTS)
-    loop = builder.repeat("a", [Step("work", (0,), 1)], 3)
-    last = builder.add("b", "work", (1,), 1)
+    loop = builder.repeat("a", [Step(delay("work", 1), (0,))], 3)
+    last = builder.add("b", delay("work", 1), (1,))
     builder.link(np.array([last, loop.first + 2]), np.array([loop.first, loop.first]))
     plan = builder.build()
     assert [plan.needs_of(task).tolist() for task in range(4)] == [[], [], [0], [0]]
@@ -81,7 +83,7 @@ def test_linked_tasks_wait() -> None:
 
 def test_a_link_backwards_is_refused() -> None:
     builder = PlanBuilder(PARTS)
-    builder.repeat("a", [Step("work", (0,), 1)], 2)
+    builder.repeat("a", [Step(delay("work", 1), (0,))], 2)
     builder.link(np.array([0]), np.array([1]))
     with pytest.raises(PlanError, match="not before it in the plan"):
         builder.build()
@@ -91,26 +93,26 @@ def test_copies_of_templates_are_what_laying_them_out_again_would_be() -> None:
     """Also with the same steps in two places, whose needs within their loops differ."""
     copied, single = PlanBuilder(PARTS), PlanBuilder(PARTS)
     for builder in (copied, single):
-        before = builder.add("start", "go", (), 5)
+        before = builder.add("start", delay("go", 5), ())
         for block in range(3):
             if block and builder is copied:
                 first = builder.again(1, 2, f"b{block}", {0: block})
             else:
-                steps = [Step("x", (block, 3), Mostly(4, (2, 1), (9,)), (Need(before, 0),))]
+                steps = [Step(mostly_delay("x", 4, (2, 1), (9,)), (block, 3), (Need(before, 0),))]
                 first = builder.repeat(f"b{block}", steps, 6).first
-                own = (Step("y", (3,), 7, (Need(first, 1), Within(0, 1))),)
+                own = (Step(delay("y", 7), (3,), (Need(first, 1), Within(0, 1))),)
                 builder.repeat(f"b{block}", own, 6)
             before = first + 11
     assert len(copied) == len(single) == 37
     a, b = copied.build(), single.build()
     assert (a.ops, a.loops) == (b.ops, b.loops)
-    for column in ("duration", "use_first", "use", "need_first", "need", "room", "op", "item"):
+    for column in ("work", "use_first", "use", "need_first", "need", "room", "op", "item"):
         assert getattr(a, column).tolist() == getattr(b, column).tolist(), column
 
 
 def test_steps_that_are_used_twice_need_what_is_in_their_own_loop() -> None:
     builder = PlanBuilder(PARTS)
-    steps = (Step("work", (0,), 1, (Within(0, 1),)),)
+    steps = (Step(delay("work", 1), (0,), (Within(0, 1),)),)
     builder.repeat("a", steps, 2)
     builder.repeat("b", steps, 2)
     plan = builder.build()
@@ -119,26 +121,32 @@ def test_steps_that_are_used_twice_need_what_is_in_their_own_loop() -> None:
 
 def test_only_whole_loops_are_stamped() -> None:
     builder = PlanBuilder(PARTS)
-    builder.repeat("a", [Step("work", (0,), 1)], 3)
+    builder.repeat("a", [Step(delay("work", 1), (0,))], 3)
     with pytest.raises(PlanError, match="task 1 is not the first one of a loop"):
         builder.stamp(1, {"a": ["b"]}, {}, 1)
 
 
+def time_ps(work: Work) -> int:
+    """Return the time of a delay, for its number."""
+    return work.shape[0]
+
+
 @given(st.data())
-def test_durations_of_a_part_are_those_of_the_whole(data: st.DataObject) -> None:
+def test_works_of_a_part_are_those_of_the_whole(data: st.DataObject) -> None:
     first, last = (data.draw(st.lists(st.integers(1, 9), max_size=4)) for _ in range(2))
     count = len(first) + len(last) + data.draw(st.integers(0, 5))
-    mostly = Mostly(data.draw(st.integers(1, 9)), tuple(last), tuple(first))
-    each = [*first, *[mostly.usual] * (count - len(first) - len(last)), *last]
-    assert mostly.each(count).tolist() == each
+    usual = data.draw(st.integers(1, 9))
+    mostly = mostly_delay("work", usual, last, first)
+    each = [*first, *[usual] * (count - len(first) - len(last)), *last]
+    assert mostly.each(count, time_ps).tolist() == each
     start, step = data.draw(st.integers(0, count)), data.draw(st.integers(1, 4))
     stop = data.draw(st.integers(start, count))
     part = mostly.part(start, stop, step, count)
-    assert part.each(len(range(start, stop, step))).tolist() == each[start:stop:step]
+    assert part.each(len(range(start, stop, step)), time_ps).tolist() == each[start:stop:step]
 
 
-def test_more_odd_durations_than_iterations_are_refused() -> None:
+def test_more_odd_works_than_iterations_are_refused() -> None:
     builder = PlanBuilder(PARTS)
-    builder.repeat("a", [Step("work", (0,), Mostly(1, (2, 3), (4,)))], 2)
-    with pytest.raises(PlanError, match="1 first and 2 last durations are more than the 2"):
+    builder.repeat("a", [Step(mostly_delay("work", 1, (2, 3), (4,)), (0,))], 2)
+    with pytest.raises(PlanError, match="1 first and 2 last works are more than the 2"):
         builder.build()

@@ -1,5 +1,7 @@
 """A machine: tiles, clusters, memory and the link between them, checked as a whole."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -12,7 +14,7 @@ from pydantic import (
 
 from hybridsim.components.aimc_tile import AimcTile
 from hybridsim.components.area import MachineArea
-from hybridsim.components.core_kernels import Precision, larger
+from hybridsim.components.core_kernels import Precision, by_shape, larger
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
 from hybridsim.components.energy import MachineEnergy
@@ -99,20 +101,95 @@ class Cluster(Spec):
         """Return the time that ``cycles`` of the cluster take [ps]."""
         return self.clock.to_ps(cycles)
 
+    def at(self, clock: Clock) -> Self:
+        """Return the same cluster at another clock."""
+        return self.model_copy(update={"clock": clock})
+
+    @property
+    def engine(self) -> MatrixEngine:
+        """The matrix engine, where it can compute in the cluster's number format.
+
+        Raises:
+            UnsupportedError: There is none, or it cannot.
+        """
+        if self.matrix_engine is None:
+            raise UnsupportedError("the cluster has no matrix engine; choose unit=cores")
+        if self.precision != "fp16":
+            raise UnsupportedError(
+                f"the matrix engine computes in fp16, not {self.precision}; "
+                "choose unit=cores or cluster.precision=fp16"
+            )
+        return self.matrix_engine
+
     def time_ps(self, work: Work) -> Any:
         """Return how long a work of one of its units, or of the whole cluster, takes [ps].
 
-        ``program`` (program,): the program itself says. ``cycles`` (cycles,): those; none of them
-        take 1 ps, the least that a task can last.
+        ``program`` (program,): the program itself says. All else is a kernel of a unit
+        (:meth:`cycles`); without cycles it takes 1 ps, the least that a task can last.
 
         Raises:
             UnsupportedError: The cluster lacks the unit, or does not know the work.
         """
         if work.kind == "program":
             return work.shape[0].time_ps(self)
-        if work.kind == "cycles":
-            return larger(self.to_ps(work.shape[0]), 1)
-        raise no_price(work, "the cluster")
+        return larger(self.to_ps(self.cycles(work)), 1)
+
+    def cycles(self, work: Work) -> Any:
+        """Return the cycles of a kernel of one of its units; none without rows or elements.
+
+        ``cycles`` (cycles,): those. On the matrix engine ``gemm`` (m, n, k): Z += X W with X m x n
+        and W n x k, and the cores' work of programming it. On the cores ``gemm`` (m, n, k,
+        aligned, adds): the fastest kernel for rows without padding, its cores starting together
+        if ``aligned``, and a pass that adds the product to an earlier one if ``adds``; ``add``
+        (elements,) and ``transpose`` (elements,). ``zero`` (rows, columns): the DMA fills a buffer
+        of the matrix engine, in full rows of its array.
+
+        Raises:
+            UnsupportedError: The cluster lacks the unit, or does not know the work.
+        """
+        equation = _KERNELS.get((work.part, work.kind))
+        if equation is None:
+            raise no_price(work, "the cluster")
+        return equation(self, *work.shape)
+
+    def _engine_gemm(self, m: IntLike, n: IntLike, k: IntLike) -> IntLike:
+        programming = self.offload.program_engine_cycles()
+        return (m > 0) * (programming + by_shape(self.engine.gemm_cycles, larger(m, 1), n, k))
+
+    def _cores_gemm(
+        self, m: IntLike, n: IntLike, k: IntLike, aligned: bool, adds: bool
+    ) -> IntLike:
+        some = larger(m, 1)
+        cycles = by_shape(partial(self._on_cores, aligned), some, n, k)
+        if adds:
+            cycles = cycles + self.cores.vector_add_cycles(some * k, self.precision)
+        return (m > 0) * cycles
+
+    def _on_cores(self, aligned: bool, m: IntLike, n: IntLike, k: IntLike) -> IntLike:
+        return self.cores.unpadded_gemm_cycles(m, n, k, self.precision, aligned)
+
+    def _add(self, elements: IntLike) -> IntLike:
+        cycles = self.cores.vector_add_cycles(larger(elements, 1), self.precision)
+        return (elements > 0) * cycles
+
+    def _transpose(self, elements: IntLike) -> IntLike:
+        cycles = self.cores.transpose_cycles(larger(elements, 1), self.precision)
+        return (elements > 0) * cycles
+
+    def _zero(self, rows: IntLike, columns: IntLike) -> IntLike:
+        size = self.engine.buffer_rows(rows) * columns * self.element_bytes
+        return (rows > 0) * self.dma.transfer_cycles(size)
+
+
+_KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("matrix_engine", "gemm"): Cluster._engine_gemm,
+    ("cores", "gemm"): Cluster._cores_gemm,
+    ("cores", "add"): Cluster._add,
+    ("cores", "transpose"): Cluster._transpose,
+    ("dma", "zero"): Cluster._zero,
+    **{(unit, "cycles"): lambda _, cycles: cycles for unit in ("cores", "matrix_engine", "dma")},
+}
+"""The equation of each kernel, by unit and kind."""
 
 
 class Chips(Spec):

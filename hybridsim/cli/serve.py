@@ -27,7 +27,7 @@ from hybridsim.service import (
     run_service,
 )
 from hybridsim.simulation import execute
-from hybridsim.strategies import NetworkStrategy, Scheduler, make_scheduler
+from hybridsim.strategies import NetworkStrategy, Strategy, make_scheduler
 from hybridsim.units import format_bytes
 from hybridsim.workload import Network, load_network
 
@@ -122,7 +122,7 @@ def _one_of(option: str, value: str, known: tuple[Choice, ...]) -> Choice:
     raise UnknownNameError(f"{option}:", value, known)
 
 
-def _strategy(generates: bool, kind: str | None, options: dict[str, Any]) -> Scheduler:
+def _strategy(generates: bool, kind: str | None, options: dict[str, Any]) -> Strategy:
     """Return the strategy asked for, with the defaults of a generation if tokens are generated."""
     if generates:
         return strategy_for(options, kind or "network")
@@ -132,7 +132,7 @@ def _strategy(generates: bool, kind: str | None, options: dict[str, Any]) -> Sch
 def _random(
     network: Network,
     machine: Machine,
-    scheduler: Scheduler,
+    scheduler: Strategy,
     tasks: int,
     load: float,
     rate: float | None,

@@ -12,7 +12,7 @@ from hybridsim.errors import CapacityError, InputError, SpecError, UnsupportedEr
 from hybridsim.library import network_path
 from hybridsim.measure.result import Result
 from hybridsim.simulation import simulate
-from hybridsim.strategies import Scheduler, make_scheduler
+from hybridsim.strategies import Strategy, make_scheduler
 from hybridsim.units import format_ps
 from hybridsim.workload import Network, load_network
 
@@ -121,7 +121,7 @@ class Simulator:
         except (CapacityError, UnsupportedError) as error:
             return str(error)
 
-    def _strategy(self, batch: int | None) -> Scheduler:
+    def _strategy(self, batch: int | None) -> Strategy:
         options = {} if batch is None else {"batch": batch}
         try:
             return make_scheduler(self.study.scheduler, options)

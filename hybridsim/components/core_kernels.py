@@ -7,8 +7,11 @@ counts were read off the Snitch cluster's RTL (pulp-platform/snitch_cluster at 2
 says ``assumed``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from hybridsim.units import IntLike, ceil_div
 
@@ -206,6 +209,33 @@ def larger(a: IntLike, b: IntLike | int) -> IntLike:
     """Return the larger of two integers, or of each pair."""
     most: IntLike = a + (b - a) * (b > a)
     return most
+
+
+def by_shape(
+    equation: Callable[[IntLike, IntLike, IntLike], IntLike],
+    m: IntLike,
+    n: IntLike,
+    k: IntLike,
+) -> IntLike:
+    """Return an equation of three sizes, evaluated once for each different shape of columns.
+
+    Points of a sweep share shapes, and looking one up takes a tenth of computing it.
+    """
+    if not any(isinstance(size, np.ndarray) for size in (m, n, k)):
+        return equation(m, n, k)
+    sizes = np.broadcast_arrays(m, n, k)
+    if sizes[0].size < _FEW or any(size.max() >= 2**20 for size in sizes):
+        return equation(m, n, k)
+    one = (sizes[0].astype(np.int64) << 40) | (sizes[1].astype(np.int64) << 20) | sizes[2]
+    different, where = np.unique(one, return_inverse=True)
+    low: Any = 2**20 - 1
+    found: Any = equation(different >> 40, different >> 20 & low, different & low)
+    shaped: IntLike = found[where.reshape(one.shape)]
+    return shaped
+
+
+_FEW = 256
+"""Columns so short that nothing is gained by looking for equal shapes."""
 
 
 def rows_per_core(m: IntLike, cores: int) -> IntLike:

@@ -1,7 +1,7 @@
 """Processor cores of a cluster: what a kernel costs on them, in cycles."""
 
 from collections.abc import Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -200,6 +200,23 @@ class Cores(Spec):
             for name, program in GEMMS.items()
             if not self._missing(program)
         }
+
+    def unpadded_gemm_cycles(
+        self, m: IntLike, n: IntLike, k: IntLike, precision: Precision, aligned: bool
+    ) -> IntLike:
+        """Return the cycles of the fastest GEMM kernel for rows that lie without padding.
+
+        That is how they arrive in one contiguous transfer; see :meth:`gemm_terms`.
+        """
+        if isinstance(m, int) and isinstance(n, int) and isinstance(k, int):
+            return _known_unpadded(self, m, n, k, precision, aligned)
+        return self._unpadded(m, n, k, precision, aligned)
+
+    def _unpadded(
+        self, m: IntLike, n: IntLike, k: IntLike, precision: Precision, aligned: bool
+    ) -> IntLike:
+        kernels = self.gemm_kernels(m, n, k, precision, aligned=aligned)
+        return reduce(smaller, [c for name, c in kernels.items() if name != "gemm_ssr_frep"])
 
     def gemm_terms(
         self,
@@ -512,3 +529,11 @@ class Cores(Spec):
 def _total(terms: Mapping[str, IntLike]) -> IntLike:
     """Return the sum of the terms, of the type of the terms."""
     return reduce(lambda a, b: a + b, terms.values())
+
+
+@lru_cache(maxsize=65536)
+def _known_unpadded(
+    cores: Cores, m: int, n: int, k: int, precision: Precision, aligned: bool
+) -> int:
+    """Return the cycles of one shape; plans ask for few shapes, and often."""
+    return cores._unpadded(m, n, k, precision, aligned)

@@ -8,6 +8,7 @@ other, along a row of tiles first. How it works, the equations and their errors:
 
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -134,6 +135,8 @@ class MatrixEngine(Spec):
             UnsupportedError: A size is out of range, or ``with_y`` is False and a job has more
                 than one tile (the hardware hangs).
         """
+        if isinstance(m, int) and isinstance(n, int) and isinstance(k, int):
+            return _known_cycles(self, m, n, k, with_y)
         return _total(self.gemm_terms(m, n, k, with_y))
 
     def gemm_terms(
@@ -358,6 +361,12 @@ class MatrixEngine(Spec):
         code = self._hazard(m, n, k, with_y)
         edge = (code == Hazard.NARROW_EDGE) | (code == Hazard.DEADLOCK)
         return m, n, np.where(edge, cut.across * columns, k)
+
+
+@lru_cache(maxsize=65536)
+def _known_cycles(engine: MatrixEngine, m: int, n: int, k: int, with_y: bool) -> int:
+    """Return the cycles of one shape; plans ask for few shapes, and often."""
+    return _total(engine.gemm_terms(m, n, k, with_y))
 
 
 def _total(terms: Mapping[str, IntLike]) -> IntLike:

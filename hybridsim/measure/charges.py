@@ -370,9 +370,7 @@ class Charges:
         assert network is not None
         ways = [self._schedule.passages[tuple(plan.uses_of(task))] for task in tasks.tolist()]
         works = [plan.works[number] for number in plan.work[tasks].tolist()]
-        busiest = [
-            network.carried_bytes(work, way) for work, way in zip(works, ways, strict=True)
-        ]
+        busiest = [network.carried_bytes(work, way) for work, way in zip(works, ways, strict=True)]
         return busiest, ways
 
     def _sent(self, tasks: Ints) -> Ints:

@@ -13,7 +13,7 @@ from hybridsim.measure.energy_totals import energy_result
 from hybridsim.measure.result import LayerResult, OpResult, ResourceResult, Result
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, Timeline
-from hybridsim.strategies import Job, LayerSchedule, Schedule
+from hybridsim.strategies import Job, LayerDecision, Schedule
 from hybridsim.units import Ints
 
 
@@ -165,7 +165,7 @@ def _carrier(schedule: Schedule, layer: str, known: MappingType[Any, Any]) -> st
 
 def _layer(
     job: Job,
-    decided: LayerSchedule,
+    decided: LayerDecision,
     latency: int,
     all_analog: int,
     busy: dict[str, float],

@@ -7,7 +7,7 @@ an attention.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -125,31 +125,31 @@ def _attending(cluster: Cluster, shape: AttentionShape, tasks: Ints, count: int)
 @lru_cache(maxsize=4096)
 def _adapting(cluster: Cluster, work: AdapterWork) -> ClusterWork:
     """Return what one task does that adapts some tokens, batch after batch."""
-    program = work.shape.on(cluster)
+    program = work.program
     time = {"matrix_engine": 0, "cores": 0, "dma": 0}
     macs = slots = moved = 0
     size = program.tokens
     batches = [min(size, work.rows - at) for at in range(0, work.rows, size)]
     for tokens in batches:
-        part = replace(program, tokens=tokens)
-        for kernel in part.kernels:
-            if _belongs(kernel.action, work):
-                time[kernel.unit] += int(cluster.to_ps(kernel.cycles))
-        for (name, unit), activity in batch_activity(part).items():
+        part = program.of_tokens(tokens).on(cluster)
+        for kernel, cycles in zip(part.kernels, part.cycles(cluster), strict=True):
+            if work.half == "both" or (work.half == "second") == kernel.slice_work:
+                time[kernel.unit] += int(cluster.to_ps(cycles))
+        for (name, unit), activity in batch_activity(part, cluster).items():
             if _belongs(name, work):
                 moved += activity.tcdm_bytes
                 slots += activity.engine_slots
                 macs += activity.macs if unit == "matrix_engine" else 0
     if work.weights:
         passes = len(batches) if program.slice_inputs is not None else 1
-        for (name, _), activity in weights_activity(program).items():
+        for (name, _), activity in weights_activity(program, cluster).items():
             moved += passes * activity.tcdm_bytes if _belongs(name, work) else 0
     if work.half != "both":  # U goes out, and comes in again
-        moved += work.rows * program.rank * program.element_bytes
+        moved += work.rows * program.rank * cluster.element_bytes
     nothing = np.empty(0, np.int64)
     return ClusterWork(nothing, time["matrix_engine"], time["cores"], macs, slots, moved)
 
 
 def _belongs(name: str, work: AdapterWork) -> bool:
-    """Return whether a kernel or transfer of an adapter is part of a work."""
+    """Return whether what is done of an adapter is part of a work."""
     return work.half == "both" or (work.half == "first") == (name in _FIRST_HALF)

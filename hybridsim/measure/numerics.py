@@ -6,7 +6,7 @@ from hybridsim.arch import Cluster
 from hybridsim.kernels.check import AdapterShape, NumericsRow, check_numerics
 from hybridsim.kernels.split import CoreSplit, EngineSplit, Order, Split
 from hybridsim.measure.result import NumericsResult
-from hybridsim.strategies import LayerSchedule, Schedule
+from hybridsim.strategies import LayerDecision, Schedule
 
 SEED = 2026
 """Of the random operands: the same run gives the same answer."""
@@ -41,7 +41,7 @@ def numerics_of(schedule: Schedule, cluster: Cluster) -> NumericsResult | None:
     return _summary(rows) if rows else None
 
 
-def _ways(layer: LayerSchedule, cluster: Cluster) -> list[_Way]:
+def _ways(layer: LayerDecision, cluster: Cluster) -> list[_Way]:
     choice, adapter = layer.choice, layer.layer.adapter
     if choice is None or adapter is None:
         return []
@@ -60,7 +60,7 @@ def _on_cores(cluster: Cluster) -> CoreSplit:
     return CoreSplit(cluster.cores.count, xa=first[cluster.precision])
 
 
-def _shape(layer: LayerSchedule) -> AdapterShape:
+def _shape(layer: LayerDecision) -> AdapterShape:
     op, adapter = layer.layer.op, layer.layer.adapter
     assert adapter is not None
     return AdapterShape(op.name, op.in_features, op.out_features, adapter.rank, layer.batch)

@@ -20,17 +20,18 @@ chunks of a layer or for the whole run.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
+from hybridsim.measure.layer_tasks import LayerTasks, layer_tasks
 from hybridsim.measure.levels import levels
 from hybridsim.measure.result import Result
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import Kernel, LoraProgram
-from hybridsim.strategies import Job, LayerSchedule, Schedule
+from hybridsim.strategies import Job, LayerDecision, Schedule, StepOfBatch
 from hybridsim.units import Ints
 
 POOL = "clusters"
@@ -155,7 +156,7 @@ def _pool_buffers(run: Executed) -> Iterator[_Buffers]:
     yield _Buffers(zeros, op, "op", plan.item[task], start, end, sizes[op])
 
 
-def _at_home(run: Executed, layers: Sequence[LayerSchedule]) -> Iterator[_Buffers]:
+def _at_home(run: Executed, layers: Sequence[LayerDecision]) -> Iterator[_Buffers]:
     """Yield A and B of layers that keep them: from their fetch to the last use."""
     plan, timeline = run.schedule.plan, run.timeline
     place = {name: index for index, name in enumerate(plan.ops)}
@@ -171,173 +172,89 @@ def _at_home(run: Executed, layers: Sequence[LayerSchedule]) -> Iterator[_Buffer
 
 
 def _layers(run: Executed) -> Iterator[_Buffers]:
-    """Yield the buffers of each layer that is adapted on a cluster of its own."""
-    plan = run.schedule.plan
-    place = {name: index for index, name in enumerate(plan.ops)}
-    owner = _owners(plan)
-    by_op = np.argsort(owner, kind="stable")
-    first = np.searchsorted(owner[by_op], np.arange(len(plan.ops) + 1))
-    for decided in run.schedule.layers:
-        op = place.get(decided.layer.name)
-        if decided.choice is not None and op is not None:
-            yield from _Adapter(run, decided, op, by_op[first[op] : first[op + 1]]).buffers()
-
-
-def _owners(plan: Plan) -> Ints:
-    """Return the op each task works for; for weights fetched ahead, the op that reads them."""
-    owner = plan.op.copy()
-    ahead = np.array([action.startswith("prefetch") for action in plan.labels], np.bool_)
-    if ahead.any():
-        user = np.repeat(np.arange(len(plan)), np.diff(plan.need_first))
-        reads = ahead[plan.label[plan.need]]
-        owner[plan.need[reads]] = plan.op[user[reads]]
-    return owner
+    """Yield the buffers of each layer that is adapted on clusters of its own."""
+    for tasks in layer_tasks(run.schedule):
+        yield from _Adapter(run, tasks).buffers()
 
 
 @dataclass(frozen=True)
 class _Adapter:
-    """The tasks of one adapted layer, in plan order."""
+    """One adapted layer: its tasks, and when they ran."""
 
     run: Executed
-    decided: LayerSchedule
-    op: int
-    tasks: Ints
+    own: LayerTasks
 
     def buffers(self) -> Iterator[_Buffers]:
         """Yield A and B on each cluster, and the buffers of all batches."""
-        program = self.program
-        element, rank = program.element_bytes, program.rank
-        yield self._weights("a", rank * program.in_features * element)
-        yield self._weights("b", rank * program.out_features * element)
-        yield self._batches("x", 0, self.tokens * program.in_features * element)
-        yield self._batches("u", 0, self.rows * rank * element)
+        program, element = self.program, self.run.job.structure.machine.element_bytes
+        rank, rows = program.rank, self._rows
+        yield self._weights("a", 0, rank * program.in_features * element)
+        yield self._weights("b", 1, rank * program.out_features * element)
+        yield self._batches("x", 0, self._tokens * program.in_features * element)
+        yield self._batches("u", 0, rows * rank * element)
         for index, width in enumerate(program.slices):
-            yield self._batches("y", index, self.rows * width * element)
+            yield self._batches("y", index, rows * width * element)
             if program.choice.add == "separate":
-                yield self._batches("v", index, self.rows * width * element)
+                yield self._batches("v", index, rows * width * element)
 
-    def _weights(self, buffer: str, size: int) -> _Buffers:
+    def _weights(self, buffer: str, place: int, size: int) -> _Buffers:
         """Return A or B on each cluster, from its transfer to the last task there."""
-        loads = self._of_actions([f"load {buffer}", f"prefetch {buffer}"])
-        cluster, end = self._cluster_of, self.run.timeline.end[self.tasks]
-        last = np.array([end[cluster == own].max() for own in cluster[loads]], np.int64)
-        begin, zeros = self.run.timeline.start[self.tasks[loads]], np.zeros_like(last)
-        return _Buffers(cluster[loads], zeros + self.op, buffer, zeros, begin, last, zeros + size)
+        own, line = self.own, self.run.timeline
+        clusters, of_batches = own.clusters(self.run.job)
+        # a batch is off the tiles when its last step on the cluster has ended
+        on_cluster = [p for step, p in own.place.items() if step.action != "mvm"]
+        ends = line.end[own.batches[:, on_cluster]].max(axis=1)
+        last = line.end[own.weights].max(axis=1)
+        for number, cluster in enumerate(clusters):
+            last[number] = max(last[number], ends[of_batches == cluster].max(initial=0))
+        begin, zeros = line.start[own.weights[:, place]], np.zeros_like(last)
+        return _Buffers(clusters, zeros + own.op, buffer, zeros, begin, last, zeros + size)
 
     def _batches(self, buffer: str, index: int, size: Ints) -> _Buffers:
         """Return one buffer of every batch; ``index`` is the slice of Y or V."""
         begin, end = self._life(buffer, index)
-        cluster = self._cluster_of[self._steps["load x"][:, 0]]
-        item, op = np.arange(len(size)), np.full(len(size), self.op, np.int64)
-        return _Buffers(cluster, op, buffer, item, begin, end, size)
+        item, op = np.arange(len(size)), np.full(len(size), self.own.op, np.int64)
+        return _Buffers(self.own.clusters(self.run.job)[1], op, buffer, item, begin, end, size)
 
     def _life(self, buffer: str, index: int) -> tuple[Ints, Ints]:
         """Return (start of the first write, end of the last read) of a buffer in every batch."""
-        kernels = self._kernels
+        line, kernels = self.run.timeline, list(enumerate(self.program.kernels))
         if buffer == "y":
-            return self._start("load y", index), self._end("store z", index)
-        if buffer == "x":
-            writers = [("load x", 0)]
-            freers = [key for key, kernel in kernels if "x" in kernel.frees]
+            writers, freers = [StepOfBatch("load y", index)], [StepOfBatch("store z", index)]
+        elif buffer == "x":
+            writers = [StepOfBatch("load x")]
+            freers = [StepOfBatch("kernel", i) for i, k in kernels if "x" in k.frees]
         elif buffer == "u":
-            writers = [
-                key
-                for key, kernel in kernels
-                if not kernel.slice_work and not kernel.action.startswith("transpose x")
-            ]
-            freers = [key for key, kernel in kernels if "u" in kernel.frees]
+            writers = [StepOfBatch("kernel", i) for i, k in kernels if _writes_u(k)]
+            freers = [StepOfBatch("kernel", i) for i, k in kernels if "u" in k.frees]
         else:
-            own = [(key, kernel) for key, kernel in kernels if kernel.slice == index]
-            writers = [key for key, kernel in own if "v" in kernel.fills]
-            freers = [key for key, kernel in own if "v" in kernel.frees]
-        begin = np.min([self._start(*key) for key in writers], axis=0)
-        return begin, np.max([self._end(*key) for key in freers], axis=0)
-
-    def _start(self, action: str, index: int) -> Ints:
-        return self.run.timeline.start[self.tasks[self._steps[action][:, index]]]
-
-    def _end(self, action: str, index: int) -> Ints:
-        return self.run.timeline.end[self.tasks[self._steps[action][:, index]]]
-
-    @cached_property
-    def program(self) -> LoraProgram:
-        """The program of a full batch."""
-        cluster, choice = self.run.job.machine.cluster, self.decided.choice
-        adapter, op = self.decided.layer.adapter, self.decided.layer.op
-        assert cluster is not None
-        assert choice is not None
-        assert adapter is not None
-        slices = len(self._of_actions(["store z"])) // len(self._of_actions(["load x"]))
-        width = self.run.job.machine.tile.columns if slices > 1 else None
-        shape = (op.in_features, op.out_features, adapter.rank, self.decided.batch)
-        return LoraProgram(cluster, *shape, choice, width)
-
-    @cached_property
-    def _kernels(self) -> list[tuple[tuple[str, int], Kernel]]:
-        """The kernels of a batch, each with its action and how often that came before."""
-        seen: dict[str, int] = {}
-        found = []
-        for kernel in _kernels_of(self.program):
-            count = seen.get(kernel.action, 0)
-            seen[kernel.action] = count + 1
-            found.append(((kernel.action, count), kernel))
-        return found
-
-    @cached_property
-    def _steps(self) -> dict[str, Ints]:
-        """Action -> places among the tasks, shape (batches, times it is done in a batch)."""
-        plan = self.run.schedule.plan
-        batches = len(self._of_actions(["load x"]))
-        found = {}
-        for code in np.unique(plan.label[self.tasks]):
-            places = np.flatnonzero(plan.label[self.tasks] == code)
-            if len(places) % batches == 0:
-                by_batch = np.argsort(plan.item[self.tasks[places]], kind="stable")
-                found[plan.labels[code]] = places[by_batch].reshape(batches, -1)
-        return found
-
-    def _of_actions(self, actions: Sequence[str]) -> Ints:
-        """Return the places of all tasks that do one of ``actions``."""
-        plan = self.run.schedule.plan
-        codes = [code for code, action in enumerate(plan.labels) if action in actions]
-        return np.flatnonzero(np.isin(plan.label[self.tasks], codes))
-
-    @cached_property
-    def tokens(self) -> Ints:
-        """Tokens of each batch: what its MVMs took tells, or all batches but the last are full."""
-        job, layer = self.run.job, self.decided.layer
-        mvm = self._of_actions(["mvm"])
-        batches = len(self._of_actions(["load x"]))
-        if len(mvm) == batches:
-            order = np.argsort(self.run.schedule.plan.item[self.tasks[mvm]], kind="stable")
-            return self.run.schedule.plan.tokens[self.tasks[mvm[order]]]
-        full = np.full(batches, self.decided.batch, np.int64)
-        full[-1] = job.tokens_of(layer) - (batches - 1) * self.decided.batch
-        return full
+            of_slice = [(i, k) for i, k in kernels if k.slice == index]
+            writers = [StepOfBatch("kernel", i) for i, k in of_slice if "v" in k.fills]
+            freers = [StepOfBatch("kernel", i) for i, k in of_slice if "v" in k.frees]
+        begin = np.min([line.start[self.own.of(step)] for step in writers], axis=0)
+        return begin, np.max([line.end[self.own.of(step)] for step in freers], axis=0)
 
     @property
-    def rows(self) -> Ints:
-        """Rows of U, V and Y in each batch: the engine writes full rows of its array."""
-        engine, choice = self.program.cluster.matrix_engine, self.program.choice
-        if choice.unit == "cores" or choice.order != "direct" or engine is None:
-            return self.tokens
-        return engine.buffer_rows(self.tokens)
+    def program(self) -> LoraProgram:
+        """The program of a full batch."""
+        return self.own.batching.program
 
     @cached_property
-    def _cluster_of(self) -> Ints:
-        """Which cluster each task runs on; -1 for tasks on tiles."""
-        plan = self.run.schedule.plan
-        of_resource = np.full(len(plan.resources) + 1, -1, np.int64)
-        for index, cluster in enumerate(self.run.job.resources.clusters):
-            parts = [cluster.cores, cluster.dma, cluster.matrix_engine]
-            of_resource[[part for part in parts if part is not None]] = index
-        first = np.full(len(self.tasks), -1, np.int64)
-        some = np.diff(plan.use_first)[self.tasks] > 0
-        first[some] = plan.use[plan.use_first[self.tasks[some]]]
-        return of_resource[first]
+    def _tokens(self) -> Ints:
+        """Tokens of each batch."""
+        return self.own.batching.sizes.each()
+
+    @property
+    def _rows(self) -> Ints:
+        """Rows of U, V and Y in each batch: the engine writes full rows of its array."""
+        cluster = self.run.job.machine.cluster
+        assert cluster is not None
+        sizes = self.own.batching.sizes
+        rows = {n: self.program.of_tokens(n).buffer_rows(cluster) for n in sizes.different}
+        return np.array([rows[size] for size in self._tokens.tolist()], np.int64)
 
 
-@lru_cache(maxsize=256)
-def _kernels_of(program: LoraProgram) -> tuple[Kernel, ...]:
-    """Return the kernels of a program; layers alike share them."""
-    return program.kernels
+def _writes_u(kernel: Kernel) -> bool:
+    """Whether a kernel writes U: all before the slices do, but for turning X."""
+    turns_x = kernel.work.kind == "transpose" and "x" in kernel.reads
+    return not kernel.slice_work and not turns_x

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hybridsim.measure.occupancy import Executed
 from hybridsim.plan import Plan
-from hybridsim.strategies import LayerSchedule
+from hybridsim.strategies import LayerDecision
 from hybridsim.units import Clock, Ints, ceil_div
 
 NOTHING = -1
@@ -111,7 +111,7 @@ def _mvm_ps(run: Executed) -> dict[str, int]:
     return found
 
 
-def _operand_bytes(run: Executed, decided: LayerSchedule, tasks: Ints, tokens: Ints) -> Ints:
+def _operand_bytes(run: Executed, decided: LayerDecision, tasks: Ints, tokens: Ints) -> Ints:
     """Return what each transfer of an adapter's operands moves [bytes]."""
     plan, cluster, op = run.schedule.plan, run.job.machine.cluster, decided.layer.op
     assert cluster is not None
@@ -136,7 +136,7 @@ def _operand_bytes(run: Executed, decided: LayerSchedule, tasks: Ints, tokens: I
     return found
 
 
-def _weight_elements(decided: LayerSchedule) -> int:
+def _weight_elements(decided: LayerDecision) -> int:
     """Return the elements of A and B in one transfer: all, or those of one of several clusters."""
     op, adapter = decided.layer.op, decided.layer.adapter
     assert adapter is not None
@@ -146,7 +146,7 @@ def _weight_elements(decided: LayerSchedule) -> int:
     return first.rank * op.in_features + adapter.rank * second.out_features
 
 
-def _slice_widths(run: Executed, decided: LayerSchedule, tasks: Ints) -> Ints:
+def _slice_widths(run: Executed, decided: LayerDecision, tasks: Ints) -> Ints:
     """Return the columns that each transfer of Y or Z moves: all, or those of its slice."""
     plan, op = run.schedule.plan, decided.layer.op
     result = np.full(len(tasks), op.out_features, np.int64)

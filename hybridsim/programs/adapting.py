@@ -5,12 +5,13 @@ A and B as well, whole or, where they do not fit, slice by slice for every batch
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from hybridsim.arch import Cluster
-from hybridsim.programs.lora import LoraProgram, LoraShape
+from hybridsim.programs.columns import ONE_THZ, on_each
+from hybridsim.programs.lora import LoraProgram, last_end
 from hybridsim.units import ceil_div
 
 Half = Literal["both", "first", "second"]
@@ -21,7 +22,7 @@ Half = Literal["both", "first", "second"]
 class AdapterWork:
     """What one cluster does to adapt some tokens, batch after batch."""
 
-    shape: LoraShape
+    program: LoraProgram
     """The program of a full batch."""
     half: Half
     rows: int
@@ -29,40 +30,48 @@ class AdapterWork:
     weights: bool
     """Whether A and B are brought in: once, or for every batch where they go in slices."""
 
-    def time_ps(self, cluster: Cluster) -> int:
-        """Return how long a cluster takes [ps]."""
-        first, second, through = _cycles(self.shape.on(cluster), self.rows, self.weights)
+    def time_ps(self, cluster: Cluster) -> Any:
+        """Return how long a cluster takes [ps]; fields of it may be columns."""
+        # cycles do not depend on the clock, so that clusters that differ in it alone share them
+        return cluster.to_ps(on_each(cluster.at(ONE_THZ), self._cycles))
+
+    def _cycles(self, cluster: Cluster) -> int:
+        first, second, through = _cycles(self.program, cluster, self.rows, self.weights)
         if self.half == "both":
-            return cluster.to_ps(first + second)
-        return cluster.to_ps((first if self.half == "first" else second) + through)
+            return first + second
+        return (first if self.half == "first" else second) + through
 
 
 @lru_cache(maxsize=4096)
-def _cycles(program: LoraProgram, rows: int, weights: bool) -> tuple[int, int, int]:
+def _cycles(
+    program: LoraProgram, cluster: Cluster, rows: int, weights: bool
+) -> tuple[int, int, int]:
     """Return the cycles of X A, of U B + Y, and of taking U out or in, for ``rows`` tokens.
 
     Operands and results of both by DMA; A and B once per task, in slices once per batch.
     """
-    dma, size = program.cluster.dma, program.element_bytes
+    dma, size = cluster.dma, cluster.element_bytes
     first = second = through = 0
     if weights:
         passes = ceil_div(rows, program.tokens) if program.slice_inputs is not None else 1
-        first, second = (passes * cycles for cycles in _weight_cycles(program))
+        first, second = (passes * cycles for cycles in _weight_cycles(program, cluster))
     for batch in _batches(rows, program.tokens):
-        part = replace(program, tokens=batch)
-        product = _until_u(part)
-        first += _input_cycles(part) + product
+        part = program.of_tokens(batch).on(cluster)
+        ends = part.ends(part.cycles(cluster))
+        own = zip(ends, part.kernels, strict=True)
+        product = last_end([end for end, kernel in own if not kernel.slice_work])
+        first += _input_cycles(part, cluster) + product
         for columns in part.slices:
             y = batch * columns * size
             second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
-        second += part.compute_cycles - product
+        second += last_end(ends) - product
         through += dma.transfer_cycles(batch * part.rank * size)
     return first, second, through
 
 
-def _weight_cycles(program: LoraProgram) -> tuple[int, int]:
+def _weight_cycles(program: LoraProgram, cluster: Cluster) -> tuple[int, int]:
     """Return the cycles of bringing A and B in once, whole or slice by slice."""
-    dma, size = program.cluster.dma, program.element_bytes * program.rank
+    dma, size = cluster.dma, cluster.element_bytes * program.rank
     if program.slice_inputs is None:
         return (
             dma.transfer_cycles(program.in_features * size),
@@ -74,22 +83,13 @@ def _weight_cycles(program: LoraProgram) -> tuple[int, int]:
     )
 
 
-def _input_cycles(program: LoraProgram) -> int:
+def _input_cycles(program: LoraProgram, cluster: Cluster) -> int:
     """Return the cycles of bringing X in, whole or slice by slice, row by row."""
-    dma, size = program.cluster.dma, program.element_bytes * program.tokens
+    dma, size = cluster.dma, cluster.element_bytes * program.tokens
     if program.slice_inputs is None:
         return dma.transfer_cycles(program.in_features * size)
     rows = program.tokens
     return sum(dma.transfer_cycles(inputs * size, rows) for inputs in program.input_slices)
-
-
-def _until_u(program: LoraProgram) -> int:
-    """Return the cycles until X A is done, with every operand in the TCDM."""
-    ends: list[int] = []
-    for kernel in program.kernels:
-        ends.append(max((ends[i] for i in kernel.after), default=0) + kernel.cycles)
-    own = zip(ends, program.kernels, strict=True)
-    return max(end for end, kernel in own if not kernel.slice_work)
 
 
 def _batches(rows: int, batch: int) -> Iterable[int]:

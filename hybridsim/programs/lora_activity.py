@@ -1,14 +1,14 @@
 """What a cluster does to adapt one batch: multiply-accumulates and bytes, for energy.
 
-The counts mirror :class:`hybridsim.programs.lora.LoraProgram` kernel by kernel: what it computes,
-what the engine's array is occupied with, and what its DMA moves.
+The counts follow from the works of :class:`hybridsim.programs.lora.LoraProgram`: what a kernel
+computes, what the engine's array is occupied with, and what its DMA moves.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hybridsim.programs.lora import LoraProgram
+from hybridsim.arch import Cluster
+from hybridsim.programs.lora import Kernel, LoraProgram
 
 Doing = tuple[str, str]
 """What is done and by which unit, as in ``("xa", "matrix_engine")``."""
@@ -44,68 +44,55 @@ class Activity:
         )
 
 
-def weights_activity(program: LoraProgram) -> dict[Doing, Activity]:
+def weights_activity(program: LoraProgram, cluster: Cluster) -> dict[Doing, Activity]:
     """Return what bringing A and B of an adapter once to a cluster moves."""
-    size = program.rank * program.element_bytes
+    size = program.rank * cluster.element_bytes
     return {
-        ("load a", "dma"): _moved(program.in_features * size),
-        ("load b", "dma"): _moved(program.out_features * size),
+        ("load a", "dma"): moved(program.in_features * size),
+        ("load b", "dma"): moved(program.out_features * size),
     }
 
 
-def batch_activity(program: LoraProgram) -> dict[Doing, Activity]:
+def batch_activity(program: LoraProgram, cluster: Cluster) -> dict[Doing, Activity]:
     """Return what adapting one batch does, with X and Y brought in and Z taken out.
 
     U = X A takes tokens x in x rank multiply-accumulates, U B takes tokens x rank x out, split
     over units as the program splits its rows. Transfers move whole matrices; the buffers that the
     engine adds onto are zeroed by the DMA inside the TCDM, in full rows of the array.
     """
-    size, tokens = program.element_bytes, program.tokens
+    program = program.on(cluster)
+    size, tokens = cluster.element_bytes, program.tokens
     done: dict[Doing, Activity] = defaultdict(Activity)
-    done["load x", "dma"] = _moved(tokens * program.in_features * size)
-    done["load y", "dma"] = _moved(tokens * program.out_features * size)
-    done["store z", "dma"] = _moved(tokens * program.out_features * size)
-    for doing, activity in _kernels(program):
-        done[doing] += activity
+    done["load x", "dma"] = moved(tokens * program.in_features * size)
+    done["load y", "dma"] = moved(tokens * program.out_features * size)
+    done["store z", "dma"] = moved(tokens * program.out_features * size)
+    for kernel in program.kernels:
+        if activity := kernel_activity(kernel, program, cluster):
+            done[kernel.work.label, kernel.unit] += activity
     return dict(done)
 
 
-def _moved(size: int) -> Activity:
+def moved(size: int) -> Activity:
+    """Return what a transfer of so many bytes over the link does."""
     return Activity(tcdm_bytes=size, link_bytes=size)
 
 
-def _kernels(program: LoraProgram) -> Iterator[tuple[Doing, Activity]]:
-    """Yield what each kernel with work does."""
-    peak = program.cluster.matrix_engine.peak if program.cluster.matrix_engine else 0
-    first, second = program.engine_rows
-    taken: dict[str, int] = defaultdict(int)
-    for kernel in program.kernels:
-        inputs = 0
-        if kernel.action == "xa":
-            inputs = program.input_slices[taken[kernel.unit]]
-            taken[kernel.unit] += 1
-        if not kernel.cycles:
-            continue
-        on_engine = kernel.unit == "matrix_engine"
-        macs = 0
-        if kernel.action == "xa":
-            rows = first if on_engine else program.tokens - first
-            macs = rows * inputs * program.rank
-        elif kernel.action in ("ub", "ub+y"):
-            rows = second if on_engine else program.tokens - second
-            macs = rows * program.rank * program.slices[kernel.slice]
-        slots = kernel.cycles * peak if on_engine else 0
-        zeroed = _zeroed_bytes(program, kernel.action, kernel.slice)
-        yield (kernel.action, kernel.unit), Activity(macs, slots, zeroed)
-
-
-def _zeroed_bytes(program: LoraProgram, action: str, index: int) -> int:
-    """Return the bytes of the buffer that a kernel fills with zeros, if it does that."""
-    engine, size = program.cluster.matrix_engine, program.element_bytes
-    if engine is None or action not in ("zero u", "zero v"):
-        return 0
-    if action == "zero v":
-        return engine.buffer_rows(program.tokens) * program.slices[index] * size
-    if program.choice.order == "swapped":
-        return engine.buffer_rows(program.rank) * program.tokens * size
-    return engine.buffer_rows(program.engine_rows[0]) * program.rank * size
+def kernel_activity(kernel: Kernel, program: LoraProgram, cluster: Cluster) -> Activity | None:
+    """Return what a kernel does in one batch, or None where it is left without work."""
+    work = kernel.work
+    cycles = cluster.cycles(work)
+    if not cycles:
+        return None
+    if work.kind == "gemm":
+        m, n, k = work.shape[:3]
+        peak = cluster.engine.peak if work.part == "matrix_engine" else 0
+        return Activity(m * n * k, cycles * peak)
+    if work.kind == "zero":
+        rows, columns = work.shape
+        if kernel.slice_work:
+            # V is counted for all tokens, also where the cores make some of its rows
+            rows = program.tokens
+        return Activity(
+            tcdm_bytes=cluster.engine.buffer_rows(rows) * columns * cluster.element_bytes
+        )
+    return Activity()

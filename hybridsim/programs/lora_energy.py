@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hybridsim.arch import Machine
+from hybridsim.arch import Cluster, Machine
 from hybridsim.components.energy import ClusterEnergy, MachineEnergy, TileEnergy
 from hybridsim.errors import UnsupportedError
 from hybridsim.programs.lora import LoraChoice, LoraProgram
@@ -51,14 +51,14 @@ def lora_energy(
             f"{machine.name} does not tell what its tiles and clusters draw; "
             "a section energy: with tile: and cluster: in its file would do"
         )
-    program = LoraProgram(cluster, in_features, out_features, rank, tokens, choice)
-    done = batch_activity(program)
+    program = LoraProgram(in_features, out_features, rank, tokens, choice).on(cluster)
+    done = batch_activity(program, cluster)
     return LoraEnergy(
         analog=tokens * _vector_aj(machine, energy.tile, in_features, out_features),
-        adapter=_adapter(machine, energy, energy.cluster, program),
+        adapter=_adapter(machine, cluster, energy, energy.cluster, program),
         weights=sum(
             sum(_moved(machine, energy, energy.cluster, activity).values())
-            for activity in weights_activity(program).values()
+            for activity in weights_activity(program, cluster).values()
         ),
         macs=sum(activity.macs for activity in done.values()),
     )
@@ -74,16 +74,19 @@ def _vector_aj(machine: Machine, spec: TileEnergy, in_features: int, out_feature
 
 
 def _adapter(
-    machine: Machine, energy: MachineEnergy, spec: ClusterEnergy, program: LoraProgram
+    machine: Machine,
+    cluster: Cluster,
+    energy: MachineEnergy,
+    spec: ClusterEnergy,
+    program: LoraProgram,
 ) -> dict[str, int]:
     """Return part -> energy of one batch [aJ]; parts that draw nothing are left out."""
     found: dict[str, int] = {}
-    cluster = program.cluster
-    for (action, unit), activity in batch_activity(program).items():
+    for (label, unit), activity in batch_activity(program, cluster).items():
         time = sum(
-            max(1, cluster.to_ps(kernel.cycles))
+            cluster.time_ps(kernel.work)
             for kernel in program.kernels
-            if (kernel.action, kernel.unit) == (action, unit)
+            if (kernel.work.label, kernel.unit) == (label, unit)
         )
         parts = _moved(machine, energy, spec, activity) if unit == "dma" else {}
         if not spec.by_unit:

@@ -105,20 +105,22 @@ class LoraStream:
             )
         return _Layout(self).plan()
 
-    def tile_kernels(self, rows: int) -> tuple[Kernel, ...]:
-        """Return the kernels of one tile, in the order in which the cluster issues them."""
+    def tile_kernels(self, rows: int) -> tuple[tuple[Kernel, int], ...]:
+        """Return the kernels of one tile with their cycles, in the order of their issue."""
+        shape = (self.in_features, self.out_features, self.rank, rows)
         if self.kernels is None:
-            shape = (self.in_features, self.out_features, self.rank, rows)
-            return LoraProgram(self.cluster, *shape, self.choice).kernels
+            program = LoraProgram(*shape, self.choice).on(self.cluster)
+            return tuple(zip(program.kernels, program.cycles(self.cluster), strict=True))
         cores, precision = self.cluster.cores, self.cluster.precision
         first, second = self.kernels
         xa = cores.gemm_cycles(rows, self.in_features, self.rank, precision, first)
         ub = cores.gemm_cycles(
             rows, self.rank, self.out_features, precision, second, aligned=False
         )
+        made = _cycles("cores", "xa", xa), _cycles("cores", "ub", ub)
         return (
-            Kernel("xa", "cores", xa, reads=("x", "a"), frees=("x",)),
-            Kernel("ub", "cores", ub, after=(0,), reads=("b",), frees=("u",)),
+            (Kernel(made[0], reads=("x", "a"), frees=("x",)), xa),
+            (Kernel(made[1], after=(0,), reads=("b",), frees=("u",)), ub),
         )
 
 
@@ -137,13 +139,18 @@ class _Layout:
         return rows
 
     @cached_property
-    def shapes(self) -> tuple[tuple[Kernel, ...], tuple[Kernel, ...]]:
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels of a tile."""
+        return tuple(kernel for kernel, _ in self.tiles[0])
+
+    @cached_property
+    def tiles(self) -> tuple[tuple[tuple[Kernel, int], ...], ...]:
         """The kernels of the first and of the last tile: the same ones, of other lengths."""
         first, last = int(self.rows[0]), int(self.rows[-1])
         return self.stream.tile_kernels(first), self.stream.tile_kernels(last)
 
     @property
-    def units(self) -> dict[KernelUnit, int]:
+    def units(self) -> dict[str, int]:
         """Resource index of each unit."""
         there: list[KernelUnit] = ["cores", "dma"]
         if self.stream.choice.unit != "cores":
@@ -170,7 +177,7 @@ class _Layout:
 
     def _steps(self, weights: dict[str, Need]) -> Iterator[Step]:
         stream, dma = self.stream, (self.units["dma"],)
-        store = self._first_kernel + len(self.shapes[0])
+        store = self._first_kernel + len(self.kernels)
         stored = Within(store, stream.y_buffers, room=True)
         yield Step(_each("dma", "load x", self._load_x()), dma, self._room("x", _AHEAD))
         if stream.adds_y:
@@ -178,14 +185,14 @@ class _Layout:
             yield Step(_each("dma", "load y", y), dma, (stored,))
         operands: dict[str, Need | Within] = {"x": Within(_X), "y": Within(_Y), **weights}
         barrier = (stored, *self._room("u", 1))
-        for kernel, cycles in zip(self.shapes[0], self._kernel_cycles(), strict=True):
+        for kernel, cycles in zip(self.kernels, self._kernel_cycles(), strict=True):
             needs = [operands[name] for name in kernel.reads]
             needs += [Within(self._first_kernel + i) for i in kernel.after]
             if kernel.unit == "dma" and not kernel.after:
                 needs += self._room("u", _AHEAD)
-            elif all(self.shapes[0][i].unit == "dma" for i in kernel.after):
+            elif all(self.kernels[i].unit == "dma" for i in kernel.after):
                 needs += barrier
-            works = _each(kernel.unit, kernel.action, cycles)
+            works = _each(kernel.unit, kernel.work.label, cycles)
             yield Step(works, (self.units[kernel.unit],), tuple(needs))
         z = stream.cluster.dma.transfer_cycles(self._bytes(stream.out_features), source="tcdm")
         made = tuple(Within(i) for i in self._last_kernels)
@@ -199,15 +206,15 @@ class _Layout:
         """Return the needs of a step that fills a buffer with room for that many tiles."""
         return tuple(
             Within(self._first_kernel + i, tiles, room=True)
-            for i, kernel in enumerate(self.shapes[0])
+            for i, kernel in enumerate(self.kernels)
             if buffer in kernel.frees
         )
 
     @property
     def _last_kernels(self) -> list[int]:
-        kernels = self.shapes[0]
-        waited_for = {i for kernel in kernels for i in kernel.after}
-        return [self._first_kernel + i for i in range(len(kernels)) if i not in waited_for]
+        waited_for = {i for kernel in self.kernels for i in kernel.after}
+        count = len(self.kernels)
+        return [self._first_kernel + i for i in range(count) if i not in waited_for]
 
     def _bytes(self, features: int) -> Ints:
         """Bytes of each tile of a matrix with that many features."""
@@ -227,13 +234,12 @@ class _Layout:
 
     def _kernel_cycles(self) -> list[Ints]:
         """Cycles of each kernel over the tiles; the first one on the cores bears conflicts."""
-        full, last = self.shapes
         columns = []
-        for kernel, final in zip(full, last, strict=True):
-            cycles = np.full(len(self.rows), kernel.cycles, np.int64)
-            cycles[-1] = final.cycles
+        for (_, full), (_, last) in zip(*self.tiles, strict=True):
+            cycles = np.full(len(self.rows), full, np.int64)
+            cycles[-1] = last
             columns.append(cycles)
-        on_cores = [i for i, kernel in enumerate(full) if kernel.unit == "cores"]
+        on_cores = [i for i, kernel in enumerate(self.kernels) if kernel.unit == "cores"]
         if on_cores:
             columns[on_cores[0]] += self._lost(np.sum([columns[i] for i in on_cores], axis=0))
         return columns

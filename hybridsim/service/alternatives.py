@@ -21,7 +21,7 @@ from hybridsim.measure.area import area_of
 from hybridsim.measure.static_power import MIB
 from hybridsim.service.service import adapter_bytes
 from hybridsim.simulation import Run, execute
-from hybridsim.strategies import Scheduler
+from hybridsim.strategies import Strategy
 from hybridsim.units import ceil_div
 from hybridsim.workload import Network
 
@@ -42,7 +42,7 @@ def compare_alternatives(
     network: Network,
     machine: Machine,
     tasks: Sequence[int] = TASKS,
-    scheduler: Scheduler | None = None,
+    scheduler: Strategy | None = None,
     tokens: int | None = None,
 ) -> Alternatives:
     """Return parameters, stored bytes, area, and the cost of a switch for each way.

@@ -9,7 +9,7 @@ from hybridsim.generation import GenerationTimes
 from hybridsim.service.requests import Request
 from hybridsim.service.serving import Moments
 from hybridsim.simulation import execute
-from hybridsim.strategies import NetworkStrategy, Scheduler
+from hybridsim.strategies import NetworkStrategy, Strategy
 from hybridsim.workload import Network
 
 _WEIGHTS = {"load a", "load b", "prefetch a", "prefetch b"}
@@ -35,7 +35,7 @@ class ServiceTimes:
     """
 
     def __init__(
-        self, networks: Mapping[str, Network], machine: Machine, scheduler: Scheduler
+        self, networks: Mapping[str, Network], machine: Machine, scheduler: Strategy
     ) -> None:
         self._networks = networks
         self._machine = machine

@@ -15,7 +15,7 @@ from hybridsim.service.requests import Request
 from hybridsim.service.residency import Policy, Store, Tier, tier_of
 from hybridsim.service.result import ServiceResult, requests_frame, totals
 from hybridsim.service.serving import Mix, serve
-from hybridsim.strategies import NetworkStrategy, Scheduler, TokenParallel
+from hybridsim.strategies import NetworkStrategy, Strategy, TokenParallel
 from hybridsim.units import format_bytes
 from hybridsim.workload import Network
 
@@ -39,7 +39,7 @@ def run_service(
     mix: Mix = "grouped",
     most: int = 1,
     overlap: bool = False,
-    scheduler: Scheduler | None = None,
+    scheduler: Strategy | None = None,
     store_bytes: int | None = None,
 ) -> Service:
     """Serve ``requests`` on one chip that holds ``network`` once and swaps adapters.
@@ -180,7 +180,7 @@ def _by_chip(network: Network, machine: Machine) -> list[int]:
     return found
 
 
-def _strategy(scheduler: Scheduler | None, requests: Sequence[Request]) -> Scheduler:
+def _strategy(scheduler: Strategy | None, requests: Sequence[Request]) -> Strategy:
     """Return the strategy to use: one for whole networks where tokens are generated.
 
     Raises:
@@ -199,7 +199,7 @@ def _strategy(scheduler: Scheduler | None, requests: Sequence[Request]) -> Sched
     return scheduler
 
 
-def _brings_the_rest(scheduler: Scheduler) -> bool:
+def _brings_the_rest(scheduler: Strategy) -> bool:
     """Return whether a run itself brings adapters that the SRAM cannot hold."""
     return isinstance(scheduler, NetworkStrategy) and scheduler.adapters_by_capacity
 
@@ -208,7 +208,7 @@ def _notes(
     kept: _Kept,
     store: int,
     scratchpads: int,
-    scheduler: Scheduler,
+    scheduler: Strategy,
     requests: Sequence[Request],
     chips: int,
 ) -> tuple[str, ...]:

@@ -5,24 +5,42 @@ from typing import Any
 
 from hybridsim.errors import UnknownNameError
 from hybridsim.specs import validate
-from hybridsim.strategies._base import (
+from hybridsim.strategies.carrying import CarriedOut, carry_out
+from hybridsim.strategies.job import (
+    Decisions,
     Draft,
     Job,
-    LayerSchedule,
-    OpSchedule,
+    LayerDecision,
+    OpDecision,
     Schedule,
-    Scheduler,
+    Strategy,
+    Structure,
 )
-from hybridsim.strategies._pipelined import Decisions, PipelinedStrategy, lay_out
-from hybridsim.strategies._streaming import Group
-from hybridsim.strategies.all_analog import AllAnalog
-from hybridsim.strategies.auto import Auto
-from hybridsim.strategies.cross_layer import CrossLayer
-from hybridsim.strategies.early_xa import EarlyXa
-from hybridsim.strategies.fused_add import FusedAdd
-from hybridsim.strategies.layer_serial import LayerSerial
-from hybridsim.strategies.carrying import CarriedOut, carry_out
-from hybridsim.strategies.multi_cluster import MultiCluster
+from hybridsim.strategies.layers import (
+    AllAnalog,
+    Auto,
+    BatchChooser,
+    Batching,
+    BatchOrder,
+    BatchSizes,
+    CrossLayer,
+    EarlyXa,
+    FusedAdd,
+    Group,
+    LayerDecisions,
+    LayerSerial,
+    LayerStrategy,
+    MultiCluster,
+    PipelinedStrategy,
+    SeparateAdd,
+    SplitCores,
+    StepOfBatch,
+    Swapped,
+    TokenParallel,
+    one_by_one,
+    shape_of,
+    steps_of,
+)
 from hybridsim.strategies.networks import (
     Choice,
     Composed,
@@ -36,10 +54,6 @@ from hybridsim.strategies.networks import (
     Serial,
     TokenTemplate,
 )
-from hybridsim.strategies.separate_add import SeparateAdd
-from hybridsim.strategies.split_cores import SplitCores
-from hybridsim.strategies.swapped import Swapped
-from hybridsim.strategies.token_parallel import TokenParallel
 from hybridsim.units import Spec
 
 ADAPTER_STRATEGIES: dict[str, type[Spec]] = {
@@ -75,7 +89,7 @@ SCHEDULERS: dict[str, type[Spec]] = {
 """All strategies, by the name under which they are chosen."""
 
 
-def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
+def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
     """Return the strategy of that name with its options set.
 
     Raises:
@@ -84,7 +98,7 @@ def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Sched
     """
     if name not in SCHEDULERS:
         raise UnknownNameError("scheduler", name, SCHEDULERS)
-    scheduler: Scheduler = validate(SCHEDULERS[name], _nested(options or {}), f"scheduler {name}")  # type: ignore[assignment]
+    scheduler: Strategy = validate(SCHEDULERS[name], _nested(options or {}), f"scheduler {name}")  # type: ignore[assignment]
     return scheduler
 
 
@@ -106,6 +120,10 @@ __all__ = [
     "SCHEDULERS",
     "AllAnalog",
     "Auto",
+    "BatchChooser",
+    "BatchOrder",
+    "BatchSizes",
+    "Batching",
     "CarriedOut",
     "Choice",
     "Composed",
@@ -121,22 +139,28 @@ __all__ = [
     "IntraLayerParallel",
     "IntraLayerPipeline",
     "Job",
-    "LayerSchedule",
+    "LayerDecision",
+    "LayerDecisions",
     "LayerSerial",
+    "LayerStrategy",
     "MultiCluster",
     "NetworkDecisions",
     "NetworkStrategy",
-    "OpSchedule",
+    "OpDecision",
     "PipelinedStrategy",
     "Schedule",
-    "Scheduler",
     "SeparateAdd",
     "Serial",
     "SplitCores",
+    "StepOfBatch",
+    "Strategy",
+    "Structure",
     "Swapped",
     "TokenParallel",
     "TokenTemplate",
     "carry_out",
-    "lay_out",
     "make_scheduler",
+    "one_by_one",
+    "shape_of",
+    "steps_of",
 ]

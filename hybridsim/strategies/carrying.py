@@ -6,7 +6,7 @@ from hybridsim.arch import Machine
 from hybridsim.engines import Engine
 from hybridsim.engines.carrying import execute
 from hybridsim.plan import Timeline
-from hybridsim.strategies._base import Schedule
+from hybridsim.strategies.job import Schedule
 from hybridsim.work import Prices, price
 
 

@@ -8,7 +8,7 @@ from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
 from hybridsim.simulation import MOST_TOKENS, simulate
-from hybridsim.strategies import AllAnalog, Job, NetworkStrategy, Scheduler, carry_out
+from hybridsim.strategies import AllAnalog, Job, NetworkStrategy, Strategy, carry_out
 from hybridsim.sweeps.details import DETAILS, detail
 from hybridsim.sweeps.executed import Executed, most_tcdm
 from hybridsim.sweeps.inputs import Inputs, Point, Resolver
@@ -69,7 +69,7 @@ class EventEvaluator:
             row |= {name: detail(name, whole) for name in asked}
         return row
 
-    def _run(self, scheduler: Scheduler, job: Job) -> Executed:
+    def _run(self, scheduler: Strategy, job: Job) -> Executed:
         """Return what a sweep asks of a run; the compiled engine may add it up from layers.
 
         SimPy executes the whole plan, so that an audit checks the sum as well.
@@ -80,7 +80,7 @@ class EventEvaluator:
                 return found
         return self._execute(scheduler, job)
 
-    def _execute(self, scheduler: Scheduler, job: Job) -> Executed:
+    def _execute(self, scheduler: Strategy, job: Job) -> Executed:
         """Return a run; the compiled engine may jump over what repeats in it."""
         if self._engine == "compiled" and can_outline(scheduler):
             return run_outlined(scheduler, job)
@@ -107,7 +107,7 @@ class EventEvaluator:
         self._placed = key, mapping
         return mapping
 
-    def _yardstick_ps(self, scheduler: Scheduler, job: Job, ran: Executed) -> int:
+    def _yardstick_ps(self, scheduler: Strategy, job: Job, ran: Executed) -> int:
         """Return the latency without adapter work [ps], once for points that share it.
 
         For a strategy that covers whole networks it is its own run without adapters.

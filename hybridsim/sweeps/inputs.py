@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hybridsim.arch import Machine, load_machine, machine_with
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.library import network_path
-from hybridsim.strategies import Scheduler, make_scheduler
+from hybridsim.strategies import Strategy, make_scheduler
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.columns import DERIVED
 from hybridsim.sweeps.model_version import model_version
@@ -34,7 +34,7 @@ class Point:
 
     network: Network
     machine: Machine
-    scheduler: Scheduler
+    scheduler: Strategy
     tokens: int | None
 
 

@@ -13,25 +13,25 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.strategies import (
     AllAnalog,
     Job,
-    LayerSchedule,
+    LayerDecision,
     LayerSerial,
     PipelinedStrategy,
-    Scheduler,
+    Strategy,
 )
 from hybridsim.sweeps.executed import Executed, most_tcdm
 
-Execute = Callable[[Scheduler, Job], Executed]
+Execute = Callable[[Strategy, Job], Executed]
 """Schedules a job and runs it."""
 
 
-def one_by_one(scheduler: Scheduler) -> bool:
+def one_by_one(scheduler: Strategy) -> bool:
     """Return whether a strategy runs a network layer by layer, each on its own."""
     if isinstance(scheduler, PipelinedStrategy):
         return not scheduler.stream and not scheduler.prefetch_weights
     return isinstance(scheduler, AllAnalog | LayerSerial)
 
 
-def run_layers(scheduler: Scheduler, job: Job, execute: Execute) -> Executed | None:
+def run_layers(scheduler: Strategy, job: Job, execute: Execute) -> Executed | None:
     """Return the run of a network from those of its different layers.
 
     None where the sum would not be exact: a cluster that fetches its A and B, but gets no batch,
@@ -42,7 +42,7 @@ def run_layers(scheduler: Scheduler, job: Job, execute: Execute) -> Executed | N
     """
     known: dict[tuple[object, ...], Executed] = {}
     latency = tasks = 0
-    layers: list[LayerSchedule] = []
+    layers: list[LayerDecision] = []
     for layer in job.mapping.layers:
         key = _alike(job, layer)
         if key not in known:
@@ -66,10 +66,10 @@ def _alike(job: Job, layer: PlacedLayer) -> tuple[object, ...]:
     return (layer.op.in_features, layer.op.out_features, rank, job.tokens_of(layer))
 
 
-def _all_clusters_work(scheduler: Scheduler, job: Job, ran: Executed) -> bool:
+def _all_clusters_work(scheduler: Strategy, job: Job, ran: Executed) -> bool:
     """Return whether every cluster that fetches A and B of the layer gets a batch of it."""
     if not isinstance(scheduler, PipelinedStrategy) or ran.layers[0].choice is None:
         return True
-    tokens, clusters = job.tokens_of(job.mapping.layers[0]), scheduler.flow(job).clusters
+    tokens, clusters = job.tokens_of(job.mapping.layers[0]), scheduler.batch_order(job).clusters
     # a ramp only makes more batches
     return -(-tokens // ran.layers[0].batch) >= clusters

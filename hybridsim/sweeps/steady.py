@@ -9,7 +9,7 @@ from hybridsim.errors import InputError
 from hybridsim.mapping import place
 from hybridsim.plan import Outline
 from hybridsim.simulation import MOST_TOKENS
-from hybridsim.strategies import AllAnalog, Draft, Job, Scheduler, carry_out
+from hybridsim.strategies import AllAnalog, Draft, Job, Strategy, carry_out
 from hybridsim.sweeps.executed import Executed, most_tcdm
 from hybridsim.work import price
 from hybridsim.workload import Network
@@ -18,12 +18,12 @@ _WORTH = 64
 """Iterations of a loop, on average, from which on looking for what repeats is worth its cost."""
 
 
-def can_outline(scheduler: Scheduler) -> bool:
+def can_outline(scheduler: Strategy) -> bool:
     """Return whether a strategy can be run without laying out its plan."""
     return hasattr(scheduler, "outline")
 
 
-def outline_of(scheduler: Scheduler, job: Job) -> Draft:
+def outline_of(scheduler: Strategy, job: Job) -> Draft:
     """Return the plan of a strategy in outline.
 
     Raises:
@@ -35,7 +35,7 @@ def outline_of(scheduler: Scheduler, job: Job) -> Draft:
     return draft
 
 
-def run_outlined(scheduler: Scheduler, job: Job) -> Executed:
+def run_outlined(scheduler: Strategy, job: Job) -> Executed:
     """Return the run of a strategy that can be outlined.
 
     A plan of few iterations is laid out, which is faster; the numbers are the same.
@@ -56,7 +56,7 @@ def run_outlined(scheduler: Scheduler, job: Job) -> Executed:
 
 
 def evaluate_point(
-    network: Network, machine: Machine, scheduler: Scheduler, tokens: int
+    network: Network, machine: Machine, scheduler: Strategy, tokens: int
 ) -> Mapping[str, int]:
     """Return the integers of :func:`hybridsim.simulate` for one point.
 

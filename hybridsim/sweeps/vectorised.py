@@ -13,8 +13,7 @@ integers that :func:`hybridsim.simulate` returns on the event engine. How it is 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, get_args
 
@@ -31,10 +30,10 @@ from hybridsim.plan import Need
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.specs import validate
-from hybridsim.strategies import Job, Scheduler, TokenParallel
-from hybridsim.strategies._batch_steps import BatchSteps
-from hybridsim.strategies._batch_times import batch_times
-from hybridsim.strategies._batching import Batching, transfer_ps
+from hybridsim.strategies import Job, Strategy, TokenParallel
+from hybridsim.strategies.layers.batches import PLAIN, Batching
+from hybridsim.strategies.layers.steps import BatchSteps
+from hybridsim.strategies.layers.works import BatchPrograms, batch_works
 from hybridsim.sweeps._pipelines import CALM, Structure, calm_end, makespan, structure
 from hybridsim.units import Ints
 from hybridsim.workload import Network
@@ -77,7 +76,7 @@ _MOST_ROWS = 2**14  # rows whose costs are computed together
  _ALONE, _STEPS) = range(14)  # fmt: skip
 
 
-def can_vectorise(point: tuple[Network, Machine, Scheduler, int]) -> str:
+def can_vectorise(point: tuple[Network, Machine, Strategy, int]) -> str:
     """Return why a point cannot be evaluated here, or an empty text if it can."""
     network, machine, scheduler, _ = point
     layers = network.static_linear_layers
@@ -299,15 +298,6 @@ def _blocks(group: Ints) -> Iterator[slice]:
             yield slice(start, min(start + _MOST_ROWS, last))
 
 
-class _OneSlice(LoraProgram):
-    """Programs with columns of sizes instead of sizes, all outputs in one slice."""
-
-    @cached_property
-    def slices(self) -> tuple[int, ...]:
-        """All outputs."""
-        return (self.out_features,)
-
-
 def _with(machine: Machine, values: Mapping[str, int]) -> Machine:
     """Return a machine with integers in base units at dotted paths, checked.
 
@@ -342,12 +332,10 @@ def _tables(
 def _table(job: Job, layer: PlacedLayer, choice: LoraChoice, buffers: int) -> Structure | None:
     """Return the pipeline of a layer, taken from the scheduler's own steps."""
     assert job.machine.cluster is not None
-    program = LoraProgram(job.machine.cluster, 1, 1, 1, 1, choice)
-    times = batch_times(job.machine, 1, Batching(program, buffers))
+    batching = Batching.of(job.machine.cluster, LoraProgram(1, 1, 1, 1, choice), buffers, PLAIN, 1)
+    works = batch_works(job.structure.machine.element_bytes, BatchPrograms.of(batching), 1)
     fetched = {"a": Need(0), "b": Need(1)}
-    steps = BatchSteps(job, layer, times, Batching(program, buffers)).in_pipeline(
-        [fetched], (), buffers
-    )
+    steps = BatchSteps(job, layer, works, batching).in_pipeline([fetched], (), buffers)
     return structure(steps, job.resources.all)
 
 
@@ -385,25 +373,25 @@ def _costs(group: _Group, own: Mapping[str, Ints], choice: LoraChoice) -> Ints:
     wide = cluster.model_copy(update={"dma": dma})
     link = machine.link.model_copy(update={"width": own[_LINK]})
     moving = machine.model_copy(update={"cluster": wide, "link": link})
-    program = _OneSlice(wide, inner, out, own[_RANK], size, choice)  # type: ignore[arg-type]
+    program = LoraProgram(inner, out, own[_RANK], size, choice)  # type: ignore[arg-type]
     element = cluster.element_bytes
     tables = group.tables[0]
     costs = np.zeros((len(size), _STEPS + len(tables.server)), np.int64)
-    load_x = transfer_ps(moving, size * inner * element)
-    move_y = transfer_ps(moving, size * (out * element))
-    kernels = _kernels(program, own, choice, cluster)
+    load_x = moving.transfer_ps(size * inner * element)
+    move_y = moving.transfer_ps(size * (out * element))
+    kernels = _kernels(program, own, choice, wide)
     # in the scheduler's order: mvm, load x, kernels of U, load y, the others, store z
     first = [times for late, times in kernels if not late]
     later = [times for late, times in kernels if late]
     for j, times in enumerate([load_x, *first, move_y, *later, move_y], start=1):
         costs[:, _STEPS + j] = times
     still = machine.tile.model_copy(update={"integration_time": 0})
-    costs[:, _FETCHED] = transfer_ps(moving, inner * own[_RANK] * element)
-    costs[:, _FETCHED] += transfer_ps(moving, out * own[_RANK] * element)
+    costs[:, _FETCHED] = moving.transfer_ps(inner * own[_RANK] * element)
+    costs[:, _FETCHED] += moving.transfer_ps(out * own[_RANK] * element)
     costs[:, _WORK] = costs[:, _STEPS + 1 :].sum(axis=1)
     costs[:, _AFTER] = still.mvm_ps(inner, out, 1)  # type: ignore[arg-type]
-    costs[:, _FIXED] = program.tcdm_bytes(0)
-    costs[:, _EACH] = program.tcdm_bytes(1) - costs[:, _FIXED]
+    costs[:, _FIXED] = program.tcdm_bytes(cluster, 0)
+    costs[:, _EACH] = program.tcdm_bytes(cluster, 1) - costs[:, _FIXED]
     costs[:, _GOOD] = 1
     _calm_costs(costs, group.tables)
     costs[:, _TAIL] = -1  # found when a point asks for it
@@ -453,21 +441,16 @@ def _kernels(
 
     How a batch is split between the units is found by search, so those are taken row by row.
     """
-    if choice.unit != "both":
-        return [
-            (kernel.slice_work, np.maximum(1, cluster.to_ps(kernel.cycles)))
-            for kernel in program.kernels
-        ]
-    late: list[bool] = []
-    times = []
-    columns = (own[_IN], own[_OUT], own[_RANK], own["size"], own[_DMA])
-    for inner, out, rank, size, width in zip(*(c.tolist() for c in columns), strict=True):
-        dma = cluster.dma.model_copy(update={"bytes_per_cycle": width})
-        one = cluster.model_copy(update={"dma": dma})
-        kernels = LoraProgram(one, inner, out, rank, size, choice, out).kernels
-        late = [kernel.slice_work for kernel in kernels]
-        times.append([max(1, cluster.to_ps(kernel.cycles)) for kernel in kernels])
-    return list(zip(late, np.array(times, np.int64).T, strict=True))
+    if choice.unit == "both":
+        columns = (own[_IN], own[_OUT], own[_RANK], own["size"], own[_DMA])
+        shares = []
+        for inner, out, rank, size, width in zip(*(c.tolist() for c in columns), strict=True):
+            dma = cluster.dma.model_copy(update={"bytes_per_cycle": width})
+            one = cluster.model_copy(update={"dma": dma})
+            shares.append(LoraProgram(inner, out, rank, size, choice).on(one).engine_rows[0])
+        rows = np.array(shares, np.int64)
+        program = replace(program, shares=(rows, rows))  # type: ignore[arg-type]
+    return [(kernel.slice_work, cluster.time_ps(kernel.work)) for kernel in program.kernels]
 
 
 def _order(server: Ints) -> Ints:

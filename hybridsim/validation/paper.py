@@ -113,17 +113,23 @@ def cycles_per_token() -> pd.DataFrame:
         for inner in (128, 512):
             for batch in BATCHES:
                 ways = {
-                    choice: LoraProgram(cluster, inner, 128, 8, batch, choice)
+                    choice: LoraProgram(inner, 128, 8, batch, choice).on(cluster)
                     for choice in CHOICES
                 }
-                direct, swapped, cores, both = (ways[choice].compute_cycles for choice in CHOICES)
-                turns = [k for k in ways[CHOICES[1]].kernels if k.action.startswith("transpose")]
+                direct, swapped, cores, both = (
+                    ways[choice].compute_cycles(cluster) for choice in CHOICES
+                )
+                turns = sum(
+                    cluster.cycles(kernel.work)
+                    for kernel in ways[CHOICES[1]].kernels
+                    if kernel.work.kind == "transpose"
+                )
                 case = {"layer": f"{inner}x128", "array": f"{height} x {width}", "batch": batch}
                 cycles = {
                     "cores": cores,
                     "engine": direct,
                     "swapped": swapped,
-                    "swapped_without_transposes": swapped - sum(k.cycles for k in turns),
+                    "swapped_without_transposes": swapped - turns,
                     "both": both,
                 }
                 rows.append(case | {name: c / batch for name, c in cycles.items()})

@@ -44,8 +44,8 @@ def balance_table() -> pd.DataFrame:
     for inner in _INNER:
         for unit, choice in (("matrix_engine", CHOICES[0]), ("cores", CHOICES[2])):
             for batch in BATCHES:
-                program = LoraProgram(cluster, inner, _OUTER, _RANK, batch, choice)
-                ns = cluster.to_ps(program.compute_cycles) / batch / 1000
+                program = LoraProgram(inner, _OUTER, _RANK, batch, choice)
+                ns = cluster.to_ps(program.compute_cycles(cluster)) / batch / 1000
                 layer = f"{inner}x{_OUTER}"
                 rows.append({"layer": layer, "batch": batch, "unit": unit, "ns_per_token": ns})
     for time in INTEGRATION_TIMES:

@@ -10,7 +10,7 @@ from hybridsim.arch import load_machine
 from hybridsim.library import network_path
 from hybridsim.programs import BALANCED, CHOICES, LoraProgram
 from hybridsim.simulation import simulate
-from hybridsim.strategies import Scheduler, make_scheduler
+from hybridsim.strategies import Strategy, make_scheduler
 from hybridsim.validation.paper import ANCHORS, INTEGRATION_TIMES, MACHINE
 from hybridsim.workload import Linear, Network, load_network
 
@@ -53,7 +53,7 @@ class Case:
     """A machine and a strategy under a name."""
 
     name: str
-    strategy: Scheduler
+    strategy: Strategy
     changes: Mapping[str, Any]
 
 
@@ -151,12 +151,13 @@ def limits() -> pd.DataFrame:
         for choice in (*CHOICES, BALANCED):
             least = None
             for tokens in range(4, TOKENS + 1, 4):
-                program = LoraProgram(cluster, *shape, RANK, tokens, choice)
-                if program.tcdm_bytes(1) > cluster.tcdm.size:
+                program = LoraProgram(*shape, RANK, tokens, choice)
+                if program.tcdm_bytes(cluster, 1) > cluster.tcdm.size:
                     break
                 busy: dict[str, int] = {}
-                for kernel in program.kernels:
-                    busy[kernel.unit] = busy.get(kernel.unit, 0) + kernel.cycles
+                for kernel in program.on(cluster).kernels:
+                    cycles = cluster.cycles(kernel.work)
+                    busy[kernel.unit] = busy.get(kernel.unit, 0) + cycles
                 each = cluster.to_ps(max(busy.values())) / tokens / 1000
                 least = each if least is None else min(least, each)
             row[str(choice)] = least
@@ -165,7 +166,7 @@ def limits() -> pd.DataFrame:
 
 
 def _overhead(
-    network: Network, time: str, strategy: Scheduler, changes: Mapping[str, Any]
+    network: Network, time: str, strategy: Strategy, changes: Mapping[str, Any]
 ) -> float:
     """Return the overhead of a run in percent."""
     machine = load_machine(MACHINE, {"tile.integration_time": time, **changes})

@@ -3,9 +3,10 @@
 import numpy as np
 
 from hybridsim.plan import Plan, Timeline
+from hybridsim.units import Ints
 
 
-def run(plan: Plan) -> Timeline:
+def run(plan: Plan, time_ps: Ints) -> Timeline:
     """Go from instant to instant; at each, look at every task."""
     tasks = range(len(plan))
     ready, start, end = ({} for _ in range(3))
@@ -27,7 +28,7 @@ def run(plan: Plan) -> Timeline:
             if task in ready and task not in start and all(free[r] > 0 for r in uses):
                 for resource in uses:
                     free[resource] -= 1
-                start[task], end[task] = now, now + int(plan.duration[task])
+                start[task], end[task] = now, now + int(time_ps[plan.work[task]])
                 running.add(task)
         if not running:
             break

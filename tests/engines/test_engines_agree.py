@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from hybridsim.engines import Engine, engine
+from hybridsim.engines import engine
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
+from hybridsim.work import delay
 from tests.engines import naive
-from tests.random_inputs import plans
+from tests.random_inputs import Run, plans, times
 
 
 def assert_same(found: Timeline, expected: Timeline) -> None:
@@ -20,9 +21,9 @@ def assert_same(found: Timeline, expected: Timeline) -> None:
 @given(plans())
 @settings(max_examples=1500)
 def test_both_engines_return_what_the_rule_says(plan: Plan) -> None:
-    expected = naive.run(plan)
-    assert_same(engine("des")(plan), expected)
-    assert_same(engine("fast")(plan), expected)
+    expected = naive.run(plan, times(plan))
+    assert_same(engine("reference")(plan, times(plan)), expected)
+    assert_same(engine("compiled")(plan, times(plan)), expected)
 
 
 def crowd(seed: int) -> Plan:
@@ -35,11 +36,12 @@ def crowd(seed: int) -> Plan:
         uses = rng.permutation(len(units))[: rng.integers(0, 4)]
         needs = rng.integers(0, task, 2) if task and rng.random() < share_with_needs else ()
         duration = int(rng.integers(1, longest, endpoint=True))
-        builder.add("op", "action", [int(r) for r in uses], duration, [int(n) for n in needs])
+        work = delay("action", duration)
+        builder.add("op", work, [int(r) for r in uses], [int(n) for n in needs])
     return builder.build()
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_they_agree_where_tasks_queue_up(seed: int, engine: Engine) -> None:
+def test_they_agree_where_tasks_queue_up(seed: int, run: Run) -> None:
     plan = crowd(seed)
-    assert_same(engine(plan), naive.run(plan))
+    assert_same(run(plan), naive.run(plan, times(plan)))

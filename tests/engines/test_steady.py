@@ -19,8 +19,9 @@ from hybridsim.plan import (
     Step,
     Within,
 )
+from hybridsim.work import Prices, delay
 from tests.engines import naive
-from tests.random_inputs import resources
+from tests.random_inputs import delays, mostly_delay, resources, times
 
 FEW = st.integers(1, 9) | st.integers(1, 10**9)
 
@@ -52,7 +53,7 @@ def other_needs(draw: st.DrawFn, before: list[Loop], count: int) -> list[Need | 
 def mostly(draw: st.DrawFn, count: int) -> Mostly:
     first = draw(st.lists(FEW, max_size=min(2, count)))
     last = draw(st.lists(FEW, max_size=min(2, count - len(first))))
-    return Mostly(draw(FEW), tuple(last), tuple(first))
+    return mostly_delay("work", draw(FEW), last, first)
 
 
 @st.composite
@@ -67,9 +68,8 @@ def outlines(draw: st.DrawFn, most: int) -> Outline:
         )
         steps = [
             Step(
-                "work",
-                tuple(draw(held)) if builder.resources else (),
                 draw(mostly(count)),
+                tuple(draw(held)) if builder.resources else (),
                 (*draw(own_needs(j, size)), *draw(other_needs(loops, count))),
             )
             for j in range(size)
@@ -82,10 +82,15 @@ def outlines(draw: st.DrawFn, most: int) -> Outline:
     return builder.outline()
 
 
+def extent(outline: Outline) -> steady.Extent:
+    """Execute an outline of delays."""
+    return steady.run(outline, Prices(outline.works, times(outline)))
+
+
 def assert_same(outline: Outline, run=compiled.run) -> steady.Extent:
     """Compare with the full expansion, and return what was found."""
     plan = outline.expand()
-    timeline, found = run(plan), steady.run(outline)
+    timeline, found = run(plan, times(plan)), extent(outline)
     assert found.makespan_ps == timeline.makespan
     assert found.ops == plan.ops
     for op, latency in enumerate(found.latency_ps.tolist()):
@@ -123,9 +128,9 @@ def competing(count: int, ratio: int = 1) -> PlanBuilder:
     before: tuple[Need, ...] = ()
     for durations in ((7, 5, 3), (4, 9, 2)):
         steps = [
-            Step("1", (0,), durations[0], (Within(2, 2, room=True), *before)),
-            Step("2", (1, 2), Mostly(durations[1], (1,), (8, 8)), (Within(0),)),
-            Step("3", (2,), durations[2], (Within(1),)),
+            Step(delay("1", durations[0]), (0,), (Within(2, 2, room=True), *before)),
+            Step(mostly_delay("2", durations[1], (1,), (8, 8)), (1, 2), (Within(0),)),
+            Step(delay("3", durations[2]), (2,), (Within(1),)),
         ]
         loop = builder.repeat("op", steps, count)
         before, count = (Need(loop.task(2, 0), ratio * loop.size),), count // ratio
@@ -145,9 +150,9 @@ def test_a_slow_reader_falls_behind_and_is_jumped_over_all_the_same(slow: int) -
     """Nothing but the window bounds how far the first loop runs ahead of the second."""
     builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
     back = Within(0, 1)
-    loop = builder.repeat("fast", [Step("1", (0,), 3, (back,))], 20_000)
+    loop = builder.repeat("fast", [Step(delay("1", 3), (0,), (back,))], 20_000)
     reads = Need(loop.first, 1)
-    builder.repeat("slow", [Step("2", (1,), 3 * slow, (back, reads))], 20_000)
+    builder.repeat("slow", [Step(delay("2", 3 * slow), (1,), (back, reads))], 20_000)
     found = assert_same(builder.outline())
     assert found.executed < 0.1 * found.tasks
 
@@ -157,9 +162,11 @@ def test_a_reader_that_starts_late_catches_up(quick: int) -> None:
     """It is jumped over until it has to wait; what runs beside the long task is executed."""
     builder = PlanBuilder((Resource("a", "x"), Resource("b", "y"), Resource("c", "z")))
     back = Within(0, 1)
-    loop = builder.repeat("even", [Step("1", (0,), 5, (back,))], 20_000)
-    late = Need(builder.add("late", "wait", (2,), 40_000))
-    builder.repeat("quick", [Step("2", (1,), quick, (back, late, Need(loop.first, 1)))], 20_000)
+    loop = builder.repeat("even", [Step(delay("1", 5), (0,), (back,))], 20_000)
+    late = Need(builder.add("late", delay("wait", 40_000), (2,)))
+    builder.repeat(
+        "quick", [Step(delay("2", quick), (1,), (back, late, Need(loop.first, 1)))], 20_000
+    )
     found = assert_same(builder.outline())
     assert found.executed < 10_000
     assert not found.laid_out
@@ -168,24 +175,26 @@ def test_a_reader_that_starts_late_catches_up(quick: int) -> None:
 def test_a_loop_that_runs_ahead_of_the_window_is_laid_out() -> None:
     builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
     far = Within(1, back=40 * WINDOW, room=True)
-    builder.repeat("op", [Step("1", (0,), 1, (far,)), Step("2", (1,), 3, (Within(0),))], 400)
+    builder.repeat(
+        "op", [Step(delay("1", 1), (0,), (far,)), Step(delay("2", 3), (1,), (Within(0),))], 400
+    )
     assert "runs ahead" in assert_same(builder.outline()).laid_out
 
 
 def test_a_reader_of_every_other_task_is_laid_out() -> None:
     builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
-    steps = [Step("1", (0,), 1, (Within(1, 1),)), Step("2", (0,), 2, (Within(0),))]
+    steps = [Step(delay("1", 1), (0,), (Within(1, 1),)), Step(delay("2", 2), (0,), (Within(0),))]
     loop = builder.repeat("op", steps, 300)
-    builder.repeat("op", [Step("3", (1,), 3, (Need(loop.first, 1), Within(0, 1)))], 600)
+    builder.repeat("op", [Step(delay("3", 3), (1,), (Need(loop.first, 1), Within(0, 1)))], 600)
     assert "out of step" in assert_same(builder.outline()).laid_out
 
 
 def test_durations_that_differ_in_every_iteration_are_laid_out() -> None:
     builder = PlanBuilder((Resource("a", "x"),))
-    durations = np.arange(1, 301, dtype=np.int64)
-    builder.repeat("op", [Step("1", (0,), durations, (Within(0, back=1),))], 300)
+    durations = range(1, 301)
+    builder.repeat("op", [Step(delays("1", durations), (0,), (Within(0, back=1),))], 300)
     found = assert_same(builder.outline())
-    assert found.makespan_ps == durations.sum()
+    assert found.makespan_ps == sum(durations)
     assert "durations" in found.laid_out
 
 
@@ -198,22 +207,20 @@ def test_links_are_laid_out() -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        Step("a", (0,), 0),
-        Step("a", (0,), Mostly(5, (0,))),
-        Step("a", (0,), Mostly(5, (1, 2), (3, 4))),
-        Step("a", (1,), 5),
-        Step("a", (0, 0), 5),
-        Step("a", (0,), 2**61),
-        Step("a", (0,), 5, (Need(1),)),
-        Step("a", (0,), 5, (Within(0),)),
+        Step(mostly_delay("a", 5, (1, 2), (3, 4)), (0,)),
+        Step(delay("a", 5), (1,)),
+        Step(delay("a", 5), (0, 0)),
+        Step(delay("a", 2**61), (0,)),
+        Step(delay("a", 5), (0,), (Need(1),)),
+        Step(delay("a", 5), (0,), (Within(0),)),
     ],
 )
 def test_what_no_engine_can_run_is_refused(step: Step) -> None:
     builder = PlanBuilder((Resource("tile", "tile"),))
     builder.repeat("op", [step], 3)
     with pytest.raises(PlanError):
-        steady.run(builder.outline())
+        extent(builder.outline())
 
 
 def test_a_plan_without_tasks_takes_no_time() -> None:
-    assert steady.run(PlanBuilder(()).outline()).makespan_ps == 0
+    assert extent(PlanBuilder(()).outline()).makespan_ps == 0

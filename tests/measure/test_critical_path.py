@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridsim.engines import Engine
 from hybridsim.errors import PlanError
 from hybridsim.measure.critical_path import critical_path, critical_share
 from hybridsim.plan import Plan, PlanBuilder, Resource
-from tests.random_inputs import plans, two_stages
+from hybridsim.work import delay
+from tests.random_inputs import Run, plans, two_stages
 
 
 @given(plan=plans())
-def test_the_path_fills_the_run_without_a_gap(engine: Engine, plan: Plan) -> None:
-    timeline = engine(plan)
+def test_the_path_fills_the_run_without_a_gap(run: Run, plan: Plan) -> None:
+    timeline = run(plan)
     path = critical_path(plan, timeline)
-    assert plan.duration[path["task"]].sum() == timeline.makespan
+    assert timeline.duration[path["task"]].sum() == timeline.makespan
     start, end = path["start_ps"].tolist(), path["end_ps"].tolist()
     assert [0, *end] == [*start, timeline.makespan]
     np.testing.assert_array_equal(timeline.start[path["task"]], start)
@@ -24,10 +24,8 @@ def test_the_path_fills_the_run_without_a_gap(engine: Engine, plan: Plan) -> Non
 
 
 @given(plan=plans())
-def test_each_task_of_the_path_started_because_of_the_one_before(
-    engine: Engine, plan: Plan
-) -> None:
-    timeline = engine(plan)
+def test_each_task_of_the_path_started_because_of_the_one_before(run: Run, plan: Plan) -> None:
+    timeline = run(plan)
     tasks, why = (critical_path(plan, timeline)[c].tolist() for c in ("task", "why"))
     if tasks:
         assert why[0] == "start"
@@ -55,49 +53,49 @@ def test_each_task_of_the_path_started_because_of_the_one_before(
             assert taken.sum() == plan.resources[resource].units
 
 
-def test_room_need_that_ends_last_is_the_reason(engine: Engine) -> None:
+def test_room_need_that_ends_last_is_the_reason(run: Run) -> None:
     plan = two_stages([2, 2, 2], [5, 5, 5], room=2)
-    path = critical_path(plan, engine(plan))
+    path = critical_path(plan, run(plan))
     assert path["why"].tolist() == ["start", "data", "resource consumer", "resource consumer"]
     tight = two_stages([2, 2], [5, 5], room=1)
-    assert critical_path(tight, engine(tight))["why"].tolist() == ["start", "data", "room", "data"]
+    assert critical_path(tight, run(tight))["why"].tolist() == ["start", "data", "room", "data"]
 
 
-def test_data_is_the_reason_where_room_ends_as_late(engine: Engine) -> None:
+def test_data_is_the_reason_where_room_ends_as_late(run: Run) -> None:
     builder = PlanBuilder(())
-    builder.add("op", "drain", [], 4)
-    builder.add("op", "load", [], 4)
-    builder.add("op", "mvm", [], 1, needs=[1], rooms=[0])
+    builder.add("op", delay("drain", 4), [])
+    builder.add("op", delay("load", 4), [])
+    builder.add("op", delay("mvm", 1), [], needs=[1], rooms=[0])
     plan = builder.build()
-    path = critical_path(plan, engine(plan))
+    path = critical_path(plan, run(plan))
     assert path["action"].tolist() == ["load", "mvm"]
     assert path["why"].tolist() == ["start", "data"]
 
 
-def test_a_resource_of_which_a_unit_was_free_is_not_the_reason(engine: Engine) -> None:
+def test_a_resource_of_which_a_unit_was_free_is_not_the_reason(run: Run) -> None:
     """Task 2 lacks the link alone: a core is given back at the same time, but one was free."""
     builder = PlanBuilder((Resource("core", "cores", 2), Resource("link", "link")))
-    builder.add("op", "add", [0], 6)
-    builder.add("op", "load", [1], 6)
-    builder.add("op", "both", [0, 1], 1)
+    builder.add("op", delay("add", 6), [0])
+    builder.add("op", delay("load", 6), [1])
+    builder.add("op", delay("both", 1), [0, 1])
     plan = builder.build()
-    path = critical_path(plan, engine(plan))
+    path = critical_path(plan, run(plan))
     assert path["action"].tolist() == ["load", "both"]
     assert path["why"].tolist() == ["start", "resource link"]
 
 
-def test_the_path_of_nothing_is_empty(engine: Engine) -> None:
+def test_the_path_of_nothing_is_empty(run: Run) -> None:
     plan = PlanBuilder((Resource("core", "cores"),)).build()
-    timeline = engine(plan)
+    timeline = run(plan)
     columns = ["task", "op", "action", "item", "start_ps", "end_ps", "why"]
     assert critical_path(plan, timeline).columns.tolist() == columns
     assert len(critical_path(plan, timeline)) == len(critical_share(plan, timeline)) == 0
 
 
 @pytest.mark.parametrize("delayed", [("ready", "start", "end"), ("start", "end")])
-def test_a_timeline_of_another_plan_is_refused(engine: Engine, delayed: tuple[str, ...]) -> None:
+def test_a_timeline_of_another_plan_is_refused(run: Run, delayed: tuple[str, ...]) -> None:
     plan = two_stages([2], [5], room=1)
-    timeline = engine(plan)
+    timeline = run(plan)
     shift = np.array([0, 1])
     late = replace(timeline, **{column: getattr(timeline, column) + shift for column in delayed})
     with pytest.raises(PlanError, match=r"op: consume \[0\]: nothing in the plan makes it start"):
@@ -105,8 +103,8 @@ def test_a_timeline_of_another_plan_is_refused(engine: Engine, delayed: tuple[st
 
 
 @given(plan=plans(), by=st.sampled_from(["resource", "kind", "op", "action", "why"]))
-def test_shares_add_up_to_the_makespan(engine: Engine, plan: Plan, by: str) -> None:
-    timeline = engine(plan)
+def test_shares_add_up_to_the_makespan(run: Run, plan: Plan, by: str) -> None:
+    timeline = run(plan)
     table = critical_share(plan, timeline, by)
     assert table.index.name == by
     assert table.index.is_unique
@@ -116,16 +114,16 @@ def test_shares_add_up_to_the_makespan(engine: Engine, plan: Plan, by: str) -> N
         assert table["share"].sum() == pytest.approx(1)
 
 
-def test_a_share_goes_to_what_was_held(engine: Engine) -> None:
+def test_a_share_goes_to_what_was_held(run: Run) -> None:
     builder = PlanBuilder(
         (Resource("dma", "dma"), Resource("east", "link"), Resource("west", "link"))
     )
-    before = builder.add("query", "load", [2, 0, 1], 5)
-    before = builder.add("query", "send", [0, 1], 2, needs=[before])
-    before = builder.add("key", "settle", [], 1, needs=[before])
-    builder.add("key", "send", [1, 0], 2, needs=[before])
+    before = builder.add("query", delay("load", 5), [2, 0, 1])
+    before = builder.add("query", delay("send", 2), [0, 1], needs=[before])
+    before = builder.add("key", delay("settle", 1), [], needs=[before])
+    builder.add("key", delay("send", 2), [1, 0], needs=[before])
     plan = builder.build()
-    timeline = engine(plan)
+    timeline = run(plan)
 
     def times(by: str) -> dict[str, int]:
         table = critical_share(plan, timeline, by)

@@ -153,7 +153,7 @@ def test_bytes_between_chips() -> None:
     there = machine(**energies(chip_link={"byte": "1 aJ/B"}))
     run = run_of(there, 1, 40)
     plan = run.schedule.plan
-    hops = plan.action == plan.actions.index("hop")
+    hops = plan.which(lambda work: work.kind == "hop")
     taken = energy(run).by_task[hops].tolist()
     assert set(taken) <= {64, 256, 1024}
     assert taken.count(256) >= 3
@@ -166,7 +166,7 @@ def test_a_byte_is_charged_on_every_edge_that_it_crosses(variant: str) -> None:
     there = machine(f":{variant}", **energies(link={"byte_hop": "1 aJ/B"}))
     run = run_of(there, 1, 40, share_adapters="never")
     plan, found = run.schedule.plan, energy(run).by_task
-    moved = np.flatnonzero(plan.action == plan.actions.index("load a b"))
+    moved = np.flatnonzero(plan.label == plan.labels.index("load a b"))
     sizes = {8 * 2 * (i + o) for i, o in ((256, 256), (256, 64), (256, 1024), (1024, 256))}
     # whole widths of 64 bytes, each on every edge of the one way
     assert {int(found[t]) / len(plan.uses_of(int(t))) for t in moved if found[t]} <= {

@@ -4,12 +4,12 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given
 
-from hybridsim.engines import Engine
 from hybridsim.measure.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
 from hybridsim.strategies._reservation import reserved
-from tests.random_inputs import plans, two_stages
+from hybridsim.work import delay
+from tests.random_inputs import Run, plans, times, two_stages
 
 WHERE_TIME_GOES = ["busy_ps", "waiting_ps", "blocked_ps", "starved_ps", "finished_ps"]
 
@@ -53,8 +53,8 @@ def naive_partition(plan: Plan, timeline: Timeline, resource: int) -> Counter[st
 
 
 @given(plan=plans())
-def test_every_instant_of_every_unit_is_accounted_for_once(engine: Engine, plan: Plan) -> None:
-    timeline = engine(plan)
+def test_every_instant_of_every_unit_is_accounted_for_once(run: Run, plan: Plan) -> None:
+    timeline = run(plan)
     table, used = stalls_by_resource(plan, timeline), usage(plan, timeline)
     capacity = table["units"] * timeline.makespan
     assert (table[WHERE_TIME_GOES] >= 0).all(axis=None)
@@ -64,8 +64,8 @@ def test_every_instant_of_every_unit_is_accounted_for_once(engine: Engine, plan:
 
 
 @given(plan=plans())
-def test_a_free_unit_is_put_down_to_what_its_tasks_lack(engine: Engine, plan: Plan) -> None:
-    timeline = engine(plan)
+def test_a_free_unit_is_put_down_to_what_its_tasks_lack(run: Run, plan: Plan) -> None:
+    timeline = run(plan)
     table = stalls_by_resource(plan, timeline)
     for resource, row in enumerate(table.to_dict("records")):
         expected = naive_partition(plan, timeline, resource)
@@ -77,7 +77,7 @@ def test_a_free_unit_is_put_down_to_what_its_tasks_lack(engine: Engine, plan: Pl
 @given(plan=plans())
 def test_a_reserved_turn_is_waiting_not_starving(plan: Plan) -> None:
     """A reserved plan has the same data and room needs; what is added only fixes turns."""
-    order, timeline = reserved(plan)
+    order, timeline = reserved(plan, times(plan))
     for index, name in enumerate(resource.name for resource in order.resources):
         row = stalls_by_resource(order, timeline).loc[name, WHERE_TIME_GOES]
         assert row.to_dict() == {k: naive_partition(order, timeline, index)[k] for k in row.index}
@@ -91,10 +91,8 @@ def test_a_reserved_turn_is_waiting_not_starving(plan: Plan) -> None:
 
 
 @given(plan=plans())
-def test_a_task_is_blocked_until_ready_and_waits_until_it_starts(
-    engine: Engine, plan: Plan
-) -> None:
-    timeline = engine(plan)
+def test_a_task_is_blocked_until_ready_and_waits_until_it_starts(run: Run, plan: Plan) -> None:
+    timeline = run(plan)
     table = stalls_by_task(plan, timeline)
     data = [naive_data_ready(plan, timeline, t) for t in range(len(plan))]
     assert (table >= 0).all(axis=None)
@@ -103,8 +101,8 @@ def test_a_task_is_blocked_until_ready_and_waits_until_it_starts(
 
 
 @given(plan=plans())
-def test_a_kind_sums_over_the_tasks_that_hold_it(engine: Engine, plan: Plan) -> None:
-    timeline = engine(plan)
+def test_a_kind_sums_over_the_tasks_that_hold_it(run: Run, plan: Plan) -> None:
+    timeline = run(plan)
     by_task = stalls_by_task(plan, timeline)
     kinds = [{plan.resources[r].kind for r in plan.uses_of(t)} for t in range(len(plan))]
     table = stalls_by_kind(plan, timeline)
@@ -114,35 +112,35 @@ def test_a_kind_sums_over_the_tasks_that_hold_it(engine: Engine, plan: Plan) -> 
     for kind, row in table.iterrows():
         tasks = [t for t, held in enumerate(kinds) if kind in (held or {"delay"})]
         assert row["tasks"] == len(tasks)
-        assert row["running_ps"] == plan.duration[tasks].sum()
+        assert row["running_ps"] == timeline.duration[tasks].sum()
         assert row["blocked_ps"] == by_task["blocked_ps"][tasks].sum()
         assert row["waiting_ps"] == by_task["waiting_ps"][tasks].sum()
 
 
-def test_a_fast_producer_is_blocked_and_a_fast_consumer_starved(engine: Engine) -> None:
+def test_a_fast_producer_is_blocked_and_a_fast_consumer_starved(run: Run) -> None:
     plan = two_stages([2, 2, 2], [5, 5, 5], room=1)
-    table = stalls_by_resource(plan, engine(plan))
+    table = stalls_by_resource(plan, run(plan))
     assert table.index.tolist() == ["producer", "consumer"]
     assert table.loc["producer", WHERE_TIME_GOES].tolist() == [6, 0, 10, 0, 5]
     assert table.loc["consumer", WHERE_TIME_GOES].tolist() == [15, 0, 0, 6, 0]
 
 
-def test_a_free_resource_waits_for_the_other_that_its_task_uses(engine: Engine) -> None:
+def test_a_free_resource_waits_for_the_other_that_its_task_uses(run: Run) -> None:
     builder = PlanBuilder((Resource("dma", "dma"), Resource("link", "link")))
-    builder.add("op", "send", [1], 4)
-    builder.add("op", "load", [0, 1], 2)
-    builder.add("op", "send", [1], 3)
+    builder.add("op", delay("send", 4), [1])
+    builder.add("op", delay("load", 2), [0, 1])
+    builder.add("op", delay("send", 3), [1])
     plan = builder.build()
-    timeline = engine(plan)
+    timeline = run(plan)
     table = stalls_by_resource(plan, timeline)
     assert table.loc["dma", WHERE_TIME_GOES].tolist() == [2, 4, 0, 0, 3]
     assert table.loc["link", WHERE_TIME_GOES].tolist() == [9, 0, 0, 0, 0]
     assert stalls_by_kind(plan, timeline).loc["dma"].tolist() == [1, 2, 0, 4]
 
 
-def test_nothing_to_do_is_no_stall(engine: Engine) -> None:
+def test_nothing_to_do_is_no_stall(run: Run) -> None:
     plan = PlanBuilder((Resource("core", "cores", 2),)).build()
-    timeline = engine(plan)
+    timeline = run(plan)
     assert stalls_by_resource(plan, timeline).loc["core"].tolist() == ["cores", 2, 0, 0, 0, 0, 0]
     assert len(stalls_by_task(plan, timeline)) == 0
     assert stalls_by_kind(plan, timeline).loc["cores"].tolist() == [0, 0, 0, 0]

@@ -12,6 +12,7 @@ from hybridsim.arch import Cluster
 from hybridsim.engines import engine
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.programs.attention import Attention
+from hybridsim.work import price
 
 MACHINES = ("harp_2026", "ahwa_lora_2026")
 FORMS = ("sequential", "pipelined", "flash")
@@ -96,12 +97,11 @@ def test_overlap_is_between_no_overlap_and_the_busiest_unit(
     overlapped = attention(**shape, form="pipelined")
     rows = tuple(part for each in overlapped.parts(chunk) for part in each)
     plan = overlapped.plan(rows)
+    duration = plan.times(price(plan.works, overlapped).time_ps)
     run = overlapped.run(chunk)
     assert run.duration_ps <= serial.run(rows[0]).duration_ps
     for unit in range(len(plan.resources)):
-        busy = sum(
-            int(plan.duration[task]) for task in range(len(plan)) if unit in plan.uses_of(task)
-        )
+        busy = sum(int(duration[task]) for task in range(len(plan)) if unit in plan.uses_of(task))
         assert busy <= run.duration_ps
 
 
@@ -111,7 +111,7 @@ def test_every_product_is_there_once(form: str) -> None:
     plan = program.plan((64, 64))
     warps = -(-128 // program.warp(64)) if form == "flash" else 1
     for action in ("q k", "softmax", "scores v"):
-        tasks = (plan.action == plan.actions.index(action)).sum()
+        tasks = (plan.label == plan.labels.index(action)).sum()
         assert tasks == 2 * 3 * warps
 
 
@@ -121,8 +121,10 @@ def test_every_product_is_there_once(form: str) -> None:
     [("pipelined", "reread"), ("pipelined", "resident"), ("flash", "reread")],
 )
 def test_engines_agree_on_the_plan(form: str, heads: int, keys_values: str) -> None:
-    plan = attention(form=form, heads=heads, keys_values=keys_values).plan((16,) * 7 + (9,))
-    slow, fast = engine("des")(plan), engine("fast")(plan)
+    program = attention(form=form, heads=heads, keys_values=keys_values)
+    plan = program.plan((16,) * 7 + (9,))
+    time_ps = price(plan.works, program).time_ps
+    slow, fast = (engine(name)(plan, time_ps) for name in ("reference", "compiled"))
     assert (slow.start == fast.start).all()
     assert (slow.end == fast.end).all()
 

@@ -37,9 +37,9 @@ def test_every_way_multiplies_what_the_definition_does(
     choice: LoraChoice, tokens: int, inner: int, outer: int, rank: int, slices: int
 ) -> None:
     width = ceil(outer / slices)
-    program = LoraProgram(CLUSTER, inner, outer, rank, tokens, choice, width)
+    program = LoraProgram(inner, outer, rank, tokens, choice, width)
     try:
-        done = batch_activity(program)
+        done = batch_activity(program, CLUSTER)
     except UnsupportedError:
         return
     total = sum((activity for activity in done.values()), Activity())
@@ -58,16 +58,16 @@ def test_every_way_multiplies_what_the_definition_does(
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_weights_are_moved_whole(choice: LoraChoice) -> None:
-    done = weights_activity(LoraProgram(CLUSTER, 512, 128, 8, 32, choice))
+    done = weights_activity(LoraProgram(512, 128, 8, 32, choice), CLUSTER)
     assert done["load a", "dma"].link_bytes == 512 * 8 * 2
     assert done["load b", "dma"].tcdm_bytes == 128 * 8 * 2
 
 
 def test_buffers_are_zeroed_in_full_rows_of_the_array() -> None:
     """32 rows on an array of 12 take 36 rows of U, two bytes each."""
-    done = batch_activity(LoraProgram(CLUSTER, 512, 128, 8, 32, CHOICES[0]))
+    done = batch_activity(LoraProgram(512, 128, 8, 32, CHOICES[0]), CLUSTER)
     assert done["zero u", "dma"] == Activity(tcdm_bytes=36 * 8 * 2)
-    swapped = batch_activity(LoraProgram(CLUSTER, 512, 128, 8, 32, CHOICES[1]))
+    swapped = batch_activity(LoraProgram(512, 128, 8, 32, CHOICES[1]), CLUSTER)
     assert swapped["zero u", "dma"] == Activity(tcdm_bytes=12 * 32 * 2)
 
 

@@ -33,12 +33,12 @@ shapes = st.tuples(
 def test_slices_cover_all_inputs_and_cost_no_less(
     cluster: Cluster, shape: tuple[int, int, int, int], choice: LoraChoice, inputs: int
 ) -> None:
-    whole = LoraProgram(cluster, *shape, choice)
-    sliced = LoraProgram(cluster, *shape, choice, slice_inputs=inputs)
+    whole = LoraProgram(*shape, choice).on(cluster)
+    sliced = LoraProgram(*shape, choice, slice_inputs=inputs).on(cluster)
     assert sum(sliced.input_slices) == shape[0]
     assert max(sliced.input_slices) <= inputs
-    assert sliced.compute_cycles >= whole.compute_cycles
-    assert sliced.tcdm_bytes(1) <= whole.tcdm_bytes(1)
+    assert sliced.compute_cycles(cluster) >= whole.compute_cycles(cluster)
+    assert sliced.tcdm_bytes(cluster, 1) <= whole.tcdm_bytes(cluster, 1)
 
 
 @given(shape=shapes, choice=st.sampled_from(CHOICES))
@@ -46,27 +46,27 @@ def test_slices_cover_all_inputs_and_cost_no_less(
 def test_one_slice_of_everything_is_the_same_program(
     cluster: Cluster, shape: tuple[int, int, int, int], choice: LoraChoice
 ) -> None:
-    whole = LoraProgram(cluster, *shape, choice)
-    sliced = LoraProgram(cluster, *shape, choice, slice_inputs=shape[0])
+    whole = LoraProgram(*shape, choice).on(cluster)
+    sliced = LoraProgram(*shape, choice, slice_inputs=shape[0]).on(cluster)
     assert sliced.kernels == whole.kernels
 
 
 def test_room_of_a_sliced_adapter_by_hand(cluster: Cluster) -> None:
     """2 B x (16 x 512 of A or B, and per token 512 of X, 16 of U, 512 of Y); on the cores."""
-    program = LoraProgram(cluster, 14336, 4096, 16, 8, CHOICES[2], 512, 512)
-    assert program.tcdm_bytes(1) == 2 * (16 * 512 + 8 * (512 + 16 + 512))
+    program = LoraProgram(14336, 4096, 16, 8, CHOICES[2], 512, 512)
+    assert program.tcdm_bytes(cluster, 1) == 2 * (16 * 512 + 8 * (512 + 16 + 512))
 
 
 def test_x_is_free_only_after_its_last_slice(cluster: Cluster) -> None:
     for choice in CHOICES[:3]:
-        program = LoraProgram(cluster, 1536, 512, 8, 16, choice, slice_inputs=512)
-        products = [kernel for kernel in program.kernels if kernel.action == "xa"]
+        program = LoraProgram(1536, 512, 8, 16, choice, slice_inputs=512)
+        products = [kernel for kernel in program.kernels if kernel.work.label == "xa"]
         assert [kernel.frees for kernel in products] == [(), (), ("x",)]
 
 
 def test_balanced_takes_all_inputs_at_once(cluster: Cluster) -> None:
     with pytest.raises(UnsupportedError, match="unit=balanced takes all inputs at once"):
-        _ = LoraProgram(cluster, 1024, 512, 8, 16, BALANCED, slice_inputs=512).kernels
+        LoraProgram(1024, 512, 8, 16, BALANCED, slice_inputs=512).on(cluster)
 
 
 def test_whole_networks_cut_adapters_that_outgrow_the_scratchpad() -> None:

@@ -1,6 +1,7 @@
 """An adapter streamed through the scratchpad: laws of its plan, and its measured rows."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from hybridsim.library import MACHINES
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.lora_stream import MEASURED_KERNELS, ON_CORES, LoraStream
+from hybridsim.units import Ints
+from hybridsim.work import price
 
 PS = 2000
 """A cycle at 500 MHz [ps]."""
@@ -46,8 +49,18 @@ streams = st.builds(
 )
 
 
-def actions(plan: Plan) -> list[str]:
-    return [plan.actions[i] for i in plan.action]
+def labels(plan: Plan) -> list[str]:
+    return [plan.labels[i] for i in plan.label]
+
+
+def times(stream: LoraStream) -> Ints:
+    """Return the time of each work of the plan of a stream [ps], shape (works,)."""
+    return price(stream.plan().works, stream.cluster).time_ps
+
+
+def durations(stream: LoraStream) -> Ints:
+    """Return how long each task of a stream lasts [ps]."""
+    return stream.plan().times(times(stream))
 
 
 def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None:
@@ -66,7 +79,7 @@ def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None
             y_buffers=1 if "single" in row.cells["kernel"] else 2,
             kernels=MEASURED_KERNELS,
         )
-        cycles = engine(stream.plan()).makespan / PS
+        cycles = engine(stream.plan(), times(stream)).makespan / PS
         errors.append(100 * (cycles / row.whole("cycles") - 1))
     assert len(errors) == 12
     assert np.abs(errors).max() <= 3
@@ -76,7 +89,7 @@ def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None
 def test_one_tile_is_a_chain(cluster: Cluster) -> None:
     """Nothing overlaps: A, then B and X behind it, both kernels, store."""
     stream = LoraStream(cluster, 128, 128, 8, 8, 8, kernels=MEASURED_KERNELS)
-    kernels = sum(kernel.cycles for kernel in stream.tile_kernels(8))
+    kernels = sum(cycles for _, cycles in stream.tile_kernels(8))
     dma = cluster.dma
     load = dma.transfer_cycles(128 * 8 * 2) + dma.beats(8 * 128 * 2) + dma.beats(8 * 128 * 2)
     assert stream_cycles(stream) == load + kernels + dma.transfer_cycles(2048, source="tcdm")
@@ -104,20 +117,19 @@ def test_a_stream_takes_at_least_its_kernels_and_its_beats(
     rows.append(stream.tokens - stream.tile * (stream.tiles - 1))
     by_unit: dict[str, int] = {}
     for count in rows:
-        for kernel in stream.tile_kernels(count):
-            by_unit[kernel.unit] = by_unit.get(kernel.unit, 0) + kernel.cycles
+        for kernel, own in stream.tile_kernels(count):
+            by_unit[kernel.unit] = by_unit.get(kernel.unit, 0) + own
     beats = 2 * stream.tokens * (stream.in_features + 2 * stream.out_features) // 64
     assert cycles >= max(*by_unit.values(), by_unit.get("dma", 0) + beats)
     # and never more than one thing after the other, with the conflicts that the beats bring
-    plan = stream.plan()
-    assert cycles <= plan.duration.sum() // PS
+    assert cycles <= durations(stream).sum() // PS
 
 
 @given(shape=streams)
 @settings(max_examples=40)
 def test_engines_agree_on_streams(cluster: Cluster, shape: dict[str, int]) -> None:
     stream = LoraStream(roomy(cluster), **shape)  # type: ignore[arg-type]
-    assert stream_cycles(stream, "fast") == stream_cycles(stream, "des")
+    assert stream_cycles(stream, "compiled") == stream_cycles(stream, "reference")
 
 
 @given(shape=streams)
@@ -131,22 +143,20 @@ def test_a_second_output_buffer_never_hurts(cluster: Cluster, shape: dict[str, i
 
 
 def test_stores_hide_behind_the_next_tile(cluster: Cluster, engine: Engine) -> None:
-    plan = LoraStream(cluster, 512, 128, 8, 128, 16, kernels=MEASURED_KERNELS).plan()
-    timeline, names = engine(plan), np.array(actions(plan))
+    double = LoraStream(cluster, 512, 128, 8, 128, 16, kernels=MEASURED_KERNELS)
+    timeline, names = engine(double.plan(), times(double)), np.array(labels(double.plan()))
     compute = names == "xa"
     store = names == "store z"
     assert (timeline.end[store][:-1] <= timeline.end[compute][1:]).all()
-    single = LoraStream(
-        cluster, 512, 128, 8, 128, 16, y_buffers=1, kernels=MEASURED_KERNELS
-    ).plan()
-    timeline, names = engine(single), np.array(actions(single))
+    single = replace(double, y_buffers=1)
+    timeline, names = engine(single.plan(), times(single)), np.array(labels(single.plan()))
     assert (timeline.start[names == "xa"][1:] >= timeline.end[names == "store z"][:-1]).all()
 
 
 def test_tiles_do_not_overlap_on_the_units(cluster: Cluster, engine: Engine) -> None:
     """A tile begins at a barrier: after the last kernel of the tile before, on both units."""
-    plan = LoraStream(cluster, 512, 128, 8, 120, 16, CHOICES[3]).plan()
-    timeline, names = engine(plan), np.array(actions(plan))
+    stream = LoraStream(cluster, 512, 128, 8, 120, 16, CHOICES[3])
+    timeline, names = engine(stream.plan(), times(stream)), np.array(labels(stream.plan()))
     first = timeline.start[names == "xa"].reshape(-1, 2).min(axis=1)
     last = timeline.end[np.isin(names, ["ub+y", "add y"])].reshape(-1, 2).max(axis=1)
     assert (first[1:] >= last[:-1]).all()
@@ -161,11 +171,12 @@ def test_both_units_together_beat_either_alone(cluster: Cluster) -> None:
 
 def test_both_units_split_every_tile_as_the_program_does(cluster: Cluster) -> None:
     stream = LoraStream(cluster, 512, 128, 8, 128, 32, CHOICES[3])
-    program = LoraProgram(cluster, 512, 128, 8, 32, CHOICES[3])
-    assert stream.tile_kernels(32) == program.kernels
+    program = LoraProgram(512, 128, 8, 32, CHOICES[3]).on(cluster)
+    kernels = stream.tile_kernels(32)
+    assert tuple(kernel for kernel, _ in kernels) == program.kernels
     plan = stream.plan()
-    laid_out = set(plan.duration[np.array(actions(plan)) == "ub+y"] // PS)
-    assert laid_out == {kernel.cycles for kernel in program.kernels if kernel.action == "ub+y"}
+    laid_out = set(durations(stream)[np.array(labels(plan)) == "ub+y"] // PS)
+    assert laid_out == {cycles for kernel, cycles in kernels if kernel.work.label == "ub+y"}
 
 
 def test_every_job_of_the_engine_is_programmed(cluster: Cluster) -> None:
@@ -185,10 +196,10 @@ def test_conflicts_with_the_dma_slow_the_cores(cluster: Cluster) -> None:
     """A beat takes 8 of 32 banks: of 5 cycles with beats, a stream of words loses one."""
     stream = LoraStream(cluster, 512, 128, 8, 48, 16, kernels=MEASURED_KERNELS)
     plan = stream.plan()
-    durations = plan.duration[np.array(actions(plan)) == "xa"] // PS
-    free = stream.tile_kernels(16)[0].cycles
+    lasted = durations(stream)[np.array(labels(plan)) == "xa"] // PS
+    free = stream.tile_kernels(16)[0][1]
     x, z = 16 * 512 * 2 // 64, 16 * 128 * 2 // 64
-    assert (durations - free).tolist() == [x // 5, (x + z) // 5, z // 5]
+    assert (lasted - free).tolist() == [x // 5, (x + z) // 5, z // 5]
 
 
 def test_what_does_not_fit_is_refused(cluster: Cluster) -> None:

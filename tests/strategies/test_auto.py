@@ -11,8 +11,15 @@ from hybridsim.errors import CapacityError
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import place
 from hybridsim.simulation import simulate
-from hybridsim.strategies import ADAPTER_STRATEGIES, Auto, Job, make_scheduler
-from hybridsim.strategies._search import (
+from hybridsim.strategies import (
+    ADAPTER_STRATEGIES,
+    Auto,
+    Job,
+    make_scheduler,
+    one_by_one,
+    shape_of,
+)
+from hybridsim.strategies.layers.search import (
     EVERYTHING,
     Space,
     _Bounds,
@@ -30,8 +37,7 @@ SMALL = Space(batches=(4, 12, 24), buffers=(1, 2), ramps=(None, 2), starts=(None
 
 def job_of(inner: int, outer: int, time: str, tokens: int, **changes: object) -> Job:
     machine = load_machine("ahwa_lora_2026", {"tile.integration_time": time, **changes})
-    run = engine_by_name("fast")
-    return Job(place(layer(inner, outer), machine), tokens, lambda plan: run(plan).makespan)
+    return Job(place(layer(inner, outer), machine), tokens, engine_by_name("compiled"))
 
 
 CASES = [
@@ -46,7 +52,8 @@ def test_the_best_is_that_of_brute_force(
 ) -> None:
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
-    every = [*candidates(job.machine, own, tokens, SMALL)]
+    space = candidates(job.machine, own, tokens, SMALL)
+    every = [candidate.batching(job.machine, tokens) for candidate in space]
     latencies = [layer_latency(job, own, batching) for batching in every]
     found = best_of_layer(job, own, SMALL)
     assert len(every) > 50
@@ -63,8 +70,9 @@ def test_no_plan_beats_its_bound(
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
     bounds = _Bounds(job.machine, tokens)
-    for batching in candidates(job.machine, own, tokens, SMALL):
-        assert bounds.of(batching)[0] <= layer_latency(job, own, batching)
+    for candidate in candidates(job.machine, own, tokens, SMALL):
+        batching = candidate.batching(job.machine, tokens)
+        assert bounds.of(candidate)[0] <= layer_latency(job, own, batching)
 
 
 def test_the_search_runs_few_of_the_candidates() -> None:
@@ -92,14 +100,10 @@ def test_equal_inputs_give_equal_decisions() -> None:
 def test_a_layer_takes_as_long_in_a_network_as_on_its_own() -> None:
     """What the search relies on: without streams latencies of layers add up."""
     net, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026")
-    job = Job(place(net, machine), 64, lambda plan: engine_by_name("fast")(plan).makespan)
+    job = Job(place(net, machine), 64, engine_by_name("compiled"))
     expected = sum(best_of_layer(job, own).latency_ps for own in job.mapping.layers)
-    groups = [
-        hybridsim.strategies.Group(((own, best_of_layer(job, own).batching),))
-        for own in job.mapping.layers
-    ]
-    assert job.makespan is not None
-    assert job.makespan(hybridsim.strategies.lay_out(job, groups).plan) == expected
+    best = {shape_of(job, own): best_of_layer(job, own).batching for own in job.mapping.layers}
+    assert job.run_ps(one_by_one(job, best).lay_out(job).plan) == expected
 
 
 def test_the_notes_say_what_bounds_a_layer_and_what_is_next_best() -> None:

@@ -13,10 +13,17 @@ from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import BALANCED, CHOICES, LoraProgram
-from hybridsim.strategies import Job, Schedule, TokenParallel, make_scheduler
-from hybridsim.strategies._batching import Batching, Flow
+from hybridsim.strategies import (
+    BatchOrder,
+    BatchSizes,
+    Job,
+    Schedule,
+    TokenParallel,
+    make_scheduler,
+)
 from hybridsim.validation.strategies import layer
 from hybridsim.workload import Network
+from tests.carried_out import carried_out
 
 MACHINES = {n: load_machine("ahwa_lora_2026", {"cluster.count": n}) for n in (1, 2, 3)}
 
@@ -32,10 +39,10 @@ def scheduled(
     return TokenParallel(**options).schedule(job)
 
 
-def of(plan: Plan, *actions: str) -> np.ndarray:
-    """Return the tasks with one of these actions, in order of the plan."""
-    codes = [plan.actions.index(action) for action in actions if action in plan.actions]
-    return np.flatnonzero(np.isin(plan.action, codes))
+def of(plan: Plan, *labels: str) -> np.ndarray:
+    """Return the tasks with one of these labels, in order of the plan."""
+    codes = [plan.labels.index(label) for label in labels if label in plan.labels]
+    return np.flatnonzero(np.isin(plan.label, codes))
 
 
 options = st.fixed_dictionaries(
@@ -61,8 +68,8 @@ def test_every_token_is_integrated_and_stored_once(
 ) -> None:
     """In every composition: tiles are as busy as ever, and each batch is stored after its add."""
     schedule = scheduled(options, clusters=3, tokens=tokens)
-    plan, timeline = schedule.plan, engine(schedule.plan)
-    assert plan.duration[of(plan, "mvm")].sum() == tokens * 256_000
+    plan, timeline = schedule.plan, carried_out(schedule.plan, MACHINES[3], engine)
+    assert timeline.duration[of(plan, "mvm")].sum() == tokens * 256_000
     stores, mvms = of(plan, "store z"), of(plan, "mvm")
     assert len(stores) == len(mvms)
     assert sorted(plan.item[stores]) == sorted(plan.item[mvms]) == [*range(len(mvms))]
@@ -83,10 +90,7 @@ def test_batches_hold_all_tokens_and_none_is_larger_than_asked_for(
 
 
 def _sizes(tokens: int, batch: int, first: int | None, last: int | None) -> list[int]:
-    cluster = MACHINES[1].cluster
-    assert cluster is not None
-    program = LoraProgram(cluster, 64, 64, 4, batch, CHOICES[0])
-    return Batching(program, 1, Flow(True, first, last)).sizes(tokens).tolist()
+    return BatchSizes.of(tokens, batch, BatchOrder(True, first, last)).each().tolist()
 
 
 def test_a_ramp_halves_to_the_last_batch() -> None:
@@ -102,7 +106,7 @@ def test_early_work_never_goes_before_a_ready_addition(engine, unit: str, time: 
     machine = load_machine("ahwa_lora_2026", {"tile.integration_time": time})
     strategy = TokenParallel(early_xa=True, unit=unit, batch=16, buffers=3)
     plan = strategy.schedule(job_of(layer(512, 128), machine)).plan
-    timeline = engine(plan)
+    timeline = carried_out(plan, machine, engine)
     checked = 0
     for task in of(plan, "xa"):
         unit_index = plan.uses_of(task)[0]
@@ -123,8 +127,8 @@ def test_the_last_addition_is_never_delayed(engine, last: int) -> None:
     machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "4 us"})
     strategy = make_scheduler("separate_add", {"unit": "cores", "batch": 16, "last_batch": last})
     plan = strategy.schedule(job_of(layer(512, 128), machine)).plan
-    timeline = engine(plan)
-    tail = sum(int(plan.duration[of(plan, a)[-1]]) for a in ("load y", "add y", "store z"))
+    timeline = carried_out(plan, machine, engine)
+    tail = sum(int(timeline.duration[of(plan, a)[-1]]) for a in ("load y", "add y", "store z"))
     assert timeline.makespan == 128 * 4_000_000 + tail
 
 
@@ -132,11 +136,11 @@ def test_what_needs_only_the_input_runs_before_the_tile_is_done(engine) -> None:
     for name, early in (("early_xa", ["xa"]), ("separate_add", ["xa", "ub"])):
         machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "4 us"})
         plan = make_scheduler(name, {"batch": 16}).schedule(job_of(layer(128, 128), machine)).plan
-        timeline = engine(plan)
-        for action in early:
-            assert (timeline.end[of(plan, action)] < timeline.end[of(plan, "mvm")]).all()
+        timeline = carried_out(plan, machine, engine)
+        for label in early:
+            assert (timeline.end[of(plan, label)] < timeline.end[of(plan, "mvm")]).all()
     fused = make_scheduler("early_xa", {"batch": 16}).schedule(job_of(layer(128, 128), machine))
-    timeline = engine(fused.plan)
+    timeline = carried_out(fused.plan, machine, engine)
     assert (timeline.start[of(fused.plan, "ub+y")] > timeline.end[of(fused.plan, "mvm")]).all()
 
 
@@ -197,8 +201,8 @@ def test_a_split_of_each_product_is_no_slower_than_one_of_rows() -> None:
             busiest = []
             for choice in (CHOICES[3], BALANCED):
                 busy = {"cores": 0, "matrix_engine": 0, "dma": 0}
-                for kernel in LoraProgram(cluster, *shape, 8, tokens, choice).kernels:
-                    busy[kernel.unit] += kernel.cycles
+                for kernel in LoraProgram(*shape, 8, tokens, choice).on(cluster).kernels:
+                    busy[kernel.unit] += cluster.cycles(kernel.work)
                 busiest.append(max(busy["cores"], busy["matrix_engine"]))
             assert busiest[1] <= busiest[0]
 
@@ -218,7 +222,7 @@ def test_a_batch_waits_for_the_same_batch_of_what_its_layer_reads(
 ) -> None:
     """Found again from the network itself, by walking back from every layer."""
     schedule, job = stream("minilm_l6", 64, **options)
-    plan, timeline = schedule.plan, engine(schedule.plan)
+    plan, timeline = schedule.plan, carried_out(schedule.plan, job.machine, engine)
     ends, starts = _by_batch(plan, timeline)
     checked = 0
     for op in job.mapping.network.ops:
@@ -277,8 +281,8 @@ def test_a_stream_is_faster_where_tiles_set_the_pace() -> None:
 
 def test_branches_run_side_by_side(engine) -> None:
     """Q, K and V sit on tiles of their own, so their first MVMs begin at the same instant."""
-    schedule, _ = stream("minilm_l6", 64)
-    plan, timeline = schedule.plan, engine(schedule.plan)
+    schedule, job = stream("minilm_l6", 64)
+    plan, timeline = schedule.plan, carried_out(schedule.plan, job.machine, engine)
     names = [name for name in plan.ops if name.endswith(("query", "key", "value"))][:3]
     first = {name: of(plan, "mvm")[plan.op[of(plan, "mvm")] == plan.ops.index(name)][0]
              for name in names}  # fmt: skip
@@ -303,7 +307,7 @@ def test_what_a_stream_holds_fits_the_scratchpad(engine) -> None:
     """At every instant the adapters that are live take no more than there is."""
     net, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026")
     schedule = make_scheduler("cross_layer").schedule(job_of(net, machine, 64))
-    plan, timeline = schedule.plan, engine(schedule.plan)
+    plan, timeline = schedule.plan, carried_out(schedule.plan, machine, engine)
     moved = of(plan, "load a", "store z")
     changes = []
     for decided in schedule.layers:

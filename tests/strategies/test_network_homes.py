@@ -20,7 +20,7 @@ from hybridsim.workload import Linear
 
 CLUSTER = hybridsim.load_machine("harp_2026").cluster
 assert CLUSTER is not None
-PROGRAM = LoraProgram(CLUSTER, 8, 8, 8, 8, CHOICES[0])
+PROGRAM = LoraProgram(8, 8, 8, 8, CHOICES[0])
 
 
 def schedule(keep: str, strategy: str = "xb_pipe", chunk: int = 16, **more: Any) -> Schedule:

@@ -14,6 +14,7 @@ from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.strategies import ADAPTER_STRATEGIES, Job, make_scheduler
 from hybridsim.validation.strategies import layer
+from hybridsim.work import price
 from hybridsim.workload import Linear, Network
 from tests.engines.test_steady import assert_same
 
@@ -90,7 +91,7 @@ def test_random_layers_end_where_full_expansion_ends(
         draft = strategy.outline(job)
     except CapacityError:
         return
-    assert not assert_same(draft.outline).laid_out
+    assert not assert_same(draft.outline, MACHINES[machine]).laid_out
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,7 +102,7 @@ def test_the_size_of_an_outline_does_not_grow_with_tokens(name: str) -> None:
     assert len(long) > 90 * len(short)
     assert len(long.templates) == len(short.templates)
     assert [len(t.steps) for t in long.templates] == [len(t.steps) for t in short.templates]
-    found = steady.run(long)
+    found = steady.run(long, price(long.works, MACHINES[3, 128]))
     assert found.executed < 8_000
     assert not found.laid_out
 
@@ -114,7 +115,8 @@ def test_the_layers_of_the_paper(name: str, shape: tuple[int, int]) -> None:
         for tokens in (1, 128, 1001):
             for batch in (1, 8):
                 job = Job(mapping, tokens)
-                found = assert_same(make_scheduler(name, {"batch": batch}).outline(job).outline)
+                draft = make_scheduler(name, {"batch": batch}).outline(job)
+                found = assert_same(draft.outline, machine)
                 assert not found.laid_out
 
 
@@ -123,4 +125,4 @@ def test_the_layers_of_the_paper(name: str, shape: tuple[int, int]) -> None:
 def test_bundled_networks(network: str, name: str) -> None:
     net, machine = hybridsim.load(network, "ahwa_lora_2026")
     draft = make_scheduler(name).outline(Job(place(net, machine), 100))  # type: ignore[attr-defined]
-    assert_same(draft.outline)
+    assert_same(draft.outline, machine)

@@ -10,6 +10,7 @@ from hybridsim.arch import Machine, load_machine
 from hybridsim.errors import CapacityError, SpecError, UnknownNameError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.measure.measure import layer_latency_ps
+from hybridsim.plan import Plan
 from hybridsim.strategies import (
     SCHEDULERS,
     AllAnalog,
@@ -20,6 +21,7 @@ from hybridsim.strategies import (
     make_scheduler,
 )
 from hybridsim.workload import Network
+from tests.carried_out import carried_out, durations
 
 
 @pytest.fixture(scope="module")
@@ -31,28 +33,31 @@ def layer(name: str = "layer_512x128") -> Network:
     return hybridsim.load(name, "ahwa_lora_2026")[0]
 
 
-def times(schedule: Schedule, action: str) -> int:
-    """Return the duration of one task of a plan with that action [ps]."""
-    plan = schedule.plan
-    return int(plan.duration[plan.action == plan.actions.index(action)][0])
+def of(plan: Plan, label: str) -> np.ndarray:
+    """Return for each task whether it has a label."""
+    return plan.label == plan.labels.index(label)
+
+
+def times(schedule: Schedule, machine: Machine, label: str) -> int:
+    """Return the duration of one task of a plan with that label [ps]."""
+    return int(durations(schedule.plan, machine)[of(schedule.plan, label)][0])
 
 
 def test_all_analog_takes_one_mvm_per_token(engine, machine: Machine) -> None:
     net, _ = hybridsim.load("mobilebert", "ahwa_lora_2026")
     schedule = AllAnalog().schedule(Job(place(net, machine), 128))
-    assert engine(schedule.plan).makespan == 361 * 128 * 256_000
+    assert carried_out(schedule.plan, machine, engine).makespan == 361 * 128 * 256_000
 
 
 @pytest.mark.parametrize("batch", [1, 8, 32])
 def test_serial_is_the_sum_of_all_its_work(engine, machine: Machine, batch: int) -> None:
     """Nothing overlaps, so the makespan is the time of every task together."""
     schedule = LayerSerial(batch=batch).schedule(Job(place(layer(), machine), 64))
-    plan = schedule.plan
-    weights = times(schedule, "load a") + times(schedule, "load b")
-    first = min(times(schedule, "load a"), times(schedule, "load b"))
-    beside = int(plan.duration[plan.action == plan.actions.index("zero u")].sum())
-    makespan = engine(plan).makespan
-    assert makespan == plan.duration.sum()
+    plan, timeline = schedule.plan, carried_out(schedule.plan, machine, engine)
+    weights = times(schedule, machine, "load a") + times(schedule, machine, "load b")
+    first = min(times(schedule, machine, "load a"), times(schedule, machine, "load b"))
+    beside = int(timeline.duration[of(plan, "zero u")].sum())
+    assert timeline.makespan == timeline.duration.sum()
     assert weights > first
     assert beside > 0
 
@@ -65,32 +70,33 @@ def test_a_pipeline_lies_between_its_slowest_stage_and_no_overlap(
     job = Job(place(layer("layer_128x128"), machine), 128)
     pipelined = TokenParallel(batch=batch, buffers=buffers).schedule(job)
     serial = LayerSerial(batch=batch).schedule(job)
-    plan = pipelined.plan
+    plan, timeline = pipelined.plan, carried_out(pipelined.plan, machine, engine)
     busiest = max(
-        int(plan.duration[plan.use[plan.use_first[:-1]] == r].sum())
+        int(timeline.duration[plan.use[plan.use_first[:-1]] == r].sum())
         for r in range(len(plan.resources))
     )
-    makespan = engine(plan).makespan
-    assert busiest <= makespan < engine(serial.plan).makespan
+    assert busiest <= timeline.makespan
+    assert timeline.makespan < carried_out(serial.plan, machine, engine).makespan
 
 
 def test_where_the_tile_is_slowest_only_one_batch_shows(engine) -> None:
     """All-analog time, then the cluster's work on the last batch while its outputs are fetched."""
     machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "100 us"})
     schedule = TokenParallel(batch=8).schedule(Job(place(layer(), machine), 128))
-    tail = max(times(schedule, "load y"), times(schedule, "xa"))
-    tail += times(schedule, "ub+y") + times(schedule, "store z")
-    assert engine(schedule.plan).makespan == 128 * 100_000_000 + tail
+    tail = max(times(schedule, machine, "load y"), times(schedule, machine, "xa"))
+    tail += times(schedule, machine, "ub+y") + times(schedule, machine, "store z")
+    found = carried_out(schedule.plan, machine, engine)
+    assert found.makespan == 128 * 100_000_000 + tail
 
 
 def test_where_the_engine_is_slowest_it_never_waits(engine) -> None:
     """After the first batch has arrived the matrix engine is busy to the end."""
     machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "1 ns"})
     schedule = TokenParallel(batch=16).schedule(Job(place(layer(), machine), 128))
-    plan, timeline = schedule.plan, engine(schedule.plan)
-    on_engine = np.isin(plan.action, [plan.actions.index("xa"), plan.actions.index("ub+y")])
+    plan, timeline = schedule.plan, carried_out(schedule.plan, machine, engine)
+    on_engine = of(plan, "xa") | of(plan, "ub+y")
     first, last = timeline.start[on_engine].min(), timeline.end[on_engine].max()
-    assert plan.duration[on_engine].sum() == last - first
+    assert timeline.duration[on_engine].sum() == last - first
 
 
 @given(
@@ -109,10 +115,9 @@ def test_every_token_is_integrated_and_stored_once(
     options = {"batch": batch, "unit": unit} | ({} if serial else {"buffers": buffers})
     strategy = make_scheduler("layer_serial" if serial else "token_parallel", options)
     schedule = strategy.schedule(Job(place(layer("layer_128x128"), machine), tokens))
-    plan, timeline = schedule.plan, engine(schedule.plan)
-    mvm = plan.action == plan.actions.index("mvm")
-    assert plan.duration[mvm].sum() == tokens * 256_000
-    stores = plan.action == plan.actions.index("store z")
+    plan, timeline = schedule.plan, carried_out(schedule.plan, machine, engine)
+    assert timeline.duration[of(plan, "mvm")].sum() == tokens * 256_000
+    stores = of(plan, "store z")
     assert stores.sum() == -(-tokens // batch)
     assert timeline.end[stores].max() == timeline.makespan
 
@@ -120,7 +125,7 @@ def test_every_token_is_integrated_and_stored_once(
 def test_layers_run_one_after_the_other(engine, machine: Machine) -> None:
     net, _ = hybridsim.load("minilm_l6", "ahwa_lora_2026")
     schedule = TokenParallel().schedule(Job(place(net, machine), 32))
-    timeline = engine(schedule.plan)
+    timeline = carried_out(schedule.plan, machine, engine)
     assert layer_latency_ps(schedule.plan, timeline).sum() == timeline.makespan
 
 

@@ -124,23 +124,23 @@ class NetworkAdapters:
         rank = layer.adapter.rank
         ranks, outputs = ceil_div(rank, parts), ceil_div(op.out_features, parts)
         half = (
-            LoraProgram(cluster, op.in_features, op.out_features, ranks, tokens, choice),
-            LoraProgram(cluster, op.in_features, outputs, rank, tokens, choice),
+            LoraProgram(op.in_features, op.out_features, ranks, tokens, choice),
+            LoraProgram(op.in_features, outputs, rank, tokens, choice),
         )
         first, second = (self._fitting(layer, program) for program in half)
         fetched = not self._options.resident
-        made = AdapterWork(first.shape, "first", tokens, fetched)
-        added = AdapterWork(second.shape, "second", tokens, fetched)
+        made = AdapterWork(first, "first", tokens, fetched)
+        added = AdapterWork(second, "second", tokens, fetched)
         size = ranks * op.in_features + rank * outputs
         decision = SharedDecision(
-            first=first.shape,
-            second=second.shape,
+            first=first,
+            second=second,
             parts=parts,
             fetched=fetched,
             from_dram=False,
             load_bytes=cluster.element_bytes * size if fetched else 0,
             u_bytes=cluster.element_bytes * rank * tokens,
-            tcdm_bytes=max(p.tcdm_bytes(1) for p in (first, second)) + self.kept_bytes,
+            tcdm_bytes=max(p.tcdm_bytes(cluster, 1) for p in (first, second)) + self.kept_bytes,
         )
         return SharedAdapter(decision, made.time_ps(cluster) + added.time_ps(cluster))
 
@@ -163,14 +163,14 @@ class NetworkAdapters:
         assert layer.adapter is not None
         op, rank = layer.op, layer.adapter.rank
         most = ceil_div(chunks.full, pieces)
-        program = LoraProgram(cluster, op.in_features, op.out_features, rank, most, choice)
+        program = LoraProgram(op.in_features, op.out_features, rank, most, choice)
         program = self._fitting(layer, program)
         sliced = program.slice_inputs is not None
         fetched = not self._options.resident
         weights = cluster.element_bytes * rank * (op.in_features + op.out_features)
         loaded = weights * (ceil_div(most, program.tokens) if sliced else 1)
         decision = AdapterDecision(
-            program=program.shape,
+            program=program,
             pieces=pieces,
             homes=(),
             fetched=fetched,
@@ -180,7 +180,7 @@ class NetworkAdapters:
             load_bytes=loaded if fetched else 0,
             weight_bytes=weights,
             kept_bytes=0,
-            tcdm_bytes=program.tcdm_bytes(1) + self.kept_bytes,
+            tcdm_bytes=program.tcdm_bytes(cluster, 1) + self.kept_bytes,
         )
         return Adapter(decision, _time_ps(cluster, decision, chunks), 0 if sliced else weights)
 
@@ -196,11 +196,11 @@ class NetworkAdapters:
             for width in widths:
                 batch = ceil_div(program.tokens, count)
                 part = replace(program, tokens=batch, slice_columns=width)
-                if part.tcdm_bytes(1) <= room:
+                if part.tcdm_bytes(self._cluster, 1) <= room:
                     return part
         if not self._options.resident and (sliced := self._sliced(program, room)) is not None:
             return sliced
-        need = replace(part, tokens=1).tcdm_bytes(1)
+        need = replace(part, tokens=1).tcdm_bytes(self._cluster, 1)
         raise CapacityError(
             f"{layer.name}: its adapter needs {format_bytes(need)} of TCDM for one token; a "
             f"cluster has {format_bytes(room)} left; lower the rank (now {program.rank}), or "
@@ -219,7 +219,7 @@ class NetworkAdapters:
                     slice_columns=min(tiles * tile.columns, program.out_features),
                     slice_inputs=min(tiles * tile.rows, program.in_features),
                 )
-                if part.tcdm_bytes(1) <= room:
+                if part.tcdm_bytes(self._cluster, 1) <= room:
                     return part
         return None
 

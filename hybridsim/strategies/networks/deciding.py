@@ -29,10 +29,10 @@ from hybridsim.strategies.networks.decisions import (
     Keep,
     LinearDecision,
     NetworkDecisions,
-    OpDecision,
     PiecesDecision,
     ResidualDecision,
     SharedDecision,
+    WorkDecision,
 )
 from hybridsim.strategies.networks.homes import AdapterHomes, home_notes
 from hybridsim.strategies.networks.memory import OnChip
@@ -82,7 +82,7 @@ class Deciding:
     ) -> None:
         self._structure, self._machine, self._options = structure, machine, options
         self.memory = OnChip.of(structure, machine, options.by_capacity)
-        self._known: dict[Hashable, OpDecision] = {}
+        self._known: dict[Hashable, WorkDecision] = {}
         self._too_long: set[int] = set()
 
     def all(self) -> NetworkDecisions:
@@ -125,7 +125,7 @@ class Deciding:
             ),
         )
 
-    def of(self, kind: int, work: FlowOp) -> OpDecision:
+    def of(self, kind: int, work: FlowOp) -> WorkDecision:
         """Return the decision for one op; those of a kind share it where their memory is alike."""
         name, memory = work.name, self.memory
         key = (
@@ -140,7 +140,7 @@ class Deciding:
             found = self._known[key] = self._decide(work)
         return found
 
-    def _decide(self, work: FlowOp) -> OpDecision:
+    def _decide(self, work: FlowOp) -> WorkDecision:
         op = work.op
         if isinstance(op, Linear):
             return self._linear(work)
@@ -299,7 +299,7 @@ class Deciding:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
         cluster = self._need_cluster(work)
-        heads = work.op.heads * self._structure.sequences
+        heads = work.op.heads * self._structure.of.sequences
         units = cluster.count if on_engine else cluster.total
         nodes = min(units, heads) if self._options.split else 1
         return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
@@ -310,7 +310,7 @@ class Deciding:
         options = self._options
         program = AttentionProgram(
             self._need_cluster(work),
-            work.tokens // self._structure.sequences,
+            work.tokens // self._structure.of.sequences,
             work.keys,
             work.op.head_dim,
             heads,
@@ -332,9 +332,9 @@ class Deciding:
     def _kept_bytes(self, work: FlowOp) -> int:
         """Return the size of kept keys and values that cross the link; 0 if none are charged."""
         assert isinstance(work.op, Attention)
-        sequences = self._structure.sequences
+        sequences = self._structure.of.sequences
         kept = work.keys - work.tokens // sequences
-        if not self._options.move_kept or kept <= 0 or not self._structure.past:
+        if not self._options.move_kept or kept <= 0 or not self._structure.of.past:
             return 0
         elements = 2 * kept * work.op.kv_heads * work.op.head_dim * sequences
         return ceil_div(elements * self._machine.activation_bits, 8)

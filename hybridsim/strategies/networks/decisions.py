@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Literal
 
 from hybridsim.engines.carrying import Dispatch
+from hybridsim.programs import LoraProgram
 from hybridsim.programs.attention import AttentionShape
-from hybridsim.programs.lora import LoraShape
-from hybridsim.strategies._base import Job, Schedule
+from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.structure import structure_of
 
 Keep = Literal["network", "layer", "chunk"]
@@ -19,7 +19,7 @@ Keep = Literal["network", "layer", "chunk"]
 class AdapterDecision:
     """How clusters adapt the chunks of a layer, each cut by rows if several share it."""
 
-    program: LoraShape
+    program: LoraProgram
     """Of a full batch."""
     pieces: int
     """Clusters that share a chunk."""
@@ -51,9 +51,9 @@ class SharedDecision:
     U B_p + Y_p. Every cluster fetches its own parts of A and B.
     """
 
-    first: LoraShape
+    first: LoraProgram
     """X A: of the ranks of a cluster."""
-    second: LoraShape
+    second: LoraProgram
     """U B + Y: of the outputs of a cluster."""
     parts: int
     """Clusters."""
@@ -114,7 +114,7 @@ class AttentionDecision:
     tcdm_bytes: int
 
 
-OpDecision = (
+WorkDecision = (
     LinearDecision | EmbeddingDecision | ResidualDecision | PiecesDecision | AttentionDecision
 )
 
@@ -123,14 +123,14 @@ OpDecision = (
 class Chosen:
     """The decision for each work of a network, in order; works alike share theirs."""
 
-    distinct: tuple[OpDecision, ...]
+    distinct: tuple[WorkDecision, ...]
     numbers: tuple[int, ...]
     """For each work, which one of :attr:`distinct` it is."""
 
     @classmethod
-    def of(cls, decisions: Iterable[OpDecision]) -> "Chosen":
+    def of(cls, decisions: Iterable[WorkDecision]) -> "Chosen":
         """Return decisions, each distinct one once."""
-        place: dict[OpDecision, int] = {}
+        place: dict[WorkDecision, int] = {}
         numbers = tuple([place.setdefault(each, len(place)) for each in decisions])
         return cls(tuple(place), numbers)
 
@@ -149,7 +149,7 @@ class Chosen:
             and (self.numbers, self.distinct) == (other.numbers, other.distinct)
         )
 
-    def __getitem__(self, place: int) -> OpDecision:
+    def __getitem__(self, place: int) -> WorkDecision:
         return self.distinct[self.numbers[place]]
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
-from hybridsim.strategies._base import LayerSchedule, OpSchedule, Schedule
+from hybridsim.strategies.job import LayerDecision, OpDecision, Schedule
 from hybridsim.strategies.networks.chunks import Chunks
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import NetworkDecisions
@@ -44,8 +44,8 @@ class Layout:
         self.outputs: dict[str, Output] = {}
         self.places: dict[str, Place] = {}
         self.moved: dict[tuple[str, int, Place], Need] = {}
-        self.layers: dict[str, LayerSchedule] = {}
-        self.ops: dict[str, OpSchedule] = {}
+        self.layers: dict[str, LayerDecision] = {}
+        self.ops: dict[str, OpDecision] = {}
         self._pending: list[tuple[str, int, Place, int]] = []
         self._known: dict[tuple[int, int, Hashable], Any] = {}
 
@@ -191,6 +191,6 @@ class Layout:
         self, work: FlowOp, where: str, pieces: int, cost_from: str, tcdm_bytes: int = 0
     ) -> None:
         """Tell what was decided for an op that is no linear layer."""
-        self.ops[work.name] = OpSchedule(
+        self.ops[work.name] = OpDecision(
             work.op, work.tokens, where, pieces, cost_from, tcdm_bytes
         )

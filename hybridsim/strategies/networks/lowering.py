@@ -5,8 +5,7 @@ from typing import Any
 
 from hybridsim.plan import Step, Within
 from hybridsim.programs.pieces import Piece
-from hybridsim.strategies._base import LayerSchedule
-from hybridsim.strategies._batch_times import mvm
+from hybridsim.strategies.job import LayerDecision
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import (
     AdapterDecision,
@@ -22,7 +21,7 @@ from hybridsim.strategies.networks.lowering_adapters import adapted, adapted_tog
 from hybridsim.strategies.networks.lowering_attention import attention
 from hybridsim.strategies.networks.routes import fetch, per_chunk
 from hybridsim.units import ceil_div
-from hybridsim.work import Work
+from hybridsim.work import Work, mvm
 
 
 def linear(layout: Layout, work: FlowOp, decision: LinearDecision) -> None:
@@ -41,7 +40,7 @@ def linear(layout: Layout, work: FlowOp, decision: LinearDecision) -> None:
             layout.made(sibling, loop, layout.routes.of_tiles(op.name))
     if decision.adapter is None:
         layer = structure.layers[work.name]
-        layout.layers[work.name] = LayerSchedule(layer, chunks.full)
+        layout.layers[work.name] = LayerDecision(layer, chunks.full)
     else:
         LOWERINGS[type(decision.adapter)](layout, work, decision.adapter)
 

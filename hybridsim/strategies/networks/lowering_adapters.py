@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.programs.adapting import AdapterWork, Half
-from hybridsim.strategies._base import LayerSchedule
+from hybridsim.strategies.job import LayerDecision
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
 from hybridsim.strategies.networks.layout import Layout
@@ -42,7 +42,7 @@ def adapted(layout: Layout, work: FlowOp, decision: AdapterDecision) -> None:
         needs = read[piece] if decision.early else [*x, *weights, Within(y)]
         steps.append(Step(last, (*uses, *home), tuple(needs)))
     layout.made(work, layout.repeat(work, steps), here, count)
-    layout.layers[work.name] = LayerSchedule(
+    layout.layers[work.name] = LayerDecision(
         layout.structure.layers[work.name],
         decision.program.tokens,
         decision.program.choice,
@@ -77,7 +77,7 @@ def adapted_together(layout: Layout, work: FlowOp, decision: SharedDecision) -> 
     last = (Within(u), Within(len(steps) - 1))
     steps += [Step(second, uses, last)] * parts
     layout.made(work, layout.repeat(work, steps), here, parts, "columns")
-    layout.layers[work.name] = LayerSchedule(
+    layout.layers[work.name] = LayerDecision(
         layout.structure.layers[work.name],
         tokens,
         choice,

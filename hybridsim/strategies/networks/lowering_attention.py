@@ -87,7 +87,7 @@ def _from_dram(
     """
     if not decision.from_dram:
         return []
-    past = layout.structure.past
+    past = layout.structure.of.past
     needs = operands
     if past:
         needs = layout.outputs[decision.after].last() if decision.after else []

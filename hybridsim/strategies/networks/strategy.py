@@ -12,7 +12,7 @@ from hybridsim.engines.carrying import Dispatch, makespan_ps
 from hybridsim.errors import CapacityError
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
-from hybridsim.strategies._base import Job, Schedule
+from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.adapters import AdapterOptions, fit_every_cluster
 from hybridsim.strategies.networks.deciding import DecidingOptions
 from hybridsim.strategies.networks.decisions import Keep, NetworkDecisions

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridsim.plan import Plan
-from hybridsim.strategies._base import Job, OpSchedule, Schedule
+from hybridsim.strategies.job import Job, OpDecision, Schedule
 from hybridsim.strategies.networks.deciding import Deciding
 from hybridsim.strategies.networks.decisions import AttentionDecision
 from hybridsim.strategies.networks.layout import lay_out
@@ -113,7 +113,7 @@ class TokenTemplate:
                 numbers[tasks] = [place[one] for one in own]
         return self._with(_tidy(plan, numbers, works_of), told)
 
-    def _with(self, plan: Plan, told: dict[str, OpSchedule]) -> Schedule:
+    def _with(self, plan: Plan, told: dict[str, OpDecision]) -> Schedule:
         return replace(self.schedule, plan=plan, ops=tuple(told.values()))
 
     def _works(self, name: str, decision: AttentionDecision, past: int) -> dict[str, list[Work]]:

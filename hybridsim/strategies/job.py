@@ -1,20 +1,23 @@
-"""What a scheduler is given, what it gives back, and the resources it plans for."""
+"""What a strategy is given, what it decides and gives back, and the resources it plans for."""
 
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hybridsim.arch import Cluster, Machine
+from hybridsim.arch import Machine
 from hybridsim.components.interconnect import Passage
 from hybridsim.engines import Engine
 from hybridsim.engines.carrying import Dispatch
 from hybridsim.mapping import Mapping, PlacedLayer
 from hybridsim.plan import Outline, Plan, Resource
-from hybridsim.programs import LoraChoice
-from hybridsim.programs.lora import LoraShape
+from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.work import price
-from hybridsim.workload import Op
+from hybridsim.workload import Network, Op
+
+if TYPE_CHECKING:
+    from hybridsim.strategies.layers.batches import Batching
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,29 @@ class Resources:
     """Layer name -> its tiles."""
     clusters: tuple[ClusterResources, ...]
     link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """All of a job that laying out depends on: equal ones lead equal decisions to equal plans.
+
+    No price is part of it: no clock, no rate, no time, no amount of memory.
+    """
+
+    network: Network
+    layers: tuple[PlacedLayer, ...]
+    """Which weights on which tiles, and which adapter on which cluster."""
+    tokens: int
+    past: int
+    sequences: int
+    crossbars: int
+    """Crossbars that hold weights."""
+    machine: MachineShape
+
+    def __hash__(self) -> int:
+        # the network and its layers say the same as their counts, but take a millisecond
+        counts = (len(self.layers), self.tokens, self.past, self.sequences)
+        return hash((self.network.name, self.machine, *counts))
 
 
 @dataclass(frozen=True)
@@ -65,6 +91,20 @@ class Job:
         """The machine that the network is mapped to."""
         return self.mapping.machine
 
+    @cached_property
+    def structure(self) -> Structure:
+        """What laying out reads of the job."""
+        mapping = self.mapping
+        return Structure(
+            network=mapping.network,
+            layers=mapping.layers,
+            tokens=self.tokens,
+            past=self.past,
+            sequences=self.sequences,
+            crossbars=mapping.crossbars,
+            machine=MachineShape.of(mapping.machine),
+        )
+
     def without_adapters(self) -> "Job":
         """Return the same job for the same network without any adapter."""
         return replace(self, mapping=self.mapping.without_adapters())
@@ -74,15 +114,19 @@ class Job:
         return self.mapping.network.tokens(layer.op, self.tokens)
 
     @cached_property
+    def layers(self) -> dict[str, PlacedLayer]:
+        """The static linear layers by name, in the order of the network."""
+        return {layer.name: layer for layer in self.mapping.layers}
+
+    @cached_property
     def resources(self) -> Resources:
         """The resources of the machine; tiles that always work together are one resource."""
         found: list[Resource] = []
         tiles = _tile_resources(self.mapping, found)
-        cluster = self.machine.cluster
-        chips = self.machine.chip_count
-        count = chips * cluster.count if cluster else 0
-        clusters = [_cluster_resources(cluster, index, found) for index in range(count)]
-        found.append(Resource("link", "link", chips * self.machine.link.count))
+        shape = self.structure.machine
+        count = shape.chips * shape.clusters
+        clusters = [_cluster_resources(shape.has_engine, index, found) for index in range(count)]
+        found.append(Resource("link", "link", shape.chips * shape.links))
         return Resources(tuple(found), tiles, tuple(clusters), len(found) - 1)
 
 
@@ -117,20 +161,18 @@ def grouped_resources(
     return {name: tuple(resources) for name, resources in used_by.items()}
 
 
-def _cluster_resources(
-    cluster: Cluster | None, index: int, found: list[Resource]
-) -> ClusterResources:
+def _cluster_resources(engine: bool, index: int, found: list[Resource]) -> ClusterResources:
     first, name = len(found), f"cluster{index}"
     found += [Resource(f"{name}.cores", "cores"), Resource(f"{name}.dma", "dma")]
-    if cluster is None or cluster.matrix_engine is None:
+    if not engine:
         return ClusterResources(first, first + 1, None)
     found.append(Resource(f"{name}.matrix_engine", "matrix_engine"))
     return ClusterResources(first, first + 1, first + 2)
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSchedule:
-    """What a scheduler decided for one layer."""
+class LayerDecision:
+    """What a strategy decided for one layer."""
 
     layer: PlacedLayer
     batch: int
@@ -146,20 +188,24 @@ class LayerSchedule:
     are fetched for every chunk, or stay for the whole run."""
     homes: int = 0
     """Clusters that keep A and B so."""
-    shared: tuple[LoraShape, LoraShape] | None = None
+    batching: "Batching | None" = None
+    """How batches go through units of clusters, where a strategy plans these one by one."""
+    during: str | None = None
+    """The layer that runs while A and B are fetched; None where they come with the layer."""
+    shared: tuple[LoraProgram, LoraProgram] | None = None
     """What each cluster does of X A and of U B + Y, where several share the same tokens."""
 
-    def of(self, layer: PlacedLayer) -> "LayerSchedule":
+    def of(self, layer: PlacedLayer) -> "LayerDecision":
         """Return the same decisions for a layer alike."""
-        return LayerSchedule(
+        return LayerDecision(
             layer, self.batch, self.choice, self.buffers, self.tcdm_bytes,
-            self.kept_bytes, self.homes, self.shared,
+            self.kept_bytes, self.homes, self.batching, self.during, self.shared,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class OpSchedule:
-    """What a scheduler decided for an op that is no linear layer."""
+class OpDecision:
+    """What a strategy decided for an op that is no linear layer."""
 
     op: Op
     tokens: int
@@ -173,9 +219,9 @@ class OpSchedule:
     tcdm_bytes: int = 0
     """Scratchpad that it takes on a cluster [bytes]."""
 
-    def of(self, op: Op) -> "OpSchedule":
+    def of(self, op: Op) -> "OpDecision":
         """Return the same decisions for an op alike."""
-        return OpSchedule(
+        return OpDecision(
             op, self.tokens, self.where, self.pieces, self.cost_from, self.tcdm_bytes
         )
 
@@ -188,10 +234,10 @@ class Schedule:
     """
 
     plan: Plan
-    layers: tuple[LayerSchedule, ...]
+    layers: tuple[LayerDecision, ...]
     notes: tuple[str, ...] = ()
     """What a person should know of how it was decided, a line each."""
-    ops: tuple[OpSchedule, ...] = ()
+    ops: tuple[OpDecision, ...] = ()
     """The other ops that take time, where the strategy covers them."""
     carried_by: MappingType[str, str] = field(default_factory=dict)
     """Layer -> the op whose tasks do its MVMs as well, where that is not the layer itself."""
@@ -212,7 +258,7 @@ class Draft:
     """A plan in outline, and what was decided on the way."""
 
     outline: Outline
-    layers: tuple[LayerSchedule, ...]
+    layers: tuple[LayerDecision, ...]
     notes: tuple[str, ...] = ()
     """What a person should know of how it was decided, a line each."""
 
@@ -221,17 +267,32 @@ class Draft:
         return Schedule(self.outline.expand(), self.layers, self.notes)
 
 
-class Scheduler(Protocol):
+class Decisions(Protocol):
+    """What a strategy decided: hashable data, without any machine in it."""
+
+    def lay_out(self, job: Job) -> Schedule:
+        """Return the plan. Of the job, it depends on :attr:`Job.structure` alone."""
+
+
+class Strategy(Protocol):
     """Turns a mapped network into a plan: it decides order and batching, never durations."""
 
     @property
     def kind(self) -> str:
         """The name by which the strategy is chosen."""
 
-    def schedule(self, job: Job) -> Schedule:
-        """Return the plan of the whole network.
+    def decide(self, job: Job) -> Decisions:
+        """Return all that the structure of the plan depends on; this may price and try works.
 
         Raises:
             CapacityError: A batch does not fit the scratchpad of its cluster.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+
+    def schedule(self, job: Job) -> Schedule:
+        """Return the plan of the whole network: decided, and laid out.
+
+        Raises:
+            CapacityError: As :meth:`decide`.
+            UnsupportedError: As :meth:`decide`.
         """

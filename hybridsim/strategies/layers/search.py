@@ -1,25 +1,19 @@
 """Finding the best way to run one layer: candidates, a bound that prunes them, and an engine."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
-from hybridsim.arch import Machine
+from hybridsim.arch import Cluster, Machine
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
-from hybridsim.programs.lora import known_program
-from hybridsim.strategies._base import Job
-from hybridsim.strategies._batching import (
-    Batching,
-    Flow,
-    choose_batching,
-    fits,
-    program_of,
-    slice_widths,
-    transfer_ps,
-)
-from hybridsim.strategies._layout import Layout
+from hybridsim.strategies.job import Job
+from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
+from hybridsim.strategies.layers.choose import choose_batching, fits, slice_widths
+from hybridsim.strategies.layers.estimate import transfer_ps
+from hybridsim.strategies.layers.layout import Layout
 
 BUFFERS = (2, 3, 1)
 """Batches in flight that are tried."""
@@ -48,6 +42,22 @@ class Space:
 
 
 EVERYTHING = Space()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A way to run a layer, as it is searched."""
+
+    program: LoraProgram
+    """The program of a full batch, its rows not yet shared."""
+    buffers: int
+    order: BatchOrder
+    tcdm_bytes: int
+
+    def batching(self, machine: Machine, tokens: int) -> Batching:
+        """Return the same as it is decided for a layer."""
+        assert machine.cluster is not None
+        return Batching.of(machine.cluster, self.program, self.buffers, self.order, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,33 +121,50 @@ def _answer(question: _Question) -> Found:
         choose_batching(job.machine, layer, tokens, None, CHOICES, 1)
         raise CapacityError(f"{layer.name}: none of the batches that were to be tried fits")
     first, tried = _least(job, layer, ranked, len(ranked))
-    others = [r for r in ranked if r[3].program.choice != first[3].program.choice]
+    others = [r for r in ranked if r[3].program.choice != first.batching.program.choice]
     second, more = _least(job, layer, others, MOST_SECONDS) if others else (None, 0)
     return Found(
-        first[3], first[0], first[4], first[5],
-        second[3] if second else None, second[0] if second else 0, tried + more, len(ranked),
+        first.batching, first.latency_ps, first.bound, first.bound_ps,
+        second.batching if second else None, second.latency_ps if second else 0,
+        tried + more, len(ranked),
     )  # fmt: skip
 
 
 MOST_SECONDS = 20
 """How many candidates are run to find the next best way: it is told, not used."""
-_Ranked = tuple[int, str, int, Batching]
-_Run = tuple[int, int, int, Batching, str, int]
+_Ranked = tuple[int, str, int, Candidate]
+
+
+class _Run(NamedTuple):
+    """A candidate that was run; the least is the fastest, then the smallest, then the first."""
+
+    latency_ps: int
+    tcdm_bytes: int
+    number: int
+    batching: Batching
+    bound: str
+    bound_ps: int
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        return self[:3]
 
 
 def _least(job: Job, layer: PlacedLayer, ranked: Sequence[_Ranked], most: int) -> tuple[_Run, int]:
     """Return the fastest of some candidates, and how many of them were run."""
-    run: list[_Run] = []
-    for bound_ps, part, index, batching in ranked[:most]:
-        if run and bound_ps >= min(run, key=_order)[0]:
+    tokens = job.tokens_of(layer)
+    best: _Run | None = None
+    tried = 0
+    for bound_ps, part, index, candidate in ranked[:most]:
+        if best is not None and bound_ps >= best.latency_ps:
             break
+        batching = candidate.batching(job.machine, tokens)
         latency = layer_latency(job, layer, batching)
-        run.append((latency, batching.tcdm_bytes, index, batching, part, bound_ps))
-    return min(run, key=_order), len(run)
-
-
-def _order(run: _Run) -> tuple[int, int, int]:
-    return run[:3]
+        run = _Run(latency, batching.tcdm_bytes, index, batching, part, bound_ps)
+        best = run if best is None else min(best, run, key=lambda each: each.rank)
+        tried += 1
+    assert best is not None
+    return best, tried
 
 
 def layer_latency(job: Job, layer: PlacedLayer, batching: Batching) -> int:
@@ -150,8 +177,8 @@ def layer_latency(job: Job, layer: PlacedLayer, batching: Batching) -> int:
 
 def candidates(
     machine: Machine, layer: PlacedLayer, tokens: int, space: Space
-) -> Iterator[Batching]:
-    """Yield every batching of a layer in the space that fits and that the cluster can run."""
+) -> Iterator[Candidate]:
+    """Yield every way to run a layer in the space that fits and that the cluster can run."""
     assert layer.adapter is not None
     cluster = machine.cluster
     assert cluster is not None
@@ -159,13 +186,14 @@ def candidates(
     for choice in _ways():
         for columns in slice_widths(machine, layer):
             for size in space.sizes(tokens):
-                program = known_program(LoraProgram(cluster, *shape, size, choice, columns))
-                if not _runs(program):
+                program = LoraProgram(*shape, size, choice, columns)
+                if not _runs(program, cluster):
                     continue
-                for flow in _flows(choice, size, tokens, cluster.count, space):
-                    for buffers in space.buffers:
-                        if program.tcdm_bytes(buffers) <= cluster.tcdm.size:
-                            yield Batching(program, buffers, flow)
+                held = {each: program.tcdm_bytes(cluster, each) for each in space.buffers}
+                for order in _orders(choice, size, tokens, cluster.count, space):
+                    for buffers, need in held.items():
+                        if need <= cluster.tcdm.size:
+                            yield Candidate(program, buffers, order, need)
 
 
 def _ways() -> list[LoraChoice]:
@@ -174,9 +202,9 @@ def _ways() -> list[LoraChoice]:
     return [*CHOICES, BALANCED, *apart]
 
 
-def _flows(
+def _orders(
     choice: LoraChoice, size: int, tokens: int, clusters: int, space: Space
-) -> Iterator[Flow]:
+) -> Iterator[BatchOrder]:
     """Yield how batches may follow each other; a ramp or a separate product needs an early start.
 
     On several clusters a layer takes one of them, or all.
@@ -186,19 +214,19 @@ def _flows(
         if count > 1 and batches == 1:
             continue
         if choice.add == "fused":
-            yield Flow(clusters=count)
+            yield BatchOrder(clusters=count)
         for first in dict.fromkeys((*space.starts, tokens % size or None)):
             for last in space.ramps:
                 if (first is None or first < size) and (last is None or last < size):
-                    yield Flow(True, first, last, count)
+                    yield BatchOrder(True, first, last, count)
 
 
 @lru_cache(maxsize=4096)
-def _runs(program: LoraProgram) -> bool:
+def _runs(program: LoraProgram, cluster: Cluster) -> bool:
     """Return whether the cluster has the units and the room for a program."""
     try:
         # room first, as it costs nothing to tell
-        return fits(program) and bool(program.kernels)
+        return fits(program, cluster) and bool(program.on(cluster).cycles(cluster))
     except UnsupportedError:
         return False
 
@@ -219,23 +247,26 @@ class _Load:
 
 
 @lru_cache(maxsize=8192)
-def _load(machine_transfer: Callable[[int], int], program: LoraProgram) -> _Load:
+def _load(machine_transfer: "_Transfer", program: LoraProgram) -> _Load:
     """Return what a batch at least takes; ``machine_transfer`` is the time of a transfer."""
-    dtype, cluster = program.element_bytes, program.cluster
-    load_x = machine_transfer(program.tokens * program.in_features * dtype)
-    slices = [machine_transfer(program.tokens * width * dtype) for width in program.slices]
+    cluster = machine_transfer.machine.cluster
+    assert cluster is not None
+    program = program.on(cluster)
+    load_x = machine_transfer(program.tokens * program.in_features)
+    slices = [machine_transfer(program.tokens * width) for width in program.slices]
     busy = dict.fromkeys(("cores", "matrix_engine", "dma"), 0)
-    for kernel in program.kernels:
-        busy[kernel.unit] += cluster.to_ps(kernel.cycles)
+    cycles = program.cycles(cluster)
+    for kernel, own in zip(program.kernels, cycles, strict=True):
+        busy[kernel.unit] += cluster.to_ps(own)
     store = min(slices)
-    held = {e: 2 * store + cluster.to_ps(_chain(program, e)) for e in (False, True)}
-    whole = store + cluster.to_ps(_chain(program, None))
+    held = {e: 2 * store + cluster.to_ps(_chain(program, cycles, e)) for e in (False, True)}
+    whole = store + cluster.to_ps(_chain(program, cycles, None))
     moving = load_x + 2 * sum(slices)
     on_units = (busy["cores"], busy["matrix_engine"], busy["dma"] + moving, moving)
     return _Load(load_x, store, on_units, held, {True: held[True], False: max(held[False], whole)})
 
 
-def _chain(program: LoraProgram, early: bool | None) -> int:
+def _chain(program: LoraProgram, cycles: Sequence[int], early: bool | None) -> int:
     """Return the least cycles of the kernels that wait for Y; of all that wait for X for None.
 
     With an early start a fused product waits for Y, as it is made where Y lies. Without one it
@@ -244,51 +275,46 @@ def _chain(program: LoraProgram, early: bool | None) -> int:
     fused = program.choice.add == "fused"
     ends: list[int] = []
     waits: list[bool] = []
-    for kernel in program.kernels:
+    for kernel, own in zip(program.kernels, cycles, strict=True):
         on_y = "y" in kernel.reads or (early is True and fused and "b" in kernel.reads)
         follows = any(waits[i] for i in kernel.after)
         late = kernel.unit != "dma" and (early is None or on_y or follows)
         waits.append(late)
         after = max((ends[i] for i in kernel.after), default=0)
-        ends.append(after + kernel.cycles * late)
+        ends.append(after + own * late)
     return max(ends)
 
 
 @dataclass(frozen=True)
 class _Transfer:
-    """The time of a transfer on one machine; equal for machines alike."""
+    """The time of a transfer of elements on one machine; equal for machines alike."""
 
     machine: Machine
 
-    def __call__(self, size: int) -> int:
-        return transfer_ps(self.machine, size)
+    def __call__(self, elements: int) -> int:
+        return transfer_ps(self.machine, elements)
 
     def __hash__(self) -> int:
         return hash((self.machine.cluster, self.machine.link))
 
 
 class _Bounds:
-    """Lower bounds for the batchings of one layer.
-
-    What batches of one program and size cost is looked up by identity: equal programs carry a
-    whole cluster, which takes longer to compare than a bound to compute.
-    """
+    """Lower bounds for the candidates of one layer."""
 
     def __init__(self, machine: Machine, tokens: int) -> None:
         self._machine, self._tokens = machine, tokens
         self._transfer = _Transfer(machine)
-        self._known: dict[int, tuple[LoraProgram, dict[int, _Load]]] = {}
+        self._known: dict[LoraProgram, dict[int, _Load]] = {}
 
-    def of(self, batching: Batching) -> tuple[int, str]:
+    def of(self, candidate: Candidate) -> tuple[int, str]:
         """Return a time that no plan of these choices can beat [ps], and the part that sets it."""
-        program = batching.program
-        # the program is kept, so that no other takes its identity
-        _, loads = self._known.setdefault(id(program), (program, {}))
-        sizes = [int(size) for size in batching.sizes(self._tokens)]
+        program, order = candidate.program, candidate.order
+        loads = self._known.setdefault(program, {})
+        sizes = [int(n) for n in BatchSizes.of(self._tokens, program.tokens, order).each()]
         for size in {*sizes}.difference(loads):
-            loads[size] = _load(self._transfer, program_of(program, size))
+            loads[size] = _load(self._transfer, program.of_tokens(size))
         own = [loads[size] for size in sizes]
-        return _bound(self._machine, self._transfer, sizes, own, batching)
+        return _bound(self._machine, self._transfer, sizes, own, candidate)
 
 
 def _bound(
@@ -296,7 +322,7 @@ def _bound(
     transfer: _Transfer,
     sizes: Sequence[int],
     loads: Sequence[_Load],
-    batching: Batching,
+    candidate: Candidate,
 ) -> tuple[int, str]:
     """Return a time that no plan of these choices can beat [ps], and the part that sets it.
 
@@ -305,43 +331,44 @@ def _bound(
     carries all that moves. No more batches are between the fetch of Y and the store of Z than
     there are buffers.
     """
-    flow, program, tokens = batching.flow, batching.program, sum(sizes)
+    order, program, tokens = candidate.order, candidate.program, sum(sizes)
     mvm = machine.tile.mvm_ps(program.in_features, program.out_features, 1)
-    element = program.rank * program.element_bytes
-    load_a, load_b = (transfer(n * element) for n in (program.in_features, program.out_features))
+    load_a, load_b = (
+        transfer(n * program.rank) for n in (program.in_features, program.out_features)
+    )
     first = load_a + min(load.load_x for load in loads)
-    if not flow.early:
+    if not order.early:
         first = max(first, min(sizes) * mvm)
     around = first + min(load.store for load in loads)
     cores, engine, dma, link = (sum(load.busy[i] for load in loads) for i in range(4))
-    spread = flow.clusters
+    spread = order.clusters
     parts = {
-        "tile": tokens * mvm + loads[-1].tail[flow.early],
+        "tile": tokens * mvm + loads[-1].tail[order.early],
         "cores": -(-cores // spread) + around * (cores > 0),
         "matrix_engine": -(-engine // spread) + around * (engine > 0),
         "dma": -(-dma // spread) + load_a + load_b,
         "link": -(-(link + spread * (load_a + load_b)) // machine.link.count),
     }
     if len(program.slices) == 1:
-        held = sum(load.held[flow.early] for load in loads)
-        parts["buffers"] = -(-held // (spread * batching.buffers))
+        held = sum(load.held[order.early] for load in loads)
+        parts["buffers"] = -(-held // (spread * candidate.buffers))
     part = max(parts, key=lambda name: parts[name])
     return parts[part], part
 
 
 def describe(batching: Batching) -> str:
     """Return a batching in words."""
-    flow = batching.flow
+    order = batching.order
     words = [f"batch {batching.batch}", str(batching.program.choice)]
     if len(batching.program.slices) > 1:
         words.append(f"{len(batching.program.slices)} slices")
-    if flow.early:
+    if order.early:
         words.append("early X A")
-    if flow.first_batch:
-        words.append(f"first batch {flow.first_batch}")
-    if flow.last_batch:
-        words.append(f"last batch {flow.last_batch}")
+    if order.first_batch:
+        words.append(f"first batch {order.first_batch}")
+    if order.last_batch:
+        words.append(f"last batch {order.last_batch}")
     words.append(f"{batching.buffers} buffer" + "s" * (batching.buffers > 1))
-    if flow.clusters > 1:
-        words.append(f"{flow.clusters} clusters")
+    if order.clusters > 1:
+        words.append(f"{order.clusters} clusters")
     return ", ".join(words)

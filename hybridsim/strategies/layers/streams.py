@@ -1,65 +1,63 @@
 """Layers that run at the same time: which ones may, which ones fit, and how well that goes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.strategies._base import Job
-from hybridsim.strategies._batching import Batching, Cut, Stage, estimate_ps
-from hybridsim.strategies._layer_inputs import Reads, layer_inputs
+from hybridsim.programs import LoraProgram
+from hybridsim.strategies.job import Job
+from hybridsim.strategies.layers.batches import Batching
+from hybridsim.strategies.layers.decisions import Group, clusters_of, per_cluster
+from hybridsim.strategies.layers.estimate import Stage, estimate_ps
+from hybridsim.workload import Network
+from hybridsim.workload.ops import Attention, FirstToken, LastToken, Linear, Trigram
 
-Member = tuple[PlacedLayer, Batching | None]
-"""A layer and how its adapter is computed, None without one."""
 Decide = Callable[[PlacedLayer, int | None, int | None], Batching | None]
 """Returns the batching of a layer for a batch and a number of buffers; None leaves them open."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Layers that run at the same time, or one on its own."""
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a layer reads, as names of static linear layers."""
 
-    members: tuple[Member, ...]
-    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Layer -> the layers of the group that it reads."""
-    batch: int = 0
-    """Tokens per batch of all layers; 0 for a layer on its own."""
-    cut: str = ""
-    """Why the group begins here instead of being part of the one before."""
+    batchwise: frozenset[str] = frozenset()
+    """Layers of whose output a batch of tokens needs only the same tokens."""
+    whole: frozenset[str] = frozenset()
+    """Layers of whose output it needs more: all that an attention has seen."""
 
-    def tokens(self, job: Job) -> Cut:
-        """Return the tokens of each batch, the same for all layers."""
-        tokens = job.tokens_of(self.members[0][0])
-        for _, batching in self.members:
-            if batching is not None:
-                return batching.cut(tokens)
-        count, rest = divmod(tokens, self.batch)
-        return Cut((), self.batch, count, (rest,) * (rest > 0))
-
-    def weight_bytes(self, job: Job) -> dict[int, int]:
-        """Return what A and B of all layers take on each cluster [bytes]."""
-        return _per_cluster(job, self.members, lambda batching: batching.weight_bytes)
-
-    def tcdm_bytes(self, job: Job) -> dict[int, int]:
-        """Return what the adapters of all layers take on each cluster [bytes]."""
-        return _per_cluster(job, self.members, lambda batching: batching.tcdm_bytes)
+    def __or__(self, other: "Reads") -> "Reads":
+        return Reads(self.batchwise | other.batchwise, self.whole | other.whole)
 
 
-def clusters_of(job: Job, layer: PlacedLayer, batching: Batching) -> list[int]:
-    """Return the clusters that compute the adapter of a layer."""
-    assert layer.cluster is not None
-    count = len(job.resources.clusters)
-    return [(layer.cluster + phase) % count for phase in range(batching.flow.clusters)]
+BARRIERS = (Attention, Trigram, FirstToken, LastToken)
+"""Ops that read tokens other than the one they make: attention all, a trigram its neighbours."""
 
 
-def fits_beside(job: Job, group: Group, following: Group) -> bool:
-    """Return whether A and B of the following group fit beside all that a group holds."""
-    assert job.machine.cluster is not None or not following.weight_bytes(job)
-    if job.machine.cluster is None:
-        return False
-    size, held, weights = job.machine.cluster.tcdm.size, group.tcdm_bytes(job), following
-    return all(held.get(c, 0) + more <= size for c, more in weights.weight_bytes(job).items())
+def layer_inputs(network: Network) -> dict[str, Reads]:
+    """Return what each static linear layer of a network reads.
+
+    Norms, activations, additions, embeddings and concatenations are looked through: they work on
+    each token alone.
+    """
+    made: dict[str, Reads] = {}
+    layers: dict[str, Reads] = {}
+    for op in network.ops:
+        read = Reads()
+        for name in op.inputs:
+            read |= made[name]
+        if isinstance(op, Linear):
+            layers[op.name] = read
+            made[op.name] = Reads(frozenset({op.name}))
+        elif isinstance(op, BARRIERS):
+            made[op.name] = Reads(whole=read.batchwise | read.whole)
+        else:
+            made[op.name] = read
+    return layers
 
 
 def groups_of(job: Job, decide: Decide, sizes: Sequence[int], buffers: int) -> list[Group]:
@@ -87,7 +85,7 @@ def stream_notes(groups: Sequence[Group]) -> tuple[str, ...]:
     reasons: dict[str, list[str]] = {}
     for group in groups:
         if group.cut:
-            reasons.setdefault(group.cut, []).append(group.members[0][0].name)
+            reasons.setdefault(group.cut, []).append(group.members[0][0])
     if not reasons:
         return ()
     longest = max((len(group.members) for group in streamed), default=1)
@@ -176,21 +174,21 @@ def _cut_to_fit(
 ) -> list[Group]:
     """Return a stretch in groups, each as long as its adapters fit together."""
     if chosen is None:
-        alone = [((layer, decide(layer, None, None)),) for layer in layers]
+        alone = [((layer.name, decide(layer, None, None)),) for layer in layers]
         return [Group(members, cut=cut if i == 0 else _FULL) for i, members in enumerate(alone)]
     batch, buffers = chosen
-    runs: list[list[Member]] = [[]]
+    runs: list[list[tuple[str, Batching | None]]] = [[]]
     held: dict[int, int] = {}
     for layer in layers:
-        member = (layer, decide(layer, batch, buffers))
-        more = _per_cluster(job, [member], lambda batching: batching.tcdm_bytes)
+        member = (layer.name, decide(layer, batch, buffers))
+        more = per_cluster(job, [member], lambda batching: batching.tcdm_bytes)
         if any(held.get(c, 0) + size > _room(job) for c, size in more.items()):
             runs.append([])
             held = {}
         runs[-1].append(member)
         held = {c: held.get(c, 0) + more.get(c, 0) for c in {*held, *more}}
     return [
-        _group(members, inputs, batch, decide, cut if i == 0 else _FULL)
+        _group(job, members, inputs, batch, decide, cut if i == 0 else _FULL)
         for i, members in enumerate(runs)
     ]
 
@@ -199,17 +197,21 @@ _FULL = "the adapters together do not fit the TCDM"
 
 
 def _group(
-    members: Sequence[Member], inputs: Mapping[str, Reads], batch: int, decide: Decide, cut: str
+    job: Job,
+    members: Sequence[tuple[str, Batching | None]],
+    inputs: Mapping[str, Reads],
+    batch: int,
+    decide: Decide,
+    cut: str,
 ) -> Group:
     """Return a group; a layer on its own may choose its batch freely."""
+    names = [name for name, _ in members]
     if len(members) == 1:
-        layer = members[0][0]
-        return Group(((layer, decide(layer, None, None)),), cut=cut)
-    names = [layer.name for layer, _ in members]
-    reads = {
-        name: tuple(other for other in names[:i] if other in inputs[name].batchwise)
+        return Group(((names[0], decide(job.layers[names[0]], None, None)),), cut=cut)
+    reads = tuple(
+        tuple(other for other in names[:i] if other in inputs[name].batchwise)
         for i, name in enumerate(names)
-    }
+    )
     return Group(tuple(members), reads, batch, cut)
 
 
@@ -218,33 +220,45 @@ def _estimate_ps(job: Job, group: Group) -> int:
 
     The longest chain of first batches, then one batch per turn of the busiest part.
     """
+    first = job.layers[group.members[0][0]]
+    tokens = job.tokens_of(first)
     if len(group.members) == 1:
-        layer, batching = group.members[0]
-        tokens = job.tokens_of(layer)
+        batching = group.members[0][1]
         if batching is None:
-            return _mvm_ps(job.machine, layer, tokens)
-        return estimate_ps(job.machine, layer, tokens, batching)
-    cut = group.tokens(job)
-    largest = max((*cut.first, *cut.last, cut.full * (cut.count > 0)))
+            return _mvm_ps(job.machine, first, tokens)
+        return _alone_ps(job.machine, tokens, batching)
+    sizes = group.sizes(tokens)
+    largest = max(sizes.counts)
     turn = 0
     until: dict[str, int] = {}
     busy: dict[int, list[int]] = {}
-    for layer, batching in group.members:
-        before = max((until[name] for name in group.inputs[layer.name]), default=0)
+    for (name, batching), reads in zip(group.members, group.inputs, strict=True):
+        layer = job.layers[name]
+        before = max((until[other] for other in reads), default=0)
         mvm = _mvm_ps(job.machine, layer, largest)
         turn = max(turn, mvm)
         if batching is None:
-            until[layer.name] = before + mvm
+            until[name] = before + mvm
             continue
         stage = Stage.of(job.machine, batching.program)
-        until[layer.name] = before + stage.first
+        until[name] = before + stage.first
+        serial = 0 if batching.buffers > 1 else stage.turn(1)
         for cluster in clusters_of(job, layer, batching):
             parts = busy.setdefault(cluster, [0, 0, 0, 0])
-            serial = 0 if batching.buffers > 1 else stage.turn(1)
             for i, time in enumerate((*stage.busy, serial)):
-                parts[i] += time // batching.flow.clusters
+                parts[i] += time // batching.order.clusters
     turn = max(turn, *(max(parts) for parts in busy.values())) if busy else turn
-    return max(until.values()) + (cut.batches - 1) * turn
+    return max(until.values()) + (sizes.batches - 1) * turn
+
+
+def _alone_ps(machine: Machine, tokens: int, batching: Batching) -> int:
+    """Return the estimate for a layer on its own [ps]."""
+    program = batching.program
+    names = ("in_features", "out_features", "rank", "tokens")
+    single: dict[str, Any] = {name: np.array([getattr(program, name)]) for name in names}
+    columns: LoraProgram = replace(program, **single, shares=None)
+    counts = (np.array([tokens]), np.array([batching.buffers]))
+    return int(estimate_ps(machine, counts[0], columns, counts[1], batching.order)[0])
 
 
 def _mvm_ps(machine: Machine, layer: PlacedLayer, tokens: int) -> int:
@@ -254,14 +268,3 @@ def _mvm_ps(machine: Machine, layer: PlacedLayer, tokens: int) -> int:
 def _room(job: Job) -> int:
     assert job.machine.cluster is not None
     return job.machine.cluster.tcdm.size
-
-
-def _per_cluster(
-    job: Job, members: Iterable[Member], size: Callable[[Batching], int]
-) -> dict[int, int]:
-    total: dict[int, int] = {}
-    for layer, batching in members:
-        if batching is not None:
-            for cluster in clusters_of(job, layer, batching):
-                total[cluster] = total.get(cluster, 0) + size(batching)
-    return total

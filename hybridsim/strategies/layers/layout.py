@@ -1,14 +1,15 @@
-"""Laying layers out as tasks, one after the other; every scheduler is made of these."""
+"""Laying layers out as tasks, one after the other; every strategy is made of these."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Mostly, Need, PlanBuilder, Step, Within
-from hybridsim.strategies._base import Job
-from hybridsim.strategies._batch_steps import BatchSteps, Needs
-from hybridsim.strategies._batch_times import BatchTimes, batch_times, mvm
-from hybridsim.strategies._batching import Batching, Cut
+from hybridsim.strategies.job import Job
+from hybridsim.strategies.layers.batches import Batching, BatchSizes
+from hybridsim.strategies.layers.steps import BatchSteps, Needs
+from hybridsim.strategies.layers.works import BatchPrograms, BatchWorks, batch_works
+from hybridsim.work import Work, mvm
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class Layout:
     builder: PlanBuilder = field(init=False)
     _before: tuple[Need, ...] = ()
     """What every task of the next layer waits for: the end of the layer before."""
-    _times: dict[tuple[int, int], tuple[Batching, BatchTimes]] = field(default_factory=dict)
+    works: dict[Batching, BatchWorks] = field(default_factory=dict)
+    """What batches do, where that is not as their batching says."""
     _known: dict[tuple[object, ...], _Known] = field(default_factory=dict)
     _fetched: dict[str, Sequence[dict[str, Need]]] = field(default_factory=dict)
     """What to wait for before A or B of a layer is read, where they were fetched ahead."""
@@ -68,24 +70,32 @@ class Layout:
     def analog(self, layer: PlacedLayer) -> None:
         """Append a layer without adapter work: its tiles integrate all tokens."""
         op, tokens = layer.op, self.job.tokens_of(layer)
-        work = mvm(((op.in_features, op.out_features),), tokens)
+        self._all_mvms(layer, mvm(((op.in_features, op.out_features),), tokens))
 
+    def _all_mvms(self, layer: PlacedLayer, work: Work) -> None:
         def make() -> Placed:
             step = Step(work, self.job.resources.tiles[layer.name], self._before)
             return Placed(self.builder.repeat(layer.name, [step], 1).first, 1, 1, (0,))
 
         self._before = self._once(layer, None, (work,), make).end(1)
 
+    def adapted(self, layer: PlacedLayer, batching: Batching) -> None:
+        """Append a layer with its adapter, as its batches follow each other."""
+        if batching.order.overlap:
+            self.pipelined(layer, batching)
+        else:
+            self.serial(layer, batching)
+
     def serial(self, layer: PlacedLayer, batching: Batching) -> None:
         """Append all MVMs of a layer, then its adapter batch by batch, without any overlap."""
-        self.analog(layer)
-        times = self._batch_times(layer, batching)
+        works, batches = self._batch_works(batching), batching.sizes.batches
+        self._all_mvms(layer, works.mvms)
 
         def make() -> Placed:
-            batch = BatchSteps(self.job, layer, times, batching)
+            batch = BatchSteps(self.job, layer, works, batching)
             loaded = self._load_weights(layer, batch, self._before)
             weights = tuple(need for of_cluster in loaded for need in of_cluster.values())
-            loop = self.builder.repeat(layer.name, batch.in_sequence(weights), times.batches)
+            loop = self.builder.repeat(layer.name, batch.in_sequence(weights), batches)
             return Placed(loop.first, loop.size, loop.count, (loop.size - 1,))
 
         self._before = self._once(layer, batching, ("serial",), make).end(1)
@@ -103,19 +113,19 @@ class Layout:
         self,
         layers: Sequence[tuple[PlacedLayer, Batching | None]],
         inputs: Mapping[str, tuple[str, ...]],
-        cut: Cut,
+        sizes: BatchSizes,
     ) -> None:
         """Append layers that run at the same time, batch after batch.
 
         ``layers`` gives each layer with its batching, None where it has no adapter; ``inputs``
-        the layers whose output each one reads; ``cut`` the tokens of the batches of all.
+        the layers whose output each one reads; ``sizes`` the tokens of the batches of all.
         """
         placed: dict[str, Placed] = {}
         ends: list[Need] = []
         for layer, batching in layers:
             sources = [placed[name] for name in inputs[layer.name]]
             if batching is None:
-                placed[layer.name] = own = self._analog_batches(layer, cut, sources)
+                placed[layer.name] = own = self._analog_batches(layer, sizes, sources)
                 ends += own.end(1)
             else:
                 placed[layer.name] = own = self._pipeline(layer, batching, sources)
@@ -129,7 +139,7 @@ class Layout:
 
         ``after`` is what ``during`` itself waited for: the scratchpad is free from there on.
         """
-        batch = BatchSteps(self.job, layer, self._batch_times(layer, batching), batching)
+        batch = BatchSteps(self.job, layer, self._batch_works(batching), batching)
         self._fetched[layer.name] = self._load_weights(
             layer, batch, after, during=during.name, prefix="prefetch"
         )
@@ -154,7 +164,7 @@ class Layout:
         """
         parts, here = self._parts(layer, batching), len(self.builder)
         needs = tuple([here - need.base for need in (*self._before, *waits)])
-        key = (id(batching), self.job.tokens_of(layer), len(parts), *more, len(waits), *needs)
+        key = (batching, self.job.tokens_of(layer), len(parts), *more, len(waits), *needs)
         known = self._known.get(key)
         if known is None:
             first = self.builder.templates
@@ -172,7 +182,7 @@ class Layout:
         parts = resources.tiles[layer.name]
         if batching is None or layer.cluster is None:
             return parts
-        for phase in range(batching.flow.clusters):
+        for phase in range(batching.order.clusters):
             cluster = resources.clusters[(layer.cluster + phase) % len(resources.clusters)]
             engine = () if cluster.matrix_engine is None else (cluster.matrix_engine,)
             parts = (*parts, cluster.cores, cluster.dma, *engine)
@@ -182,21 +192,21 @@ class Layout:
         self, layer: PlacedLayer, batching: Batching, sources: Sequence[Placed]
     ) -> Placed:
         """Append the pipeline of a layer whose batches wait for those of ``sources``."""
-        times = self._batch_times(layer, batching)
+        works = self._batch_works(batching)
         weights = self._fetched.get(layer.name)
         ahead = [need for of_cluster in weights or () for need in of_cluster.values()]
         reads = [Need(source.first) for source in sources]
 
         def make() -> Placed:
-            batch = BatchSteps(self.job, layer, times, batching)
+            batch = BatchSteps(self.job, layer, works, batching)
             loaded = weights or self._load_weights(layer, batch, self._before)
             inputs = [
                 tuple(n for source in sources for n in source.output(phase, batch.phases))
                 for phase in range(batch.phases)
             ]
             steps = batch.in_pipeline(loaded, self._before, batching.buffers, inputs)
-            first = self._repeat(layer, steps, times.batches, batch.phases)
-            return Placed(first, batch.size, times.batches, tuple(batch.stores))
+            first = self._repeat(layer, steps, batching.sizes.batches, batch.phases)
+            return Placed(first, batch.size, batching.sizes.batches, tuple(batch.stores))
 
         shapes = tuple((source.size, source.done) for source in sources)
         return self._once(layer, batching, (shapes, len(ahead)), make, (*ahead, *reads))
@@ -207,23 +217,25 @@ class Layout:
         On one cluster without early work batches are stored in order. Otherwise a batch is stored
         before the one that takes its buffer, so the last ones of all buffers are waited for.
         """
-        if not batching.flow.early and batching.flow.clusters == 1:
+        if not batching.order.early and batching.order.clusters == 1:
             return placed.end(1)[-1:]
-        return placed.end(batching.buffers * batching.flow.clusters)
+        return placed.end(batching.buffers * batching.order.clusters)
 
-    def _analog_batches(self, layer: PlacedLayer, cut: Cut, sources: Sequence[Placed]) -> Placed:
+    def _analog_batches(
+        self, layer: PlacedLayer, sizes: BatchSizes, sources: Sequence[Placed]
+    ) -> Placed:
         """Append the MVMs of a layer without adapter, batch by batch."""
         shape = ((layer.op.in_features, layer.op.out_features),)
         works = Mostly(
-            mvm(shape, cut.full),
-            tuple(mvm(shape, size) for size in cut.last),
-            tuple(mvm(shape, size) for size in cut.first),
+            mvm(shape, sizes.full),
+            tuple(mvm(shape, size) for size in sizes.last),
+            tuple(mvm(shape, size) for size in sizes.first),
         )
         needs = tuple(n for source in sources for n in source.output(0, 1))
         tiles = self.job.resources.tiles[layer.name]
         step = Step(works, tiles, (*self._before, *needs))
-        first = self.builder.repeat(layer.name, [step], cut.batches).first
-        return Placed(first, 1, cut.batches, (0,))
+        first = self.builder.repeat(layer.name, [step], sizes.batches).first
+        return Placed(first, 1, sizes.batches, (0,))
 
     def _repeat(self, layer: PlacedLayer, steps: Sequence[Step], batches: int, phases: int) -> int:
         """Append ``batches`` batches, ``phases`` per iteration; return where the first begins.
@@ -259,16 +271,13 @@ class Layout:
             for phase in range(batch.phases)
         ]
 
-    def _batch_times(self, layer: PlacedLayer, batching: Batching) -> BatchTimes:
-        """Return the durations of a layer's steps; layers alike share them.
-
-        They are known by the identity of the batching, which is kept beside them.
-        """
-        tokens = self.job.tokens_of(layer)
-        key = (id(batching), tokens)
-        if key not in self._times:
-            self._times[key] = batching, batch_times(self.job.machine, tokens, batching)
-        return self._times[key][1]
+    def _batch_works(self, batching: Batching) -> BatchWorks:
+        """Return the works of a layer's steps; layers alike share them."""
+        if batching not in self.works:
+            element_bytes = self.job.structure.machine.element_bytes
+            programs = BatchPrograms.of(batching)
+            self.works[batching] = batch_works(element_bytes, programs, batching.sizes.tokens)
+        return self.works[batching]
 
 
 def _cut(step: Step, first: int, count: int, total: int) -> Step:

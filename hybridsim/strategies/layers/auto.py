@@ -1,20 +1,19 @@
 """Automatic balance: the best batch, unit, order and overlap for each layer of a network."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from hybridsim.errors import CapacityError, UnsupportedError
-from hybridsim.mapping import PlacedLayer
-from hybridsim.strategies._base import Draft, Job, Schedule
-from hybridsim.strategies._pipelined import PipelinedStrategy, draft
-from hybridsim.strategies._search import EVERYTHING, Found, best_of_layer, describe
-from hybridsim.strategies._streaming import Group
-from hybridsim.strategies.cross_layer import CrossLayer
-from hybridsim.strategies.token_parallel import TokenParallel
-from hybridsim.units import Spec, format_ps
+from hybridsim.strategies.job import Job
+from hybridsim.strategies.layers.decisions import LayerDecisions, Shape, one_by_one, shape_of
+from hybridsim.strategies.layers.named import CrossLayer, TokenParallel
+from hybridsim.strategies.layers.options import LayerStrategy, PipelinedStrategy
+from hybridsim.strategies.layers.search import EVERYTHING, Found, best_of_layer, describe
+from hybridsim.units import format_ps
 
 
-class Auto(Spec):
+class Auto(LayerStrategy):
     """Tries the choices of all pipelines on the engine, and takes the best for each layer.
 
     Every different layer is run on its own with all candidates that a lower bound does not rule
@@ -26,16 +25,8 @@ class Auto(Spec):
     across_layers: bool = True
     """Whether layers may be streamed, or only run one after the other."""
 
-    def schedule(self, job: Job) -> Schedule:
-        """Return the plan of the best combination.
-
-        Raises:
-            CapacityError: Not a single token of a layer fits the scratchpad.
-        """
-        return self.outline(job).schedule()
-
-    def outline(self, job: Job) -> Draft:
-        """Return the plan of the best combination in outline.
+    def decide(self, job: Job) -> LayerDecisions:
+        """Return the best combination.
 
         A job that carries no engine gets what estimates say is best.
 
@@ -43,26 +34,27 @@ class Auto(Spec):
             CapacityError: Not a single token of a layer fits the scratchpad.
         """
         if job.engine is None:
-            return _BY_ESTIMATE.outline(job)
-        found = decide(job)
-        groups = [
-            Group(((layer, found[shape_of(job, layer)].batching if layer.adapter else None),))
-            for layer in job.mapping.layers
-        ]
-        one_by_one = [("layer after layer", draft(job, groups))]
+            return _BY_ESTIMATE.decide(job)
+        found = best_of_layers(job)
+        batchings = {shape: own.batching for shape, own in found.items()}
+        one_after_other = [("layer after layer", one_by_one(job, batchings))]
         if found:
-            one_by_one.append(("weights fetched ahead", draft(job, groups, prefetch=True)))
-        tried = [*one_by_one, *(self._streams(job) if found else ())]
-        timed = [(job.run_ps(own.outline.expand()), i) for i, (_, own) in enumerate(tried)]
+            ahead = one_by_one(job, batchings, prefetch=True)
+            one_after_other.append(("weights fetched ahead", ahead))
+        tried = [*one_after_other, *(self._streams(job) if found else ())]
+        timed = [
+            (job.run_ps(own.draft(job).outline.expand()), i) for i, (_, own) in enumerate(tried)
+        ]
         least, index = min(timed)
         name, best = tried[index]
         others = [(time, tried[i][0]) for time, i in sorted(timed) if i != index]
         notes = [_overall(name, least, others)]
-        if index < len(one_by_one):
+        if index < len(one_after_other):
             notes += [_reason(job, shape, own) for shape, own in found.items()]
-        return Draft(best.outline, best.layers, (*notes, *best.notes))
+        decided: LayerDecisions = replace(best, notes=(*notes, *best.notes))
+        return decided
 
-    def _streams(self, job: Job) -> Iterator[tuple[str, Draft]]:
+    def _streams(self, job: Job) -> Iterator[tuple[str, LayerDecisions]]:
         """Yield the streams that are compared, by what they are called."""
         if not self.across_layers:
             return
@@ -70,22 +62,12 @@ class Auto(Spec):
         options = [CrossLayer(), *(_STREAMS if clusters == 1 else (*_STREAMS, *_ON_ALL))]
         for strategy in options:
             try:
-                yield _called(strategy), strategy.outline(job)
+                yield _called(strategy), strategy.decide(job)
             except (CapacityError, UnsupportedError):
                 continue
 
 
-Shape = tuple[int, int, int, int]
-"""Input and output length, rank, tokens: layers that agree in them are decided once."""
-
-
-def shape_of(job: Job, layer: PlacedLayer) -> Shape:
-    """Return what decides how a layer is best run."""
-    rank = layer.adapter.rank if layer.adapter else 0
-    return (layer.op.in_features, layer.op.out_features, rank, job.tokens_of(layer))
-
-
-def decide(job: Job) -> dict[Shape, Found]:
+def best_of_layers(job: Job) -> dict[Shape, Found]:
     """Return the best way to run each different layer with an adapter."""
     found: dict[Shape, Found] = {}
     for layer in job.mapping.layers:

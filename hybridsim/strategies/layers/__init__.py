@@ -1,0 +1,53 @@
+"""Strategies for the static linear layers and their adapters: decide, and lay out."""
+
+from hybridsim.strategies.layers.auto import Auto
+from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
+from hybridsim.strategies.layers.blocks import PointsAlike, SlotPlan, points_alike
+from hybridsim.strategies.layers.choose import Chosen, LayerPoints, choose
+from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
+from hybridsim.strategies.layers.named import (
+    AllAnalog,
+    CrossLayer,
+    EarlyXa,
+    FusedAdd,
+    LayerSerial,
+    MultiCluster,
+    SeparateAdd,
+    SplitCores,
+    Swapped,
+    TokenParallel,
+)
+from hybridsim.strategies.layers.options import BatchChooser, LayerStrategy, PipelinedStrategy
+from hybridsim.strategies.layers.steps import StepOfBatch, steps_of
+
+__all__ = [
+    "AllAnalog",
+    "Auto",
+    "BatchChooser",
+    "BatchOrder",
+    "BatchSizes",
+    "Batching",
+    "Chosen",
+    "CrossLayer",
+    "EarlyXa",
+    "FusedAdd",
+    "Group",
+    "LayerDecisions",
+    "LayerPoints",
+    "LayerSerial",
+    "LayerStrategy",
+    "MultiCluster",
+    "PipelinedStrategy",
+    "PointsAlike",
+    "SeparateAdd",
+    "SlotPlan",
+    "SplitCores",
+    "StepOfBatch",
+    "Swapped",
+    "TokenParallel",
+    "choose",
+    "one_by_one",
+    "points_alike",
+    "shape_of",
+    "steps_of",
+]

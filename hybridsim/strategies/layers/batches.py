@@ -1,0 +1,253 @@
+"""How the tokens of a layer are cut into batches, and what is decided of them, as plain data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from hybridsim.arch import Cluster
+from hybridsim.programs import LoraProgram
+from hybridsim.units import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOrder:
+    """How the batches of a layer follow each other."""
+
+    early: bool = False
+    """Whether what needs only the input runs before the batch has left the tiles."""
+    first_batch: int | None = None
+    """Tokens of the first batch, from which batches double up to the full size; None: no ramp."""
+    last_batch: int | None = None
+    """Tokens of the last batch, down to which batches halve; None: no ramp."""
+    clusters: int = 1
+    """Clusters that take the batches in turn."""
+    overlap: bool = True
+    """Whether clusters work while the tiles do; otherwise all MVMs of the layer come first, and
+    the batches one after the other."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether all batches are alike and begin when the tiles are done with them."""
+        return not self.early and not self.ramped and self.clusters == 1
+
+    @property
+    def ramped(self) -> bool:
+        """Whether the first or the last batches are smaller than the others."""
+        return self.first_batch is not None or self.last_batch is not None
+
+
+PLAIN = BatchOrder()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSizes:
+    """How many tokens each batch of a layer has, as large however many batches there are."""
+
+    first: tuple[int, ...]
+    full: int
+    """Tokens of a full batch."""
+    count: int
+    """How many full batches there are, between the first and the last ones."""
+    last: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokens: int, batch: int, order: BatchOrder = PLAIN) -> "BatchSizes":
+        """Return how tokens are cut into batches.
+
+        Full batches, and what is left over as the last one. With a ramp at the end what is left
+        over comes before the full batches, as a small batch costs least where nothing waits.
+        """
+        up, down = _ramps(tokens, batch, order.first_batch, order.last_batch)
+        count, rest = divmod(tokens - sum(up) - sum(down), batch)
+        left = (rest,) * (rest > 0)
+        first, last = ((*up, *left), tuple(down)) if down else (tuple(up), left)
+        return cls(first, batch, count, last)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all batches."""
+        return sum(self.first) + self.count * self.full + sum(self.last)
+
+    @property
+    def batches(self) -> int:
+        """Batches of the layer."""
+        return len(self.first) + self.count + len(self.last)
+
+    @property
+    def different(self) -> tuple[int, ...]:
+        """The sizes that there are, each once, that of full batches first."""
+        return tuple(dict.fromkeys((self.full, *self.first, *self.last)))
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Size -> how many batches have it, for those that are there."""
+        found = {self.full: self.count} if self.count else {}
+        for size in (*self.first, *self.last):
+            found[size] = found.get(size, 0) + 1
+        return found
+
+    def each(self) -> Ints:
+        """Return the tokens of each batch, first to last."""
+        sizes = np.full(self.batches, self.full, np.int64)
+        sizes[: len(self.first)] = self.first
+        sizes[self.batches - len(self.last) :] = self.last
+        return sizes
+
+
+def _ramps(
+    tokens: int, batch: int, first: int | None, last: int | None
+) -> tuple[list[int], list[int]]:
+    """Return the sizes below ``batch`` that double from ``first``, and that halve to ``last``.
+
+    Ramps take at most all tokens; where they do not fit the steps next to the full batch go.
+    """
+    up = [*_doubling(first, batch)] if first else []
+    down = [*_doubling(last, batch)] if last else []
+    while sum(up) + sum(down) > tokens:
+        (up if len(up) > len(down) else down).pop()
+    return up, down[::-1]
+
+
+def _doubling(first: int, below: int) -> Iterator[int]:
+    while first < below:
+        yield first
+        first *= 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SizeColumns:
+    """:class:`BatchSizes` of many layers, as columns."""
+
+    up: Ints
+    """Batches of the ramp at the beginning."""
+    left: Ints
+    """Tokens of the batch that holds what is left over; 0 for none."""
+    batch: Ints
+    """Tokens of a full batch."""
+    count: Ints
+    """Full batches."""
+    down: Ints
+    """Batches of the ramp at the end."""
+    order: BatchOrder
+
+    @classmethod
+    def of(cls, tokens: Ints, batch: Ints, order: BatchOrder) -> "SizeColumns":
+        """Return how tokens are cut into batches, as :meth:`BatchSizes.of` says."""
+        first, last = order.first_batch or 0, order.last_batch or 0
+        up, down = _steps_below(batch, first), _steps_below(batch, last)
+        while True:
+            ramps = first * (2**up - 1) + last * (2**down - 1)
+            over = ramps > tokens
+            if not over.any():
+                break
+            longer = up > down
+            up, down = up - (over & longer), down - (over & ~longer)
+        count, left = np.divmod(tokens - ramps, batch)
+        return cls(up, left, batch, count, down, order)
+
+    def where(self, kept: Ints) -> "SizeColumns":
+        """Return those of some layers."""
+        columns = (self.up, self.left, self.batch, self.count, self.down)
+        up, left, batch, count, down = (column[kept] for column in columns)
+        return SizeColumns(up, left, batch, count, down, self.order)
+
+    def ends(self) -> tuple[list[Ints], list[Ints]]:
+        """Return the sizes of the first and of the last batches, each a column.
+
+        All layers have as many of them.
+        """
+        first, last = self.order.first_batch or 0, self.order.last_batch or 0
+        up, down = int(self.up[0]), int(self.down[0])
+        one = np.ones_like(self.batch)
+        rising = [one * (first << step) for step in range(up)]
+        falling = [one * (last << step) for step in reversed(range(down))]
+        left = [self.left] if self.left[0] else []
+        return (rising + left, falling) if down else (rising, left)
+
+    @property
+    def first_size(self) -> Ints:
+        """Tokens of the first batch of all."""
+        last = self.order.last_batch or 0
+        ending = np.where(self.down > 0, last << np.maximum(self.down - 1, 0), self.left)
+        middle = np.where(self.count > 0, self.batch, ending)
+        middle = np.where((self.down > 0) & (self.left > 0), self.left, middle)
+        return np.where(self.up > 0, self.order.first_batch or 0, middle)
+
+    @property
+    def last_size(self) -> Ints:
+        """Tokens of the last batch of all."""
+        first = self.order.first_batch or 0
+        middle = np.where(self.count > 0, self.batch, first << np.maximum(self.up - 1, 0))
+        middle = np.where(self.left > 0, self.left, middle)
+        return np.where(self.down > 0, self.order.last_batch or 0, middle)
+
+
+def _steps_below(batch: Ints, first: int) -> Ints:
+    """Return how often ``first`` can be doubled and be below ``batch``, itself counted."""
+    if not first:
+        return np.zeros_like(batch)
+    steps: Ints = np.ceil(np.log2(np.maximum(batch / first, 1))).astype(np.int64)
+    return steps
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the adapter of one layer is computed: batches, choice of unit, buffers, clusters."""
+
+    program: LoraProgram
+    """The program of a full batch, its rows shared."""
+    buffers: int
+    """Batches in flight on a cluster, as many as fit and are wanted."""
+    order: BatchOrder
+    sizes: BatchSizes
+    smaller: tuple[LoraProgram, ...]
+    """The programs of the first and last batches of other sizes, each once."""
+    tcdm_bytes: int
+    """Scratchpad taken, on each of its clusters [bytes]."""
+
+    @classmethod
+    def of(
+        cls, cluster: Cluster, program: LoraProgram, buffers: int, order: BatchOrder, tokens: int
+    ) -> "Batching":
+        """Return the batching of so many tokens, one and the same for equal ones.
+
+        Raises:
+            UnsupportedError: The cluster lacks a unit of the program.
+        """
+        return _batching(cluster, program, buffers, order, tokens)
+
+    @property
+    def batch(self) -> int:
+        """Tokens per batch."""
+        return int(self.program.tokens)
+
+    def program_of(self, tokens: int) -> LoraProgram:
+        """Return the program of a batch of so many tokens."""
+        programs = (self.program, *self.smaller)
+        return next(program for program in programs if program.tokens == tokens)
+
+    def weight_bytes(self, element_bytes: int) -> int:
+        """Return what A and B take [bytes]."""
+        program = self.program
+        size: int = program.rank * (program.in_features + program.out_features) * element_bytes
+        return size
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.program, self.buffers, self.order, self.sizes, self.tcdm_bytes))
+
+    def __hash__(self) -> int:
+        return self._hash  # decisions of many layers are compared at every point of a sweep
+
+
+@lru_cache(maxsize=8192)
+def _batching(
+    cluster: Cluster, program: LoraProgram, buffers: int, order: BatchOrder, tokens: int
+) -> Batching:
+    program = program.on(cluster)
+    sizes = BatchSizes.of(tokens, int(program.tokens), order)
+    smaller = tuple(program.of_tokens(size).on(cluster) for size in sizes.different[1:])
+    need = program.tcdm_bytes(cluster, buffers)
+    return Batching(program, buffers, order, sizes, smaller, need)

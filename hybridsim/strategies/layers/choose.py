@@ -1,0 +1,361 @@
+"""Choosing how many tokens go together, for many layers at once or for one.
+
+All equations take columns, one entry per point, so that a sweep decides a block of points in few
+calls; a single layer is a block of one point.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from hybridsim.arch import Cluster, Machine
+from hybridsim.components.aimc_tile import AimcTile
+from hybridsim.components.interconnect import Link
+from hybridsim.components.matrix_engine import MOST
+from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Bools
+from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
+from hybridsim.strategies.layers.estimate import estimate_ps
+from hybridsim.units import Ints, format_bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerPoints:
+    """Layers with adapters that are to be decided, one per point; columns of one length."""
+
+    in_features: Ints
+    out_features: Ints
+    rank: Ints
+    tokens: Ints
+    batch: Ints
+    """Tokens per batch; 0 leaves that open."""
+    buffers: Ints
+    """Batches in flight that are wanted."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """What was chosen for each point, as columns; where nothing fits all others are 0."""
+
+    fits: Bools
+    choice: Ints
+    """Which of the choices that were left open."""
+    sliced: Bools
+    """Whether outputs go slice by slice, each as wide as a tile."""
+    batch: Ints
+    buffers: Ints
+    """Batches in flight: as many as fit and are wanted."""
+    tcdm_bytes: Ints
+
+    def program(
+        self, machine: Machine, points: LayerPoints, choices: Sequence[LoraChoice], at: Ints
+    ) -> LoraProgram:
+        """Return the program of full batches of some points, which share a choice, as columns.
+
+        The points cut into as many slices. Rows are not shared between units yet.
+        """
+        choice, sliced = choices[int(self.choice[at[0]])], bool(self.sliced[at[0]])
+        return LoraProgram(
+            points.in_features[at],  # type: ignore[arg-type]
+            points.out_features[at],  # type: ignore[arg-type]
+            points.rank[at],  # type: ignore[arg-type]
+            self.batch[at],  # type: ignore[arg-type]
+            choice,
+            machine.tile.columns if sliced else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trials:
+    """Candidates that share a choice and a way to slice: ascending by point, then by batch."""
+
+    number: int
+    """Of the choice."""
+    sliced: bool
+    point: Ints
+    program: LoraProgram
+    """As columns."""
+    fixed: Ints
+    """Scratchpad that it takes whatever is in flight [bytes]."""
+    each: Ints
+    """Scratchpad that every batch in flight takes [bytes]."""
+    buffers: Ints
+    """Batches in flight that fit, of those that are wanted; 0 for none."""
+
+    def where(self, kept: Bools) -> "_Trials":
+        """Return those that are kept."""
+        sizes = ("in_features", "out_features", "rank", "tokens", "slice_columns")
+        own = {name: getattr(self.program, name) for name in sizes}
+        columns = {name: column[kept] for name, column in own.items() if column is not None}
+        program: LoraProgram = replace(self.program, **columns)
+        others = (self.point, self.fixed, self.each, self.buffers)
+        point, fixed, each, buffers = (column[kept] for column in others)
+        return _Trials(self.number, self.sliced, point, program, fixed, each, buffers)
+
+
+def choose(
+    machine: Machine,
+    points: LayerPoints,
+    choices: Sequence[LoraChoice],
+    order: BatchOrder = PLAIN,
+) -> Chosen:
+    """Return for each point the batch with the least estimated latency among those that fit.
+
+    An open batch is one of the powers of two, or all tokens at once. A layer wider than a tile may
+    go slice by slice, each as wide as a tile. A batch that does not fit with the buffers that are
+    wanted in flight is run with fewer. Fields of ``machine`` may be columns as well.
+    """
+    assert machine.cluster is not None
+    tried = []
+    for (number, choice), sliced in product(enumerate(choices), (False, True)):
+        if _can(machine.cluster, choice):
+            found = _trials(machine, points, number, choice, sliced)
+            tried.append(found.where(found.buffers > 0))
+    options = np.zeros(len(points), np.int64)
+    for trials in tried:
+        options += np.bincount(trials.point, minlength=len(points))
+    best = _Best(len(points))
+    for trials in tried:
+        # where nothing is left open there is nothing to estimate
+        best.take(trials, _estimates(machine, points, trials, options, order))
+    return best.chosen()
+
+
+def choose_batching(
+    machine: Machine,
+    layer: PlacedLayer,
+    tokens: int,
+    batch: int | None,
+    choices: Sequence[LoraChoice],
+    buffers: int,
+    order: BatchOrder = PLAIN,
+) -> Batching:
+    """Return the batching of one layer: see :func:`choose`; ``batch`` None leaves that open.
+
+    Raises:
+        CapacityError: ``batch``, or with None a single token, does not fit the scratchpad.
+        UnsupportedError: None of ``choices`` can run on the cluster.
+    """
+    cluster = machine.cluster
+    assert cluster is not None
+    assert layer.adapter is not None
+    shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank, tokens)
+    parts = _Parts(machine.tile, cluster, machine.link, machine)
+    found = _choose_one(parts, shape, batch or 0, tuple(choices), buffers, order)
+    if found is None:
+        raise _why_none_fits(machine, layer, shape, batch, choices)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A machine, equal to others whose parts that matter here are equal."""
+
+    tile: AimcTile
+    cluster: Cluster
+    link: Link
+    machine: Machine
+
+    def __eq__(self, other: object) -> bool:
+        mine = (self.tile, self.cluster, self.link)
+        return isinstance(other, _Parts) and mine == (other.tile, other.cluster, other.link)
+
+    def __hash__(self) -> int:
+        return hash((self.tile, self.cluster, self.link))
+
+
+@lru_cache(maxsize=4096)
+def _choose_one(
+    parts: _Parts,
+    shape: tuple[int, int, int, int],
+    batch: int,
+    choices: tuple[LoraChoice, ...],
+    buffers: int,
+    order: BatchOrder,
+) -> Batching | None:
+    """Return the batching of one layer, or None where nothing fits; layers alike are one."""
+    machine = parts.machine
+    points = LayerPoints(*(np.array([each]) for each in (*shape, batch, buffers)))
+    found = choose(machine, points, choices, order)
+    if not found.fits[0]:
+        return None
+    width = machine.tile.columns if found.sliced[0] else None
+    program = LoraProgram(*shape[:3], int(found.batch[0]), choices[found.choice[0]], width)
+    return Batching.of(parts.cluster, program, int(found.buffers[0]), order, shape[3])
+
+
+def _trials(
+    machine: Machine, points: LayerPoints, number: int, choice: LoraChoice, sliced: bool
+) -> _Trials:
+    """Return all batches that are tried of all points, with how many fit."""
+    tile, cluster = machine.tile, machine.cluster
+    assert cluster is not None
+    there = np.ones(len(points), np.bool_)
+    if sliced:
+        there &= points.out_features > tile.columns
+    point, size = _sizes(points, there)
+    inner, outer, rank = (
+        column[point] for column in (points.in_features, points.out_features, points.rank)
+    )
+    width = np.minimum(outer, tile.columns)
+    if choice.unit != "cores":
+        sides = np.maximum(np.maximum(inner, rank), np.maximum(size, width if sliced else outer))
+        point, size, inner, outer, rank, width = (
+            column[sides <= MOST] for column in (point, size, inner, outer, rank, width)
+        )
+    program = LoraProgram(inner, outer, rank, size, choice, width if sliced else None)  # type: ignore[arg-type]
+    own = cluster.taken(point)
+    fixed: Any = program.tcdm_bytes(own, 0)
+    each: Any = program.tcdm_bytes(own, 1) - fixed
+    room = np.maximum((own.tcdm.size - fixed) // each, 0)
+    return _Trials(
+        number, sliced, point, program, fixed, each, np.minimum(room, points.buffers[point])
+    )
+
+
+def _sizes(points: LayerPoints, there: Bools) -> tuple[Ints, Ints]:
+    """Return the point and the tokens of each batch that is tried."""
+    index = np.flatnonzero(there)
+    tokens, batch = points.tokens[index], points.batch[index]
+    powers = np.where(batch > 0, 0, np.ceil(np.log2(np.maximum(tokens, 1))).astype(np.int64))
+    count = powers + 1
+    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    whole = np.where(batch > 0, np.minimum(batch, tokens), tokens)
+    last = place == np.repeat(powers, count)
+    size = np.where(last, np.repeat(whole, count), np.left_shift(1, place))
+    return np.repeat(index, count), size
+
+
+def _estimates(
+    machine: Machine, points: LayerPoints, trials: _Trials, options: Ints, order: BatchOrder
+) -> Ints:
+    """Return the estimated latency of each candidate [ps]; 0 where there is no other."""
+    found = np.zeros(len(trials.point), np.int64)
+    open_ = options[trials.point] > 1
+    if open_.any():
+        some = trials.where(open_)
+        own = machine.taken(some.point)
+        assert own.cluster is not None
+        tokens = points.tokens[some.point]
+        found[open_] = estimate_ps(own, tokens, some.program, some.buffers, order)
+    return found
+
+
+class _Best:
+    """The best candidate of each point so far, as columns."""
+
+    def __init__(self, points: int) -> None:
+        self._found = np.zeros((5, points), np.int64)
+        self._estimate = np.full(points, np.iinfo(np.int64).max)
+        self._fits = np.zeros(points, np.bool_)
+
+    def take(self, trials: _Trials, estimate: Ints) -> None:
+        """Take over candidates that are better: the least estimate, then the smallest batch."""
+        if not len(trials.point):
+            return
+        start = np.flatnonzero(np.diff(trials.point, prepend=-1))
+        least = np.minimum.reduceat(estimate, start)
+        length = np.diff(start, append=len(estimate))
+        at = np.flatnonzero(estimate == np.repeat(least, length))
+        # the first one of each point, which has the smallest batch
+        at = at[np.diff(trials.point[at], prepend=-1) > 0]
+        point, size = trials.point[at], np.asarray(trials.program.tokens)[at]
+        before, batch = self._estimate[point], self._found[2, point]
+        better = (least < before) | ((least == before) & (size < batch))
+        at, point = at[better], point[better]
+        buffers = trials.buffers[at]
+        self._fits[point], self._estimate[point] = True, least[better]
+        self._found[0, point], self._found[1, point] = trials.number, trials.sliced
+        self._found[2, point], self._found[3, point] = size[better], buffers
+        self._found[4, point] = trials.fixed[at] + buffers * trials.each[at]
+
+    def chosen(self) -> Chosen:
+        """Return what was found."""
+        choice, sliced, batch, buffers, tcdm_bytes = self._found
+        return Chosen(self._fits, choice, sliced > 0, batch, buffers, tcdm_bytes)
+
+
+def _can(cluster: Cluster, choice: LoraChoice) -> bool:
+    """Return whether a cluster has what a choice asks for."""
+    if choice.unit == "balanced" and choice.add == "separate":
+        return False
+    try:
+        return choice.unit == "cores" or bool(cluster.engine)
+    except UnsupportedError:
+        return False
+
+
+def slice_widths(machine: Machine, layer: PlacedLayer) -> list[int]:
+    """Return how wide the slices of a layer's outputs may be: all of it, or one tile."""
+    return sorted({layer.op.out_features, min(machine.tile.columns, layer.op.out_features)})[::-1]
+
+
+def _why_none_fits(
+    machine: Machine,
+    layer: PlacedLayer,
+    shape: tuple[int, int, int, int],
+    batch: int | None,
+    choices: Sequence[LoraChoice],
+) -> CapacityError | UnsupportedError:
+    """Return why a layer cannot be adapted: there is no room, or no unit."""
+    cluster, tokens = machine.cluster, shape[3]
+    assert cluster is not None
+    sizes = (*(2**i for i in range((tokens - 1).bit_length())), tokens)
+    tried = [
+        LoraProgram(*shape[:3], size, choice, columns)
+        for choice in choices
+        for columns in slice_widths(machine, layer)
+        for size in ([min(batch, tokens)] if batch else sizes)
+    ]
+    reason, needs = UnsupportedError("no way to compute an adapter is left open"), []
+    for program in [own for own in tried if fits(own, cluster)] or tried:
+        try:
+            program.on(cluster).cycles(cluster)
+        except UnsupportedError as error:
+            reason = error
+        else:
+            needs.append(program)
+    if not needs:
+        return reason
+    least = min(needs, key=lambda program: program.tcdm_bytes(cluster, 1))
+    return CapacityError(_does_not_fit(machine, layer, least))
+
+
+def fits(program: LoraProgram, cluster: Cluster) -> bool:
+    """Return whether a cluster has the room for one batch of a program, and the unit."""
+    try:
+        return program.tcdm_bytes(cluster, 1) <= cluster.tcdm.size
+    except UnsupportedError:
+        return False
+
+
+def _does_not_fit(machine: Machine, layer: PlacedLayer, program: LoraProgram) -> str:
+    cluster = machine.cluster
+    assert cluster is not None
+    need, size = program.tcdm_bytes(cluster, 1), cluster.tcdm.size
+    fitting = [
+        tokens
+        for tokens in range(1, program.tokens)
+        if program.of_tokens(tokens).tcdm_bytes(cluster, 1) <= size
+    ]
+    advice = (
+        f"a batch of {fitting[-1]} fits"
+        if fitting
+        else f"not even one token fits; lower the rank (now {program.rank}), choose a strategy "
+        "for whole networks such as xl_pipe, which adapts in slices"
+    )
+    return (
+        f"{layer.name}: an adapter of {program.in_features} x {program.out_features} at rank "
+        f"{program.rank} needs {format_bytes(need)} of TCDM for a batch of "
+        f"{program.tokens}; a cluster of {machine.name} has {format_bytes(size)}; "
+        f"{advice}, or raise cluster.tcdm.size"
+    )

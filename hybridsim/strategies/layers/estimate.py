@@ -1,0 +1,128 @@
+"""How long a layer takes if its pipeline is perfectly regular: an estimate, only used to choose.
+
+The equations take single numbers, or columns of them: one entry per candidate.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hybridsim.arch import Machine
+from hybridsim.programs import LoraProgram
+from hybridsim.programs.lora import last_end
+from hybridsim.programs.lora_shares import with_shares
+from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
+from hybridsim.units import IntLike, Ints, ceil_div
+
+
+def estimate_ps(
+    machine: Machine, tokens: Ints, program: LoraProgram, buffers: Ints, order: BatchOrder
+) -> Ints:
+    """Return the latency of layers if their pipelines were perfectly regular [ps].
+
+    First batch from end to end, then one batch per turn of the slowest stage. What is reported
+    comes from an engine. Programs are given as columns.
+    """
+    batch: Ints = program.tokens  # type: ignore[assignment]
+    stage = Stage.of(machine, program)
+    turn = np.maximum(stage.mvm, ceil_div(stage.turns(buffers), order.clusters))
+    found: Ints
+    if order.plain:
+        found = stage.first + (ceil_div(tokens, batch) - 1) * turn
+        return found
+    sizes = SizeColumns.of(tokens, batch, order)
+    last = replace(program, tokens=sizes.last_size, shares=None)  # type: ignore[arg-type]
+    tail = Stage.of(machine, last).tail
+    if order.early:
+        start = transfer_ps(machine, sizes.first_size * program.in_features)
+        found = np.maximum(tokens * stage.mvm, start + tokens * turn) // batch + tail
+    else:
+        found = stage.first + (tokens - sizes.last_size) * turn // batch + tail
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What one batch takes on each part of a cluster, and on the tiles [ps]."""
+
+    mvm: Any
+    moving: Any
+    """X to the cluster, Y to it, and Z back."""
+    compute: Any
+    """First kernel to last, with every operand in the TCDM."""
+    busy: tuple[Any, Any, Any]
+    """Cores, matrix engine, DMA; the last with all transfers."""
+    first: Any
+    """A batch from its first MVM to its last store, if nothing is in the way."""
+    tail: Any
+    """What is left to do when the last MVM ends, if all that needs only X has been done."""
+
+    def turn(self, buffers: int) -> Any:
+        """Return how often a cluster can take a batch with that many in flight [ps]."""
+        return last_end([*self.busy]) if buffers > 1 else self.compute + self.moving
+
+    def turns(self, buffers: Ints) -> Ints:
+        """Return :meth:`turn` for columns."""
+        found: Ints = np.where(buffers > 1, self.turn(2), self.turn(1))
+        return found
+
+    @classmethod
+    def of(cls, machine: Machine, program: LoraProgram) -> "Stage":
+        """Return what a batch of a program takes."""
+        cluster, batch = machine.cluster, program.tokens
+        assert cluster is not None
+        mvm = machine.tile.mvm_ps(program.in_features, program.out_features, batch)
+        short, times = _two_slices(with_shares(program, cluster))
+        load_x = transfer_ps(machine, batch * program.in_features)
+        slices = [transfer_ps(machine, batch * width) for width in short.slices]
+        cycles = short.cycles(cluster)
+        busy: dict[str, Any] = dict.fromkeys(("cores", "matrix_engine", "dma"), 0)
+        for kernel, own in zip(short.kernels, cycles, strict=True):
+            often = times[kernel.slice] if kernel.slice_work else 1
+            busy[kernel.unit] = busy[kernel.unit] + often * cluster.to_ps(own)
+        moved = load_x
+        for often, one in zip(times, slices, strict=True):
+            moved = moved + 2 * often * one
+        compute = cluster.to_ps(last_end(short.ends(cycles)))
+        late = cluster.to_ps(_late_cycles(short, cycles))
+        return cls(
+            mvm,
+            moved,
+            compute,
+            (busy["cores"], busy["matrix_engine"], busy["dma"] + moved),
+            mvm + slices[0] + compute + slices[-1],
+            slices[0] + late + slices[-1],
+        )
+
+
+def _two_slices(program: LoraProgram) -> tuple[LoraProgram, tuple[Any, ...]]:
+    """Return the program with one full slice and the last, and how often each is there.
+
+    Slices do not wait for each other, so that one of each kind tells how long all of them take.
+    """
+    if program.slice_columns is None:
+        return program, (1,)
+    count = ceil_div(program.out_features, program.slice_columns)
+    if np.all(count == 1):
+        return replace(program, slice_columns=None), (1,)
+    full = 0 * program.out_features + program.slice_columns
+    last = program.out_features - (count - 1) * full
+    return replace(program, out_features=full + last, slice_columns=full), (count - 1, 1)
+
+
+def _late_cycles(program: LoraProgram, cycles: tuple[int, ...]) -> int:
+    """Return the cycles from the arrival of Y to Z, if all that can has run before."""
+    separate = program.choice.add == "separate"
+    ends: list[int] = []
+    for kernel, own in zip(program.kernels, cycles, strict=True):
+        late = "y" in kernel.reads or ("b" in kernel.reads and not separate)
+        before = last_end([ends[i] for i in kernel.after])
+        ends.append(before + own if late else 0)
+    return last_end(ends)
+
+
+def transfer_ps(machine: Machine, elements: IntLike) -> IntLike:
+    """Return how long a transfer of elements by a cluster's DMA takes [ps]."""
+    assert machine.cluster is not None
+    return machine.transfer_ps(elements * machine.cluster.element_bytes)

@@ -1,0 +1,200 @@
+"""Options of the strategies that adapt layer after layer, and what they lead to for each layer."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hybridsim.errors import CapacityError
+from hybridsim.mapping import PlacedLayer
+from hybridsim.programs import BALANCED, CHOICES, LoraChoice
+from hybridsim.strategies.job import Draft, Job, Schedule
+from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
+from hybridsim.strategies.layers.choose import choose_batching
+from hybridsim.strategies.layers.decisions import (
+    LayerDecisions,
+    Shape,
+    fetched_ahead,
+    one_by_one,
+    shape_of,
+)
+from hybridsim.strategies.layers.streams import groups_of, stream_notes
+from hybridsim.units import Count, Spec
+
+UNITS = {
+    "either": ("matrix_engine", "cores"),
+    "best": ("matrix_engine", "cores", "both", "balanced"),
+}
+"""Values of ``unit`` that leave a choice."""
+
+
+class LayerStrategy(Spec, ABC):
+    """A strategy for the static linear layers of a network and their adapters."""
+
+    @abstractmethod
+    def decide(self, job: Job) -> LayerDecisions:
+        """Return how each layer is computed.
+
+        Raises:
+            CapacityError: A batch does not fit the scratchpad of its cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+
+    def outline(self, job: Job) -> Draft:
+        """Return the plan of all layers in outline; its size does not grow with tokens."""
+        return self.decide(job).draft(job)
+
+    def schedule(self, job: Job) -> Schedule:
+        """Return the plan of all layers."""
+        return self.decide(job).lay_out(job)
+
+
+class AdaptedStrategy(LayerStrategy):
+    """A strategy that adapts layer after layer, each in batches of tokens."""
+
+    batch: Count | None = None
+    """Tokens per batch; None takes, for each layer, the batch with the least estimated latency."""
+    unit: Literal["matrix_engine", "cores", "both", "balanced", "either", "best"] = "matrix_engine"
+    """Which part of the cluster multiplies. ``both`` splits the rows of a batch, ``balanced``
+    those of each product. ``either`` takes the faster of engine and cores for each layer,
+    ``best`` the fastest of all. Source of the default: Li et al. 2026 use RedMulE."""
+    order: Literal["direct", "swapped", "best"] = "direct"
+    """Operand order on the matrix engine: X A, or A^T X^T."""
+    buffers: Count = 2
+    """Batches that a cluster holds at once, where they fit; 2 is double buffering."""
+
+    @property
+    def choices(self) -> tuple[LoraChoice, ...]:
+        """The ways to compute an adapter that the options leave open."""
+        units = UNITS.get(self.unit, (self.unit,))
+        return tuple(
+            choice
+            for choice in (*CHOICES, BALANCED)
+            if choice.unit in units
+            and (self.order in (choice.order, "best") or choice.unit != "matrix_engine")
+        )
+
+    def batch_order(self, job: Job) -> BatchOrder:
+        """Return how batches follow each other on a machine.
+
+        Raises:
+            CapacityError: The machine lacks what this asks for.
+        """
+        return PLAIN
+
+    def decide(self, job: Job) -> LayerDecisions:
+        """Return how each layer is computed, one after the other.
+
+        Raises:
+            CapacityError: A batch does not fit the scratchpad of its cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+        return one_by_one(job, BatchChooser(self, job).by_shape())
+
+
+class PipelinedStrategy(AdaptedStrategy):
+    """Tile and cluster work at the same time; every option is independent of the others."""
+
+    early_xa: bool = False
+    """Whether X A runs while the tile still integrates the batch: it needs only the input."""
+    add: Literal["fused", "separate"] = "fused"
+    """``fused``: the product is added onto the analog output where that lies, so it waits for it.
+    ``separate``: the product goes into a buffer of its own, and the cores add the two."""
+    first_batch: Count | None = None
+    """Tokens of the first batch; the next ones double, up to the full batch. None: no ramp."""
+    last_batch: Count | None = None
+    """Tokens of the last batch; those before it double, up to the full batch. None: no ramp."""
+    clusters: Count | Literal["all"] = 1
+    """Clusters that take the batches of a layer in turn, each with its own A, B and buffers."""
+    prefetch_weights: bool = False
+    """Whether A and B of the next layer are fetched during this one, where they fit beside it."""
+    stream: bool = False
+    """Whether a layer works on a batch as soon as the layers it reads have stored it."""
+
+    @property
+    def choices(self) -> tuple[LoraChoice, ...]:
+        """The ways to compute an adapter that the options leave open."""
+        if self.add == "fused":
+            return super().choices
+        # a balanced split adds on the engine whatever is asked for, unless it is asked for alone
+        kept = (c for c in super().choices if c.unit != "balanced" or self.unit == "balanced")
+        return tuple(choice.model_copy(update={"add": self.add}) for choice in kept)
+
+    def decide(self, job: Job) -> LayerDecisions:
+        """Return how each layer is computed: one after the other, or streamed.
+
+        Raises:
+            CapacityError: A batch does not fit the scratchpad of its cluster, or there are fewer
+                clusters than asked for.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+        chooser = BatchChooser(self, job)
+        if not self.stream:
+            return one_by_one(job, chooser.by_shape(), self.prefetch_weights)
+        groups = tuple(groups_of(job, chooser.batching, self._sizes(job), self.buffers))
+        ahead = fetched_ahead(job, groups) if self.prefetch_weights else ()
+        return LayerDecisions((), groups, ahead, stream_notes(groups))
+
+    def _sizes(self, job: Job) -> tuple[int, ...]:
+        """Return the batches that a stream may be cut into."""
+        if self.batch:
+            return (min(self.batch, job.tokens),)
+        return (*(2**i for i in range((job.tokens - 1).bit_length())), job.tokens)
+
+    def batch_order(self, job: Job) -> BatchOrder:
+        """Return how batches follow each other on a machine.
+
+        Raises:
+            CapacityError: More clusters are asked for than the machine has.
+        """
+        there = job.machine.cluster.count if job.machine.cluster else 0
+        wanted = there if self.clusters == "all" else self.clusters
+        if wanted > there > 0:
+            raise CapacityError(
+                f"clusters: found {wanted}; {job.machine.name} has {there}; give 1 to {there}, or "
+                f"'all', or raise cluster.count"
+            )
+        return BatchOrder(self.early_xa, self.first_batch, self.last_batch, max(1, wanted))
+
+
+@dataclass
+class BatchChooser:
+    """The batching of each layer under a strategy's options; layers alike share it."""
+
+    strategy: AdaptedStrategy
+    job: Job
+    _order: BatchOrder = field(init=False)
+    _known: dict[tuple[object, ...], Batching] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._order = self.strategy.batch_order(self.job)
+
+    def by_shape(self) -> dict[Shape, Batching]:
+        """Return the batching of each different layer with an adapter."""
+        found: dict[Shape, Batching] = {}
+        for layer in self.job.mapping.layers:
+            shape = shape_of(self.job, layer)
+            if layer.adapter is not None and shape not in found:
+                batching = self.batching(layer)
+                assert batching is not None
+                found[shape] = batching
+        return found
+
+    def batching(
+        self, layer: PlacedLayer, batch: int | None = None, buffers: int | None = None
+    ) -> Batching | None:
+        """Return the batching of a layer, with a batch or buffers if given; None if analog."""
+        if layer.adapter is None:
+            return None
+        strategy, job = self.strategy, self.job
+        key = (shape_of(job, layer), batch, buffers)
+        if key not in self._known:
+            self._known[key] = choose_batching(
+                job.machine,
+                layer,
+                job.tokens_of(layer),
+                batch or strategy.batch,
+                strategy.choices,
+                buffers or strategy.buffers,
+                self._order,
+            )
+        return self._known[key]
