@@ -296,9 +296,18 @@ class _Numbers(Generic[T]):
 
     def __init__(self) -> None:
         self._number: dict[T, int] = {}
+        self._same: dict[int, tuple[T, int]] = {}
 
     def of(self, thing: T) -> int:
-        return self._number.setdefault(thing, len(self._number))
+        # the very same thing comes often, and a work within works takes long to hash; what is
+        # remembered by its identity is kept, so that no other one can get that
+        known = self._same.get(id(thing))
+        if known is None:
+            known = self._same[id(thing)] = (
+                thing,
+                self._number.setdefault(thing, len(self._number)),
+            )
+        return known[1]
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._number)
@@ -336,28 +345,43 @@ class Outline:
         Raises:
             PlanError: As :class:`Plan`.
         """
-        templates, ops, works = self.templates, _Numbers[str](), _Numbers[Work]()
-        laid = _laid_out(templates, works)
-        moved = [t.shift - one.shift for t, one in zip(templates, laid, strict=True)]
-        op = np.array([ops.of(template.op) for template in templates], np.int64)
-        needs = _joined([one.needs for one in laid])
-        need, rooms = _joined([one.need for one in laid], moved), [one.room for one in laid]
-        room = np.concatenate([*rooms, np.empty(0, np.bool_)])
-        if self.links:
-            needs, need, room = _linked(needs, need, room, self.links)
-        return Plan(
-            resources=self.resources,
-            works=tuple(works),
-            work=_joined([one.work for one in laid]),
-            use_first=_offsets(_joined([one.uses for one in laid])),
-            use=_used(templates, [one.slot for one in laid]),
-            need_first=_offsets(needs),
-            need=need,
-            room=room,
-            op=np.repeat(op, [len(one.work) for one in laid]),
-            item=_joined([one.item for one in laid]),
-            ops=tuple(ops),
-            loops=tuple(template.loop for template in templates),
+        return _Expansion(self.resources, self.links).plan([self.templates])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Copies:
+    """Templates that lie behind each other, once more and once more, each time ``size`` later."""
+
+    own: Sequence[Template]
+    ops: Sequence[Sequence[str]]
+    """For each template the op of each copy."""
+    uses: Mapping[tuple[int, int], Sequence[tuple[int, ...]]]
+    """(template, step) -> what each copy of the step uses, where that is something else."""
+    times: int
+    size: int
+
+    def __len__(self) -> int:
+        """Return how many templates the copies have."""
+        return self.times * len(self.own)
+
+    def __iter__(self) -> Iterator[Template]:
+        """Yield the templates of all copies, copy by copy."""
+        for copy in range(self.times):
+            for number, template in enumerate(self.own):
+                held = [*template.uses]
+                for j in range(len(held)):
+                    if (number, j) in self.uses:
+                        held[j] = self.uses[number, j][copy]
+                by = (copy + 1) * self.size
+                yield _moved(template, self.ops[number][copy], by, tuple(held))
+
+    @property
+    def regular(self) -> bool:
+        """Whether each copy of a step uses as many resources as the step."""
+        return all(
+            len(each) == len(self.own[number].uses[j])
+            for (number, j), all_uses in self.uses.items()
+            for each in all_uses
         )
 
 
@@ -366,7 +390,8 @@ class PlanBuilder:
     """Collects the templates of a plan, in the order in which they are given."""
 
     resources: tuple[Resource, ...]
-    _templates: list[Template] = field(default_factory=list)
+    _parts: "list[list[Template] | _Copies]" = field(default_factory=lambda: [[]])
+    """Templates, and copies of some of them that lie behind those."""
     _links: list[tuple[Ints, Ints]] = field(default_factory=list)
     _size: int = 0
 
@@ -377,7 +402,12 @@ class PlanBuilder:
     @property
     def templates(self) -> int:
         """How many templates there are so far, which is the index of the next one."""
-        return len(self._templates)
+        return sum(map(len, self._parts))
+
+    @property
+    def _templates(self) -> list[Template]:
+        """All templates, those of copies as well."""
+        return list(chain.from_iterable(self._parts))
 
     def add(
         self,
@@ -425,8 +455,9 @@ class PlanBuilder:
         ``swaps`` gives the resources that the copy uses in place of others. Links are not copied.
         """
         begin = self._size
-        by = begin - self._templates[first].loop.first
-        for template in self._templates[first : last + 1]:
+        templates = self._templates
+        by = begin - templates[first].loop.first
+        for template in templates[first : last + 1]:
             uses = template.uses
             if swaps:
                 uses = tuple([tuple([swaps.get(use, use) for use in each]) for each in uses])
@@ -449,21 +480,21 @@ class PlanBuilder:
         Raises:
             PlanError: ``first`` lies inside a loop.
         """
-        begin = sum(template.loop.first < first for template in self._templates)
-        own, size = self._templates[begin:], self._size - first
+        templates = self._templates
+        begin = sum(template.loop.first < first for template in templates)
+        own, size = templates[begin:], self._size - first
         if size and (not own or own[0].loop.first != first):
             raise PlanError(f"task {first} is not the first one of a loop; only loops are copied")
-        other = [
-            [j for j, step in enumerate(each.steps) if (each.op, step.kind) in uses]
-            for each in own
-        ]
-        for copy in range(times):
-            for template, places in zip(own, other, strict=True):
-                held = [*template.uses]
-                for j in places:
-                    held[j] = uses[template.op, template.steps[j].kind][copy]
-                name = ops[template.op][copy]
-                self._append(_moved(template, name, (copy + 1) * size, tuple(held)))
+        other = {
+            (number, j): uses[each.op, step.kind]
+            for number, each in enumerate(own)
+            for j, step in enumerate(each.steps)
+            if (each.op, step.kind) in uses
+        }
+        if times and own:
+            names = [ops[each.op] for each in own]
+            self._parts += [_Copies(own, names, other, times, size), []]
+            self._size += times * size
         shift = (1 + np.arange(times, dtype=np.int64))[:, None] * size
         for users, sources in list(self._links):
             inside = users >= first
@@ -473,7 +504,9 @@ class PlanBuilder:
                 )
 
     def _append(self, template: Template) -> Loop:
-        self._templates.append(template)
+        last = self._parts[-1]
+        assert isinstance(last, list)  # copies are always followed by a list
+        last.append(template)
         self._size += template.loop.size * template.loop.count
         return template.loop
 
@@ -482,8 +515,8 @@ class PlanBuilder:
         return Outline(self.resources, tuple(self._templates), tuple(self._links))
 
     def build(self) -> Plan:
-        """Return the plan laid out so far."""
-        return self.outline().expand()
+        """Return the plan laid out so far; copies as columns beside each other."""
+        return _Expansion(self.resources, tuple(self._links)).plan(self._parts)
 
 
 def _moved(template: Template, op: str, by: int, uses: tuple[tuple[int, ...], ...]) -> Template:
@@ -501,94 +534,241 @@ def _moved(template: Template, op: str, by: int, uses: tuple[tuple[int, ...], ..
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Laid:
-    """The tasks of a template as columns, and of all that only differ from it in place."""
+class _Columns:
+    """The tasks of some templates, one behind the other; the columns of a plan."""
 
-    shift: int
     work: Ints
     item: Ints
     uses: Ints
-    """How many resources each task uses."""
-    slot: Ints
-    """Which one of the resources of its template, counted over all steps, each use is."""
+    use: Ints
     needs: Ints
-    """How many needs each task has."""
     need: Ints
     room: Bools
+    op: Ints
+    loops: Sequence[Loop]
 
 
-def _laid_out(templates: Sequence[Template], works: _Numbers[Work]) -> list[_Laid]:
-    """Return the columns of each template; copies share them."""
-    known: dict[tuple[object, ...], _Laid] = {}
-    laid = []
-    for t in templates:
-        lengths = tuple(map(len, t.uses))
-        place = t.loop.first - t.shift
-        key = (id(t.steps), place, t.loop.count, lengths, t.batches, t.first_item)
-        if key not in known:
-            known[key] = _lay_out(t, lengths, works)
-        laid.append(known[key])
-    return laid
+class _Each:
+    """One work for each iteration."""
+
+    def __init__(self, works: tuple[Work, ...]) -> None:
+        self._works = works
+
+    def each(self, count: int, number: Callable[[Work], int]) -> Ints:
+        """Return the numbers of the works of all iterations."""
+        return np.array([number(work) for work in self._works], np.int64)
 
 
-def _lay_out(template: Template, lengths: Sequence[int], works: _Numbers[Work]) -> _Laid:
-    """Return the tasks of a template as columns."""
-    loop, steps, count = template.loop, template.steps, template.loop.count
-    numbers = np.empty((count, loop.size), np.int64)
-    for j, step in enumerate(steps):
-        numbers[:, j] = _numbered(step.work, count, works)
-    tasks = numbers.size
-    needs, need, room = _needs(template)
-    return _Laid(
-        template.shift,
-        numbers.reshape(-1),
-        template.first_item + np.arange(tasks) // max(1, loop.size // template.batches),
-        np.array(list(lengths) * count, np.int64),
-        np.tile(np.arange(sum(lengths)), count),
-        needs,
-        need,
-        room,
-    )
+class _Expansion:
+    """A plan in the making: templates become columns, and copies of them copied columns."""
+
+    def __init__(
+        self, resources: tuple[Resource, ...], links: Sequence[tuple[Ints, Ints]]
+    ) -> None:
+        self._resources, self._links = resources, links
+        self._ops, self._works = _Numbers[str](), _Numbers[Work]()
+        self._known: dict[int, tuple[tuple[Step, ...], _Pattern]] = {}
+
+    def plan(self, parts: Sequence[Sequence[Template] | _Copies]) -> Plan:
+        """Return the plan of all parts, in order."""
+        columns = [self._part(part) for part in parts if len(part)]
+        needs, need, room = (
+            _joined([each.needs for each in columns]),
+            _joined([each.need for each in columns]),
+            np.concatenate([*(each.room for each in columns), np.empty(0, np.bool_)]),
+        )
+        if self._links:
+            needs, need, room = _linked(needs, need, room, self._links)
+        return Plan(
+            resources=self._resources,
+            works=tuple(self._works),
+            work=_joined([each.work for each in columns]),
+            use_first=_offsets(_joined([each.uses for each in columns])),
+            use=_joined([each.use for each in columns]),
+            need_first=_offsets(needs),
+            need=need,
+            room=room,
+            op=_joined([each.op for each in columns]),
+            item=_joined([each.item for each in columns]),
+            ops=tuple(self._ops),
+            loops=tuple(chain.from_iterable(each.loops for each in columns)),
+        )
+
+    def _part(self, part: Sequence[Template] | _Copies) -> _Columns:
+        if not isinstance(part, _Copies):
+            return self._templates(part)
+        return self._copies(part) if part.regular else self._templates([*part])
+
+    def _templates(self, templates: Sequence[Template]) -> _Columns:
+        """Return the columns of templates, all of them side by side.
+
+        ``at`` is a template, ``it`` one of its iterations, ``step`` a step of any template.
+        """
+        patterns = [self._pattern(template.steps) for template in templates]
+        loops = np.array([(t.loop.first, t.loop.size, t.loop.count) for t in templates], np.int64)
+        first, size, count = loops.T
+        tasks = size * count
+        begin = np.cumsum(tasks) - tasks
+        at = np.repeat(np.arange(len(templates)), tasks)
+        place = np.arange(len(at)) - begin[at]
+        step = (np.cumsum(size) - size)[at] + place % size[at]
+        work = np.concatenate([pattern.work for pattern in patterns])[step]
+        for number, pattern in enumerate(patterns):
+            for j, own in pattern.others:
+                end = begin[number] + tasks[number]
+                work[begin[number] + j : end : size[number]] = own.each(
+                    templates[number].loop.count, self._works.of
+                )
+        used = [held for template in templates for held in template.uses]
+        uses, use = _gathered(used, step)
+        needs, need, room = _needs(templates, patterns, first, size, count, step)
+        per_batch = np.array([max(1, t.loop.size // t.batches) for t in templates], np.int64)
+        items = np.array([t.first_item for t in templates], np.int64)
+        op = np.array([self._ops.of(template.op) for template in templates], np.int64)
+        return _Columns(
+            work=work,
+            item=items[at] + place // per_batch[at],
+            uses=uses,
+            use=use,
+            needs=needs,
+            need=need,
+            room=room,
+            op=op[at],
+            loops=[template.loop for template in templates],
+        )
+
+    def _pattern(self, steps: tuple[Step, ...]) -> "_Pattern":
+        """Return what some steps do and need; copies of a template have the very same steps."""
+        known = self._known.get(id(steps))
+        if known is None:
+            known = self._known[id(steps)] = steps, _Pattern.of(steps, self._works)
+        return known[1]
+
+    def _copies(self, copies: _Copies) -> _Columns:
+        """Return the columns of all copies: those of their templates, tiled."""
+        own, times = self._templates(copies.own), copies.times
+        shift = (1 + np.arange(times, dtype=np.int64)) * copies.size
+        sizes = [template.loop.size * template.loop.count for template in copies.own]
+        op = np.array(
+            [[self._ops.of(names[copy]) for names in copies.ops] for copy in range(times)]
+        )
+        use = np.tile(own.use, (times, 1))
+        for (number, j), others in copies.uses.items():
+            places = _places_of(copies.own[number], j, own, sum(sizes[:number]))
+            use[:, places] = np.tile(np.array(others, np.int64), copies.own[number].loop.count)
+        return _Columns(
+            work=np.tile(own.work, times),
+            item=np.tile(own.item, times),
+            uses=np.tile(own.uses, times),
+            use=use.reshape(-1),
+            needs=np.tile(own.needs, times),
+            need=(own.need + shift[:, None]).reshape(-1),
+            room=np.tile(own.room, times),
+            op=np.repeat(op, sizes, axis=1).reshape(-1),
+            loops=[
+                Loop(loop.first + by, loop.size, loop.count)
+                for by in shift.tolist()
+                for loop in own.loops
+            ],
+        )
 
 
-def _numbered(
-    work: Work | Mostly | tuple[Work, ...], count: int, works: _Numbers[Work]
-) -> int | Ints | list[int]:
-    """Return the numbers of the works of all iterations of a step."""
-    if isinstance(work, Work):
-        return works.of(work)
-    if isinstance(work, Mostly):
-        return work.each(count, works.of)
-    # iterations share few works, mostly the very same objects
-    known = {id(each): works.of(each) for each in {id(one): one for one in work}.values()}
-    return [known[id(each)] for each in work]
+def _places_of(template: Template, step: int, columns: _Columns, first: int) -> Ints:
+    """Return where the uses of one step of a template are, whose tasks begin at ``first``."""
+    begin = np.cumsum(columns.uses) - columns.uses
+    tasks = first + step + template.loop.size * np.arange(template.loop.count)
+    return (begin[tasks][:, None] + np.arange(len(template.uses[step]))).reshape(-1)
 
 
-def _needs(template: Template) -> tuple[Ints, Ints, Bools]:
-    """Return how many needs each task has, their sources, and whether they are for room."""
-    loop, pattern = template.loop, []
-    for j, step in enumerate(template.steps):
-        for need in step.needs:
-            if isinstance(need, Within):
-                source = loop.first + need.step - need.back * loop.size
-                pattern.append((j, source, loop.size, need.back, need.room))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pattern:
+    """What the steps of a template do and need in each iteration, wherever that lies."""
+
+    work: Ints
+    """The number of the usual work of each step."""
+    others: "Sequence[tuple[int, Mostly | _Each]]"
+    """Steps whose works are not the same in all iterations."""
+    count: Ints
+    """How many needs each step has."""
+    need: Ints
+    """Rows of source, stride, whether it is in the same loop, iterations back, room."""
+
+    @classmethod
+    def of(cls, steps: tuple[Step, ...], works: _Numbers[Work]) -> "_Pattern":
+        """Return the pattern of some steps."""
+        size = len(steps)
+        usual, others = [0] * size, list[tuple[int, Mostly | _Each]]()
+        for j, step in enumerate(steps):
+            if isinstance(step.work, Work):
+                usual[j] = works.of(step.work)
             else:
-                pattern.append((j, need.base + template.shift, need.stride, 0, need.room))
-    place, base, stride, least, room = np.array(pattern, np.int64).reshape(-1, 5).T
-    iteration = np.arange(loop.count, dtype=np.int64)[:, None]
-    kept = iteration >= least
-    user = (iteration * loop.size + place)[kept]
-    needs = np.bincount(user, minlength=loop.size * loop.count)
-    rooms = np.broadcast_to(room.astype(np.bool_), kept.shape)
-    return needs, (base + stride * iteration)[kept], rooms[kept]
+                own = _Each(step.work) if isinstance(step.work, tuple) else step.work
+                others.append((j, own))
+        rows = [
+            (need.step - need.back * size, size, 1, need.back, need.room)
+            if isinstance(need, Within)
+            else (need.base, need.stride, 0, 0, need.room)
+            for step in steps
+            for need in step.needs
+        ]
+        return cls(
+            np.array(usual, np.int64),
+            others,
+            np.array([len(step.needs) for step in steps], np.int64),
+            np.array(rows, np.int64).reshape(-1, 5),
+        )
 
 
-def _used(templates: Sequence[Template], slots: Sequence[Ints]) -> Ints:
-    """Return the resources of all tasks, from which of their template's each use is."""
-    flat = [list(chain.from_iterable(template.uses)) for template in templates]
-    before = np.cumsum([0, *map(len, flat)])[:-1]
-    used = np.array(list(chain.from_iterable(flat)), np.int64)
-    return used[_joined(slots, before.tolist())]
+def _needs(
+    templates: Sequence[Template],
+    patterns: Sequence[_Pattern],
+    first: Ints,
+    size: Ints,
+    count: Ints,
+    step: Ints,
+) -> tuple[Ints, Ints, Bools]:
+    """Return how many needs each task has, their sources, and whether they are for room.
+
+    Each row of a pattern is one need of each iteration; those that reach back before the first
+    iteration are dropped at the end.
+    """
+    rows = np.concatenate([pattern.need for pattern in patterns])
+    base, stride, within, back, room = rows.T
+    of_step = np.concatenate([pattern.count for pattern in patterns])
+    lengths = np.array([len(pattern.need) for pattern in patterns], np.int64)
+    at = np.repeat(np.arange(len(patterns)), lengths)  # the template of each row
+    shift = np.array([template.shift for template in templates], np.int64)
+    base = base + np.where(within == 1, first[at], shift[at])
+    index = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[at]
+    row = np.repeat(np.arange(len(rows)), count[at])
+    it = np.arange(len(row)) - np.repeat(np.cumsum(count[at]) - count[at], count[at])
+    begin = np.cumsum(lengths * count) - lengths * count
+    # needs lie task by task, so iteration by iteration
+    place = begin[at[row]] + it * lengths[at[row]] + index[row]
+    need, rooms = np.empty(len(row), np.int64), np.empty(len(row), np.bool_)
+    need[place], rooms[place] = base[row] + stride[row] * it, room[row]
+    needs = of_step[step]
+    dropped = place[it < back[row]]
+    if len(dropped):
+        kept = np.ones(len(need), np.bool_)
+        kept[dropped] = False
+        user = np.repeat(np.arange(len(needs)), needs)
+        needs = needs - np.bincount(user[dropped], minlength=len(needs))
+        need, rooms = need[kept], rooms[kept]
+    return needs, need, rooms
+
+
+def _gathered(lists: Sequence[tuple[int, ...]], which: Ints) -> tuple[Ints, Ints]:
+    """Return the length of each chosen list, and the items of all of them."""
+    length = np.array([len(each) for each in lists], np.int64)
+    items = np.array(list(chain.from_iterable(lists)), np.int64)
+    begin = np.cumsum(length) - length
+    chosen = length[which]
+    ends = np.cumsum(chosen)
+    return chosen, items[
+        np.repeat(begin[which] - (ends - chosen), chosen)
+        + np.arange(int(ends[-1]) if len(ends) else 0)
+    ]
 
 
 def _linked(

@@ -178,6 +178,14 @@ def ceil_div(a: IntLike, b: IntLike | int) -> IntLike:
     return -(-a // b)
 
 
+def in_whole_ps(size: IntLike, bandwidth: IntLike | int) -> IntLike:
+    """Return the bytes that a channel carries in the whole picoseconds that ``size`` bytes take.
+
+    Above 1 TB/s that may be more than ``size``.
+    """
+    return ceil_div(size * 10**12, bandwidth) * bandwidth // 10**12
+
+
 def format_ps(ps: int) -> str:
     """Return a time for people: three to four digits and a unit, as in ``12.3 us``."""
     for unit, size in reversed(_PS_PER_UNIT.items()):

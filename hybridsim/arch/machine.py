@@ -99,6 +99,10 @@ class Cluster(Spec):
         """Return the time that ``cycles`` of the cluster take [ps]."""
         return self.clock.to_ps(cycles)
 
+    def at(self, clock: Clock) -> Self:
+        """Return the same cluster at another clock."""
+        return self.model_copy(update={"clock": clock})
+
     @property
     def engine(self) -> MatrixEngine:
         """The matrix engine, where it can compute in the cluster's number format.

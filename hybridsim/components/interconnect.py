@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hybridsim.components.core_kernels import larger
 from hybridsim.units import (
     BytesPerCycle,
     BytesPerSecond,
@@ -16,6 +17,7 @@ from hybridsim.units import (
     IntLike,
     Spec,
     ceil_div,
+    in_whole_ps,
 )
 from hybridsim.work import Work, no_price
 
@@ -60,6 +62,14 @@ class Link(Spec):
         size, pieces = work.shape
         return pieces * self.transfer_ps(size)
 
+    def carried_bytes(self, work: Work) -> Any:
+        """Return the bytes that fit the beats of a move, from the first byte to the last.
+
+        Whole beats: sizes are rounded up to the width of the link, piece by piece.
+        """
+        size, pieces = work.shape
+        return (pieces * self.transfer_cycles(size) - self.latency) * self.width
+
 
 class ChipLink(Spec):
     """The link from one chip to the next in the row, which moves one transfer at a time.
@@ -85,6 +95,10 @@ class ChipLink(Spec):
         if work.kind != "hop":
             raise no_price(work, "the link between chips")
         return self.transfer_ps(work.shape[0])
+
+    def carried_bytes(self, work: Work) -> Any:
+        """Return the bytes that fit the whole picoseconds of a hop, beside its latency."""
+        return in_whole_ps(work.shape[0], self.bandwidth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +182,17 @@ class _Network(Spec):
         """
         if work.kind not in MOVES:
             raise no_price(work, "the network on chip")
+        passage = work.shape[3]
+        return self.clock.to_ps(self._cycles(work)) + (0 if passage.edges else 1)
+
+    def carried_bytes(self, work: Work, way: Passage) -> Any:
+        """Return the bytes that fit the beats of a move on the busiest edge of its ``way``."""
+        return larger(self._cycles(work) - self.hop * way.hops, 0) * self.width
+
+    def _cycles(self, work: Work) -> Any:
         size, pieces, sources, passage = work.shape
         busiest = ceil_div(pieces * size * passage.busiest, max(1, sources))
-        cycles = self.hop * passage.hops + ceil_div(busiest, self.width)
-        return self.clock.to_ps(cycles) + (0 if passage.edges else 1)
+        return self.hop * passage.hops + ceil_div(busiest, self.width)
 
     def place(self, part: int, parts: int) -> int:
         """Return the node of one of ``parts`` equal parts that are spread evenly."""

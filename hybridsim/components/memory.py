@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hybridsim.units import BytesPerSecond, IntLike, Size, Spec, Width, ceil_div
+from hybridsim.units import BytesPerSecond, IntLike, Size, Spec, Width, ceil_div, in_whole_ps
 from hybridsim.work import Work, no_price
 
 FETCHES = ("fetch", "weights", "keep", "spill")
@@ -46,6 +46,10 @@ class Dram(Spec):
         if work.kind not in FETCHES:
             raise no_price(work, "the external memory")
         return self.transfer_ps(work.shape[0])
+
+    def carried_bytes(self, work: Work) -> Any:
+        """Return the bytes that fit the whole picoseconds of a transfer."""
+        return in_whole_ps(work.shape[0], self.bandwidth)
 
 
 class Memory(Spec):

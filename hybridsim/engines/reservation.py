@@ -46,7 +46,7 @@ def visiting_order(plan: Plan) -> Ints:
     are visited with the first task that reads them.
     """
     moves = plan.which(lambda work: (work.part, work.kind) in _MOVES)
-    return np.argsort(_levels(plan.need_first, plan.need, moves), kind="stable")
+    return _by_level(_levels(plan.need_first, plan.need, moves))
 
 
 def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints, Ints, Ints]:
@@ -99,6 +99,20 @@ def _levels(need_first: Ints, need: Ints, moves: Bools) -> Ints:
                 if moves[need[k]]:
                     first_reader[need[k]] = min(first_reader[need[k]], level[task])
     return level
+
+
+@numba.njit(cache=True)
+def _by_level(level: Ints) -> Ints:
+    """Return the tasks level by level, those of a level in plan order."""
+    begin = np.zeros(level.max() + 2 if len(level) else 1, np.int64)
+    for each in level:
+        begin[each + 1] += 1
+    begin = np.cumsum(begin)
+    order = np.empty(len(level), np.int64)
+    for task in range(len(level)):
+        order[begin[level[task]]] = task
+        begin[level[task]] += 1
+    return order
 
 
 @numba.njit(cache=True)

@@ -1,6 +1,6 @@
 """What each task of a plan draws, part by part: attojoules, as integers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from hybridsim.measure.network_work import ClusterWork, cluster_work
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.strategies import Job, Schedule
 from hybridsim.units import Ints
+from hybridsim.work import Work
 from hybridsim.workload import Attention
 
 COMPONENTS = (
@@ -23,10 +24,10 @@ COMPONENTS = (
 )  # fmt: skip
 """The parts that energy is told for: tile and periphery are analog, the others digital."""
 ANALOG = ("tile", "periphery")
-FROM_SRAM = ("load a b", "move kv")
-"""Transfers of whole networks that read the SRAM."""
-THROUGH_SRAM = ("load kv", "fetch a b", "spill")
-"""Transfers of the external memory whose other end is the SRAM."""
+FROM_SRAM = ("weights", "keep")
+"""Kinds of transfers over link or network on chip that read the SRAM."""
+THROUGH_SRAM = ("keep", "weights", "spill")
+"""Kinds of transfers of the external memory whose other end is the SRAM."""
 
 _MOST = 2**63 - 1
 
@@ -110,7 +111,7 @@ class Charges:
 
     def _mvms(self) -> Iterator[Charge]:
         """Charge MVMs: crossbar and converters for the integration, then the periphery."""
-        spec, tasks = self._energy.tile, self._with_action("mvm")
+        spec, tasks = self._energy.tile, np.flatnonzero(self._of_kind("mvm"))
         if spec is None or not spec.counts_mvms or not len(tasks):
             return
         self.counted.add("tile")
@@ -276,16 +277,15 @@ class Charges:
         for group in self._groups:
             if total := spec.byte * group.activity.link_bytes:
                 yield Charge("sram", group.tasks, shared_out(total, self._weights(group)))
-        kept = np.isin(self._plan.label, self._numbers(FROM_SRAM)) | (
-            np.isin(self._plan.label, self._numbers(("move",)))
-            & self._of_attention
-            & ~self._leaving
+        read = self._of_kind(*FROM_SRAM) | (
+            self._of_kind("move") & self._of_attention & ~self._leaving
         )
         for tasks, sizes in ((self._over_link, self._link_bytes), (self._over_edges, self._sent)):
-            own = tasks[kept[tasks]]
+            own = tasks[read[tasks]]
             if len(own):
                 yield Charge("sram", own, over_time(spec.byte, sizes(own)))
-        passing = np.flatnonzero(np.isin(self._plan.label, self._numbers(THROUGH_SRAM)))
+        dram = self._holding("dram")
+        passing = dram[self._of_kind(*THROUGH_SRAM)[dram]]
         if len(passing):
             yield Charge("sram", passing, over_time(spec.byte, self._dram_bytes(passing)))
 
@@ -317,8 +317,8 @@ class Charges:
     def _link(self) -> Iterator[Charge]:
         """Charge transfers: by time, and by bytes.
 
-        The bytes of a cluster's transfers are counted; others are the beats of the link that
-        their time takes, which rounds them up to its width.
+        The bytes of a cluster's transfers are counted; of others the beats of the link, which
+        round them up to its width.
         """
         spec, tasks = self._energy.link, self._holding("link")
         if spec is None:
@@ -341,11 +341,14 @@ class Charges:
         return tasks[~np.isin(tasks, self._holding("dma"))]
 
     def _link_bytes(self, tasks: Ints) -> Ints:
-        """Return the beats of the link in the time of some transfers [bytes]."""
-        link = self._job.machine.link
-        cycles = self._timeline.duration[tasks] * link.clock.frequency // 10**12 - link.latency
-        size: Ints = np.maximum(cycles, 0) * link.width
-        return size
+        """Return what the beats of some transfers carry [bytes]."""
+        return self._of_works(tasks, self._job.machine.link.carried_bytes)
+
+    def _of_works(self, tasks: Ints, size: Callable[[Work], int]) -> Ints:
+        """Return the size of each of some tasks, from that of its work."""
+        numbers, place = np.unique(self._plan.work[tasks], return_inverse=True)
+        sizes = [size(self._plan.works[number]) for number in numbers.tolist()]
+        return np.array(sizes, np.int64)[place]
 
     def _edges(self) -> Iterator[Charge]:
         """Charge transfers over a network on chip: each byte on each edge that it crosses."""
@@ -365,13 +368,10 @@ class Charges:
         """Return the bytes on the busiest edge of each transfer, and the way that it takes."""
         network, plan = self._job.machine.network_on_chip, self._plan
         assert network is not None
-        passages = [self._schedule.passages[tuple(plan.uses_of(int(task)))] for task in tasks]
-        cycles = self._timeline.duration[tasks] * network.clock.frequency // 10**12
-        busiest = [
-            max(0, int(each) - network.hop * passage.hops) * network.width
-            for each, passage in zip(cycles, passages, strict=True)
-        ]
-        return busiest, passages
+        ways = [self._schedule.passages[tuple(plan.uses_of(task))] for task in tasks.tolist()]
+        works = [plan.works[number] for number in plan.work[tasks].tolist()]
+        busiest = [network.carried_bytes(work, way) for work, way in zip(works, ways, strict=True)]
+        return busiest, ways
 
     def _sent(self, tasks: Ints) -> Ints:
         """Return what each reader gets of transfers over a network on chip [bytes]."""
@@ -380,7 +380,7 @@ class Charges:
         return np.array(size, np.int64)
 
     def _chip_links(self) -> Iterator[Charge]:
-        """Charge transfers between chips: by time, and by the bytes of that time."""
+        """Charge transfers between chips: by time, and by bytes."""
         spec, chips = self._energy.chip_link, self._job.machine.chips
         if spec is None or chips is None:
             return
@@ -390,14 +390,14 @@ class Charges:
         if spec.power is not None:
             yield Charge("chip_link", tasks, over_time(spec.power, time))
         if spec.byte is not None:
-            size = _bytes_of(time - chips.link.latency, chips.link.bandwidth)
+            size = self._of_works(tasks, chips.link.carried_bytes)
             yield Charge("chip_link", tasks, over_time(spec.byte, size))
 
     def _weights(self, group: Group) -> Ints:
         return self._timeline.duration[group.tasks]
 
     def _dram(self) -> Iterator[Charge]:
-        """Charge transfers of the external memory: by time, and by the bytes of that time."""
+        """Charge transfers of the external memory: by time, and by bytes."""
         spec, memory = self._energy.dram, self._job.machine.memory
         tasks = self._holding("dram")
         if spec is None or memory is None or memory.dram is None:
@@ -413,18 +413,13 @@ class Charges:
         memory = self._job.machine.memory
         assert memory is not None
         assert memory.dram is not None
-        return _bytes_of(self._timeline.duration[tasks], memory.dram.bandwidth)
+        return self._of_works(tasks, memory.dram.carried_bytes)
 
     # --- tasks ------------------------------------------------------------------------------
 
-    def _with_action(self, action: str) -> Ints:
-        if action not in self._plan.labels:
-            return np.empty(0, np.int64)
-        return np.flatnonzero(self._plan.label == self._plan.labels.index(action))
-
-    def _numbers(self, actions: tuple[str, ...]) -> list[int]:
-        known = self._plan.labels
-        return [known.index(action) for action in actions if action in known]
+    def _of_kind(self, *kinds: str) -> Bools:
+        """Return for each task whether its work is of some kinds."""
+        return self._plan.which(lambda work: work.kind in kinds)
 
     @cached_property
     def _of_attention(self) -> Bools:
@@ -438,7 +433,7 @@ class Charges:
         """Whether each task brings something to the edge of its chip."""
         plan = self._plan
         found = np.zeros(len(plan), np.bool_)
-        hop = np.isin(plan.label, self._numbers(("hop",)))
+        hop = self._of_kind("hop")
         found[plan.need[np.repeat(hop, np.diff(plan.need_first))]] = True
         return found
 
@@ -469,11 +464,6 @@ def _of_work(spec: ClusterEnergy, work: ClusterWork) -> dict[str, int]:
         "dma": (spec.dma_byte or 0) * work.tcdm_bytes,
         "tcdm": (spec.tcdm_byte or 0) * work.tcdm_bytes,
     }
-
-
-def _bytes_of(time_ps: Ints, bandwidth: int) -> Ints:
-    """Return the bytes that a channel carries in each time."""
-    return np.array([int(t) * bandwidth // 10**12 for t in time_ps], np.int64)
 
 
 def _present(values: Ints) -> Ints:

@@ -116,10 +116,9 @@ def _by_op(plan: Plan, program: type) -> dict[int, Ints]:
 def _attending(cluster: Cluster, shape: AttentionShape, tasks: Ints, count: int) -> ClusterWork:
     """Return what all chunks of equal heads do, ``count`` times."""
     run = shape.run(cluster)
-    peak = cluster.matrix_engine.peak if cluster.matrix_engine else 0
-    slots = run.engine_ps * cluster.clock.frequency // 10**12 * peak
     macs = run.macs if run.engine_ps else 0
-    one = ClusterWork(tasks, run.engine_ps, run.cores_ps, macs, max(slots, macs), run.moved_bytes)
+    slots = max(run.engine_slots, macs)
+    one = ClusterWork(tasks, run.engine_ps, run.cores_ps, macs, slots, run.moved_bytes)
     return one.times(tasks, count)
 
 
@@ -134,7 +133,7 @@ def _adapting(cluster: Cluster, work: AdapterWork) -> ClusterWork:
     for tokens in batches:
         part = program.of_tokens(tokens).on(cluster)
         for kernel, cycles in zip(part.kernels, part.cycles(cluster), strict=True):
-            if _belongs(kernel.work.label, work):
+            if work.half == "both" or (work.half == "second") == kernel.slice_work:
                 time[kernel.unit] += int(cluster.to_ps(cycles))
         for (name, unit), activity in batch_activity(part, cluster).items():
             if _belongs(name, work):
@@ -152,5 +151,5 @@ def _adapting(cluster: Cluster, work: AdapterWork) -> ClusterWork:
 
 
 def _belongs(name: str, work: AdapterWork) -> bool:
-    """Return whether a kernel or transfer of an adapter is part of a work."""
+    """Return whether what is done of an adapter is part of a work."""
     return work.half == "both" or (work.half == "first") == (name in _FIRST_HALF)

@@ -34,8 +34,6 @@ from hybridsim.programs import Kernel, LoraProgram
 from hybridsim.strategies import Job, LayerDecision, Schedule, StepOfBatch
 from hybridsim.units import Ints
 
-_FETCH = ("fetch a b", "load a b")
-"""Actions that bring A and B of a layer to the clusters that keep them."""
 POOL = "clusters"
 """How the clusters of a pool, which are not told apart, are called together."""
 
@@ -162,11 +160,11 @@ def _at_home(run: Executed, layers: Sequence[LayerDecision]) -> Iterator[_Buffer
     """Yield A and B of layers that keep them: from their fetch to the last use."""
     plan, timeline = run.schedule.plan, run.timeline
     place = {name: index for index, name in enumerate(plan.ops)}
+    fetches = plan.which(lambda work: work.kind == "weights")
     for layer in layers:
         op = place[layer.layer.name]
         own = np.flatnonzero(plan.op == op)
-        fetched = np.isin(plan.label[own], [i for i, a in enumerate(plan.labels) if a in _FETCH])
-        begin = timeline.start[own[fetched]].min(initial=timeline.makespan)
+        begin = timeline.start[own[fetches[own]]].min(initial=timeline.makespan)
         one, zero = np.ones(1, np.int64), np.zeros(1, np.int64)
         size = one * layer.kept_bytes * layer.homes
         last = timeline.end[own].max(initial=0)
@@ -188,7 +186,7 @@ class _Adapter:
 
     def buffers(self) -> Iterator[_Buffers]:
         """Yield A and B on each cluster, and the buffers of all batches."""
-        program, element = self.program, self.run.job.structure.element_bytes
+        program, element = self.program, self.run.job.structure.machine.element_bytes
         rank, rows = program.rank, self._rows
         yield self._weights("a", 0, rank * program.in_features * element)
         yield self._weights("b", 1, rank * program.out_features * element)

@@ -7,9 +7,10 @@ A and B as well, whole or, where they do not fit, slice by slice for every batch
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from hybridsim.arch import Cluster
+from hybridsim.programs.columns import ONE_THZ, on_each
 from hybridsim.programs.lora import LoraProgram, last_end
 from hybridsim.units import ceil_div
 
@@ -29,12 +30,16 @@ class AdapterWork:
     weights: bool
     """Whether A and B are brought in: once, or for every batch where they go in slices."""
 
-    def time_ps(self, cluster: Cluster) -> int:
-        """Return how long a cluster takes [ps]."""
+    def time_ps(self, cluster: Cluster) -> Any:
+        """Return how long a cluster takes [ps]; fields of it may be columns."""
+        # cycles do not depend on the clock, so that clusters that differ in it alone share them
+        return cluster.to_ps(on_each(cluster.at(ONE_THZ), self._cycles))
+
+    def _cycles(self, cluster: Cluster) -> int:
         first, second, through = _cycles(self.program, cluster, self.rows, self.weights)
         if self.half == "both":
-            return cluster.to_ps(first + second)
-        return cluster.to_ps((first if self.half == "first" else second) + through)
+            return first + second
+        return (first if self.half == "first" else second) + through
 
 
 @lru_cache(maxsize=4096)

@@ -8,16 +8,18 @@ load V, scores x V on the matrix engine, store. Source of the forms: HARP (IEEE 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from hybridsim.arch import Cluster
+from hybridsim.components.core_kernels import larger
 from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.engines import engine
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.plan import Plan
 from hybridsim.programs.attention_plans import lay_out
+from hybridsim.programs.columns import ONE_THZ, on_each
 from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.work import Work, no_price, price
 
@@ -45,6 +47,8 @@ class AttentionRun:
     """Chunks (or warps) that the scratchpad holds: with 2, one is loaded beside the other."""
     engine_ps: int = 0
     """How long the matrix engine works, the zeroing of its buffers and its start included [ps]."""
+    engine_slots: int = 0
+    """Multiply-accumulates that its array had time for."""
     cores_ps: int = 0
     """How long the cores work [ps]."""
     macs: int = 0
@@ -99,11 +103,32 @@ class AttentionWork:
     number: int
     """Which chunk it is."""
 
-    def time_ps(self, cluster: Cluster) -> int:
-        """Return the time from the chunk before to this one [ps]; at least 1 ps."""
+    def time_ps(self, cluster: Cluster) -> Any:
+        """Return the time from the chunk before to this one [ps]; at least 1 ps.
+
+        Fields of the cluster may be columns.
+        """
+        periods = self._periods_ps(cluster)
+        if periods is not None:
+            return larger(periods * on_each(cluster.at(ONE_THZ), self._time_ps), 1)
+        return larger(on_each(cluster, self._time_ps), 1)
+
+    def _time_ps(self, cluster: Cluster) -> int:
         ready = self.shape.run(cluster).ready_ps
-        before = ready[self.number - 1] if self.number else 0
-        return max(1, ready[self.number] - before)
+        return ready[self.number] - (ready[self.number - 1] if self.number else 0)
+
+    def _periods_ps(self, cluster: Cluster) -> Any:
+        """Return the period of each of several clocks, if all times are multiples of it.
+
+        They are where periods are whole picoseconds, unless kernels have costs as data, in
+        thousandths of a cycle, or a softmax goes from warp to warp, a share of a whole one.
+        """
+        frequency = cluster.clock.frequency
+        if not isinstance(frequency, np.ndarray) or (10**12 % frequency).any():
+            return None
+        if cluster.kernel_costs is not None or self.shape.form == "flash":
+            return None
+        return 10**12 // frequency
 
 
 @dataclass(frozen=True)
@@ -150,14 +175,14 @@ class Attention:
     def time_ps(self, work: Work) -> int:
         """Return how long a work of its plan takes [ps].
 
-        ``rows`` (rows, ...): one transfer of so many rows of each matrix. ``product`` (which,
-        rows, keys): Q K^T or scores x V. ``softmax`` and ``partial softmax`` (rows, keys).
-        ``scale`` (rows,): the rows of an output.
+        ``rows`` and ``store`` (rows, ...): one transfer of so many rows of each matrix.
+        ``product`` (which, rows, keys): Q K^T or scores x V. ``softmax`` and ``partial softmax``
+        (rows, keys). ``scale`` (rows,): the rows of an output.
 
         Raises:
             UnsupportedError: It is another work.
         """
-        if work.kind == "rows":
+        if work.kind in ("rows", "store"):
             return self.transfer_ps(*work.shape)
         if work.kind == "product":
             which, rows, keys = work.shape
@@ -381,10 +406,17 @@ def _in_chunks(attention: Attention, chunk: int) -> AttentionRun:
         rows[0],
         buffers,
         engine_ps,
+        _slots(attention.cluster, engine_ps),
         cores_ps,
         2 * heads * attention.tokens * keys * dim,
         elements * attention.cluster.element_bytes,
     )
+
+
+def _slots(cluster: Cluster, engine_ps: int) -> int:
+    """Return the multiply-accumulates that the array has time for in its whole cycles."""
+    peak = cluster.matrix_engine.peak if cluster.matrix_engine else 0
+    return engine_ps * cluster.clock.frequency // 10**12 * peak
 
 
 def _sequential(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int]:
@@ -417,7 +449,7 @@ def _executed(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, i
     prices = price(plan.works, attention).time_ps
     time = plan.times(prices)
     end = np.cumsum(time) if attention.in_turn else engine("compiled")(plan, prices).end
-    stores = plan.which(lambda work: work.label == "store")
+    stores = plan.which(lambda work: work.kind == "store")
     by_part: Ints = end[stores].reshape(len(rows), attention.heads).max(axis=1)
     busy = np.zeros(len(plan.resources), np.int64)
     np.add.at(busy, plan.use, time)  # every task holds one resource

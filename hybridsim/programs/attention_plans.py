@@ -119,7 +119,7 @@ def _compute(
              (Within(1),)),
         Step(works(lambda part: _product("scores v", 1, part, keys)), _ENGINE,
              (Within(2), *second)),
-        Step(works(lambda part: _moved("store", part)), _DMA, (Within(last),)),
+        Step(works(lambda part: _stored(part)), _DMA, (Within(last),)),
     ]  # fmt: skip
 
 
@@ -140,9 +140,7 @@ def _flash(attention: "Attention", rows: tuple[int, ...]) -> Plan:
         steps += _warp(attention, rows, number, keys, room)
     steps += [
         Step(_per_step(rows, heads, _scale), _CORES, (Within(last - 2),)),
-        Step(
-            _per_step(rows, heads, lambda part: _moved("store", part)), _DMA, (Within(last - 1),)
-        ),
+        Step(_per_step(rows, heads, lambda part: _stored(part)), _DMA, (Within(last - 1),)),
     ]
     builder.repeat("attention", steps, len(rows) * heads)
     return builder.build()
@@ -196,6 +194,11 @@ def _per_step(rows: tuple[int, ...], heads: int, make: Callable[[int], Work]) ->
 def _moved(label: str, *rows: int) -> Work:
     """Return one transfer of so many rows of each matrix."""
     return Work("dma", "rows", label, rows)
+
+
+def _stored(rows: int) -> Work:
+    """Return the transfer of so many rows of an output."""
+    return Work("dma", "store", "store", (rows,))
 
 
 def _product(label: str, which: int, rows: int, keys: int) -> Work:

@@ -12,6 +12,7 @@ from hybridsim.engines.carrying import Dispatch
 from hybridsim.mapping import Mapping, PlacedLayer
 from hybridsim.plan import Outline, Plan, Resource
 from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.work import price
 from hybridsim.workload import Network, Op
 
@@ -52,26 +53,14 @@ class Structure:
     tokens: int
     past: int
     sequences: int
-    chips: int
-    clusters: int
-    """Clusters of a chip that have all parts."""
-    plain_clusters: int
-    """Clusters of a chip without a matrix engine."""
-    engines: bool
-    """Whether the others have a matrix engine."""
-    links: int
-    """Links of a chip, side by side."""
-    output_buffers: int
-    """Batches of outputs that a tile holds."""
-    element_bytes: int
-    """Bytes of a number on a cluster; 0 without clusters."""
-    activation_bits: int
-    """Bits of an element between tiles, clusters and memory."""
+    crossbars: int
+    """Crossbars that hold weights."""
+    machine: MachineShape
 
     def __hash__(self) -> int:
         # the network and its layers say the same as their counts, but take a millisecond
-        counts = (len(self.layers), self.tokens, self.past, self.sequences, self.clusters)
-        return hash((self.network.name, *counts))
+        counts = (len(self.layers), self.tokens, self.past, self.sequences)
+        return hash((self.network.name, self.machine, *counts))
 
 
 @dataclass(frozen=True)
@@ -105,21 +94,15 @@ class Job:
     @cached_property
     def structure(self) -> Structure:
         """What laying out reads of the job."""
-        machine, cluster = self.machine, self.machine.cluster
+        mapping = self.mapping
         return Structure(
-            network=self.mapping.network,
-            layers=self.mapping.layers,
+            network=mapping.network,
+            layers=mapping.layers,
             tokens=self.tokens,
             past=self.past,
             sequences=self.sequences,
-            chips=machine.chip_count,
-            clusters=cluster.count if cluster else 0,
-            plain_clusters=cluster.plain_count if cluster else 0,
-            engines=cluster is not None and cluster.matrix_engine is not None,
-            links=machine.link.count,
-            output_buffers=machine.tile.output_buffers,
-            element_bytes=cluster.element_bytes if cluster else 0,
-            activation_bits=machine.activation_bits,
+            crossbars=mapping.crossbars,
+            machine=MachineShape.of(mapping.machine),
         )
 
     def without_adapters(self) -> "Job":
@@ -140,9 +123,9 @@ class Job:
         """The resources of the machine; tiles that always work together are one resource."""
         found: list[Resource] = []
         tiles = _tile_resources(self.mapping, found)
-        shape = self.structure
+        shape = self.structure.machine
         count = shape.chips * shape.clusters
-        clusters = [_cluster_resources(shape.engines, index, found) for index in range(count)]
+        clusters = [_cluster_resources(shape.has_engine, index, found) for index in range(count)]
         found.append(Resource("link", "link", shape.chips * shape.links))
         return Resources(tuple(found), tiles, tuple(clusters), len(found) - 1)
 

@@ -94,9 +94,7 @@ _looped: dict[tuple[object, ...], Looped] = {}
 
 def _outline_of(group: OutlineOfPoints, job: Job) -> Looped:
     """Return the outline of some points with its states so far."""
-    shape = job.structure
-    key = (group.key, shape.clusters, shape.engines, shape.links, shape.chips,
-           shape.output_buffers, shape.element_bytes)  # fmt: skip
+    key = (group.key, job.structure.machine)
     if key not in _looped:
         if len(_looped) >= MOST_KNOWN:
             _looped.clear()

@@ -126,7 +126,7 @@ def _fits_beside(job: Job, group: Group, following: Group) -> bool:
 
 def weight_bytes(job: Job, group: Group) -> dict[int, int]:
     """Return what A and B of all layers of a group take on each cluster [bytes]."""
-    element_bytes = job.structure.element_bytes
+    element_bytes = job.structure.machine.element_bytes
     return per_cluster(job, group.members, lambda own: own.weight_bytes(element_bytes))
 
 

@@ -274,7 +274,7 @@ class Layout:
     def _batch_works(self, batching: Batching) -> BatchWorks:
         """Return the works of a layer's steps; layers alike share them."""
         if batching not in self.works:
-            element_bytes = self.job.structure.element_bytes
+            element_bytes = self.job.structure.machine.element_bytes
             programs = BatchPrograms.of(batching)
             self.works[batching] = batch_works(element_bytes, programs, batching.sizes.tokens)
         return self.works[batching]

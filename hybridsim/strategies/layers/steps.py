@@ -66,7 +66,7 @@ class BatchSteps:
         self._early = batching.order.early
         self._separate = batching.program.choice.add == "separate"
         self._tiles = job.resources.tiles[layer.name]
-        self._output_buffers = job.structure.output_buffers
+        self._output_buffers = job.structure.machine.output_buffers
         self._link = job.resources.link
         all_clusters = job.resources.clusters
         self.phases = batching.order.clusters

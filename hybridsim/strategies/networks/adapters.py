@@ -251,7 +251,7 @@ def _time_ps(cluster: Cluster, decision: AdapterDecision, chunks: Chunks) -> int
 
     def taken(rows: int, weights: bool) -> int:
         work = AdapterWork(decision.program, "both", ceil_div(rows, decision.pieces), weights)
-        return work.time_ps(cluster)
+        return int(work.time_ps(cluster))
 
     first = taken(chunks.full, decision.fetched)
     if chunks.count == 1:

@@ -77,17 +77,21 @@ class BlockCopies:
         }
         size = len(layout.builder) - first
         layout.builder.stamp(first, twins, self._uses(twins), times)
+        after = layout.structure.works[self._first[-1] + len(template) :]
+        read = {name for work in after for name in work.sources}
         for work in template:
             for by, name in enumerate(twins[work.name], start=1):
-                self._note(work, name, by * size)
+                self._tell(work, name)
+                if name in read:
+                    layout.outputs[name] = layout.outputs[work.name].later(by * size)
         for (name, count, place), need in list(layout.moved.items()):
             if name in twins:
                 last = twins[name][-1]
                 layout.moved[last, count, place] = replace(need, base=need.base + times * size)
 
-    def _note(self, work: FlowOp, twin: str, shift: int) -> None:
+    def _tell(self, work: FlowOp, twin: str) -> None:
+        """Tell for a copy what was decided for the work that it is a copy of."""
         layout, structure = self._layout, self._layout.structure
-        layout.outputs[twin] = layout.outputs[work.name].later(shift)
         if work.name in layout.layers:
             layout.layers[twin] = layout.layers[work.name].of(structure.layers[twin])
         else:

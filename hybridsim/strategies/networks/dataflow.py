@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
-from hybridsim.strategies.networks.machine_shape import MachineShape
+from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
 
 _REARRANGING = {

@@ -29,10 +29,10 @@ from hybridsim.strategies.networks.decisions import (
     Keep,
     LinearDecision,
     NetworkDecisions,
-    OpDecision,
     PiecesDecision,
     ResidualDecision,
     SharedDecision,
+    WorkDecision,
 )
 from hybridsim.strategies.networks.homes import AdapterHomes, home_notes
 from hybridsim.strategies.networks.memory import OnChip
@@ -82,7 +82,7 @@ class Deciding:
     ) -> None:
         self._structure, self._machine, self._options = structure, machine, options
         self.memory = OnChip.of(structure, machine, options.by_capacity)
-        self._known: dict[Hashable, OpDecision] = {}
+        self._known: dict[Hashable, WorkDecision] = {}
         self._too_long: set[int] = set()
 
     def all(self) -> NetworkDecisions:
@@ -94,10 +94,17 @@ class Deciding:
         """
         structure, options = self._structure, self._options
         kept_bytes, homes = self._adapters.kept_bytes, self._told_apart
-        ops = [
-            self.of(kind, work)
-            for kind, work in zip(structure.kinds, structure.works, strict=True)
-        ]
+        # most works have nothing of their own in a memory, so that their kind says it all
+        memory, known = self.memory, self._known
+        own = {*self._homes.of, *memory.adapters_outside, *memory.outside, *memory.after}
+        ops = []
+        for kind, work in zip(structure.kinds, structure.works, strict=True):
+            found = known.get(kind) if work.name not in own else None
+            if found is None:
+                found = self.of(kind, work)
+                if work.name not in own:
+                    known[kind] = found
+            ops.append(found)
         return NetworkDecisions(
             batch=options.batch,
             keep=options.keep,
@@ -118,7 +125,7 @@ class Deciding:
             ),
         )
 
-    def of(self, kind: int, work: FlowOp) -> OpDecision:
+    def of(self, kind: int, work: FlowOp) -> WorkDecision:
         """Return the decision for one op; those of a kind share it where their memory is alike."""
         name, memory = work.name, self.memory
         key = (
@@ -133,7 +140,7 @@ class Deciding:
             found = self._known[key] = self._decide(work)
         return found
 
-    def _decide(self, work: FlowOp) -> OpDecision:
+    def _decide(self, work: FlowOp) -> WorkDecision:
         op = work.op
         if isinstance(op, Linear):
             return self._linear(work)
@@ -197,8 +204,15 @@ class Deciding:
         ]
         if not adapted:
             return AdapterHomes()
-        cluster, chips = self._need_cluster(adapted[0]), self._structure.chips
-        return AdapterHomes.find(adapted, cluster, chips, lambda work: self._alone(work, True))
+        cluster, structure = self._need_cluster(adapted[0]), self._structure
+        of_kind: dict[int, Adapter] = {}
+        ways = {}
+        for work in adapted:
+            kind = structure.kinds[structure.place[work.name]]
+            if kind not in of_kind:
+                of_kind[kind] = self._alone(work, True)
+            ways[work.name] = of_kind[kind]
+        return AdapterHomes.find(adapted, cluster, structure.chips, ways)
 
     def _home_notes(self) -> tuple[str, ...]:
         """Return how often A and B are fetched, if there are adapters."""
@@ -286,7 +300,7 @@ class Deciding:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
         cluster = self._need_cluster(work)
-        heads = work.op.heads * self._structure.sequences
+        heads = work.op.heads * self._structure.of.sequences
         units = cluster.count if on_engine else cluster.total
         nodes = min(units, heads) if self._options.split else 1
         return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
@@ -297,7 +311,7 @@ class Deciding:
         options = self._options
         program = AttentionProgram(
             self._need_cluster(work),
-            work.tokens // self._structure.sequences,
+            work.tokens // self._structure.of.sequences,
             work.keys,
             work.op.head_dim,
             heads,
@@ -319,9 +333,9 @@ class Deciding:
     def _kept_bytes(self, work: FlowOp) -> int:
         """Return the size of kept keys and values that cross the link; 0 if none are charged."""
         assert isinstance(work.op, Attention)
-        sequences = self._structure.sequences
+        sequences = self._structure.of.sequences
         kept = work.keys - work.tokens // sequences
-        if not self._options.move_kept or kept <= 0 or not self._structure.past:
+        if not self._options.move_kept or kept <= 0 or not self._structure.of.past:
             return 0
         elements = 2 * kept * work.op.kv_heads * work.op.head_dim * sequences
         return ceil_div(elements * self._machine.activation_bits, 8)

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Literal
 
 from hybridsim.engines.carrying import Dispatch
+from hybridsim.programs import LoraProgram
 from hybridsim.programs.attention import AttentionShape
-from hybridsim.programs.lora import LoraProgram
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.structure import structure_of
 
@@ -114,7 +114,7 @@ class AttentionDecision:
     tcdm_bytes: int
 
 
-OpDecision = (
+WorkDecision = (
     LinearDecision | EmbeddingDecision | ResidualDecision | PiecesDecision | AttentionDecision
 )
 
@@ -123,14 +123,14 @@ OpDecision = (
 class Chosen:
     """The decision for each work of a network, in order; works alike share theirs."""
 
-    distinct: tuple[OpDecision, ...]
+    distinct: tuple[WorkDecision, ...]
     numbers: tuple[int, ...]
     """For each work, which one of :attr:`distinct` it is."""
 
     @classmethod
-    def of(cls, decisions: Iterable[OpDecision]) -> "Chosen":
+    def of(cls, decisions: Iterable[WorkDecision]) -> "Chosen":
         """Return decisions, each distinct one once."""
-        place: dict[OpDecision, int] = {}
+        place: dict[WorkDecision, int] = {}
         numbers = tuple([place.setdefault(each, len(place)) for each in decisions])
         return cls(tuple(place), numbers)
 
@@ -149,7 +149,7 @@ class Chosen:
             and (self.numbers, self.distinct) == (other.numbers, other.distinct)
         )
 
-    def __getitem__(self, place: int) -> OpDecision:
+    def __getitem__(self, place: int) -> WorkDecision:
         return self.distinct[self.numbers[place]]
 
 

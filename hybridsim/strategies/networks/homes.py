@@ -6,7 +6,7 @@ has its home on one cluster, or on as many as share its chunks by rows; A and B 
 once, and all its work is done there.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybridsim.arch import Cluster
@@ -32,17 +32,16 @@ class AdapterHomes:
         works: Sequence[FlowOp],
         cluster: Cluster,
         chips: dict[str, int],
-        ways: Callable[[FlowOp], Adapter],
+        ways: Mapping[str, Adapter],
     ) -> "AdapterHomes":
         """Share the adapters of each block out to the clusters of its chip.
 
-        ``ways`` says how a layer is adapted if A and B stay. The
-        longest work comes first, each on the clusters with least to do that have room. Room is
-        the scratchpad less the largest buffers that an adapter needs beside A and B.
+        ``ways`` says how each layer is adapted if A and B stay. The longest work comes first, each
+        on the clusters with least to do that have room. Room is the scratchpad less the largest
+        buffers that an adapter needs beside A and B.
         """
-        costs = {work.name: ways(work) for work in works}
         count = cluster.count if cluster.matrix_engine else cluster.total
-        beside = (way.decision.tcdm_bytes - way.room_bytes for way in costs.values())
+        beside = (way.decision.tcdm_bytes - way.room_bytes for way in ways.values())
         buffers = max(beside, default=0)
         room = cluster.tcdm.size - buffers
         found = cls()
@@ -51,21 +50,21 @@ class AdapterHomes:
             held = outside.setdefault(chip, [0] * count)
             # what is outside of all blocks may be in use beside those of any block
             used = held if block is None else list(held)
-            found._share_out(own, costs, used, room)
+            found._share_out(own, ways, used, room)
             found.most_bytes = max(found.most_bytes, buffers + max(used))
-        found.without = tuple(name for name in costs if name not in found.of)
+        found.without = tuple(name for name in ways if name not in found.of)
         return found
 
     def _share_out(
         self,
         block: Iterable[FlowOp],
-        costs: dict[str, Adapter],
+        ways: Mapping[str, Adapter],
         used: list[int],
         room: int,
     ) -> None:
         busy = [0] * len(used)
-        for work in sorted(block, key=lambda work: -costs[work.name].time_ps):
-            way = costs[work.name]
+        for work in sorted(block, key=lambda work: -ways[work.name].time_ps):
+            way = ways[work.name]
             if not way.room_bytes:
                 continue
             pieces = way.decision.pieces

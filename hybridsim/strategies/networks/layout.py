@@ -8,9 +8,9 @@ Nothing here reads a price, a clock or the size of a memory: those were read whe
 How one op is laid out is in the files ``lowering*``, a function per kind.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import LayerDecision, OpDecision, Schedule
@@ -22,6 +22,7 @@ from hybridsim.strategies.networks.routes import Moved, Place, Routes
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div
 
+T = TypeVar("T")
 _KEPT_PLANS = 8
 """Laid-out plans that are kept for jobs to come, the largest of some 100 B per task."""
 
@@ -46,6 +47,7 @@ class Layout:
         self.layers: dict[str, LayerDecision] = {}
         self.ops: dict[str, OpDecision] = {}
         self._pending: list[tuple[str, int, Place, int]] = []
+        self._known: dict[tuple[int, int, Hashable], Any] = {}
 
     def schedule(self) -> Schedule:
         """Return the plan of the whole network, and what was decided for each op."""
@@ -172,6 +174,18 @@ class Layout:
     def chunks(self, work: FlowOp) -> Chunks:
         """Return the chunks that an op works on."""
         return Chunks.of(work.tokens, self.decisions.batch)
+
+    def known(self, work: FlowOp, what: Hashable, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives; ops of a kind with equal decisions share it.
+
+        Equal works that are the same object need not be compared when a plan is built.
+        """
+        place = self.structure.place[work.name]
+        key = (self.structure.kinds[place], self.decisions.ops.numbers[place], what)
+        found: T | None = self._known.get(key)
+        if found is None:
+            found = self._known[key] = make()
+        return found
 
     def tell(
         self, work: FlowOp, where: str, pieces: int, cost_from: str, tcdm_bytes: int = 0

@@ -93,7 +93,8 @@ def pieces(layout: Layout, work: FlowOp, decision: PiecesDecision) -> None:
         own = Piece.of(work.op, *shape)
         return Work("cluster", "program", work.op.kind, (own,), rows)
 
-    works, uses = per_chunk(layout.chunks(work), part), layout.resources.clusters(here.chip)
+    works = layout.known(work, "pieces", lambda: per_chunk(layout.chunks(work), part))
+    uses = layout.resources.clusters(here.chip)
     steps += [Step(works, uses, tuple(needs))] * count
     loop = layout.repeat(work, steps)
     layout.made(work, loop, here, count, "rows" if decision.by_rows else "columns")

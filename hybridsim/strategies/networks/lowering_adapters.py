@@ -32,24 +32,12 @@ def adapted(layout: Layout, work: FlowOp, decision: AdapterDecision) -> None:
     homes = homes or [()] * count
     steps += _move_y(layout, work, here, len(steps))
     y = len(steps) - 1
-    chunks = layout.chunks(work)
-
-    def half(which: Half) -> Mostly:
-        """The first chunk brings A and B; later ones too, unless these stay."""
-        again = decision.fetched_again
-        own = _piece(decision, which, chunks.last, again)
-        return Mostly(
-            _piece(decision, which, chunks.full, again),
-            (own,) if chunks.count > 1 else (),
-            (_piece(decision, which, chunks.full, decision.fetched),),
-        )
-
     uses = layout.resources.clusters(here.chip, decision.program.choice.unit != "cores")
     if decision.early:
         read = [[Within(len(steps) + piece), Within(y)] for piece in range(count)]
-        first = half("first")
+        first = _works(layout, work, decision, "first")
         steps += [Step(first, (*uses, *home), (*x, *weights)) for home in homes]
-    last = half("second" if decision.early else "both")
+    last = _works(layout, work, decision, "second" if decision.early else "both")
     for piece, home in enumerate(homes):
         needs = read[piece] if decision.early else [*x, *weights, Within(y)]
         steps.append(Step(last, (*uses, *home), tuple(needs)))
@@ -154,10 +142,23 @@ def _from_dram(
     return [Step(fetch("weights", "fetch a b", size), uses, tuple(x))], (Within(0),)
 
 
-def _piece(decision: AdapterDecision, half: Half, rows: int, weights: bool) -> Work:
-    """Return what one of the clusters that share a chunk of so many rows does."""
-    own = ceil_div(rows, decision.pieces)
-    return _work(AdapterWork(decision.program, half, own, weights))
+def _works(layout: Layout, work: FlowOp, decision: AdapterDecision, half: Half) -> Mostly:
+    """Return what each of the clusters that share the chunks of a layer does, chunk by chunk.
+
+    The first chunk brings A and B; later ones too, unless these stay.
+    """
+    chunks = layout.chunks(work)
+
+    def piece(rows: int, weights: bool) -> Work:
+        own = ceil_div(rows, decision.pieces)
+        return _work(AdapterWork(decision.program, half, own, weights))
+
+    def make() -> Mostly:
+        again = decision.fetched_again
+        last = (piece(chunks.last, again),) if chunks.count > 1 else ()
+        return Mostly(piece(chunks.full, again), last, (piece(chunks.full, decision.fetched),))
+
+    return layout.known(work, half, make)
 
 
 def _work(program: AdapterWork) -> Work:

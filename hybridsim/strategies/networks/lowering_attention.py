@@ -34,8 +34,8 @@ def attention(layout: Layout, work: FlowOp, decision: AttentionDecision) -> None
     )
     uses = layout.resources.clusters(here.chip, decision.on_engine)
     steps = [
-        Step(attending(program), uses, (*operands, Within(index, back=1)))
-        for index, program in enumerate(decision.programs)
+        Step(works, uses, (*operands, Within(index, back=1)))
+        for index, works in enumerate(layout.known(work, "heads", lambda: _heads(decision)))
     ]
     loop = layout.builder.repeat(work.name, steps, decision.programs[0].chunks)
     layout.made(work, loop, here, len(steps), "columns")
@@ -50,6 +50,12 @@ def attending(program: AttentionShape) -> tuple[Work, ...]:
         Work("cluster", "program", "attend", (AttentionWork(program, number),), own)
         for number, own in enumerate(rows)
     )
+
+
+def _heads(decision: AttentionDecision) -> list[tuple[Work, ...]]:
+    """Return the works of each cluster; those of equal heads are the very same."""
+    known = {program: attending(program) for program in dict.fromkeys(decision.programs)}
+    return [known[program] for program in decision.programs]
 
 
 def kept(decision: AttentionDecision) -> Moved:
@@ -81,7 +87,7 @@ def _from_dram(
     """
     if not decision.from_dram:
         return []
-    past = layout.structure.past
+    past = layout.structure.of.past
     needs = operands
     if past:
         needs = layout.outputs[decision.after].last() if decision.after else []

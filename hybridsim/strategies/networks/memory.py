@@ -48,7 +48,7 @@ class OnChip:
                 than the DRAM holds.
         """
         memory, given = machine.memory, _Given(structure, machine)
-        found = cls(structure.past)
+        found = cls(structure.of.past)
         if memory is None or memory.sram is None:
             return found
         by_chip: dict[int, list[FlowOp]] = {}
@@ -89,11 +89,11 @@ def _on_one_chip(given: _Given, works: Sequence[FlowOp], size: int, adapters: bo
         size -= held
         if outside:
             notes = (f"{len(outside)} adapters come from the DRAM",)
-    found = OnChip(given.structure.past)
+    found = OnChip(given.structure.of.past)
     if attentions:
         found = (
             _kept(given, attentions, size)
-            if given.structure.past
+            if given.structure.of.past
             else _passing(given, attentions, size)
         )
     return replace(found, notes=notes + found.notes, adapters_outside=frozenset(outside))
@@ -121,24 +121,25 @@ def _check_dram(given: _Given, found: OnChip, chip: int) -> None:
     Raises:
         CapacityError: It does not fit.
     """
-    memory = given.machine.memory
+    memory, name = given.machine.memory, given.structure.network.name
     assert memory is not None
     assert memory.sram is not None
-    what = "keys and values" if given.structure.past else "activations of one block"
-    network, machine = given.structure.network.name, given.machine
+    what = "keys and values" if given.structure.of.past else "activations of one block"
     if found.outside and memory.dram is None:
         raise CapacityError(
-            f"the {what} of {network} do not fit: "
-            f"{machine.name} has {format_bytes(memory.sram.size)} of SRAM and no DRAM; raise "
-            "memory.sram.size, or lower the tokens"
+            f"the {what} of {name} do not fit: "
+            f"{given.machine.name} has {format_bytes(memory.sram.size)} of SRAM and no DRAM; "
+            "raise memory.sram.size, or lower the tokens"
         )
     if memory.dram is None or memory.dram.size is None:
         return
     need = sum(found.outside.values())
     if need > memory.dram.size:
-        where = f"chip {chip} of {machine.name}" if machine.chips else machine.name
+        where = (
+            f"chip {chip} of {given.machine.name}" if given.machine.chips else given.machine.name
+        )
         raise CapacityError(
-            f"the {what} of {network} take {format_bytes(need)} outside of the "
+            f"the {what} of {name} take {format_bytes(need)} outside of the "
             f"SRAM; {where} has {format_bytes(memory.dram.size)} of DRAM; raise memory.dram.size "
             "or chips.count, or lower the tokens or the batch"
         )
@@ -152,19 +153,19 @@ def _passing(given: _Given, attentions: Sequence[FlowOp], size: int) -> OnChip:
         if too_much > 0:
             outside[work.name] = 2 * too_much
     if not outside:
-        return OnChip(given.structure.past)
+        return OnChip(given.structure.of.past)
     note = (
         f"SRAM of {format_bytes(size)} is too small for {len(outside)} of {len(attentions)} "
         f"attentions: {format_bytes(sum(outside.values()))} pass the DRAM"
     )
-    return OnChip(given.structure.past, outside, notes=(note,))
+    return OnChip(given.structure.of.past, outside, notes=(note,))
 
 
 def _kept(given: _Given, attentions: Sequence[FlowOp], size: int) -> OnChip:
     """Return which keys and values are fetched, and whose place they take."""
     each = [_own_bytes(given, work) + _kept_bytes(given, work) for work in attentions]
     if sum(each) <= size:
-        return OnChip(given.structure.past)
+        return OnChip(given.structure.of.past)
     stay = min(size // max(each), len(attentions))
     fetched = attentions[stay:]
     outside = {work.name: _kept_bytes(given, work) for work in fetched}
@@ -178,7 +179,7 @@ def _kept(given: _Given, attentions: Sequence[FlowOp], size: int) -> OnChip:
         f"SRAM of {format_bytes(size)} keeps the keys and values of {stay} of {len(attentions)} "
         f"attentions; {format_bytes(sum(outside.values()))} come from the DRAM"
     )
-    return OnChip(given.structure.past, outside, after, (note,))
+    return OnChip(given.structure.of.past, outside, after, (note,))
 
 
 def _own_bytes(given: _Given, work: FlowOp) -> int:
@@ -190,7 +191,7 @@ def _kept_bytes(given: _Given, work: FlowOp) -> int:
     """Return the size of keys and values."""
     assert isinstance(work.op, Attention)
     elements = 2 * work.keys * work.op.kv_heads * work.op.head_dim
-    return _bytes(given, given.structure.sequences * elements)
+    return _bytes(given, given.structure.of.sequences * elements)
 
 
 def _bytes(given: _Given, elements: int) -> int:

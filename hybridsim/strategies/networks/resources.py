@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Resource
 from hybridsim.strategies.job import grouped_resources
-from hybridsim.strategies.networks.machine_shape import MachineShape
+from hybridsim.strategies.machine_shape import MachineShape
 
 
 @dataclass(frozen=True, slots=True)

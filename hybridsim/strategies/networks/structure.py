@@ -4,34 +4,20 @@ Nothing here knows a price, a clock or the size of a memory, so machines that di
 share it.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.mapping.tiling import Block
-from hybridsim.strategies.job import Job
+from hybridsim.strategies.job import Job, Structure
+from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.strategies.networks.dataflow import Dataflow, FlowOp, dataflow
-from hybridsim.strategies.networks.machine_shape import MachineShape
 from hybridsim.strategies.networks.resources import ChipResources
 from hybridsim.units import ceil_div
 from hybridsim.workload import Attention, Linear, Network, Op
-
-
-class Same:
-    """A thing as a key: equal to itself alone, however large it is."""
-
-    __slots__ = ("thing",)
-
-    def __init__(self, thing: Any) -> None:
-        self.thing = thing
-
-    def __hash__(self) -> int:
-        return id(self.thing)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.thing is other.thing
 
 
 @dataclass(frozen=True)
@@ -47,24 +33,29 @@ class Together:
 class NetworkStructure:
     """The works of a mapped network for some tokens, and where they can be done."""
 
-    network: Network
-    placed: tuple[PlacedLayer, ...]
-    crossbars: int
-    machine: MachineShape
-    tokens: int
-    past: int
-    sequences: int
+    of: Structure
+    """What it was found from."""
     flow: Dataflow
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+        return self.of.network
+
+    @property
+    def placed(self) -> tuple[PlacedLayer, ...]:
+        """The linear layers on their tiles, in the order of the network."""
+        return self.of.layers
+
+    @property
+    def machine(self) -> MachineShape:
+        """The machine without any price."""
+        return self.of.machine
 
     @property
     def works(self) -> tuple[FlowOp, ...]:
         """The ops that take time, in order."""
         return self.flow.works
-
-    @property
-    def rows(self) -> int:
-        """Vectors that pass through a layer, of all sequences together."""
-        return self.tokens * self.sequences
 
     @cached_property
     def by_name(self) -> dict[str, FlowOp]:
@@ -130,7 +121,7 @@ class NetworkStructure:
         """Tiles over which the crossbars of a tier are spread."""
         machine = self.machine
         if machine.tiles is None:
-            return max(1, ceil_div(self.crossbars, machine.tiers))
+            return max(1, ceil_div(self.of.crossbars, machine.tiers))
         return machine.tiles * machine.chips
 
     @cached_property
@@ -227,7 +218,8 @@ class NetworkStructure:
         Works that were of a kind have equal keys again.
         """
         works = tuple([self._after(work, past) for work in self.works])
-        found = replace(self, past=past, flow=replace(self.flow, works=works))
+        of = replace(self.of, past=past)
+        found = NetworkStructure(of, replace(self.flow, works=works))
         # keys alone grow: where things are, and who belongs together, is known already
         found.__dict__.update(chips=self.chips, layers=self.layers, kinds=self.kinds)
         return found
@@ -235,17 +227,20 @@ class NetworkStructure:
     def _after(self, work: FlowOp, past: int) -> FlowOp:
         if not isinstance(work.op, Attention):
             return work
-        return replace(work, keys=self.network.keys(work.op, self.tokens, past))
+        return replace(work, keys=self.network.keys(work.op, self.of.tokens, past))
 
 
-def alike(op: Op) -> Iterable[Hashable]:
+def alike(op: Op) -> tuple[Hashable, ...]:
     """Return all that an op is, but for its name, its inputs and its block."""
-    fields = type(op).model_fields
-    return (
-        op.kind,
-        *(getattr(op, name) for name in fields if name not in ("name", "inputs", "block")),
-        len(op.inputs),
-    )
+    found: tuple[Hashable, ...] = _shape_of(type(op))(op)
+    return (*found, len(op.inputs))
+
+
+@lru_cache
+def _shape_of(kind: type[Op]) -> Callable[[Op], Any]:
+    """Return what reads the fields of a kind of op that make its shape: two or more of them."""
+    names = [name for name in kind.model_fields if name not in ("name", "inputs", "block")]
+    return attrgetter("kind", *names)
 
 
 def structure_of(job: Job) -> NetworkStructure:
@@ -254,21 +249,10 @@ def structure_of(job: Job) -> NetworkStructure:
     Raises:
         SpecError: A pattern of the machine's free ops cannot be read.
     """
-    mapping, shape = job.mapping, MachineShape.of(job.machine)
-    given = (Same(mapping.network), Same(mapping.layers), mapping.crossbars, shape)
-    return _known(*given, job.tokens, job.past, job.sequences)
+    return _known(job.structure)
 
 
 @lru_cache(maxsize=32)
-def _known(
-    network: Same,
-    placed: Same,
-    crossbars: int,
-    shape: MachineShape,
-    tokens: int,
-    past: int,
-    sequences: int,
-) -> NetworkStructure:
-    flow = dataflow(network.thing, shape, tokens, past, sequences)
-    given = (network.thing, placed.thing, crossbars, shape, tokens, past, sequences)
-    return NetworkStructure(*given, flow)
+def _known(of: Structure) -> NetworkStructure:
+    flow = dataflow(of.network, of.machine, of.tokens, of.past, of.sequences)
+    return NetworkStructure(of, flow)

@@ -1,4 +1,4 @@
-"""What the plan of a network depends on of a machine: how many parts of which kinds there are."""
+"""What plans depend on of a machine: how many parts of which kinds there are, and widths."""
 
 from dataclasses import dataclass, field
 
@@ -17,6 +17,10 @@ class MachineShape:
     plain_clusters: int
     """Further clusters of each chip, without an engine."""
     has_engine: bool
+    element_bytes: int
+    """Bytes of a number on a cluster; 0 without clusters."""
+    output_buffers: int
+    """Batches of outputs that a tile holds."""
     activation_bits: int
     """Bits of an element between tiles, clusters and memory."""
     has_dram: bool
@@ -43,6 +47,8 @@ class MachineShape:
             clusters=cluster.count if cluster else 0,
             plain_clusters=cluster.plain_count if cluster else 0,
             has_engine=cluster is not None and cluster.matrix_engine is not None,
+            element_bytes=cluster.element_bytes if cluster else 0,
+            output_buffers=tile.output_buffers,
             activation_bits=machine.activation_bits,
             has_dram=memory is not None and memory.dram is not None,
             adds_at_tiles=tile.periphery.residual is not None,
