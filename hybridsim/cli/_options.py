@@ -17,7 +17,7 @@ Past = Annotated[
 Batch = Annotated[
     int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
 ]
-Engine = Annotated[str, typer.Option(help="fast (compiled) or des (SimPy).")]
+Engine = Annotated[str, typer.Option(help="compiled (Numba) or reference (SimPy).")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="path=value: a field of the machine, adapters.* or scheduler.*"),

@@ -27,7 +27,7 @@ def generate_command(
     new: Annotated[int, typer.Option(help="Tokens to generate.")] = 128,
     batch: Annotated[int, typer.Option(help="Equal requests that run together.")] = 1,
     scheduler: Annotated[str, typer.Option(help="A strategy for whole networks.")] = "network",
-    engine: Engine = "fast",
+    engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
     out_: Annotated[

@@ -52,7 +52,7 @@ def run(
     tokens: Tokens = None,
     past: Past = 0,
     batch: Batch = None,
-    engine: Engine = "fast",
+    engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
     check_numerics: Annotated[

@@ -13,6 +13,8 @@ from hybridsim.engines import ENGINES, engine
 from hybridsim.measure.critical_path import critical_path
 from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.plan import Plan, PlanBuilder, Resource, Step, Within
+from hybridsim.work import delay
+from tests.random_inputs import times
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 
@@ -25,7 +27,7 @@ def token_pipeline(tasks: int, stages: int = 10, room: int = 4) -> Plan:
         needs = [Within(stage - 1)] if stage else []
         if stage < stages - 1:
             needs.append(Within(stage + 1, back=room, room=True))
-        steps.append(Step("work", (stage,), 100_000 + 7_000 * stage, tuple(needs)))
+        steps.append(Step(delay("work", 100_000 + 7_000 * stage), (stage,), tuple(needs)))
     builder.repeat("op", steps, tasks // stages)
     return builder.build()
 
@@ -36,17 +38,17 @@ def shared_link(tasks: int, tiles: int = 100) -> Plan:
     builder = PlanBuilder(tuple(Resource(f"{kind} {i}", kind) for i, kind in enumerate(kinds)))
     for tile in range(tiles):
         send = [
-            Step("send", (tiles + tile, 2 * tiles), 3_000 + tile, (Within(burst),))
+            Step(delay("send", 3_000 + tile), (tiles + tile, 2 * tiles), (Within(burst),))
             for burst in range(4)
         ]
-        mvm = Step("mvm", (tile,), 256_000, (Within(4, back=2, room=True),))
+        mvm = Step(delay("mvm", 256_000), (tile,), (Within(4, back=2, room=True),))
         builder.repeat(f"linear {tile}", [mvm, *send], tasks // tiles // 5)
     return builder.build()
 
 
 def measure(benchmark: Any, name: str, plan: Plan, rounds: int) -> None:
     run = engine(name)
-    benchmark.pedantic(run, (plan,), rounds=rounds, warmup_rounds=1)
+    benchmark.pedantic(run, (plan, times(plan)), rounds=rounds, warmup_rounds=1)
     if benchmark.stats:
         benchmark.extra_info["tasks"] = len(plan)
         benchmark.extra_info["tasks_per_s"] = round(len(plan) / benchmark.stats.stats.min)
@@ -67,11 +69,12 @@ def test_shared_link(benchmark: Any, name: str) -> None:
 @pytest.mark.benchmark(group="token pipeline, 1M tasks")
 @pytest.mark.parametrize("room", [4, 10**6], ids=["room for 4", "room for all"])
 def test_a_million_tasks(benchmark: Any, room: int) -> None:
-    measure(benchmark, "fast", token_pipeline(1_000_000, room=room), rounds=5)
+    measure(benchmark, "compiled", token_pipeline(1_000_000, room=room), rounds=5)
 
 
 @pytest.mark.benchmark(group="metrics, 1M tasks")
 @pytest.mark.parametrize("metric", [critical_path, stalls_by_resource])
 def test_metrics_of_a_million_tasks(benchmark: Any, metric: Any) -> None:
     plan = token_pipeline(1_000_000)
-    benchmark.pedantic(metric, (plan, engine("fast")(plan)), rounds=3)
+    timeline = engine("compiled")(plan, times(plan))
+    benchmark.pedantic(metric, (plan, timeline), rounds=3)
