@@ -229,8 +229,9 @@ def by_shape(
     one = (sizes[0].astype(np.int64) << 40) | (sizes[1].astype(np.int64) << 20) | sizes[2]
     different: Any
     different, where = np.unique(one, return_inverse=True)
-    low: Any = 2**20 - 1
-    found: Any = equation(different >> 40, different >> 20 & low, different & low)
+    low = 2**20 - 1
+    each: list[Any] = [different >> 40, different >> 20 & low, different & low]
+    found: Any = equation(*each)
     shaped: IntLike = found[where.reshape(one.shape)]
     return shaped
 
