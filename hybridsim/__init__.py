@@ -15,7 +15,7 @@ What there is, by what it is for:
 - questions: ``simulate``, ``compare``, ``explain``, ``generate``, ``sweep``, ``ask``, ``place``
 - answers: ``Result``, ``LayerResult``, ``ResourceResult``, ``Comparison``, ``Explanation``,
   ``Generation``, ``Mapping``
-- strategies, by name: ``make_scheduler``, ``Scheduler``
+- strategies, by name: ``make_scheduler``, ``Strategy``
 - strategies for linear layers and their adapters: ``AllAnalog``, ``LayerSerial``,
   ``TokenParallel``, ``EarlyXa``, ``FusedAdd``, ``SeparateAdd``, ``Swapped``, ``SplitCores``,
   ``MultiCluster``, ``CrossLayer``, ``Auto``, ``PipelinedStrategy``
