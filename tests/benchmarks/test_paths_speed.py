@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hybridsim.sweeps.steady import evaluate_point
 
 import hybridsim
 from hybridsim import make_scheduler
@@ -17,7 +18,6 @@ from hybridsim.engines import engine, steady
 from hybridsim.mapping import place
 from hybridsim.strategies import ADAPTER_STRATEGIES, Job
 from hybridsim.strategies.carrying import carry_out
-from hybridsim.sweeps.steady import evaluate_point
 from hybridsim.work import price
 from tests.carried_out import carried_out
 
