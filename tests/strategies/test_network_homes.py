@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hybridsim.strategies._dataflow import FlowOp
+from hybridsim.strategies._network_adapters import AdapterTimes
+from hybridsim.strategies._network_homes import Homes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +16,6 @@ from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.strategies import Job, Schedule, make_scheduler
-from hybridsim.strategies._dataflow import FlowOp
-from hybridsim.strategies._network_adapters import AdapterTimes
-from hybridsim.strategies._network_homes import Homes
 from hybridsim.workload import Linear
 
 CLUSTER = hybridsim.load_machine("harp_2026").cluster

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hybridsim.strategies._network_stamp import Stamp
 
 import hybridsim
 from hybridsim.engines import engine
@@ -19,7 +20,6 @@ from hybridsim.strategies import (
     Schedule,
     make_scheduler,
 )
-from hybridsim.strategies._network_stamp import Stamp
 from hybridsim.workload import Linear
 
 NETWORK_STRATEGIES = [

@@ -1,11 +1,11 @@
 """Reserving ahead: the order it fixes makes an engine run at exactly the reserved times."""
 
 import numpy as np
+from hybridsim.strategies._reservation import reserve, reserved
 from hypothesis import given, settings
 
 from hybridsim.engines import engine
 from hybridsim.plan import Plan, PlanBuilder, Resource
-from hybridsim.strategies._reservation import reserve, reserved
 from tests.random_inputs import plans
 
 
