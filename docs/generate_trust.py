@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim.report.figures.validation import save_rtl_figure
 from hybridsim.report.markdown import markdown_table, refilled
-from hybridsim.report.rtl_figure import save_rtl_figure
 from hybridsim.validation.rtl import Compared, Comparison, compare_with_rtl
 
 PAGE = Path(__file__).parent / "trust.md"

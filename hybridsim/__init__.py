@@ -7,8 +7,26 @@
     network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
     result = hybridsim.simulate(network, machine, tokens=320)
     print(result.overhead_percent)
+
+What there is, by what it is for:
+
+- inputs: ``load``, ``load_network``, ``load_machine``, ``network_names``, ``machine_names``,
+  ``Network``, ``Machine``
+- questions: ``simulate``, ``compare``, ``explain``, ``generate``, ``sweep``, ``ask``, ``place``
+- answers: ``Result``, ``LayerResult``, ``ResourceResult``, ``Comparison``, ``Explanation``,
+  ``Generation``, ``Mapping``
+- strategies, by name: ``make_scheduler``, ``Strategy``
+- strategies for linear layers and their adapters: ``AllAnalog``, ``LayerSerial``,
+  ``TokenParallel``, ``EarlyXa``, ``FusedAdd``, ``SeparateAdd``, ``Swapped``, ``SplitCores``,
+  ``MultiCluster``, ``CrossLayer``, ``Auto``, ``PipelinedStrategy``
+- strategies for whole networks: ``Serial``, ``IntraLayerParallel``, ``IntraLayerPipeline``,
+  ``CrossLayerPipeline``, ``IntraCrossLayerPipeline``, ``CrossBlockPipeline``, ``Composed``,
+  ``NetworkStrategy``
+- errors: ``HybridsimError``, ``InputError``, ``SpecError``, ``UnknownNameError``,
+  ``CapacityError``, ``UnsupportedError``
 """
 
+from hybridsim import _old_names
 from hybridsim._version import __version__
 from hybridsim.arch import Machine, load_machine
 from hybridsim.comparison import Comparison, compare
@@ -31,13 +49,21 @@ from hybridsim.simulation import load, simulate
 from hybridsim.strategies import (
     AllAnalog,
     Auto,
+    Composed,
+    CrossBlockPipeline,
     CrossLayer,
+    CrossLayerPipeline,
     EarlyXa,
     FusedAdd,
+    IntraCrossLayerPipeline,
+    IntraLayerParallel,
+    IntraLayerPipeline,
     LayerSerial,
     MultiCluster,
+    NetworkStrategy,
     PipelinedStrategy,
     SeparateAdd,
+    Serial,
     SplitCores,
     Strategy,
     Swapped,
@@ -52,23 +78,31 @@ __all__ = [
     "Auto",
     "CapacityError",
     "Comparison",
+    "Composed",
+    "CrossBlockPipeline",
     "CrossLayer",
+    "CrossLayerPipeline",
     "EarlyXa",
     "Explanation",
     "FusedAdd",
     "Generation",
     "HybridsimError",
     "InputError",
+    "IntraCrossLayerPipeline",
+    "IntraLayerParallel",
+    "IntraLayerPipeline",
     "LayerResult",
     "LayerSerial",
     "Machine",
     "Mapping",
     "MultiCluster",
     "Network",
+    "NetworkStrategy",
     "PipelinedStrategy",
     "ResourceResult",
     "Result",
     "SeparateAdd",
+    "Serial",
     "SpecError",
     "SplitCores",
     "Strategy",
@@ -91,3 +125,5 @@ __all__ = [
     "simulate",
     "sweep",
 ]
+
+_old_names.find_old_names(__name__)

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hybridsim.errors import SpecError, did_you_mean
+from hybridsim.nesting import check_yaml_depth, json_value
 from hybridsim.units import Spec, format_bytes
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ else:
 
 MOST_BYTES = 2**20
 """The largest file that is read [bytes]; the largest bundled one is a thousandth of it."""
-MOST_DEPTH = 32
-"""How deep lists and mappings may be nested; the YAML library in C crashes on very deep ones."""
 MOST_DIGITS = 18
 """How long a whole number may be; 18 digits always fit 64 bits."""
 
@@ -67,21 +66,34 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
             text; a number is not plain decimal; or the file is not a mapping.
     """
     text, file = _read_text(path), str(path)
+    data = yaml_value(text, file)
+    if data is None:
+        raise SpecError(file, "", "is empty; a mapping (key: value) would do")
+    return _as_mapping(data, file)
+
+
+def yaml_value(text: str, file: str) -> Any:
+    """Return what a YAML text says, None where it says nothing; dates stay text.
+
+    Raises:
+        SpecError: It is broken, too deep, or uses aliases or tags; a key is given twice or is not
+            text; or a number is not plain decimal.
+    """
+    check_yaml_depth(text, file)
     try:
         _check_events(text, file)
         loader = _YamlLoader(text)
         root = loader.get_single_node()
         if root is None:
-            raise SpecError(file, "", "is empty; a mapping (key: value) would do")
+            return None
         _check_nodes(root, file)
-        data = loader.construct_document(root)
+        return loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         problem = " ".join(filter(None, (error.context, error.problem)))
         raise SpecError(file, _line(error.problem_mark), f"broken YAML: {problem}") from None
     except yaml.YAMLError as error:
         reason = getattr(error, "reason", "it cannot be read")
         raise SpecError(file, "", f"broken YAML: {reason}") from None
-    return _as_mapping(data, file)
 
 
 def read_json_mapping(path: Path) -> dict[str, Any]:
@@ -107,12 +119,12 @@ def read_json_mapping(path: Path) -> dict[str, Any]:
         return dict(pairs)
 
     try:
-        data = json.loads(text, object_pairs_hook=mapping, parse_constant=refuse, parse_int=whole)
+        data = json_value(
+            text, file, object_pairs_hook=mapping, parse_constant=refuse, parse_int=whole
+        )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise SpecError(file, place, f"broken JSON: {error.msg}") from None
-    except RecursionError:
-        raise SpecError(file, "", "is nested too deep to be read") from None
     return _as_mapping(data, file)
 
 
@@ -187,19 +199,13 @@ def _line(mark: Any) -> str:
 
 
 def _check_events(text: str, file: str) -> None:
-    """Refuse what must not reach the composer: aliases, tags and very deep nesting."""
-    depth = 0
+    """Refuse what must not reach the composer: aliases and tags."""
     for event in yaml.parse(text, Loader=_YamlLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             problem = "anchors (&) and aliases (*) are not read; write the value out"
             raise SpecError(file, _line(event.start_mark), problem)
         if getattr(event, "tag", None):
             problem = "tags (!) are not read; leave the tag out"
-            raise SpecError(file, _line(event.start_mark), problem)
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MOST_DEPTH:
-            problem = f"is nested more than {MOST_DEPTH} deep"
             raise SpecError(file, _line(event.start_mark), problem)
 
 

@@ -36,7 +36,8 @@ _AJ_PER_BYTE = {f"{unit}/B": _AJ_PER_UNIT[unit] for unit in ("aJ", "fJ", "pJ", "
 _AJ_PER_MAC = {f"{unit}/MAC": _AJ_PER_UNIT[unit] for unit in ("aJ", "fJ", "pJ", "nJ")}
 _UM2_PER_UNIT = {"um2": 1, "mm2": 10**6}
 
-_NUMBER_AND_UNIT = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z][A-Za-z/]*2?)")
+_NUMBER_AND_UNIT = re.compile(r"(\d{1,30})(?:\.(\d{1,30}))?\s*([A-Za-z][A-Za-z/]*2?)")
+"""Longer numbers are no quantity; beyond some thousands of digits Python would not read them."""
 
 
 def _quantity(text: object, scale: Mapping[str, int], example: str, step: int = 1) -> int:

@@ -6,7 +6,7 @@ import hybridsim
 from hybridsim import compare, make_scheduler, simulate
 from hybridsim.comparison import STALLS, adapter_strategies
 from hybridsim.errors import InputError, SpecError, UnknownNameError
-from hybridsim.report.comparison_figure import comparison_bars
+from hybridsim.report.figures.comparison import comparison_bars
 
 
 @pytest.fixture(scope="module")

@@ -105,8 +105,8 @@ def test_reserved_strategies_take_no_template_and_give_the_same_form() -> None:
 
 
 def test_both_engines_give_the_same_generation() -> None:
-    fast, des = (generated(new=3, engine=name) for name in ("fast", "des"))
-    assert fast == des
+    compiled, reference = (generated(new=3, engine=name) for name in ("compiled", "reference"))
+    assert compiled == reference
 
 
 def test_one_token_has_no_decode() -> None:

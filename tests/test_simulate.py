@@ -84,12 +84,3 @@ def test_a_length_without_sense_is_refused(tokens: int) -> None:
     network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
     with pytest.raises(InputError, match="tokens"):
         simulate(network, machine, tokens=tokens)
-
-
-def test_public_names_are_complete_and_sorted() -> None:
-    assert hybridsim.__all__ == sorted(hybridsim.__all__)
-    for name in hybridsim.__all__:
-        assert getattr(hybridsim, name) is not None
-    public = {name for name in vars(hybridsim) if not name.startswith("_")}
-    rooms = {name for name in public if type(getattr(hybridsim, name)).__name__ == "module"}
-    assert public - rooms == set(hybridsim.__all__) - {"__version__"}

@@ -62,6 +62,7 @@ def test_a_quantity_is_read_into_base_units(field: str, text: object, value: int
         ("time", "-1 ns"),
         ("time", "0.0001 ns"),
         ("time", "1e3 ns"),
+        ("time", "9" * 31 + " ns"),
         ("size", "0 B"),
         ("size", "128 kb"),
         ("rate", "3 b/cycle"),
@@ -75,8 +76,9 @@ def test_a_quantity_is_read_into_base_units(field: str, text: object, value: int
     ],
 )
 def test_what_is_no_quantity_of_the_field_is_refused(field: str, text: object) -> None:
-    with pytest.raises(ValidationError, match=field):
+    with pytest.raises(ValidationError) as caught:
         Everything.model_validate({field: text})
+    assert [found["loc"] for found in caught.value.errors()] == [(field,)]
 
 
 @given(

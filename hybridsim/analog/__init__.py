@@ -9,13 +9,11 @@
     y = chip.at(parse_time("1y")).mvm(x)    # (tokens, in) -> (tokens, out)
 """
 
-from hybridsim.analog.compensation import DriftCompensation
-from hybridsim.analog.converters import Converters, calibrated_range
+from hybridsim.analog.converters import Converters, DriftCompensation, calibrated_range
 from hybridsim.analog.device import PcmDevice
 from hybridsim.analog.fidelity import Fidelity, layer_fidelity, network_fidelity, random_weights
 from hybridsim.analog.layer import AnalogLayer, LayerState, ProgrammedLayer
-from hybridsim.analog.settings import AnalogSettings
-from hybridsim.analog.tile import ProgrammedTile, TileState
+from hybridsim.analog.tile import AnalogSettings, ProgrammedTile, TileState
 from hybridsim.analog.times import STANDARD_TIMES, ElapsedTime, format_time, parse_time
 
 __all__ = [

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridsim.analog.converters import calibrated_range
+from hybridsim.analog.device import F32
 from hybridsim.analog.layer import AnalogLayer
-from hybridsim.analog.settings import AnalogSettings
+from hybridsim.analog.tile import AnalogSettings
 from hybridsim.errors import UnsupportedError
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

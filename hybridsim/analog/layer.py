@@ -4,14 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from hybridsim.analog.conductance import as_weights, clip
-from hybridsim.analog.settings import AnalogSettings
-from hybridsim.analog.tile import ProgrammedTile, TileState
+from hybridsim.analog.device import F32, as_weights, clip
+from hybridsim.analog.tile import AnalogSettings, ProgrammedTile, TileState
 from hybridsim.errors import UnsupportedError
-
-F32 = NDArray[np.float32]
 
 _MVM = 3  # the stream of the output noise
 

@@ -10,7 +10,7 @@ import yaml
 from hybridsim.arch.machine import Machine
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.library import machine_path
-from hybridsim.specs import read_yaml_mapping, validate
+from hybridsim.specs import read_yaml_mapping, shown, validate, yaml_value
 
 Overrides = Mapping[str, Any]
 """Dotted path -> value, as in ``{"tile.integration_time": "128 ns"}``."""
@@ -79,9 +79,10 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not (equals and path.strip()):
         raise SpecError(_BY_USER, "", f"found {text!r}; write path=value, as in tile.rows=256")
     try:
-        return path.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise SpecError(_BY_USER, path, f"found {value!r}, which is not a YAML value") from None
+        return path.strip(), yaml_value(value, _BY_USER)
+    except SpecError as error:
+        problem = f"{shown(value)} is not read as a value: {error.problem}"
+        raise SpecError(_BY_USER, path.strip(), problem) from None
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -12,18 +12,16 @@ from pydantic import (
     model_validator,
 )
 
-from hybridsim.components.aimc_tile import AimcTile
-from hybridsim.components.area import MachineArea
+from hybridsim.components.aimc_tile import AimcTile, Programming
 from hybridsim.components.core_kernels import Precision, by_shape, larger
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
-from hybridsim.components.energy import MachineEnergy
+from hybridsim.components.energy import MachineArea, MachineEnergy
 from hybridsim.components.interconnect import ChipLink, Link, OnChip
 from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
-from hybridsim.components.programming import Programming
 from hybridsim.components.tcdm import Tcdm
 from hybridsim.errors import UnsupportedError
 from hybridsim.specs import PlacedError
@@ -255,7 +253,7 @@ class Machine(Spec):
         """
         if work.part == "delay":
             return work.shape[0]
-        if work.kind == "transfer":
+        if work.kind == "transfer" and self.cluster is not None:
             return self.transfer_ps(work.shape[0])
         part = self._part(work.part)
         if part is None:

@@ -1,11 +1,17 @@
-"""Writing results to a folder: all of it, or nothing."""
+"""Writing results to a folder, all of it or nothing, and ``--figures``: what is drawn beside."""
 
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 
-from hybridsim.errors import SpecError
+import typer
+
+from hybridsim.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from hybridsim.report.figures.style import Format
 
 
 def check_folder(folder: Path) -> None:
@@ -39,3 +45,25 @@ def write_all(folder: Path, files: Mapping[str, str | bytes]) -> None:
                 os.replace(Path(unfinished) / name, folder / name)
     except OSError as error:
         raise SpecError("--out", str(folder), f"cannot be written: {error.strerror}") from None
+
+
+FiguresOption = Annotated[
+    str | None,
+    typer.Option("--figures", help="Also draw figures for print into --out: pdf, png or svg."),
+]
+_KINDS = ("pdf", "png", "svg")
+
+
+def check_figures(kind: str | None, folder: Path | None) -> "Format | None":
+    """Return the kind of files to draw, or None, before any work is done.
+
+    Raises:
+        InputError: The kind is not known, or no folder is given.
+    """
+    if kind is None:
+        return None
+    if kind not in _KINDS:
+        raise InputError(f"--figures: found {kind!r}; {', '.join(_KINDS)} would do")
+    if folder is None:
+        raise InputError("--figures: give --out DIR as well, the folder that they go to")
+    return cast("Format", kind)

@@ -1,9 +1,14 @@
-"""Arguments and options that several commands share, each said once."""
+"""Arguments and options that several commands share, each said once, and what they lead to."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from hybridsim.arch import parse_override
+from hybridsim.errors import UnknownNameError
+from hybridsim.library import network_path
+from hybridsim.workload import Network, load_network
 
 Workload = Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")]
 Arch = Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")]
@@ -17,7 +22,7 @@ Past = Annotated[
 Batch = Annotated[
     int | None, typer.Option(help="Tokens per batch; the best that fits by default.")
 ]
-Engine = Annotated[str, typer.Option(help="fast (compiled) or des (SimPy).")]
+Engine = Annotated[str, typer.Option(help="compiled (Numba) or reference (SimPy).")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="path=value: a field of the machine, adapters.* or scheduler.*"),
@@ -28,3 +33,40 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print only what was asked 
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Say on standard error what is done, and how long.")
 ]
+
+
+def by_target(settings: list[str] | None, batch: int | None = None) -> dict[str, dict[str, Any]]:
+    """Return the settings of machine, adapters and scheduler, path -> value each.
+
+    ``batch`` is one of the scheduler, where it is given.
+
+    Raises:
+        SpecError: A setting is not of the form path=value.
+    """
+    groups: dict[str, dict[str, Any]] = {"machine": {}, "adapters": {}, "scheduler": {}}
+    for text in settings or []:
+        path, value = parse_override(text)
+        head, _, rest = path.partition(".")
+        if head in ("adapters", "scheduler") and rest:
+            groups[head][rest] = value
+        else:
+            groups["machine"][path] = value
+    if batch is not None:
+        groups["scheduler"]["batch"] = batch
+    return groups
+
+
+def network_of(workload: str, changes: dict[str, Any], no_adapters: bool = False) -> Network:
+    """Return a network with some fields of its adapters replaced, or without any.
+
+    Raises:
+        UnknownNameError: Adapters have no such field.
+    """
+    network = load_network(network_path(workload))
+    known = ("rank", "alpha", "targets", "exclude")
+    for key in changes:
+        if key not in known:
+            raise UnknownNameError("--set: adapter field", key, known)
+    if changes:
+        network = network.with_adapters(**changes)
+    return network.without_adapters() if no_adapters else network

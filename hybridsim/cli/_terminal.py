@@ -1,7 +1,9 @@
-"""What all commands share: where text goes, how errors end a command, numbers for people."""
+"""What all commands share: where text goes, how errors end a command, what ``--verbose`` says."""
 
 import json
+import platform
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -9,8 +11,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 
+from hybridsim._version import __version__
 from hybridsim.errors import InputError
 
 P = ParamSpec("P")
@@ -55,6 +59,17 @@ def working(what: str, quiet: bool) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def bar_on_terminal(quiet: bool, *columns: ProgressColumn) -> Iterator[Progress | None]:
+    """Yield a bar on a terminal's standard error, gone at the end; None where there is none."""
+    console = err()
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield bar
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output and nothing else."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -76,3 +91,48 @@ def plain_table(*columns: str, right: str = "") -> Table:
             no_wrap=name,
         )
     return table
+
+
+_LIBRARIES = ("numpy", "numba", "pandas", "pydantic")
+
+
+class Telling:
+    """Says what a command does, if it was asked to; answers on standard output stay as they are.
+
+    Raises:
+        InputError: Both ``verbose`` and ``quiet`` are asked for.
+    """
+
+    def __init__(self, verbose: bool, quiet: bool = False) -> None:
+        if verbose and quiet:
+            raise InputError("--verbose and --quiet: give one of them")
+        self._verbose = verbose
+        self._began = time.perf_counter()
+
+    def say(self, what: str, text: object) -> None:
+        """Print one line: what, and what it is."""
+        if self._verbose:
+            typer.echo(f"{what:<10s}{text}", err=True)
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[None]:
+        """Print how long a part of the command took, when it is done."""
+        began = time.perf_counter()
+        yield
+        self.say("time", f"{time.perf_counter() - began:.3f} s  {what}")
+
+    def versions(self) -> None:
+        """Print what computes: this program, Python, and the libraries that are loaded."""
+        if self._verbose:
+            loaded = [
+                f"{name} {sys.modules[name].__version__}"
+                for name in _LIBRARIES
+                if name in sys.modules
+            ]
+            own = [f"hybridsim {__version__}", f"Python {platform.python_version()}"]
+            self.say("version", ", ".join(own + loaded))
+
+    def end(self) -> None:
+        """Print versions and how long it took altogether."""
+        self.versions()
+        self.say("time", f"{time.perf_counter() - self._began:.3f} s  altogether")

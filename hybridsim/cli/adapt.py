@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from hybridsim.analog.times import in_order
-from hybridsim.cli._figures import FiguresOption, check_figures
-from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
 from hybridsim.cli._options import Json, Quiet, StudyFile
-from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
+from hybridsim.cli._terminal import bar_on_terminal, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ def adapt(
             raise typer.Exit(INTERRUPTED) from None
     if kind is not None and len(result.accuracy):
         # Matplotlib only where something is drawn
-        from hybridsim.report.figures.adaptation import adaptation_file
+        from hybridsim.report.figures.studies import adaptation_file
 
         write_all(out_, {f"figure_adaptation.{kind}": adaptation_file(result.accuracy, kind)})
     if json_:
@@ -112,10 +110,6 @@ def _adapt_decoder(file: Path, folder: Path, json_: bool, quiet: bool) -> None:
 @contextmanager
 def _progress(quiet: bool) -> Iterator["Watch | None"]:
     """Show what is done, loss, accuracy and time left on a terminal's standard error."""
-    console = err()
-    if quiet or not console.is_terminal:
-        yield None
-        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -123,16 +117,19 @@ def _progress(quiet: bool) -> Iterator["Watch | None"]:
         TextColumn("{task.fields[remark]}"),
         TimeRemainingColumn(compact=True),
     )
-    with Bar(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, int] = {}
+    with bar_on_terminal(quiet, *columns) as bar:
+        if bar is None:
+            yield None
+            return
+        tasks: dict[str, TaskID] = {}
 
         def watch(what: str, done: int, total: int, remark: str) -> None:
             if what not in tasks:
                 for old in tasks.values():
-                    bar.remove_task(old)  # type: ignore[arg-type]
+                    bar.remove_task(old)
                 tasks.clear()
                 tasks[what] = bar.add_task(what, total=total, remark=remark)
-            bar.update(tasks[what], completed=done, remark=remark)  # type: ignore[arg-type]
+            bar.update(tasks[what], completed=done, remark=remark)
 
         yield watch
 

@@ -6,7 +6,6 @@ import typer
 
 from hybridsim._version import __version__
 from hybridsim.cli.adapt import adapt
-from hybridsim.cli.alternatives import alternatives
 from hybridsim.cli.codesign import codesign
 from hybridsim.cli.compare import compare
 from hybridsim.cli.cost import cost
@@ -14,10 +13,9 @@ from hybridsim.cli.explain import explain
 from hybridsim.cli.generate import generate_command
 from hybridsim.cli.report import report
 from hybridsim.cli.run import run
-from hybridsim.cli.search import search
-from hybridsim.cli.serve import serve
+from hybridsim.cli.serve import alternatives, serve
 from hybridsim.cli.show import list_bundled, show
-from hybridsim.cli.sweep import sweep
+from hybridsim.cli.sweep import search, sweep
 from hybridsim.cli.validate import app as validate_app
 
 app = typer.Typer(

@@ -12,13 +12,11 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from hybridsim.analog.times import format_time
-from hybridsim.cli._figures import FiguresOption, check_figures
-from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
 from hybridsim.cli._options import Json, Quiet, StudyFile
-from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
+from hybridsim.cli._terminal import bar_on_terminal, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
 from hybridsim.units import format_energy, format_ps
 
@@ -69,7 +67,7 @@ def _files(result: "CodesignResult", kind: "Format | None") -> dict[str, str | b
     }
     if kind is not None:
         # Matplotlib only where something is drawn
-        from hybridsim.report.figures.codesign import codesign_file
+        from hybridsim.report.figures.studies import codesign_file
 
         files[f"figure_codesign.{kind}"] = codesign_file(result, kind)
     return files
@@ -78,15 +76,14 @@ def _files(result: "CodesignResult", kind: "Format | None") -> dict[str, str | b
 @contextmanager
 def _progress(quiet: bool) -> Iterator["Watch | None"]:
     """Show points and time left on a terminal's standard error."""
-    console = err()
-    if quiet or not console.is_terminal:
-        yield None
-        return
     columns = (
         TextColumn("codesign"), BarColumn(), MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
     )  # fmt: skip
-    with Bar(*columns, console=console, transient=True) as bar:
+    with bar_on_terminal(quiet, *columns) as bar:
+        if bar is None:
+            yield None
+            return
         task = bar.add_task("codesign", total=None)
 
         def watch(done: int, points: int) -> None:

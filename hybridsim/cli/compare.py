@@ -8,8 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
-from hybridsim.cli._figures import FiguresOption, check_figures
-from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
 from hybridsim.cli._options import (
     Arch,
     Batch,
@@ -20,14 +19,12 @@ from hybridsim.cli._options import (
     Tokens,
     Verbose,
     Workload,
+    by_target,
+    network_of,
 )
-from hybridsim.cli._settings import by_target, with_adapters
-from hybridsim.cli._telling import Telling
-from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError
-from hybridsim.library import network_path
 from hybridsim.units import format_bytes, format_energy, format_ps
-from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,13 +71,12 @@ def compare(
         raise InputError(f"--plot: there is no folder {plot.parent}; an existing one would do")
     if out_ is not None:
         check_folder(out_)
-    groups = by_target(set_ or [])
-    options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
-    network = with_adapters(load_network(network_path(workload)), groups["adapters"])
+    groups = by_target(set_, batch)
+    network = network_of(workload, groups["adapters"])
     machine = load_machine(arch, groups["machine"])
     # pandas takes a second to import, which --help need not wait for
     from hybridsim.comparison import compare as side_by_side
-    from hybridsim.report.page.activity import Activities
+    from hybridsim.report.page.chart_data import Activities
 
     telling.say("network", network.name)
     telling.say("machine", f"{machine.name}, {machine.description}")
@@ -88,7 +84,7 @@ def compare(
     with working("comparing", silent), telling.stage("simulating"):
         names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
         keep = None if out_ is None else seen.add
-        found = side_by_side(network, machine, names, tokens, options, past, keep)
+        found = side_by_side(network, machine, names, tokens, groups["scheduler"], past, keep)
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])
         telling.say("scheduler", f"{row['strategy']}: {done}")
@@ -124,8 +120,8 @@ def _write(
     if folder is not None:
         import json
 
-        from hybridsim.report.page.comparison_page import ACTIVITY, comparison_page
-        from hybridsim.report.page.file_names import PAGE
+        from hybridsim.report.page.comparison import ACTIVITY, comparison_page
+        from hybridsim.report.page.shell import PAGE
 
         text = json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
         table = found.to_frame().to_csv(index=False)
@@ -134,13 +130,13 @@ def _write(
         files |= {PAGE: comparison_page(document(found), activity)}
         if kind is not None:
             # Matplotlib only where something is drawn
-            from hybridsim.report.figures.sets import comparison_files
+            from hybridsim.report.figures.comparison import comparison_files
 
             files |= comparison_files(found.to_frame(), kind)
         write_all(folder, files)
     if plot is not None:
         # Matplotlib only where something is drawn
-        from hybridsim.report.comparison_figure import save_comparison_figure
+        from hybridsim.report.figures.comparison import save_comparison_figure
 
         try:
             save_comparison_figure(found.to_frame(), plot)

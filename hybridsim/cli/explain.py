@@ -8,18 +8,13 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
-from hybridsim.cli._options import Json, Quiet, Verbose
-from hybridsim.cli._settings import by_target, with_adapters
-from hybridsim.cli._telling import Telling
-from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._options import Json, Quiet, Verbose, by_target, network_of
+from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError
-from hybridsim.library import network_path
-from hybridsim.measure.result import Result
-from hybridsim.measure.result_file import read_result
+from hybridsim.measure.result import Result, read_result
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_scheduler
 from hybridsim.units import format_ps
-from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
     from hybridsim.explanation import Explanation
@@ -87,10 +82,9 @@ def _run(
 ) -> Result:
     if len(what) != 2:
         raise InputError(f"--run: found {len(what)} names; give a network and a machine")
-    groups = by_target(settings)
-    options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
-    network = with_adapters(load_network(network_path(what[0])), groups["adapters"])
-    strategy = make_scheduler(scheduler, options)
+    groups = by_target(settings, batch)
+    network = network_of(what[0], groups["adapters"])
+    strategy = make_scheduler(scheduler, groups["scheduler"])
     machine = load_machine(what[1], groups["machine"])
     return simulate(network, machine, strategy, tokens, past=past)
 

@@ -9,14 +9,20 @@ from rich.markup import escape
 
 from hybridsim.arch import load_machine
 from hybridsim.cli._files import check_folder, write_all
-from hybridsim.cli._options import Arch, Engine, Json, NoAdapters, Quiet, Settings
-from hybridsim.cli._settings import by_target, with_adapters
+from hybridsim.cli._options import (
+    Arch,
+    Engine,
+    Json,
+    NoAdapters,
+    Quiet,
+    Settings,
+    by_target,
+    network_of,
+)
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.generation import generate, strategy_for
-from hybridsim.library import network_path
 from hybridsim.measure.generation import Generation, Phase, PhaseEnergy
 from hybridsim.units import format_bytes, format_energy, format_ps
-from hybridsim.workload import load_network
 
 
 @ends_cleanly
@@ -27,7 +33,7 @@ def generate_command(
     new: Annotated[int, typer.Option(help="Tokens to generate.")] = 128,
     batch: Annotated[int, typer.Option(help="Equal requests that run together.")] = 1,
     scheduler: Annotated[str, typer.Option(help="A strategy for whole networks.")] = "network",
-    engine: Engine = "fast",
+    engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
     out_: Annotated[
@@ -39,12 +45,10 @@ def generate_command(
     """Time to first token, time per token and overhead of adapters when NETWORK generates text."""
     if out_ is not None:
         check_folder(out_)
-    groups = by_target(set_ or [])
+    groups = by_target(set_)
     with working("generating", quiet or json_):
         strategy = strategy_for(groups["scheduler"], scheduler)
-        loaded = with_adapters(load_network(network_path(network)), groups["adapters"])
-        if no_adapters:
-            loaded = loaded.without_adapters()
+        loaded = network_of(network, groups["adapters"], no_adapters)
         result = generate(
             loaded,
             load_machine(machine, groups["machine"]),

@@ -32,8 +32,8 @@ def report(
     """Write page.html of FOLDER again, from the files that lie there."""
     chosen = None if window is None else _window(window)
     # templates and tables of pages take a second to import, which --help need not wait for
-    from hybridsim.report.page.file_names import PAGE
-    from hybridsim.report.page.folder import page_of_folder
+    from hybridsim.report.page.run_page import page_of_folder
+    from hybridsim.report.page.shell import PAGE
 
     check_folder(folder)
     with working("writing the page", quiet):

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hybridsim.arch import load_machine, machine_sources
-from hybridsim.cli._analog_noise import (
-    noise_files,
-    noise_times,
-    with_analog_noise,
-)
-from hybridsim.cli._figures import FiguresOption, check_figures
-from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
 from hybridsim.cli._options import (
     Arch,
     Batch,
@@ -26,17 +20,20 @@ from hybridsim.cli._options import (
     Tokens,
     Verbose,
     Workload,
+    by_target,
+    network_of,
 )
-from hybridsim.cli._run_table import render
-from hybridsim.cli._settings import by_target, with_adapters
-from hybridsim.cli._telling import Telling
-from hybridsim.cli._terminal import ends_cleanly, out, print_json, working
+from hybridsim.cli._run_table import (
+    noise_files,
+    noise_times,
+    render,
+    with_analog_noise,
+)
+from hybridsim.cli._terminal import Telling, ends_cleanly, out, print_json, working
 from hybridsim.errors import UnknownNameError
-from hybridsim.library import network_path
 from hybridsim.measure.result import Result
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import make_scheduler
-from hybridsim.workload import load_network
 
 if TYPE_CHECKING:
     from hybridsim.report.figures.style import Format
@@ -52,7 +49,7 @@ def run(
     tokens: Tokens = None,
     past: Past = 0,
     batch: Batch = None,
-    engine: Engine = "fast",
+    engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
     check_numerics: Annotated[
@@ -91,7 +88,7 @@ def run(
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
     with working("simulating", quiet or json_ or verbose), telling.stage("simulating"):
         done = _simulated(
-            workload, arch, scheduler, tokens, batch, engine, set_ or [], no_adapters,
+            workload, arch, scheduler, tokens, batch, engine, set_, no_adapters,
             check_numerics, past,
         )  # fmt: skip
         result = with_analog_noise(done.result, times)
@@ -100,7 +97,7 @@ def run(
         with working("writing the trace", quiet or json_ or verbose):
             _write_trace(done, trace, flows, telling)
     if out_ is not None:
-        sources = machine_sources(arch, by_target(set_ or [])["machine"])
+        sources = machine_sources(arch, by_target(set_)["machine"])
         write_all(out_, _files(replace(done, result=result), sources, kind))
         telling.say("written", out_)
     telling.end()
@@ -129,7 +126,7 @@ def _write_trace(done: Run, path: Path, flows: str, telling: Telling) -> None:
 
 def _files(done: Run, sources: dict[str, str], kind: "Format | None") -> dict[str, str | bytes]:
     # templates and tables of pages only where a page is written
-    from hybridsim.report.page.folder import page_files
+    from hybridsim.report.page.run_page import page_files
 
     result = done.result
     return {
@@ -146,7 +143,7 @@ def _files(done: Run, sources: dict[str, str], kind: "Format | None") -> dict[st
 def run_figures(done: Run, kind: "Format") -> dict[str, bytes]:
     """Return file name -> figure."""
     # Matplotlib only where something is drawn
-    from hybridsim.report.figures.sets import run_files
+    from hybridsim.report.figures.run import run_files
 
     return run_files(done, kind)
 
@@ -169,16 +166,13 @@ def _simulated(
     tokens: int | None,
     batch: int | None,
     engine: str,
-    settings: list[str],
+    settings: list[str] | None,
     no_adapters: bool,
     check_numerics: bool,
     past: int,
 ) -> Run:
-    groups = by_target(settings)
-    options = groups["scheduler"] | ({} if batch is None else {"batch": batch})
-    strategy = make_scheduler(scheduler, options)
-    network = with_adapters(load_network(network_path(workload)), groups["adapters"])
-    if no_adapters:
-        network = network.without_adapters()
+    groups = by_target(settings, batch)
+    strategy = make_scheduler(scheduler, groups["scheduler"])
+    network = network_of(workload, groups["adapters"], no_adapters)
     machine = load_machine(arch, groups["machine"])
     return execute(network, machine, strategy, tokens, engine, check_numerics, past)

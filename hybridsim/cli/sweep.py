@@ -1,4 +1,4 @@
-"""``hybridsim sweep``: every point of a study."""
+"""``hybridsim sweep``: every point of a study; ``hybridsim search``: the best without all."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,17 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-from hybridsim.cli._figures import FiguresOption, check_figures
-from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
 from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
-from hybridsim.cli._telling import Telling
-from hybridsim.cli._terminal import ends_cleanly, err, out, plain_table, print_json
+from hybridsim.cli._terminal import (
+    Telling,
+    bar_on_terminal,
+    ends_cleanly,
+    out,
+    plain_table,
+    print_json,
+)
 from hybridsim.errors import InputError
 from hybridsim.sweeps.answers import best_rows, variance_shares
 from hybridsim.sweeps.axes import Axis
@@ -102,15 +106,14 @@ def sweep(
 
 def _files(result: SweepResult, kind: "Format | None") -> dict[str, str | bytes]:
     """Return what is written beside the points: the page, and figures where asked for."""
-    from hybridsim.report.page.file_names import PAGE, STUDY
-    from hybridsim.report.page.sweep_folder import study_text
-    from hybridsim.report.page.sweep_page import sweep_page
+    from hybridsim.report.page.shell import PAGE, STUDY
+    from hybridsim.report.page.sweep import study_text, sweep_page
 
     files: dict[str, str | bytes] = {PAGE: sweep_page(result)}
     files[STUDY] = study_text(result.inputs.study)
     if kind is not None:
         # Matplotlib only where something is drawn
-        from hybridsim.report.figures.sets import sweep_files
+        from hybridsim.report.figures.studies import sweep_files
 
         files |= sweep_files(result.inputs, result.table, kind)
     return files
@@ -140,17 +143,16 @@ def ctrl_c(folder: Path | None) -> Iterator[None]:
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress | None]:
     """Show rate and time left on a terminal's standard error."""
-    console = err()
-    if quiet or not console.is_terminal:
-        yield None
-        return
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
     )
-    with Bar(*columns, console=console, transient=True) as bar:
+    with bar_on_terminal(quiet, *columns) as bar:
+        if bar is None:
+            yield None
+            return
         task = bar.add_task("sweep", total=None, rate="")
 
         def update(done: int, recorded: int, points: int) -> None:
@@ -275,3 +277,37 @@ def _print_forecast(inputs: Inputs, executor: str, json_: bool) -> None:
         f"{format_bytes(expected.worker_bytes) if expected.worker_bytes else '?'} per worker",
         sep="\n",
     )
+
+
+@ends_cleanly
+def search(
+    study: StudyFile,
+    trials: Annotated[int, typer.Option(help="Different points to evaluate, per case.")],
+    out_: Out = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 0,
+    json_: Json = False,
+    csv_: Csv = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Search STUDY with Optuna; ends with the Pareto table."""
+    telling = Telling(verbose, quiet)
+    if json_ and csv_:
+        raise InputError("--json and --csv: give one of them")
+    try:
+        from hybridsim.sweeps.search import search as search_study
+    except ImportError:
+        raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
+    if out_ is not None:
+        check_folder(out_)
+    inputs = inputs_of(study)
+    telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
+    with telling.stage("searching"), progress_bar(quiet or verbose) as progress, ctrl_c(out_):
+        result = search_study(inputs, trials, out_, seed, progress)
+    telling.end()
+    if json_:
+        print_json(result.summary() | {"seconds": round(result.seconds, 3)})
+    elif csv_:
+        result.table.to_csv(sys.stdout, index=False)
+    elif not quiet:
+        out().print(render(result), soft_wrap=True)

@@ -4,9 +4,8 @@ Results of ``hybridsim adapt`` are crossed with the simulator; torch is not need
 """
 
 from hybridsim.codesign.answer import CodesignResult, run_codesign
-from hybridsim.codesign.noise import IntegrationNoise
 from hybridsim.codesign.results import Candidate, read_candidates
-from hybridsim.codesign.study import CodesignStudy, read_codesign_study
+from hybridsim.codesign.study import CodesignStudy, IntegrationNoise, read_codesign_study
 
 __all__ = [
     "Candidate",

@@ -1,11 +1,14 @@
-"""Analog in-memory computing (AIMC) tile: a crossbar, its converters and its periphery."""
+"""Analog in-memory computing (AIMC) tile: a crossbar, its converters and its periphery.
+
+Writing its weights goes row by row, with program and verify.
+"""
 
 from typing import Any
 
 from pydantic import NonNegativeInt
 
 from hybridsim.components.core_kernels import larger, smaller
-from hybridsim.units import Clock, Count, Cycles, Duration, IntLike, Spec, ceil_div
+from hybridsim.units import Clock, Count, Cycles, Duration, Energy, IntLike, Spec, ceil_div
 from hybridsim.work import Work, no_price
 
 
@@ -110,3 +113,27 @@ class AimcTile(Spec):
             sums, width, from_tile, rows = work.shape
             return sums * rows * self.periphery.residual_ps(1, width, from_tile)
         raise no_price(work, "the tile")
+
+
+class Programming(Spec):
+    """What it takes to write all weights of a crossbar anew.
+
+    All devices of a row are written at the same time, and rows one after the other: a crossbar
+    takes rows x row_time, and rows x columns x devices per weight x device energy. The form is an
+    assumption: no time and no energy per tile has been measured in public.
+    """
+
+    row_time: Duration
+    """One row, all its pulses and read-outs [ps]."""
+    device_energy: Energy
+    """One device, all its pulses [aJ]."""
+    devices_per_weight: Count
+    """Devices that hold one weight."""
+
+    def crossbar_ps(self, rows: int) -> int:
+        """Return the time to write so many rows of one crossbar [ps]."""
+        return rows * self.row_time
+
+    def weights_aj(self, weights: int) -> int:
+        """Return the energy to write so many weights [aJ]."""
+        return weights * self.devices_per_weight * self.device_energy

@@ -224,12 +224,14 @@ def by_shape(
     if not any(isinstance(size, np.ndarray) for size in (m, n, k)):
         return equation(m, n, k)
     sizes = np.broadcast_arrays(m, n, k)
-    if sizes[0].size < _FEW or any(size.max() >= 2**20 for size in sizes):
+    if sizes[0].size < _FEW or any(int(size.max()) >= 2**20 for size in sizes):
         return equation(m, n, k)
     one = (sizes[0].astype(np.int64) << 40) | (sizes[1].astype(np.int64) << 20) | sizes[2]
+    different: Any
     different, where = np.unique(one, return_inverse=True)
-    low: Any = 2**20 - 1
-    found: Any = equation(different >> 40, different >> 20 & low, different & low)
+    low = 2**20 - 1
+    each: list[Any] = [different >> 40, different >> 20 & low, different & low]
+    found: Any = equation(*each)
     shaped: IntLike = found[where.reshape(one.shape)]
     return shaped
 

@@ -1,23 +1,16 @@
-"""What the parts of a machine draw: powers while they work, energies per event, static powers.
+"""What the parts of a machine draw, and how much silicon they take.
 
-Two styles can be mixed, term by term: *power x busy time*, and *energy per event* (an MVM, a
-multiply-accumulate, a byte). A term that is null is not known, or is part of another one, and is
-not charged. All equations are exact integers: microwatts times picoseconds are attojoules.
+Powers while they work, energies per event and static powers: two styles can be mixed, term by
+term: *power x busy time*, and *energy per event* (an MVM, a multiply-accumulate, a byte). A term
+that is null is not known, or is part of another one, and is not charged. All equations are exact
+integers: microwatts times picoseconds are attojoules.
 """
 
 from typing import Self
 
 from pydantic import model_validator
 
-from hybridsim.units import (
-    Count,
-    Energy,
-    EnergyPerByte,
-    EnergyPerMac,
-    IntLike,
-    Power,
-    Spec,
-)
+from hybridsim.units import Area, Count, Energy, EnergyPerByte, EnergyPerMac, IntLike, Power, Spec
 
 
 class EnergySection(Spec):
@@ -199,3 +192,20 @@ class MachineEnergy(EnergySection):
     """The links between chips."""
     sram: SramEnergy | None = None
     dram: DramEnergy | None = None
+
+
+class MachineArea(EnergySection):
+    """Area of each part; a part that is null is unknown, and left out of the sum by name."""
+
+    tile: Area | None = None
+    """One tile with all its tiers, converters and periphery [um2]."""
+    cluster: Area | None = None
+    """One cluster with a matrix engine [um2]."""
+    plain_cluster: Area | None = None
+    """One cluster without a matrix engine [um2]."""
+    sram_mib: Area | None = None
+    """One MiB of SRAM, or the part of one that is begun [um2]."""
+    dram_interface: Area | None = None
+    """The interface of the external memory on the chip [um2]."""
+    link: Area | None = None
+    """One link [um2]."""

@@ -171,14 +171,6 @@ class _Network(Spec):
         busiest, over_all = max(load.values(), default=0), sum(load.values())
         return Passage(tuple(sorted(load)), hops, busiest, over_all, sent)
 
-    def passage_cycles(self, passage: Passage) -> int:
-        """Return hop x hops + ceil(busiest / width)."""
-        return self.hop * passage.hops + ceil_div(passage.busiest, self.width)
-
-    def passage_ps(self, passage: Passage) -> int:
-        """Return the time of a passage [ps]; 1 ps where nothing leaves its node."""
-        return max(1, self.clock.to_ps(self.passage_cycles(passage)))
-
     def time_ps(self, work: Work) -> Any:
         """Return how long a move of (bytes, pieces, sources, passage) takes [ps].
 

@@ -30,17 +30,16 @@ ENGINES = {
 }
 """The module of each engine; its ``run`` is the :class:`Engine`."""
 
-
-_OLD_NAMES = {"des": "reference", "fast": "compiled"}
+_OTHER_NAMES = {"des": "reference", "fast": "compiled"}
 
 
 def engine(name: str) -> Engine:
-    """Return an engine: ``reference`` is SimPy, ``compiled`` is Numba.
+    """Return an engine: ``reference`` is on SimPy, ``compiled`` on Numba; or ``des`` and ``fast``.
 
     Raises:
         UnknownNameError: No engine has this name.
     """
-    name = _OLD_NAMES.get(name, name)
+    name = _OTHER_NAMES.get(name, name)
     if name not in ENGINES:
         raise UnknownNameError("engine", name, ENGINES)
     run: Engine = import_module(ENGINES[name]).run

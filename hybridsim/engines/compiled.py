@@ -1,4 +1,4 @@
-"""The compiled engine for sweeps: same plan, same rule, same integers as :mod:`.des`.
+"""The compiled engine for sweeps: same plan, same rule, same integers as :mod:`.reference`.
 
 How it stays fast:
 
@@ -10,15 +10,24 @@ How it stays fast:
 *   The heads to visit at an instant, its *agenda*, lie in a heap, which gives plan order. Of the
     queues parked at one resource only the first is sent there; when it has been visited the next
     one follows, and only if a unit is still free.
-*   Tasks mostly become ready in plan order. Those that do join the end of their queue, and only
-    the others go through a heap.
+*   Tasks mostly become ready in plan order. Those that do join the end of their queue, its
+    *line*, and only the others go through a heap.
+
+And when the plan outgrows the caches: a task has 16 bytes beside its three times, no more.
+
+*   A task *watches* one of its needs at a time, the last first, and then the next that has not
+    ended. So each need is looked at once, and no lists of the users of all tasks are made.
+*   A task is in one list at a time: of those that watch the same need, then in the line of its
+    queue. So one field links both.
+*   Until a task starts, its end is minus its duration. So the ends tell what has ended by now:
+    what is more than 0, and not later.
 
 All heaps of plan indices lie in one array and grow downwards: item 0 of a heap is
 ``heaps[root]``, item ``i`` is ``heaps[root - i]``.
 
-Numba counts references to arrays wherever the last use of an array lies in one branch only, and
-that made the engine three times slower. Hence state is kept in arrays of records, which are not
-counted, and a function reads from its arrays before it branches.
+Numba counts references to an array wherever its last use lies in one branch only, and that makes
+the engine three times slower. Hence a function reads from its arrays before it branches, and what
+is not a column of the plan or the timeline lies in a few arrays of records.
 """
 
 from typing import Any, TypeAlias
@@ -27,36 +36,37 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridsim.errors import PlanError
 from hybridsim.plan import Plan, Timeline
 from hybridsim.units import Ints
 
 Record: TypeAlias = Any
 Records: TypeAlias = NDArray[Any]
+Int32s: TypeAlias = NDArray[np.int32]
 
 _AGENDA = -1
 _NOBODY = 2**63 - 1
+_MOST_TASKS = 2**31 - 1
+_READY, _START, _END = range(3)  # rows of the times
 
 
-def _record(*fields: str) -> np.dtype[Any]:
+def _record(*fields: str, of: type[np.signedinteger[Any]] = np.int64) -> np.dtype[Any]:
     # np.record, so that fields read as attributes even where Numba is switched off
-    return np.dtype((np.record, [(field, np.int64) for field in fields]))
+    return np.dtype((np.record, [(field, of) for field in fields]))
 
 
 _TASK = _record(
-    "duration",
-    "queue",  # where it waits
-    "unmet",  # needs that have not ended
-    "user_first",  # it is needed by users[user_first:user_last]
-    "user_last",
-    "ready",
-    "start",
-    "end",
+    "queue",  # where it waits when it is ready
+    "unmet",  # of its needs, those behind the first ``unmet`` ones have ended
+    "watcher",  # the first of the tasks that watch it, or 0
+    "next",  # the task behind it in its list: of watchers or, once ready, its line; or 0
+    of=np.int32,
 )
 _QUEUE = _record(
     "use_first",  # its tasks use uses[use_first:use_last]
     "use_last",
-    "line_first",  # those that came in plan order are heaps[line_first:line_last]
-    "line_last",
+    "line_first",  # those that came in plan order are a list from this task, or nobody,
+    "line_last",  # to this one
     "root",  # the others are the heap here
     "count",
     "head",  # the first of all, or nobody
@@ -75,31 +85,36 @@ _CLOCK = _record(
 
 
 def run(plan: Plan, time_ps: Ints) -> Timeline:
-    """Execute ``plan`` in machine code; ``time_ps`` gives the time of each work [ps]."""
-    duration = plan.times(time_ps)
-    slots = np.zeros(1 << (2 * len(plan)).bit_length(), np.int64)
-    queue, examples = _number_queues(plan.use_first, plan.use, slots)
+    """Execute ``plan`` in machine code; ``time_ps`` gives the time of each work [ps].
+
+    Raises:
+        PlanError: The plan has 2^31 tasks or more, and tasks are numbered in 32 bits.
+    """
+    if len(plan) > _MOST_TASKS:
+        raise PlanError(f"a plan of {len(plan)} tasks: the compiled engine takes {_MOST_TASKS}")
     tasks = np.zeros(len(plan), _TASK)
-    users = _lay_out_tasks(duration, plan.need_first, plan.need, queue, tasks)
-    queues = _queues(plan, queue, examples)
+    times = np.empty((3, len(plan)), np.int64)
+    slots = np.zeros(1 << (2 * len(plan)).bit_length(), np.int32)
+    examples, sizes = _number_queues(plan.use_first, plan.use, slots, tasks)
+    _watch(plan.times(time_ps), plan.need_first, plan.need, tasks, times)
+    queues = _queues(plan, examples, sizes)
     places = _places(plan, queues)
-    heaps = np.empty(int(places["root"][_AGENDA]) + 1, np.int64)
+    heaps = np.empty(int(places["root"][_AGENDA]) + 1, np.int32)
     held = sum(resource.units for resource in plan.resources)
-    delays = int(np.count_nonzero(np.diff(plan.use_first) == 0))
+    delays = int(sizes[queues["use_first"] == queues["use_last"]].sum())
     running = np.zeros(min(len(plan), held + delays), _RUNNING)
-    _execute(tasks, users, queues, plan.use, places, heaps, running, np.zeros(1, _CLOCK))
-    return Timeline(*(np.ascontiguousarray(tasks[column]) for column in ("ready", "start", "end")))
+    _execute(tasks, times, plan.need_first, plan.need, queues, plan.use, places, heaps, running,
+             np.zeros(1, _CLOCK))  # fmt: skip
+    return Timeline(*times)
 
 
-def _queues(plan: Plan, queue: Ints, examples: Ints) -> Records:
-    """Return the queues, empty; that of a number holds tasks like the one in ``examples``."""
-    last = np.cumsum(np.bincount(queue, minlength=len(examples)))
+def _queues(plan: Plan, examples: Ints, sizes: Ints) -> Records:
+    """Return the queues, empty; one holds tasks like its example, all of them if need be."""
     queues = np.zeros(len(examples), _QUEUE)
     queues["use_first"] = plan.use_first[examples]
     queues["use_last"] = plan.use_first[examples + 1]
-    queues["line_first"][1:] = queues["line_last"][1:] = last[:-1]
-    queues["root"] = last - 1
-    queues["head"], queues["place"] = _NOBODY, _AGENDA
+    queues["root"] = np.cumsum(sizes) - 1
+    queues["line_first"], queues["head"], queues["place"] = _NOBODY, _NOBODY, _AGENDA
     return queues
 
 
@@ -117,16 +132,16 @@ def _places(plan: Plan, queues: Records) -> Records:
 
 
 @numba.njit(cache=True)
-def _number_queues(use_first: Ints, use: Ints, slots: Ints) -> tuple[Ints, Ints]:
-    """Return the queue of each task, and the first task of each queue.
+def _number_queues(use_first: Ints, use: Ints, slots: Int32s, tasks: Records) -> tuple[Ints, Ints]:
+    """Set the queue of each task; return the first task of each queue, and how many it has.
 
     ``slots`` is an empty hash table, more than twice as long as there are tasks; its length is a
     power of two. A slot holds 0, or a queue plus 1.
     """
-    queue = np.empty(len(use_first) - 1, np.int64)
-    examples = np.empty(len(queue), np.int64)
+    # as long as the plan, but only what is written takes memory
+    examples, sizes = np.empty(len(tasks), np.int64), np.empty(len(tasks), np.int64)
     count = 0
-    for task in range(len(queue)):
+    for task in range(len(tasks)):
         code = 0
         for k in range(use_first[task], use_first[task + 1]):
             code = (code * 1_000_003 + use[k] + 1) & 0xFFFFFFFF
@@ -134,11 +149,13 @@ def _number_queues(use_first: Ints, use: Ints, slots: Ints) -> tuple[Ints, Ints]
         while slots[slot] and not _same(use_first, use, task, examples[slots[slot] - 1]):
             slot = (slot + 1) & (len(slots) - 1)
         if not slots[slot]:
-            examples[count] = task
+            examples[count], sizes[count] = task, 0
             count += 1
             slots[slot] = count
-        queue[task] = slots[slot] - 1
-    return queue, examples[:count].copy()
+        queue = slots[slot] - 1
+        tasks[task].queue = queue
+        sizes[queue] += 1
+    return examples[:count].copy(), sizes[:count].copy()
 
 
 @numba.njit(cache=True)
@@ -152,36 +169,31 @@ def _same(use_first: Ints, use: Ints, a: int, b: int) -> bool:
 
 
 @numba.njit(cache=True)
-def _lay_out_tasks(
-    duration: Ints, need_first: Ints, need: Ints, queue: Ints, tasks: Records
-) -> Ints:
-    """Fill in what is known of each task, and return the users of all tasks."""
-    for source in need:
-        tasks[source].user_last += 1
-    last = 0
-    for i in range(len(tasks)):
-        task = tasks[i]
-        task.duration, task.queue = duration[i], queue[i]
-        task.unmet = need_first[i + 1] - need_first[i]
-        last += task.user_last
-        task.user_first = task.user_last = last - task.user_last
-    users = np.empty(len(need), np.int64)
-    for i in range(len(tasks)):
-        for k in range(need_first[i], need_first[i + 1]):
-            source = tasks[need[k]]
-            users[source.user_last] = i
-            source.user_last += 1
-    return users
+def _watch(duration: Ints, need_first: Ints, need: Ints, tasks: Records, times: Ints) -> None:
+    """Let each task watch the last of its needs; its end is minus its duration for now.
+
+    A task that is watched comes before those that watch it, so the first task of the plan watches
+    none: its index, 0, ends a list. From the last task to the first, as one that begins to watch
+    is put in front: so watchers become ready in plan order.
+    """
+    for task in range(len(tasks) - 1, -1, -1):
+        times[_END, task] = -duration[task]
+        tasks[task].unmet = need_first[task + 1] - need_first[task]
+        if tasks[task].unmet:
+            source = tasks[need[need_first[task + 1] - 1]]
+            tasks[task].next = source.watcher
+            source.watcher = task
 
 
 @numba.njit(cache=True)
-def _execute(tasks: Records, users: Ints, queues: Records, uses: Ints, places: Records,
-             heaps: Ints, running: Records, clock: Records) -> None:  # fmt: skip
+def _execute(tasks: Records, times: Ints, need_first: Ints, need: Ints, queues: Records,
+             uses: Ints, places: Records, heaps: Int32s, running: Records,
+             clock: Records) -> None:  # fmt: skip
     """Carry out the four clauses of the rule, instant by instant, until nothing runs."""
     for task in range(len(tasks)):
         if tasks[task].unmet == 0:
-            _become_ready(task, tasks, queues, places, heaps, clock)
-    _decide(tasks, queues, uses, places, heaps, running, clock)
+            _become_ready(task, tasks, times, queues, places, heaps, clock)
+    _decide(tasks, times, queues, uses, places, heaps, running, clock)
     while clock[0].running:
         clock[0].now = running[0].end
         last = clock[0].running
@@ -189,22 +201,23 @@ def _execute(tasks: Records, users: Ints, queues: Records, uses: Ints, places: R
             _set_aside_first(running, clock)
         first = clock[0].running
         for i in range(first, last):
-            _complete(running[i].task, tasks, users, queues, uses, places, heaps, clock)
+            _complete(running[i].task, tasks, times, need_first, need, queues, uses, places,
+                      heaps, clock)  # fmt: skip
         for i in range(first, last):
             queue = queues[tasks[running[i].task].queue]
             for k in range(queue.use_first, queue.use_last):
                 _send(places[uses[k]], places, heaps)
-        _decide(tasks, queues, uses, places, heaps, running, clock)
+        _decide(tasks, times, queues, uses, places, heaps, running, clock)
 
 
 @numba.njit(cache=True, forceinline=True)
-def _become_ready(task: int, tasks: Records, queues: Records, places: Records, heaps: Ints,
-                  clock: Records) -> None:  # fmt: skip
+def _become_ready(task: int, tasks: Records, times: Ints, queues: Records, places: Records,
+                  heaps: Int32s, clock: Records) -> None:  # fmt: skip
     """Clause 1: let ``task`` wait in its queue.
 
     If it is the new head, it takes the place of the old one; an empty queue is on the agenda.
     """
-    tasks[task].ready = clock[0].now
+    times[_READY, task] = clock[0].now
     queue = queues[tasks[task].queue]
     place = places[queue.place]
     if task < queue.head:
@@ -213,26 +226,41 @@ def _become_ready(task: int, tasks: Records, queues: Records, places: Records, h
             hole += 1
         place.count = max(place.count, hole + 1)
         _rise(heaps, place.root, hole, task)
-    _join(queue, heaps, task)
+    _join(queue, heaps, task, tasks)
 
 
 @numba.njit(cache=True, forceinline=True)
-def _complete(task: int, tasks: Records, users: Ints, queues: Records, uses: Ints,
-              places: Records, heaps: Ints, clock: Records) -> None:  # fmt: skip
-    """Clause 2: give back the units of ``task``; what waited for it becomes ready."""
+def _complete(task: int, tasks: Records, times: Ints, need_first: Ints, need: Ints,
+              queues: Records, uses: Ints, places: Records, heaps: Int32s,
+              clock: Records) -> None:  # fmt: skip
+    """Clause 2: give back the units of ``task``; what waited for it becomes ready.
+
+    What still lacks another need watches that one from now on. A need that ends at this instant
+    counts as ended even before its own turn here, as what waits for it would be ready now anyway.
+    """
     queue = queues[tasks[task].queue]
     for k in range(queue.use_first, queue.use_last):
         places[uses[k]].free += 1
-    for k in range(tasks[task].user_first, tasks[task].user_last):
-        user = users[k]
-        tasks[user].unmet -= 1
-        if tasks[user].unmet == 0:
-            _become_ready(user, tasks, queues, places, heaps, clock)
+    watcher = tasks[task].watcher
+    while watcher:
+        row = tasks[watcher]
+        following, first, unmet = row.next, need_first[watcher] - 1, row.unmet - 1
+        while unmet and 0 < times[_END, need[first + unmet]] <= clock[0].now:
+            unmet -= 1
+        row.unmet = unmet
+        if unmet:
+            source = tasks[need[first + unmet]]
+            row.next = source.watcher
+            source.watcher = watcher
+        else:
+            row.next = 0
+            _become_ready(watcher, tasks, times, queues, places, heaps, clock)
+        watcher = following
 
 
 @numba.njit(cache=True, forceinline=True)
-def _decide(tasks: Records, queues: Records, uses: Ints, places: Records, heaps: Ints,
-            running: Records, clock: Records) -> None:  # fmt: skip
+def _decide(tasks: Records, times: Ints, queues: Records, uses: Ints, places: Records,
+            heaps: Int32s, running: Records, clock: Records) -> None:  # fmt: skip
     """Clause 3: visit in plan order; each takes one unit of all that it uses, or nothing."""
     while places[_AGENDA].count:
         task = _take(places[_AGENDA], heaps)
@@ -240,8 +268,8 @@ def _decide(tasks: Records, queues: Records, uses: Ints, places: Records, heaps:
         sender = queue.place
         queue.place = _lacking(queue, uses, places)
         if queue.place == _AGENDA:
-            _begin(task, tasks, queue, uses, places, running, clock)
-            _leave(queue, heaps)
+            _begin(task, times, queue, uses, places, running, clock)
+            _leave(queue, heaps, tasks)
         if queue.head != _NOBODY:
             _add(places[queue.place], heaps, queue.head)
         if sender != _AGENDA:
@@ -249,14 +277,14 @@ def _decide(tasks: Records, queues: Records, uses: Ints, places: Records, heaps:
 
 
 @numba.njit(cache=True, forceinline=True)
-def _begin(task: int, tasks: Records, queue: Record, uses: Ints, places: Records,
+def _begin(task: int, times: Ints, queue: Record, uses: Ints, places: Records,
            running: Records, clock: Records) -> None:  # fmt: skip
     """Clause 4: run ``task`` for its whole duration."""
     for k in range(queue.use_first, queue.use_last):
         places[uses[k]].free -= 1
-    tasks[task].start = clock[0].now
-    tasks[task].end = clock[0].now + tasks[task].duration
-    _run_until(tasks[task].end, task, running, clock)
+    times[_START, task] = clock[0].now
+    times[_END, task] = clock[0].now - times[_END, task]
+    _run_until(times[_END, task], task, running, clock)
 
 
 @numba.njit(cache=True, forceinline=True)
@@ -270,48 +298,46 @@ def _lacking(queue: Record, uses: Ints, places: Records) -> int:
 
 
 @numba.njit(cache=True, forceinline=True)
-def _send(place: Record, places: Records, heaps: Ints) -> None:
+def _send(place: Record, places: Records, heaps: Int32s) -> None:
     """Move the first queue that is parked at a resource to the agenda, if a unit is free."""
     if place.free and place.count:
         _add(places[_AGENDA], heaps, _take(place, heaps))
 
 
 @numba.njit(cache=True, forceinline=True)
-def _join(queue: Record, heaps: Ints, task: int) -> None:
-    """Let ``task`` wait in ``queue``.
-
-    Each task joins once and the line never moves back, so line and heap can share one stretch,
-    as long as the queue has tasks in the plan, from both ends.
-    """
-    if queue.line_first == queue.line_last or heaps[queue.line_last - 1] < task:
-        heaps[queue.line_last] = task
-        queue.line_last += 1
+def _join(queue: Record, heaps: Int32s, task: int, tasks: Records) -> None:
+    """Let ``task`` wait in ``queue``: at the end of its line or, if it came late, in its heap."""
+    if queue.line_first == _NOBODY:
+        queue.line_first = queue.line_last = task
+    elif queue.line_last < task:
+        tasks[queue.line_last].next = task
+        queue.line_last = task
     else:
         _add(queue, heaps, task)
     queue.head = min(queue.head, task)
 
 
 @numba.njit(cache=True, forceinline=True)
-def _leave(queue: Record, heaps: Ints) -> None:
+def _leave(queue: Record, heaps: Int32s, tasks: Records) -> None:
     """Take the head out of ``queue``."""
-    if queue.line_first < queue.line_last and heaps[queue.line_first] == queue.head:
-        queue.line_first += 1
+    following = tasks[queue.head].next
+    if queue.line_first == queue.head:
+        queue.line_first = following if following else _NOBODY
     else:
         _take(queue, heaps)
-    line = heaps[queue.line_first] if queue.line_first < queue.line_last else _NOBODY
     others = heaps[queue.root] if queue.count else _NOBODY
-    queue.head = min(line, others)
+    queue.head = min(queue.line_first, others)
 
 
 @numba.njit(cache=True, forceinline=True)
-def _add(owner: Record, heaps: Ints, item: int) -> None:
+def _add(owner: Record, heaps: Int32s, item: int) -> None:
     """Insert ``item`` into the heap of a place or queue."""
     _rise(heaps, owner.root, owner.count, item)
     owner.count += 1
 
 
 @numba.njit(cache=True, forceinline=True)
-def _rise(heaps: Ints, root: int, hole: int, item: int) -> None:
+def _rise(heaps: Int32s, root: int, hole: int, item: int) -> None:
     """Put ``item`` into the ``hole`` of a heap, or as far above it as it belongs."""
     while hole > 0 and heaps[root - ((hole - 1) >> 1)] > item:
         heaps[root - hole] = heaps[root - ((hole - 1) >> 1)]
@@ -320,7 +346,7 @@ def _rise(heaps: Ints, root: int, hole: int, item: int) -> None:
 
 
 @numba.njit(cache=True, forceinline=True)
-def _take(owner: Record, heaps: Ints) -> int:
+def _take(owner: Record, heaps: Int32s) -> int:
     """Remove and return the least item in the heap of a place or queue."""
     owner.count -= 1
     root, count = owner.root, owner.count

@@ -7,11 +7,11 @@ cannot give what the rule asks for. Here one arbiter decides for all resources, 
 SimPy processes after all completions of the instant.
 
 Only tasks that run are known to SimPy, one event each; the others are entries in arrays. So the
-memory held by events grows with the machine, not with the plan. A decision looks at all queues
-that compete for what was given back: clear, but slow where hundreds share one link.
+memory held by events grows with the machine, not with the plan.
 """
 
-from heapq import heapify, heappop, heappush
+from functools import partial
+from heapq import heappop, heappush
 
 import numpy as np
 import simpy
@@ -21,6 +21,7 @@ from hybridsim.plan import Plan, Timeline
 from hybridsim.units import Ints
 
 _AFTER_COMPLETIONS = EventPriority(2)  # later than SimPy's URGENT (0) and NORMAL (1)
+_NOWHERE = -1
 
 
 def run(plan: Plan, time_ps: Ints) -> Timeline:
@@ -29,9 +30,11 @@ def run(plan: Plan, time_ps: Ints) -> Timeline:
 
 
 class _Queue:
-    """The ready tasks that use the same resources, least index first.
+    """The ready tasks that use the same resources, as a heap: its *head* is the least index.
 
-    If the first of them cannot start, no other can: they all lack the same resource.
+    If the head cannot start, no other can: they all lack the same resource. So only heads are
+    visited. One that cannot start is *parked* at a resource that it lacks, and is not visited
+    again before that resource has a free unit.
     """
 
     def __init__(self, uses: tuple[int, ...]) -> None:
@@ -55,11 +58,12 @@ class _Execution:
 
         self._queue = _queues(plan)
         self._free = [resource.units for resource in plan.resources]
-        self._competing: list[list[_Queue]] = [[] for _ in plan.resources]
-        for queue in dict.fromkeys(self._queue):
-            for resource in queue.uses:
-                self._competing[resource].append(queue)
-        self._to_visit: set[_Queue] = set()
+        self._parked: list[list[int]] = [[] for _ in plan.resources]
+        """The heads parked at each resource, as heaps."""
+        self._agenda: list[tuple[int, int]] = []
+        """The heads to visit at this instant, as a heap, each with the resource that sent it."""
+        self._given_back: list[int] = []
+        self._is_deciding = False
 
     def run(self) -> Timeline:
         for task in range(len(self._unmet)):
@@ -74,45 +78,68 @@ class _Execution:
     def _become_ready(self, task: int) -> None:
         """1. The last need has ended."""
         self._ready[task] = self._now()
-        queue = self._queue[task]
-        heappush(queue.tasks, task)
-        self._visit([queue])
+        waiting = self._queue[task].tasks
+        heappush(waiting, task)
+        if waiting[0] == task:
+            heappush(self._agenda, (task, _NOWHERE))
+            self._decide_later()
 
-    def _complete(self, task: int) -> None:
+    def _complete(self, task: int, _: Event) -> None:
         """2. Give back the units; what waited for this task becomes ready."""
         self._end[task] = self._now()
         for resource in self._queue[task].uses:
             self._free[resource] += 1
-            self._visit(self._competing[resource])
+            self._given_back.append(resource)
+            self._decide_later()
         for user in self._user[self._first[task] : self._first[task + 1]]:
             self._unmet[user] -= 1
             if self._unmet[user] == 0:
                 self._become_ready(user)
 
-    def _visit(self, queues: list[_Queue]) -> None:
-        """Let the decision of this instant, which is still to come, visit ``queues``."""
-        if not self._to_visit:
+    def _decide_later(self) -> None:
+        """Let the decision of this instant follow all its completions."""
+        if not self._is_deciding:
+            self._is_deciding = True
             decision = Event(self._env)
             decision._ok, decision._value = True, None
             decision.callbacks.append(self._decide)
             self._env.schedule(decision, _AFTER_COMPLETIONS)
-        self._to_visit.update(queues)
 
     def _decide(self, _: Event) -> None:
-        """3. Visit in plan order: each takes one unit of all that it uses, or nothing.
+        """3. Visit the heads in plan order, once all completions have been processed."""
+        self._is_deciding = False
+        for resource in self._given_back:
+            self._send(resource)
+        self._given_back.clear()
+        while self._agenda:
+            task, sender = heappop(self._agenda)
+            waiting = self._queue[task].tasks
+            # one that came later can have taken its place, or it has started in the meantime
+            if waiting and waiting[0] == task:
+                self._visit(task)
+            if sender != _NOWHERE:
+                self._send(sender)
 
-        Only queues to which something happened at this instant can have a task to start.
+    def _visit(self, task: int) -> None:
+        """3. Take one unit of all that it uses and begin, or take nothing and be parked."""
+        queue = self._queue[task]
+        for resource in queue.uses:
+            if not self._free[resource]:
+                heappush(self._parked[resource], task)
+                return
+        self._begin(task)
+        heappop(queue.tasks)
+        if queue.tasks:
+            heappush(self._agenda, (queue.tasks[0], _NOWHERE))
+
+    def _send(self, resource: int) -> None:
+        """Move the first head that is parked at a resource to the agenda, if a unit is free.
+
+        When that one has been visited, the next one follows. So a unit that is given back costs
+        one or two visits, however many queues wait for it.
         """
-        heads = [(queue.tasks[0], queue) for queue in self._to_visit if queue.tasks]
-        heapify(heads)
-        self._to_visit.clear()
-        while heads:
-            task, queue = heappop(heads)
-            if all(self._free[resource] for resource in queue.uses):
-                heappop(queue.tasks)
-                self._begin(task)
-                if queue.tasks:
-                    heappush(heads, (queue.tasks[0], queue))
+        if self._free[resource] and self._parked[resource]:
+            heappush(self._agenda, (heappop(self._parked[resource]), resource))
 
     def _begin(self, task: int) -> None:
         """4. Run for the whole duration."""
@@ -120,7 +147,7 @@ class _Execution:
             self._free[resource] -= 1
         self._start[task] = self._now()
         ending = Timeout(self._env, self._duration[task])
-        ending.callbacks.append(lambda _: self._complete(task))
+        ending.callbacks.append(partial(self._complete, task))
 
 
 def _queues(plan: Plan) -> list[_Queue]:

@@ -9,11 +9,14 @@ A reserved start is the end of a need, or the end of what holds the resource rig
 both as needs, an engine executes the plan at exactly the reserved times.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numba
 import numpy as np
 
+from hybridsim.engines._frozen_gaps import freeze_gaps
+from hybridsim.engines._frozen_order import Order
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.units import Ints
 
@@ -29,7 +32,7 @@ def reserved(plan: Plan, time_ps: Ints) -> tuple[Plan, Timeline]:
     reserved starts; the timeline is the one that an engine finds for it.
     """
     visited = visiting_order(plan)
-    timeline, earlier, later = reserve(plan, time_ps, visited)
+    timeline, earlier, later, _ = reserve(plan, time_ps, visited)
     by_start = visited[np.argsort(timeline.start[visited], kind="stable")]
     start = timeline.start[by_start]
     # what a task waits for, turns included, ends when it starts
@@ -46,20 +49,33 @@ def visiting_order(plan: Plan) -> Ints:
     return _by_level(_levels(plan.need_first, plan.need, moves))
 
 
-def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints, Ints]:
+def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints, Ints, Ints]:
     """Return the times of the tasks given in some order, and who follows whom in a resource.
 
     ``ready`` of the timeline is when the needs of a task have ended. The second and third column
-    name pairs of tasks: one, and the next one on the same unit.
+    name pairs of tasks: one, and the next one on the same unit. The last one is the unit of each
+    use, numbered over all resources.
     """
     units = np.array([resource.units for resource in plan.resources], np.int64)
     lanes = np.concatenate(([0], np.cumsum(units))).astype(np.int64)
     room = np.repeat(np.bincount(plan.use, minlength=len(units)), units)
-    ready, start, end, earlier, later = _reserve(
+    ready, start, end, earlier, later, unit = _reserve(
         visited, plan.times(time_ps), plan.need_first, plan.need, plan.use_first, plan.use,
         lanes, room,
     )  # fmt: skip
-    return Timeline(ready, start, end), earlier, later
+    return Timeline(ready, start, end), earlier, later, unit
+
+
+def visiting(plan: Plan) -> Plan:
+    """Return ``plan`` with its tasks in the order in which they are visited."""
+    none = np.empty(0, np.int64)
+    return _ordered(plan, visiting_order(plan), none, none)
+
+
+def reservation(plan: Plan, time_ps: Ints) -> tuple[Timeline, Callable[[], Order]]:
+    """Reserve a plan in plan order, for :class:`~hybridsim.engines.frozen.Frozen`."""
+    timeline, _, _, unit = reserve(plan, time_ps, np.arange(len(plan)))
+    return timeline, lambda: freeze_gaps(plan, timeline, unit)
 
 
 @numba.njit(cache=True)
@@ -109,83 +125,65 @@ def _reserve(
     use: Ints,
     lanes: Ints,
     room: Ints,
-) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
     """Give each task, as visited, the earliest gap; lanes of resource r: lanes[r] to lanes[r + 1].
 
-    A lane is one unit of a resource: a sorted list of intervals, each with its begin, its end and
-    the task that it is of, in three columns; ``room`` is the most that each can hold.
+    A lane is one unit of a resource: intervals sorted by their start, in three columns;
+    ``room`` is the most that each can hold.
     """
     tasks = len(duration)
-    ready, start, end = (
-        np.zeros(tasks, np.int64),
-        np.empty(tasks, np.int64),
-        np.zeros(tasks, np.int64),
-    )
+    ready, start = np.zeros(tasks, np.int64), np.empty(tasks, np.int64)
+    end = np.zeros(tasks, np.int64)
     first = np.zeros(len(room) + 1, np.int64)
     first[1:] = np.cumsum(room)
-    size = np.zeros(len(room), np.int64)
-    begins, ends, of = (
-        np.empty(first[-1], np.int64),
-        np.empty(first[-1], np.int64),
-        np.empty(first[-1], np.int64),
-    )
+    last = first[:-1].copy()
+    begins, ends = np.empty(first[-1], np.int64), np.empty(first[-1], np.int64)
+    held = np.empty(first[-1], np.int64)
     lane_of = np.empty(len(use), np.int64)
     for task in visited:
+        time = 0
         for k in range(need_first[task], need_first[task + 1]):
-            ready[task] = max(ready[task], end[need[k]])
-        at, last = use_first[task], use_first[task + 1]
-        time = ready[task]
-        while True:
-            fits = time
-            for k in range(at, last):
-                best = _NEVER
-                for lane in range(lanes[use[k]], lanes[use[k] + 1]):
-                    low, high = first[lane], first[lane] + size[lane]
-                    gap = _gap(begins, ends, low, high, fits, duration[task])
-                    if gap < best:
-                        best = gap
-                        lane_of[k] = lane
-                    if gap == fits:
-                        break
-                fits = best
-            if fits == time:
-                break
+            time = max(time, end[need[k]])
+        ready[task] = time
+        length, count = duration[task], use_first[task + 1] - use_first[task]
+        # resources are asked in turn until as many as there are agree one after the other
+        k, agreed = use_first[task], 0
+        while agreed < count:
+            fits = _NEVER
+            for lane in range(lanes[use[k]], lanes[use[k] + 1]):
+                gap = _gap(begins, ends, first[lane], last[lane], time, length)
+                if gap < fits:
+                    fits, lane_of[k] = gap, lane
+                if gap == time:
+                    break
+            agreed = agreed + 1 if fits == time else 1
             time = fits
-        start[task], end[task] = time, time + duration[task]
-        for k in range(at, last):
+            k = k + 1 if k + 1 < use_first[task + 1] else use_first[task]
+        start[task], end[task] = time, time + length
+        for k in range(use_first[task], use_first[task + 1]):
             lane = lane_of[k]
-            low = first[lane]
-            # what is placed behind makes way; mostly that is little or nothing
-            place = low + size[lane]
-            while place > low and begins[place - 1] > time:
-                begins[place], ends[place] = begins[place - 1], ends[place - 1]
-                of[place] = of[place - 1]
-                place -= 1
-            begins[place], ends[place], of[place] = time, end[task], task
-            size[lane] += 1
-    earlier, later = _neighbours(first, size, of)
-    return ready, start, end, earlier, later
+            at = last[lane]
+            # mostly it belongs near the end
+            while at > first[lane] and begins[at - 1] > time:
+                begins[at], ends[at], held[at] = begins[at - 1], ends[at - 1], held[at - 1]
+                at -= 1
+            begins[at], ends[at], held[at] = time, time + length, task
+            last[lane] += 1
+    earlier, later = _neighbours(first, last, held)
+    return ready, start, end, earlier, later, lane_of
 
 
-@numba.njit(cache=True)
-def _neighbours(first: Ints, size: Ints, of: Ints) -> tuple[Ints, Ints]:
-    """Return the pairs of tasks that follow each other on a lane."""
-    pairs = np.maximum(size - 1, 0).sum()
-    earlier, later = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
-    pair = 0
-    for lane in range(len(size)):
-        for at in range(first[lane] + 1, first[lane] + size[lane]):
-            earlier[pair], later[pair] = of[at - 1], of[at]
-            pair += 1
-    return earlier, later
-
-
-@numba.njit(cache=True)
-def _gap(begins: Ints, ends: Ints, low: int, high: int, time: int, length: int) -> int:
-    """Return the earliest start from ``time`` on of a gap of ``length`` among some intervals."""
-    last = high
-    if low == last or ends[last - 1] <= time:
-        return time  # mostly a task comes behind all that is placed
+@numba.njit(cache=True, forceinline=True)
+def _gap(begins: Ints, ends: Ints, first: int, last: int, time: int, length: int) -> int:
+    """Return the earliest start from ``time`` on of a gap of ``length`` in a lane."""
+    if first == last or ends[last - 1] <= time:
+        return time
+    # mostly the gap is near the end, so the search begins there with steps that double
+    step, high = 1, last - 1
+    while high - step >= first and ends[high - step] > time:
+        high -= step
+        step *= 2
+    low = max(first, high - step)
     while low < high:
         middle = (low + high) // 2
         if ends[middle] <= time:
@@ -196,6 +194,19 @@ def _gap(begins: Ints, ends: Ints, low: int, high: int, time: int, length: int) 
         time = max(time, ends[low])
         low += 1
     return time
+
+
+@numba.njit(cache=True)
+def _neighbours(first: Ints, last: Ints, held: Ints) -> tuple[Ints, Ints]:
+    """Return the pairs of tasks that follow each other on a lane."""
+    pairs = np.maximum(last - first[:-1] - 1, 0).sum()
+    earlier, later = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
+    pair = 0
+    for lane in range(len(last)):
+        for at in range(first[lane] + 1, last[lane]):
+            earlier[pair], later[pair] = held[at - 1], held[at]
+            pair += 1
+    return earlier, later
 
 
 def _ordered(plan: Plan, by: Ints, earlier: Ints, later: Ints) -> Plan:

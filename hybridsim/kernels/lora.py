@@ -112,12 +112,6 @@ def lora(
     return z[0] if np.ndim(x) == 1 else z
 
 
-def fold_scale(b: ArrayLike, scale: float, precision: Precision) -> NDArray[Any]:
-    """Return scale * B as the cluster holds it, rounded once; for int8, before quantization."""
-    folded: NDArray[np.float64] = np.asarray(b, np.float64) * scale
-    return _to_format(folded, precision)
-
-
 def gemm(x: F32, w: F32, y: F32, *, precision: Precision, order: Order) -> F32:
     """Return X W + Y for operands that are numbers of the format, in float32 arrays.
 

@@ -49,11 +49,6 @@ def quantize(values: ArrayLike, scale: float) -> Int8s:
     return np.clip(codes, -LARGEST_CODE, LARGEST_CODE).astype(np.int8)
 
 
-def dequantize(codes: Int8s, scale: float) -> NDArray[np.float64]:
-    """Return the values that ``codes`` stand for."""
-    return np.asarray(codes * np.float64(scale), np.float64)
-
-
 @dataclass(frozen=True, slots=True)
 class Multiplier:
     """A positive real number as mantissa / 2^shift, the mantissa in [2^30, 2^31)."""

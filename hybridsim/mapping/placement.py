@@ -1,13 +1,14 @@
-"""Which weights on which tile, which adapter on which cluster."""
+"""Which weights lie on which tile, and which tiles, clusters and memory lie on which chip."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
-from hybridsim.mapping.chips import place_on_chips
 from hybridsim.mapping.objectives import RULES, place_for_objective
-from hybridsim.mapping.tiling import Block, place_all
+from hybridsim.mapping.tiling import Block, cut, place_all
+from hybridsim.units import ceil_div
 from hybridsim.workload import Adapter, Linear, Network
 
 
@@ -124,3 +125,60 @@ def _cluster(network: Network, machine: Machine, index: int, chip: int) -> int:
             "to the machine, or run without adapters (--no-adapters)"
         )
     return chip * machine.cluster.count + index % machine.cluster.count
+
+
+def place_on_chips(
+    network: Network, machine: Machine
+) -> tuple[list[tuple[Block, ...]], int, list[int]]:
+    """Return the blocks of each layer, how many crossbars they take, and the chip of each layer.
+
+    A chip takes layers, each whole and on crossbars of its own, until the next one does not fit.
+    Crossbar *c* of a chip with *n* tiles is on its tile c mod n, tier c div n; counted over all
+    chips it is tier x all tiles + chip x n + tile, so that the tiles of all chips follow each
+    other.
+
+    Raises:
+        CapacityError: A layer is larger than a chip, or there are too few chips.
+    """
+    tile = machine.tile
+    assert tile.count != "as_needed"
+    layers = network.static_linear_layers
+    chips = _chips(network, machine, layers, tile.count * tile.tiers)
+    everywhere = machine.chip_count * tile.count
+    placed: list[tuple[Block, ...]] = []
+    used = [0] * machine.chip_count
+    for op, chip in zip(layers, chips, strict=True):
+        blocks = []
+        for rows, columns in cut(tile, op.in_features, op.out_features):
+            tier, place = divmod(used[chip], tile.count)
+            crossbar = tier * everywhere + chip * tile.count + place
+            blocks.append(Block(crossbar, 0, 0, rows, columns))
+            used[chip] += 1
+        placed.append(tuple(blocks))
+    return placed, sum(used), chips
+
+
+def _chips(network: Network, machine: Machine, layers: Sequence[Linear], room: int) -> list[int]:
+    """Return the chip of each layer, where every chip has ``room`` crossbars."""
+    tile, found = machine.tile, []
+    chip = used = 0
+    for op in layers:
+        need = tile.crossbars_for(op.in_features, op.out_features)
+        if need > room:
+            raise CapacityError(
+                f"{op.name}: needs {need} crossbars of {tile.rows} x {tile.columns}; a chip of "
+                f"{machine.name} has {room} ({tile.count} tiles x {tile.tiers} tiers), and a "
+                f"layer is on one chip; raise tile.count to {ceil_div(need, tile.tiers)}"
+            )
+        if used + need > room:
+            chip, used = chip + 1, 0
+        used += need
+        found.append(chip)
+    if chip >= machine.chip_count:
+        total = sum(tile.crossbars_for(op.in_features, op.out_features) for op in layers)
+        raise CapacityError(
+            f"{network.name} needs {total} crossbars of {tile.rows} x {tile.columns}, which is "
+            f"{chip + 1} chips of {room} with every layer on one chip; {machine.name} has "
+            f"{machine.chip_count}; raise chips.count to {chip + 1}, or tile.count"
+        )
+    return found

@@ -1,4 +1,4 @@
-"""Energy of a run: per task, per part, per layer, and in all, as integers [aJ]."""
+"""Energy of a run: per task, per part, per layer, over time, and in all, as integers [aJ]."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from hybridsim.measure.charges import COMPONENTS, Charge, Charges
-from hybridsim.measure.static_power import static_uw
+from hybridsim.measure.area import static_uw, tdp_uw
+from hybridsim.measure.charges import ANALOG, COMPONENTS, Charge, Charges
+from hybridsim.measure.result import EnergyResult
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, Schedule
 from hybridsim.units import Ints
+from hybridsim.workload import Attention
 
 PJ = 10**6
 """Attojoules of a picojoule."""
@@ -102,3 +106,125 @@ def exact_sum(values: Ints | Sequence[Any]) -> int:
     array = np.asarray(values, np.int64)
     whole, rest = np.divmod(array, 2**20)
     return int(whole.sum()) * 2**20 + int(rest.sum())
+
+
+Floats = NDArray[np.float64]
+
+
+def power_curve(energy: RunEnergy) -> pd.DataFrame:
+    """Return one row per stretch of constant power: time_ps, duration_ps, power_w and parts.
+
+    ``time_ps`` is where a stretch begins; ``<part>_w`` what the work of a part draws, ``static_w``
+    what parts draw for being there, ``power_w`` all of it. The energy of a task is taken as even
+    over its time, so the integral of each column is its energy (to rounding of floats).
+    """
+    edges = _edges(energy.timeline, energy.charges)
+    columns = {
+        f"{part}_w": _drawn(
+            energy.timeline, edges, [c for c in energy.charges if c.component == part]
+        )
+        for part in COMPONENTS
+        if part in energy.by_component
+    }
+    static = sum(energy.static_uw.values()) * 1e-6
+    table = pd.DataFrame({"time_ps": edges[:-1], "duration_ps": np.diff(edges), **columns})
+    table["static_w"] = static
+    table["power_w"] = table[[*columns, "static_w"]].sum(axis=1)
+    return table
+
+
+def peak_power_w(energy: RunEnergy) -> float:
+    """Return the most that a run draws at an instant [W]."""
+    edges = _edges(energy.timeline, energy.charges)
+    static = sum(energy.static_uw.values()) * 1e-6
+    drawn = _drawn(energy.timeline, edges, list(energy.charges))
+    return float(drawn.max(initial=0.0)) + static
+
+
+def _edges(timeline: Timeline, charges: tuple[Charge, ...]) -> Ints:
+    """Return every instant at which a charged task starts or ends, from 0 to the makespan."""
+    charged = np.zeros(len(timeline.end), np.bool_)
+    for charge in charges:
+        charged[charge.tasks] = True
+    times = ([0, timeline.makespan], timeline.start[charged], timeline.end[charged])
+    ordered: Ints = np.sort(np.concatenate(times).astype(np.int64))
+    edges: Ints = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    return edges
+
+
+def _drawn(timeline: Timeline, edges: Ints, charges: list[Charge]) -> Floats:
+    """Return the power of some charges between each two edges [W]; 1 aJ / ps is 1 uW."""
+    change = np.zeros(len(edges), np.float64)
+    for charge in charges:
+        start, end = timeline.start[charge.tasks], timeline.end[charge.tasks]
+        power = charge.aj / (end - start) * 1e-6
+        np.add.at(change, np.searchsorted(edges, start), power)
+        np.add.at(change, np.searchsorted(edges, end), -power)
+    # what is left of differences of floats is no power
+    found: Floats = np.maximum(np.cumsum(change)[:-1], 0.0)
+    return found
+
+
+def energy_result(
+    job: Job, schedule: Schedule, timeline: Timeline, bare: tuple[Schedule, Timeline]
+) -> EnergyResult | None:
+    """Return what a run draws, beside the run without adapters; None where that is unknown."""
+    found = energy_of_run(job, schedule, timeline)
+    if found is None:
+        return None
+    without = found
+    if bare[0] is not schedule:
+        other = energy_of_run(job, *bare)
+        assert other is not None
+        without = other
+    macs, time = macs_of(job, schedule), timeline.makespan
+    total = found.total
+    analog = sum(found.by_component.get(part, 0) for part in ANALOG)
+    tdp = tdp_uw(job.machine, job.mapping.tiles)
+    return EnergyResult(
+        total_pj=total / PJ,
+        analog_pj=analog / PJ,
+        digital_pj=(sum(found.by_component.values()) - analog) / PJ,
+        static_pj=sum(found.static.values()) / PJ,
+        without_adapters_pj=without.total / PJ,
+        per_token_pj=total / PJ / job.tokens,
+        macs=macs,
+        tops_per_watt=2 * macs * PJ / total if total else 0.0,
+        edp_js=total * 1e-18 * time * 1e-12,
+        average_power_w=total / time * 1e-6 if time else 0.0,
+        peak_power_w=peak_power_w(found),
+        tdp_w=None if tdp is None else tdp * 1e-6,
+        component_aj=found.by_component,
+        static_aj=found.static,
+        op_aj=_by_layer(found, schedule),
+        not_counted=found.not_counted,
+    )
+
+
+def _by_layer(found: RunEnergy, schedule: Schedule) -> dict[str, int]:
+    """Return what each op draws, MVMs that another op carries given to their layer."""
+    each = dict(found.by_op)
+    for layer, carrier in schedule.carried_by.items():
+        moved = found.mvm_by_layer.get(layer, 0)
+        each[layer] = each.get(layer, 0) + moved
+        each[carrier] -= moved
+    return each
+
+
+def macs_of(job: Job, schedule: Schedule) -> int:
+    """Return the multiply-accumulates of the linear layers, their adapters, and attention.
+
+    Adapters take r (in + out) per token, attention 2 x keys x width per query.
+    """
+    total = 0
+    for decided in schedule.layers:
+        op, tokens = decided.layer.op, job.sequences * job.tokens_of(decided.layer)
+        total += tokens * op.in_features * op.out_features
+        if decided.choice is not None and decided.layer.adapter is not None:
+            rank = decided.layer.adapter.rank
+            total += tokens * rank * (op.in_features + op.out_features)
+    for other in schedule.ops:
+        if isinstance(other.op, Attention):
+            keys = job.mapping.network.keys(other.op, job.tokens, job.past)
+            total += 2 * other.tokens * keys * other.op.heads * other.op.head_dim
+    return total

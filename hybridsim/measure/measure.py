@@ -9,7 +9,7 @@ import pandas as pd
 from hybridsim._version import __version__
 from hybridsim.measure.area import area_of
 from hybridsim.measure.critical_path import critical_path
-from hybridsim.measure.energy_totals import energy_result
+from hybridsim.measure.energy import energy_result
 from hybridsim.measure.result import LayerResult, OpResult, ResourceResult, Result
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, Timeline

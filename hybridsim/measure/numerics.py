@@ -1,15 +1,21 @@
-"""Running the adapter kernels of a schedule on random weights, split as it splits them."""
+"""How far numbers are from exact: adapter kernels in the cluster's format, and analog tiles."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 
+from hybridsim.analog import AnalogSettings, Fidelity, layer_fidelity, random_weights
+from hybridsim.analog.fidelity import random_vectors
 from hybridsim.arch import Cluster
+from hybridsim.errors import UnsupportedError
 from hybridsim.kernels.check import AdapterShape, NumericsRow, check_numerics
 from hybridsim.kernels.split import CoreSplit, EngineSplit, Order, Split
-from hybridsim.measure.result import NumericsResult
+from hybridsim.measure.result import AnalogNoiseResult, AnalogNoiseRow, NumericsResult
 from hybridsim.strategies import LayerDecision, Schedule
+from hybridsim.workload import Linear, Network
 
 SEED = 2026
-"""Of the random operands: the same run gives the same answer."""
+"""Of random operands, weights, vectors and chips: the same run gives the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +84,54 @@ def _summary(rows: list[NumericsRow]) -> NumericsResult:
         within_bound=all(row.bound_holds for row in rows),
         equals_unsplit=all(row.equals_unsplit for row in rows),
     )
+
+
+CHIPS = 3
+"""Programmed chips that are averaged."""
+TOKENS = 64
+"""Vectors per layer."""
+WEIGHTS = "random: standard normal, as are the vectors; the network gives shapes only"
+
+
+def analog_noise_of(
+    network: Network, seconds: Sequence[float], settings: AnalogSettings | None = None
+) -> AnalogNoiseResult:
+    """Return the noise of every static linear layer of a network, holding random weights.
+
+    Layers of one shape differ in nothing but their name, so each shape is drawn once; of layers
+    wider than a crossbar only one crossbar of outputs is, as outputs are independent.
+
+    Raises:
+        UnsupportedError: The network has no static linear layer, or no time is given.
+    """
+    if not network.static_linear_layers or not seconds:
+        raise UnsupportedError("analog noise: a network with linear layers and a time would do")
+    settings = settings or AnalogSettings()
+    rows = [
+        row for layer in network.static_linear_layers for row in _rows(layer, seconds, settings)
+    ]
+    return AnalogNoiseResult(
+        weights=WEIGHTS, chips=CHIPS, settings=settings.to_text(), rows=tuple(rows)
+    )
+
+
+def _rows(
+    layer: Linear, seconds: Sequence[float], settings: AnalogSettings
+) -> list[AnalogNoiseRow]:
+    drawn = min(layer.out_features, settings.columns)
+    found = _of_shape(layer.in_features, drawn, tuple(seconds), settings)
+    fields = [asdict(row) | {"layer": layer.name} for row in found]
+    return [
+        AnalogNoiseRow(**{key: value for key, value in row.items() if key != "chips"})
+        for row in fields
+    ]
+
+
+@lru_cache(maxsize=64)
+def _of_shape(
+    in_features: int, out_features: int, seconds: tuple[float, ...], settings: AnalogSettings
+) -> tuple[Fidelity, ...]:
+    name = f"{in_features}x{out_features}"
+    weights = random_weights(in_features, out_features, SEED)
+    x = random_vectors(name, TOKENS, in_features, SEED)
+    return tuple(layer_fidelity(name, weights, x, seconds, settings, CHIPS, SEED))

@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 
 from hybridsim.measure.layer_tasks import LayerTasks, layer_tasks
-from hybridsim.measure.levels import levels
 from hybridsim.measure.result import Result
+from hybridsim.measure.usage import levels
 from hybridsim.plan import Plan, Timeline
 from hybridsim.programs import Kernel, LoraProgram
 from hybridsim.strategies import Job, LayerDecision, Schedule, StepOfBatch

@@ -1,5 +1,9 @@
-"""The answer: latency and overhead per layer and of the whole network, with what went in."""
+"""The answer: latency and overhead per layer and of the whole network, with what went in.
 
+Beside them what the run draws, how much silicon its machine takes, and how noisy its tiles are.
+"""
+
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -7,18 +11,130 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
 )
 
-from hybridsim.measure.analog_result import AnalogNoiseResult
-from hybridsim.measure.energy_result import AreaResult, EnergyResult
+from hybridsim.errors import SpecError
 from hybridsim.measure.result_html import result_html
+from hybridsim.nesting import check_json_depth
+from hybridsim.units import format_energy
 
 
 class _Answer(BaseModel):
     """Base of what is reported: immutable, and it reads back from its own JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class EnergyResult(_Answer):
+    """Energy and power of a run. ``component_aj`` and ``static_aj`` add up to the total exactly,
+    and so do ``op_aj`` and ``static_aj``."""
+
+    total_pj: float
+    """Work and static energy of the whole run [pJ]."""
+    analog_pj: float
+    """Work of tiles and their periphery [pJ]."""
+    digital_pj: float
+    """Work of all other parts [pJ]."""
+    static_pj: float
+    """What parts draw for being there: leakage, clock, refresh [pJ]; 0 where none is known."""
+    without_adapters_pj: float
+    """The same network without adapter work, static energy included [pJ]."""
+    per_token_pj: float
+    """Total over tokens [pJ]."""
+    macs: int
+    """Multiply-accumulates of linear layers, adapters and attention."""
+    tops_per_watt: float
+    """Two operations per multiply-accumulate, over the total [10^12 / J]."""
+    edp_js: float
+    """Energy-delay product: total x latency [J s]."""
+    average_power_w: float
+    """Total over latency [W]."""
+    peak_power_w: float
+    """The most that is drawn at an instant, each task's energy taken as even over its time [W]."""
+    tdp_w: float | None
+    """All parts at work at the same time [W]; None where the power of a part is unknown."""
+    component_aj: dict[str, int]
+    """Part -> what its work draws [aJ]."""
+    static_aj: dict[str, int]
+    """Part -> what it draws for being there [aJ]."""
+    op_aj: dict[str, int]
+    """Op or layer -> what its work draws [aJ]."""
+    not_counted: tuple[str, ...]
+    """Kinds of parts that work in the run, but whose energy is unknown: none of it is in here."""
+
+    @property
+    def total_aj(self) -> int:
+        """Work and static energy of the whole run [aJ], exact."""
+        return sum(self.component_aj.values()) + sum(self.static_aj.values())
+
+    @property
+    def overhead_percent(self) -> float:
+        """What adapters add to the energy of the network without them [%]."""
+        bare = self.without_adapters_pj
+        return (self.total_pj - bare) * 100 / bare if bare else 0.0
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        parts = [
+            f"{format_energy(round(pj * 10**6))} {name}"
+            for name, pj in (
+                ("analog", self.analog_pj),
+                ("digital", self.digital_pj),
+                ("static", self.static_pj),
+            )
+            if pj or name != "static"
+        ]
+        text = f"{format_energy(self.total_aj)} ({', '.join(parts)})"
+        if self.not_counted:
+            names = ", ".join(name.replace("_", " ") for name in self.not_counted)
+            text += f"; unknown and left out: {names}"
+        return text
+
+
+class AreaResult(_Answer):
+    """Silicon of a machine, as far as the areas of its parts are known."""
+
+    total_um2: int
+    """All parts whose area is known [um2]."""
+    component_um2: dict[str, int]
+    """Part -> area of all parts of that kind [um2]."""
+    not_counted: tuple[str, ...]
+    """Parts of the machine whose area is unknown: they are not in the total."""
+
+
+class AnalogNoiseRow(_Answer):
+    """One layer at one time after programming."""
+
+    layer: str
+    seconds: float
+    """Time since programming [s]."""
+    relative_error: float
+    """||y - exact|| / ||exact||, mean over chips."""
+    relative_error_sd: float
+    """Its standard deviation over chips."""
+    snr_db: float
+    """-20 log10 of the mean relative error [dB]."""
+    cosine_error: float
+    """1 - cos(y, exact), mean over vectors and chips."""
+    alpha: float
+    """Mean factor of the drift compensation."""
+    clipping_error: float
+    """||W - clipped|| / ||W||."""
+
+
+class AnalogNoiseResult(_Answer):
+    """Noise of every static linear layer over time since programming."""
+
+    weights: str
+    """What the layers held."""
+    chips: int
+    """Programmed chips behind every mean."""
+    settings: dict[str, object]
+    """Device, mapping, converters and compensation, as text with units."""
+    rows: tuple[AnalogNoiseRow, ...]
 
 
 class LayerResult(_Answer):
@@ -223,3 +339,29 @@ class Result(_Answer):
     def to_csv(self) -> str:
         """Return the layers as CSV, units in the column names."""
         return self.to_frame().to_csv(index=False)
+
+
+MOST_BYTES = 256 * 2**20
+"""The largest result that is read [bytes]."""
+
+
+def read_result(path: Path) -> Result:
+    """Return the result in a file, or in the ``result.json`` of a folder.
+
+    Raises:
+        SpecError: There is none, or what is there is none.
+    """
+    try:
+        path = path / "result.json" if path.is_dir() else path
+        if path.stat().st_size > MOST_BYTES:
+            raise SpecError(str(path), "", f"is larger than {MOST_BYTES} B")
+        text = path.read_text(encoding="utf-8")
+        check_json_depth(text, str(path))
+        return Result.from_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not text"
+        problem = f"{reason}; a result.json, or the folder of hybridsim run --out, would do"
+        raise SpecError(str(path), "", problem) from None
+    except ValidationError:
+        problem = "is no result; what hybridsim run --out wrote would do"
+        raise SpecError(str(path), "", problem) from None

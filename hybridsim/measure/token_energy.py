@@ -5,10 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
+from hybridsim.measure.area import static_uw
 from hybridsim.measure.charges import Charge, Charges
-from hybridsim.measure.energy import exact_sum
-from hybridsim.measure.energy_totals import macs_of
-from hybridsim.measure.static_power import static_uw
+from hybridsim.measure.energy import exact_sum, macs_of
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, Schedule, TokenTemplate
 from hybridsim.units import Ints

@@ -1,9 +1,12 @@
-"""How each resource spent the run."""
+"""How each resource spent the run: its share of the time, and the queue before it over time."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from hybridsim.plan import Plan, Timeline
+from hybridsim.plan import Bools, Plan, Timeline
+from hybridsim.units import Ints
 
 
 def usage(plan: Plan, timeline: Timeline) -> pd.DataFrame:
@@ -28,3 +31,55 @@ def usage(plan: Plan, timeline: Timeline) -> pd.DataFrame:
         },
         index=pd.Index([resource.name for resource in plan.resources], name="resource"),
     )
+
+
+def queue_depths(plan: Plan, timeline: Timeline) -> pd.DataFrame:
+    """Return the queue of each resource: resource, time_ps, waiting.
+
+    ``waiting`` counts the tasks that use the resource, are ready and have not started, from
+    ``time_ps`` until the next row of the same resource. The rows of a resource are in the order
+    of time and begin at 0. A task that uses several resources stands in the queue of each, also
+    where only one of them keeps it.
+    """
+    holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+    waited = (timeline.start > timeline.ready)[holder]
+    holder, resource = holder[waited], plan.use[waited]
+    return levels(
+        np.concatenate((resource, resource)),
+        np.concatenate((timeline.ready[holder], timeline.start[holder])),
+        np.repeat(np.array([1, -1], np.int64), len(holder)),
+        [r.name for r in plan.resources],
+        ("resource", "waiting"),
+    )
+
+
+def levels(
+    group: Ints, time: Ints, change: Ints, names: Sequence[str], column: tuple[str, str]
+) -> pd.DataFrame:
+    """Return the running sum of ``change`` for each group, one row per instant at which it moves.
+
+    ``group`` indexes ``names``. Columns: the group under the name ``column[0]``, ``time_ps``, and
+    ``column[1]``: the level from that time until the next row of the same group. Each group
+    begins with a row at 0; one that never moves has that row alone.
+    """
+    every = np.arange(len(names), dtype=np.int64)
+    group = np.concatenate((every, group))
+    time = np.concatenate((np.zeros_like(every), time))
+    change = np.concatenate((np.zeros_like(every), change))
+    order = np.lexsort((time, group))
+    group, time, total = group[order], time[order], np.cumsum(change[order])
+    ends = np.searchsorted(group, every, side="right") - 1
+    level = total - np.concatenate(([0], total[ends]))[group]
+    settled = _differs(group) | _differs(time)
+    group, time, level = (column[settled] for column in (group, time, level))
+    # of rows with the same level in a row the first is kept
+    moves = np.roll(_differs(group) | _differs(level), 1)
+    labels = np.array([*names], dtype=object)
+    return pd.DataFrame(
+        {column[0]: labels[group[moves]], "time_ps": time[moves], column[1]: level[moves]}
+    )
+
+
+def _differs(values: Ints) -> Bools:
+    """Return where a value is not that of the next row; the last row has none."""
+    return np.append(values[1:] != values[:-1], np.ones(min(1, len(values)), np.bool_))

@@ -45,7 +45,7 @@ def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
     _, first, which = np.unique(columns, axis=1, return_index=True, return_inverse=True)
     found = [entry(program, at).on(cluster.taken(at)).engine_rows for at in first.tolist()]
     shares = np.array(found, np.int64)[which.reshape(-1)]
-    return replace(program, shares=(shares[:, 0], shares[:, 1]))  # type: ignore[arg-type]
+    return replace(program, shares=(shares[:, 0], shares[:, 1]))
 
 
 def entry(program: "LoraProgram", place: int) -> "LoraProgram":

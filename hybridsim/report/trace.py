@@ -26,8 +26,15 @@ import numpy as np
 
 from hybridsim.errors import SpecError
 from hybridsim.plan import Plan, Timeline
-from hybridsim.report.trace_events import PS_PER_NS, Counters, Events, FlowEnds, Slices
-from hybridsim.report.trace_lanes import Lanes, clean
+from hybridsim.report.trace_events import (
+    PS_PER_NS,
+    Counters,
+    Events,
+    FlowEnds,
+    Lanes,
+    Slices,
+    clean,
+)
 from hybridsim.simulation import Run
 from hybridsim.units import Ints
 

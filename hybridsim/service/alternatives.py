@@ -15,10 +15,9 @@ from typing import Any
 import pandas as pd
 
 from hybridsim.arch import Machine
-from hybridsim.components.programming import Programming
+from hybridsim.components.aimc_tile import Programming
 from hybridsim.errors import InputError
-from hybridsim.measure.area import area_of
-from hybridsim.measure.static_power import MIB
+from hybridsim.measure.area import MIB, area_of
 from hybridsim.service.service import adapter_bytes
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import Strategy

@@ -1,4 +1,4 @@
-"""Evaluating points: the part of a sweep that other paths than the event engines can take over."""
+"""Evaluating points in whatever process: in blocks, or each as a whole run."""
 
 import hashlib
 import pickle
@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hybridsim.sweeps.events import Columns, EventEvaluator
 from hybridsim.sweeps.inputs import Inputs
+from hybridsim.sweeps.whole_runs import Columns, WholeRuns
 from hybridsim.units import Ints
-
-LEAST_VECTORISED = 1000
-"""Points from which on the vectorised path is worth its preparation."""
 
 
 class Evaluator(Protocol):
@@ -60,13 +57,10 @@ def evaluate_chunk(work: Work, indices: Ints) -> Done:
 
 
 def make_evaluator(inputs: Inputs, engine: str) -> Evaluator:
-    """Return the fastest way that can answer all that the study asks for.
-
-    Few points are faster one by one: the vectorised path has to prepare first.
-    """
-    if engine != "compiled" or len(inputs) < LEAST_VECTORISED:
-        return EventEvaluator(inputs, engine)
+    """Return a way to evaluate points: in blocks, or as whole runs on another engine."""
+    if engine != "compiled":
+        return WholeRuns(inputs, engine)
     # only here, as Numba takes a quarter of a second to import
-    from hybridsim.sweeps.columnwise import vectorised_evaluator
+    from hybridsim.sweeps.blocks import Blocks
 
-    return vectorised_evaluator(inputs) or EventEvaluator(inputs, engine)
+    return Blocks(inputs)

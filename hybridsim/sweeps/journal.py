@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from hybridsim.errors import InputError, SpecError
+from hybridsim.nesting import json_value
 from hybridsim.sweeps.columns import DETAILED, MEASURED
 from hybridsim.sweeps.inputs import Keys
 
@@ -198,7 +199,7 @@ def read_journal(path: Path) -> _Records:
     for line in path.read_bytes().split(b"\n"):
         checksum, _, text = line.partition(b" ")
         if len(checksum) == 8 and checksum == b"%08x" % zlib.crc32(text):
-            record = json.loads(text)
+            record = json_value(text, str(path))
             records.append((record.pop("key"), record))
     return records
 

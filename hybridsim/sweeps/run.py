@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hybridsim.errors import InputError
+from hybridsim.nesting import json_value
 from hybridsim.sweeps.answers import best_rows, build_table, variance_shares
 from hybridsim.sweeps.chunks import evaluate_all
 from hybridsim.sweeps.evaluate import Done, work_on
@@ -183,7 +184,8 @@ def look_up(inputs: Inputs, journal: Journal | None) -> tuple[Found, Ints]:
 
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return rows as plain values, None for what is missing."""
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    text = table.to_json(orient="records", double_precision=15)
+    rows: list[dict[str, Any]] = json_value(text, "table")
     return rows
 
 

@@ -24,7 +24,6 @@ from hybridsim.errors import InputError
 from hybridsim.sweeps.answers import build_table, objective_values
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.evaluate import make_evaluator
-from hybridsim.sweeps.events import Columns
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.journal import Journal, disk_errors
 from hybridsim.sweeps.model_version import model_version
@@ -38,6 +37,7 @@ from hybridsim.sweeps.run import (
     write_answers,
 )
 from hybridsim.sweeps.study import study_constraints
+from hybridsim.sweeps.whole_runs import Columns
 
 MOST_REPEATS = 20
 """How often the sampler may ask for known points before it is given an unknown one."""

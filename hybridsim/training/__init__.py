@@ -3,8 +3,10 @@
 Only the description of studies is imported here; what needs torch is in :mod:`.run`.
 """
 
+from importlib.util import find_spec
+
+from hybridsim.errors import InputError
 from hybridsim.training.decoder_study import DecoderStudy, is_decoder_study, read_decoder_study
-from hybridsim.training.extra import require_extra
 from hybridsim.training.study import AdaptStudy, read_adapt_study
 
 __all__ = [
@@ -15,3 +17,19 @@ __all__ = [
     "read_decoder_study",
     "require_extra",
 ]
+
+_NEEDED = ("torch", "safetensors", "tokenizers")
+"""The packages of the extra ``adapt``."""
+
+
+def require_extra() -> None:
+    """Refuse to go on without the extra.
+
+    Raises:
+        InputError: A package is missing; the message names it and what installs it.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"adapt: {', '.join(missing)} not installed; pip install 'hybridsim[adapt]' would do"
+        )

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.analog.times import format_time, in_order
-from hybridsim.training.journal import DIGITAL, Key
+from hybridsim.training.files import DIGITAL, Key
 
 DRAWS = 2000
 """Bootstrap draws."""

@@ -1,16 +1,11 @@
 """An encoder with a head for classes: what is trained, and where its layers compute."""
 
-import zlib
-from collections.abc import Iterator
-
 import torch
 from torch import nn
 
-from hybridsim.analog import AnalogSettings
 from hybridsim.errors import UnknownNameError
-from hybridsim.training.crossbar import Disturbance, stream
 from hybridsim.training.encoder import Encoder
-from hybridsim.training.linear import LowRank, StaticLinear
+from hybridsim.training.linear import OnTiles, StaticLinear
 from hybridsim.training.study import Lora
 from hybridsim.training.tokens import Batch
 
@@ -18,7 +13,7 @@ NO_TOKEN = -1e4
 """Score of places where a sentence has ended."""
 
 
-class Classifier(nn.Module):
+class Classifier(OnTiles):
     """Logits of every class for every sentence; the head is digital."""
 
     def __init__(self, encoder: Encoder, classes: int) -> None:
@@ -57,9 +52,7 @@ class Classifier(nn.Module):
                 raise UnknownNameError("lora.targets: layer", target, ends)
         for name, layer in layers.items():
             if any(_matches(name, target) for target in lora.targets):
-                out_features, in_features = layer.weight.shape
-                own = stream(seed, zlib.crc32(name.encode()))
-                layer.adapter = LowRank(in_features, out_features, lora, own)
+                self.new_adapter(name, layer, lora, seed)
 
     def train_adapters(self) -> None:
         """Freeze all but adapters and head."""
@@ -74,22 +67,6 @@ class Classifier(nn.Module):
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that training changes, by name, sorted."""
         return {n: p for n, p in sorted(self.named_parameters()) if p.requires_grad}
-
-    def compute_digitally(self) -> None:
-        """Take all layers off the tiles."""
-        for layer in self.static_layers().values():
-            layer.compute_digitally()
-
-    def compute_on_tiles(self, settings: AnalogSettings, noise: Disturbance) -> None:
-        """Put all layers on tiles that hold the weights as they are."""
-        for layer in self.static_layers().values():
-            layer.compute_on(settings, noise)
-
-    def adapters(self) -> Iterator[tuple[str, LowRank]]:
-        """Yield (layer, adapter) in order."""
-        for name, layer in self.static_layers().items():
-            if layer.adapter is not None:
-                yield name, layer.adapter
 
 
 class SpanReader(Classifier):

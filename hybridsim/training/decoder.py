@@ -5,8 +5,6 @@ Parameters have the names of Hugging Face's GPT2Model; its linear weights lie tr
 
 import json
 import math
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,10 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
-from hybridsim.analog import AnalogSettings
 from hybridsim.errors import SpecError, UnknownNameError, UnsupportedError
 from hybridsim.specs import read_json_mapping
-from hybridsim.training.crossbar import Disturbance, stream
-from hybridsim.training.folders import write_folder
-from hybridsim.training.linear import LowRank, StaticLinear
+from hybridsim.training.files import write_folder
+from hybridsim.training.linear import OnTiles, StaticLinear
 from hybridsim.training.study import Lora
 
 SIZES = ("n_embd", "n_head", "n_layer", "n_positions", "vocab_size")
@@ -68,7 +64,7 @@ class _Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-class Decoder(nn.Module):
+class Decoder(OnTiles):
     """Logits of the next token; the head is the word embedding, digital."""
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -86,10 +82,6 @@ class Decoder(nn.Module):
             x = block(x)
         return self.ln_f(x) @ self.wte.weight.T
 
-    def static_layers(self) -> dict[str, StaticLinear]:
-        """Return the layers that go onto tiles, by the names of Hugging Face, in order."""
-        return {n: layer for n, layer in self.named_modules() if isinstance(layer, StaticLinear)}
-
     def add_adapters(self, lora: Lora, seed: int) -> None:
         """Put a new adapter on every layer whose name ends with one of the targets; freeze the
         rest.
@@ -106,29 +98,11 @@ class Decoder(nn.Module):
         for name, layer in layers.items():
             layer.remember_spread()
             if any(name.endswith(f".{target}") for target in lora.targets):
-                out_features, in_features = layer.weight.shape
-                own = stream(seed, zlib.crc32(name.encode()))
-                layer.adapter = LowRank(in_features, out_features, lora, own)
-
-    def adapters(self) -> Iterator[tuple[str, LowRank]]:
-        """Yield (layer, adapter) in order."""
-        for name, layer in self.static_layers().items():
-            if layer.adapter is not None:
-                yield name, layer.adapter
+                self.new_adapter(name, layer, lora, seed)
 
     def trained(self) -> list[nn.Parameter]:
         """Return the parameters that training changes."""
         return [p for p in self.parameters() if p.requires_grad]
-
-    def compute_digitally(self) -> None:
-        """Take all layers off the tiles."""
-        for layer in self.static_layers().values():
-            layer.compute_digitally()
-
-    def compute_on_tiles(self, settings: AnalogSettings, noise: Disturbance) -> None:
-        """Put all layers on tiles that hold the weights as they are."""
-        for layer in self.static_layers().values():
-            layer.compute_on(settings, noise)
 
 
 def new_decoder(config: dict[str, Any], seed: int) -> Decoder:

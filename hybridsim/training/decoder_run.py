@@ -16,28 +16,26 @@ from torch.nn import functional
 from hybridsim._version import __version__
 from hybridsim.analog import format_time
 from hybridsim.errors import InputError, SpecError
-from hybridsim.training.chips import program_chip, put_on_chip
 from hybridsim.training.crossbar import Disturbance, Pool, stream
 from hybridsim.training.decoder import Decoder, load_decoder, new_decoder, save_decoder
 from hybridsim.training.decoder_study import DecoderStudy, read_decoder_study
-from hybridsim.training.digits import (
+from hybridsim.training.files import write_file
+from hybridsim.training.grpo import (
     COPY,
     INSTRUCTION,
-    answers,
-    length,
-    questions,
-    rewards,
-    vocabulary,
-)
-from hybridsim.training.folders import write_file
-from hybridsim.training.grpo import (
     adapter_values,
     advantages,
+    answers,
+    length,
     log_probabilities,
     objective,
     other_adapters,
+    questions,
+    rewards,
     sample,
+    vocabulary,
 )
+from hybridsim.training.linear import program_chip, put_on_chip
 from hybridsim.training.peft_files import read_decoder_adapter, write_decoder_adapter
 from hybridsim.training.training import LARGEST_GRADIENT, rate_at
 

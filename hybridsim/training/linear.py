@@ -1,13 +1,19 @@
-"""A static linear layer that computes digitally or on crossbars, and may carry an adapter."""
+"""Static linear layers that compute digitally or on crossbars, and the chips that models go onto.
+
+A layer may carry an adapter. :mod:`hybridsim.analog` programs chips, torch computes on them.
+"""
 
 import math
+import zlib
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from hybridsim.analog import AnalogSettings
-from hybridsim.training.crossbar import Disturbance, RowBlock, crossbar_product
+from hybridsim.analog import AnalogLayer, AnalogSettings, LayerState, ProgrammedLayer
+from hybridsim.training.crossbar import Disturbance, RowBlock, crossbar_product, stream
 from hybridsim.training.study import Lora
 
 
@@ -99,3 +105,80 @@ class StaticLinear(nn.Module):
             return weights
         limit = settings.clip_sigmas * self._spread
         return weights.clamp(-limit, limit)
+
+
+Chip = dict[str, ProgrammedLayer]
+"""Layer -> its crossbars after programming."""
+
+
+class OnTiles(nn.Module):
+    """A model with layers that go onto tiles, and may carry adapters."""
+
+    def static_layers(self) -> dict[str, StaticLinear]:
+        """Return these layers by name, in the order in which they are programmed."""
+        return {n: layer for n, layer in self.named_modules() if isinstance(layer, StaticLinear)}
+
+    def new_adapter(self, name: str, layer: StaticLinear, lora: Lora, seed: int) -> None:
+        """Put a new adapter on a layer; its weights depend on the seed and the layer's name."""
+        out_features, in_features = layer.weight.shape
+        own = stream(seed, zlib.crc32(name.encode()))
+        layer.adapter = LowRank(in_features, out_features, lora, own)
+
+    def adapters(self) -> Iterator[tuple[str, LowRank]]:
+        """Yield (layer, adapter) in order."""
+        for name, layer in self.static_layers().items():
+            if layer.adapter is not None:
+                yield name, layer.adapter
+
+    def compute_digitally(self) -> None:
+        """Take all layers off the tiles."""
+        for layer in self.static_layers().values():
+            layer.compute_digitally()
+
+    def compute_on_tiles(self, settings: AnalogSettings, noise: Disturbance) -> None:
+        """Put all layers on tiles that hold the weights as they are."""
+        for layer in self.static_layers().values():
+            layer.compute_on(settings, noise)
+
+
+def program_chip(model: OnTiles, settings: AnalogSettings, seed: Sequence[int]) -> Chip:
+    """Write the static layers of a model to tiles; the same seed and weights, the same chip."""
+    chip = {}
+    unclipped = settings.model_copy(update={"clip_sigmas": None})
+    for index, (name, layer) in enumerate(model.static_layers().items()):
+        weights = layer.clipped(settings).cpu().numpy()
+        chip[name] = AnalogLayer(weights, unclipped).program((*seed, index))
+    return chip
+
+
+def put_on_chip(
+    model: OnTiles, chip: Chip, seconds: float, settings: AnalogSettings, noise: Disturbance
+) -> float:
+    """Let a model compute on a chip as it is at a time; return the mean drift compensation."""
+    alphas = []
+    for name, layer in model.static_layers().items():
+        state = chip[name].at(seconds)
+        blocks = row_blocks(state, noise, str(layer.weight.device))
+        layer.compute_on(settings, noise, blocks)
+        alphas.append(state.alpha)
+    return float(np.mean(alphas))
+
+
+def row_blocks(state: LayerState, noise: Disturbance, device: str = "cpu") -> tuple[RowBlock, ...]:
+    """Return the crossbars of a layer, those that share inputs joined into one product."""
+    blocks: list[RowBlock] = []
+    by_rows: dict[tuple[int, int], list[int]] = {}
+    for i, part in enumerate(state.parts):
+        by_rows.setdefault((part.rows.start, part.rows.stop), []).append(i)
+    for (start, stop), indices in by_rows.items():
+        tiles = [state.tiles[i] for i in indices]
+        weights = np.concatenate([tile.weights for tile in tiles], axis=1)
+        scales = np.concatenate([tile.scales * np.float32(tile.alpha) for tile in tiles])
+        blocks.append(
+            RowBlock(
+                slice(start, stop),
+                noise.for_products(torch.from_numpy(weights).to(device)),
+                torch.from_numpy(scales).to(device),
+            )
+        )
+    return tuple(blocks)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from hybridsim.errors import SpecError
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.decoder import Decoder
-from hybridsim.training.folders import write_folder
+from hybridsim.training.files import write_folder
 from hybridsim.training.study import Lora
 
 ADAPTER = "adapter_model.safetensors"

@@ -14,14 +14,14 @@ import torch
 
 from hybridsim._version import __version__
 from hybridsim.errors import InputError, SpecError
+from hybridsim.nesting import json_value
 from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
-from hybridsim.training.chips import program_chip, put_on_chip
 from hybridsim.training.classifier import Classifier, SpanReader
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.data import Split, load_split
 from hybridsim.training.encoder import load_encoder, model_folder
-from hybridsim.training.folders import write_file
-from hybridsim.training.journal import DIGITAL, Journal
+from hybridsim.training.files import DIGITAL, Journal, write_file
+from hybridsim.training.linear import program_chip, put_on_chip
 from hybridsim.training.peft_files import read_trained, write_trained
 from hybridsim.training.study import AdaptStudy, Arm, SquadData, read_adapt_study
 from hybridsim.training.tokens import UNREACHABLE, tokenize
@@ -233,7 +233,7 @@ class StudyRun:
         accuracy = accuracy_table(correct, arms)
         differences = difference_table(correct, arms, controls)
         rows = sorted(self.out.glob("runs/*/seed*/training.json"))
-        training = pd.DataFrame([json.loads(file.read_text("utf-8")) for file in rows])
+        training = pd.DataFrame([json_value(file.read_text("utf-8"), str(file)) for file in rows])
         for name, table in (
             ("accuracy", accuracy), ("differences", differences), ("training", training),
         ):  # fmt: skip

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hybridsim.arch import load_machine, machine_sources
 from hybridsim.programs import CHOICES, LoraProgram
-from hybridsim.report.figures import latency_study as figures
+from hybridsim.report.figures import validation as figures
 from hybridsim.report.figures.style import Build, Format, file_of
 from hybridsim.report.markdown import markdown_table
 from hybridsim.validation.paper import (

@@ -1,11 +1,11 @@
 """Networks as graphs of ops: what is computed, with sizes, and which layers carry adapters."""
 
 from hybridsim.workload.adapters import Adapter, AdapterSpec
-from hybridsim.workload.from_huggingface import BUILDERS, network_from_config
-from hybridsim.workload.from_onnx import network_from_onnx
+from hybridsim.workload.families import BUILDERS, network_from_config
+from hybridsim.workload.families.builder import HEADS, Head
 from hybridsim.workload.from_yaml import load_network
 from hybridsim.workload.graph import Network
-from hybridsim.workload.huggingface_parts import HEADS, Head
+from hybridsim.workload.onnx_import import network_from_onnx
 from hybridsim.workload.ops import (
     Activation,
     Add,

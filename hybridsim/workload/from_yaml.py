@@ -12,10 +12,10 @@ from hybridsim.errors import SpecError, did_you_mean
 from hybridsim.specs import PlacedError, read_json_mapping, read_yaml_mapping, shown, validate
 from hybridsim.units import Count, Spec
 from hybridsim.workload.adapters import AdapterSpec
-from hybridsim.workload.from_huggingface import body_from_config, network_from_config
-from hybridsim.workload.from_onnx import network_from_onnx
+from hybridsim.workload.families import body_from_config, network_from_config
+from hybridsim.workload.families.builder import Head
 from hybridsim.workload.graph import MOST_OPS, Network, PlainText
-from hybridsim.workload.huggingface_parts import Head
+from hybridsim.workload.onnx_import import network_from_onnx
 from hybridsim.workload.ops import AnyOp, Name, Op, Tokens
 
 BLOCK_INPUT = "block_input"

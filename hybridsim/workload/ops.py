@@ -5,7 +5,7 @@ the network. A new kind of op is one class here and one line of :data:`Op`.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -56,7 +56,24 @@ class OpBase(Spec):
         return 0
 
 
-class Input(OpBase):
+class _OneSize(OpBase):
+    """An op whose vectors, in and out, have ``features`` elements, unless it says otherwise."""
+
+    if TYPE_CHECKING:  # told by each op, among its own fields
+        features: int
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The size of each input [elements]."""
+        return (self.features,)
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.features
+
+
+class Input(_OneSize):
     """What enters the network, where several ops read it; a lone reader needs no such op."""
 
     kind: Literal["input"] = "input"
@@ -70,11 +87,6 @@ class Input(OpBase):
     def takes(self) -> tuple[int, ...]:
         """Nothing: it comes from outside the network."""
         return ()
-
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
 
 
 class Linear(OpBase):
@@ -151,7 +163,7 @@ class Attention(OpBase):
         return self.heads * self.head_dim
 
 
-class Norm(OpBase):
+class Norm(_OneSize):
     """A normalization of each token's vector, with trained scales."""
 
     kind: Literal["norm"] = "norm"
@@ -161,22 +173,12 @@ class Norm(OpBase):
     """Length of the vector [elements]."""
 
     @property
-    def takes(self) -> tuple[int, ...]:
-        """The size of each input [elements]."""
-        return (self.features,)
-
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
-
-    @property
     def parameters(self) -> int:
         """Scales, and shifts but for ``rms_norm``."""
         return self.features if self.function == "rms_norm" else 2 * self.features
 
 
-class Activation(OpBase):
+class Activation(_OneSize):
     """An element-wise function; the gated ones multiply ``f(first input)`` by the second."""
 
     kind: Literal["activation"] = "activation"
@@ -189,11 +191,6 @@ class Activation(OpBase):
     def takes(self) -> tuple[int, ...]:
         """The size of each input [elements]."""
         return (self.features,) * (2 if self.function in ("swiglu", "geglu") else 1)
-
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
 
 
 class Rotary(OpBase):
@@ -219,7 +216,7 @@ class Rotary(OpBase):
         return self.heads * self.head_dim
 
 
-class Add(OpBase):
+class Add(_OneSize):
     """An element-wise sum of two or more vectors, such as a residual connection."""
 
     kind: Literal["add"] = "add"
@@ -231,13 +228,8 @@ class Add(OpBase):
         """The size of each input [elements]: as many as there are inputs, at least two."""
         return (self.features,) * max(2, len(self.inputs))
 
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
 
-
-class Embedding(OpBase):
+class Embedding(_OneSize):
     """A table with one row per token id, position or segment; it reads ids, not vectors."""
 
     kind: Literal["embedding"] = "embedding"
@@ -250,11 +242,6 @@ class Embedding(OpBase):
     def takes(self) -> tuple[int, ...]:
         """Nothing: ids come from outside the network."""
         return ()
-
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
 
     @property
     def parameters(self) -> int:
@@ -307,7 +294,7 @@ class Slice(OpBase):
         return (self.in_features,)
 
 
-class ClassToken(OpBase):
+class ClassToken(_OneSize):
     """A trained token in front of a sequence; what is read before it has one token less.
 
     Source: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021.
@@ -318,22 +305,12 @@ class ClassToken(OpBase):
     """Length of the vector [elements]."""
 
     @property
-    def takes(self) -> tuple[int, ...]:
-        """The size of each input [elements]."""
-        return (self.features,)
-
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
-
-    @property
     def parameters(self) -> int:
         """The elements of the token."""
         return self.features
 
 
-class Trigram(OpBase):
+class Trigram(_OneSize):
     """The vectors of the next, the same and the previous token, one behind the other.
 
     Source: transformers, ``modeling_mobilebert.py``; with the linear layer that follows it is
@@ -345,50 +322,25 @@ class Trigram(OpBase):
     """Length of the input vector [elements]."""
 
     @property
-    def takes(self) -> tuple[int, ...]:
-        """The size of each input [elements]."""
-        return (self.features,)
-
-    @property
     def out_features(self) -> int:
         """Length of the output vector: three times the input [elements]."""
         return 3 * self.features
 
 
-class FirstToken(OpBase):
+class FirstToken(_OneSize):
     """The vector of the first token of a sequence; what reads it runs once per sequence."""
 
     kind: Literal["first_token"] = "first_token"
     features: Features
     """Length of the vector [elements]."""
 
-    @property
-    def takes(self) -> tuple[int, ...]:
-        """The size of each input [elements]."""
-        return (self.features,)
 
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
-
-
-class LastToken(OpBase):
+class LastToken(_OneSize):
     """The vector of the last token of a sequence, whose successor a language model predicts."""
 
     kind: Literal["last_token"] = "last_token"
     features: Features
     """Length of the vector [elements]."""
-
-    @property
-    def takes(self) -> tuple[int, ...]:
-        """The size of each input [elements]."""
-        return (self.features,)
-
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
 
 
 AnyOp = (

@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from hybridsim.analog import PcmDevice
-from hybridsim.analog.drift import decay, draw_exponents, exponent_mean, exponent_spread
-from hybridsim.analog.noise import accumulated, program, programming_sigma, read, read_level
+from hybridsim.analog.device import (
+    accumulated,
+    decay,
+    draw_exponents,
+    exponent_mean,
+    exponent_spread,
+    program,
+    programming_sigma,
+    read,
+    read_level,
+)
 
 DEVICE = PcmDevice()
 DRAWS = 200_000

@@ -73,12 +73,29 @@ def test_an_override_is_read_as_yaml() -> None:
     assert parse_override("tile.rows=256") == ("tile.rows", 256)
     assert parse_override("tile.integration_time=128 ns") == ("tile.integration_time", "128 ns")
     assert parse_override("cluster=null") == ("cluster", None)
+    assert parse_override("cluster=") == ("cluster", None)
+    assert parse_override("energy.gpu={power: 1 W}") == ("energy.gpu", {"power": "1 W"})
+    assert parse_override("name=2024-13-45") == ("name", "2024-13-45")
 
 
-@pytest.mark.parametrize("text", ["tile.rows", "=3", "tile.rows=[1"])
-def test_an_override_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(SpecError, match="--set"):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("tile.rows", "found 'tile.rows'; write path=value"),
+        ("=3", "found '=3'; write path=value"),
+        ("tile.rows=[1", "tile.rows: '[1' is not read as a value: broken YAML: "),
+        ("tile.rows=" + "[" * 100_000, "'... is not read as a value: lists or mappings are"),
+        ("tile.rows=" + "9" * 5000, "'... is not read as a value: found a number of 5000 char"),
+        ("tile.rows=[&a [1], *a]", "anchors (&) and aliases (*) are not read; write the value"),
+        ("tile.rows=!!set {a}", "tags (!) are not read; leave the tag out"),
+        ("tile.rows=0x10", "found '0x10'; a plain decimal number would do"),
+    ],
+)
+def test_an_override_that_is_none_is_refused(text: str, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
         parse_override(text)
+    assert str(caught.value).startswith("--set: ")
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridsim.report.page.folder import page_files
+from hybridsim.report.page.run_page import page_files
 from hybridsim.simulation import execute, load
 from hybridsim.strategies import make_scheduler
 from tests.browser.conftest import browser, opened  # noqa: F401

@@ -10,13 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hybridsim.sweeps.steady import evaluate_point
 
 import hybridsim
 from hybridsim import make_scheduler
 from hybridsim.engines import engine, steady
 from hybridsim.mapping import place
 from hybridsim.strategies import ADAPTER_STRATEGIES, Job
-from hybridsim.sweeps.steady import evaluate_point
+from hybridsim.strategies.carrying import carry_out
+from hybridsim.work import price
+from tests.carried_out import carried_out
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 
@@ -42,7 +45,8 @@ def test_a_long_sequence_costs_no_more(benchmark: Any, name: str) -> None:
     strategy, mapping = make_scheduler(name, {"batch": 8}), place(network, machine)
 
     def run(tokens: int) -> steady.Extent:
-        return steady.run(strategy.outline(Job(mapping, tokens)).outline)  # type: ignore[attr-defined]
+        outline = strategy.outline(Job(mapping, tokens)).outline  # type: ignore[attr-defined]
+        return steady.run(outline, price(outline.works, machine))
 
     short = best(lambda: run(128), 50)
     long = best(lambda: run(131_072), 50)
@@ -57,11 +61,12 @@ def test_a_long_sequence_costs_no_more(benchmark: Any, name: str) -> None:
 def test_a_long_sequence_laid_out(benchmark: Any) -> None:
     """The same with every task executed; the ratio to the one above is what jumping saves."""
     network, machine = hybridsim.load("layer_512x128", "ahwa_lora_2026")
-    strategy, job = make_scheduler("token_parallel", {"batch": 8}), place(network, machine)
-    run = engine("fast")
-    benchmark.pedantic(
-        lambda: run(strategy.schedule(Job(job, 131_072)).plan), rounds=5, warmup_rounds=1
-    )
+    strategy, mapping = make_scheduler("token_parallel", {"batch": 8}), place(network, machine)
+
+    def run() -> int:
+        return carried_out(strategy.schedule(Job(mapping, 131_072)).plan, machine).makespan
+
+    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
 
 
 def plan_and_run(name: str, machine_name: str, scheduler: str, options: dict[str, Any], path: str):
@@ -73,29 +78,30 @@ def plan_and_run(name: str, machine_name: str, scheduler: str, options: dict[str
     def run() -> int:
         job = Job(mapping, 128)
         if path == "steady":
-            return steady.run(strategy.outline(job).outline).makespan_ps  # type: ignore[attr-defined]
-        return engine(path)(strategy.schedule(job).plan).makespan
+            outline = strategy.outline(job).outline  # type: ignore[attr-defined]
+            return steady.run(outline, price(outline.works, machine)).makespan_ps
+        return carry_out(strategy.schedule(job), machine, engine(path)).makespan
 
     return run
 
 
 @pytest.mark.benchmark(group="MobileBERT, 24 blocks, 128 tokens, chunk 8: plan and run")
-@pytest.mark.parametrize("path", ["fast", "des"])
+@pytest.mark.parametrize("path", ["compiled", "reference"])
 def test_whole_mobilebert(benchmark: Any, path: str) -> None:
     """Every op on the HARP machine; aim 20 ms compiled."""
     run = plan_and_run("mobilebert", "harp_2026", "xb_pipe", {"chunk": 8}, path)
-    benchmark.pedantic(run, rounds=3 if path == "des" else 20, warmup_rounds=2)
+    benchmark.pedantic(run, rounds=3 if path == "reference" else 20, warmup_rounds=2)
 
 
 @pytest.mark.benchmark(group="MobileBERT with adapters, 128 tokens, batch 8: plan and run")
-@pytest.mark.parametrize("path", ["fast", "des", "steady"])
+@pytest.mark.parametrize("path", ["compiled", "reference", "steady"])
 def test_adapted_mobilebert(benchmark: Any, path: str) -> None:
     run = plan_and_run("mobilebert", "ahwa_lora_2026", "token_parallel", {"batch": 8}, path)
-    benchmark.pedantic(run, rounds=3 if path == "des" else 20, warmup_rounds=2)
+    benchmark.pedantic(run, rounds=3 if path == "reference" else 20, warmup_rounds=2)
 
 
 @pytest.mark.benchmark(group="BERT-base, 128 tokens: plan and run")
-@pytest.mark.parametrize("path", ["fast", "des"])
+@pytest.mark.parametrize("path", ["compiled", "reference"])
 def test_bert_base(benchmark: Any, path: str) -> None:
     """Plan and run of 12 blocks; aim 0.1 s compiled and 5 s on SimPy (3D-CiM: 139.9 s)."""
     run = plan_and_run("bert_base", "ahwa_lora_2026", "token_parallel", {}, path)
@@ -103,7 +109,7 @@ def test_bert_base(benchmark: Any, path: str) -> None:
 
 
 @pytest.mark.benchmark(group="a point of a sweep, 8,192 tokens")
-@pytest.mark.parametrize("path", ["steady", "fast"])
+@pytest.mark.parametrize("path", ["steady", "compiled"])
 @pytest.mark.parametrize("name", ["layer_512x128", "bert_base"])
 def test_a_point_of_a_sweep(benchmark: Any, name: str, path: str) -> None:
     network, machine = hybridsim.load(name, "ahwa_lora_2026")
@@ -113,12 +119,12 @@ def test_a_point_of_a_sweep(benchmark: Any, name: str, path: str) -> None:
         if path == "steady":
             return evaluate_point(network, machine, strategy, 8_192)["latency_ps"]
         job = Job(place(network, machine), 8_192)
-        return engine("fast")(strategy.schedule(job).plan).makespan
+        return carried_out(strategy.schedule(job).plan, machine).makespan
 
     benchmark.pedantic(run, rounds=3, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("path", ["fast", "des"])
+@pytest.mark.parametrize("path", ["compiled", "reference"])
 def test_memory_of_bert_base(benchmark: Any, path: str) -> None:
     """Peak of a whole process, from import to result; aim 300 MB (3D-CiM: 5.3 GB).
 

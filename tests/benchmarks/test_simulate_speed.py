@@ -4,9 +4,11 @@ import pytest
 
 import hybridsim
 from hybridsim import make_scheduler, simulate
+from hybridsim.engines import ENGINES
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.mapping import place
 from hybridsim.strategies import Job
+from hybridsim.work import price
 
 pytestmark = pytest.mark.benchmark
 
@@ -23,7 +25,7 @@ def test_whole_mobilebert_from_yaml_to_result(benchmark) -> None:
     assert len(result.layers) == 361
 
 
-@pytest.mark.parametrize("name", ["fast", "des"])
+@pytest.mark.parametrize("name", ENGINES)
 def test_plan_and_run_of_mobilebert(benchmark, name: str) -> None:
     """The same plan on each engine; compare the two rows for the ratio."""
     network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
@@ -32,7 +34,7 @@ def test_plan_and_run_of_mobilebert(benchmark, name: str) -> None:
         .schedule(Job(place(network, machine), 320))
         .plan
     )
-    run = engine_by_name(name)
-    run(plan)
-    timeline = benchmark(run, plan)
+    run, time_ps = engine_by_name(name), price(plan.works, machine).time_ps
+    run(plan, time_ps)
+    timeline = benchmark(run, plan, time_ps)
     assert timeline.makespan > 0

@@ -11,8 +11,8 @@ import pytest
 from hybridsim.cli.compare import document
 from hybridsim.comparison import compare
 from hybridsim.measure.result import Result
-from hybridsim.report.page.activity import Activities
-from hybridsim.report.page.comparison_page import comparison_page
+from hybridsim.report.page.chart_data import Activities
+from hybridsim.report.page.comparison import comparison_page
 from hybridsim.report.page.recording import Recording, record
 from hybridsim.report.page.run_page import render_run, run_page
 from hybridsim.report.page.shell import embedded
@@ -38,10 +38,11 @@ def hostile(network_run: Written, tmp_path_factory: pytest.TempPathFactory) -> P
     result, run = network_run.run.result, network_run.run
     recording = record(run, {"tile.rows": HOSTILE[0], "tile.columns": HOSTILE[-1]})
     of_op = {op: f"{next(names)}{i}" for i, op in enumerate(recording.plan.ops)}
+    of_label = {label: f"{next(names)}{i}" for i, label in enumerate(recording.plan.labels)}
     plan = replace(
         recording.plan,
         ops=tuple(of_op.values()),
-        actions=tuple(f"{next(names)}{i}" for i in range(len(recording.plan.actions))),
+        works=tuple(replace(work, label=of_label[work.label]) for work in recording.plan.works),
         resources=tuple(
             replace(r, name=f"{next(names)}{i}") for i, r in enumerate(recording.plan.resources)
         ),

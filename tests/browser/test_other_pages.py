@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hybridsim.cli.sweep import inputs_of
-from hybridsim.report.page.sweep_page import sweep_page
+from hybridsim.report.page.sweep import sweep_page
 from hybridsim.sweeps.run import SweepResult, run_study
 from tests.browser.tools import Opened, new_tab, serious, settled
 
@@ -110,7 +110,7 @@ def test_strategies_share_one_time_axis(compared_tab: Opened, compared: Path) ->
 
 
 def test_a_comparison_is_rebuilt_byte_for_byte(compared: Path) -> None:
-    from hybridsim.report.page.folder import page_of_folder
+    from hybridsim.report.page.run_page import page_of_folder
 
     assert page_of_folder(compared) == (compared / "page.html").read_text(encoding="utf-8")
 

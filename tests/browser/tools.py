@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybridsim.report.page.folder import page_files
+from hybridsim.report.page.run_page import page_files
 from hybridsim.simulation import Run
 
 

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from hybridsim import load, simulate
 from hybridsim.cli import app
-from hybridsim.measure.analog_noise import analog_noise_of
+from hybridsim.measure.numerics import analog_noise_of
 from hybridsim.measure.result import Result
 
 RUN = ["run", "minilm_l6", "ahwa_lora_2026"]

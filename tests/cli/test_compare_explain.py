@@ -83,7 +83,7 @@ def test_explain_refuses_in_one_line(cli, tmp_path: Path) -> None:
     assert "is no result" in cli.refused("explain", str(wrong))
     wrong.write_bytes(b"\xff\xfe\x00")
     assert "is not text" in cli.refused("explain", str(wrong))
-    assert "No such file" in cli.refused("explain", str(tmp_path / "none.json"))
+    assert "the folder of hybridsim run" in cli.refused("explain", str(tmp_path / "none.json"))
     assert "give a network and a machine" in cli.refused("explain", "--run", "mobilebert")
     assert "give one result" in cli.refused("explain", "one", "two")
     assert "give them with --run" in cli.refused("explain", str(wrong), "--tokens", "3")

@@ -53,7 +53,7 @@ def test_a_setting_reaches_machine_adapters_and_scheduler(cli) -> None:
 def test_both_engines_say_the_same(cli) -> None:
     documents = [
         cli.json("run", "layer_512x128", "ahwa_lora_2026", "--engine", engine)
-        for engine in ("des", "fast")
+        for engine in ("reference", "compiled")
     ]
     for document in documents:
         del document["engine"]
@@ -98,7 +98,7 @@ RUN = ("run", "mobilebert", "ahwa_lora_2026")
         (("run", "mobilebert", "ahwa"), "machine 'ahwa' is not known"),
         (("run", "no/such/net.yaml", "ahwa_lora_2026"), "no such file"),
         ((*RUN, "--scheduler", "token_paralel"), "did you mean 'token_parallel'"),
-        ((*RUN, "--engine", "slow"), "there is: des, fast"),
+        ((*RUN, "--engine", "slow"), "there is: compiled, reference"),
         ((*RUN, "--tokens", "0"), "tokens: found 0"),
         ((*RUN, "--tokens", "-5"), "tokens: found -5"),
         ((*RUN, "--batch", "0"), "batch: found 0"),

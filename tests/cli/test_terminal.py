@@ -123,7 +123,7 @@ def test_verbose_talks_beside_the_answer(cli, command: tuple[str, ...]) -> None:
     assert "version   hybridsim " in told.stderr
     assert re.search(r"time      \d+\.\d{3} s  altogether", told.stderr)
     if command[0] in ("run", "explain"):
-        assert "engine    fast, " in told.stderr
+        assert "engine    compiled, " in told.stderr
 
 
 @pytest.mark.parametrize("command", QUIET, ids=_name)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from hybridsim.cli import app
 from hybridsim.codesign import IntegrationNoise, read_codesign_study, run_codesign
 from hybridsim.errors import SpecError, UnknownNameError
-from hybridsim.report.figures.codesign import codesign_file, codesign_points
+from hybridsim.report.figures.studies import codesign_file, codesign_points
 from hybridsim.training import AdaptStudy
 
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -111,7 +111,7 @@ def test_every_adapter_meets_every_machine_time_and_batch(study):
     assert len(table) == 2 * 2 * 2 * 2  # arms, times, machines, batches
     assert not table.duplicated(["arm", "machine", "integration_time_ps", "batch"]).any()
     assert "full" not in set(table["arm"])
-    at = table.set_index(["arm", "integration_time_ps"])["accuracy_percent"]
+    at = table.set_index(["arm", "integration_time_ps"]).sort_index()["accuracy_percent"]
     assert at["small", 512_000].unique().tolist() == [79.0]
     assert at["large", 128_000].unique().tolist() == [82.0]
     assert set(table[table["arm"] == "large"]["layers"]) == {"*.query *.output"}

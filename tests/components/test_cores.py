@@ -290,13 +290,18 @@ def test_an_unknown_kernel_is_named():
         ({"tcdm_banks": 24}, "power of two"),
         ({"word": "48 bit"}, "multiple of 32 bit"),
         ({"fp_latency": 4}, "cycles"),
-        ({"contention": {**LIMITS, "broadcast": {**RANGE, "typical": 90}}}, "100"),
         ({"contention": {**LIMITS, "broadcast": {**RANGE, "typical": 130}}}, "rising"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         snitch(**changes)
+
+
+def test_contention_makes_nothing_faster():
+    with pytest.raises(ValidationError) as caught:
+        snitch(contention={**LIMITS, "broadcast": {**RANGE, "typical": 90}})
+    assert caught.value.errors()[0]["loc"] == ("contention", "broadcast", "typical")
 
 
 def test_cores_read_back_what_they_write():

@@ -21,14 +21,12 @@ from hybridsim.generation import GenerationTimes, generate, strategy_for
 from hybridsim.library import network_path
 from hybridsim.mapping import place
 from hybridsim.measure.critical_path import critical_path, critical_share, started_by
-from hybridsim.measure.energy import energy_of_run
+from hybridsim.measure.energy import energy_of_run, power_curve
 from hybridsim.measure.occupancy import tcdm_buffers, tcdm_occupancy
-from hybridsim.measure.power import power_curve
-from hybridsim.measure.queues import queue_depths
 from hybridsim.measure.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
 from hybridsim.measure.token_energy import drawn
 from hybridsim.measure.token_runs import TokenRuns
-from hybridsim.measure.usage import usage
+from hybridsim.measure.usage import queue_depths, usage
 from hybridsim.measure.work import task_work
 from hybridsim.report.trace import Trace
 from hybridsim.service import Request, compare_alternatives, run_service
@@ -38,7 +36,8 @@ from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.run import run_study
 from hybridsim.sweeps.study import Study
 from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
-from tests.digest.cases import CONFIGS, ONE_LAYER, Case
+from tests.digest.case import Case
+from tests.digest.networks import CONFIGS, ONE_LAYER
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 REFUSED = hybridsim.HybridsimError
@@ -401,8 +400,9 @@ def answers(case: Case) -> list[Any]:
     machine = machine_of(case)
     found: list[Any] = []
     for component, operation, values in case.more["questions"]:
+        sizes = {n: np.array(v) if isinstance(v, list) else v for n, v in values.items()}
         try:
-            found.append(ask(machine, component, operation, values))
+            found.append(ask(machine, component, operation, sizes))
         except REFUSED as error:
             found.append(str(error))
     return found

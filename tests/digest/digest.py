@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from tests.digest import access
-from tests.digest.cases import CASES, Case
+from tests.digest.case import Case
+from tests.digest.cases import CASES
 
 GOLDEN = Path(__file__).with_name("golden.json")
 Parts = dict[str, str | int]
@@ -67,7 +69,7 @@ def material(value: Any) -> bytes:
 
 def short(value: Any) -> str:
     """Return a short hash of a canonical value."""
-    return hashlib.blake2b(material(value), digest_size=5).hexdigest()
+    return hashlib.blake2b(material(value), digest_size=4).hexdigest()
 
 
 def named(given: access.Named) -> tuple[list[str], Any]:
@@ -214,7 +216,10 @@ def parts_of(case: Case) -> Iterator[tuple[str, Any]]:
             yield "times", access.generation_times(case)
         case "compare":
             for row in access.comparison(case):
-                yield row.get("strategy", "best"), row
+                rest, energies = split(row)
+                yield row.get("strategy", "best"), rest
+                if energies:
+                    yield f"energy of {row['strategy']}", energies
         case "explain":
             yield from access.explanation(case).items()
         case "sweep":
@@ -244,6 +249,7 @@ def digest(case: Case) -> Parts:
     return found
 
 
+@cache
 def golden() -> dict[str, Parts]:
     """Return the golden values of all cases."""
     found: dict[str, Parts] = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -310,7 +316,7 @@ def main(arguments: list[str] | None = None) -> int:
     took = time.process_time() - began
     print(f"{len(found)} cases, {refused} refused, {wrong} differ, {took:.1f} s of CPU")
     if given.write:
-        _write(known | found)
+        _write({**known, **found})
     return 1 if wrong else 0
 
 

@@ -24,13 +24,15 @@ EXPLAINED: tuple[Given, ...] = (
      "strategy": "network", "tokens": 1, "past": 40, "options": {"chunk": 1}},
     {"kind": "compare", "network": "layer_512x128", "tokens": 80},
     {"kind": "compare", "network": "small_bert", "tokens": 20, "settings": {"cluster.count": 2},
-     "options": {"unit": "best", "early_xa": True}, "more": {"strategies": _LAYER_STRATEGIES}},
+     "options": {"unit": "best", "early_xa": True}, "more": {"strategies": _LAYER_STRATEGIES},
+     "title": "layers of small_bert on two clusters"},
     {"kind": "compare", "network": "layer_128x128", "tokens": 30,
      "settings": {"cluster.tcdm.size": "8 KiB"}, "options": {"batch": 16}},
     {"kind": "compare", "network": "small_mobilebert", "machine": "harp_2026", "tokens": 40,
-     "more": {"strategies": _NETWORK_STRATEGIES}},
+     "more": {"strategies": _NETWORK_STRATEGIES}, "title": "small_mobilebert harp_2026"},
     {"kind": "compare", "network": "small_gpt2", "machine": "harp_2026:gpt2", "tokens": 2,
-     "past": 30, "options": {"unit": "cores"}, "more": {"strategies": _NETWORK_STRATEGIES}},
+     "past": 30, "options": {"unit": "cores"}, "more": {"strategies": _NETWORK_STRATEGIES},
+     "title": "small_gpt2 harp_2026:gpt2 2 tokens after 30"},
 )  # fmt: skip
 
 GENERATED: tuple[Given, ...] = (
@@ -52,6 +54,8 @@ GENERATED: tuple[Given, ...] = (
      "strategy": "network", "more": {"prompt": 8, "new": 3}},
     {"kind": "generate", "network": "gpt2", "machine": "harp_2026:gpt2", "strategy": "network",
      "options": {"chunk": 16}, "more": {"prompt": 16, "new": 3}},
+    {"kind": "generate", "network": "small_llama", "machine": "llm_2026", "strategy": "network",
+     "settings": _CHIPS | {"energy": None}, "adapters": {}, "more": {"prompt": 8, "new": 3}},
     {"kind": "generate", "network": "small_bert", "machine": "harp_2026", "strategy": "network",
      "more": {"prompt": 8, "new": 3}},
     {"kind": "tokens", "network": "small_llama", "machine": "llm_2026", "strategy": "network",
@@ -84,10 +88,25 @@ _ASKED = [
     ("cluster", "lora", _LORA),
     ("cluster", "lora_stream", _LORA | {"tile": 8}),
 ]
+_MANY = [
+    ("matrix_engine", "gemm", {"m": [1, 24, 300], "n": [512, 1, 77], "k": [8, 640, 13]}),
+    ("cores", "gemm", {"m": [1, 24, 300], "n": [512, 1, 77], "k": [8, 640, 13]}),
+    ("cores", "softmax", {"rows": [1, 9, 64], "columns": [3, 77, 512]}),
+    ("dma", "transfer", {"bytes": [1, 64, 4097]}),
+    ("tile", "mvm", {"in": [128, 1300], "out": [700, 20], "tokens": [5, 1]}),
+    ("cluster", "lora", _LORA | {"tokens": [1, 8, 60]}),
+]
+"""Questions for several sizes at once."""
 QUESTIONS: tuple[Given, ...] = tuple(
-    {"kind": "ask", "network": "", "strategy": "", "machine": machine, "title": machine,
-     "more": {"questions": _ASKED}}
-    for machine in ("ahwa_lora_2026", "harp_2026", "llm_2026", "ahwa_lora_2026:harp_powers")
+    {"kind": "ask", "network": "", "strategy": "", "machine": machine, "title": title or machine,
+     "more": {"questions": asked}}
+    for machine, title, asked in (
+        ("ahwa_lora_2026", "", _ASKED),
+        ("harp_2026", "", _ASKED),
+        ("llm_2026", "", _ASKED),
+        ("ahwa_lora_2026:harp_powers", "", _ASKED),
+        ("ahwa_lora_2026", "several sizes at once", _MANY),
+    )
 )  # fmt: skip
 
 _REQUESTS = [(0, "qa", 20), (10**6, "sst2", 12), (10**6, "qa", 20), (3 * 10**6, "mnli", 8)]
@@ -96,7 +115,7 @@ SERVED: tuple[Given, ...] = (
     {"kind": "serve", "network": "small_bert", "machine": "ahwa_lora_2026:served",
      "more": {"requests": _REQUESTS, "most": 2, "mix": "mixed"}, "title": "mixed batches"},
     {"kind": "serve", "network": "small_bert", "machine": "ahwa_lora_2026:served",
-     "more": {"requests": _REQUESTS, "most": 2, "overlap": True, "store_bytes": 100000},
+     "more": {"requests": _REQUESTS, "most": 2, "overlap": True, "store_bytes": 300000},
      "title": "a small store"},
     {"kind": "serve", "network": "small_llama", "machine": "llm_2026", "strategy": "network",
      "options": {"chunk": 8}, "settings": _CHIPS, "more": {"requests": _WRITTEN, "most": 2},
@@ -108,7 +127,7 @@ SERVED: tuple[Given, ...] = (
 _MINIMISE = {"latency_ps": "minimise", "tcdm_bytes": "minimise"}
 _OVERHEAD = {"overhead_percent": "minimise"}
 _KEPT = ["latency_ps", "all_analog_ps", "overhead_percent", "tcdm_bytes", "buffers", "tiles"]
-_ALL_KEPT = [*_KEPT, "batch", "bound", "tasks", "energy_pj", "matrix_engine_utilization"]
+_ALL_KEPT = [*_KEPT, "batch", "bound", "tasks", "crossbars"]
 _STUDIES: tuple[dict[str, Any], ...] = (
     {
         "name": "one_percent_pipelines",
@@ -177,6 +196,22 @@ _STUDIES: tuple[dict[str, Any], ...] = (
             "cluster.tcdm.size": ["32 KiB", "128 KiB"],
             "cluster.clock.frequency": ["400 MHz", "500 MHz"],
             "tokens": [16, 100],
+        },
+        "objectives": _MINIMISE,
+    },
+    {
+        "name": "many_points_of_a_pipeline",
+        "machine": "ahwa_lora_2026",
+        "network": "layer_512x128",
+        "scheduler": {"kind": "early_xa", "order": "swapped", "add": "separate"},
+        "axes": {
+            "scheduler.batch": [4, 8, 16],
+            "cluster.matrix_engine.array_width": [4, 8, 12],
+            "link.width": ["32 B/cycle", "64 B/cycle"],
+            "cluster.dma.bytes_per_cycle": ["32 B/cycle", "64 B/cycle"],
+            "tile.integration_time": {"from": "64 ns", "to": "576 ns", "step": "32 ns"},
+            "adapters.rank": [4, 8],
+            "tokens": [33],
         },
         "objectives": _MINIMISE,
     },

@@ -9,9 +9,10 @@ from hybridsim.errors import UnknownNameError
 
 def test_an_unknown_engine_is_refused_with_what_there_is() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"'compilde' .*did you mean 'compiled'.*: compiled, reference"
+        UnknownNameError,
+        match=r"engine 'compile' .*did you mean 'compiled'.*there is: compiled, reference$",
     ):
-        engine("compilde")
+        engine("compile")
 
 
 def test_each_name_leads_to_its_own_engine() -> None:
@@ -20,6 +21,11 @@ def test_each_name_leads_to_its_own_engine() -> None:
         "reference": "hybridsim.engines.reference",
         "compiled": "hybridsim.engines.compiled",
     }
+
+
+@pytest.mark.parametrize(("other", "name"), [("des", "reference"), ("fast", "compiled")])
+def test_an_engine_answers_to_its_other_name(other: str, name: str) -> None:
+    assert engine(other) is engine(name)
 
 
 @pytest.mark.parametrize(("name", "free_of"), [("reference", "numba"), ("compiled", "simpy")])

@@ -1,5 +1,7 @@
 """The execution rule of hybridsim.plan, clause by clause, on plans that fit on a line."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,15 @@ def test_a_plan_without_resources_runs_all_at_once(run: Run) -> None:
 def test_a_task_is_ready_when_its_last_need_has_ended(run: Run) -> None:
     timeline = run(plan([], ([], 5), ([], 3), ([], 1, [0, 1]), ([], 1, [1])))
     assert timeline.ready.tolist() == [0, 0, 5, 3]
+
+
+@pytest.mark.parametrize("durations", [*permutations((2, 3, 5, 5))])
+def test_needs_may_end_in_any_order(run: Run, durations: tuple[int, ...]) -> None:
+    """Task 4 needs all; 5 and 6 need two each, one of which may be the first to end."""
+    first = [([], duration) for duration in durations]
+    timeline = run(plan([], *first, ([], 1, [0, 1, 2, 3]), ([], 1, [0, 1]), ([], 1, [1, 2])))
+    a, b, c, _ = durations
+    assert timeline.ready[4:].tolist() == [5, max(a, b), max(b, c)]
 
 
 def test_a_room_need_counts_like_a_data_need(run: Run) -> None:

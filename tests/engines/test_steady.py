@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridsim.engines import compiled, reference, steady
+from hybridsim.engines import Engine, compiled, reference, steady
 from hybridsim.engines._outline_tables import WINDOW
 from hybridsim.errors import PlanError
 from hybridsim.measure.usage import usage
@@ -19,7 +19,8 @@ from hybridsim.plan import (
     Step,
     Within,
 )
-from hybridsim.work import Prices, delay
+from hybridsim.work import Prices, Pricing, delay, price
+from tests.carried_out import carried_out
 from tests.engines import naive
 from tests.random_inputs import delays, mostly_delay, resources, times
 
@@ -87,10 +88,19 @@ def extent(outline: Outline) -> steady.Extent:
     return steady.run(outline, Prices(outline.works, times(outline)))
 
 
-def assert_same(outline: Outline, run=compiled.run) -> steady.Extent:
-    """Compare with the full expansion, and return what was found."""
+def assert_same(
+    outline: Outline, machine: Pricing | None = None, engine: Engine = compiled.run
+) -> steady.Extent:
+    """Compare with the full expansion, and return what was found.
+
+    Without a ``machine`` the works are delays.
+    """
     plan = outline.expand()
-    timeline, found = run(plan, times(plan)), extent(outline)
+    if machine is None:
+        timeline, found = engine(plan, times(plan)), extent(outline)
+    else:
+        timeline = carried_out(plan, machine, engine)
+        found = steady.run(outline, price(outline.works, machine))
     assert found.makespan_ps == timeline.makespan
     assert found.ops == plan.ops
     for op, latency in enumerate(found.latency_ps.tolist()):
@@ -107,7 +117,7 @@ def assert_same(outline: Outline, run=compiled.run) -> steady.Extent:
 @given(outlines(most=9))
 @settings(max_examples=80)
 def test_short_loops_are_executed_as_the_rule_says(outline: Outline) -> None:
-    assert_same(outline, naive.run)
+    assert_same(outline, engine=naive.run)
 
 
 @given(outlines(most=300))
@@ -119,7 +129,7 @@ def test_long_loops_end_where_full_expansion_ends(outline: Outline) -> None:
 @given(outlines(most=60))
 @settings(max_examples=20)
 def test_simpy_agrees(outline: Outline) -> None:
-    assert_same(outline, reference.run)
+    assert_same(outline, engine=reference.run)
 
 
 def competing(count: int, ratio: int = 1) -> PlanBuilder:

@@ -1,14 +1,12 @@
 """SimPy and the compiled engine agree to the picosecond on everything that is bundled."""
 
-import numpy as np
 import pytest
 
 import hybridsim
-from hybridsim.engines import engine as engine_by_name
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import place
 from hybridsim.strategies import SCHEDULERS, Job, make_scheduler
-from hybridsim.work import price
+from tests.carried_out import assert_engines_agree
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
 NETWORKS = [name for name in network_names() if not name.startswith("llama")]
@@ -21,9 +19,4 @@ MACHINES = [name for name in machine_names() if name != "llm_2026"]
 def test_the_engines_agree(network: str, machine: str, scheduler: str) -> None:
     net, parts = hybridsim.load(network, machine, {"tile.count": "as_needed"})
     plan = make_scheduler(scheduler).schedule(Job(place(net, parts), 128)).plan
-    time_ps = price(plan.works, parts).time_ps
-    names = ("reference", "compiled")
-    reference, compiled = (engine_by_name(name)(plan, time_ps) for name in names)
-    np.testing.assert_array_equal(compiled.ready, reference.ready)
-    np.testing.assert_array_equal(compiled.start, reference.start)
-    np.testing.assert_array_equal(compiled.end, reference.end)
+    assert_engines_agree(plan, parts)

@@ -13,8 +13,7 @@ from hybridsim import make_scheduler
 from hybridsim.arch import Machine, load_machine
 from hybridsim.errors import InputError
 from hybridsim.measure.charges import over_time, shared_out
-from hybridsim.measure.energy import RunEnergy, energy_of_run, exact_sum
-from hybridsim.measure.power import peak_power_w, power_curve
+from hybridsim.measure.energy import RunEnergy, energy_of_run, exact_sum, peak_power_w, power_curve
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import ADAPTER_STRATEGIES
 

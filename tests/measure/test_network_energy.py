@@ -8,9 +8,8 @@ import pytest
 from hybridsim import Generation, generate
 from hybridsim.arch import Machine, load_machine
 from hybridsim.generation import strategy_for
-from hybridsim.measure.area import area_of, tdp_uw
+from hybridsim.measure.area import area_of, sram_mib, tdp_uw, tiles_there
 from hybridsim.measure.energy import RunEnergy, energy_of_run
-from hybridsim.measure.static_power import sram_mib, tiles_there
 from hybridsim.simulation import Run, execute
 from hybridsim.workload import AdapterSpec, Network, network_from_config
 

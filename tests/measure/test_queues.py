@@ -1,7 +1,7 @@
 import numpy as np
 from hypothesis import given
 
-from hybridsim.measure.queues import queue_depths
+from hybridsim.measure.usage import queue_depths
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
 from hybridsim.work import delay
 from tests.random_inputs import Run, plans

@@ -5,6 +5,7 @@ import numpy as np
 from hybridsim.strategies._reservation import reserved
 from hypothesis import given
 
+from hybridsim.engines.reservation import reserved
 from hybridsim.measure.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline

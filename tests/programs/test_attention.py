@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 import hybridsim
 from hybridsim.arch import Cluster
-from hybridsim.engines import engine
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.programs.attention import Attention
-from hybridsim.work import price
+from tests.carried_out import assert_engines_agree, durations
 
 MACHINES = ("harp_2026", "ahwa_lora_2026")
 FORMS = ("sequential", "pipelined", "flash")
@@ -97,7 +96,7 @@ def test_overlap_is_between_no_overlap_and_the_busiest_unit(
     overlapped = attention(**shape, form="pipelined")
     rows = tuple(part for each in overlapped.parts(chunk) for part in each)
     plan = overlapped.plan(rows)
-    duration = plan.times(price(plan.works, overlapped).time_ps)
+    duration = durations(plan, overlapped)
     run = overlapped.run(chunk)
     assert run.duration_ps <= serial.run(rows[0]).duration_ps
     for unit in range(len(plan.resources)):
@@ -123,10 +122,7 @@ def test_every_product_is_there_once(form: str) -> None:
 def test_engines_agree_on_the_plan(form: str, heads: int, keys_values: str) -> None:
     program = attention(form=form, heads=heads, keys_values=keys_values)
     plan = program.plan((16,) * 7 + (9,))
-    time_ps = price(plan.works, program).time_ps
-    slow, fast = (engine(name)(plan, time_ps) for name in ("reference", "compiled"))
-    assert (slow.start == fast.start).all()
-    assert (slow.end == fast.end).all()
+    assert_engines_agree(plan, program)
 
 
 def test_queries_that_do_not_fit_are_cut_into_equal_parts() -> None:

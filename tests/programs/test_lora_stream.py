@@ -18,8 +18,7 @@ from hybridsim.library import MACHINES
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.lora_stream import MEASURED_KERNELS, ON_CORES, LoraStream
-from hybridsim.units import Ints
-from hybridsim.work import price
+from tests.carried_out import carried_out, durations
 
 PS = 2000
 """A cycle at 500 MHz [ps]."""
@@ -53,16 +52,6 @@ def labels(plan: Plan) -> list[str]:
     return [plan.labels[i] for i in plan.label]
 
 
-def times(stream: LoraStream) -> Ints:
-    """Return the time of each work of the plan of a stream [ps], shape (works,)."""
-    return price(stream.plan().works, stream.cluster).time_ps
-
-
-def durations(stream: LoraStream) -> Ints:
-    """Return how long each task of a stream lasts [ps]."""
-    return stream.plan().times(times(stream))
-
-
 def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None:
     """All rows of snitch_kernels.csv within 3 %: loads, tiles, conflicts, last store."""
     table = read_table(MACHINES / "ahwa_lora_2026/cycles/snitch_kernels.csv")
@@ -79,7 +68,7 @@ def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None
             y_buffers=1 if "single" in row.cells["kernel"] else 2,
             kernels=MEASURED_KERNELS,
         )
-        cycles = engine(stream.plan(), times(stream)).makespan / PS
+        cycles = carried_out(stream.plan(), stream.cluster, engine).makespan / PS
         errors.append(100 * (cycles / row.whole("cycles") - 1))
     assert len(errors) == 12
     assert np.abs(errors).max() <= 3
@@ -122,7 +111,7 @@ def test_a_stream_takes_at_least_its_kernels_and_its_beats(
     beats = 2 * stream.tokens * (stream.in_features + 2 * stream.out_features) // 64
     assert cycles >= max(*by_unit.values(), by_unit.get("dma", 0) + beats)
     # and never more than one thing after the other, with the conflicts that the beats bring
-    assert cycles <= durations(stream).sum() // PS
+    assert cycles <= durations(stream.plan(), stream.cluster).sum() // PS
 
 
 @given(shape=streams)
@@ -144,19 +133,22 @@ def test_a_second_output_buffer_never_hurts(cluster: Cluster, shape: dict[str, i
 
 def test_stores_hide_behind_the_next_tile(cluster: Cluster, engine: Engine) -> None:
     double = LoraStream(cluster, 512, 128, 8, 128, 16, kernels=MEASURED_KERNELS)
-    timeline, names = engine(double.plan(), times(double)), np.array(labels(double.plan()))
+    timeline = carried_out(double.plan(), double.cluster, engine)
+    names = np.array(labels(double.plan()))
     compute = names == "xa"
     store = names == "store z"
     assert (timeline.end[store][:-1] <= timeline.end[compute][1:]).all()
     single = replace(double, y_buffers=1)
-    timeline, names = engine(single.plan(), times(single)), np.array(labels(single.plan()))
+    timeline = carried_out(single.plan(), single.cluster, engine)
+    names = np.array(labels(single.plan()))
     assert (timeline.start[names == "xa"][1:] >= timeline.end[names == "store z"][:-1]).all()
 
 
 def test_tiles_do_not_overlap_on_the_units(cluster: Cluster, engine: Engine) -> None:
     """A tile begins at a barrier: after the last kernel of the tile before, on both units."""
     stream = LoraStream(cluster, 512, 128, 8, 120, 16, CHOICES[3])
-    timeline, names = engine(stream.plan(), times(stream)), np.array(labels(stream.plan()))
+    timeline = carried_out(stream.plan(), stream.cluster, engine)
+    names = np.array(labels(stream.plan()))
     first = timeline.start[names == "xa"].reshape(-1, 2).min(axis=1)
     last = timeline.end[np.isin(names, ["ub+y", "add y"])].reshape(-1, 2).max(axis=1)
     assert (first[1:] >= last[:-1]).all()
@@ -175,7 +167,8 @@ def test_both_units_split_every_tile_as_the_program_does(cluster: Cluster) -> No
     kernels = stream.tile_kernels(32)
     assert tuple(kernel for kernel, _ in kernels) == program.kernels
     plan = stream.plan()
-    laid_out = set(durations(stream)[np.array(labels(plan)) == "ub+y"] // PS)
+    lasted = durations(plan, cluster)[np.array(labels(plan)) == "ub+y"]
+    laid_out = {int(each) // PS for each in lasted}
     assert laid_out == {cycles for kernel, cycles in kernels if kernel.work.label == "ub+y"}
 
 
@@ -196,7 +189,7 @@ def test_conflicts_with_the_dma_slow_the_cores(cluster: Cluster) -> None:
     """A beat takes 8 of 32 banks: of 5 cycles with beats, a stream of words loses one."""
     stream = LoraStream(cluster, 512, 128, 8, 48, 16, kernels=MEASURED_KERNELS)
     plan = stream.plan()
-    lasted = durations(stream)[np.array(labels(plan)) == "xa"] // PS
+    lasted = durations(plan, cluster)[np.array(labels(plan)) == "xa"] // PS
     free = stream.tile_kernels(16)[0][1]
     x, z = 16 * 512 * 2 // 64, 16 * 128 * 2 // 64
     assert (lasted - free).tolist() == [x // 5, (x + z) // 5, z // 5]

@@ -1,5 +1,6 @@
 import struct
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,10 @@ from hybridsim import compare, load
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.errors import InputError
 from hybridsim.measure.usage import usage
-from hybridsim.report.figures.adaptation import adaptation_figure
-from hybridsim.report.figures.gantt import gantt_bars
-from hybridsim.report.figures.latency import MOST_KINDS, layer_bars
-from hybridsim.report.figures.pareto import pareto_points
-from hybridsim.report.figures.sets import comparison_files, run_files, sweep_files
-from hybridsim.report.figures.strategies import overhead_bars
-from hybridsim.report.figures.style import COLUMN, FORMATS, PAGE
+from hybridsim.report.figures.comparison import comparison_files, overhead_bars
+from hybridsim.report.figures.run import MOST_KINDS, gantt_bars, layer_bars, run_files
+from hybridsim.report.figures.studies import adaptation_figure, pareto_points, sweep_files
+from hybridsim.report.figures.style import COLUMN, PAGE, Format
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import make_scheduler
 from hybridsim.sweeps.inputs import read_inputs
@@ -39,7 +37,10 @@ def network() -> Run:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind if kind == "svg" else pytest.param(kind, marks=pytest.mark.slow) for kind in FORMATS],
+    [
+        kind if kind == "svg" else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in get_args(Format)
+    ],
 )
 def test_equal_runs_give_equal_files(run: Run, kind: str) -> None:
     first, second = run_files(run, kind), run_files(run, kind)

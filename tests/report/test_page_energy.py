@@ -7,23 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridsim.measure.analog_noise import analog_noise_of
 from hybridsim.measure.energy import RunEnergy, energy_of_run
+from hybridsim.measure.numerics import analog_noise_of
 from hybridsim.report.page import energy as energy_module
 from hybridsim.report.page.energy import (
     area_figures,
     energy_by_kind,
     energy_by_part,
     energy_figures,
+    energy_work,
+    power_steps,
     si,
     unknowns,
 )
-from hybridsim.report.page.energy_work import energy_work
-from hybridsim.report.page.noise import noise_table
-from hybridsim.report.page.origins import plain
-from hybridsim.report.page.power import power_steps
 from hybridsim.report.page.recording import read_recording, record
 from hybridsim.report.page.run_page import render_run, run_page
+from hybridsim.report.page.tables import noise_table, plain
 from hybridsim.simulation import Run, execute, load
 from hybridsim.strategies import make_scheduler
 

@@ -6,10 +6,9 @@ import pytest
 
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.errors import SpecError
-from hybridsim.report.page.folder import page_of_folder
-from hybridsim.report.page.sweep_folder import study_text
-from hybridsim.report.page.sweep_page import sweep_page
-from hybridsim.report.page.sweep_profile import axes_by_weight, profile, profile_chart
+from hybridsim.report.page.run_page import page_of_folder
+from hybridsim.report.page.sweep import study_text, sweep_page
+from hybridsim.report.page.sweep_charts import axes_by_weight, profile, profile_chart
 from hybridsim.sweeps.run import SweepResult, run_study
 
 STUDY = """

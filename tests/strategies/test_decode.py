@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 import hybridsim
 from hybridsim.arch import load_machine
-from hybridsim.engines import engine
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
+from hybridsim.plan import Plan
 from hybridsim.strategies import Job, Schedule, make_scheduler
+from tests.carried_out import assert_engines_agree, carried_out
 
+MACHINE = load_machine("harp_2026:gpt2")
 WIDTH = 768
 """Elements of all heads of a GPT-2 small."""
 
@@ -35,6 +37,10 @@ def scheduled(past: int, tokens: int = 1, sram: str = "8 MiB") -> Schedule:
     loaded, there = hybridsim.load("gpt2", "harp_2026:gpt2", {"memory.sram.size": sram})
     job = Job(place(loaded.without_adapters(), there), tokens, past=past)
     return make_scheduler("xb_pipe", {"chunk": 8}).schedule(job)
+
+
+def tasks(plan: Plan, label: str) -> list[int]:
+    return [task for task in range(len(plan)) if plan.labels[plan.label[task]] == label]
 
 
 def dram_ps(result: hybridsim.Result) -> int:
@@ -76,23 +82,16 @@ def test_the_cache_that_does_not_fit_is_fetched(past: int, sram: int) -> None:
     plan = schedule.plan
     each = 2 * WIDTH + 2 * (past + 1) * WIDTH
     fetched = 0 if 12 * each <= sram * 2**20 else 12 - min(12, sram * 2**20 // each)
-    found = (
-        (plan.action == plan.actions.index("load kv")).sum() if "load kv" in plan.actions else 0
-    )
-    assert found == fetched
+    assert len(tasks(plan, "load kv")) == fetched
     assert any("come from the DRAM" in note for note in schedule.notes) == bool(fetched)
 
 
 def test_a_fetch_waits_for_the_attention_whose_place_it_takes() -> None:
     """3 MiB hold the keys and values of one attention over 1024 tokens; two fit 3.2 MB."""
     plan = scheduled(1023, sram="4 MiB").plan
-    timeline = engine("fast")(plan)
-    loads = [i for i in range(len(plan)) if plan.actions[plan.action[i]] == "load kv"]
-    attends = {
-        plan.ops[plan.op[i]]: int(timeline.end[i])
-        for i in range(len(plan))
-        if plan.actions[plan.action[i]] == "attend"
-    }
+    timeline = carried_out(plan, MACHINE)
+    loads = tasks(plan, "load kv")
+    attends = {plan.ops[plan.op[i]]: int(timeline.end[i]) for i in tasks(plan, "attend")}
     assert len(loads) == 10
     for task in loads:
         block = int(plan.ops[plan.op[task]].split(".")[0].removeprefix("block"))
@@ -125,8 +124,7 @@ def test_a_cache_without_any_place_is_refused() -> None:
 
 def test_the_engines_agree_on_a_generated_token() -> None:
     plan = scheduled(1023, tokens=20).plan
-    slow, fast = engine("des")(plan), engine("fast")(plan)
-    assert (slow.start == fast.start).all()
+    assert_engines_agree(plan, MACHINE)
 
 
 def test_adapters_work_on_the_new_token_alone() -> None:

@@ -11,40 +11,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybridsim
-from hybridsim.engines import engine
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.strategies import Job, Schedule, make_scheduler
 from hybridsim.workload import Linear
+from tests.carried_out import assert_engines_agree, carried_out, durations
+from tests.random_inputs import mostly_delay
 
 CLUSTER = hybridsim.load_machine("harp_2026").cluster
 assert CLUSTER is not None
 PROGRAM = LoraProgram(8, 8, 8, 8, CHOICES[0])
 
 
+def job(**overrides: Any) -> Job:
+    return Job(place(*hybridsim.load("mobilebert", "harp_2026", overrides)), 64)
+
+
 def schedule(keep: str, strategy: str = "xb_pipe", chunk: int = 16, **more: Any) -> Schedule:
     overrides = more.pop("overrides", {})
-    network, machine = hybridsim.load("mobilebert", "harp_2026", overrides)
-    job = Job(place(network, machine), 64)
     options = {"chunk": chunk, "keep_adapters": keep} | more
-    return make_scheduler(strategy, options).schedule(job)
+    return make_scheduler(strategy, options).schedule(job(**overrides))
 
 
-def actions(plan: Plan, action: str) -> np.ndarray:
-    return np.flatnonzero(plan.action == plan.actions.index(action))
+def tasks(plan: Plan, label: str) -> np.ndarray:
+    return np.flatnonzero(plan.label == plan.labels.index(label))
 
 
 @pytest.mark.parametrize("early", [False, True])
 def test_what_stays_is_fetched_once(early: bool) -> None:
     kept = schedule("layer", early_xa=early).plan
     again = schedule("chunk", early_xa=early).plan
-    assert len(actions(kept, "load a b")) == 361
-    assert len(actions(again, "load a b")) == 361 * 4
+    assert len(tasks(kept, "load a b")) == 361
+    assert len(tasks(again, "load a b")) == 361 * 4
     work = "x a" if early else "adapt"
-    assert len(actions(kept, work)) == len(actions(again, work))
+    assert len(tasks(kept, work)) == len(tasks(again, work))
     # later chunks are spared A and B, the first one is not
-    busy = [plan.duration[actions(plan, work)].sum() for plan in (kept, again)]
+    machine = job().machine
+    busy = [durations(plan, machine)[tasks(plan, work)].sum() for plan in (kept, again)]
     assert busy[0] < busy[1]
 
 
@@ -53,7 +57,7 @@ def test_a_layer_is_adapted_at_home() -> None:
     homes = {i for i, resource in enumerate(plan.resources) if resource.kind == "adapter_home"}
     assert len(homes) == 4
     where: dict[int, set[frozenset[int]]] = {}
-    for task in actions(plan, "adapt"):
+    for task in tasks(plan, "adapt"):
         where.setdefault(int(plan.op[task]), set()).add(
             frozenset(homes.intersection(plan.uses_of(task).tolist()))
         )
@@ -65,9 +69,11 @@ def test_a_layer_is_adapted_at_home() -> None:
 @pytest.mark.parametrize("chunk", [8, 16, 32])
 @pytest.mark.parametrize("strategy", ["xl_pipe", "xb_pipe", "network"])
 def test_the_best_is_the_fastest_that_fits(strategy: str, chunk: int) -> None:
-    run = engine("fast")
-    times = {keep: run(schedule(keep, strategy, chunk).plan).makespan
-             for keep in ("best", "layer", "chunk")}  # fmt: skip
+    machine = job().machine
+    times = {
+        keep: carried_out(schedule(keep, strategy, chunk).plan, machine).makespan
+        for keep in ("best", "layer", "chunk")
+    }
     assert times["best"] == min(times["layer"], times["chunk"])
 
 
@@ -75,7 +81,7 @@ def test_what_finds_no_room_is_fetched_for_every_chunk() -> None:
     small = {"cluster.tcdm.size": "48 KiB"}
     found = schedule("layer", chunk=8, overrides=small)
     assert "for every chunk" in found.notes[-1]
-    loads = len(actions(found.plan, "load a b"))
+    loads = len(tasks(found.plan, "load a b"))
     assert 361 < loads < 361 * 8
 
 
@@ -84,9 +90,7 @@ def test_one_chunk_keeps_nothing() -> None:
 
 
 def test_the_engines_agree_on_homes() -> None:
-    plan = schedule("layer").plan
-    slow, fast = engine("des")(plan), engine("fast")(plan)
-    assert (slow.start == fast.start).all()
+    assert_engines_agree(schedule("layer").plan, job().machine)
 
 
 @given(data=st.data())
@@ -100,12 +104,11 @@ def test_no_cluster_keeps_more_than_it_has_room_for(data: st.DataObject) -> None
         buffers = data.draw(st.integers(0, 60_000))
         pieces = data.draw(st.integers(1, 4))
         time = np.array([data.draw(st.integers(1, 1000))])
+        work = mostly_delay("adapt", int(time[0]))
         works.append(FlowOp(op.name, op, (), 8))
-        costs[op.name] = (
-            AdapterTimes(
-                CHOICES[0], 8, kept + buffers, 8 * kept, kept, time, time, time, PROGRAM
-            ), pieces
-        )  # fmt: skip
+        room = (kept + buffers, 8 * kept, kept, kept)
+        times = AdapterTimes(CHOICES[0], 8, *room, time, work, work, work, PROGRAM)
+        costs[op.name] = (times, pieces)
         chips[op.name] = data.draw(st.integers(0, 1))
     found = Homes.find(works, CLUSTER, chips, lambda work: costs[work.name])
     most = max(times.tcdm_bytes - times.kept_bytes for times, _ in costs.values())

@@ -7,11 +7,11 @@ import pytest
 
 from hybridsim import Machine, generate
 from hybridsim.arch import load_machine
-from hybridsim.engines import engine
 from hybridsim.generation import strategy_for
 from hybridsim.measure.energy import energy_of_run
 from hybridsim.simulation import Run, execute
 from hybridsim.workload import AdapterSpec, Network, network_from_config
+from tests.carried_out import assert_engines_agree
 
 CONFIG = {
     "model_type": "llama", "vocab_size": 1000, "hidden_size": 1024, "intermediate_size": 2048,
@@ -38,9 +38,9 @@ def run_of(there: Machine, tokens: int = 1, past: int = 40, **options: Any) -> R
     return execute(network(), there, strategy_for(options), tokens, past=past)
 
 
-def count(run: Run, action: str) -> int:
+def tasks(run: Run, label: str) -> list[int]:
     plan = run.schedule.plan
-    return int((plan.action == plan.actions.index(action)).sum()) if action in plan.actions else 0
+    return np.flatnonzero(plan.label == plan.labels.index(label)).tolist()
 
 
 def test_a_generated_token_gets_faster_and_computes_the_same() -> None:
@@ -61,15 +61,13 @@ def test_a_generated_token_gets_faster_and_computes_the_same() -> None:
 def test_every_cluster_waits_for_all_of_u() -> None:
     run = run_of(machine())
     plan = run.schedule.plan
-    assert count(run, "x a") == count(run, "u b + y") == count(run, "load a b") > 0
-    products = np.flatnonzero(plan.action == plan.actions.index("u b + y"))
-    moved, made = plan.actions.index("move u"), plan.actions.index("x a")
+    products, made, moved = (tasks(run, each) for each in ("u b + y", "x a", "move u"))
+    assert len(made) == len(products) == len(tasks(run, "load a b")) > 0
     for task in products[:20]:
-        u = [n for n in plan.needs_of(int(task)) if plan.action[n] == moved]
+        u = [n for n in plan.needs_of(task) if n in moved]
         assert len(u) == 1
         sources = plan.needs_of(int(u[0]))
-        op = plan.op == plan.op[task]
-        assert set(sources) == set(np.flatnonzero(op & (plan.action == made)))
+        assert set(sources) == {each for each in made if plan.op[each] == plan.op[task]}
 
 
 def test_the_clusters_together_fetch_each_adapter_once() -> None:
@@ -86,10 +84,8 @@ def test_the_clusters_together_fetch_each_adapter_once() -> None:
 
 @pytest.mark.parametrize("variant", ["", ":mesh"])
 def test_both_engines_agree(variant: str) -> None:
-    plan = run_of(machine(variant)).schedule.plan
-    one, other = engine("fast")(plan), engine("des")(plan)
-    assert (one.start == other.start).all()
-    assert (one.end == other.end).all()
+    there = machine(variant)
+    assert_engines_agree(run_of(there).schedule.plan, there)
 
 
 def test_a_prompt_and_a_single_cluster_share_nothing() -> None:

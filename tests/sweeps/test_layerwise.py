@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import hybridsim
 from hybridsim import Machine, Network, make_scheduler
-from hybridsim.engines import engine
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
 from hybridsim.specs import validate
 from hybridsim.strategies import Job
 from hybridsim.sweeps.executed import Executed, most_tcdm
 from hybridsim.sweeps.layerwise import one_by_one, run_layers
+from tests.carried_out import carried_out
 
 LAYERS = st.lists(
     st.tuples(st.sampled_from([16, 128, 600]), st.sampled_from([16, 128, 700])),
@@ -64,7 +64,7 @@ def network(layers: list[tuple[int, int]], adapted: str) -> Network:
 
 def run(scheduler: Any, job: Job) -> Executed:
     schedule = scheduler.schedule(job)
-    latency = engine("fast")(schedule.plan).makespan
+    latency = carried_out(schedule.plan, job.machine).makespan
     return Executed(latency, len(schedule.plan), schedule.layers, most_tcdm(schedule.layers))
 
 

@@ -48,6 +48,6 @@ def test_what_is_no_regular_pipeline_goes_to_the_engine(studies, changes: dict[s
 def test_few_points_go_to_the_engine_and_many_are_vectorised(studies) -> None:
     many = {"scheduler.batch": [8], "tokens": {"from": 1, "to": 2000, "step": 1}}
     inputs = studies.inputs(tokens=None, axes=many)
-    assert isinstance(make_evaluator(studies.inputs(), "fast"), EventEvaluator)
-    assert not isinstance(make_evaluator(inputs, "fast"), EventEvaluator)
-    assert isinstance(make_evaluator(inputs, "des"), EventEvaluator)
+    assert isinstance(make_evaluator(studies.inputs(), "compiled"), EventEvaluator)
+    assert not isinstance(make_evaluator(inputs, "compiled"), EventEvaluator)
+    assert isinstance(make_evaluator(inputs, "reference"), EventEvaluator)

@@ -5,12 +5,13 @@ import pytest
 
 import hybridsim
 from hybridsim import make_scheduler, simulate
-from hybridsim.engines import engine
+from hybridsim.engines import ENGINES
 from hybridsim.errors import InputError
 from hybridsim.mapping import place
 from hybridsim.strategies import SCHEDULERS, Job
 from hybridsim.sweeps.events import EventEvaluator
 from hybridsim.sweeps.steady import can_outline, evaluate_point, run_outlined
+from tests.carried_out import carried_out
 
 OUTLINED = [name for name in SCHEDULERS if can_outline(make_scheduler(name))]
 
@@ -43,7 +44,7 @@ def test_short_and_long_sequences_end_where_the_laid_out_plan_ends(tokens: int) 
     net, machine = hybridsim.load("layer_512x128", "ahwa_lora_2026")
     job, strategy = Job(place(net, machine), tokens), make_scheduler("token_parallel")
     schedule = strategy.schedule(job)
-    latency = engine("fast")(schedule.plan).makespan
+    latency = carried_out(schedule.plan, machine).makespan
     found = run_outlined(strategy, job)
     assert (found.latency_ps, found.tasks) == (latency, len(schedule.plan))
     assert found.layers == schedule.layers
@@ -54,7 +55,7 @@ def test_a_sweep_says_the_same_with_both_engines(studies) -> None:
     axes = {"scheduler": ["cross_layer", "layer_serial", "early_xa"], "scheduler.batch": [1, 8]}
     inputs = studies.inputs(tokens=700, axes=axes, keep=["latency_ps", "tasks"])
     every = np.arange(len(inputs))
-    found, expected = (EventEvaluator(inputs, name).evaluate(every) for name in ("fast", "des"))
+    found, expected = (EventEvaluator(inputs, name).evaluate(every) for name in ENGINES)
     assert found == expected
     assert all(latency > 0 for latency in found["latency_ps"])
 

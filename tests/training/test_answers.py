@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hybridsim.training.answers import accuracy_table, as_markdown, cube_of, difference_table
-from hybridsim.training.journal import DIGITAL
+from hybridsim.training.files import DIGITAL
 
 ARMS = {"a": "a", "b": "b"}
 SENTENCES = 400

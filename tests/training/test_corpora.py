@@ -131,6 +131,8 @@ def test_squad_of_another_form_is_refused(tmp_path):
         ("{", "as JSON"),
         ("[]", "form of SQuAD"),
         ('{"data": [{}]}', "paragraphs"),
+        ("9" * 5000, "form of SQuAD"),
+        ("[" * 100_000, "more than 32 deep"),
     ):
         file.write_text(text)
         with pytest.raises(SpecError, match=said):

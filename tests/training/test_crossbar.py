@@ -6,9 +6,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 
 from hybridsim.analog import AnalogLayer, AnalogSettings, Converters  # noqa: E402
-from hybridsim.training.chips import row_blocks  # noqa: E402
 from hybridsim.training.crossbar import Disturbance, Pool, RowBlock, crossbar_product  # noqa: E402
-from hybridsim.training.linear import StaticLinear  # noqa: E402
+from hybridsim.training.linear import StaticLinear, row_blocks  # noqa: E402
 
 QUIET = Converters(output_noise=0.0)
 EXACT = Converters(output_noise=0.0, dac_bits=None, adc_bits=None, output_bound=1e9)

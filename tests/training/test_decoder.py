@@ -17,19 +17,17 @@ from hybridsim.errors import InputError, SpecError, UnknownNameError, Unsupporte
 from hybridsim.training.decoder import load_decoder, new_decoder, save_decoder  # noqa: E402
 from hybridsim.training.decoder_run import DecoderRun  # noqa: E402
 from hybridsim.training.decoder_study import DecoderLora, DigitTask, Grpo  # noqa: E402
-from hybridsim.training.digits import (  # noqa: E402
+from hybridsim.training.grpo import (  # noqa: E402  # noqa: E402
     COPY,
     INSTRUCTION,
-    answers,
-    questions,
-    rewards,
-)
-from hybridsim.training.grpo import (  # noqa: E402
     adapter_values,
     advantages,
+    answers,
     log_probabilities,
     objective,
     other_adapters,
+    questions,
+    rewards,
     sample,
 )
 from hybridsim.training.peft_files import write_decoder_adapter  # noqa: E402

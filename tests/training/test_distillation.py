@@ -1,13 +1,14 @@
 """What a teacher adds to the loss, against closed forms and finite differences."""
 
 import pytest
+
 from tests.training.conftest import changed
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 
-from hybridsim.training.distillation import distance_of_blocks, distilled  # noqa: E402
 from hybridsim.training.run import StudyRun  # noqa: E402
 from hybridsim.training.study import Arm  # noqa: E402
+from hybridsim.training.training import distance_of_blocks, distilled  # noqa: E402
 
 FOLLOWER = {
     "train": "lora", "learning_rate": 0.02, "steps": 30, "noise": {"kind": "chips", "refresh": 2},

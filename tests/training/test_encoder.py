@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from tests.training.conftest import WORDS, write_model
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")

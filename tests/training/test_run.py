@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tests.training.conftest import changed
 from typer.testing import CliRunner
+
+from tests.training.conftest import changed
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 
@@ -14,8 +15,8 @@ from safetensors.torch import load_file  # noqa: E402
 
 from hybridsim.cli import app  # noqa: E402
 from hybridsim.errors import InputError, SpecError  # noqa: E402
-from hybridsim.training.chips import program_chip, put_on_chip  # noqa: E402
 from hybridsim.training.crossbar import Disturbance, Pool  # noqa: E402
+from hybridsim.training.linear import program_chip, put_on_chip  # noqa: E402
 from hybridsim.training.run import StudyRun  # noqa: E402
 from hybridsim.training.training import Training, rate_at  # noqa: E402
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from tests.training.conftest import changed
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")

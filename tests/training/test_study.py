@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from tests.training.conftest import changed
 from typer.testing import CliRunner
 
 from hybridsim.cli import app
@@ -12,6 +11,7 @@ from hybridsim.training import (
     read_decoder_study,
     require_extra,
 )
+from tests.training.conftest import changed
 
 REPORTS = Path(__file__).parents[2] / "reports"
 LORA = {"train": "lora", "learning_rate": 0.1}
@@ -77,7 +77,7 @@ def test_the_studies_that_come_along_can_be_read(file):
 
 
 def test_a_missing_extra_is_named(study_file, monkeypatch):
-    monkeypatch.setattr("hybridsim.training.extra.find_spec", lambda name: None)
+    monkeypatch.setattr("hybridsim.training.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"torch, safetensors.*pip install 'hybridsim\[adapt\]'"):
         require_extra()
     out = study_file.parent / "out"

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from hybridsim.cli.validate_harp import validate_harp
+from hybridsim.cli.validate import harp
 from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.validation.harp import (
     COLUMNS,
@@ -302,7 +302,7 @@ def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def command() -> typer.Typer:
     app = typer.Typer()
-    app.command()(validate_harp)
+    app.command()(harp)
     return app
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from hybridsim.errors import InputError, SpecError, UnsupportedError
+from hybridsim.report.figures.validation import rtl_points, save_rtl_figure
 from hybridsim.report.markdown import refilled
-from hybridsim.report.rtl_figure import rtl_points, save_rtl_figure
 from hybridsim.validation.rtl import (
     APPENDED,
     Comparison,

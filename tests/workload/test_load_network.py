@@ -1,6 +1,8 @@
 """Networks from files: the format, and one clear sentence for everything that is wrong."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hybridsim.workload import Network, load_network, network_from_config
 
 ROOT = Path(__file__).parents[2]
 HF = ROOT / "workloads" / "hf"
+DEEP = "lists or mappings are nested more than 32 deep; at most 32 would do"
 HEAD = "source: test\n"
 LAYER = "- {name: a, kind: linear, in_features: 8, out_features: 8}\n"
 BLOCKS = """source: test
@@ -300,18 +303,19 @@ def test_the_file_at_fault_is_named(write: Write) -> None:
         ("# only a comment\n", "is empty"),
         ("- 1\n", "found a list; a mapping"),
         ("just words", "found 'just words'; a mapping"),
-        ("a: [1,\nb: 2", "line 3: broken YAML: while parsing a flow sequence"),
+        ("a: [1,\nb: 2", "line 3: broken YAML: "),
         ("a: 1\nb:\n\t- c", "line 3: broken YAML: "),
-        ("a: 1\n---\nb: 2\n", "line 2: broken YAML: expected a single document"),
+        ("a: 1\n---\nb: 2\n", "line 2: broken YAML: "),
         ("source: a\nname: b\nsource: c\n", "line 3: key 'source' is given twice"),
         (HEAD + "ops:\n- {name: a, name: b}\n", "line 3: key 'name' is given twice"),
         ("#" * (2**20 + 1), "is larger than 1 MiB; at most 1 MiB would do"),
         (b"source: \xff\n", "byte 8 is not UTF-8 text"),
-        ("a: \x07\n", "broken YAML: control characters are not allowed"),
+        ("a: \x07\n", "broken YAML: "),
         ("a: &x 1\nb: *x\n", "line 1: anchors (&) and aliases (*) are not read"),
         ("a: !!python/name:os.system x\n", "line 1: tags (!) are not read"),
-        ("a: " + "[" * 500_000, "line 1: is nested more than 32 deep"),
-        ("{a: " * 250_000, "line 1: is nested more than 32 deep"),
+        ("a: " + "[" * 500_000, f"line 1: {DEEP}"),
+        ("{a: " * 250_000, f"line 1: {DEEP}"),
+        ("\n".join(" " * i + "a:" for i in range(1000)), f"line 33: {DEEP}"),
         ("1: 2\n", "line 1: found '1' as a key; text would do"),
         ("<<: {a: 1}\n", "line 1: found '<<' as a key"),
         ("[1]: 2\n", "line 1: found a collection as a key"),
@@ -335,7 +339,8 @@ def test_yaml_that_cannot_be_read(text: str | bytes, message: str, write: Write)
         ('{"a": 1, "a": 2}', "key 'a' is given twice"),
         ('{"a": NaN}', "found the number NaN; a finite number would do"),
         ('{"a": ' + "9" * 5000 + "}", "found a number of 5000 characters"),
-        ("[" * 100_000, "is nested too deep"),
+        ("[" * 100_000, f"line 1: {DEEP}"),
+        ('{"a":\n' * 50_000, f"line 33: {DEEP}"),
         ('{"a": "' + "a" * 2**20 + '"}', "is larger than 1 MiB"),
     ],
 )
@@ -440,7 +445,8 @@ def test_places_that_hold_no_network(tmp_path: Path, write: Write) -> None:
     assert refusal(tmp_path / "gone.yaml") == f"{tmp_path / 'gone.yaml'}: does not exist"
     assert refusal(tmp_path) == f"{tmp_path / 'config.json'}: does not exist"
     assert "is no network; a .yaml or .onnx file" in refusal(write("x", "net.txt"))
-    assert "cannot be read: File name too long" in refusal(tmp_path / ("z" * 300 + ".yaml"))
+    too_long = tmp_path / ("z" * 300 + ".yaml")
+    assert f"cannot be read: {os.strerror(errno.ENAMETOOLONG)}" in refusal(too_long)
     (tmp_path / "dir.yaml" / "config.json").mkdir(parents=True)
     assert refusal(tmp_path / "dir.yaml").endswith("config.json: is not a file")
 
@@ -457,7 +463,6 @@ def test_the_loader_without_the_c_library_reads_the_same(
     fast = load_network(path)
     monkeypatch.setattr("hybridsim.specs._YamlLoader", yaml.SafeLoader)
     assert load_network(path) == fast
-    assert "nested more than 32 deep" in refusal(write("a: " + "[" * 10_000))
 
 
 # --- anything at all --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -9,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Format = Literal["pdf", "png", "svg"]
-FORMATS: tuple[Format, ...] = ("pdf", "png", "svg")
 Build = Callable[[], Figure]
 """Draws a figure when it is called, so that none is drawn in vain."""
 
@@ -96,9 +96,22 @@ def file_of(build: Build, kind: Format) -> bytes:
     return held.getvalue()
 
 
+def save_undated(build: Build, path: Path) -> None:
+    """Write a figure for screens to a file of the kind that the ending of ``path`` names."""
+    # a date or a random name in the file would change it every time
+    dated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with mpl.rc_context({"svg.hashsalt": "hybridsim"}):
+        build().savefig(path, dpi=150, metadata=dated[path.suffix.lower()])
+
+
 def time_unit(longest_ps: float) -> tuple[str, float]:
     """Return the unit that suits a time, and how many picoseconds it has."""
     for unit, size in (("s", 1e12), ("ms", 1e9), ("µs", 1e6), ("ns", 1e3)):
         if longest_ps >= size:
             return unit, size
     return "ps", 1.0
+
+
+def files_of(drawn: dict[str, Build], kind: Format) -> dict[str, bytes]:
+    """Return file name -> figure, for figures by their short names."""
+    return {f"figure_{name}.{kind}": file_of(build, kind) for name, build in drawn.items()}

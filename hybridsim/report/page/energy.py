@@ -1,14 +1,16 @@
-"""Energy, power and silicon of a run as figures for people, and energy by part and by layer."""
+"""Energy, power and silicon of a run as figures for people, by part, work, layer, and time."""
 
 import re
 
+import numpy as np
 import pandas as pd
 
 from hybridsim.measure.charges import ANALOG
-from hybridsim.measure.energy_result import AreaResult, EnergyResult
-from hybridsim.measure.result import Result
+from hybridsim.measure.energy import RunEnergy, power_curve
+from hybridsim.measure.result import AreaResult, EnergyResult, Result
 from hybridsim.report.page.cells import Cell, part_name, percent, shown
 from hybridsim.report.page.headline import Figure, count_of
+from hybridsim.simulation import Run
 
 MOST_KINDS = 14
 """Kinds of layers and ops with a bar of their own; the others are one bar."""
@@ -112,7 +114,7 @@ def energy_by_part(energy: EnergyResult) -> pd.DataFrame:
 def energy_by_kind(work: pd.DataFrame) -> pd.DataFrame:
     """Return step, ops, work, aj and total_aj of kinds of layers and ops, the largest first.
 
-    ``work`` is what :func:`hybridsim.report.page.energy_work.energy_work` returns. Kinds are ops
+    ``work`` is what :func:`hybridsim.report.page.energy.energy_work` returns. Kinds are ops
     whose names differ in numbers alone; the energies add up to those of ``work``.
     """
     kinds = work.assign(step=[re.sub(r"\d+", "*", name) for name in work["op"]])
@@ -199,3 +201,94 @@ def si_count(count: int) -> str:
 
 def _names(names: tuple[str, ...]) -> str:
     return ", ".join(part_name(name) for name in names)
+
+
+WORK = ("mvm", "transfer", "adapter", "other")
+"""Work that energy is told for: MVMs on tiles, transfers beside adapters, adapters with what
+they load and store, and ops that are no linear layer."""
+_TRANSFERS = ("move", "fetch")
+
+
+def energy_work(run: Run, energy: RunEnergy) -> pd.DataFrame:
+    """Return op, work and aj: what the tasks of each op draw, as exact integers.
+
+    MVMs count for the layer whose weights work, also where another op carries them. The energies
+    add up to that of all work, without what is static.
+    """
+    plan, schedule = energy.plan, run.schedule
+    layers = {decided.layer.name for decided in schedule.layers}
+    found: dict[tuple[str, str], int] = {}
+    for (op, action), aj in _by_op_and_action(energy).items():
+        key = (op, _kind_of_work(action, op in layers))
+        found[key] = found.get(key, 0) + aj
+    for layer, carrier in schedule.carried_by.items():
+        moved = energy.mvm_by_layer.get(layer, 0)
+        for name, aj in ((layer, moved), (carrier, -moved)):
+            found[name, "mvm"] = found.get((name, "mvm"), 0) + aj
+    place = {name: index for index, name in enumerate(plan.ops)}
+    ordered = sorted(found, key=lambda key: (place.get(key[0], len(place)), WORK.index(key[1])))
+    rows = [(op, work, found[op, work]) for op, work in ordered if found[op, work]]
+    return pd.DataFrame(rows, columns=["op", "work", "aj"]).astype({"aj": object})
+
+
+def _kind_of_work(action: str, layer: bool) -> str:
+    if action == "mvm":
+        return "mvm"
+    if action in _TRANSFERS:
+        return "transfer"
+    return "adapter" if layer else "other"
+
+
+def _by_op_and_action(energy: RunEnergy) -> dict[tuple[str, str], int]:
+    """Return what the tasks of each op and action draw [aJ], whatever the sum's size."""
+    plan = energy.plan
+    count = len(plan.labels)
+    key = plan.op * count + plan.label
+    total = [0] * (len(plan.ops) * count)
+    whole, rest = np.divmod(energy.by_task, 2**20)
+    for part, scale in ((whole, 2**20), (rest, 1)):
+        added = np.zeros(len(total), np.int64)
+        np.add.at(added, key, part)
+        total = [old + int(new) * scale for old, new in zip(total, added, strict=True)]
+    return {
+        (plan.ops[place // count], plan.labels[place % count]): aj
+        for place, aj in enumerate(total)
+        if aj
+    }
+
+
+MOST_STRETCHES = 400
+"""Stretches that are kept; of more, as many of equal length."""
+COLUMNS = ("start_ps", "end_ps", "power_w", "peak_w")
+"""What is told of each stretch, beside ``<part>_w`` of each part and ``static_w``."""
+
+
+def power_steps(energy: RunEnergy, most: int = MOST_STRETCHES) -> pd.DataFrame:
+    """Return start_ps, end_ps, ``<part>_w``, static_w, power_w and peak_w, a row per stretch.
+
+    Where power changes more than ``most`` times, a row is the mean of a stretch of equal length,
+    and ``peak_w`` the most in it, so that the integral of every column but that one is its energy
+    all the same (to rounding of floats).
+    """
+    curve = power_curve(energy)
+    start = curve["time_ps"].to_numpy(np.int64)
+    edges = np.append(start, start[-1:] + curve["duration_ps"].to_numpy(np.int64)[-1:])
+    names = [str(name) for name in curve if str(name).endswith("_w")]
+    if len(curve) <= most:
+        table = pd.DataFrame({"start_ps": edges[:-1], "end_ps": edges[1:]})
+        table[names] = curve[names]
+        table["peak_w"] = table["power_w"]
+        return table
+    cuts = np.arange(most + 1, dtype=np.int64) * int(edges[-1]) // most
+    table = pd.DataFrame({"start_ps": cuts[:-1], "end_ps": cuts[1:]})
+    length = np.diff(edges)
+    for name in names:
+        drawn = np.concatenate(([0.0], np.cumsum(curve[name].to_numpy(np.float64) * length)))
+        table[name] = np.diff(np.interp(cuts, edges, drawn)) / np.diff(cuts)
+    first = np.searchsorted(edges, cuts[:-1], side="right") - 1
+    last = np.searchsorted(edges, cuts[1:], side="left")
+    power = curve["power_w"].to_numpy(np.float64)
+    table["peak_w"] = [
+        float(power[a:b].max()) for a, b in zip(first.tolist(), last.tolist(), strict=True)
+    ]
+    return table

@@ -14,10 +14,10 @@ import pandas as pd
 from hybridsim.errors import PlanError, SpecError
 from hybridsim.measure.energy import energy_of_run
 from hybridsim.measure.occupancy import tcdm_occupancy
+from hybridsim.nesting import json_value
 from hybridsim.plan import Loop, Plan, Resource, Timeline
-from hybridsim.report.page.energy_work import energy_work
-from hybridsim.report.page.power import COLUMNS as _POWER
-from hybridsim.report.page.power import power_steps
+from hybridsim.report.page.energy import COLUMNS as _POWER
+from hybridsim.report.page.energy import energy_work, power_steps
 from hybridsim.simulation import Run
 from hybridsim.work import Work
 
@@ -41,9 +41,9 @@ class Recording:
     occupancy: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_OCCUPANCY))
     """What lies in the scratchpads: see :func:`hybridsim.measure.occupancy.tcdm_occupancy`."""
     power: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*_POWER]))
-    """Power over time, see :func:`hybridsim.report.page.power.power_steps`; empty if unknown."""
+    """Power over time, see :func:`hybridsim.report.page.energy.power_steps`; empty if unknown."""
     work: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_WORK))
-    """Energy by op and work, see :func:`hybridsim.report.page.energy_work.energy_work`."""
+    """Energy by op and work, see :func:`hybridsim.report.page.energy.energy_work`."""
 
     def to_bytes(self) -> bytes:
         """Return a compressed NumPy archive; the same run gives the same bytes."""
@@ -85,7 +85,7 @@ def read_recording(path: Path) -> Recording:
     would_do = "what hybridsim run --out wrote would do"
     try:
         with path.open("rb") as held, np.load(held, allow_pickle=False) as file:
-            head = json.loads(bytes(file["head"]))
+            head = json_value(bytes(file["head"]), str(path))
             if head["format"] != _FORMAT:
                 raise SpecError(str(path), "", f"has format {head['format']}; {would_do}")
             columns = {name: file[name] for name in file.files if name != "head"}

@@ -1,18 +1,23 @@
-"""The page of one run."""
+"""The page of one run, from the run itself or from the files that it left in a folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from hybridsim.arch import Machine
-from hybridsim.explanation import Explanation
+from hybridsim.errors import InputError, SpecError
+from hybridsim.explanation import Explanation, explain
 from hybridsim.measure.critical_path import critical_path
-from hybridsim.measure.result import Result
+from hybridsim.measure.result import Result, read_result
 from hybridsim.measure.stalls import stalls_by_resource
-from hybridsim.report.page import figures
-from hybridsim.report.page.activity import activity
+from hybridsim.report.page import charts
 from hybridsim.report.page.blocks import Diagram, diagram
 from hybridsim.report.page.cells import Table
+from hybridsim.report.page.chart_data import activity, roofline, stretches, waterfall
+from hybridsim.report.page.charts import Chart
+from hybridsim.report.page.comparison import COMPARISON, comparison_of_folder
 from hybridsim.report.page.energy import (
     area_figures,
     energy_by_kind,
@@ -20,17 +25,22 @@ from hybridsim.report.page.energy import (
     energy_figures,
     unknowns,
 )
-from hybridsim.report.page.energy_figures import kinds_chart, parts_chart, power_chart
+from hybridsim.report.page.energy_charts import kinds_chart, parts_chart, power_chart
 from hybridsim.report.page.gantt import Gantt, Window, gantt
 from hybridsim.report.page.headline import Figure, Headline, count_of, headline
-from hybridsim.report.page.levels import stretches
-from hybridsim.report.page.noise import noise_table
-from hybridsim.report.page.origins import Origins, origins
-from hybridsim.report.page.recording import Recording
-from hybridsim.report.page.roofline import roofline
-from hybridsim.report.page.shell import render_page
-from hybridsim.report.page.tables import layers_table, ops_table, stall_shares, stalls_table
-from hybridsim.report.page.waterfall import waterfall
+from hybridsim.report.page.recording import FILE as TIMELINE
+from hybridsim.report.page.recording import Recording, read_recording, record
+from hybridsim.report.page.shell import PAGE, STUDY, render_page
+from hybridsim.report.page.tables import (
+    Origins,
+    layers_table,
+    noise_table,
+    ops_table,
+    origins,
+    stall_shares,
+    stalls_table,
+)
+from hybridsim.simulation import Run
 from hybridsim.specs import validate
 
 
@@ -52,7 +62,7 @@ class RunPage:
     """What of energy, power and silicon is not known, in sentences."""
     noise: Table | None
     gantt: Gantt
-    charts: dict[str, figures.Chart]
+    charts: dict[str, Chart]
     origins: Origins
 
 
@@ -96,38 +106,38 @@ def _machine(result: Result) -> Machine | None:
 
 def _charts(
     result: Result, machine: Machine | None, recording: Recording, shares: pd.DataFrame
-) -> list[figures.Chart]:
+) -> list[Chart]:
     plan, timeline = recording.plan, recording.timeline
     until = timeline.makespan
-    charts = [
-        figures.waterfall_chart(waterfall(result, critical_path(plan, timeline))),
-        figures.activity_chart(activity(plan, timeline, until), until),
-        figures.stalls_chart(shares),
+    found = [
+        charts.waterfall_chart(waterfall(result, critical_path(plan, timeline))),
+        charts.activity_chart(activity(plan, timeline, until), until),
+        charts.stalls_chart(shares),
         *_energy_charts(result, recording),
     ]
     if machine is None or machine.cluster is None:
-        return charts
+        return found
     held = stretches(recording.occupancy, until)
     if len(held):
         pool = any(resource.kind == "cluster" for resource in plan.resources)
         capacity = machine.cluster.tcdm.size * (machine.cluster.total if pool else 1)
-        charts.append(figures.occupancy_chart(held, capacity, until))
+        found.append(charts.occupancy_chart(held, capacity, until))
     roof = roofline(machine, plan, timeline, result)
     if roof is not None and len(roof.kernels):
-        charts.append(figures.roofline_chart(roof))
-    return charts
+        found.append(charts.roofline_chart(roof))
+    return found
 
 
-def _energy_charts(result: Result, recording: Recording) -> list[figures.Chart]:
+def _energy_charts(result: Result, recording: Recording) -> list[Chart]:
     energy = result.energy
     if energy is None or not energy.total_aj:
         return []
-    charts = [parts_chart(energy_by_part(energy))]
+    found = [parts_chart(energy_by_part(energy))]
     if len(recording.work):
-        charts.append(kinds_chart(energy_by_kind(recording.work)))
+        found.append(kinds_chart(energy_by_kind(recording.work)))
     if len(recording.power):
-        charts.append(power_chart(recording.power, energy.average_power_w))
-    return charts
+        found.append(power_chart(recording.power, energy.average_power_w))
+    return found
 
 
 def render_run(page: RunPage) -> str:
@@ -142,5 +152,61 @@ def render_run(page: RunPage) -> str:
         },
     }
     return render_page(
-        "run.html.j2", data, page=page, parts=figures.PARTS, tokens=count_of(page.result)
+        "run.html.j2", data, page=page, parts=charts.PARTS, tokens=count_of(page.result)
     )
+
+
+MOST_TASKS_EXPLAINED = 50_000
+"""Plans up to this size are cheap enough to try all changes of the machine unasked: seconds."""
+
+
+def page_files(run: Run, sources: Mapping[str, str], tried: bool = True) -> dict[str, str | bytes]:
+    """Return name -> content of the page of a run, and of the file from which it is rebuilt.
+
+    ``sources`` tells where the values of the machine come from; ``tried`` runs the changes of the
+    machine that might help, where that is cheap.
+    """
+    result = run.result
+    recording = record(run, sources)
+    explanation = explain(result) if tried and _cheap(result) else None
+    page = render_run(run_page(result, recording, explanation=explanation))
+    return {TIMELINE: recording.to_bytes(), PAGE: page}
+
+
+def page_of_folder(folder: Path, window: Window | None = None, tried: bool = False) -> str:
+    """Return the page of the run, the comparison or the sweep whose files lie in a folder.
+
+    ``window`` is the stretch of the Gantt chart [ps]; ``tried`` also runs the changes of the
+    machine that might help, however large the plan is. Both are for runs.
+
+    Raises:
+        SpecError: The folder does not hold the files of a run, or not of the same one.
+        InputError: The window does not fit the run, or there is nothing for it to choose.
+    """
+    if (folder / COMPARISON).exists() and not (folder / "result.json").exists():
+        if window is not None or tried:
+            raise InputError(f"--window and --explain: {folder} holds a comparison, not a run")
+        return comparison_of_folder(folder)
+    if (folder / STUDY).exists() and not (folder / "result.json").exists():
+        if window is not None or tried:
+            raise InputError(f"--window and --explain: {folder} holds a sweep, not a run")
+        from hybridsim.report.page.sweep import sweep_of_folder
+
+        return sweep_of_folder(folder)
+    result = read_result(folder / "result.json")
+    recording = read_recording(folder / TIMELINE)
+    if len(recording.plan) != result.tasks or recording.timeline.makespan != result.latency_ps:
+        raise SpecError(
+            str(folder / TIMELINE), "", "is not of the run in result.json; run it again with --out"
+        )
+    explanation = explain(result) if tried or _cheap(result) else None
+    return render_run(run_page(result, recording, window, explanation))
+
+
+def _cheap(result: Result) -> bool:
+    """Return whether a run can be repeated a dozen times unasked.
+
+    Strategies for whole networks, and those that search, take too long for that.
+    """
+    searches = bool(result.ops) or result.scheduler == "auto"
+    return not searches and result.tasks <= MOST_TASKS_EXPLAINED

@@ -69,3 +69,9 @@ def breakable(text: object) -> Markup:
 def words(name: str) -> str:
     """Return a name of the program as people write it."""
     return name.replace("_", " ")
+
+
+PAGE = "page.html"
+"""The page of a run, a comparison or a sweep."""
+STUDY = "study.json"
+"""The study of a sweep."""

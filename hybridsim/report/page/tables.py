@@ -1,10 +1,13 @@
-"""The tables of a run: its layers, its other ops, and where the time of each part went."""
+"""The tables of a run: layers, other ops, where the time of each part went, noise, and inputs."""
 
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from hybridsim.measure.result import LayerResult, OpResult, Result
+from hybridsim.measure.result import AnalogNoiseResult, LayerResult, OpResult, Result
 from hybridsim.report.page.cells import Column, Kind, Table, table
 
 _LAYERS: tuple[tuple[str, str, Kind], ...] = (
@@ -110,3 +113,121 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+_COLUMNS = (
+    Column("layer", "layer"),
+    Column("layers", "layers", "count", "Layers of this kind with these figures."),
+    Column("seconds", "since programming", "since", "Time since programming [s]."),
+    Column("snr_db", "SNR", "decibels", "-20 log10 of the mean relative error [dB]."),
+    Column("relative_error", "error", "share", "||y - exact|| / ||exact||, mean."),
+    Column("relative_error_sd", "its spread", "share", "Standard deviation over chips."),
+    Column("cosine_error", "1 - cos", "number", "Of y and the exact vector, mean."),
+    Column("alpha", "alpha", "number", "Mean factor of the drift compensation."),
+    Column("clipping_error", "clipping", "share", "||W - clipped|| / ||W||."),
+)
+
+
+def noise_table(noise: AnalogNoiseResult | None) -> Table | None:
+    """Return a row per kind of layer and time, or None where nothing was asked for.
+
+    Layers whose names differ in numbers alone are one row where all their figures are the same.
+    """
+    if noise is None:
+        return None
+    alike: dict[tuple[Any, ...], int] = {}
+    for row in noise.rows:
+        figures = row.model_dump(exclude={"layer"})
+        key = (re.sub(r"\d+", "*", row.layer), *figures.items())
+        alike[key] = alike.get(key, 0) + 1
+    records = [{"layer": key[0], "layers": count, **dict(key[1:])} for key, count in alike.items()]
+    return table("analog_noise", "Noise of the analog tiles", _COLUMNS, records)
+
+
+NOT_RECORDED = "not recorded with this result"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One value that went in."""
+
+    path: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """All that went in."""
+
+    machine: tuple[Origin, ...]
+    network: tuple[tuple[str, str], ...]
+    strategy: tuple[tuple[str, str], ...]
+    definitions: tuple[tuple[str, str], ...]
+    """Field of the result and what it means."""
+
+
+def origins(result: Result, sources: Mapping[str, str]) -> Origins:
+    """Return the inputs of a result with their sources."""
+    machine = result.inputs.get("machine") or {}
+    return Origins(
+        machine=tuple(
+            Origin(path, plain(value), _nearest(sources, path))
+            for path, value in flat(machine)
+            if path not in ("name", "description")
+        ),
+        network=tuple(_network(result)),
+        strategy=tuple(
+            (name, "as the strategy decides" if value is None else plain(value))
+            for name, value in flat(result.inputs.get("scheduler") or {})
+        ),
+        definitions=tuple(
+            (name, " ".join(field.description.split()))
+            for name, field in type(result).model_fields.items()
+            if field.description and not isinstance(getattr(result, name), (tuple, dict))
+        ),
+    )
+
+
+def _network(result: Result) -> Iterator[tuple[str, str]]:
+    network = result.inputs.get("network") or {}
+    yield "name", result.network
+    for key in ("source", "reference", "sequence_length", "max_sequence_length"):
+        if network.get(key) is not None:
+            yield key, str(network[key])
+    yield "ops", f"{len(network.get('ops', ())):,}"
+    yield "static linear layers", f"{len(result.layers):,}"
+    for path, value in flat({"adapters": network.get("adapters") or "none"}):
+        yield path, plain(value)
+
+
+def plain(value: Any) -> str:
+    """Return a value of YAML as people read it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(each) for each in value) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {plain(each)}" for key, each in value.items()) or "none"
+    return str(value)
+
+
+def _nearest(sources: Mapping[str, str], path: str) -> str:
+    """Return the source of a value, or else that of the group it stands in."""
+    while path:
+        if path in sources:
+            return sources[path]
+        path = path.rpartition(".")[0]
+    return "" if sources else NOT_RECORDED
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted path and value of every leaf."""
+    for key, value in tree.items():
+        path = f"{above}.{key}" if above else str(key)
+        if isinstance(value, Mapping):
+            yield from flat(value, path)
+        else:
+            yield path, value

@@ -2,7 +2,7 @@
 
 from hybridsim.strategies.layers.auto import Auto
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
-from hybridsim.strategies.layers.blocks import PointsAlike, SlotPlan, points_alike
+from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
 from hybridsim.strategies.layers.choose import Chosen, LayerPoints, choose
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
 from hybridsim.strategies.layers.named import (
@@ -37,10 +37,10 @@ __all__ = [
     "LayerSerial",
     "LayerStrategy",
     "MultiCluster",
+    "OutlineOfPoints",
     "PipelinedStrategy",
     "PointsAlike",
     "SeparateAdd",
-    "SlotPlan",
     "SplitCores",
     "StepOfBatch",
     "Swapped",

@@ -1,8 +1,8 @@
 """Blocks of points of one adapted layer: which of them share a plan, and what its works cost.
 
 Points whose batches have the same steps, on units of the same kinds, are priced together: what a
-step does is a work whose shape holds columns. Those that have as many batches and buffers as well
-share a plan, which is made of *slots*, the numbers of these works.
+step does is a work whose shape holds columns. Those that have as many buffers as well share an
+outline, which is made of *slots*, the numbers of these works; how often it repeats is a column.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridsim.arch import Machine
-from hybridsim.plan import Plan
+from hybridsim.plan import Outline
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.lora_shares import entry, with_shares
 from hybridsim.strategies.job import Job
@@ -54,49 +54,56 @@ class PointsAlike:
         """
         return price(self.slots, self.machine, len(self.points)).time_ps
 
-    def plans(self) -> Iterator["PlanOfPoints"]:
-        """Yield those of the points that share a plan, too."""
-        for members in _groups((self.buffers, self.count)):
-            buffers, count = int(self.buffers[members[0]]), int(self.count[members[0]])
-            yield PlanOfPoints((*self.key, buffers, count), members, self)
+    def outlines(self) -> Iterator["OutlineOfPoints"]:
+        """Yield those of the points that share an outline, too: all but how often it repeats."""
+        ramps = len(self.works.mvm.first) + len(self.works.mvm.last)
+        rounds, rest = np.divmod(self.count + ramps, self.key[1].clusters)
+        # what begins before the first round is dropped, so the few rounds of a layer with a rest,
+        # which looks back at them, are counted; a layer without a whole round has no loop
+        few = np.where((rounds == 0) | ((rest > 0) & (rounds < _ROUNDS)), rounds, -1)
+        # a layer without a round has as many batches as its rest
+        for members in _groups((self.buffers, rest, few)):
+            at = members[0]
+            same = (int(self.buffers[at]), int(rest[at]), int(few[at]))
+            yield OutlineOfPoints((*self.key, *same), members, rounds[members], self)
+
+
+_ROUNDS = 16
+"""Rounds over all clusters of a layer from which on its first and last ones are apart."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlanOfPoints:
-    """Points that share a plan."""
+class OutlineOfPoints:
+    """Points that share an outline, but for how often its loop repeats."""
 
     key: tuple[object, ...]
-    """Hashable; equal for points that share a plan, whatever their block."""
+    """Hashable; equal for points that share an outline, whatever their block."""
     columns: Ints
     """Their places among the points alike."""
+    rounds: Ints
+    """How often each of them goes round all clusters."""
     alike: PointsAlike
 
-    def plan(self, job: Job) -> "SlotPlan":
-        """Return the plan of a job with one layer; it serves all points with this key.
+    def outline(self, job: Job) -> Outline:
+        """Return the plan of a job with one layer, in outline; it serves all points with this key.
 
-        Of the job, it depends on :attr:`Job.structure` without the sizes of the layer.
+        Its works are slots: ``shape[0]`` is the number of a row of :meth:`PointsAlike.times`. Of
+        the job, it depends on :attr:`Job.structure` without the sizes of the layer.
         """
-        own = self.alike
-        at = int(self.columns[0])
+        own, at = self.alike, int(self.columns[0])
         cluster = own.machine.taken(at).cluster
         assert cluster is not None
         _, order, *_ = own.key
         batching = Batching.of(
             cluster, entry(own.program, at), int(own.buffers[at]), order, int(own.tokens[at])
         )
+        if self.key[-1] == -1:
+            more = max(0, _ROUNDS - int(self.rounds[0])) * order.clusters
+            sizes = replace(batching.sizes, count=batching.sizes.count + more)
+            batching = replace(batching, sizes=sizes)
         layout = Layout(job, works={batching: own.works})
         layout.adapted(job.mapping.layers[0], batching)
-        plan = layout.builder.build()
-        return SlotPlan(plan, np.array([work.shape[0] for work in plan.works], np.int64))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SlotPlan:
-    """A plan whose works are slots: their times are rows of those of points alike."""
-
-    plan: Plan
-    slots: Ints
-    """The slot that each work of the plan stands for."""
+        return layout.builder.outline()
 
 
 def points_alike(

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from hybridsim.arch import Cluster, Machine
-from hybridsim.components.aimc_tile import AimcTile
-from hybridsim.components.interconnect import Link
 from hybridsim.components.matrix_engine import MOST
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
-from hybridsim.strategies.layers.estimate import estimate_ps
+from hybridsim.strategies.layers.estimate import PricedParts, estimate_ps
 from hybridsim.units import Ints, format_bytes
 
 
@@ -149,33 +147,15 @@ def choose_batching(
     assert cluster is not None
     assert layer.adapter is not None
     shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank, tokens)
-    parts = _Parts(machine.tile, cluster, machine.link, machine)
-    found = _choose_one(parts, shape, batch or 0, tuple(choices), buffers, order)
+    found = _choose_one(PricedParts.of(machine), shape, batch or 0, tuple(choices), buffers, order)
     if found is None:
         raise _why_none_fits(machine, layer, shape, batch, choices)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A machine, equal to others whose parts that matter here are equal."""
-
-    tile: AimcTile
-    cluster: Cluster
-    link: Link
-    machine: Machine
-
-    def __eq__(self, other: object) -> bool:
-        mine = (self.tile, self.cluster, self.link)
-        return isinstance(other, _Parts) and mine == (other.tile, other.cluster, other.link)
-
-    def __hash__(self) -> int:
-        return hash((self.tile, self.cluster, self.link))
-
-
 @lru_cache(maxsize=4096)
 def _choose_one(
-    parts: _Parts,
+    parts: PricedParts,
     shape: tuple[int, int, int, int],
     batch: int,
     choices: tuple[LoraChoice, ...],
@@ -190,7 +170,9 @@ def _choose_one(
         return None
     width = machine.tile.columns if found.sliced[0] else None
     program = LoraProgram(*shape[:3], int(found.batch[0]), choices[found.choice[0]], width)
-    return Batching.of(parts.cluster, program, int(found.buffers[0]), order, shape[3])
+    cluster = machine.cluster
+    assert cluster is not None
+    return Batching.of(cluster, program, int(found.buffers[0]), order, shape[3])
 
 
 def _trials(

@@ -3,17 +3,35 @@
 The equations take single numbers, or columns of them: one entry per candidate.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from hybridsim.arch import Machine
+from hybridsim.arch import Cluster, Machine
+from hybridsim.arch.machine import TileArray
+from hybridsim.components.interconnect import Link
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.lora import last_end
 from hybridsim.programs.lora_shares import with_shares
-from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
+from hybridsim.strategies.layers.batches import Batching, BatchOrder, SizeColumns
 from hybridsim.units import IntLike, Ints, ceil_div
+
+
+@dataclass(frozen=True, slots=True)
+class PricedParts:
+    """The parts of a machine that price adapted layers; machines alike in them are equal."""
+
+    tile: TileArray
+    cluster: Cluster | None
+    link: Link
+    machine: Machine = field(compare=False)
+
+    @classmethod
+    def of(cls, machine: Machine) -> "PricedParts":
+        """Return the parts of a machine."""
+        return cls(machine.tile, machine.cluster, machine.link, machine)
 
 
 def estimate_ps(
@@ -94,6 +112,23 @@ class Stage:
             mvm + slices[0] + compute + slices[-1],
             slices[0] + late + slices[-1],
         )
+
+
+@lru_cache(maxsize=4096)
+def stage_of(parts: PricedParts, program: LoraProgram) -> Stage:
+    """Return what a batch of a single program takes; streams ask for few of them, and often."""
+    return Stage.of(parts.machine, program)
+
+
+@lru_cache(maxsize=4096)
+def alone_ps(parts: PricedParts, tokens: int, batching: Batching) -> int:
+    """Return the estimate for a single layer on its own [ps]."""
+    program = batching.program
+    names = ("in_features", "out_features", "rank", "tokens")
+    single: dict[str, Any] = {name: np.array([getattr(program, name)]) for name in names}
+    columns: LoraProgram = replace(program, **single, shares=None)
+    counts = (np.array([tokens]), np.array([batching.buffers]))
+    return int(estimate_ps(parts.machine, counts[0], columns, counts[1], batching.order)[0])
 
 
 def _two_slices(program: LoraProgram) -> tuple[LoraProgram, tuple[Any, ...]]:

@@ -1,19 +1,15 @@
 """Layers that run at the same time: which ones may, which ones fit, and how well that goes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.programs import LoraProgram
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching
 from hybridsim.strategies.layers.decisions import Group, clusters_of, per_cluster
-from hybridsim.strategies.layers.estimate import Stage, estimate_ps
+from hybridsim.strategies.layers.estimate import PricedParts, alone_ps, stage_of
 from hybridsim.workload import Network
 from hybridsim.workload.ops import Attention, FirstToken, LastToken, Linear, Trigram
 
@@ -220,13 +216,13 @@ def _estimate_ps(job: Job, group: Group) -> int:
 
     The longest chain of first batches, then one batch per turn of the busiest part.
     """
-    first = job.layers[group.members[0][0]]
+    first, parts = job.layers[group.members[0][0]], PricedParts.of(job.machine)
     tokens = job.tokens_of(first)
     if len(group.members) == 1:
         batching = group.members[0][1]
         if batching is None:
             return _mvm_ps(job.machine, first, tokens)
-        return _alone_ps(job.machine, tokens, batching)
+        return alone_ps(parts, tokens, batching)
     sizes = group.sizes(tokens)
     largest = max(sizes.counts)
     turn = 0
@@ -240,25 +236,15 @@ def _estimate_ps(job: Job, group: Group) -> int:
         if batching is None:
             until[name] = before + mvm
             continue
-        stage = Stage.of(job.machine, batching.program)
+        stage = stage_of(parts, batching.program)
         until[name] = before + stage.first
         serial = 0 if batching.buffers > 1 else stage.turn(1)
         for cluster in clusters_of(job, layer, batching):
-            parts = busy.setdefault(cluster, [0, 0, 0, 0])
+            own = busy.setdefault(cluster, [0, 0, 0, 0])
             for i, time in enumerate((*stage.busy, serial)):
-                parts[i] += time // batching.order.clusters
-    turn = max(turn, *(max(parts) for parts in busy.values())) if busy else turn
+                own[i] += time // batching.order.clusters
+    turn = max(turn, *(max(own) for own in busy.values())) if busy else turn
     return max(until.values()) + (sizes.batches - 1) * turn
-
-
-def _alone_ps(machine: Machine, tokens: int, batching: Batching) -> int:
-    """Return the estimate for a layer on its own [ps]."""
-    program = batching.program
-    names = ("in_features", "out_features", "rank", "tokens")
-    single: dict[str, Any] = {name: np.array([getattr(program, name)]) for name in names}
-    columns: LoraProgram = replace(program, **single, shares=None)
-    counts = (np.array([tokens]), np.array([batching.buffers]))
-    return int(estimate_ps(machine, counts[0], columns, counts[1], batching.order)[0])
 
 
 def _mvm_ps(machine: Machine, layer: PlacedLayer, tokens: int) -> int:

@@ -7,25 +7,23 @@ import numpy as np
 
 from hybridsim.workload.onnx_import.drafts import Drafts
 from hybridsim.workload.onnx_import.file import Node
-from hybridsim.workload.onnx_import.functions import (
+from hybridsim.workload.onnx_import.plumbing import Inputs, Rule
+from hybridsim.workload.onnx_import.values import (
     BINARY,
     POINTS,
     POSITIVE,
     UNARY,
-    Samples,
-    activation,
-    same,
-)
-from hybridsim.workload.onnx_import.layout import Layout
-from hybridsim.workload.onnx_import.plumbing import Inputs, Rule
-from hybridsim.workload.onnx_import.values import (
     Data,
     Draft,
+    Layout,
+    Samples,
     Scores,
     Statistic,
     UnrecognisedError,
     Value,
     Vector,
+    activation,
+    same,
 )
 
 _GATES = {"silu": "swiglu", "gelu": "geglu"}

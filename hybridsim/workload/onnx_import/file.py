@@ -1,6 +1,6 @@
 """Reading an ONNX file: nodes, initializers and inputs, without the weights themselves."""
 
-from ast import literal_eval
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +125,12 @@ def _scope(proto: "onnx.NodeProto") -> str | None:
     """Return the module of a node as both exporters of PyTorch write it down."""
     for entry in proto.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":
-            try:
-                return str(literal_eval(entry.value)[-2])
-            except (ValueError, SyntaxError, IndexError, TypeError):
-                return None
+            scopes: list[str] = _QUOTED_NAME.findall(entry.value)
+            return scopes[-2] if len(scopes) > 1 else None
     return ".".join(proto.name.split("/")[1:-1]) if proto.name.startswith("/") else None
 
 
+_QUOTED_NAME = re.compile(r"'([^'\\]*)'")
 _PRIMES = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
 
 

@@ -5,10 +5,12 @@ from math import prod
 
 from hybridsim.workload.onnx_import.drafts import Drafts
 from hybridsim.workload.onnx_import.file import Node
-from hybridsim.workload.onnx_import.layout import Axis, Factor, Layout
 from hybridsim.workload.onnx_import.plumbing import Inputs, Rule
 from hybridsim.workload.onnx_import.values import (
+    Axis,
     Data,
+    Factor,
+    Layout,
     Scores,
     UnrecognisedError,
     Value,

@@ -6,8 +6,14 @@ from math import prod
 
 from hybridsim.workload.onnx_import.drafts import Drafts
 from hybridsim.workload.onnx_import.file import Node
-from hybridsim.workload.onnx_import.layout import Layout
-from hybridsim.workload.onnx_import.values import Data, Scores, UnrecognisedError, Value, Vector
+from hybridsim.workload.onnx_import.values import (
+    Data,
+    Layout,
+    Scores,
+    UnrecognisedError,
+    Value,
+    Vector,
+)
 
 Inputs = Sequence[Value | None]
 

@@ -1,15 +1,196 @@
-"""What a tensor of an ONNX graph can be."""
+"""What a tensor of an ONNX graph can be, and how it is seen: through a function and a layout.
 
+Element-wise functions are told apart by their values at a few points: exporters spell one
+activation in many ways, with constants of several precisions; its values are the same to three
+digits in all of them. A layout says where the elements of a token's vector lie in a tensor.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
+from math import erf, pi, prod, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridsim.workload.onnx_import.functions import POINTS, Samples
-from hybridsim.workload.onnx_import.layout import Layout
+Samples = NDArray[np.float64]
+"""The values of a function at :data:`POINTS` (of one element) or :data:`POSITIVE` (of a mean)."""
+
+POINTS: Samples = np.linspace(-4.1, 4.3, 29)
+"""Where functions of an element are compared; 0 is left out, as some forms divide by it."""
+POSITIVE: Samples = np.linspace(1.0, 4.0, 13)
+"""Where functions of a mean square are compared; a small epsilon does not show there."""
+
+_TOLERANCE = 1e-3
+"""The tanh form of GELU differs from the exact one by less than 5e-4, SiLU by 0.2."""
+
+_erf = np.vectorize(erf, otypes=[np.float64])
+_KNOWN: Mapping[str, tuple[Samples, ...]] = {
+    "relu": (np.maximum(POINTS, 0.0),),
+    "gelu": (
+        POINTS * (1 + _erf(POINTS / sqrt(2))) / 2,
+        POINTS / (1 + np.exp(-1.702 * POINTS)),  # QuickGELU (CLIP)
+    ),
+    "silu": (POINTS / (1 + np.exp(-POINTS)),),
+    "tanh": (np.tanh(POINTS),),
+}
+
+UNARY: Mapping[str, Callable[[Samples], Samples]] = {
+    "Abs": np.abs,
+    "Erf": _erf,
+    "Exp": np.exp,
+    "Gelu": lambda x: x * (1 + _erf(x / sqrt(2))) / 2,
+    "FastGelu": lambda x: x * (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2,
+    "Neg": np.negative,
+    "QuickGelu": lambda x: x / (1 + np.exp(-1.702 * x)),
+    "Reciprocal": lambda x: 1 / x,
+    "Relu": lambda x: np.maximum(x, 0.0),
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Sqrt": np.sqrt,
+    "Swish": lambda x: x / (1 + np.exp(-x)),
+    "Tanh": np.tanh,
+}
+"""Functions of one operand, by the name of their ONNX op."""
+
+BINARY: Mapping[str, Callable[[Samples, Samples], Samples]] = {
+    "Add": np.add,
+    "Div": np.divide,
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Mul": np.multiply,
+    "Pow": np.power,
+    "Sub": np.subtract,
+}
+"""Functions of two operands, by the name of their ONNX op."""
+
+
+def same(found: Samples, wanted: Samples) -> bool:
+    """Return whether two functions have the same values."""
+    return bool(np.allclose(found, wanted, rtol=_TOLERANCE, atol=_TOLERANCE))
+
+
+def is_multiple(found: Samples) -> bool:
+    """Return whether a function is ``c * x`` with a constant other than 0."""
+    factor = float(found[-1] / POINTS[-1])
+    return abs(factor) > 1e-6 and bool(np.allclose(found / factor, POINTS, rtol=1e-3))
+
+
+def activation(found: Samples) -> str | None:
+    """Return the name of the activation with these values, or None."""
+    return next((k for k, forms in _KNOWN.items() if any(same(found, f) for f in forms)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A part of an axis: ``size`` steps, each ``stride`` elements further in the vector.
+
+    A stride of 0 stands for steps over tokens, sequences or copies, which stay on one element.
+    """
+
+    size: int
+    stride: int = 0
+
+
+Axis = tuple[Factor, ...]
+"""An axis as the product of its factors, the slowest first; no factor has size 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The axes of a tensor, by what a step along each of them means."""
+
+    axes: tuple[Axis, ...]
+
+    @classmethod
+    def with_features(cls, shape: Sequence[int], axis: int = -1) -> "Layout":
+        """Return the layout of whole vectors along one axis, and tokens along the others."""
+        at = axis % len(shape)
+        return cls(tuple(_axis([Factor(n, int(i == at))]) for i, n in enumerate(shape)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
+        return tuple(prod(f.size for f in axis) for axis in self.axes)
+
+    @property
+    def features(self) -> int | None:
+        """How many consecutive elements of the vector there are, or None if others lie between."""
+        size = 1
+        for factor in sorted(_moving(self.axes), key=lambda f: f.stride):
+            if factor.stride != size:
+                return None
+            size *= factor.size
+        return size
+
+    @property
+    def feature_axis(self) -> int | None:
+        """The axis, counted from the end, with all elements in order, or None without one."""
+        found = [i for i, axis in enumerate(self.axes) if _moving([axis])]
+        if not found:  # vectors of one element have no factor of their own
+            return -1 if self.axes and self.shape[-1] == 1 else None
+        axis = self.axes[found[0]]
+        whole = len(found) == len(axis) == 1 and axis[0].stride == 1
+        return found[0] - len(self.axes) if whole else None
+
+    def reshape(self, shape: Sequence[int]) -> "Layout | None":
+        """Return the layout after a reshape, or None if an axis cannot be cut that way."""
+        left = [factor for axis in self.axes for factor in axis][::-1]
+        axes = []
+        for size in shape:
+            axis = []
+            while size > 1:
+                if not left:
+                    return None
+                factor = left.pop()
+                if factor.size > size and factor.size % size == 0:
+                    rest = Factor(factor.size // size, factor.stride)
+                    factor = Factor(size, factor.stride * rest.size)
+                    left.append(rest)
+                elif size % factor.size:
+                    return None
+                axis.append(factor)
+                size //= factor.size
+            axes.append(_axis(axis))
+        return None if left else Layout(tuple(axes))
+
+    def transpose(self, order: Sequence[int]) -> "Layout":
+        """Return the layout with its axes in another order."""
+        return Layout(tuple(self.axes[i] for i in order))
+
+    def broadcast(self, shape: Sequence[int]) -> "Layout":
+        """Return the layout after copying along axes of size 1, and along new ones in front."""
+        axes = ((),) * (len(shape) - len(self.axes)) + self.axes
+        pairs = zip(axes, shape, strict=True)
+        return Layout(tuple(axis or _axis([Factor(size)]) for axis, size in pairs))
+
+    def stride(self, axis: int) -> int | None:
+        """Return the stride of an axis, or None where it is not the same all along."""
+        factors = self.axes[axis]
+        return factors[0].stride if len(factors) == 1 else (None if factors else 0)
+
+    def with_axis(self, axis: int, size: int | None) -> "Layout":
+        """Return the layout with the first ``size`` steps of an axis, or without the axis."""
+        at = axis % len(self.axes)
+        stride = self.stride(at) or 0
+        new = () if size is None else (_axis([Factor(size, stride)]),)
+        return Layout(self.axes[:at] + new + self.axes[at + 1 :])
+
+
+def _moving(axes: Iterable[Axis]) -> list[Factor]:
+    return [factor for axis in axes for factor in axis if factor.stride]
+
+
+def _axis(factors: Sequence[Factor]) -> Axis:
+    """Return factors without those of size 1, and with those joined that continue each other."""
+    joined: list[Factor] = []
+    for factor in factors:
+        if factor.size == 1:
+            continue
+        if joined and joined[-1].stride == factor.size * factor.stride:
+            factor = Factor(joined.pop().size * factor.size, factor.stride)
+        joined.append(factor)
+    return tuple(joined)
 
 
 class UnrecognisedError(Exception):

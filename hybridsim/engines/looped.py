@@ -1,0 +1,285 @@
+"""The engine for many points of one outline: prices and lengths differ, the structure does not.
+
+An outline is a plan before its iterations are laid out. Here it stays one: its pieces become
+tables of states (:mod:`._frozen_states`) that are worked out by the execution rule where a point
+needs them, and shared by all points. So a point costs a few steps of a table for each instant
+until its loops repeat themselves, whatever their lengths.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridsim.engines import compiled
+from hybridsim.engines._frozen_loops import Drawn, Works, draw
+from hybridsim.engines._frozen_states import MOVE, SIZES, START, STATE, WATCH, execute
+from hybridsim.errors import PlanError
+from hybridsim.plan import (
+    Bools,
+    Loop,
+    Mostly,
+    Need,
+    Outline,
+    Step,
+    Template,
+    Within,
+    check_total,
+)
+from hybridsim.units import Ints
+from hybridsim.work import Work
+
+Floats: TypeAlias = NDArray[np.float64]
+
+_WINDOW = 8
+_LARGEST = 2**22
+"""Numbers in the states of a piece, beyond which they are forgotten and begun anew."""
+
+
+@dataclass(eq=False)
+class Looped:
+    """An outline and its states so far."""
+
+    outline: Outline
+
+    @cached_property
+    def works(self) -> tuple[Work, ...]:
+        """The works of the steps, one for each row of the times."""
+        return self.outline.works
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """The different counts above 1 of its loops, one for each row of the counts."""
+        return tuple(sorted({t.loop.count for t in self.outline.templates if t.loop.count > 1}))
+
+    @cached_property
+    def why_not(self) -> str:
+        """Why the outline has no table of states; empty if it has."""
+        return "" if isinstance(self._tables, list) else self._tables
+
+    @property
+    def pieces(self) -> "list[States]":
+        """Its different pieces with their states so far; none if it has no table of states."""
+        return self._tables if isinstance(self._tables, list) else []
+
+    def makespans(self, time_ps: Ints, counts: Ints | None = None) -> Ints:
+        """Return the last end of each point [ps], shape (points,).
+
+        Args:
+            time_ps: Time of each of :attr:`works` at each point [ps], shape (works, points).
+            counts: Iterations at each point of the loops of each of :attr:`lengths`, shape
+                (lengths, points); those of the outline if None. As many as the first and the
+                last iterations with works of their own, at least.
+
+        Raises:
+            PlanError: The tasks of a point together last 2^62 ps or more; or its counts cannot
+                be laid out, where there is no table of states.
+        """
+        points = time_ps.shape[1]
+        if counts is None:
+            counts = np.repeat(np.array(self.lengths, np.int64)[:, None], points, axis=1)
+        fixed, each = self._tasks
+        check_total(((fixed + each @ counts) * time_ps).sum(axis=0).max(initial=0.0))
+        if isinstance(self._tables, str):
+            return self._laid_out(time_ps, counts, np.arange(points))
+        counts = np.concatenate((np.ones((1, points), np.int64), counts))
+        total, apart = np.zeros(points, np.int64), np.ones(points, np.bool_)
+        for piece in self._tables:
+            latest, ends = piece.makespans(time_ps, counts)
+            total += piece.drawn.times * latest
+            apart &= ends
+        left = np.flatnonzero(~apart)
+        if len(left):
+            total[left] = self._together(time_ps, counts, left)
+        return total
+
+    def _together(self, time_ps: Ints, counts: Ints, points: Ints) -> Ints:
+        """Return the ends of points whose pieces do not run one after the other."""
+        found = np.full(len(points), -1, np.int64)
+        if isinstance(self._whole, States):
+            own, held = np.ascontiguousarray(time_ps[:, points]), counts[:, points]
+            latest, fine = self._whole.makespans(own, held)
+            found[fine] = latest[fine]
+        left = np.flatnonzero(found < 0)
+        found[left] = self._laid_out(time_ps, counts[1:], points[left])
+        return found
+
+    def _laid_out(self, time_ps: Ints, counts: Ints, points: Ints) -> Ints:
+        """Return the ends of points by laying out their plans, each for itself."""
+        found = np.zeros(len(points), np.int64)
+        for i, p in enumerate(points.tolist()):
+            lengths = dict(zip(self.lengths, counts[:, p].tolist(), strict=True))
+            plan = changed(self.outline, lengths).expand()
+            own = np.array([self._row[work] for work in plan.works], np.int64)
+            found[i] = compiled.run(plan, time_ps[own, p]).makespan
+        return found
+
+    @cached_property
+    def _row(self) -> dict[Work, int]:
+        return {work: number for number, work in enumerate(self.works)}
+
+    @cached_property
+    def _tasks(self) -> tuple[Floats, Floats]:
+        """How many tasks do each work: some in any case, and some per iteration of each length."""
+        fixed = np.zeros((len(self.works), 1))
+        each = np.zeros((len(self.works), len(self.lengths)))
+        length = {count: number for number, count in enumerate(self.lengths)}
+        for template in self.outline.templates:
+            count = template.loop.count
+            for step in template.steps if count else ():
+                usual, first, last = self._works_of(step)
+                # what the first and the last iterations do is done instead of the usual work
+                fixed[usual] += (count == 1) - len(first) - len(last)
+                np.add.at(fixed, [*first, *last], 1)
+                if count > 1:
+                    each[usual, length[count]] += 1
+        return fixed, each
+
+    @cached_property
+    def _tables(self) -> "list[States] | str":
+        drawn = draw(self.outline, self._works_of, _WINDOW)
+        if isinstance(drawn, str):
+            return drawn
+        return [States(one, self._lengths_of(one)) for one in drawn]
+
+    @cached_property
+    def _whole(self) -> "States | str":
+        drawn = draw(self.outline, self._works_of, 4 * _WINDOW, cut=False)
+        return drawn if isinstance(drawn, str) else States(drawn[0], self._lengths_of(drawn[0]))
+
+    def _works_of(self, step: Step) -> Works:
+        usual, first, last = _works(step)
+        row = self._row
+        return row[usual], tuple(row[w] for w in first), tuple(row[w] for w in last)
+
+    def _lengths_of(self, drawn: Drawn) -> Ints:
+        """Return for each loop the row of its counts; row 0 is that of loops of one iteration."""
+        return np.searchsorted(np.array([1, *self.lengths]), drawn.counts)
+
+
+@dataclass(eq=False)
+class States:
+    """The states of a piece."""
+
+    drawn: Drawn
+    lengths: Ints
+    _room: int = 64
+
+    def __post_init__(self) -> None:
+        self._clear(self._room)
+
+    @property
+    def states(self) -> int:
+        """How many states have been worked out."""
+        return int(self._sizes[0]["states"])
+
+    def _clear(self, room: int) -> None:
+        self._room = room
+        one = self.drawn
+        words = -(-one.length // 4)
+        self._words = np.zeros((room + 1, words), np.int64)
+        self._marks = self._words.view(np.int16)
+        self._table = np.zeros(1 << (2 * room).bit_length(), np.int64)
+        self._states = np.zeros(room, STATE)
+        self._moves = np.zeros(4 * room, MOVE)
+        self._advanced = np.zeros((4 * room + 1, len(one.loops)), np.int16)
+        self._starts = np.zeros(8 * room + one.slots, START)
+        self._watches = np.zeros((len(one.loops) + len(one.gaps)) * (room + 1), WATCH)
+        self._limits = np.zeros(len(one.loops) + len(one.gaps), np.int64)
+        self._sizes = np.zeros(1, SIZES)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make the state in which nothing has begun; loops of one iteration are never far."""
+        one = self.drawn
+        marks = self._marks[0]
+        marks[one.loops["left"]] = np.where(one.loops["window"] == 1, 1, 32_000)
+        marks[one.gaps["place"]] = one.gaps["ahead"]
+        self._states[0]["move"] = -1
+        far = np.flatnonzero(one.loops["window"] > 1)
+        limits = one.loops["ahead"][far] + one.loops["late"][far] - 1
+        self._watches["place"][: len(far)], self._watches["limit"][: len(far)] = far, limits
+        self._limits[far] = limits
+        self._states[0]["watch_last"] = len(far)
+        self._sizes[0] = (1, 0, 0, len(far))
+
+    def makespans(self, time_ps: Ints, counts: Ints) -> tuple[Ints, Bools]:
+        """Return the last ends, and whether they are known and what is waited for ends last."""
+        one = self.drawn
+        points = time_ps.shape[1]
+        latest, found = np.full(points, -1, np.int64), np.zeros(points, np.int64)
+        own = np.ascontiguousarray(counts[self.lengths])
+        point = begun = 0
+        while True:
+            begun, point = point, execute(
+                one.loops, one.steps, one.odds, one.uses, one.needs, one.gaps, one.exits,
+                one.units, one.slots, self._marks, self._words, self._table, self._states,
+                self._moves, self._starts, self._watches, self._advanced, self._sizes,
+                self._limits, time_ps, own, point, latest, found,
+            )  # fmt: skip
+            if point == points:
+                break
+            large = self._room * one.length > _LARGEST
+            if large and begun == point:
+                point += 1  # a point with more states than there is room for stays unknown
+            self._clear(self._room if large else 4 * self._room)
+        return latest, (latest >= 0) & (found == (1 << one.sets) - 1)
+
+
+def changed(outline: Outline, counts: Mapping[int, int]) -> Outline:
+    """Return an outline with other counts of its loops.
+
+    A need of a single task in the later half of a loop counts from the end of that loop.
+
+    Raises:
+        PlanError: Counts change, and there are links, which name single tasks.
+    """
+    old = [t.loop for t in outline.templates]
+    if outline.links and any(counts.get(loop.count, loop.count) != loop.count for loop in old):
+        raise PlanError("the plan has links between single tasks, so its loops keep their counts")
+    length = [counts.get(loop.count, loop.count) for loop in old]
+    size = [loop.size * count for loop, count in zip(old, length, strict=True)]
+    new = [
+        Loop(first, loop.size, count)
+        for first, loop, count in zip(accumulate([0, *size]), old, length, strict=False)
+    ]
+
+    def moved(need: Need | Within, template: Template) -> Need | Within:
+        if isinstance(need, Within):
+            return need
+        task = need.base + template.shift
+        source = bisect_right(old, task, key=lambda loop: loop.first) - 1
+        iteration, step = divmod(task - old[source].first, old[source].size)
+        alone = not need.stride or template.loop.count == 1
+        if alone and old[source].count > 1 and 2 * iteration >= old[source].count:
+            iteration -= old[source].count
+        elif not alone:
+            last = task + need.stride * (template.loop.count - 1)
+            ratio, odd = divmod(need.stride, old[source].size)
+            end = iteration + ratio * (counts.get(template.loop.count, template.loop.count) - 1)
+            inside = last < old[source].first + old[source].size * old[source].count
+            if (odd or not inside or end >= new[source].count) and [*old] != new:
+                raise PlanError("a loop runs beside another one that is not long enough for that")
+        return replace(need, base=new[source].task(step, iteration))
+
+    templates = []
+    for template, loop in zip(outline.templates, new, strict=True):
+        steps = tuple(
+            replace(step, needs=tuple(moved(need, template) for need in step.needs))
+            for step in template.steps
+        )
+        templates.append(replace(template, loop=loop, steps=steps, shift=0))
+    return replace(outline, templates=tuple(templates))
+
+
+def _works(step: Step) -> tuple[Work, tuple[Work, ...], tuple[Work, ...]]:
+    """Return the usual work of a step, and those of its first and of its last iterations."""
+    each = step.work
+    if isinstance(each, Mostly):
+        return each.usual, each.first, each.last
+    return (each[0], each, ()) if isinstance(each, tuple) else (each, (), ())

@@ -1,0 +1,146 @@
+"""Points of a study run as a whole, one by one, on any engine: what blocks are checked against."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hybridsim.engines import Engine, engine
+from hybridsim.errors import CapacityError, HybridsimError, InputError
+from hybridsim.mapping import Mapping as PlacedNetwork
+from hybridsim.mapping import place
+from hybridsim.measure.result import Result
+from hybridsim.simulation import MOST_TOKENS, simulate
+from hybridsim.strategies import (
+    AllAnalog,
+    Job,
+    LayerDecision,
+    NetworkStrategy,
+    Schedule,
+    Strategy,
+    carry_out,
+)
+from hybridsim.sweeps.inputs import Inputs, Point, Resolver
+from hybridsim.units import Ints
+
+Columns = dict[str, Any]
+"""Result columns, one entry per point, and ``problem``: why a point has none, or empty."""
+
+DOES_NOT_FIT = "does not fit the TCDM of a cluster"
+"""The problem of such a point, whoever finds it; running the point alone says what would fit."""
+DETAILS: Mapping[str, Callable[[Result], int | float | str | None]] = {
+    "bound": lambda result: result.bound
+}
+"""Column -> how it is read off a whole result; None where the machine does not say."""
+
+
+class WholeRuns:
+    """Every point placed, decided, laid out, priced and executed by itself."""
+
+    def __init__(self, inputs: Inputs, name: str = "compiled") -> None:
+        self._resolver, self._name, self._run = Resolver(inputs), name, engine(name)
+        self._columns = inputs.columns
+
+    def evaluate(self, indices: Ints) -> Columns:
+        """Return the columns that the study asks for, and ``problem``, of some of its points."""
+        found: Columns = {name: [] for name in (*self._columns, "problem")}
+        for index in indices.tolist():
+            try:
+                row = self._row(self._resolver.point(index))
+            except InputError as error:
+                row = {"problem": in_words(error)}
+            except Exception as error:
+                where = self._resolver.inputs.labels(index)
+                raise HybridsimError(f"point {index} ({where}): {error!r}") from error
+            for name, column in found.items():
+                column.append(row.get(name, "" if name == "problem" else None))
+        return found
+
+    def _row(self, point: Point) -> dict[str, Any]:
+        tokens = tokens_of(point)
+        mapping = place(point.network, point.machine)
+        # strategies that try what they decide do so on the compiled engine
+        job = Job(mapping, tokens, engine("compiled"))
+        try:
+            schedule = point.scheduler.schedule(job)
+        except CapacityError:
+            if isinstance(point.scheduler, NetworkStrategy):
+                raise  # there it may be another memory that is too small
+            raise CapacityError(DOES_NOT_FIT) from None
+        latency = carry_out(schedule, point.machine, self._run).makespan
+        row: dict[str, Any] = measured(schedule.layers, mapping, tokens) | {
+            "latency_ps": latency,
+            "tcdm_bytes": most_tcdm(schedule),
+            "tasks": len(schedule.plan),
+        }
+        if "all_analog_ps" in self._columns:
+            row["all_analog_ps"] = _yardstick_ps(point.scheduler, job, latency, self._run)
+        asked = [name for name in self._columns if name in DETAILS]
+        if asked:
+            whole = simulate(point.network, point.machine, point.scheduler, tokens, self._name)
+            row |= {name: detail(name, whole) for name in asked}
+        return row
+
+
+def tokens_of(point: Point) -> int:
+    """Return the tokens of a point: its own, or those of its network.
+
+    Raises:
+        InputError: There are none, or too many.
+    """
+    tokens = point.network.sequence_length if point.tokens is None else point.tokens
+    if tokens is None or not 1 <= tokens <= MOST_TOKENS:
+        raise InputError(f"tokens: found {tokens}; 1 to {MOST_TOKENS} would do")
+    return tokens
+
+
+def in_words(error: InputError) -> str:
+    """Return a problem as one line."""
+    return " ".join(str(error).split())
+
+
+def detail(name: str, result: Result) -> int | float | str:
+    """Return one column that is read off a whole result.
+
+    Raises:
+        InputError: The machine lacks what the column is computed from.
+    """
+    value = DETAILS[name](result)
+    if value is None:
+        raise InputError(
+            f"{name}: machine {result.machine} does not give what it is computed from; add that "
+            f"to the machine, or leave {name} out of the study"
+        )
+    return value
+
+
+def most_tcdm(schedule: Schedule) -> int:
+    """Return the most scratchpad that anything takes on a cluster [bytes]."""
+    sizes = [layer.tcdm_bytes for layer in schedule.layers]
+    return max([*sizes, *(op.tcdm_bytes for op in schedule.ops)], default=0)
+
+
+def measured(
+    layers: tuple[LayerDecision, ...], mapping: PlacedNetwork, tokens: int
+) -> dict[str, int]:
+    """Return the columns that decisions and placement show by themselves."""
+    adapted = [layer for layer in layers if layer.choice is not None]
+    if adapted:
+        batch = min(layer.batch for layer in adapted)
+    else:  # layers that work once per sequence have no batches
+        batch = max((layer.batch for layer in layers), default=tokens)
+    return {
+        "batch": batch,
+        "buffers": min((layer.buffers for layer in adapted), default=0),
+        "tiles": mapping.tiles,
+        "crossbars": mapping.crossbars,
+    }
+
+
+def _yardstick_ps(strategy: Strategy, job: Job, latency: int, run: Engine) -> int:
+    """Return the latency without adapter work [ps]."""
+    if not isinstance(strategy, NetworkStrategy):
+        schedule = AllAnalog().schedule(job)
+    elif job.mapping.network.adapted_layers:
+        schedule = strategy.yardstick(job)
+    else:
+        return latency
+    return carry_out(schedule, job.machine, run).makespan

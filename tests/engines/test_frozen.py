@@ -1,0 +1,122 @@
+"""Frozen orders give the integers of executing every point, or say that they do not hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybridsim.engines import compiled, reference
+from hybridsim.engines.frozen import Frozen
+from hybridsim.errors import PlanError
+from hybridsim.plan import Plan, PlanBuilder, Resource
+from hybridsim.units import Ints
+from hybridsim.work import delay
+from tests.engines import naive
+from tests.engines.proofs import point_of, prices, proof, queues
+from tests.engines.test_engines_agree import crowd
+from tests.random_inputs import each_its_own, plans, times
+
+
+def assert_makespans(plan: Plan, found: Ints, time_ps: Ints, run=compiled.run) -> None:
+    points = range(time_ps.shape[1])
+    assert found.tolist() == [run(plan, point_of(time_ps, point)).makespan for point in points]
+
+
+@given(plans(), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+def test_no_point_is_wrongly_accepted(plan: Plan, alone: bool, seed: int) -> None:
+    """Whether each task has its own price, or those that do the same work change together."""
+    proof(each_its_own(plan) if alone else plan, seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_on_single_units_no_point_is_needlessly_refused(seed: int) -> None:
+    """Also where tasks wait in long queues, and for several resources one after the other."""
+    found = proof(queues(seed, 1), seed)
+    assert found.refused > 0
+    assert found.needless == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_on_several_units_few_points_are_needlessly_refused(seed: int) -> None:
+    found = proof(queues(seed, 2), seed)
+    assert found.needless <= 0.2 * found.refused
+
+
+@given(plans(), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=150)
+def test_every_makespan_is_that_of_the_rule(plan: Plan, alone: bool, seed: int) -> None:
+    """Whichever of proof, other order, execution, and pieces it comes from."""
+    plan = each_its_own(plan) if alone else plan
+    frozen, time_ps = Frozen(plan), prices(times(plan), 20, seed)
+    for _ in range(2):
+        assert_makespans(plan, frozen.makespans(time_ps), time_ps, naive.run)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_simpy_agrees(seed: int) -> None:
+    plan = each_its_own(crowd(seed))
+    time_ps = prices(times(plan), 4, seed)
+    assert_makespans(plan, Frozen(plan).makespans(time_ps), time_ps, reference.run)
+
+
+def blocks(count: int, alike: bool) -> Plan:
+    """Blocks one after the other, of two workers on one line each; every other one is another."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "x"), Resource("c", "y")))
+    before: list[int] = []
+    for block in range(count):
+        work = [delay(f"{kind} {0 if alike else block % 2}", 1) for kind in "vwxyz"]
+        first = [builder.add("split", work[r], (r,), before) for r in (0, 1)]
+        second = [builder.add("queue", work[2 + r], (2,), [first[r]]) for r in (0, 1)]
+        before = [builder.add("join", work[4], (0,), second)]
+    return builder.build()
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_blocks_one_after_the_other_are_executed_once_per_different_one(alike: bool) -> None:
+    plan = blocks(40, alike)
+    frozen = Frozen(plan)
+    time_ps = np.random.default_rng(0).integers(1, 50, (len(plan.works), 300))
+    found = frozen.makespans(time_ps)
+    assert frozen.executed < 100
+    assert_makespans(plan, found, time_ps)
+
+
+def test_a_block_that_outlasts_what_is_waited_for_is_no_piece_of_its_own() -> None:
+    """The next block waits for the last task, which prices decide to be the last or not."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "x")))
+    begin, beside, on = delay("begin", 5), delay("beside", 2), delay("on", 7)
+    last = builder.add("op", begin, (0,))
+    for _ in range(3):
+        builder.add("op", beside, (1,), [last])
+        last = builder.add("op", on, (0,), [last])
+    plan = builder.build()
+    assert plan.works == (begin, beside, on)
+    time_ps = np.array([[5, 5], [2, 90], [7, 7]])
+    assert Frozen(plan).makespans(time_ps).tolist() == [5 + 3 * 7, 5 + 3 * 90]
+
+
+def test_points_that_need_too_many_orders_are_executed() -> None:
+    plan = each_its_own(crowd(1))
+    frozen = Frozen(plan)
+    time_ps = np.random.default_rng(0).integers(1, 10**6, (len(plan), 200))
+    found = frozen.makespans(time_ps)
+    assert frozen.executed > 100
+    assert_makespans(plan, found, time_ps)
+
+
+def test_a_plan_without_tasks_takes_no_time() -> None:
+    found = Frozen(PlanBuilder(()).build()).makespans(np.empty((0, 3), np.int64))
+    assert found.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_points_whose_ends_do_not_fit_64_bits_are_refused(alone: bool) -> None:
+    """Even where the order would hold for them, and each piece for itself is short enough."""
+    plan = blocks(8, True)
+    frozen = Frozen(each_its_own(plan) if alone else plan)
+    short = np.ones((len(frozen.plan.works), 2), np.int64)
+    assert frozen.makespans(short).tolist() == [8 * 4, 8 * 4]
+    short[:, 1] = 2**57
+    with pytest.raises(PlanError, match="53 days"):
+        frozen.makespans(short)
