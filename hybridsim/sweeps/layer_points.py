@@ -94,6 +94,8 @@ class LayerPointsOf:
         for path in (RANK, BATCH, BUFFERS, IN, OUT):
             if path in columns:
                 good &= columns[path] >= 1
+        if isinstance(self.strategy, LayerSerial) and BUFFERS in columns:
+            good &= columns[BUFFERS] == self.strategy.buffers
         if TOKENS in columns:
             good &= columns[TOKENS] <= MOST_TOKENS
         for layer, _ in block.layers:
