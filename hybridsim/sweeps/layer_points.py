@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridsim.arch import Machine
 from hybridsim.components.matrix_engine import MOST
-from hybridsim.engines.looped import Looped
+from hybridsim.engines.outlined import Outlined
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
@@ -110,18 +110,18 @@ class LayerPointsOf:
         return _Block(self, columns, points).without_adapters().yardstick_ps
 
 
-_looped: dict[tuple[object, ...], Looped] = {}
+_outlines: dict[tuple[object, ...], Outlined] = {}
 """Outlines of single layers with their states so far, whatever study they were met in."""
 
 
-def _outline_of(group: OutlineOfPoints, job: Job) -> Looped:
+def _outline_of(group: OutlineOfPoints, job: Job) -> Outlined:
     """Return the outline of some points with its states so far."""
     key = (group.key, job.structure.machine)
-    if key not in _looped:
-        if len(_looped) >= MOST_KNOWN:
-            _looped.clear()
-        _looped[key] = Looped(group.outline(job))
-    return _looped[key]
+    if key not in _outlines:
+        if len(_outlines) >= MOST_KNOWN:
+            _outlines.clear()
+        _outlines[key] = Outlined(group.outline(job))
+    return _outlines[key]
 
 
 @dataclass
@@ -223,15 +223,14 @@ class _Block:
         time_ps = alike.times()
         for group in alike.outlines():
             job = self._job(self.adapted[0][0])
-            looped = _outline_of(group, job)
+            outlined = _outline_of(group, job)
+            looped = outlined.looped
             slots = np.array([work.shape[0] for work in looped.works], np.int64)
             at = alike.points[group.columns]
-            counts = group.rounds[None, :] if looped.lengths else None
+            counts = group.rounds[None, :] if looped.lengths else looped.as_drawn(len(at))
             own = np.ascontiguousarray(time_ps[slots[:, None], group.columns])
-            latency[at] = looped.makespans(own, counts)
-            for template in looped.outline.templates:
-                once = template.loop.count == 1
-                tasks[at] += template.loop.size * (1 if once else group.rounds)
+            latency[at] = outlined.makespans(own, counts)
+            tasks[at] = looped.tasks(counts)
             idle[at] = group.rounds == 0
 
     def _stacked(self, adapted: list[tuple[PlacedLayer, int]]) -> LayerPoints:
