@@ -10,6 +10,7 @@ import numpy as np
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
+from hybridsim.plan import Bools
 from hybridsim.strategies import NetworkStrategy
 from hybridsim.sweeps import layer_points, machines
 from hybridsim.sweeps.inputs import Inputs, Point, Resolver
@@ -120,6 +121,12 @@ class _Case:
         if placed is None or not all(machines.has(placed.point.machine, p) for p in own_paths):
             found["ask"][at] = True
             return
+        sound = placed.sound(columns, len(at))
+        if not sound.all():
+            found["ask"][at[~sound]] = True
+            at, columns = at[sound], {path: c[sound] for path, c in columns.items()}
+        if not len(at):
+            return
         try:
             own = placed.rows(columns, len(at), self.names)
         except CapacityError:
@@ -156,6 +163,15 @@ class _Placed:
     point: Point
     mapping: PlacedNetwork
     tokens: int
+
+    def sound(self, columns: machines.Columns, points: int) -> Bools:
+        """Return the points whose values make machines, layers and strategies."""
+        own = {path: c for path, c in columns.items() if path in machines.PATHS}
+        sound = machines.valid(self.point.machine, own, points)
+        if layer_points.covers(self.point.scheduler):
+            of_layers = LayerPointsOf(self.mapping, self.point.scheduler, self.tokens)
+            sound &= of_layers.sound(columns, points)
+        return sound
 
     def rows(self, columns: machines.Columns, points: int, names: Sequence[str]) -> dict[str, Any]:
         """Return the result columns of points.
@@ -217,7 +233,7 @@ class _Placed:
                 rows[name].append(own_row.get(name))
         return rows | {
             "problem": found.problems,
-            "ask": ~machines.valid(self.point.machine, columns, points),
+            "ask": np.zeros(points, np.bool_),
         }
 
     def _row(self, planned: Planned | None, shown: dict[int, dict[str, int]]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from hybridsim.strategies.layers.auto import Auto
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
 from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
-from hybridsim.strategies.layers.choose import Chosen, LayerPoints, choose
+from hybridsim.strategies.layers.choose import Chosen, LayerPoints, can_compute, choose
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
 from hybridsim.strategies.layers.named import (
     AllAnalog,
@@ -45,6 +45,7 @@ __all__ = [
     "StepOfBatch",
     "Swapped",
     "TokenParallel",
+    "can_compute",
     "choose",
     "one_by_one",
     "points_alike",
