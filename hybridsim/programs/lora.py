@@ -17,7 +17,7 @@ import numpy as np
 from hybridsim.arch import Cluster
 from hybridsim.components.core_kernels import larger, smaller
 from hybridsim.errors import UnsupportedError
-from hybridsim.programs.lora_shares import balanced_rows, shared_rows
+from hybridsim.programs.lora_shares import shares_of
 from hybridsim.units import Spec, ceil_div
 from hybridsim.work import NOTHING, Work
 
@@ -358,9 +358,8 @@ def _shared(program: LoraProgram, cluster: Cluster) -> LoraProgram:
     """Return a program for both units with its rows shared; equal ones are looked for once."""
     if program.choice.unit == "balanced":
         check_balanced(program)
-        return replace(program, shares=balanced_rows(program, cluster))
-    share = shared_rows(program, cluster)
-    return replace(program, shares=(share, share))
+    first, second = shares_of(program, cluster, np.array([program.tokens]))[:, 0].tolist()
+    return replace(program, shares=(first, second))
 
 
 def last_end(ends: list[int]) -> int:

@@ -24,8 +24,6 @@ in steps of several rows."""
 def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
     """Return a program of single numbers or of columns with its rows shared on a cluster.
 
-    Shares are searched for each different entry of columns on its own.
-
     Raises:
         UnsupportedError: The cluster has no matrix engine, or that cannot do the shape.
     """
@@ -35,17 +33,22 @@ def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
         return program.on(cluster)
     sizes = [
         getattr(program, name)
-        for name in ("in_features", "out_features", "rank", "tokens", "slice_columns")
+        for name in ("in_features", "out_features", "rank", "slice_columns")
         if getattr(program, name) is not None
     ]
     # neither clock nor room has a say in how rows are shared
     parts = (cluster.dma, cluster.cores, cluster.offload)
     arrays = [array for part in parts for array in part.arrays()]
-    columns = np.stack(np.broadcast_arrays(*sizes, *arrays))
-    _, first, which = np.unique(columns, axis=1, return_index=True, return_inverse=True)
-    found = [entry(program, at).on(cluster.taken(at)).engine_rows for at in first.tolist()]
-    shares = np.array(found, np.int64)[which.reshape(-1)]
-    return replace(program, shares=(shares[:, 0], shares[:, 1]))
+    tokens: Any = program.tokens
+    columns = np.stack(np.broadcast_arrays(*sizes, *arrays, tokens)[:-1])
+    _, which = np.unique(columns, axis=1, return_inverse=True)
+    shares = np.empty((2, len(tokens)), np.int64)
+    by_shape = np.argsort(which.reshape(-1), kind="stable")
+    # what rows cost is the same for all batches of one shape
+    for alike in np.split(by_shape, np.flatnonzero(np.diff(which.reshape(-1)[by_shape])) + 1):
+        at = int(alike[0])
+        shares[:, alike] = shares_of(entry(program, at), cluster.taken(at), tokens[alike])
+    return replace(program, shares=(shares[0], shares[1]))
 
 
 def entry(program: "LoraProgram", place: int) -> "LoraProgram":
@@ -60,38 +63,68 @@ def entry(program: "LoraProgram", place: int) -> "LoraProgram":
     return replace(program, **single, shares=None)
 
 
-def shared_rows(program: "LoraProgram", cluster: Cluster) -> int:
-    """Return the rows for the engine such that the slower of the two units ends first.
+def shares_of(program: "LoraProgram", cluster: Cluster, tokens: Ints) -> Ints:
+    """Return the rows of U = X A and of U B for the engine, for batches of so many tokens.
+
+    Args:
+        program: Whatever its own tokens, for both units.
+        cluster: The cluster, its fields single numbers.
+        tokens: Shape (batches,).
+
+    Returns:
+        Shape (2, batches).
 
     Raises:
         UnsupportedError: The cluster has no matrix engine, or that cannot do the shape.
     """
-    rows = np.arange(program.tokens + 1, dtype=np.int64)
-    on_engine = _engine_cycles(program, cluster, rows)
-    on_cores = _cores_cycles(program, cluster, program.tokens - rows)
-    zero = cluster.cycles(Work("dma", "zero", "zero u", (rows, program.rank)))
-    return int(np.argmin(np.maximum(sum(on_engine) + zero, sum(on_cores))))
+    balanced = program.choice.unit == "balanced"
+    each, which = np.unique(tokens, return_inverse=True)
+    tried = [_rows_tried(size, balanced) for size in each.tolist()]
+    rows = np.unique(
+        np.concatenate([one for size, own in zip(each, tried, strict=True)
+                        for one in (own, size - own)])
+    )  # fmt: skip
+    engine = np.stack(_engine_cycles(program, cluster, rows))
+    cores = np.stack(_cores_cycles(program, cluster, rows))
+    if not balanced:
+        zero = cluster.cycles(Work("dma", "zero", "zero u", (rows, program.rank)))
+        engine, cores = engine.sum(axis=0) + zero, cores.sum(axis=0)
+    find = _balanced if balanced else _together
+    found = np.empty((2, len(each)), np.int64)
+    for number, (size, own) in enumerate(zip(each, tried, strict=True)):
+        on_engine = engine[..., np.searchsorted(rows, own)]
+        on_cores = cores[..., np.searchsorted(rows, size - own)]
+        found[:, number] = own[[*find(on_engine, on_cores)]]
+    return found[:, which.reshape(-1)]
 
 
-def balanced_rows(program: "LoraProgram", cluster: Cluster) -> tuple[int, int]:
-    """Return rows of U = X A and of U B for the engine such that the busier unit is least busy.
+def _rows_tried(tokens: int, balanced: bool) -> Ints:
+    """Return the rows that are tried for a batch, ascending."""
+    step = -(-tokens // MOST_SHARES) if balanced else 1
+    return np.unique(np.append(np.arange(0, tokens + 1, step, dtype=np.int64), tokens))
 
-    Of several such splits the one with the least work in all, then the fewest rows on the engine.
 
-    Raises:
-        UnsupportedError: The cluster has no matrix engine, or that cannot do the shape.
+def _together(engine: Ints, cores: Ints) -> tuple[int, int]:
+    """Return the place of the share such that the slower of the two units ends first.
+
+    ``engine`` and ``cores`` give the cycles of both products by share, shape (shares,).
     """
-    step = -(-program.tokens // MOST_SHARES)
-    tried = np.append(np.arange(0, program.tokens + 1, step), program.tokens)
-    rows = np.unique(tried).astype(np.int64)
-    engine = _engine_cycles(program, cluster, rows)
-    cores = _cores_cycles(program, cluster, program.tokens - rows)
+    place = int(np.argmin(np.maximum(engine, cores)))
+    return place, place
+
+
+def _balanced(engine: Ints, cores: Ints) -> tuple[int, int]:
+    """Return the places of the shares such that the busier unit is least busy.
+
+    Of several the one with the least work in all, then the fewest rows on the engine. ``engine``
+    and ``cores`` give the cycles of each product by share, shape (2, shares).
+    """
     busy_engine = engine[0][:, None] + engine[1][None, :]
     busy_cores = cores[0][:, None] + cores[1][None, :]
     slowest = np.maximum(busy_engine, busy_cores)
     total = np.where(slowest == slowest.min(), busy_engine + busy_cores, np.iinfo(np.int64).max)
     first, second = np.unravel_index(int(total.argmin()), total.shape)
-    return int(rows[first]), int(rows[second])
+    return int(first), int(second)
 
 
 def _engine_cycles(program: "LoraProgram", cluster: Cluster, rows: Ints) -> tuple[Ints, Ints]:

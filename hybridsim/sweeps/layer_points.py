@@ -11,7 +11,6 @@ from functools import cached_property
 import numpy as np
 
 from hybridsim.arch import Machine
-from hybridsim.engines.looped import Looped
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
@@ -20,9 +19,9 @@ from hybridsim.strategies import AllAnalog, Job, LayerSerial, PipelinedStrategy,
 from hybridsim.strategies.layers import (
     Chosen,
     LayerPoints,
-    OutlineOfPoints,
     PointsAlike,
     choose,
+    looped_of,
     points_alike,
 )
 from hybridsim.sweeps.machines import PATHS as MACHINE_PATHS
@@ -34,8 +33,6 @@ TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "scheduler.batch", "sc
 IN, OUT = "layer.in_features", "layer.out_features"
 PATHS = MACHINE_PATHS | {TOKENS, RANK, BATCH, BUFFERS}
 """What can be a column of a study; sizes of a single layer can be one besides."""
-MOST_KNOWN = 4096
-"""Outlines whose states are remembered."""
 
 
 def covers(strategy: Strategy) -> bool:
@@ -86,20 +83,6 @@ class LayerPointsOf:
     def without_adapters(self, columns: Columns, points: int) -> Ints:
         """Return the latency of points without any adapter [ps]."""
         return _Block(self, columns, points).without_adapters().yardstick_ps
-
-
-_looped: dict[tuple[object, ...], Looped] = {}
-"""Outlines of single layers with their states so far, whatever study they were met in."""
-
-
-def _outline_of(group: OutlineOfPoints, job: Job) -> Looped:
-    """Return the outline of some points with its states so far."""
-    key = (group.key, job.structure.machine)
-    if key not in _looped:
-        if len(_looped) >= MOST_KNOWN:
-            _looped.clear()
-        _looped[key] = Looped(group.outline(job))
-    return _looped[key]
 
 
 @dataclass
@@ -204,9 +187,9 @@ class _Block:
     def _execute(self, alike: PointsAlike, latency: Ints, tasks: Ints, idle: Bools) -> None:
         """Fill in what some points take, and where not every cluster gets a batch."""
         time_ps = alike.times()
+        job = self._job(self.adapted[0][0])
         for group in alike.outlines():
-            job = self._job(self.adapted[0][0])
-            looped = _outline_of(group, job)
+            looped = looped_of(group.key, job)
             slots = np.array([work.shape[0] for work in looped.works], np.int64)
             at = alike.points[group.columns]
             counts = group.rounds[None, :] if looped.lengths else None

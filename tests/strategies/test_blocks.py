@@ -281,7 +281,7 @@ def test_sizes_as_columns_are_those_of_one_layer(
 ) -> None:
     order = BatchOrder(True, first, last)
     one = BatchSizes.of(tokens, batch, order)
-    columns = SizeColumns.of(np.array([tokens]), np.array([batch]), order)
+    columns = SizeColumns.of(np.array([tokens]), np.array([batch]), first or 0, last or 0)
     start, end = columns.ends()
     assert tuple(int(size[0]) for size in start) == one.first
     assert tuple(int(size[0]) for size in end) == one.last

@@ -18,6 +18,7 @@ from hybridsim.strategies.layers.named import (
     TokenParallel,
 )
 from hybridsim.strategies.layers.options import BatchChooser, LayerStrategy, PipelinedStrategy
+from hybridsim.strategies.layers.outlines import OutlineKey, looped_of
 from hybridsim.strategies.layers.steps import StepOfBatch, steps_of
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LayerSerial",
     "LayerStrategy",
     "MultiCluster",
+    "OutlineKey",
     "OutlineOfPoints",
     "PipelinedStrategy",
     "PointsAlike",
@@ -46,6 +48,7 @@ __all__ = [
     "Swapped",
     "TokenParallel",
     "choose",
+    "looped_of",
     "one_by_one",
     "points_alike",
     "shape_of",
