@@ -92,11 +92,10 @@ class Looped:
     def _laid_out(self, time_ps: Ints, counts: Ints, points: Ints) -> Ints:
         """Return the ends of points by laying out their plans, each for itself."""
         found = np.zeros(len(points), np.int64)
-        row = {work: number for number, work in enumerate(self.works)}
         for i, p in enumerate(points.tolist()):
             lengths = dict(zip(self.lengths, counts[:, p].tolist(), strict=True))
             plan = changed(self.outline, lengths).expand()
-            own = np.array([row[work] for work in plan.works], np.int64)
+            own = np.array([self._row[work] for work in plan.works], np.int64)
             found[i] = compiled.run(plan, time_ps[own, p]).makespan
         return found
 
@@ -112,9 +111,13 @@ class Looped:
         drawn = draw(self.outline, self._works_of, 4 * _WINDOW, cut=False)
         return drawn if isinstance(drawn, str) else States(drawn[0], self._lengths_of(drawn[0]))
 
+    @cached_property
+    def _row(self) -> dict[Work, int]:
+        return {work: row for row, work in enumerate(self.works)}
+
     def _works_of(self, step: Step) -> Works:
-        row = {work: i for i, work in enumerate(self.works)}
         usual, first, last = _works(step)
+        row = self._row
         return row[usual], tuple(row[w] for w in first), tuple(row[w] for w in last)
 
     def _lengths_of(self, drawn: Drawn) -> Ints:

@@ -17,7 +17,7 @@ import numpy as np
 from hybridsim.arch import Cluster
 from hybridsim.components.core_kernels import larger, smaller
 from hybridsim.errors import UnsupportedError
-from hybridsim.programs.lora_shares import shares_of
+from hybridsim.programs.lora_shares import Costs, shares_of
 from hybridsim.units import Spec, ceil_div
 from hybridsim.work import NOTHING, Work
 
@@ -170,13 +170,13 @@ class LoraProgram:
             for kernel in self._on_cores(self.tokens - first, self.tokens - second)
         )
 
-    def cycles(self, cluster: Cluster) -> tuple[int, ...]:
+    def cycles(self, costs: Costs) -> tuple[int, ...]:
         """Return the cycles of each kernel on a cluster.
 
         Raises:
             UnsupportedError: The cluster lacks the unit, or the unit cannot do the shape.
         """
-        return tuple([cluster.cycles(kernel.work) for kernel in self.kernels])
+        return tuple([costs.cycles(kernel.work) for kernel in self.kernels])
 
     def compute_cycles(self, cluster: Cluster) -> int:
         """Return the cycles from the first kernel to the last, with every operand in the TCDM.

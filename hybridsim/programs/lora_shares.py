@@ -4,8 +4,9 @@ Every share is tried: the time of the engine is a staircase of full rows, and no
 depend on what kernels cost, so they are part of what is decided, as data of a program.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +20,41 @@ if TYPE_CHECKING:
 MOST_SHARES = 256
 """How many shares of a product are tried where each is split on its own; larger batches are split
 in steps of several rows."""
+
+
+class Costs(Protocol):
+    """What tells the cycles of kernels: a cluster, or what stands for one."""
+
+    def cycles(self, work: Work) -> Any:
+        """Return the cycles of a kernel; see :meth:`~hybridsim.arch.Cluster.cycles`."""
+
+
+class RowCosts:
+    """The costs of a cluster, where those of products with up to so many rows are looked up.
+
+    What many ways and batches have in common is worked out once, for every number of rows.
+    """
+
+    def __init__(self, cluster: Cluster, most: int) -> None:
+        self._cluster = cluster
+        self._rows = np.arange(most + 1, dtype=np.int64)
+        self._known: dict[tuple[Any, ...], Ints] = {}
+
+    def cycles(self, work: Work) -> Any:
+        """Return the cycles of a kernel.
+
+        Raises:
+            UnsupportedError: As :meth:`~hybridsim.arch.Cluster.cycles`.
+        """
+        rows, *others = work.shape
+        if work.kind != "gemm" or not isinstance(rows, np.ndarray):
+            return self._cluster.cycles(work)
+        key = (work.part, *others)
+        if any(isinstance(other, np.ndarray) for other in others):
+            return self._cluster.cycles(work)
+        if key not in self._known:
+            self._known[key] = self._cluster.cycles(replace(work, shape=(self._rows, *others)))
+        return self._known[key][rows]
 
 
 def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
@@ -51,6 +87,21 @@ def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
     return replace(program, shares=(shares[0], shares[1]))
 
 
+def programs_of(
+    program: "LoraProgram", cluster: Cluster, sizes: Sequence[int]
+) -> list["LoraProgram"]:
+    """Return the programs of batches of so many tokens, their rows shared on a cluster.
+
+    Raises:
+        UnsupportedError: As :func:`with_shares`.
+    """
+    each = [program.of_tokens(size) for size in sizes]
+    if program.choice.unit not in ("both", "balanced"):
+        return each
+    shares = shares_of(program, cluster, np.array(sizes, np.int64)).T.tolist()
+    return [replace(own, shares=(u, v)) for own, (u, v) in zip(each, shares, strict=True)]
+
+
 def entry(program: "LoraProgram", place: int) -> "LoraProgram":
     """Return one entry of a program of columns, its rows not yet shared."""
     names = ("in_features", "out_features", "rank", "tokens", "slice_columns")
@@ -63,12 +114,12 @@ def entry(program: "LoraProgram", place: int) -> "LoraProgram":
     return replace(program, **single, shares=None)
 
 
-def shares_of(program: "LoraProgram", cluster: Cluster, tokens: Ints) -> Ints:
+def shares_of(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
     """Return the rows of U = X A and of U B for the engine, for batches of so many tokens.
 
     Args:
         program: Whatever its own tokens, for both units.
-        cluster: The cluster, its fields single numbers.
+        costs: Those of the cluster, as single numbers.
         tokens: Shape (batches,).
 
     Returns:
@@ -84,10 +135,10 @@ def shares_of(program: "LoraProgram", cluster: Cluster, tokens: Ints) -> Ints:
         np.concatenate([one for size, own in zip(each, tried, strict=True)
                         for one in (own, size - own)])
     )  # fmt: skip
-    engine = np.stack(_engine_cycles(program, cluster, rows))
-    cores = np.stack(_cores_cycles(program, cluster, rows))
+    engine = np.stack(_engine_cycles(program, costs, rows))
+    cores = np.stack(_cores_cycles(program, costs, rows))
     if not balanced:
-        zero = cluster.cycles(Work("dma", "zero", "zero u", (rows, program.rank)))
+        zero = costs.cycles(Work("dma", "zero", "zero u", (rows, program.rank)))
         engine, cores = engine.sum(axis=0) + zero, cores.sum(axis=0)
     find = _balanced if balanced else _together
     found = np.empty((2, len(each)), np.int64)
@@ -127,28 +178,28 @@ def _balanced(engine: Ints, cores: Ints) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _engine_cycles(program: "LoraProgram", cluster: Cluster, rows: Ints) -> tuple[Ints, Ints]:
+def _engine_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Ints, Ints]:
     """Return the cycles of the engine for that many rows of each product."""
     first, second = np.zeros_like(rows), np.zeros_like(rows)
     for inputs in program.input_slices:
         work = Work("matrix_engine", "gemm", "xa", (rows, inputs, program.rank))
-        first = first + cluster.cycles(work)
+        first = first + costs.cycles(work)
     for columns, times in _alike(program.slices):
         work = Work("matrix_engine", "gemm", "ub+y", (rows, program.rank, columns))
-        second = second + times * cluster.cycles(work)
+        second = second + times * costs.cycles(work)
     return first, second
 
 
-def _cores_cycles(program: "LoraProgram", cluster: Cluster, rows: Ints) -> tuple[Ints, Ints]:
+def _cores_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Ints, Ints]:
     """Return the cycles of the cores for that many rows of each product."""
     first, second, rank = np.zeros_like(rows), np.zeros_like(rows), program.rank
     for index, inputs in enumerate(program.input_slices):
         work = Work("cores", "gemm", "xa", (rows, inputs, rank, True, index > 0))
-        first = first + cluster.cycles(work)
+        first = first + costs.cycles(work)
     for columns, times in _alike(program.slices):
         product = Work("cores", "gemm", "ub", (rows, rank, columns, False, False))
         addition = Work("cores", "add", "add y", (rows * columns,))
-        second = second + times * (cluster.cycles(product) + cluster.cycles(addition))
+        second = second + times * (costs.cycles(product) + costs.cycles(addition))
     return first, second
 
 

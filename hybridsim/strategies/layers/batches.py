@@ -8,6 +8,7 @@ import numpy as np
 
 from hybridsim.arch import Cluster
 from hybridsim.programs import LoraProgram
+from hybridsim.programs.lora_shares import programs_of
 from hybridsim.units import Ints
 
 
@@ -134,9 +135,7 @@ class SizeColumns:
     """Tokens of the first batch of the first ramp, and of the last one of the second; 0: none."""
 
     @classmethod
-    def of(
-        cls, tokens: Ints, batch: Ints, first: int | Ints, last: int | Ints
-    ) -> "SizeColumns":
+    def of(cls, tokens: Ints, batch: Ints, first: int | Ints, last: int | Ints) -> "SizeColumns":
         """Return how tokens are cut into batches, as :meth:`BatchSizes.of` says.
 
         ``first`` and ``last`` are the tokens with which ramps begin and end, 0 for no ramp.
@@ -265,8 +264,7 @@ class Batching:
 def _batching(
     cluster: Cluster, program: LoraProgram, buffers: int, order: BatchOrder, tokens: int
 ) -> Batching:
-    program = program.on(cluster)
     sizes = BatchSizes.of(tokens, int(program.tokens), order)
-    smaller = tuple(program.of_tokens(size).on(cluster) for size in sizes.different[1:])
+    program, *smaller = programs_of(program, cluster, sizes.different)
     need = program.tcdm_bytes(cluster, buffers)
-    return Batching(program, buffers, order, sizes, smaller, need)
+    return Batching(program, buffers, order, sizes, tuple(smaller), need)

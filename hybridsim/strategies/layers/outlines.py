@@ -5,12 +5,13 @@ states (:mod:`hybridsim.engines.looped`) are kept, whatever strategy, search or 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridsim.plan import Outline
+from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Outline, Plan
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from hybridsim.engines.looped import Looped
 
 MOST_KNOWN = 4096
-"""Outlines whose states are remembered."""
+"""Outlines whose states, or plans, are remembered."""
+MOST_TASKS = 2**22
+"""Tasks of all plans that are remembered."""
 _ROUNDS = 16
 """Rounds over all clusters of a layer from which on its first and last ones are apart."""
 _MANY = -1
@@ -109,9 +112,37 @@ def looped_of(key: OutlineKey, job: Job) -> "Looped":
     return _looped[known]
 
 
-def job_of_one(job: Job, number: int = 0) -> Job:
+@dataclass
+class _Plans:
+    """Plans that were laid out, as many as there is room for."""
+
+    known: dict[tuple[object, ...], tuple[Plan, Ints]] = field(default_factory=dict)
+    tasks: int = 0
+
+
+_plans = _Plans()
+
+
+def plan_of(key: OutlineKey, job: Job) -> tuple[Plan, Ints]:
+    """Return the plan with a key whose rounds are few, and the slot of each of its tasks.
+
+    ``job`` has one layer. Slots are those of a full batch; which batch is :attr:`Plan.item`.
+    """
+    known = (key, job.structure.machine)
+    if known not in _plans.known:
+        plan = key.outline(job).expand()
+        if _plans.tasks + len(plan) > MOST_TASKS:
+            _plans.known.clear()
+            _plans.tasks = 0
+        _plans.tasks += len(plan)
+        slots = np.array([work.shape[0] for work in plan.works], np.int64)
+        _plans.known[known] = plan, slots[plan.work]
+    return _plans.known[known]
+
+
+def job_of_one(job: Job, layer: PlacedLayer) -> Job:
     """Return the job of one of the layers alone."""
-    return Job(replace(job.mapping, layers=(job.mapping.layers[number],)), job.tokens)
+    return Job(replace(job.mapping, layers=(layer,)), job.tokens)
 
 
 def groups(columns: Sequence[Ints]) -> Iterator[Ints]:
