@@ -259,8 +259,7 @@ class Plan:
             PlanError: All tasks together last 2^62 ps or more.
         """
         found: Ints = time_ps[self.work]
-        if found.sum(dtype=np.float64) >= MOST_PS:
-            raise PlanError("the tasks last 2^62 ps (53 days) or more; ends might not fit 64 bits")
+        check_total(found.sum(dtype=np.float64))
         return found
 
     def needs_of(self, task: int) -> Ints:
@@ -270,6 +269,16 @@ class Plan:
     def uses_of(self, task: int) -> Ints:
         """Return the resources that ``task`` holds while it runs."""
         return self.use[self.use_first[task] : self.use_first[task + 1]]
+
+
+def check_total(total_ps: float) -> None:
+    """Refuse tasks that together last so long that their ends might not fit 64 bits.
+
+    Raises:
+        PlanError: They last 2^62 ps or more.
+    """
+    if total_ps >= MOST_PS:
+        raise PlanError("the tasks last 2^62 ps (53 days) or more; ends might not fit 64 bits")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

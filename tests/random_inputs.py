@@ -1,6 +1,7 @@
 """Random plans, small enough to shrink and odd enough to matter."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -49,6 +50,13 @@ def plans(draw: st.DrawFn, most_tasks: int = 24) -> Plan:
 def times(plan: Plan | Outline) -> Ints:
     """Return the time of each work of a plan of delays [ps], shape (works,)."""
     return np.array([work.shape[0] for work in plan.works], np.int64)
+
+
+def each_its_own(plan: Plan) -> Plan:
+    """Return a plan of delays in which no two tasks share a work, so each has its own price."""
+    each = zip(plan.work.tolist(), times(plan)[plan.work].tolist(), strict=True)
+    works = [delay(f"{plan.works[w].label} {i}", t) for i, (w, t) in enumerate(each)]
+    return replace(plan, works=tuple(works), work=np.arange(len(plan)))
 
 
 def delays(label: str, each_ps: Sequence[int]) -> tuple[Work, ...]:

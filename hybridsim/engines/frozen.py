@@ -15,12 +15,13 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridsim.engines import compiled
 from hybridsim.engines._frozen_order import Order, freeze
 from hybridsim.engines._frozen_pieces import Piece, pieces, whole
 from hybridsim.engines._frozen_times import WIDTH, times
-from hybridsim.plan import Bools, Plan, Timeline
+from hybridsim.plan import Bools, Plan, Timeline, check_total
 from hybridsim.units import Ints
 
 Run: TypeAlias = Callable[[Plan, Ints], tuple[Timeline, Callable[[], Order]]]
@@ -53,8 +54,10 @@ class Frozen:
         ``time_ps`` has the time of each work at each point [ps], shape (works, points).
 
         Raises:
-            PlanError: As :class:`~hybridsim.plan.Plan`.
+            PlanError: The tasks of a point together last 2^62 ps or more.
         """
+        # an order would be proven for ends that have wrapped around
+        check_total((self._tasks @ time_ps).max(initial=0.0))
         total = np.zeros(time_ps.shape[1], np.int64)
         apart = np.ones(time_ps.shape[1], np.bool_)
         for piece in self._pieces:
@@ -83,6 +86,11 @@ class Frozen:
     @property
     def _all(self) -> "list[_Retimed]":
         return [*{id(piece): piece for piece in (*self._pieces, self._whole)}.values()]
+
+    @cached_property
+    def _tasks(self) -> NDArray[np.float64]:
+        """How many tasks do each work."""
+        return np.bincount(self.plan.work, minlength=len(self.plan.works)).astype(np.float64)
 
     @cached_property
     def _pieces(self) -> "list[_Retimed]":

@@ -11,16 +11,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridsim.engines import compiled
 from hybridsim.engines._frozen_loops import Drawn, Works, draw
 from hybridsim.engines._frozen_states import MOVE, SIZES, START, STATE, WATCH, execute
 from hybridsim.errors import PlanError
-from hybridsim.plan import Bools, Loop, Mostly, Need, Outline, Step, Template, Within
+from hybridsim.plan import (
+    Bools,
+    Loop,
+    Mostly,
+    Need,
+    Outline,
+    Step,
+    Template,
+    Within,
+    check_total,
+)
 from hybridsim.units import Ints
 from hybridsim.work import Work
+
+Floats: TypeAlias = NDArray[np.float64]
 
 _WINDOW = 8
 _LARGEST = 2**22
@@ -61,10 +75,16 @@ class Looped:
             counts: Iterations at each point of the loops of each of :attr:`lengths`, shape
                 (lengths, points); those of the outline if None. As many as the first and the
                 last iterations with works of their own, at least.
+
+        Raises:
+            PlanError: The tasks of a point together last 2^62 ps or more; or its counts cannot
+                be laid out, where there is no table of states.
         """
         points = time_ps.shape[1]
         if counts is None:
             counts = np.repeat(np.array(self.lengths, np.int64)[:, None], points, axis=1)
+        fixed, each = self._tasks
+        check_total(((fixed + each @ counts) * time_ps).sum(axis=0).max(initial=0.0))
         if isinstance(self._tables, str):
             return self._laid_out(time_ps, counts, np.arange(points))
         counts = np.concatenate((np.ones((1, points), np.int64), counts))
@@ -98,6 +118,27 @@ class Looped:
             own = np.array([self._row[work] for work in plan.works], np.int64)
             found[i] = compiled.run(plan, time_ps[own, p]).makespan
         return found
+
+    @cached_property
+    def _row(self) -> dict[Work, int]:
+        return {work: number for number, work in enumerate(self.works)}
+
+    @cached_property
+    def _tasks(self) -> tuple[Floats, Floats]:
+        """How many tasks do each work: some in any case, and some per iteration of each length."""
+        fixed = np.zeros((len(self.works), 1))
+        each = np.zeros((len(self.works), len(self.lengths)))
+        length = {count: number for number, count in enumerate(self.lengths)}
+        for template in self.outline.templates:
+            count = template.loop.count
+            for step in template.steps if count else ():
+                usual, first, last = self._works_of(step)
+                # what the first and the last iterations do is done instead of the usual work
+                fixed[usual] += (count == 1) - len(first) - len(last)
+                np.add.at(fixed, [*first, *last], 1)
+                if count > 1:
+                    each[usual, length[count]] += 1
+        return fixed, each
 
     @cached_property
     def _tables(self) -> "list[States] | str":

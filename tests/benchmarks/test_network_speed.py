@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 import hybridsim
+from hybridsim.engines import compiled
 from hybridsim.mapping import place
 from hybridsim.strategies import Job, make_scheduler
-from tests.carried_out import carried_out
+from hybridsim.strategies.carrying import carry_out
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 
@@ -26,7 +27,7 @@ def test_plan_and_run(benchmark: Any, dispatch: str) -> None:
     strategy = make_scheduler("xb_pipe", {"chunk": 8, "dispatch": dispatch})
 
     def plan_and_run() -> int:
-        return carried_out(strategy.schedule(given).plan, given.machine).makespan
+        return carry_out(strategy.schedule(given), given.machine, compiled.run).makespan
 
     assert benchmark.pedantic(plan_and_run, rounds=10, warmup_rounds=2) > 0
 

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hybridsim.sweeps.steady import evaluate_point
 
 import hybridsim
 from hybridsim import make_scheduler
-from hybridsim.engines import steady
+from hybridsim.engines import engine, steady
 from hybridsim.mapping import place
 from hybridsim.strategies import ADAPTER_STRATEGIES, Job
-from hybridsim.sweeps.steady import evaluate_point
+from hybridsim.strategies.carrying import carry_out
 from hybridsim.work import price
 from tests.carried_out import carried_out
 
@@ -79,7 +80,7 @@ def plan_and_run(name: str, machine_name: str, scheduler: str, options: dict[str
         if path == "steady":
             outline = strategy.outline(job).outline  # type: ignore[attr-defined]
             return steady.run(outline, price(outline.works, machine)).makespan_ps
-        return carried_out(strategy.schedule(job).plan, machine, path).makespan
+        return carry_out(strategy.schedule(job), machine, engine(path)).makespan
 
     return run
 

@@ -1,157 +1,122 @@
 """Frozen orders give the integers of executing every point, or say that they do not hold."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridsim.engines import compiled, reference
-from hybridsim.engines._frozen_order import freeze
-from hybridsim.engines._frozen_times import WIDTH, times
 from hybridsim.engines.frozen import Frozen
+from hybridsim.errors import PlanError
 from hybridsim.plan import Plan, PlanBuilder, Resource
 from hybridsim.units import Ints
+from hybridsim.work import delay
 from tests.engines import naive
+from tests.engines.proofs import point_of, prices, proof, queues
 from tests.engines.test_engines_agree import crowd
-from tests.random_inputs import plans
-
-SPREADS = (0.0, 0.001, 0.1, 1.0)
-"""How far prices lie apart, from none at all to all orders."""
+from tests.random_inputs import each_its_own, plans, times
 
 
-def prices(works: Ints, points: int, seed: int) -> Ints:
-    """Return times around those of some works, the first point at these themselves."""
-    rng = np.random.default_rng(seed)
-    spread = rng.choice(SPREADS, points)
-    changed = works[:, None] * np.exp(spread * rng.normal(size=(len(works), points)))
-    changed[:, :1] = works[:, None]
-    return np.maximum(1, np.round(np.minimum(changed, 2.0**56))).astype(np.int64)
+def assert_makespans(plan: Plan, found: Ints, time_ps: Ints, run=compiled.run) -> None:
+    points = range(time_ps.shape[1])
+    assert found.tolist() == [run(plan, point_of(time_ps, point)).makespan for point in points]
 
 
-def assert_proven_right(plan: Plan, seed: int) -> tuple[int, int]:
-    """Compare all times of all points; return how many were refused, and how many of those
-    had the right times."""
-    order = freeze(plan, compiled.run(plan))
-    time_ps, work = prices(plan.duration, WIDTH, seed), np.arange(len(plan))
-    end = np.empty((len(plan), WIDTH), np.int64)
-    latest, holds = times(order, work, time_ps, end)
-    assert holds[0]
-    needless = 0
-    for point in range(WIDTH):
-        expected = naive.run(replace(plan, duration=np.ascontiguousarray(time_ps[:, point])))
-        same = np.array_equal(end[:, point], expected.end)
-        needless += same and not holds[point]
-        if holds[point]:
-            assert same
-            assert latest[point] == expected.makespan
-    return int(WIDTH - holds.sum()), needless
-
-
-@given(plans(), st.integers(0, 2**32 - 1))
-@settings(max_examples=60)
-def test_no_point_is_wrongly_accepted(plan: Plan, seed: int) -> None:
-    assert_proven_right(plan, seed)
-
-
-def queues(seed: int, units: int) -> Plan:
-    """Many tasks that wait for few resources, one to three at a time."""
-    rng = np.random.default_rng(seed)
-    builder = PlanBuilder(tuple(Resource(f"r{i}", "kind", units) for i in range(4)))
-    for task in range(40):
-        uses = rng.permutation(4)[: rng.integers(1, 4)].tolist()
-        needs = {*rng.integers(max(0, task - 6), task, 1).tolist()} if task > 3 else ()
-        builder.add("op", "action", uses, int(rng.integers(1, 9)), [*needs])
-    return builder.build()
+@given(plans(), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+def test_no_point_is_wrongly_accepted(plan: Plan, alone: bool, seed: int) -> None:
+    """Whether each task has its own price, or those that do the same work change together."""
+    proof(each_its_own(plan) if alone else plan, seed)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_on_single_units_no_point_is_needlessly_refused(seed: int) -> None:
     """Also where tasks wait in long queues, and for several resources one after the other."""
-    refused, needless = assert_proven_right(queues(seed, 1), seed)
-    assert refused > 0
-    assert needless == 0
+    found = proof(queues(seed, 1), seed)
+    assert found.refused > 0
+    assert found.needless == 0
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_on_several_units_few_points_are_needlessly_refused(seed: int) -> None:
-    refused, needless = assert_proven_right(queues(seed, 2), seed)
-    assert needless <= 0.2 * refused
+    found = proof(queues(seed, 2), seed)
+    assert found.needless <= 0.2 * found.refused
 
 
-@given(plans(), st.integers(0, 2**32 - 1))
-@settings(max_examples=100)
-def test_every_makespan_is_that_of_the_rule(plan: Plan, seed: int) -> None:
+@given(plans(), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=150)
+def test_every_makespan_is_that_of_the_rule(plan: Plan, alone: bool, seed: int) -> None:
     """Whichever of proof, other order, execution, and pieces it comes from."""
-    frozen, time_ps = Frozen(plan, np.arange(len(plan))), prices(plan.duration, 20, seed)
+    plan = each_its_own(plan) if alone else plan
+    frozen, time_ps = Frozen(plan), prices(times(plan), 20, seed)
     for _ in range(2):
-        found = frozen.makespans(time_ps)
-        for point in range(20):
-            own = np.ascontiguousarray(time_ps[:, point])
-            assert found[point] == naive.run(replace(plan, duration=own)).makespan
+        assert_makespans(plan, frozen.makespans(time_ps), time_ps, naive.run)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_simpy_agrees(seed: int) -> None:
-    plan = crowd(seed)
-    time_ps = prices(plan.duration, 4, seed)
-    found = Frozen(plan, np.arange(len(plan))).makespans(time_ps)
-    for point in range(4):
-        own = np.ascontiguousarray(time_ps[:, point])
-        assert found[point] == reference.run(replace(plan, duration=own)).makespan
+    plan = each_its_own(crowd(seed))
+    time_ps = prices(times(plan), 4, seed)
+    assert_makespans(plan, Frozen(plan).makespans(time_ps), time_ps, reference.run)
 
 
-def blocks(count: int, alike: bool) -> tuple[Plan, Ints]:
-    """Blocks one after the other, of two workers on one line each; and the works of the tasks."""
-    builder, work = PlanBuilder((Resource("a", "x"), Resource("b", "x"), Resource("c", "y"))), []
+def blocks(count: int, alike: bool) -> Plan:
+    """Blocks one after the other, of two workers on one line each; every other one is another."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "x"), Resource("c", "y")))
     before: list[int] = []
     for block in range(count):
-        first = [builder.add("op", "split", (r,), 1, before) for r in (0, 1)]
-        second = [builder.add("op", "queue", (2,), 1, [task]) for task in first]
-        before = [builder.add("op", "join", (0,), 1, second)]
-        own = 0 if alike else 5 * (block % 2)
-        work += [own, own + 1, own + 2, own + 3, own + 4]
-    return builder.build(), np.array(work, np.int64)
+        work = [delay(f"{kind} {0 if alike else block % 2}", 1) for kind in "vwxyz"]
+        first = [builder.add("split", work[r], (r,), before) for r in (0, 1)]
+        second = [builder.add("queue", work[2 + r], (2,), [first[r]]) for r in (0, 1)]
+        before = [builder.add("join", work[4], (0,), second)]
+    return builder.build()
 
 
 @pytest.mark.parametrize("alike", [True, False])
 def test_blocks_one_after_the_other_are_executed_once_per_different_one(alike: bool) -> None:
-    plan, work = blocks(40, alike)
-    frozen = Frozen(plan, work)
-    time_ps = np.random.default_rng(0).integers(1, 50, (work.max() + 1, 300))
+    plan = blocks(40, alike)
+    frozen = Frozen(plan)
+    time_ps = np.random.default_rng(0).integers(1, 50, (len(plan.works), 300))
     found = frozen.makespans(time_ps)
     assert frozen.executed < 100
-    for point in range(300):
-        own = replace(plan, duration=time_ps[work, point])
-        assert found[point] == compiled.run(own).makespan
+    assert_makespans(plan, found, time_ps)
 
 
 def test_a_block_that_outlasts_what_is_waited_for_is_no_piece_of_its_own() -> None:
     """The next block waits for the last task, which prices decide to be the last or not."""
     builder = PlanBuilder((Resource("a", "x"), Resource("b", "x")))
-    last = builder.add("op", "begin", (0,), 1)
+    begin, beside, on = delay("begin", 5), delay("beside", 2), delay("on", 7)
+    last = builder.add("op", begin, (0,))
     for _ in range(3):
-        builder.add("op", "beside", (1,), 1, [last])
-        last = builder.add("op", "on", (0,), 1, [last])
-    plan, work = builder.build(), np.array([0, 1, 2, 1, 2, 1, 2])
+        builder.add("op", beside, (1,), [last])
+        last = builder.add("op", on, (0,), [last])
+    plan = builder.build()
+    assert plan.works == (begin, beside, on)
     time_ps = np.array([[5, 5], [2, 90], [7, 7]])
-    assert Frozen(plan, work).makespans(time_ps).tolist() == [5 + 3 * 7, 5 + 3 * 90]
+    assert Frozen(plan).makespans(time_ps).tolist() == [5 + 3 * 7, 5 + 3 * 90]
 
 
 def test_points_that_need_too_many_orders_are_executed() -> None:
-    plan = crowd(1)
-    frozen = Frozen(plan, np.arange(len(plan)))
+    plan = each_its_own(crowd(1))
+    frozen = Frozen(plan)
     time_ps = np.random.default_rng(0).integers(1, 10**6, (len(plan), 200))
     found = frozen.makespans(time_ps)
     assert frozen.executed > 100
-    for point in range(200):
-        own = np.ascontiguousarray(time_ps[:, point])
-        assert found[point] == compiled.run(replace(plan, duration=own)).makespan
+    assert_makespans(plan, found, time_ps)
 
 
 def test_a_plan_without_tasks_takes_no_time() -> None:
-    plan = PlanBuilder(()).build()
-    assert Frozen(plan, np.empty(0, np.int64)).makespans(np.empty((0, 3), np.int64)).tolist() == [
-        0, 0, 0,
-    ]  # fmt: skip
+    found = Frozen(PlanBuilder(()).build()).makespans(np.empty((0, 3), np.int64))
+    assert found.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_points_whose_ends_do_not_fit_64_bits_are_refused(alone: bool) -> None:
+    """Even where the order would hold for them, and each piece for itself is short enough."""
+    plan = blocks(8, True)
+    frozen = Frozen(each_its_own(plan) if alone else plan)
+    short = np.ones((len(frozen.plan.works), 2), np.int64)
+    assert frozen.makespans(short).tolist() == [8 * 4, 8 * 4]
+    short[:, 1] = 2**57
+    with pytest.raises(PlanError, match="53 days"):
+        frozen.makespans(short)

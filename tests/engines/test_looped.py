@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from hybridsim.engines import compiled, reference
 from hybridsim.engines.looped import Looped, changed
 from hybridsim.errors import PlanError
-from hybridsim.plan import Mostly, Need, Outline, PlanBuilder, Resource, Step, Within
+from hybridsim.plan import Need, Outline, PlanBuilder, Resource, Step, Within
 from hybridsim.units import Ints
+from hybridsim.work import delay
 from tests.engines import naive
-from tests.engines.test_frozen import prices
+from tests.engines.proofs import point_of, prices
 from tests.engines.test_steady import competing, outlines
+from tests.random_inputs import delays, mostly_delay, times
 
 
 def counts_of(looped: Looped, points: int) -> Ints:
@@ -21,19 +23,20 @@ def counts_of(looped: Looped, points: int) -> Ints:
 
 def assert_same(looped: Looped, time_ps: Ints, counts: Ints, run=compiled.run) -> None:
     """Compare with laying out each point, as far as its loops can be that long."""
-    plans = []
+    row = {work: number for number, work in enumerate(looped.works)}
+    expected = []
     for point in range(time_ps.shape[1]):
         lengths = dict(zip(looped.lengths, counts[:, point].tolist(), strict=True))
-        times = dict(zip(looped.works, time_ps[:, point].tolist(), strict=True))
-        plans.append(changed(looped.outline, lengths, times).expand())
-    found = looped.makespans(time_ps, counts)
-    assert found.tolist() == [run(plan).makespan for plan in plans]
+        plan = changed(looped.outline, lengths).expand()
+        rows = [row[work] for work in plan.works]
+        expected.append(run(plan, point_of(time_ps[rows], point)).makespan)
+    assert looped.makespans(time_ps, counts).tolist() == expected
 
 
 def assert_rule(outline: Outline, seed: int, run=compiled.run) -> None:
     looped, rng = Looped(outline), np.random.default_rng(seed)
-    works = np.array(looped.works, np.int64)
-    assert looped.makespans(works[:, None]).tolist() == [run(outline.expand()).makespan]
+    works, plan = times(outline), outline.expand()
+    assert looped.makespans(works[:, None]).tolist() == [run(plan, times(plan)).makespan]
     time_ps, counts = prices(np.minimum(works, 10**9), 6, seed), counts_of(looped, 6)
     assert_same(looped, time_ps, counts, run)
     longer = counts + rng.integers(0, 30, (len(counts), 1))
@@ -61,18 +64,20 @@ def pipeline(count: int, buffers: int, units: int) -> Outline:
     builder = PlanBuilder(
         (*(Resource(name, name) for name in names), Resource("link", "l", units))
     )
-    weights = builder.add("op", "load a", (1, 3), 40)
+    weights = builder.add("op", delay("load a", 40), (1, 3))
     steps = [
-        Step("mvm", (0,), Mostly(11, (7,)), (Within(3, 2, room=True),)),
-        Step("load x", (1, 3), Mostly(3, (2,)), (Within(2, buffers, room=True),)),
-        Step("xa", (2,), Mostly(9, (5,), (10,)), (Within(1), Within(0), Need(weights))),
-        Step("load y", (1, 3), Mostly(4, (1,)), (Within(0), Within(5, buffers, room=True))),
-        Step("ub", (2,), Mostly(8, (6,)), (Within(2), Within(3))),
-        Step("store z", (1, 3), Mostly(5, (4,)), (Within(4),)),
+        Step(mostly_delay("mvm", 11, (7,)), (0,), (Within(3, 2, room=True),)),
+        Step(mostly_delay("load x", 3, (2,)), (1, 3), (Within(2, buffers, room=True),)),
+        Step(mostly_delay("xa", 9, (5,), (10,)), (2,), (Within(1), Within(0), Need(weights))),
+        Step(mostly_delay("load y", 4, (1,)), (1, 3), (Within(0), Within(5, buffers, room=True))),
+        Step(mostly_delay("ub", 8, (6,)), (2,), (Within(2), Within(3))),
+        Step(mostly_delay("store z", 5, (4,)), (1, 3), (Within(4),)),
     ]
     loop = builder.repeat("op", steps, count)
     end = Need(loop.task(5, -1))
-    builder.repeat("next", [Step("after", (0,), 13, (end,)), Step("too", (2,), 2, (end,))], 1)
+    builder.repeat(
+        "next", [Step(delay("after", 13), (0,), (end,)), Step(delay("too", 2), (2,), (end,))], 1
+    )
     return builder.outline()
 
 
@@ -82,20 +87,20 @@ def test_a_pipeline_of_any_length_and_prices(buffers: int, units: int) -> None:
     looped = Looped(pipeline(20, buffers, units))
     assert not looped.why_not
     rng = np.random.default_rng(buffers)
-    time_ps = prices(np.array(looped.works, np.int64) * 1000, 400, buffers)
+    time_ps = prices(times(looped.outline) * 1000, 400, buffers)
     assert_same(looped, time_ps, rng.integers(2, 60, (1, 400)))
 
 
 def test_simpy_agrees() -> None:
     looped = Looped(pipeline(9, 2, 1))
-    time_ps = prices(np.array(looped.works, np.int64), 10, 3)
+    time_ps = prices(times(looped.outline), 10, 3)
     assert_same(looped, time_ps, np.random.default_rng(0).integers(2, 12, (1, 10)), reference.run)
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 def test_loops_beside_each_other_share_units(ratio: int) -> None:
     looped = Looped(competing(600, ratio).outline())
-    time_ps = prices(np.array(looped.works, np.int64), 30, ratio)
+    time_ps = prices(times(looped.outline), 30, ratio)
     assert_same(looped, time_ps, counts_of(looped, 30))
 
 
@@ -106,7 +111,7 @@ def states(looped: Looped) -> int:
 def test_more_iterations_and_prices_nearby_take_no_new_states() -> None:
     """What is repeated is added, not executed, so ten thousand times as long costs the same."""
     looped = Looped(pipeline(20, 2, 1))
-    time_ps = prices(np.array(looped.works, np.int64) * 1000, 1, 0)
+    time_ps = prices(times(looped.outline) * 1000, 1, 0)
     looped.makespans(time_ps, np.array([[100]]))
     before = states(looped)
     found = looped.makespans(np.repeat(time_ps, 2, axis=1), np.array([[10**6, 10**6 + 1]]))
@@ -118,7 +123,7 @@ def test_more_iterations_and_prices_nearby_take_no_new_states() -> None:
 def test_states_are_forgotten_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hybridsim.engines.looped._LARGEST", 1 << 12)
     looped = Looped(pipeline(20, 2, 1))
-    time_ps = prices(np.array(looped.works, np.int64) * 1000, 300, 1)
+    time_ps = prices(times(looped.outline) * 1000, 300, 1)
     assert_same(looped, time_ps, counts_of(looped, 300))
 
 
@@ -127,13 +132,13 @@ def test_layers_alike_are_one_piece() -> None:
     before: tuple[Need, ...] = ()
     for layer in range(6):
         steps = [
-            Step("1", (layer % 2,), 3, (Within(1, 2, room=True), *before)),
-            Step("2", (2,), 4, (Within(0),)),
+            Step(delay("1", 3), (layer % 2,), (Within(1, 2, room=True), *before)),
+            Step(delay("2", 4), (2,), (Within(0),)),
         ]
         before = (Need(builder.repeat("op", steps, 50).task(1, -1)),)
     looped = Looped(builder.outline())
     assert sorted(piece.drawn.times for piece in looped.pieces) == [1, 5]
-    assert_same(looped, prices(np.array(looped.works), 20, 0), counts_of(looped, 20) + 7)
+    assert_same(looped, prices(times(looped.outline), 20, 0), counts_of(looped, 20) + 7)
 
 
 def test_what_is_fetched_ahead_may_outlast_the_layer() -> None:
@@ -141,8 +146,8 @@ def test_what_is_fetched_ahead_may_outlast_the_layer() -> None:
     builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
     end: tuple[Need, ...] = ()
     for _ in range(4):
-        loop = builder.repeat("op", [Step("work", (0,), 3, (Within(0, 1), *end))], 9)
-        builder.add("op", "fetch", (1,), 5, [need.base for need in end])
+        loop = builder.repeat("op", [Step(delay("work", 3), (0,), (Within(0, 1), *end))], 9)
+        builder.add("op", delay("fetch", 5), (1,), [need.base for need in end])
         end = (Need(loop.task(0, -1)),)
     looped = Looped(builder.outline())
     assert len(looped.pieces) > 1
@@ -156,18 +161,30 @@ def test_an_outline_without_steps_takes_no_time() -> None:
     ]
 
 
-def test_links_and_durations_of_their_own_are_laid_out() -> None:
+def test_links_and_works_of_each_iteration_are_laid_out() -> None:
     builder = competing(20)
     builder.link(np.array([61]), np.array([4]))
     looped = Looped(builder.outline())
     assert "links" in looped.why_not
-    assert_same(looped, prices(np.array(looped.works), 5, 0), counts_of(looped, 5))
+    assert_same(looped, prices(times(looped.outline), 5, 0), counts_of(looped, 5))
     with pytest.raises(PlanError, match="links"):
-        looped.makespans(prices(np.array(looped.works), 1, 0), counts_of(looped, 1) + 1)
+        looped.makespans(prices(times(looped.outline), 1, 0), counts_of(looped, 1) + 1)
 
     builder = PlanBuilder((Resource("a", "x"),))
-    each = np.arange(1, 31, dtype=np.int64)
-    builder.repeat("op", [Step("1", (0,), each, (Within(0, back=1),))], 30)
+    each = range(1, 31)
+    builder.repeat("op", [Step(delays("1", each), (0,), (Within(0, back=1),))], 30)
     looped = Looped(builder.outline())
-    assert "durations" in looped.why_not
-    assert looped.makespans(np.array(looped.works)[:, None]).tolist() == [each.sum()]
+    assert "works" in looped.why_not
+    assert looped.makespans(times(looped.outline)[:, None]).tolist() == [sum(each)]
+
+
+def test_points_whose_ends_do_not_fit_64_bits_are_refused() -> None:
+    """As when they are laid out: a little more per task, or an iteration more, is too much."""
+    looped = Looped(pipeline(20, 2, 1))
+    fits = np.full((len(looped.works), 1), 2**62 // (1 + 20 * 6 + 2) - 1000)
+    assert_same(looped, fits, np.array([[20]]))
+    for time_ps, count in ((fits + 2000, 20), (fits, 21)):
+        with pytest.raises(PlanError, match="53 days"):
+            assert_same(looped, time_ps, np.array([[count]]))
+        with pytest.raises(PlanError, match="53 days"):
+            looped.makespans(time_ps, np.array([[count]]))

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from hybridsim.cli import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_TOP = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+PAGES = [*(ROOT / name for name in _TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

@@ -4,10 +4,10 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given
 
+from hybridsim.engines.reservation import reserved
 from hybridsim.measure.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
-from hybridsim.strategies._reservation import reserved
 from hybridsim.work import delay
 from tests.random_inputs import Run, plans, times, two_stages
 

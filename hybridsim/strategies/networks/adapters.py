@@ -15,32 +15,16 @@ from dataclasses import dataclass, replace
 from hybridsim.arch import Cluster, Machine
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
+from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.adapting import AdapterWork
 from hybridsim.strategies.networks.chunks import Chunks
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
+from hybridsim.strategies.networks.options import AdapterOptions
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Network
 
 _TILES_PER_SLICE = (8, 4, 2, 1)
 """Tiles whose inputs and outputs make one slice of an adapter that does not fit, as tried."""
-
-
-@dataclass(frozen=True)
-class AdapterOptions:
-    """How the adapters of a network are computed."""
-
-    choices: tuple[LoraChoice, ...] = CHOICES[:1]
-    """The ways that are left open; the fastest one is taken."""
-    early: bool = False
-    """Whether X A is a task of its own, which may run beside the MVMs; U is stored between."""
-    resident: bool = False
-    """Whether A and B of all layers stay in every cluster, from sequence to sequence."""
-    homes: bool = False
-    """Whether A and B of a layer stay in clusters of its own while its chunks pass; fetched for
-    every chunk otherwise, as is what finds no room."""
-    share: bool = False
-    """Whether clusters share adapters of too few tokens to be cut by rows, where it is faster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,13 @@
-"""How tokens are cut into chunks that go from op to op."""
+"""How tokens are cut into chunks, and where the chunks that an op makes lie in a plan."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from hybridsim.plan import Need, Within
 from hybridsim.units import ceil_div
+
+Needs = list[Need | Within]
+Cut = Literal["", "rows", "columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +25,39 @@ class Chunks:
         full = min(batch or tokens, tokens)
         count = ceil_div(tokens, full)
         return cls(full, tokens - (count - 1) * full, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the output of an op is: piece p of chunk i is task ``first + p + stride * i``."""
+
+    first: int
+    stride: int
+    count: int
+    pieces: int
+    width: int
+    """Elements of a token's vector, all pieces together."""
+    cut: Cut = ""
+    """What the pieces of a chunk share out."""
+
+    def later(self, shift: int) -> "Output":
+        """Return the same output of a copy of its tasks, ``shift`` tasks later."""
+        first = self.first + shift
+        return Output(first, self.stride, self.count, self.pieces, self.width, self.cut)
+
+    def ready(self, count: int) -> Needs:
+        """Return what chunk i of a reader with ``count`` chunks waits for.
+
+        A reader of fewer chunks reads the first token alone; one of more chunks (its tokens are
+        one more) waits for all.
+        """
+        if count == self.count:
+            return [Need(self.first + piece, self.stride) for piece in range(self.pieces)]
+        if count < self.count:
+            return [Need(self.first + piece) for piece in range(self.pieces)]
+        return self.last()
+
+    def last(self) -> Needs:
+        """Return the pieces of the last chunk."""
+        behind = self.first + self.stride * (self.count - 1)
+        return [Need(behind + piece) for piece in range(self.pieces)]

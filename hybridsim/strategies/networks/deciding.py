@@ -4,18 +4,16 @@ Only here, and in what this file asks, do clocks and sizes of memories matter.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from hybridsim.arch import Cluster, Machine
-from hybridsim.engines.carrying import Dispatch
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.programs.attention import Attention as AttentionProgram
-from hybridsim.programs.attention import AttentionShape, Form, KeysValues
+from hybridsim.programs.attention import AttentionShape
 from hybridsim.programs.pieces import Piece
 from hybridsim.strategies.networks.adapters import (
     Adapter,
-    AdapterOptions,
     NetworkAdapters,
     Sharing,
     share_notes,
@@ -26,7 +24,6 @@ from hybridsim.strategies.networks.decisions import (
     AttentionDecision,
     Chosen,
     EmbeddingDecision,
-    Keep,
     LinearDecision,
     NetworkDecisions,
     PiecesDecision,
@@ -36,42 +33,13 @@ from hybridsim.strategies.networks.decisions import (
 )
 from hybridsim.strategies.networks.homes import AdapterHomes, home_notes
 from hybridsim.strategies.networks.memory import OnChip
+from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.structure import NetworkStructure
-from hybridsim.strategies.networks.where import OpUnits
 from hybridsim.units import ceil_div
 from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
 
 _FINEST = 8
 """No piece of a norm has fewer rows, no piece of another op fewer columns. Source: HARP."""
-
-
-@dataclass(frozen=True)
-class DecidingOptions:
-    """What the strategies for networks leave open, with one candidate of what they try."""
-
-    batch: int | None
-    """Tokens of a batch; None takes all of them as one."""
-    keep: Keep
-    where: OpUnits
-    """On which part each kind of op is computed."""
-    split: bool
-    """Whether digital ops are split over clusters."""
-    attention: Form
-    keys_values: KeysValues
-    queries: int | None
-    """Queries that a cluster works on at a time where there are no batches; the best if None."""
-    flash: bool
-    """Whether attention goes over warps of keys even where it need not."""
-    warp: int | None
-    """Keys that the flash form takes at a time; as many as fit if None."""
-    barrier: bool
-    """Whether a block waits for the last batch of the block before."""
-    dispatch: Dispatch
-    adapters: AdapterOptions
-    move_kept: bool = False
-    """Whether kept keys and values cross the link on their way from the SRAM."""
-    by_capacity: bool = False
-    """Whether adapters that the SRAM cannot hold come from the DRAM."""
 
 
 class Deciding:
@@ -232,10 +200,9 @@ class Deciding:
             return True
         local = self._structure.from_tiles[work.name] is not None
         rows, width = self._chunks(work).full, work.op.out_features
-        each: int = self._machine.tile.periphery.residual_ps(1, width, local)
+        each = self._machine.tile.periphery.residual_ps(1, width, local)
         on_cores = Piece.of(work.op, rows, width).time_ps(cluster)
-        at_tiles: int = max(1, len(work.op.inputs) - 1) * each * rows
-        return bool(at_tiles <= on_cores)
+        return bool(max(1, len(work.op.inputs) - 1) * each * rows <= on_cores)
 
     def _pieces(self, work: FlowOp) -> PiecesDecision:
         """Share an op out: norms by rows, all others by columns."""

@@ -3,16 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from hybridsim.engines.carrying import Dispatch
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.attention import AttentionShape
 from hybridsim.strategies.job import Job, Schedule
+from hybridsim.strategies.networks.options import Keep
 from hybridsim.strategies.networks.structure import structure_of
-
-Keep = Literal["network", "layer", "chunk"]
-"""How long A and B stay in a cluster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,9 @@ from typing import Any, Literal, TypeVar
 
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import LayerDecision, OpDecision, Schedule
-from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.chunks import Chunks, Needs, Output
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import NetworkDecisions
-from hybridsim.strategies.networks.output import Needs, Output
 from hybridsim.strategies.networks.routes import Moved, Place, Routes
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div

@@ -1,14 +1,12 @@
 """How the adapter of a linear layer becomes tasks: on one cluster per piece, or shared."""
 
-from collections.abc import Callable
-
 from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.programs.adapting import AdapterWork, Half
 from hybridsim.strategies.job import LayerDecision
+from hybridsim.strategies.networks.chunks import Needs
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
 from hybridsim.strategies.networks.layout import Layout
-from hybridsim.strategies.networks.output import Needs
 from hybridsim.strategies.networks.routes import Moved, Place, fetch, once
 from hybridsim.units import ceil_div
 from hybridsim.work import Work
@@ -97,7 +95,10 @@ def _move_y(layout: Layout, work: FlowOp, here: Place, at: int) -> list[Step]:
     """Return the transfers that bring Y, the output of the tiles, to the clusters."""
     output = layout.outputs[work.name]
     bits = output.width * layout.structure.machine.activation_bits
-    size: Callable[[int], int] = lambda rows: ceil_div(bits * rows, 8)  # noqa: E731
+
+    def size(rows: int) -> int:
+        return ceil_div(bits * rows, 8)
+
     moved = Moved("move", "move y", layout.chunks(work), size, tell=True)
     way = (layout.place_of(work.name), here)
     return layout.routes.steps(way, moved, output.ready(output.count), at)

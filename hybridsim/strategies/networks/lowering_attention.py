@@ -2,11 +2,10 @@
 
 from hybridsim.plan import Need, Step, Within
 from hybridsim.programs.attention import AttentionShape, AttentionWork
-from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.chunks import Chunks, Needs
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AttentionDecision
 from hybridsim.strategies.networks.layout import Layout
-from hybridsim.strategies.networks.output import Needs
 from hybridsim.strategies.networks.routes import Moved, Place, fetch, once
 from hybridsim.units import ceil_div
 from hybridsim.work import Work

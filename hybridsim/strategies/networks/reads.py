@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from hybridsim.arch import Cluster, Machine
-from hybridsim.strategies.networks.deciding import Deciding, DecidingOptions
+from hybridsim.strategies.networks.deciding import Deciding
 from hybridsim.strategies.networks.decisions import NetworkDecisions
+from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.structure import NetworkStructure
 
 

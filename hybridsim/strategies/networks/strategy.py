@@ -13,12 +13,16 @@ from hybridsim.errors import CapacityError
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies.job import Job, Schedule
-from hybridsim.strategies.networks.adapters import AdapterOptions, fit_every_cluster
-from hybridsim.strategies.networks.deciding import DecidingOptions
-from hybridsim.strategies.networks.decisions import Keep, NetworkDecisions
+from hybridsim.strategies.networks.adapters import fit_every_cluster
+from hybridsim.strategies.networks.decisions import NetworkDecisions
+from hybridsim.strategies.networks.options import (
+    AdapterOptions,
+    DecidingOptions,
+    Keep,
+    OpUnits,
+)
 from hybridsim.strategies.networks.reads import decided
 from hybridsim.strategies.networks.structure import structure_of
-from hybridsim.strategies.networks.where import OpUnits
 from hybridsim.units import Count, Spec
 from hybridsim.work import price
 
