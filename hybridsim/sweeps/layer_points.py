@@ -12,7 +12,6 @@ import numpy as np
 
 from hybridsim.arch import Machine
 from hybridsim.components.matrix_engine import MOST
-from hybridsim.engines.outlined import Outlined
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
@@ -21,10 +20,10 @@ from hybridsim.strategies import AllAnalog, Job, LayerSerial, PipelinedStrategy,
 from hybridsim.strategies.layers import (
     Chosen,
     LayerPoints,
-    OutlineOfPoints,
     PointsAlike,
     can_compute,
     choose,
+    outline_of,
     points_alike,
 )
 from hybridsim.sweeps.machines import PATHS as MACHINE_PATHS
@@ -36,8 +35,6 @@ TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "scheduler.batch", "sc
 IN, OUT = "layer.in_features", "layer.out_features"
 PATHS = MACHINE_PATHS | {TOKENS, RANK, BATCH, BUFFERS}
 """What can be a column of a study; sizes of a single layer can be one besides."""
-MOST_KNOWN = 4096
-"""Outlines whose states are remembered."""
 
 
 def covers(strategy: Strategy) -> bool:
@@ -108,20 +105,6 @@ class LayerPointsOf:
     def without_adapters(self, columns: Columns, points: int) -> Ints:
         """Return the latency of points without any adapter [ps]."""
         return _Block(self, columns, points).without_adapters().yardstick_ps
-
-
-_outlines: dict[tuple[object, ...], Outlined] = {}
-"""Outlines of single layers with their states so far, whatever study they were met in."""
-
-
-def _outline_of(group: OutlineOfPoints, job: Job) -> Outlined:
-    """Return the outline of some points with its states so far."""
-    key = (group.key, job.structure.machine)
-    if key not in _outlines:
-        if len(_outlines) >= MOST_KNOWN:
-            _outlines.clear()
-        _outlines[key] = Outlined(group.outline(job))
-    return _outlines[key]
 
 
 @dataclass
@@ -215,15 +198,15 @@ class _Block:
             chosen.buffers.reshape(shape).min(axis=0),
             tasks,
             unfit,
-            idle | (unfit & self._may_be_unsupported()),
+            np.asarray(idle | (unfit & self._may_be_unsupported())),
         )
 
     def _execute(self, alike: PointsAlike, latency: Ints, tasks: Ints, idle: Bools) -> None:
         """Fill in what some points take, and where not every cluster gets a batch."""
         time_ps = alike.times()
+        job = self._job(self.adapted[0][0])
         for group in alike.outlines():
-            job = self._job(self.adapted[0][0])
-            outlined = _outline_of(group, job)
+            outlined = outline_of(group.key, job)
             looped = outlined.looped
             slots = np.array([work.shape[0] for work in looped.works], np.int64)
             at = alike.points[group.columns]

@@ -1,5 +1,6 @@
 """Random studies, small enough to shrink: networks, machines, strategies, and what is varied."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -114,7 +115,7 @@ def chains(draw: st.DrawFn) -> Network:
     ops = [
         {"name": f"l{i}", "kind": "linear", "in_features": n, "out_features": m,
          "inputs": [f"l{i - 1}"] if i else []}
-        for i, (n, m) in enumerate(zip(widths, widths[1:], strict=False))
+        for i, (n, m) in enumerate(pairwise(widths))
     ]  # fmt: skip
     text: dict[str, Any] = {
         "name": "chain", "source": "this test", "sequence_length": 8, "ops": ops,

@@ -18,6 +18,7 @@ from hybridsim.strategies.layers.named import (
     TokenParallel,
 )
 from hybridsim.strategies.layers.options import BatchChooser, LayerStrategy, PipelinedStrategy
+from hybridsim.strategies.layers.outlines import OutlineKey, outline_of
 from hybridsim.strategies.layers.steps import StepOfBatch, steps_of
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LayerSerial",
     "LayerStrategy",
     "MultiCluster",
+    "OutlineKey",
     "OutlineOfPoints",
     "PipelinedStrategy",
     "PointsAlike",
@@ -48,6 +50,7 @@ __all__ = [
     "can_compute",
     "choose",
     "one_by_one",
+    "outline_of",
     "points_alike",
     "shape_of",
     "steps_of",
