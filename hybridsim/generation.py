@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridsim._old_names import old_keywords
 from hybridsim._version import __version__
 from hybridsim.arch import Machine
 from hybridsim.engines import Engine
@@ -22,11 +23,11 @@ from hybridsim.plan import Plan, Timeline
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.strategies import (
     NETWORK_STRATEGIES,
-    SCHEDULERS,
+    STRATEGIES,
     Job,
     NetworkStrategy,
     carry_out,
-    make_scheduler,
+    make_strategy,
 )
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Attention, Network
@@ -47,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
 a prompt of 512 tokens of Llama-3.1-8B on llm_2026, with adapters and without."""
 
 
+@old_keywords(scheduler="strategy")
 def generate(
     network: Network,
     machine: Machine,
@@ -54,7 +56,7 @@ def generate(
     prompt: int = 512,
     new: int = 128,
     batch: int = 1,
-    scheduler: NetworkStrategy | None = None,
+    strategy: NetworkStrategy | None = None,
     engine: str = "compiled",
 ) -> Generation:
     """Predict what a batch of equal requests takes, with the adapters of a network and without.
@@ -68,7 +70,7 @@ def generate(
         CapacityError: The network does not fit the tiles, or keys and values fit nowhere.
         InputError: A number is out of range, the network is no decoder, or it is too long for it.
     """
-    strategy = scheduler or strategy_for({})
+    strategy = strategy or strategy_for({})
     _check(network, prompt, new, batch)
     run = engine_by_name(engine)
     job = Job(place(network, machine), prompt, run, 0, batch)
@@ -81,22 +83,22 @@ def generate(
         hybridsim_version=__version__,
         network=network.name,
         machine=machine.name,
-        scheduler=strategy.kind,
+        strategy=strategy.kind,
         prompt=prompt,
         new=new,
         batch=batch,
         prefill=_prefill(hybrid, bare, prompt * batch),
         decode=_decode(hybrid, bare, batch),
         token_ps=hybrid.token_ps,
-        bare_token_ps=bare.token_ps,
+        yardstick_token_ps=bare.token_ps,
         token_pj=tuple(drawn.total / PJ for drawn in hybrid.token_drawn),
-        bare_token_pj=tuple(drawn.total / PJ for drawn in bare.token_drawn),
+        yardstick_token_pj=tuple(drawn.total / PJ for drawn in bare.token_drawn),
         cache=Cache(total_bytes=cache, outside_bytes=hybrid.outside),
         notes=(*_notes(network), *hybrid.notes),
         inputs={
             "network": network.to_text(),
             "machine": machine.to_text(),
-            "scheduler": strategy.model_dump(mode="json"),
+            "strategy": strategy.model_dump(mode="json"),
         },
     )
 
@@ -107,12 +109,12 @@ def strategy_for(options: dict[str, Any], kind: str = "network") -> NetworkStrat
     Raises:
         InputError: The strategy is for single layers, or has no such option.
     """
-    if kind in SCHEDULERS and kind not in NETWORK_STRATEGIES:
+    if kind in STRATEGIES and kind not in NETWORK_STRATEGIES:
         raise InputError(
             f"generate: {kind} leaves attention out; choose a strategy for whole networks such "
             "as network or il_xl_pipe"
         )
-    strategy = make_scheduler(kind, DEFAULTS | options)
+    strategy = make_strategy(kind, DEFAULTS | options)
     assert isinstance(strategy, NetworkStrategy)
     return strategy
 
@@ -124,14 +126,15 @@ class GenerationTimes:
     requests share their tokens. Times are those of the network as it is, adapters included.
     """
 
+    @old_keywords(scheduler="strategy")
     def __init__(
         self,
         network: Network,
         machine: Machine,
-        scheduler: NetworkStrategy | None = None,
+        strategy: NetworkStrategy | None = None,
         engine: str = "compiled",
     ) -> None:
-        self._network, self._strategy = network, scheduler or strategy_for({})
+        self._network, self._strategy = network, strategy or strategy_for({})
         self._run = engine_by_name(engine)
         self._mapping = place(network, machine)
         self._tokens: dict[int, Callable[[int], int]] = {}
@@ -227,10 +230,10 @@ def _shares(plan: Plan, timeline: Timeline) -> dict[str, float]:
 def _prefill(hybrid: _Times, bare: _Times, tokens: int) -> Phase:
     return Phase(
         latency_ps=hybrid.prefill_ps,
-        bare_ps=bare.prefill_ps,
+        yardstick_ps=bare.prefill_ps,
         overhead_percent=overhead_percent(hybrid.prefill_ps, bare.prefill_ps),
         critical_path_share=hybrid.prefill,
-        bare_critical_path_share=bare.prefill,
+        yardstick_critical_path_share=bare.prefill,
         energy=_energy(hybrid.prefill_drawn, bare.prefill_drawn, tokens),
     )
 
@@ -243,10 +246,10 @@ def _decode(hybrid: _Times, bare: _Times, batch: int) -> Phase | None:
     both = [together(list(each.token_drawn)) for each in (hybrid, bare)]
     return Phase(
         latency_ps=mean,
-        bare_ps=bare_mean,
+        yardstick_ps=bare_mean,
         overhead_percent=overhead_percent(mean, bare_mean),
         critical_path_share=hybrid.token,
-        bare_critical_path_share=bare.token,
+        yardstick_critical_path_share=bare.token,
         energy=_energy(both[0], both[1], count * batch) if hybrid.token_drawn else None,
     )
 
@@ -256,16 +259,16 @@ def _energy(hybrid: Drawn | None, bare: Drawn | None, tokens: int) -> PhaseEnerg
         return None
     return PhaseEnergy(
         total_pj=hybrid.total / PJ,
-        bare_pj=bare.total / PJ,
+        yardstick_pj=bare.total / PJ,
         per_token_pj=hybrid.total / PJ / tokens,
-        bare_per_token_pj=bare.total / PJ / tokens,
+        yardstick_per_token_pj=bare.total / PJ / tokens,
         macs=hybrid.macs,
         tops_per_watt=_tops_per_watt(hybrid),
-        bare_tops_per_watt=_tops_per_watt(bare),
+        yardstick_tops_per_watt=_tops_per_watt(bare),
         component_aj=hybrid.work,
         static_aj=hybrid.static,
-        bare_component_aj=bare.work,
-        bare_static_aj=bare.static,
+        yardstick_component_aj=bare.work,
+        yardstick_static_aj=bare.static,
         not_counted=hybrid.not_counted,
     )
 

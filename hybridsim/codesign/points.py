@@ -12,7 +12,7 @@ from hybridsim.errors import CapacityError, InputError, SpecError, UnsupportedEr
 from hybridsim.library import network_path
 from hybridsim.measure.result import Result
 from hybridsim.simulation import simulate
-from hybridsim.strategies import Strategy, make_scheduler
+from hybridsim.strategies import Strategy, make_strategy
 from hybridsim.units import format_ps
 from hybridsim.workload import Network, load_network
 
@@ -124,9 +124,9 @@ class Simulator:
     def _strategy(self, batch: int | None) -> Strategy:
         options = {} if batch is None else {"batch": batch}
         try:
-            return make_scheduler(self.study.scheduler, options)
+            return make_strategy(self.study.strategy, options)
         except InputError as error:
-            raise SpecError("study", "scheduler", str(error)) from None
+            raise SpecError("study", "strategy", str(error)) from None
 
     def network(self, candidate: Candidate) -> Network:
         """Return the network with the candidate's adapters.

@@ -73,7 +73,7 @@ OBJECTIVES: dict[str, Direction] = {
 """What is sought unless the study says otherwise."""
 NUMERIC = (
     "rank", "dac_bits", "adc_bits", "integration_time_ps", "batch", "output_noise",
-    "accuracy_percent", "ci95_low", "ci95_high", "latency_ps", "all_analog_ps",
+    "accuracy_percent", "ci95_low", "ci95_high", "latency_ps", "yardstick_ps",
     "overhead_percent", "slowdown_percent", "energy_pj", "energy_overhead_percent",
     "adapter_parameters", "tcdm_bytes",
 )  # fmt: skip
@@ -132,7 +132,7 @@ class CodesignStudy(Spec):
     set_by_bits: dict[int, dict[Text, Any]] = Field(default={})
     """Bits of the ADC -> fields of the machine with such converters, such as their energy; what is
     not said here does not depend on bits."""
-    scheduler: Text = "token_parallel"
+    strategy: Text = "token_parallel"
     """Strategy by name."""
     batches: Annotated[tuple[Count, ...] | None, Field(min_length=1)] = None
     """Tokens per batch to choose; null leaves it to the strategy."""

@@ -1,8 +1,8 @@
 """Axes of a study: what varies, expanded into values in a stable order.
 
 An axis is a list of values, a range, a geometric range, or named groups of settings that change
-together. A value goes to a *path*: ``network``, ``machine``, ``tokens``, ``scheduler``,
-``scheduler.*``, ``adapters`` (``own`` or ``none``), ``adapters.*``, or a field of the
+together. A value goes to a *path*: ``network``, ``machine``, ``tokens``, ``strategy``,
+``strategy.*``, ``adapters`` (``own`` or ``none``), ``adapters.*``, or a field of the
 machine, as ``hybridsim run --set`` takes it.
 """
 
@@ -44,7 +44,7 @@ _QUANTITIES: dict[str, TypeAdapter[int]] = {
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z][A-Za-z/]*)?")
 _RANGE_KEYS = ({"from", "to", "step"}, {"from", "to", "factor"}, {"from", "to", "points"})
-_HEADS = ("network", "machine", "tokens", "scheduler", "adapters")
+_HEADS = ("network", "machine", "tokens", "strategy", "adapters")
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _check_path(path: str, file: str, place: str) -> None:
     raise SpecError(
         file,
         place,
-        f"{path!r} is no path{guess}; network, machine, tokens, scheduler, scheduler.*, "
+        f"{path!r} is no path{guess}; network, machine, tokens, strategy, strategy.*, "
         "adapters, adapters.* or a field of the machine, as in tile.rows, would do",
     )
 

@@ -13,7 +13,7 @@ from hybridsim.sweeps.axes import quantity
 
 MEASURED = {
     "latency_ps": "Start to end of the whole run [ps].",
-    "all_analog_ps": "The same network without adapter work [ps]; for a strategy for whole "
+    "yardstick_ps": "The same network without adapter work [ps]; for a strategy for whole "
     "networks its own run without adapters.",
     "tcdm_bytes": "The most scratchpad that anything takes on a cluster [bytes].",
     "batch": "Tokens per batch or chunk, the least of all adapted layers.",
@@ -24,7 +24,7 @@ MEASURED = {
 }
 """Whole numbers that every point is stored with, where they are asked for."""
 DERIVED = {
-    "overhead_percent": ("latency_ps", "all_analog_ps"),
+    "overhead_percent": ("latency_ps", "yardstick_ps"),
 }
 """Column -> the measured columns that it is computed from."""
 DETAILED: dict[str, Literal["text", "number"]] = {
@@ -33,7 +33,7 @@ DETAILED: dict[str, Literal["text", "number"]] = {
 """What takes a whole Result to find out, and so more time per point; see ``sweep/details.py``."""
 TEXTS = frozenset(name for name, kind in DETAILED.items() if kind == "text")
 RESULTS = (*MEASURED, *DERIVED, *DETAILED)
-KEPT = ("latency_ps", "all_analog_ps", "overhead_percent", "tcdm_bytes", "batch", "buffers")
+KEPT = ("latency_ps", "yardstick_ps", "overhead_percent", "tcdm_bytes", "batch", "buffers")
 """What a study keeps unless it says otherwise."""
 
 _COMPARISON = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|<|>|==|!=)\s*(\S.*?)\s*")

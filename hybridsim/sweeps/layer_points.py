@@ -30,7 +30,7 @@ from hybridsim.sweeps.machines import Columns, valid, with_columns
 from hybridsim.units import Ints
 from hybridsim.work import mvm, price
 
-TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "scheduler.batch", "scheduler.buffers"
+TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "strategy.batch", "strategy.buffers"
 IN, OUT = "layer.in_features", "layer.out_features"
 PATHS = MACHINE_PATHS | {TOKENS, RANK, BATCH, BUFFERS}
 """What can be a column of a study; sizes of a single layer can be one besides."""

@@ -21,7 +21,7 @@ from hybridsim.mapping import place
 from hybridsim.plan import Timeline
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.specs import read_json_mapping
-from hybridsim.strategies import Job, Schedule, carry_out, make_scheduler
+from hybridsim.strategies import Job, Schedule, carry_out, make_strategy
 from hybridsim.validation.harp_rows import WHOLE_LAYERS, Case, read_row
 from hybridsim.workload import Head, Network, load_network, network_from_config
 
@@ -136,7 +136,7 @@ def executed(case: Case) -> tuple[Job, Schedule, Timeline]:
     if case.past and not placed.network.remembers:
         raise UnsupportedError(f"{case.network} keeps no keys and values")
     job = Job(placed, case.tokens, past=case.past)
-    schedule = make_scheduler(case.strategy, options).schedule(job)
+    schedule = make_strategy(case.strategy, options).schedule(job)
     done = carry_out(schedule, job.machine, engine("compiled"))
     return job, done.schedule, done.timeline
 

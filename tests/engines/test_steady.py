@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from hybridsim.engines._outline_tables import WINDOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridsim.engines import Engine, compiled, reference, steady
-from hybridsim.engines._outline_tables import WINDOW
 from hybridsim.errors import PlanError
 from hybridsim.measure.usage import usage
 from hybridsim.plan import (

@@ -80,7 +80,7 @@ def test_a_cache_that_moves_to_the_dram_is_charged_token_by_token() -> None:
     changes = {"chips": None, "tile.count": 40, "memory.sram.size": "25 KiB"}
     there = load_machine("llm_2026", changes)
     options = {"adapters_by_capacity": False}
-    found = generate(small(), there, prompt=20, new=60, scheduler=strategy_for(options))
+    found = generate(small(), there, prompt=20, new=60, strategy=strategy_for(options))
     for index in (0, 20, 40, 58):
         run = execute(small(), there, strategy_for(options), 1, past=20 + index)
         assert found.token_pj[index] == energy(run).total / 10**6
@@ -92,7 +92,7 @@ def test_adapters_draw_in_both_phases_and_a_batch_draws_less_per_token() -> None
     for phase in (one.prefill, one.decode):
         assert phase is not None
         assert phase.energy is not None
-        assert phase.energy.per_token_pj > phase.energy.bare_per_token_pj
+        assert phase.energy.per_token_pj > phase.energy.yardstick_per_token_pj
         assert phase.energy.tops_per_watt > 0
     assert one.decode is not None
     assert four.decode is not None

@@ -2,7 +2,6 @@ from collections import Counter
 from itertools import pairwise
 
 import numpy as np
-from hybridsim.strategies._reservation import reserved
 from hypothesis import given
 
 from hybridsim.engines.reservation import reserved

@@ -14,7 +14,7 @@ import hybridsim
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
-from hybridsim.strategies import Job, Schedule, make_scheduler
+from hybridsim.strategies import Job, Schedule, make_strategy
 from hybridsim.workload import Linear
 from tests.carried_out import assert_engines_agree, carried_out, durations
 from tests.random_inputs import mostly_delay
@@ -31,7 +31,7 @@ def job(**overrides: Any) -> Job:
 def schedule(keep: str, strategy: str = "xb_pipe", chunk: int = 16, **more: Any) -> Schedule:
     overrides = more.pop("overrides", {})
     options = {"chunk": chunk, "keep_adapters": keep} | more
-    return make_scheduler(strategy, options).schedule(job(**overrides))
+    return make_strategy(strategy, options).schedule(job(**overrides))
 
 
 def tasks(plan: Plan, label: str) -> np.ndarray:

@@ -14,19 +14,19 @@ from hybridsim.errors import CapacityError, SpecError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.strategies import (
-    SCHEDULERS,
+    STRATEGIES,
     TRANSFERS,
     Job,
     NetworkStrategy,
     Schedule,
-    make_scheduler,
+    make_strategy,
 )
 from hybridsim.work import Work
 from hybridsim.workload import Linear
 from tests.carried_out import assert_engines_agree, carried_out, durations
 
 NETWORK_STRATEGIES = [
-    name for name, kind in SCHEDULERS.items() if issubclass(kind, NetworkStrategy)
+    name for name, kind in STRATEGIES.items() if issubclass(kind, NetworkStrategy)
 ]
 WHOLE_LAYERS = ("serial", "il_par", "il_pipe")
 CASES = [
@@ -54,7 +54,7 @@ def planned(
 ) -> Schedule:
     """Return a schedule for 64 tokens, in chunks of 16."""
     given = job(network, machine, adapters=adapters)
-    return make_scheduler(strategy, options(strategy, **more)).schedule(given)
+    return make_strategy(strategy, options(strategy, **more)).schedule(given)
 
 
 def busy(plan: Plan, machine: str, labels: set[str]) -> int:
@@ -143,7 +143,7 @@ def test_stamped_blocks_equal_blocks_laid_out_one_by_one(
 ) -> None:
     stamped = planned(strategy, network, machine, adapters)
     monkeypatch.setattr(Stamp, "find", lambda layout, works: None)
-    single = make_scheduler(strategy, options(strategy)).schedule(
+    single = make_strategy(strategy, options(strategy)).schedule(
         job(network, machine, adapters=adapters)
     )
     assert len(stamped.plan) == len(single.plan)
@@ -163,7 +163,7 @@ def test_blocks_that_are_alike_are_stamped(
     stamped = []
     monkeypatch.setattr(Stamp, "_copy", lambda stamp, first: stamped.append(first))
     with pytest.raises(KeyError):  # what follows the blocks misses the last copy, or the result
-        make_scheduler("xb_pipe", {"chunk": 16}).schedule(job(network, machine))
+        make_strategy("xb_pipe", {"chunk": 16}).schedule(job(network, machine))
     assert len(stamped) == 1
 
 
@@ -186,7 +186,7 @@ def test_each_kind_of_overlap_helps_on_these_networks(case: tuple[str, str]) -> 
 def test_the_best_chunk_is_the_best_of_those_tried() -> None:
     given = job("mobilebert", "harp_2026")
     tried = {chunk: makespan("xb_pipe", chunk=chunk) for chunk in (8, 16, 32, 64)}
-    best = make_scheduler("xb_pipe").schedule(given)
+    best = make_strategy("xb_pipe").schedule(given)
     assert carried_out(best.plan, given.machine).makespan == min(tried.values())
     assert best.layers[0].batch == min(tried, key=lambda chunk: tried[chunk])
 
@@ -215,7 +215,7 @@ def test_every_form_of_attention_runs_in_a_network(form: str, kept: str) -> None
 
 def test_batch_is_another_name_of_chunk() -> None:
     """The command line gives --batch to every strategy."""
-    assert make_scheduler("xb_pipe", {"batch": 8}) == make_scheduler("xb_pipe", {"chunk": 8})
+    assert make_strategy("xb_pipe", {"batch": 8}) == make_strategy("xb_pipe", {"chunk": 8})
 
 
 @pytest.mark.parametrize(
@@ -230,8 +230,8 @@ def test_batch_is_another_name_of_chunk() -> None:
     ],
 )
 def test_options_of_no_sense_are_refused(name: str, given: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match=f"scheduler {name}"):
-        make_scheduler(name, given)
+    with pytest.raises(SpecError, match=f"strategy {name}"):
+        make_strategy(name, given)
 
 
 def simulated(network: str, machine: str, strategy: str, **more: Any) -> hybridsim.Result:
@@ -241,7 +241,7 @@ def simulated(network: str, machine: str, strategy: str, **more: Any) -> hybrids
     loaded, there = hybridsim.load(network, machine, overrides)
     if not adapters:
         loaded = loaded.without_adapters()
-    chosen = make_scheduler(strategy, options(strategy, **more))
+    chosen = make_strategy(strategy, options(strategy, **more))
     return hybridsim.simulate(loaded, there, chosen, tokens=tokens)
 
 
@@ -250,7 +250,7 @@ def test_overhead_is_measured_against_the_same_strategy(strategy: str) -> None:
     bare = simulated("mobilebert", "harp_2026", strategy, adapters=False)
     full = simulated("mobilebert", "harp_2026", strategy)
     assert bare.overhead_percent == 0
-    assert full.all_analog_ps == bare.latency_ps
+    assert full.yardstick_ps == bare.latency_ps
     assert full.latency_ps > bare.latency_ps
     assert len(full.layers) == 361
     assert {op.kind for op in full.ops} == {"embedding", "attention", "add"}
@@ -403,4 +403,4 @@ def test_sums_go_where_they_are_sent() -> None:
 )
 def test_a_part_that_cannot_do_it_is_refused(path: str, value: str, says: str) -> None:
     with pytest.raises(SpecError, match=says):
-        make_scheduler("xb_pipe", {path: value})
+        make_strategy("xb_pipe", {path: value})

@@ -11,7 +11,7 @@ from hybridsim.arch import Machine, load_machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
-from hybridsim.strategies import Job, NetworkStrategy, Schedule, TokenTemplate, make_scheduler
+from hybridsim.strategies import Job, NetworkStrategy, Schedule, TokenTemplate, make_strategy
 from hybridsim.workload import AdapterSpec, Linear, Network, network_from_config
 from tests.carried_out import assert_engines_agree, carried_out, durations
 
@@ -44,7 +44,7 @@ def machine(name: str) -> Machine:
 
 def strategy(**options: Any) -> NetworkStrategy:
     usual = {"chunk": 16, "kept_over_link": True, "adapters_by_capacity": True}
-    found = make_scheduler("network", usual | options)
+    found = make_strategy("network", usual | options)
     assert isinstance(found, NetworkStrategy)
     return found
 
@@ -68,7 +68,7 @@ def two_layers() -> Network:
 
 
 def latency(network: Network, there: Machine) -> int:
-    plan = make_scheduler("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
+    plan = make_strategy("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
     return carried_out(plan, there).makespan
 
 
@@ -86,7 +86,7 @@ def test_from_chip_to_chip_by_hand() -> None:
         for i in range(2)
     )
     network = Network(name="four", source="test", ops=(ops[0], *between, ops[1]))
-    plan = make_scheduler("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
+    plan = make_strategy("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
     hops = [plan.name(task) for task in tasks(plan, "hop")]
     assert [name.split(":")[0] for name in hops] == ["between0"] + 2 * ["between1"] + 3 * ["b"]
 

@@ -102,7 +102,7 @@ def test_requests_of_a_batch_share_their_adapters_too() -> None:
     shared, alone = (
         generate(
             network(), machine(), prompt=8, new=2, batch=4,
-            scheduler=strategy_for({"share_adapters": each}),
+            strategy=strategy_for({"share_adapters": each}),
         )
         for each in ("best", "never")
     )  # fmt: skip

@@ -126,7 +126,7 @@ def lanes_chart(activity: pd.DataFrame, ran: Rows) -> Chart:
     size = scale_of(longest)[0]
     drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].str.replace("_", " ")
     ends = [{"strategy": r["strategy"], "end": r["latency_ps"] / size} for r in ran]
-    analog = [{"analog": ran[0]["all_analog_ps"] / size}]
+    analog = [{"analog": ran[0]["yardstick_ps"] / size}]
     strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
     parts = list(dict.fromkeys(drawn["kind"]))
     lanes: Spec = {
