@@ -12,7 +12,7 @@ what lay in it is still imported as ever (``from hybridsim.simulate import execu
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -21,7 +21,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,17 +72,17 @@ OPTIONS = {"--scheduler": "--strategy", "--schedulers": "--strategies"}
 # --- saying it ------------------------------------------------------------------------------
 
 _SAID: set[str] = set()
-_ON_STDERR: ContextVar[bool] = ContextVar("on_stderr", default=False)
+_HOW: ContextVar[Literal["warning", "stderr", "silence"]] = ContextVar("how", default="warning")
 _INSIDE = ("hybridsim", "pydantic")
 
 
 def say(old: str, new: str) -> None:
     """Say that ``old`` is now called ``new``, unless this process has said so."""
-    text = f"{old} is now {new}"
-    if text in _SAID:
+    text, how = f"{old} is now {new}", _HOW.get()
+    if how == "silence" or text in _SAID:
         return
     _SAID.add(text)
-    if _ON_STDERR.get():
+    if how == "stderr":
         print(text, file=sys.stderr)
     else:
         warnings.warn(text, FutureWarning, stacklevel=_frames_inside() + 1)
@@ -91,11 +91,21 @@ def say(old: str, new: str) -> None:
 @contextmanager
 def said_on_stderr() -> Iterator[None]:
     """Let old names say what they are now as lines on standard error, as a command does."""
-    token = _ON_STDERR.set(True)
+    token = _HOW.set("stderr")
     try:
         yield
     finally:
-        _ON_STDERR.reset(token)
+        _HOW.reset(token)
+
+
+@contextmanager
+def in_silence() -> Iterator[None]:
+    """Let old names pass without a word: they stand in a file that the program wrote."""
+    token = _HOW.set("silence")
+    try:
+        yield
+    finally:
+        _HOW.reset(token)
 
 
 def _frames_inside() -> int:
@@ -194,6 +204,30 @@ def new_path(path: str) -> str:
         return path
     say(f"scheduler{dot and '.*'}", f"strategy{dot and '.*'}")
     return f"strategy{dot}{rest}"
+
+
+def with_new_paths(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, dotted path -> value, by the paths of today.
+
+    Raises:
+        ValueError: A path is given by its old name and by that of today.
+    """
+    found: dict[str, Any] = {}
+    for path, value in given.items():
+        new = new_path(path) if isinstance(path, str) else path
+        if new in found:
+            raise ValueError(f"{path!r} is now {new!r}, which is given as well")
+        found[new] = value
+    return found
+
+
+def new_column(name: str, known: Collection[str]) -> str:
+    """Return the name of today of a column of results that a person named."""
+    new = COLUMNS.get(name)
+    if name in known or new not in known:
+        return name
+    say(f"column {name!r}", f"{new!r}")
+    return str(new)
 
 
 def renamed(given: Any, names: Mapping[str, str]) -> Any:

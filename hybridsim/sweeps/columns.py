@@ -78,6 +78,12 @@ def parse_constraint(text: str, columns: Iterable[str]) -> Constraint:
     return Constraint(known_column(name, columns, "column"), sign, _bound(name, value))
 
 
+def new_constraint(text: str, new: Callable[[str], str]) -> str:
+    """Return a comparison with another name of its column; what is no comparison as it is."""
+    match = _COMPARISON.fullmatch(text)
+    return text if match is None else text.replace(match[1], new(match[1]), 1)
+
+
 def known_column(name: str, columns: Iterable[str], what: str) -> str:
     """Return the name, if there is such a column.
 

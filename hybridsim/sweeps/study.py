@@ -4,10 +4,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hybridsim.errors import InputError, SpecError
 from hybridsim.specs import read_yaml_mapping, validate
+from hybridsim.sweeps._old_words import by_names_of_today
 from hybridsim.sweeps.axes import Axis, expand_axes
 from hybridsim.sweeps.columns import (
     KEPT,
@@ -54,6 +55,11 @@ class Study(Spec):
     best points of its own."""
     keep: Annotated[tuple[Text, ...], Field(min_length=1)] = KEPT
     """Result columns of the table."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_names_of_today(cls, given: Any) -> Any:
+        return by_names_of_today(given)
 
     @field_validator("strategy")
     @classmethod

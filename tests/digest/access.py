@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 import hybridsim
+from hybridsim._old_names import STILL_WRITTEN, in_silence
 from hybridsim.arch import load_machine
 from hybridsim.comparison import compare
 from hybridsim.cost import ask
@@ -31,7 +32,7 @@ from hybridsim.measure.work import task_work
 from hybridsim.report.trace import Trace
 from hybridsim.service import Request, compare_alternatives, run_service
 from hybridsim.simulation import execute
-from hybridsim.strategies import SCHEDULERS, Job, carry_out, make_scheduler
+from hybridsim.strategies import STRATEGIES, Job, carry_out, make_strategy
 from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.run import run_study
 from hybridsim.sweeps.study import Study
@@ -63,8 +64,18 @@ WORDS = {"scheduler": "strategy"}
 """Words of sentences that may be changed without changing what they say -> canonical ones."""
 LABELS: dict[str, str] = {}
 """What a task does, as the plan calls it -> its canonical label; others are canonical."""
-LEFT_OUT = ("hybridsim_version", "model_version", "fingerprint", "inputs", "engine")
-"""Fields that say what was run, or with which release: no results."""
+AS_THEY_WERE = {"yardstick_ps": "all_analog_ps", "yardstick_pj": "all_analog_pj"}
+"""Columns of tables and facts -> what they are called where names are hashed as they are."""
+LEFT_OUT = (
+    *STILL_WRITTEN,
+    "hybridsim_version",
+    "model_version",
+    "fingerprint",
+    "inputs",
+    "engine",
+)
+"""Fields that say what was run, or with which release: no results. Nor are old names of fields,
+which JSON has beside those of today."""
 ENERGY = ("energy", "energy_pj", "token_pj", "yardstick_token_pj")
 """Fields, by canonical name, whose values are energies: hashed apart from times."""
 
@@ -94,14 +105,14 @@ class Uses(NamedTuple):
 
 def strategy_names() -> list[str]:
     """Return the names of all strategies."""
-    return [*SCHEDULERS]
+    return [*STRATEGIES]
 
 
 def option_names(strategy: str) -> list[str]:
     """Return the names of all options of a strategy, those of ``where`` as ``where.add``."""
-    fields = [name for name in SCHEDULERS[strategy].model_fields if name != "kind"]
+    fields = [name for name in STRATEGIES[strategy].model_fields if name != "kind"]
     if "where" in fields:
-        parts = SCHEDULERS[strategy].model_fields["where"].annotation.model_fields
+        parts = STRATEGIES[strategy].model_fields["where"].annotation.model_fields
         fields = [name for name in fields if name != "where"] + [f"where.{p}" for p in parts]
     return fields
 
@@ -134,7 +145,7 @@ def machine_of(case: Case) -> Any:
 
 def executed(case: Case) -> Any:
     """Return a run: job, schedule, timeline, and a result where one sequence is asked for."""
-    strategy = make_scheduler(case.strategy, case.options)
+    strategy = make_strategy(case.strategy, case.options)
     if case.sequences == 1:
         return execute(
             network_of(case),
@@ -318,7 +329,7 @@ def trace_texts(run: Any) -> Iterator[str]:
 
 def frames(run: Any) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the tables that a result gives of itself."""
-    yield "layers", run.result.to_frame()
+    yield "layers", run.result.to_frame().rename(columns=AS_THEY_WERE)
     yield "ops", run.result.ops_frame()
     yield "resources", run.result.resources_frame()
 
@@ -331,7 +342,7 @@ def generation(case: Case) -> dict[str, Any]:
     found = generate(
         network_of(case),
         machine_of(case),
-        scheduler=strategy_for(dict(case.options), case.strategy),
+        strategy=strategy_for(dict(case.options), case.strategy),
         **case.more,
     )
     return _results(found.document())
@@ -383,15 +394,17 @@ def comparison(case: Case) -> list[dict[str, Any]]:
 def explanation(case: Case) -> dict[str, Any]:
     """Return what a run spent its time on, and what would shorten it."""
     text = explain(executed(case).result).to_text()
+    del text["strategy"]  # hashed under its old name, which is there as well
     for change in text["changes"]:
-        change["arguments"] = change["arguments"].replace("scheduler.", "strategy.")
+        change["arguments"] = canonical_text(change["arguments"])
     return text
 
 
 def swept(case: Case) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the table of a study, and what the study says of it."""
-    study = Study.model_validate(case.more["study"])
-    found = run_study(read_inputs(study, study.name))
+    with in_silence():  # studies of the digest keep the words of the first release
+        study = Study.model_validate(case.more["study"])
+        found = run_study(read_inputs(study, study.name))
     return found.table, _results(found.summary())
 
 
@@ -411,12 +424,12 @@ def answers(case: Case) -> list[Any]:
 def served(case: Case) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return what serving a trace of requests comes to, and every request."""
     options = {key: value for key, value in case.more.items() if key != "requests"}
-    strategy = make_scheduler(case.strategy, case.options) if case.strategy else None
+    strategy = make_strategy(case.strategy, case.options) if case.strategy else None
     found = run_service(
         network_of(case),
         machine_of(case),
         [Request(*request) for request in case.more["requests"]],
-        scheduler=strategy,
+        strategy=strategy,
         **options,
     )
     return _results(found.result.model_dump(mode="json")), found.requests
@@ -428,10 +441,10 @@ def alternatives(case: Case) -> tuple[pd.DataFrame, dict[str, Any]]:
         network_of(case),
         machine_of(case),
         case.more["tasks"],
-        make_scheduler(case.strategy, case.options),
+        make_strategy(case.strategy, case.options),
         case.tokens,
     )
-    return found.table, found.facts
+    return found.table, {AS_THEY_WERE.get(key, key): value for key, value in found.facts.items()}
 
 
 def canonical_name(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim._old_names import COLUMNS, renamed
 from hybridsim.errors import SpecError
 from hybridsim.nesting import json_value
 from hybridsim.report.page.cells import Column, Table, shown, table
@@ -104,6 +105,7 @@ def comparison_of_folder(folder: Path) -> str:
         path = folder / ACTIVITY
         activity = pd.read_csv(path, dtype=_ACTIVITY, keep_default_na=False)
         path = folder / COMPARISON
+        document["strategies"] = [renamed(row, COLUMNS) for row in document["strategies"]]
         return comparison_page(document, activity)
     except OSError as error:
         reason = error.strerror or "is unreadable"
