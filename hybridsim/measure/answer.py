@@ -36,6 +36,13 @@ class Document(Answer):
     left_out: ClassVar[tuple[str, ...]] = ()
     """Fields that are left out where they are empty."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _inputs_by_names_of_today(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "inputs" in given:
+            return given | {"inputs": renamed(given["inputs"], ANSWERS)}
+        return given
+
     @model_serializer(mode="wrap")
     def _document(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo

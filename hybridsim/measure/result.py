@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError
 
-from hybridsim._old_names import ANSWERS, OldAttribute, renamed
+from hybridsim._old_names import OldAttribute
 from hybridsim.errors import SpecError
 from hybridsim.measure.answer import Answer, Document
 from hybridsim.measure.result_html import result_html
@@ -287,13 +287,6 @@ class Result(Document):
 
     scheduler: ClassVar[OldAttribute] = OldAttribute("strategy")
     all_analog_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _inputs_by_names_of_today(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "inputs" in given:
-            return given | {"inputs": renamed(given["inputs"], ANSWERS)}
-        return given
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""
