@@ -302,7 +302,12 @@ class _Finder(MetaPathFinder, Loader):
         """Put the module of today in the place of the old one."""
         new = new_name(module.__name__)
         assert new is not None
-        sys.modules[module.__name__] = import_module(new)
+        today = sys.modules[module.__name__] = import_module(new)
+        package, _, below = module.__name__.partition(".")
+        verb, _, last = below.rpartition(".")
+        function = vars(sys.modules[package]).get(verb)
+        if callable(function):  # what is imported below a verb is also an attribute of it
+            setattr(function, last, today)
 
 
 class _Package(ModuleType):

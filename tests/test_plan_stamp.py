@@ -39,7 +39,7 @@ def laid_out(stamped: bool) -> PlanBuilder:
         builder.stamp(
             len(builder) - size,
             {"b1.x": ["b2.x", "b3.x"], "b1.y": ["b2.y", "b3.y"]},
-            {("b1.y", "use"): [(2,), (3,)]},
+            {("b1.y", "wait"): [(2,), (3,)]},
             2,
         )
     return builder
@@ -66,7 +66,7 @@ def test_stamped_equals_laid_out_one_by_one() -> None:
 def test_copies_may_use_more_or_fewer_parts() -> None:
     builder = PlanBuilder(PARTS)
     builder.add("a", delay("work", 1), (0,))
-    builder.stamp(0, {"a": ["b", "c"]}, {("a", "work"): [(1, 2), ()]}, 2)
+    builder.stamp(0, {"a": ["b", "c"]}, {("a", "wait"): [(1, 2), ()]}, 2)
     plan = builder.build()
     assert [plan.uses_of(task).tolist() for task in range(3)] == [[0], [1, 2], []]
 

@@ -81,6 +81,7 @@ def test_what_lies_below_an_old_name_is_found_and_is_no_copy(
     with pytest.warns(FutureWarning, match="hybridsim.sweep is now hybridsim.sweeps"):
         old_module("hybridsim.sweep", monkeypatch)
     assert import_module("hybridsim.sweep.axes") is import_module("hybridsim.sweeps.axes")
+    assert hybridsim.sweep.axes is import_module("hybridsim.sweeps.axes")  # type: ignore[attr-defined]
     assert new_name("hybridsim.metrics.power") == "hybridsim.measure.energy"
     assert new_name("hybridsim.measure.stalls") is None
     assert new_name("hybridsim.sweeper") is None

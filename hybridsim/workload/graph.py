@@ -162,10 +162,6 @@ class Network(Spec):
         """
         return op is not None and op.name in self._given_tokens
 
-    def reads_last(self, op: Op) -> bool:
-        """Return whether an op reads the vector of the last token alone."""
-        return any(isinstance(self._by_name[name], LastToken) for name in op.inputs)
-
     @property
     def remembers(self) -> bool:
         """Whether it can go on from kept keys and values: an attention is causal."""

@@ -155,6 +155,11 @@ def measured(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "energy_figures", energies
 
 
+def femtowatts(power: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return powers to the femtowatt: less than that is what sums leave of their order."""
+    return None if power is None else power.round(15) + 0.0
+
+
 def energies_of(run: Any) -> Iterator[tuple[str, Any]]:
     """Yield what each task draws, part by part."""
     found = access.energy_of_tasks(run)
@@ -174,7 +179,7 @@ def parts_of_run(case: Case) -> Iterator[tuple[str, Any]]:
         yield from measured(document)
     if case.tables:
         yield from access.tables(run)
-        yield "power", access.power_table(run)
+        yield "power", femtowatts(access.power_table(run))
         if document is not None:
             yield "frames", dict(access.frames(run))
             yield "trace", "\n".join(access.trace_texts(run))

@@ -28,35 +28,41 @@ def activation(function: str, features: int = 512) -> Activation:
     return Activation(name="a", inputs=inputs, function=function, features=features)  # type: ignore[arg-type]
 
 
-def piece(machine: str, op: Any, rows: int = 8, size: str = "128 KiB") -> Piece:
-    return Piece(cluster(machine, size), op, rows, op.out_features)
+def piece(op: Any, rows: int = 8) -> Piece:
+    return Piece.of(op, rows, op.out_features)
+
+
+def time_ps(machine: str, op: Any, rows: int = 8) -> int:
+    return int(piece(op, rows).time_ps(cluster(machine)))
+
+
+def cost_from(machine: str, op: Any) -> str:
+    return piece(op).cost_from(cluster(machine))
 
 
 def test_a_norm_costs_what_the_machine_says() -> None:
     """IL-Par of T5: 5.163 us for 8 vectors of 512."""
-    found = piece("harp_2026", norm())
-    assert found.cost_from == "kernel_costs"
-    assert found.duration_ps() / 1e6 == pytest.approx(5.163, abs=0.0005)
-    assert piece("harp_2026", norm("rms_norm")).duration_ps() == found.duration_ps()
+    assert cost_from("harp_2026", norm()) == "kernel_costs"
+    assert time_ps("harp_2026", norm()) / 1e6 == pytest.approx(5.163, abs=0.0005)
+    assert time_ps("harp_2026", norm("rms_norm")) == time_ps("harp_2026", norm())
 
 
 def test_a_norm_costs_transfers_and_kernel_by_the_model() -> None:
     there = cluster("ahwa_lora_2026")
-    found = piece("ahwa_lora_2026", norm())
     size = 8 * 512 * 2
     cycles = (
         there.dma.transfer_cycles(size)
         + there.cores.layernorm_cycles(8, 512, "fp16")
         + there.dma.transfer_cycles(size, source="tcdm")
     )
-    assert found.cost_from == "model"
-    assert found.duration_ps() == there.to_ps(cycles)
+    assert cost_from("ahwa_lora_2026", norm()) == "model"
+    assert time_ps("ahwa_lora_2026", norm()) == there.to_ps(cycles)
 
 
 @pytest.mark.parametrize("function", ["relu", "swiglu", "geglu"])
 def test_what_is_not_in_the_data_is_served_by_the_model(function: str) -> None:
-    assert piece("harp_2026", activation(function)).cost_from == "model"
-    assert piece("harp_2026", activation("gelu")).cost_from == "kernel_costs"
+    assert cost_from("harp_2026", activation(function)) == "model"
+    assert cost_from("harp_2026", activation("gelu")) == "kernel_costs"
 
 
 @pytest.mark.parametrize(
@@ -74,21 +80,19 @@ def test_what_is_not_in_the_data_is_served_by_the_model(function: str) -> None:
     ids=["relu", "swiglu", "geglu", "no_norm", "three"],
 )
 def test_more_work_takes_longer(cheaper: Any, dearer: Any) -> None:
-    times = [piece("ahwa_lora_2026", op).duration_ps() for op in (cheaper, dearer)]
+    times = [time_ps("ahwa_lora_2026", op) for op in (cheaper, dearer)]
     assert times[0] < times[1]
 
 
 def test_rows_are_halved_until_they_fit() -> None:
     """128 x 768 x 2 B do not fit 128 KiB, 64 x 768 do."""
-    found = piece("harp_2026", norm(features=768), rows=128)
-    assert found.parts() == (2, 64, 768)
-    half = piece("harp_2026", norm(features=768), rows=64)
-    assert found.duration_ps() == 2 * half.duration_ps()
+    op = norm(features=768)
+    assert piece(op, 128).parts(cluster("harp_2026")) == (2, 64, 768)
+    assert time_ps("harp_2026", op, 128) == 2 * time_ps("harp_2026", op, 64)
 
 
 def test_a_single_row_is_halved_by_columns_if_it_may() -> None:
     wide = Add(name="s", inputs=("x", "y"), features=4096)
-    found = piece("ahwa_lora_2026", wide, rows=1, size="8 KiB")
-    assert found.parts() == (2, 1, 2048)
-    with pytest.raises(CapacityError, match=r"one vector of 4096 elements needs 8 KiB"):
-        piece("ahwa_lora_2026", norm(features=4096), rows=2, size="4 KiB").parts()
+    assert piece(wide, 1).parts(cluster("ahwa_lora_2026", "8 KiB")) == (2, 1, 2048)
+    with pytest.raises(CapacityError, match=r"n: one vector of 4096 elements needs 8 KiB"):
+        piece(norm(features=4096), 2).parts(cluster("ahwa_lora_2026", "4 KiB"), "n")

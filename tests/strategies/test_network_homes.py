@@ -4,9 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hybridsim.strategies._dataflow import FlowOp
-from hybridsim.strategies._network_adapters import AdapterTimes
-from hybridsim.strategies._network_homes import Homes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,13 +12,32 @@ from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.strategies import Job, Schedule, make_strategy
+from hybridsim.strategies.networks.adapters import Adapter
+from hybridsim.strategies.networks.dataflow import FlowOp
+from hybridsim.strategies.networks.decisions import AdapterDecision
+from hybridsim.strategies.networks.homes import AdapterHomes
 from hybridsim.workload import Linear
-from tests.carried_out import assert_engines_agree, carried_out, durations
-from tests.random_inputs import mostly_delay
+from tests.carried_out import assert_engines_agree, dispatched, durations
 
 CLUSTER = hybridsim.load_machine("harp_2026").cluster
 assert CLUSTER is not None
 PROGRAM = LoraProgram(8, 8, 8, 8, CHOICES[0])
+
+
+def decision(pieces: int, tcdm_bytes: int) -> AdapterDecision:
+    return AdapterDecision(
+        program=PROGRAM,
+        pieces=pieces,
+        homes=(),
+        fetched=True,
+        fetched_again=False,
+        early=False,
+        from_dram=False,
+        load_bytes=1,
+        weight_bytes=1,
+        kept_bytes=0,
+        tcdm_bytes=tcdm_bytes,
+    )
 
 
 def job(**overrides: Any) -> Job:
@@ -71,7 +87,7 @@ def test_a_layer_is_adapted_at_home() -> None:
 def test_the_best_is_the_fastest_that_fits(strategy: str, chunk: int) -> None:
     machine = job().machine
     times = {
-        keep: carried_out(schedule(keep, strategy, chunk).plan, machine).makespan
+        keep: dispatched(schedule(keep, strategy, chunk), machine).makespan
         for keep in ("best", "layer", "chunk")
     }
     assert times["best"] == min(times["layer"], times["chunk"])
@@ -90,34 +106,31 @@ def test_one_chunk_keeps_nothing() -> None:
 
 
 def test_the_engines_agree_on_homes() -> None:
-    assert_engines_agree(schedule("layer").plan, job().machine)
+    assert_engines_agree(schedule("layer"), job().machine)
 
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_no_cluster_keeps_more_than_it_has_room_for(data: st.DataObject) -> None:
     blocks = data.draw(st.lists(st.sampled_from([None, 0, 1, 2]), min_size=1, max_size=20))
-    works, costs, chips = [], {}, {}
+    works, ways, chips = [], {}, {}
     for index, block in enumerate(blocks):
         op = Linear(name=f"layer{index}", in_features=8, out_features=8, block=block)
         kept = data.draw(st.integers(0, 60_000))
         buffers = data.draw(st.integers(0, 60_000))
         pieces = data.draw(st.integers(1, 4))
-        time = np.array([data.draw(st.integers(1, 1000))])
-        work = mostly_delay("adapt", int(time[0]))
+        time = data.draw(st.integers(1, 1000))
         works.append(FlowOp(op.name, op, (), 8))
-        room = (kept + buffers, 8 * kept, kept, kept)
-        times = AdapterTimes(CHOICES[0], 8, *room, time, work, work, work, PROGRAM)
-        costs[op.name] = (times, pieces)
+        ways[op.name] = Adapter(decision(pieces, kept + buffers), time, kept)
         chips[op.name] = data.draw(st.integers(0, 1))
-    found = Homes.find(works, CLUSTER, chips, lambda work: costs[work.name])
-    most = max(times.tcdm_bytes - times.kept_bytes for times, _ in costs.values())
-    assert set(found.of) | set(found.without) == set(costs)
+    found = AdapterHomes.find(works, CLUSTER, chips, ways)
+    most = max(way.decision.tcdm_bytes - way.room_bytes for way in ways.values())
+    assert set(found.of) | set(found.without) == set(ways)
     for chip in (0, 1):
         for block in {0, 1, 2, None}:
             for cluster in range(4):
                 there = [
-                    costs[work.name][0].kept_bytes
+                    ways[work.name].room_bytes
                     for work in works
                     if cluster in found.of.get(work.name, ())
                     and chips[work.name] == chip
@@ -125,4 +138,4 @@ def test_no_cluster_keeps_more_than_it_has_room_for(data: st.DataObject) -> None
                 ]
                 assert sum(there) + (most if there else 0) <= CLUSTER.tcdm.size
     for name, homes in found.of.items():
-        assert len(set(homes)) == costs[name][1]
+        assert len(set(homes)) == ways[name].decision.pieces

@@ -7,11 +7,13 @@ reads them reads their source.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
 from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
+from hybridsim.workload.ops import LastToken
 
 _REARRANGING = {
     "input", "concat", "slice", "trigram", "first_token", "last_token", "class_token",
@@ -71,9 +73,11 @@ def dataflow(
     tables: list[str] = []
     declared: dict[tuple[str, str, str], bool] = {}
     read = {name for op in network.ops for name in op.inputs}
+    last = {op.name for op in network.ops if isinstance(op, LastToken)}
     for op in network.ops:
         inputs = [made[name] for name in op.inputs]
-        sources = tuple(dict.fromkeys(name for each in inputs for name in each))
+        # most ops read a single other one, whose sources are told apart already
+        sources = inputs[0] if len(inputs) == 1 else tuple(dict.fromkeys(chain(*inputs)))
         if past and network.is_given(op):
             made[op.name] = ()
             continue
@@ -94,7 +98,8 @@ def dataflow(
                 continue
         keys = network.keys(op, tokens, past) if isinstance(op, Attention) else 0
         rows = sequences * network.tokens(op, tokens)
-        works.append(FlowOp(op.name, op, sources, rows, keys, network.reads_last(op)))
+        reads_last = not last.isdisjoint(op.inputs) if last else False
+        works.append(FlowOp(op.name, op, sources, rows, keys, reads_last))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
             linear[op.name] = len(linear)
