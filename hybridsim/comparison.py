@@ -12,7 +12,12 @@ from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.measure.critical_path import critical_share
 from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.simulation import Run, execute
-from hybridsim.strategies import ADAPTER_STRATEGIES, STRATEGIES, make_strategy
+from hybridsim.strategies import (
+    ADAPTER_STRATEGIES,
+    NETWORK_STRATEGIES,
+    STRATEGIES,
+    make_strategy,
+)
 from hybridsim.workload import Network
 
 KINDS = ("tile", "matrix_engine", "cores", "dma", "link")
@@ -96,8 +101,8 @@ def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[st
 
     An option that a strategy is made of (``early_xa`` of ``early_xa``) is not changed.
     """
-    fields = STRATEGIES[name].model_fields if name in STRATEGIES else {}
-    anywhere = {f for n in names if n in STRATEGIES for f in STRATEGIES[n].model_fields}
+    fields = _fields(name)
+    anywhere = {field for each in names for field in _fields(each)}
     return {
         key: value
         for key, value in options.items()
@@ -106,8 +111,16 @@ def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[st
     }
 
 
+def _fields(name: str) -> set[str]:
+    """Return the options of a strategy, under an old name too; none if there is no such one."""
+    old = {"chunk"} if name in NETWORK_STRATEGIES else set()
+    return old.union(STRATEGIES[name].model_fields) if name in STRATEGIES else old
+
+
 def _fixed(name: str, key: str) -> bool:
     """Return whether a strategy leaves no choice for one of its options."""
+    if key not in STRATEGIES[name].model_fields:
+        return False
     allowed = getattr(STRATEGIES[name].model_fields[key].annotation, "__args__", ())
     return len(allowed) == 1
 

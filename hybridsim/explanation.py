@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hybridsim._old_names import with_old_keys
+from hybridsim._old_names import in_silence, with_old_keys
 from hybridsim.arch import Machine
 from hybridsim.errors import InputError
 from hybridsim.measure.critical_path import critical_path
@@ -110,7 +110,8 @@ def _inputs(result: Result) -> tuple[Network, Machine, Strategy]:
         raise InputError("the result carries no inputs; one written by hybridsim run would do")
     network = validate(Network, inputs["network"], "result", "inputs.network")
     machine = validate(Machine, inputs["machine"], "result", "inputs.machine")
-    return network, machine, _with_options(inputs["strategy"], {})
+    with in_silence():  # options of a result that an earlier release wrote
+        return network, machine, _with_options(inputs["strategy"], {})
 
 
 def _with_options(strategy: Mapping[str, Any], options: Mapping[str, Any]) -> Strategy:

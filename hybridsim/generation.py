@@ -35,35 +35,35 @@ from hybridsim.workload import Attention, Network
 MOST_NEW = 2**16
 """The most tokens that are generated."""
 MOST_SEQUENCES = 2**12
-"""The most requests of a batch."""
+"""The most sequences that run together."""
 DEFAULTS: dict[str, Any] = {
-    "chunk": 32,
+    "batch": 32,
     "unit": "best",
     "order": "best",
     "share_adapters": "best",
     "kept_over_link": True,
     "adapters_by_capacity": True,
 }
-"""Options of the strategy unless told otherwise. The chunk is the fastest of 16, 32, 64, ... for
+"""Options of the strategy unless told otherwise. The batch is the fastest of 16, 32, 64, ... for
 a prompt of 512 tokens of Llama-3.1-8B on llm_2026, with adapters and without."""
 
 
-@old_keywords(scheduler="strategy")
+@old_keywords(scheduler="strategy", batch="sequences")
 def generate(
     network: Network,
     machine: Machine,
     *,
     prompt: int = 512,
     new: int = 128,
-    batch: int = 1,
+    sequences: int = 1,
     strategy: NetworkStrategy | None = None,
     engine: str = "compiled",
 ) -> Generation:
-    """Predict what a batch of equal requests takes, with the adapters of a network and without.
+    """Predict what equal sequences take together, with the adapters of a network and without.
 
-    The prompt runs as one sequence per request and gives the first token; every further token is
+    All prompts run together and give the first token; every further token is
     a run of its own over all that came before. Each of them is executed: nothing is interpolated.
-    A request waits for its own token before the next one, so the runs follow each other.
+    A sequence waits for its own token before the next one, so the runs follow each other.
     Sampling, and the way of the token from the last chip back to the first, cost nothing.
 
     Raises:
@@ -71,9 +71,9 @@ def generate(
         InputError: A number is out of range, the network is no decoder, or it is too long for it.
     """
     strategy = strategy or strategy_for({})
-    _check(network, prompt, new, batch)
+    _check(network, prompt, new, sequences)
     run = engine_by_name(engine)
-    job = Job(place(network, machine), prompt, run, 0, batch)
+    job = Job(place(network, machine), prompt, run, 0, sequences)
     cache = _cache(job, prompt + new - 1)
     hybrid = _measured(job, strategy, run, new)
     bare = hybrid
@@ -86,9 +86,9 @@ def generate(
         strategy=strategy.kind,
         prompt=prompt,
         new=new,
-        batch=batch,
-        prefill=_prefill(hybrid, bare, prompt * batch),
-        decode=_decode(hybrid, bare, batch),
+        sequences=sequences,
+        prefill=_prefill(hybrid, bare, prompt * sequences),
+        decode=_decode(hybrid, bare, sequences),
         token_ps=hybrid.token_ps,
         yardstick_token_ps=bare.token_ps,
         token_pj=tuple(drawn.total / PJ for drawn in hybrid.token_drawn),
@@ -140,30 +140,31 @@ class GenerationTimes:
         self._tokens: dict[int, Callable[[int], int]] = {}
         self._prefill = lru_cache(maxsize=None)(self._prefilled)
 
-    def times(self, prompt: int, new: int, batch: int = 1) -> tuple[int, int]:
+    @old_keywords(batch="sequences")
+    def times(self, prompt: int, new: int, sequences: int = 1) -> tuple[int, int]:
         """Return the time to the first token, and to the last one, of equal requests [ps].
 
         Raises:
             CapacityError: Keys and values, or the network, fit nowhere.
             InputError: A number is out of range, the network is no decoder, or too long for it.
         """
-        _check(self._network, prompt, new, batch)
-        _cache(self._job(prompt, batch), prompt + new - 1)
-        first = self._prefill(prompt, batch)
-        if batch not in self._tokens:
-            runs = TokenRuns(self._job(1, batch), self._strategy, self._run)
-            self._tokens[batch] = lru_cache(maxsize=None)(
+        _check(self._network, prompt, new, sequences)
+        _cache(self._job(prompt, sequences), prompt + new - 1)
+        first = self._prefill(prompt, sequences)
+        if sequences not in self._tokens:
+            runs = TokenRuns(self._job(1, sequences), self._strategy, self._run)
+            self._tokens[sequences] = lru_cache(maxsize=None)(
                 lambda past: runs.at(past).timeline.makespan
             )
-        token_ps = self._tokens[batch]
+        token_ps = self._tokens[sequences]
         return first, first + sum(token_ps(prompt + i) for i in range(new - 1))
 
-    def _prefilled(self, prompt: int, batch: int) -> int:
-        job = self._job(prompt, batch)
+    def _prefilled(self, prompt: int, sequences: int) -> int:
+        job = self._job(prompt, sequences)
         return carry_out(self._strategy.schedule(job), job.machine, self._run).makespan
 
-    def _job(self, tokens: int, batch: int) -> Job:
-        return Job(self._mapping, tokens, self._run, 0, batch)
+    def _job(self, tokens: int, sequences: int) -> Job:
+        return Job(self._mapping, tokens, self._run, 0, sequences)
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _prefill(hybrid: _Times, bare: _Times, tokens: int) -> Phase:
     )
 
 
-def _decode(hybrid: _Times, bare: _Times, batch: int) -> Phase | None:
+def _decode(hybrid: _Times, bare: _Times, sequences: int) -> Phase | None:
     count = len(hybrid.token_ps)
     if not count:
         return None
@@ -250,7 +251,7 @@ def _decode(hybrid: _Times, bare: _Times, batch: int) -> Phase | None:
         overhead_percent=overhead_percent(mean, bare_mean),
         critical_path_share=hybrid.token,
         yardstick_critical_path_share=bare.token,
-        energy=_energy(both[0], both[1], count * batch) if hybrid.token_drawn else None,
+        energy=_energy(both[0], both[1], count * sequences) if hybrid.token_drawn else None,
     )
 
 
@@ -298,9 +299,10 @@ def _cache(job: Job, tokens: int) -> int:
     if max(each) > room:
         chip = f"chip {each.index(max(each))} of {machine.name}" if machine.chips else machine.name
         raise CapacityError(
-            f"{network.name}: keys and values of {tokens} tokens of {job.sequences} requests "
+            f"{network.name}: keys and values of {tokens} tokens of {job.sequences} sequences "
             f"take {format_bytes(max(each))} on {chip}, which has {format_bytes(room)} of SRAM "
-            "and DRAM; lower the prompt, the new tokens or the batch, or raise memory.dram.size"
+            "and DRAM; lower the prompt, the new tokens or the sequences, or raise "
+            "memory.dram.size"
         )
     return sum(each)
 
@@ -312,14 +314,14 @@ def _notes(network: Network) -> list[str]:
     return [f"{network.name} has no language model head: the scores of the next token are free"]
 
 
-def _check(network: Network, prompt: int, new: int, batch: int) -> None:
+def _check(network: Network, prompt: int, new: int, sequences: int) -> None:
     """Refuse what cannot be generated.
 
     Raises:
         InputError: A number is out of range, or the network is no decoder or too short for it.
     """
     limits = {"prompt": (prompt, MOST_TOKENS), "new": (new, MOST_NEW)}
-    for name, (value, most) in (limits | {"batch": (batch, MOST_SEQUENCES)}).items():
+    for name, (value, most) in (limits | {"sequences": (sequences, MOST_SEQUENCES)}).items():
         if not 1 <= value <= most:
             raise InputError(f"generate: {name}: found {value}; give 1 to {most}")
     if not network.remembers:

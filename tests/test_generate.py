@@ -53,7 +53,7 @@ def test_the_prompt_and_every_token_are_runs_of_their_own() -> None:
 
 
 def test_the_whole_is_the_sum_of_its_tokens() -> None:
-    found = generated(batch=3)
+    found = generated(sequences=3)
     assert found.latency_ps == found.time_to_first_token_ps + sum(found.token_ps)
     assert found.yardstick_ps == found.prefill.yardstick_ps + sum(found.yardstick_token_ps)
     assert found.tokens_per_s == pytest.approx(27e12 / found.latency_ps)
@@ -77,7 +77,7 @@ def test_adapters_cost_in_both_phases_and_nothing_without_them() -> None:
 
 def test_the_cache_by_hand() -> None:
     """2 x 4 blocks x 2 heads x 32 elements of a byte, for 40 + 8 tokens of 5 requests."""
-    found = generated(batch=5)
+    found = generated(sequences=5)
     assert found.cache.total_bytes == 2 * 4 * 2 * 32 * (40 + 8) * 5
     assert (found.cache.outside_bytes, found.cache.where) == (0, "SRAM")
 
@@ -136,7 +136,7 @@ def test_it_reads_back_and_its_table_has_a_row_per_token() -> None:
     [
         ({"prompt": 0}, "prompt: found 0; give 1 to"),
         ({"new": 0}, "new: found 0; give 1 to"),
-        ({"batch": 5000}, "batch: found 5000; give 1 to 4096"),
+        ({"sequences": 5000}, "sequences: found 5000; give 1 to 4096"),
         ({"prompt": 4000, "new": 200}, r"are 4200; small allows 4096; lower the prompt"),
     ],
 )
@@ -154,7 +154,7 @@ def test_an_encoder_generates_nothing() -> None:
 def test_a_cache_that_outgrows_the_dram() -> None:
     with pytest.raises(CapacityError, match=r"take .* on chip \d of llm_2026, which has .*lower"):
         generate(small(), machine(memory__dram__size="1 MiB", memory__sram__size="64 KiB"),
-                 prompt=2000, new=2, batch=64)  # fmt: skip
+                 prompt=2000, new=2, sequences=64)  # fmt: skip
 
 
 def test_too_few_chips() -> None:

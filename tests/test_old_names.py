@@ -21,6 +21,7 @@ from hybridsim.report.page.comparison import comparison_of_folder
 from hybridsim.report.page.sweep import sweep_of_folder
 from hybridsim.service import ServiceResult, poisson_requests, run_service
 from hybridsim.simulation import execute
+from hybridsim.strategies import make_strategy
 from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.study import Study
 
@@ -136,6 +137,46 @@ def test_a_keyword_is_given_once() -> None:
         result(scheduler=auto, strategy=auto)
 
 
+def test_sequences_of_a_generation_were_a_batch() -> None:
+    network, machine = hybridsim.load("gpt2", "harp_2026:gpt2")
+    found = says(
+        "generate(batch=) is now sequences=",
+        lambda: hybridsim.generate(network, machine, prompt=2, new=2, batch=3),  # type: ignore[call-arg]
+    )
+    assert says("Generation.batch is now sequences", lambda: found.batch) == found.sequences == 3
+    times = GenerationTimes(network, machine)
+    with pytest.warns(FutureWarning, match=r"GenerationTimes.times\(batch=\) is now sequences="):
+        old = times.times(2, 2, batch=3)  # type: ignore[call-arg]
+    assert old == times.times(2, 2, 3)
+
+
+@pytest.mark.parametrize("name", strategies.NETWORK_STRATEGIES)
+def test_batches_of_whole_networks_were_chunks(name: str) -> None:
+    made = says("option 'chunk' is now 'batch'", lambda: make_strategy(name, {"chunk": 8}))
+    assert made == make_strategy(name, {"batch": 8})
+    kept = says(
+        "keep_adapters 'chunk' is now 'batch'",
+        lambda: make_strategy(name, {"keep_adapters": "chunk"}),
+    )
+    assert kept == make_strategy(name, {"keep_adapters": "batch"})
+    with pytest.warns(FutureWarning, match=r"NetworkStrategy.chunk is now batch"):
+        assert made.chunk == made.batch  # type: ignore[attr-defined]
+    with pytest.raises(hybridsim.SpecError, match="option 'chunk' is now 'batch'"):
+        make_strategy(name, {"chunk": 8, "batch": 8})
+
+
+def test_compare_gives_chunks_to_strategies_for_networks_alone() -> None:
+    network, machine = hybridsim.load("minilm_l6", "harp_2026")
+    names = ["xb_pipe", "token_parallel"]
+    with pytest.warns(FutureWarning, match="option 'chunk' is now 'batch'"):
+        old = hybridsim.compare(network, machine, names, 16, {"chunk": 8})
+    apart = [
+        hybridsim.compare(network, machine, names[:1], 16, {"batch": 8}),
+        hybridsim.compare(network, machine, names[1:], 16),
+    ]
+    assert old.rows == tuple(row for each in apart for row in each.rows)
+
+
 # --- what is written, and what was ----------------------------------------------------------
 
 
@@ -176,6 +217,7 @@ def test_a_generation_of_an_earlier_release_is_read_in_silence() -> None:
     document = json.loads(found.to_json())
     assert document.pop("scheduler") == document["strategy"]
     bare = {old: new for old, new in _old_names.ANSWERS.items() if old.startswith("bare")}
+    document["batch"] = document.pop("sequences")
     old = as_it_was(document, bare | {"scheduler": "strategy"})
     assert "bare_token_ps" in old
     assert Generation.from_json(json.dumps(old)) == found
@@ -347,6 +389,12 @@ def test_an_old_setting_says_so_in_one_line() -> None:
     run = ("run", *ONE, "--tokens", "8", "--set")
     new, _ = command(*run, "strategy.batch=4")
     assert command(*run, "scheduler.batch=4") == (new, "scheduler.* is now strategy.*\n")
+
+
+def test_sequences_under_their_old_option() -> None:
+    generate = ("generate", "gpt2", "harp_2026:gpt2", "--prompt", "2", "--new", "2")
+    new, _ = command(*generate, "--sequences", "3")
+    assert command(*generate, "--batch", "3") == (new, "--batch is now --sequences\n")
 
 
 def test_several_strategies_under_the_old_name() -> None:

@@ -1,6 +1,6 @@
 """Arguments and options that several commands share, each said once, and what they lead to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,18 +41,27 @@ Verbose = Annotated[
 class Command(TyperCommand):
     """A command that takes options under the names of earlier releases too, and says so."""
 
+    old_options: Mapping[str, str] = OPTIONS
+    """Old option -> option of today."""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, old names of options replaced."""
         with said_on_stderr():
-            return super().parse_args(ctx, [*_by_names_of_today(args)])
+            return super().parse_args(ctx, [*_by_names_of_today(args, self.old_options)])
 
 
-def _by_names_of_today(args: list[str]) -> Iterator[str]:
+class GenerateCommand(Command):
+    """``generate``, whose sequences were a batch."""
+
+    old_options = OPTIONS | {"--batch": "--sequences"}
+
+
+def _by_names_of_today(args: list[str], old_options: Mapping[str, str]) -> Iterator[str]:
     for place, text in enumerate(args):
         name, equals, value = text.partition("=")
-        if name in OPTIONS and "--" not in args[:place]:
-            say(name, OPTIONS[name])
-            text = f"{OPTIONS[name]}{equals}{value}"
+        if name in old_options and "--" not in args[:place]:
+            say(name, old_options[name])
+            text = f"{old_options[name]}{equals}{value}"
         yield text
 
 

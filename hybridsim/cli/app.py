@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hybridsim._version import __version__
-from hybridsim.cli._options import Command
+from hybridsim.cli._options import Command, GenerateCommand
 from hybridsim.cli.adapt import adapt
 from hybridsim.cli.codesign import codesign
 from hybridsim.cli.compare import compare
@@ -31,7 +31,7 @@ app.command("run", cls=Command)(run)
 app.command("report", cls=Command)(report)
 app.command("compare", cls=Command)(compare)
 app.command("explain", cls=Command)(explain)
-app.command("generate", cls=Command)(generate_command)
+app.command("generate", cls=GenerateCommand)(generate_command)
 app.command("cost", cls=Command)(cost)
 app.command("show", cls=Command)(show)
 app.command("sweep", cls=Command)(sweep)

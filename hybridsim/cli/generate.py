@@ -31,7 +31,7 @@ def generate_command(
     machine: Arch,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 512,
     new: Annotated[int, typer.Option(help="Tokens to generate.")] = 128,
-    batch: Annotated[int, typer.Option(help="Equal requests that run together.")] = 1,
+    sequences: Annotated[int, typer.Option(help="Equal sequences that run together.")] = 1,
     strategy: Annotated[str, typer.Option(help="A strategy for whole networks.")] = "network",
     engine: Engine = "compiled",
     set_: Settings = None,
@@ -54,7 +54,7 @@ def generate_command(
             load_machine(machine, groups["machine"]),
             prompt=prompt,
             new=new,
-            batch=batch,
+            sequences=sequences,
             strategy=chosen,
             engine=engine,
         )
@@ -105,7 +105,7 @@ def _shares(phase: Phase) -> str:
 def _summary(result: Generation) -> list[str]:
     cache = result.cache
     lines = [
-        f"{escape(result.network)} on {escape(result.machine)}, {result.batch} x "
+        f"{escape(result.network)} on {escape(result.machine)}, {result.sequences} x "
         f"({result.prompt} + {result.new}) tokens, {escape(result.strategy)}:",
         f"  first token  {format_ps(result.time_to_first_token_ps)}",
     ]

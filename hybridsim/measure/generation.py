@@ -2,7 +2,9 @@
 
 from typing import Any, ClassVar
 
-from hybridsim._old_names import OldAttribute
+from pydantic import model_validator
+
+from hybridsim._old_names import OldAttribute, renamed
 from hybridsim.measure.answer import Answer, Document
 
 
@@ -12,7 +14,7 @@ def overhead_percent(latency: int, yardstick: int) -> float:
 
 
 class PhaseEnergy(Answer):
-    """What one phase of a generation draws, all requests together, with adapters and without."""
+    """What one phase of a generation draws, all sequences together, with adapters and without."""
 
     total_pj: float
     """Work and static energy of the phase [pJ]."""
@@ -78,7 +80,7 @@ class Phase(Answer):
 
 
 class Cache(Answer):
-    """Kept keys and values at the end of a generation, all chips and requests together."""
+    """Kept keys and values at the end of a generation, all chips and sequences together."""
 
     total_bytes: int
     """All of them [bytes]."""
@@ -94,7 +96,7 @@ class Cache(Answer):
 
 
 class Generation(Document):
-    """A batch of equal requests, from the prompt to the last token."""
+    """Equal sequences that run together, from the prompt to the last token."""
 
     hybridsim_version: str
     network: str
@@ -103,9 +105,9 @@ class Generation(Document):
     prompt: int
     """Tokens of each prompt."""
     new: int
-    """Tokens generated for each request; the first one comes with the prompt's own run."""
-    batch: int
-    """Requests that run together."""
+    """Tokens generated for each sequence; the first one comes with the prompt's own run."""
+    sequences: int
+    """Equal sequences that run together."""
     prefill: Phase
     decode: Phase | None
     """None where only one token is generated."""
@@ -114,7 +116,7 @@ class Generation(Document):
     yardstick_token_ps: tuple[int, ...]
     """The yardstick: the same for the network without adapters [ps]."""
     token_pj: tuple[float, ...] = ()
-    """What each token but the first draws, all requests together [pJ]; empty if unknown."""
+    """What each token but the first draws, all sequences together [pJ]; empty if unknown."""
     yardstick_token_pj: tuple[float, ...] = ()
     """The yardstick: the same for the network without adapters [pJ]."""
     cache: Cache
@@ -123,10 +125,16 @@ class Generation(Document):
     inputs: dict[str, Any]
     """Machine, network and strategy as text with units."""
 
+    batch: ClassVar[OldAttribute] = OldAttribute("sequences")
     scheduler: ClassVar[OldAttribute] = OldAttribute("strategy")
     bare_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
     bare_token_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_token_ps")
     bare_token_pj: ClassVar[OldAttribute] = OldAttribute("yardstick_token_pj")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sequences_were_a_batch(cls, given: Any) -> Any:
+        return renamed(given, {"batch": "sequences"})
 
     @property
     def time_to_first_token_ps(self) -> int:
@@ -145,14 +153,14 @@ class Generation(Document):
 
     @property
     def tokens_per_s(self) -> float:
-        """Generated tokens of all requests over the whole time [1/s]."""
-        return self.batch * self.new * 1e12 / self.latency_ps
+        """Generated tokens of all sequences over the whole time [1/s]."""
+        return self.sequences * self.new * 1e12 / self.latency_ps
 
     @property
     def decode_tokens_per_s(self) -> float:
         """The same from the first token to the last [1/s]; 0 where there is only one."""
         taken = sum(self.token_ps)
-        return self.batch * len(self.token_ps) * 1e12 / taken if taken else 0.0
+        return self.sequences * len(self.token_ps) * 1e12 / taken if taken else 0.0
 
     @property
     def overhead_percent(self) -> float:

@@ -179,7 +179,7 @@ class OpResult(Answer):
     where: str
     """The kind of part that computes it."""
     pieces: int
-    """Parts of the machine that share the work on a chunk of tokens."""
+    """Parts of the machine that share the work on a batch of tokens."""
     cost_from: str
     """Where its durations come from: ``kernel_costs`` of the machine, or a ``model``."""
     tcdm_bytes: int

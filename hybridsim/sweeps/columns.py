@@ -16,7 +16,7 @@ MEASURED = {
     "yardstick_ps": "The same network without adapter work [ps]; for a strategy for whole "
     "networks its own run without adapters.",
     "tcdm_bytes": "The most scratchpad that anything takes on a cluster [bytes].",
-    "batch": "Tokens per batch or chunk, the least of all adapted layers.",
+    "batch": "Tokens per batch, the least of all adapted layers.",
     "buffers": "Batches in flight on the cluster, the least of all adapted layers.",
     "tiles": "Tiles that hold weights.",
     "crossbars": "Crossbars that hold weights.",

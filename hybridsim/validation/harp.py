@@ -131,7 +131,7 @@ def executed(case: Case) -> tuple[Job, Schedule, Timeline]:
         raise UnsupportedError(f"{case.tokens + case.past} tokens are more than {MOST_TOKENS}")
     options = dict(case.options)
     if case.strategy not in WHOLE_LAYERS:
-        options["chunk"] = case.chunk
+        options["batch"] = case.batch
     placed = _placed(case.network, case.variant, case.overrides)
     if case.past and not placed.network.remembers:
         raise UnsupportedError(f"{case.network} keeps no keys and values")

@@ -85,11 +85,11 @@ def plan_and_run(name: str, machine_name: str, strategy: str, options: dict[str,
     return run
 
 
-@pytest.mark.benchmark(group="MobileBERT, 24 blocks, 128 tokens, chunk 8: plan and run")
+@pytest.mark.benchmark(group="MobileBERT, 24 blocks, 128 tokens, batch 8: plan and run")
 @pytest.mark.parametrize("path", ["compiled", "reference"])
 def test_whole_mobilebert(benchmark: Any, path: str) -> None:
     """Every op on the HARP machine; aim 20 ms compiled."""
-    run = plan_and_run("mobilebert", "harp_2026", "xb_pipe", {"chunk": 8}, path)
+    run = plan_and_run("mobilebert", "harp_2026", "xb_pipe", {"batch": 8}, path)
     benchmark.pedantic(run, rounds=3 if path == "reference" else 20, warmup_rounds=2)
 
 

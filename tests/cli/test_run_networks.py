@@ -18,7 +18,7 @@ def test_a_published_latency(cli) -> None:
 
 
 def test_a_composed_strategy(cli) -> None:
-    settings = ("chunk=8", "barrier=true", "dispatch=reserved")
+    settings = ("batch=8", "barrier=true", "dispatch=reserved")
     options = [text for each in settings for text in ("--set", f"strategy.{each}")]
     composed = cli.json(*RUN, "--strategy", "network", "--no-adapters", *options)
     named = cli.json(*RUN, "--strategy", "il_xl_pipe", "--batch", "8", "--no-adapters")
@@ -42,7 +42,7 @@ def test_a_folder_holds_the_other_ops_too(cli, tmp_path: Path) -> None:
 
 
 def test_a_strategy_of_whole_layers_takes_a_batch_and_changes_nothing(cli) -> None:
-    """HARP's six are asked for alike, though a chunk has a sense for three of them only."""
+    """HARP's six are asked for alike, though a batch has a sense for three of them only."""
     options = (*RUN, "--strategy", "serial", "--no-adapters")
     assert cli.json(*options, "--batch", "8") == cli.json(*options)
 

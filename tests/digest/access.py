@@ -32,7 +32,7 @@ from hybridsim.measure.work import task_work
 from hybridsim.report.trace import Trace
 from hybridsim.service import Request, compare_alternatives, run_service
 from hybridsim.simulation import execute
-from hybridsim.strategies import STRATEGIES, Job, carry_out, make_strategy
+from hybridsim.strategies import NETWORK_STRATEGIES, STRATEGIES, Job, carry_out, make_strategy
 from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.run import run_study
 from hybridsim.sweeps.study import Study
@@ -60,7 +60,13 @@ RENAMED = {
 }
 """Name of a field or column as the API has it -> its canonical name; others are canonical. A name
 that is changed later is added here, so that old and new give the same pairs."""
-WORDS = {"scheduler": "strategy"}
+WORDS = {
+    "scheduler": "strategy",
+    "stay for all batches": "stay for all chunks",
+    "for every batch": "for every chunk",
+    "sequences take": "requests take",
+    "or the sequences, or raise": "or the batch, or raise",
+}
 """Words of sentences that may be changed without changing what they say -> canonical ones."""
 LABELS: dict[str, str] = {}
 """What a task does, as the plan calls it -> its canonical label; others are canonical."""
@@ -111,6 +117,8 @@ def strategy_names() -> list[str]:
 def option_names(strategy: str) -> list[str]:
     """Return the names of all options of a strategy, those of ``where`` as ``where.add``."""
     fields = [name for name in STRATEGIES[strategy].model_fields if name != "kind"]
+    if strategy in NETWORK_STRATEGIES:  # cases keep the word of the first release
+        fields[fields.index("batch")] = "chunk"
     if "where" in fields:
         parts = STRATEGIES[strategy].model_fields["where"].annotation.model_fields
         fields = [name for name in fields if name != "where"] + [f"where.{p}" for p in parts]
@@ -143,9 +151,21 @@ def machine_of(case: Case) -> Any:
     return load_machine(case.machine, dict(case.settings))
 
 
+def strategy_of(case: Case) -> Any:
+    """Return the strategy of a case, whose options keep the words of the first release."""
+    with in_silence():
+        return make_strategy(case.strategy, case.options)
+
+
+def generating(case: Case) -> Any:
+    """Return the strategy with which a case generates."""
+    with in_silence():
+        return strategy_for(dict(case.options), case.strategy)
+
+
 def executed(case: Case) -> Any:
     """Return a run: job, schedule, timeline, and a result where one sequence is asked for."""
-    strategy = make_strategy(case.strategy, case.options)
+    strategy = strategy_of(case)
     if case.sequences == 1:
         return execute(
             network_of(case),
@@ -339,27 +359,27 @@ def frames(run: Any) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def generation(case: Case) -> dict[str, Any]:
     """Return all figures of a generation."""
-    found = generate(
-        network_of(case),
-        machine_of(case),
-        strategy=strategy_for(dict(case.options), case.strategy),
-        **case.more,
-    )
-    return _results(found.document())
+    with in_silence():
+        found = generate(
+            network_of(case),
+            machine_of(case),
+            strategy=generating(case),
+            **case.more,
+        )
+    document = _results(found.document())
+    return {"batch": document.pop("sequences"), **document}
 
 
 def generation_times(case: Case) -> list[tuple[int, int]]:
     """Return times to the first and to the last token of several requests [ps]."""
-    known = GenerationTimes(
-        network_of(case), machine_of(case), strategy_for(dict(case.options), case.strategy)
-    )
+    known = GenerationTimes(network_of(case), machine_of(case), generating(case))
     return [known.times(*request) for request in case.more["requests"]]
 
 
 def tokens(case: Case) -> Iterator[Any]:
     """Yield the run of a generated token after each number of past ones, templates shared."""
     run = engine("compiled")
-    strategy = strategy_for(dict(case.options), case.strategy)
+    strategy = generating(case)
     job = Job(
         place(network_of(case), machine_of(case)),
         case.tokens,
@@ -380,14 +400,15 @@ def token_energy(run: Any) -> dict[str, Any] | None:
 
 def comparison(case: Case) -> list[dict[str, Any]]:
     """Return the row of each strategy, and which one is best."""
-    found = compare(
-        network_of(case),
-        machine_of(case),
-        case.more.get("strategies"),
-        case.tokens,
-        case.options,
-        case.past,
-    )
+    with in_silence():
+        found = compare(
+            network_of(case),
+            machine_of(case),
+            case.more.get("strategies"),
+            case.tokens,
+            case.options,
+            case.past,
+        )
     return [*found.rows, {"best": found.best}]
 
 
@@ -424,7 +445,7 @@ def answers(case: Case) -> list[Any]:
 def served(case: Case) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return what serving a trace of requests comes to, and every request."""
     options = {key: value for key, value in case.more.items() if key != "requests"}
-    strategy = make_strategy(case.strategy, case.options) if case.strategy else None
+    strategy = strategy_of(case) if case.strategy else None
     found = run_service(
         network_of(case),
         machine_of(case),
@@ -441,7 +462,7 @@ def alternatives(case: Case) -> tuple[pd.DataFrame, dict[str, Any]]:
         network_of(case),
         machine_of(case),
         case.more["tasks"],
-        make_strategy(case.strategy, case.options),
+        strategy_of(case),
         case.tokens,
     )
     return found.table, {AS_THEY_WERE.get(key, key): value for key, value in found.facts.items()}

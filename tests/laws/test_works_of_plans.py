@@ -15,7 +15,7 @@ from tests.carried_out import carried_out
 CASES = [("minilm_l6", "ahwa_lora_2026"), ("gpt2", "harp_2026:gpt2")]
 WHOLE_NETWORKS = [name for name, kind in STRATEGIES.items() if issubclass(kind, NetworkStrategy)]
 CUT = [name for name in WHOLE_NETWORKS if name not in ("serial", "il_par", "il_pipe")]
-"""Strategies that pass a network through in chunks."""
+"""Strategies that pass a network through in batches."""
 FIXED = [name for name in STRATEGIES if name != "auto"]
 """Strategies that can be told all that they would decide by times."""
 COLUMNS = ("work", "use_first", "use", "need_first", "need", "room", "op", "item")
@@ -49,8 +49,8 @@ def test_an_outline_has_the_works_of_its_plan(strategy: str, case: tuple[str, st
 def decided(strategy: str) -> dict[str, Any]:
     """Return options that leave nothing to decide by times."""
     if strategy in WHOLE_NETWORKS:
-        chunk = {"chunk": 8} if strategy in CUT else {}
-        return {"keep_adapters": "chunk", "dispatch": "online", **chunk}
+        batch = {"batch": 8} if strategy in CUT else {}
+        return {"keep_adapters": "batch", "dispatch": "online", **batch}
     return {} if strategy == "all_analog" else {"batch": 8}
 
 

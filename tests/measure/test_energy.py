@@ -131,7 +131,7 @@ def test_wide_layers_in_slices_move_the_same_bytes() -> None:
 
 def test_a_power_is_drawn_for_the_busy_time_of_each_part() -> None:
     """A naive walk over the tasks of a whole network under HARP's powers."""
-    run = run_of("mobilebert", HARP, "il_xl_pipe", chunk=16)
+    run = run_of("mobilebert", HARP, "il_xl_pipe", batch=16)
     plan, found, duration = run.schedule.plan, energy(run), run.timeline.duration
     power = {"link": 13_000, "dram": 2_500_000, "cluster": 258_000}
     busy = dict.fromkeys(power, 0)

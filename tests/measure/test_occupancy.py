@@ -92,7 +92,7 @@ def test_each_cluster_has_rows_of_its_own() -> None:
 
 
 def test_a_pool_holds_what_its_tasks_hold() -> None:
-    run = run_of("mobilebert", "xb_pipe", "harp_2026", chunk=32)
+    run = run_of("mobilebert", "xb_pipe", "harp_2026", batch=32)
     table, cluster = tcdm_occupancy(run), run.job.machine.cluster
     assert set(table["cluster"]) == {POOL}
     assert 0 < table["bytes"].max() <= cluster.total * cluster.tcdm.size
@@ -102,7 +102,7 @@ def test_a_pool_holds_what_its_tasks_hold() -> None:
 def test_adapters_that_stay_are_there_all_the_time() -> None:
     machine = {"cluster.tcdm.size": "4 MiB"}
     network, machine = load("minilm_l6", "harp_2026", machine)
-    strategy = make_strategy("xb_pipe", {"chunk": 32, "keep_adapters": "network"})
+    strategy = make_strategy("xb_pipe", {"batch": 32, "keep_adapters": "network"})
     run = execute(network.with_adapters(rank=4), machine, strategy, TOKENS)
     kept = 2 * run.job.mapping.network.adapter_parameters * machine.cluster.total
     table = tcdm_occupancy(run)
@@ -111,9 +111,9 @@ def test_adapters_that_stay_are_there_all_the_time() -> None:
     assert table["bytes"].max() <= run.job.machine.cluster.total * run.result.tcdm_bytes
 
 
-def test_adapters_with_homes_stay_while_their_chunks_pass() -> None:
+def test_adapters_with_homes_stay_while_their_batchs_pass() -> None:
     network, machine = load("minilm_l6", "harp_2026")
-    strategy = make_strategy("xb_pipe", {"chunk": 8, "keep_adapters": "layer"})
+    strategy = make_strategy("xb_pipe", {"batch": 8, "keep_adapters": "layer"})
     run = execute(network, machine, strategy, TOKENS)
     kept = tcdm_buffers(run).query("buffer == 'adapters'").set_index("op")
     homed = {layer.layer.name: layer for layer in run.schedule.layers if layer.homes}

@@ -73,7 +73,7 @@ def test_whole_networks_cut_adapters_that_outgrow_the_scratchpad() -> None:
     """Down projections of Llama-3.1-8B: A alone is 448 KiB, a cluster has 128 KiB."""
     network, machine = hybridsim.load("llama_3_1_8b", "llm_2026")
     job = Job(place(network, machine), 1, past=8)
-    schedule = make_strategy("network", {"chunk": "all"}).schedule(job)
+    schedule = make_strategy("network", {"batch": "all"}).schedule(job)
     assert machine.cluster is not None
     adapted = [layer for layer in schedule.layers if layer.choice]
     assert len(adapted) == 224

@@ -31,7 +31,7 @@ def run() -> Run:
 
 @pytest.fixture(scope="module")
 def network() -> Run:
-    strategy = make_strategy("xb_pipe", {"chunk": 16, "dispatch": "online"})
+    strategy = make_strategy("xb_pipe", {"batch": 16, "dispatch": "online"})
     return execute(*load("mobilebert", "harp_2026"), strategy, 32)
 
 

@@ -23,8 +23,8 @@ RUNS = [
     ("minilm_l6", "ahwa_lora_2026", "cross_layer", {}),
     ("minilm_l6", "ahwa_lora_2026", "all_analog", {}),
     # clusters from a pool, several links, waits of every kind
-    ("minilm_l6", "harp_2026", "xb_pipe", {"chunk": 16, "dispatch": "online"}),
-    ("minilm_l6", "harp_2026", "xl_pipe", {"chunk": 32}),
+    ("minilm_l6", "harp_2026", "xb_pipe", {"batch": 16, "dispatch": "online"}),
+    ("minilm_l6", "harp_2026", "xl_pipe", {"batch": 32}),
 ]
 
 

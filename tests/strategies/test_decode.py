@@ -36,7 +36,7 @@ def decoded(
 def scheduled(past: int, tokens: int = 1, sram: str = "8 MiB") -> Schedule:
     loaded, there = hybridsim.load("gpt2", "harp_2026:gpt2", {"memory.sram.size": sram})
     job = Job(place(loaded.without_adapters(), there), tokens, past=past)
-    return make_strategy("xb_pipe", {"chunk": 8}).schedule(job)
+    return make_strategy("xb_pipe", {"batch": 8}).schedule(job)
 
 
 def tasks(plan: Plan, label: str) -> list[int]:

@@ -35,8 +35,8 @@ READ: dict[str, tuple[str, ...]] = {
     "memory.sram.size": ("16 KiB", "2 MiB"),
 }
 OPTIONS: dict[str, tuple[Any, ...]] = {
-    "chunk": (4, 16, "all"),
-    "keep_adapters": ("layer", "chunk", "best"),
+    "batch": (4, 16, "all"),
+    "keep_adapters": ("layer", "batch", "best"),
     "unit": ("matrix_engine", "cores", "best"),
     "share_adapters": ("never", "best"),
     "early_xa": (False, True),
@@ -127,8 +127,8 @@ def test_what_is_not_read_decides_nothing(
 
 @pytest.mark.parametrize("clock", ["100 MHz", "1 GHz"])
 def test_clocks_of_whole_periods_share_decisions(clock: str) -> None:
-    """With a given chunk no decision compares times of two clocks."""
-    strategy = make_strategy("xb_pipe", {"chunk": 8, "keep_adapters": "layer"})
+    """With a given batch no decision compares times of two clocks."""
+    strategy = make_strategy("xb_pipe", {"batch": 8, "keep_adapters": "layer"})
     own = {"cluster.kernel_costs": None}
     first, other = (
         job(load_machine("harp_2026", own | {"cluster.clock.frequency": each}))
@@ -142,7 +142,7 @@ def test_clocks_of_whole_periods_share_decisions(clock: str) -> None:
 
 
 def test_decisions_are_found_once_for_machines_that_read_alike() -> None:
-    strategy = make_strategy("xb_pipe", {"chunk": 8, "keep_adapters": "layer"})
+    strategy = make_strategy("xb_pipe", {"batch": 8, "keep_adapters": "layer"})
     placed = job(load_machine("harp_2026")).mapping
     first = strategy.decide(Job(placed, TOKENS))
     for field, values in PRICES.items():
@@ -152,7 +152,7 @@ def test_decisions_are_found_once_for_machines_that_read_alike() -> None:
 
 
 def test_a_decision_that_does_not_fit_is_not_remembered() -> None:
-    strategy = make_strategy("xb_pipe", {"chunk": 8})
+    strategy = make_strategy("xb_pipe", {"batch": 8})
     assert isinstance(strategy, NetworkStrategy)
     tiny = job(load_machine("harp_2026", {"cluster.tcdm.size": "1 KiB"}))
     for _ in range(2):
@@ -161,12 +161,12 @@ def test_a_decision_that_does_not_fit_is_not_remembered() -> None:
 
 
 @pytest.mark.parametrize("dispatch", ["online", "reserved"])
-@pytest.mark.parametrize("chunk", [8, "best"])
+@pytest.mark.parametrize("batch", [8, "best"])
 def test_what_is_chosen_is_never_worse_than_what_it_was_chosen_from(
-    dispatch: str, chunk: int | str
+    dispatch: str, batch: int | str
 ) -> None:
     machine = load_machine("harp_2026")
-    own, strategy = job(machine), make_strategy("network", {"chunk": chunk, "dispatch": dispatch})
+    own, strategy = job(machine), make_strategy("network", {"batch": batch, "dispatch": dispatch})
     assert isinstance(strategy, NetworkStrategy)
     run = engine("compiled")
     times = []
@@ -177,10 +177,10 @@ def test_what_is_chosen_is_never_worse_than_what_it_was_chosen_from(
 
 
 @pytest.mark.parametrize("network_options", [
-    {"chunk": 8, "early_xa": True},
-    {"chunk": 8, "flash": "always"},
-    {"chunk": "all", "share_adapters": "best"},
-    {"chunk": "all", "unit": "both", "where.attention": "cores"},
+    {"batch": 8, "early_xa": True},
+    {"batch": 8, "flash": "always"},
+    {"batch": "all", "share_adapters": "best"},
+    {"batch": "all", "unit": "both", "where.attention": "cores"},
 ])  # fmt: skip
 @pytest.mark.parametrize("costs", [True, False])
 def test_many_machines_are_priced_as_one_by_one(

@@ -71,7 +71,7 @@ def test_machine_variant_and_network_change_together(studies) -> None:
             "fits": {"network": "t5_small_encoder", "machine": "harp_2026:t5"},
             "does not": {"network": "bert_base", "machine": "harp_2026:mobilebert"},
         },
-        "strategy.chunk": [8, 16],
+        "strategy.batch": [8, 16],
     }
     table = sweep(
         studies.write(
