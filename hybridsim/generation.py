@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridsim._old_names import old_keywords
+from hybridsim._old_names import old_keywords, with_new_keys
 from hybridsim._version import __version__
 from hybridsim.arch import Machine
 from hybridsim.engines import Engine
@@ -114,7 +114,8 @@ def strategy_for(options: dict[str, Any], kind: str = "network") -> NetworkStrat
             f"generate: {kind} leaves attention out; choose a strategy for whole networks such "
             "as network or il_xl_pipe"
         )
-    strategy = make_strategy(kind, DEFAULTS | options)
+    given = with_new_keys(options, {"chunk": "batch"}, "option")  # before the default steps aside
+    strategy = make_strategy(kind, DEFAULTS | given)
     assert isinstance(strategy, NetworkStrategy)
     return strategy
 

@@ -165,6 +165,11 @@ def test_batches_of_whole_networks_were_chunks(name: str) -> None:
         make_strategy(name, {"chunk": 8, "batch": 8})
 
 
+def test_chunks_of_a_generation() -> None:
+    found = says("option 'chunk' is now 'batch'", lambda: strategy_for({"chunk": 8}))
+    assert found == strategy_for({"batch": 8})
+
+
 def test_compare_gives_chunks_to_strategies_for_networks_alone() -> None:
     network, machine = hybridsim.load("minilm_l6", "harp_2026")
     names = ["xb_pipe", "token_parallel"]

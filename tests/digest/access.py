@@ -63,6 +63,7 @@ that is changed later is added here, so that old and new give the same pairs."""
 WORDS = {
     "scheduler": "strategy",
     "stay for all batches": "stay for all chunks",
+    "network: batch: found": "network: chunk: found",
     "for every batch": "for every chunk",
     "sequences take": "requests take",
     "or the sequences, or raise": "or the batch, or raise",
