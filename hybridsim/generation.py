@@ -76,9 +76,9 @@ def generate(
     job = Job(place(network, machine), prompt, run, 0, sequences)
     cache = _cache(job, prompt + new - 1)
     hybrid = _measured(job, strategy, run, new)
-    bare = hybrid
+    yardstick = hybrid
     if network.adapted_layers:
-        bare = _measured(job.without_adapters(), strategy, run, new)
+        yardstick = _measured(job.without_adapters(), strategy, run, new)
     return Generation(
         hybridsim_version=__version__,
         network=network.name,
@@ -87,12 +87,12 @@ def generate(
         prompt=prompt,
         new=new,
         sequences=sequences,
-        prefill=_prefill(hybrid, bare, prompt * sequences),
-        decode=_decode(hybrid, bare, sequences),
+        prefill=_prefill(hybrid, yardstick, prompt * sequences),
+        decode=_decode(hybrid, yardstick, sequences),
         token_ps=hybrid.token_ps,
-        yardstick_token_ps=bare.token_ps,
+        yardstick_token_ps=yardstick.token_ps,
         token_pj=tuple(drawn.total / PJ for drawn in hybrid.token_drawn),
-        yardstick_token_pj=tuple(drawn.total / PJ for drawn in bare.token_drawn),
+        yardstick_token_pj=tuple(drawn.total / PJ for drawn in yardstick.token_drawn),
         cache=Cache(total_bytes=cache, outside_bytes=hybrid.outside),
         notes=(*_notes(network), *hybrid.notes),
         inputs={
@@ -229,48 +229,48 @@ def _shares(plan: Plan, timeline: Timeline) -> dict[str, float]:
     return {str(name): float(share) for name, share in table["share"].items()}
 
 
-def _prefill(hybrid: _Times, bare: _Times, tokens: int) -> Phase:
+def _prefill(hybrid: _Times, yardstick: _Times, tokens: int) -> Phase:
     return Phase(
         latency_ps=hybrid.prefill_ps,
-        yardstick_ps=bare.prefill_ps,
-        overhead_percent=overhead_percent(hybrid.prefill_ps, bare.prefill_ps),
+        yardstick_ps=yardstick.prefill_ps,
+        overhead_percent=overhead_percent(hybrid.prefill_ps, yardstick.prefill_ps),
         critical_path_share=hybrid.prefill,
-        yardstick_critical_path_share=bare.prefill,
-        energy=_energy(hybrid.prefill_drawn, bare.prefill_drawn, tokens),
+        yardstick_critical_path_share=yardstick.prefill,
+        energy=_energy(hybrid.prefill_drawn, yardstick.prefill_drawn, tokens),
     )
 
 
-def _decode(hybrid: _Times, bare: _Times, sequences: int) -> Phase | None:
+def _decode(hybrid: _Times, yardstick: _Times, sequences: int) -> Phase | None:
     count = len(hybrid.token_ps)
     if not count:
         return None
-    mean, bare_mean = sum(hybrid.token_ps) // count, sum(bare.token_ps) // count
-    both = [together(list(each.token_drawn)) for each in (hybrid, bare)]
+    mean, yardstick_mean = sum(hybrid.token_ps) // count, sum(yardstick.token_ps) // count
+    both = [together(list(each.token_drawn)) for each in (hybrid, yardstick)]
     return Phase(
         latency_ps=mean,
-        yardstick_ps=bare_mean,
-        overhead_percent=overhead_percent(mean, bare_mean),
+        yardstick_ps=yardstick_mean,
+        overhead_percent=overhead_percent(mean, yardstick_mean),
         critical_path_share=hybrid.token,
-        yardstick_critical_path_share=bare.token,
+        yardstick_critical_path_share=yardstick.token,
         energy=_energy(both[0], both[1], count * sequences) if hybrid.token_drawn else None,
     )
 
 
-def _energy(hybrid: Drawn | None, bare: Drawn | None, tokens: int) -> PhaseEnergy | None:
-    if hybrid is None or bare is None:
+def _energy(hybrid: Drawn | None, yardstick: Drawn | None, tokens: int) -> PhaseEnergy | None:
+    if hybrid is None or yardstick is None:
         return None
     return PhaseEnergy(
         total_pj=hybrid.total / PJ,
-        yardstick_pj=bare.total / PJ,
+        yardstick_pj=yardstick.total / PJ,
         per_token_pj=hybrid.total / PJ / tokens,
-        yardstick_per_token_pj=bare.total / PJ / tokens,
+        yardstick_per_token_pj=yardstick.total / PJ / tokens,
         macs=hybrid.macs,
         tops_per_watt=_tops_per_watt(hybrid),
-        yardstick_tops_per_watt=_tops_per_watt(bare),
+        yardstick_tops_per_watt=_tops_per_watt(yardstick),
         component_aj=hybrid.work,
         static_aj=hybrid.static,
-        yardstick_component_aj=bare.work,
-        yardstick_static_aj=bare.static,
+        yardstick_component_aj=yardstick.work,
+        yardstick_static_aj=yardstick.static,
         not_counted=hybrid.not_counted,
     )
 

@@ -73,8 +73,8 @@ def render(result: Generation) -> RenderableType:
     known = result.prefill.energy is not None
     energy = ("energy/token",) if known else ()
     table = plain_table(
-        "phase", "latency", "bare", "over", *energy, "spent on (critical path)",
-        right="latency|bare|over|energy/token",
+        "phase", "latency", "yardstick", "over", *energy, "spent on (critical path)",
+        right="latency|yardstick|over|energy/token",
     )  # fmt: skip
     phases = [("prefill", result.prefill)]
     if result.decode is not None:
@@ -113,8 +113,8 @@ def _summary(result: Generation) -> list[str]:
         first, last = result.token_ps[0], result.token_ps[-1]
         lines.append(f"  per token    {format_ps(first)} at first, {format_ps(last)} at last")
     lines += [
-        f"  in all       {format_ps(result.latency_ps)}  (without adapters "
-        f"{format_ps(result.yardstick_ps)})",
+        f"  in all       {format_ps(result.latency_ps)}  (yardstick "
+        f"{format_ps(result.yardstick_ps)}, without adapters)",
         f"  overhead     {result.overhead_percent:.1f} %",
         f"  throughput   {result.tokens_per_s:.1f} tokens/s, decode alone "
         f"{result.decode_tokens_per_s:.1f}",
@@ -127,10 +127,10 @@ def _summary(result: Generation) -> list[str]:
 
 
 def _energy_line(energy: PhaseEnergy) -> str:
-    bare = format_energy(round(energy.yardstick_per_token_pj * 10**6))
+    yardstick = format_energy(round(energy.yardstick_per_token_pj * 10**6))
     text = (
         f"{format_energy(energy.total_aj)}, {energy.tops_per_watt:.2f} TOPS/W; a token without "
-        f"adapters {bare}, {energy.yardstick_tops_per_watt:.2f} TOPS/W"
+        f"adapters {yardstick}, {energy.yardstick_tops_per_watt:.2f} TOPS/W"
     )
     if energy.not_counted:
         names = ", ".join(name.replace("_", " ") for name in energy.not_counted)

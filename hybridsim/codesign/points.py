@@ -139,8 +139,7 @@ class Simulator:
             base = load_network(network_path(placed(self.study.network, self.beside)))
             targets = tuple(self.pattern(target) for target in candidate.targets)
             alpha = max(1, round(candidate.alpha))  # no influence on time
-            bare = base.without_adapters()
-            self._networks[key] = bare.with_adapters(
+            self._networks[key] = base.without_adapters().with_adapters(
                 rank=candidate.rank, alpha=alpha, targets=targets
             )
         return self._networks[key]

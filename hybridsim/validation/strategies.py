@@ -60,8 +60,8 @@ class Case:
 def layer(inner: int, outer: int) -> Network:
     """Return a network of one linear layer with an adapter of rank 8."""
     op = Linear(name="linear", in_features=inner, out_features=outer)
-    bare = Network(name=f"layer_{inner}x{outer}", source="MobileBERT", ops=(op,))
-    return bare.with_adapters(rank=RANK)
+    network = Network(name=f"layer_{inner}x{outer}", source="MobileBERT", ops=(op,))
+    return network.with_adapters(rank=RANK)
 
 
 def layer_overheads() -> pd.DataFrame:

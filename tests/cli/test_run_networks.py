@@ -29,7 +29,7 @@ def test_what_is_shown(cli) -> None:
     shown = cli(*RUN, "--strategy", "xb_pipe", "--batch", "8").stdout
     assert "block*.attention.self " in shown
     assert "kernel costs" in shown
-    assert "without adapters 3.86 ms" in shown
+    assert "yardstick 3.86 ms, without adapters" in shown
     assert "314 ops, declared by the machine" in shown
 
 

@@ -180,11 +180,11 @@ def _static(energy: EnergyResult) -> tuple[Figure, ...]:
 
 def _more(energy: EnergyResult) -> str:
     """Return how much more a run with adapters takes, as a factor where that reads better."""
-    bare = energy.yardstick_pj
-    if not bare:
+    yardstick = energy.yardstick_pj
+    if not yardstick:
         return "more"
     over = energy.overhead_percent
-    return f"{energy.total_pj / bare:.3g} times as much" if over >= 100 else f"{over:+.1f} %"
+    return f"{energy.total_pj / yardstick:.3g} times as much" if over >= 100 else f"{over:+.1f} %"
 
 
 def _work(energy: EnergyResult) -> str:
