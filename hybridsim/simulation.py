@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine, load_machine
 from hybridsim.engines import Engine
 from hybridsim.engines import engine as engine_by_name
@@ -29,10 +30,11 @@ MOST_TOKENS = 2**20
 """The longest sequence that is simulated."""
 
 
+@old_keywords(scheduler="strategy")
 def simulate(
     network: Network,
     machine: Machine,
-    scheduler: Strategy | None = None,
+    strategy: Strategy | None = None,
     tokens: int | None = None,
     engine: str = "compiled",
     check_numerics: bool = False,
@@ -43,7 +45,7 @@ def simulate(
     Strategies for single layers are measured against the all-analog network, those for whole
     networks against themselves on the network without adapters.
 
-    ``scheduler`` is the token-parallel pipeline unless given; ``tokens`` is the length of one
+    ``strategy`` is token-parallel unless given; ``tokens`` is the length of one
     sequence, and the network's own unless given. ``check_numerics`` also runs the adapter
     kernels on random weights of every layer's shape. ``past`` tokens came before these and left
     their keys and values: with ``tokens=1`` a decoder generates one token. It takes a strategy for
@@ -55,7 +57,7 @@ def simulate(
         UnknownNameError: No engine has that name.
         InputError: ``tokens`` is below 1, ``past`` below 0, or nothing reads what it left.
     """
-    return execute(network, machine, scheduler, tokens, engine, check_numerics, past).result
+    return execute(network, machine, strategy, tokens, engine, check_numerics, past).result
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,11 @@ class Run:
     result: Result
 
 
+@old_keywords(scheduler="strategy")
 def execute(
     network: Network,
     machine: Machine,
-    scheduler: Strategy | None = None,
+    strategy: Strategy | None = None,
     tokens: int | None = None,
     engine: str = "compiled",
     check_numerics: bool = False,
@@ -84,25 +87,25 @@ def execute(
     Raises:
         InputError: As :func:`simulate`.
     """
-    scheduler = scheduler or TokenParallel()
+    strategy = strategy or TokenParallel()
     tokens = network.sequence_length if tokens is None else tokens
     if tokens is None or not 1 <= tokens <= MOST_TOKENS:
         found = "nothing" if tokens is None else tokens
         raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
     if past:
-        _check_past(past, network, scheduler)
+        _check_past(past, network, strategy)
     run = engine_by_name(engine)
     compiled = engine_by_name("compiled")  # for strategies that try what they decide
     job = Job(place(network, machine), tokens, compiled, past)
-    done = carry_out(scheduler.schedule(job), machine, run)
+    done = carry_out(strategy.schedule(job), machine, run)
     schedule, timeline = done.schedule, done.timeline
     result = measure(
         job,
         schedule,
         timeline,
-        _yardstick(scheduler, job, run) or (schedule, timeline),
-        labels={"scheduler": scheduler.kind, "engine": engine},
-        inputs=_inputs(network, machine, scheduler, tokens) | ({"past": past} if past else {}),
+        _yardstick(strategy, job, run) or (schedule, timeline),
+        labels={"strategy": strategy.kind, "engine": engine},
+        inputs=_inputs(network, machine, strategy, tokens) | ({"past": past} if past else {}),
     )
     if check_numerics and machine.cluster is not None:
         # only here, as Numba takes a quarter of a second to import
@@ -113,7 +116,7 @@ def execute(
     return Run(job, schedule, done.prices, timeline, result)
 
 
-def _check_past(past: int, network: Network, scheduler: Strategy) -> None:
+def _check_past(past: int, network: Network, strategy: Strategy) -> None:
     """Refuse kept keys and values where nothing reads them.
 
     Raises:
@@ -127,19 +130,19 @@ def _check_past(past: int, network: Network, scheduler: Strategy) -> None:
             f"past: found {past}, but no attention of {network.name} is causal, so none goes on "
             "from kept keys and values; leave it out, or take a decoder such as gpt2"
         )
-    if not isinstance(scheduler, NetworkStrategy):
+    if not isinstance(strategy, NetworkStrategy):
         raise InputError(
-            f"past: found {past}, but {scheduler.kind} leaves attention out; choose a strategy "
+            f"past: found {past}, but {strategy.kind} leaves attention out; choose a strategy "
             "for whole networks such as xb_pipe, or leave past out"
         )
 
 
-def _yardstick(scheduler: Strategy, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:
+def _yardstick(strategy: Strategy, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:
     """Return what overhead is measured against, or None where that is the run itself."""
-    if not isinstance(scheduler, NetworkStrategy):
+    if not isinstance(strategy, NetworkStrategy):
         yardstick = AllAnalog().schedule(job)
     elif job.mapping.network.adapted_layers:
-        yardstick = scheduler.yardstick(job)
+        yardstick = strategy.yardstick(job)
     else:
         return None
     done = carry_out(yardstick, job.machine, run)
@@ -156,12 +159,10 @@ def load(
     return load_network(network_path(network)), load_machine(machine, overrides)
 
 
-def _inputs(
-    network: Network, machine: Machine, scheduler: Strategy, tokens: int
-) -> dict[str, Any]:
+def _inputs(network: Network, machine: Machine, strategy: Strategy, tokens: int) -> dict[str, Any]:
     return {
         "network": network.to_text(),
         "machine": machine.to_text(),
-        "scheduler": scheduler.model_dump(mode="json"),  # type: ignore[attr-defined]
+        "strategy": strategy.model_dump(mode="json"),  # type: ignore[attr-defined]
         "tokens": tokens,
     }

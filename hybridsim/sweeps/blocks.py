@@ -99,7 +99,7 @@ class _Case:
         }
         found["ask"] = np.zeros(points, np.bool_)
         placed = self._place((), int(indices[0]))
-        if isinstance(placed, _Placed) and layer_points.covers(placed.point.scheduler):
+        if isinstance(placed, _Placed) and layer_points.covers(placed.point.strategy):
             self._fill(found, np.arange(points), placed, columns)
             return found
         own = [path for path in columns if path not in machines.PATHS]
@@ -168,8 +168,8 @@ class _Placed:
         """Return the points whose values make machines, layers and strategies."""
         own = {path: c for path, c in columns.items() if path in machines.PATHS}
         sound = machines.valid(self.point.machine, own, points)
-        if layer_points.covers(self.point.scheduler):
-            of_layers = LayerPointsOf(self.mapping, self.point.scheduler, self.tokens)
+        if layer_points.covers(self.point.strategy):
+            of_layers = LayerPointsOf(self.mapping, self.point.strategy, self.tokens)
             sound &= of_layers.sound(columns, points)
         return sound
 
@@ -180,7 +180,7 @@ class _Placed:
             InputError: The strategy cannot be decided.
             OverflowError: A time does not fit 64 bits.
         """
-        strategy = self.point.scheduler
+        strategy = self.point.strategy
         if any(name in DETAILS for name in names):
             return {"ask": np.ones(points, np.bool_), "problem": ""}
         if layer_points.covers(strategy):
@@ -195,12 +195,12 @@ class _Placed:
     def _layers(
         self, columns: machines.Columns, points: int, names: Sequence[str]
     ) -> dict[str, Any]:
-        own = LayerPointsOf(self.mapping, self.point.scheduler, self.tokens)
+        own = LayerPointsOf(self.mapping, self.point.strategy, self.tokens)
         found = own.evaluate(columns, points)
         problem = np.full(points, "", dtype=object)
         problem[found.unfit] = DOES_NOT_FIT
         known = {
-            "latency_ps": found.latency_ps, "all_analog_ps": found.yardstick_ps,
+            "latency_ps": found.latency_ps, "yardstick_ps": found.yardstick_ps,
             "tcdm_bytes": found.tcdm_bytes, "batch": found.batch, "buffers": found.buffers,
             "tasks": found.tasks, "tiles": np.full(points, self.mapping.tiles),
             "crossbars": np.full(points, self.mapping.crossbars),
@@ -215,20 +215,20 @@ class _Placed:
     def _plans(
         self, columns: machines.Columns, points: int, names: Sequence[str]
     ) -> dict[str, Any]:
-        strategy = self.point.scheduler
+        strategy = self.point.strategy
         own = self._plan_points
         found = own.evaluate(columns, points)
         latency = found.latency_ps.tolist()
         yardstick = latency
         bare = isinstance(strategy, NetworkStrategy) and not self.mapping.network.adapted_layers
-        if "all_analog_ps" in names and not bare:
+        if "yardstick_ps" in names and not bare:
             yardstick = self._yardstick(columns, points)
         shown: dict[int, dict[str, int]] = {}
         rows: dict[str, Any] = {name: [] for name in names}
         for at, planned in enumerate(found.plans):
             own_row = self._row(planned, shown)
             if planned is not None:
-                own_row = own_row | {"latency_ps": latency[at], "all_analog_ps": yardstick[at]}
+                own_row = own_row | {"latency_ps": latency[at], "yardstick_ps": yardstick[at]}
             for name in names:
                 rows[name].append(own_row.get(name))
         return rows | {
@@ -247,7 +247,7 @@ class _Placed:
 
     @cached_property
     def _plan_points(self) -> PlanPoints:
-        return PlanPoints(self.mapping, self.point.scheduler, self.tokens, DOES_NOT_FIT)
+        return PlanPoints(self.mapping, self.point.strategy, self.tokens, DOES_NOT_FIT)
 
     @cached_property
     def _bare_points(self) -> PlanPoints:
@@ -255,10 +255,10 @@ class _Placed:
 
     def _yardstick(self, columns: machines.Columns, points: int) -> list[int]:
         """Return the latency without adapters of each point [ps]; 0 where there is none."""
-        if isinstance(self.point.scheduler, NetworkStrategy):
+        if isinstance(self.point.strategy, NetworkStrategy):
             bare = self._bare_points.evaluate(columns, points)
             found: list[int] = bare.latency_ps.tolist()
             return found
-        own = LayerPointsOf(self.mapping, self.point.scheduler, self.tokens)
+        own = LayerPointsOf(self.mapping, self.point.strategy, self.tokens)
         alone: list[int] = own.without_adapters(columns, points).tolist()
         return alone

@@ -31,7 +31,7 @@ from hybridsim.sweeps.machines import Columns, with_columns
 from hybridsim.units import Ints
 from hybridsim.work import mvm, price
 
-TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "scheduler.batch", "scheduler.buffers"
+TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "strategy.batch", "strategy.buffers"
 IN, OUT = "layer.in_features", "layer.out_features"
 PATHS = MACHINE_PATHS | {TOKENS, RANK, BATCH, BUFFERS}
 """What can be a column of a study; sizes of a single layer can be one besides."""
@@ -189,7 +189,8 @@ class _Block:
         self, bare: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
     ) -> Found:
         shape = (-1, self.points)
-        unfit = ~chosen.fits.reshape(shape).all(axis=0)
+        unfit: Bools = ~chosen.fits.reshape(shape).all(axis=0)
+        idle = idle | (unfit & self._may_be_unsupported())
         return Found(
             latency,
             bare.yardstick_ps,
@@ -198,7 +199,7 @@ class _Block:
             chosen.buffers.reshape(shape).min(axis=0),
             tasks,
             unfit,
-            np.asarray(idle | (unfit & self._may_be_unsupported())),
+            idle,
         )
 
     def _execute(self, alike: PointsAlike, latency: Ints, tasks: Ints, idle: Bools) -> None:

@@ -13,7 +13,7 @@ from hybridsim.engines.looped import Looped
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Outline
-from hybridsim.strategies import ADAPTER_STRATEGIES, Job, make_scheduler
+from hybridsim.strategies import ADAPTER_STRATEGIES, Job, make_strategy
 from hybridsim.validation.strategies import layer
 from hybridsim.work import price
 from hybridsim.workload import Linear, Network
@@ -52,7 +52,7 @@ FIXED = {
 def strategies(draw: st.DrawFn) -> Any:
     name = draw(st.sampled_from(NAMES))
     open_to = {key: value for key, value in OPTIONS.items() if key not in FIXED.get(name, set())}
-    return make_scheduler(name, draw(st.fixed_dictionaries(open_to)))
+    return make_strategy(name, draw(st.fixed_dictionaries(open_to)))
 
 
 def chain(widths: list[int], rank: int, bare: tuple[str, ...] = ()) -> Network:
@@ -109,7 +109,7 @@ def test_random_layers_end_where_full_expansion_ends(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_size_of_an_outline_does_not_grow_with_tokens(name: str) -> None:
-    strategy = make_scheduler(name, {"batch": 8})
+    strategy = make_strategy(name, {"batch": 8})
     mapping = place(chain([512, 128, 128], 8), MACHINES[3, 128])
     short, long = (strategy.outline(Job(mapping, tokens)).outline for tokens in (2_400, 240_000))
     assert len(long) > 90 * len(short)
@@ -128,7 +128,7 @@ def test_the_layers_of_the_paper(name: str, shape: tuple[int, int]) -> None:
         for tokens in (1, 128, 1001):
             for batch in (1, 8):
                 job = Job(mapping, tokens)
-                draft = make_scheduler(name, {"batch": batch}).outline(job)
+                draft = make_strategy(name, {"batch": batch}).outline(job)
                 found = assert_same(draft.outline, machine)
                 assert not found.why_not
 
@@ -137,5 +137,5 @@ def test_the_layers_of_the_paper(name: str, shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("network", ["mobilebert", "minilm_l6"])
 def test_bundled_networks(network: str, name: str) -> None:
     net, machine = hybridsim.load(network, "ahwa_lora_2026")
-    draft = make_scheduler(name).outline(Job(place(net, machine), 100))  # type: ignore[attr-defined]
+    draft = make_strategy(name).outline(Job(place(net, machine), 100))  # type: ignore[attr-defined]
     assert_same(draft.outline, machine)
