@@ -190,7 +190,7 @@ class _Block:
     ) -> Found:
         shape = (-1, self.points)
         unfit: Bools = ~chosen.fits.reshape(shape).all(axis=0)
-        idle = idle | (unfit & self._may_be_unsupported())
+        idle = np.where(unfit, idle | self._may_be_unsupported(), idle)
         return Found(
             latency,
             bare.yardstick_ps,
