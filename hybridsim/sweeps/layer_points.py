@@ -206,7 +206,8 @@ class _Block:
         self, bare: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
     ) -> Found:
         shape = (-1, self.points)
-        unfit = ~chosen.fits.reshape(shape).all(axis=0)
+        unfit: Bools = ~chosen.fits.reshape(shape).all(axis=0)
+        ask: Bools = idle | (unfit & self._may_be_unsupported())
         return Found(
             latency,
             bare.yardstick_ps,
@@ -215,7 +216,7 @@ class _Block:
             chosen.buffers.reshape(shape).min(axis=0),
             tasks,
             unfit,
-            idle | (unfit & self._may_be_unsupported()),
+            ask,
         )
 
     def _execute(self, alike: PointsAlike, latency: Ints, tasks: Ints, idle: Bools) -> None:
