@@ -190,7 +190,7 @@ class _Block:
     ) -> Found:
         shape = (-1, self.points)
         unfit: Bools = ~chosen.fits.reshape(shape).all(axis=0)
-        idle = np.where(unfit, idle | self._may_be_unsupported(), idle)
+        ask: Bools = np.where(unfit, idle | self._may_be_unsupported(), idle)
         return Found(
             latency,
             bare.yardstick_ps,
@@ -199,7 +199,7 @@ class _Block:
             chosen.buffers.reshape(shape).min(axis=0),
             tasks,
             unfit,
-            idle,
+            ask,
         )
 
     def _execute(self, alike: PointsAlike, latency: Ints, tasks: Ints, idle: Bools) -> None:
