@@ -189,7 +189,7 @@ class _Block:
         self, bare: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
     ) -> Found:
         shape = (-1, self.points)
-        unfit: Bools = ~chosen.fits.reshape(shape).all(axis=0)
+        unfit: Bools = np.asarray(~chosen.fits.reshape(shape).all(axis=0))
         ask: Bools = np.where(unfit, idle | self._may_be_unsupported(), idle)
         return Found(
             latency,
