@@ -1,8 +1,8 @@
 """What kernels on the cores take: equations of figures that cores, program and format lead to.
 
-All are plain functions of integers without branches on sizes, so that they take single numbers,
-int64 arrays, and the single entries of columns in the compiled loops at the end. What they mean,
-and their errors: ``docs/cluster.md``.
+Equations of one kernel have no branches on sizes, so that they take single numbers, int64 arrays,
+and the single entries of columns in the compiled loops at the end. What they mean, and their
+errors: ``docs/cluster.md``.
 """
 
 from collections.abc import Sequence
@@ -119,12 +119,19 @@ def gemm_cycles(
 
 
 def fastest_gemm(
-    kernels: Sequence[GemmFigures], cores: CoresAtWork, m: IntLike, n: IntLike, k: IntLike
-) -> IntLike:
-    """Return the cycles of the fastest of some GEMM kernels."""
+    kernels: Sequence[GemmFigures], cores: CoresAtWork, m: int, n: int, k: int
+) -> int:
+    """Return the cycles of the fastest of some GEMM kernels, for one job."""
     best = gemm_cycles(kernels[0], cores, m, n, k)
     for number in range(1, len(kernels)):
-        best = smaller(best, gemm_cycles(kernels[number], cores, m, n, k))
+        own = kernels[number]
+        blocks = gemm_blocks(own, cores, m, k)
+        stream = gemm_stream(own, cores, blocks, n)
+        # conflicts take longest to work out, and only add to a kernel that is slower already
+        undisturbed = own.once + stream + blocks * own.epilogue
+        if undisturbed < best:
+            start, conflicts = gemm_conflicts(own, cores, m, n, k, stream)
+            best = smaller(best, undisturbed + start + conflicts)
     return best
 
 
@@ -135,9 +142,7 @@ def element_cycles(own: ElementFigures, cores: CoresAtWork, elements: IntLike) -
     return ceil_div(steps * own.cycles, own.per) + own.once + ceil_div(steps * own.spread, 100)
 
 
-def fastest_pass(
-    passes: Sequence[ElementFigures], cores: CoresAtWork, elements: IntLike
-) -> IntLike:
+def fastest_pass(passes: Sequence[ElementFigures], cores: CoresAtWork, elements: int) -> int:
     """Return the cycles of the fastest of some passes over elements."""
     best = element_cycles(passes[0], cores, elements)
     for number in range(1, len(passes)):

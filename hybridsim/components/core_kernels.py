@@ -10,6 +10,8 @@ says ``assumed``.
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from hybridsim.units import IntLike, ceil_div
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -198,13 +200,17 @@ RMSNORMS: dict[str, RowProgram] = {
 
 def smaller(a: IntLike, b: IntLike | int) -> IntLike:
     """Return the smaller of two integers, or of each pair."""
-    least: IntLike = a + (b - a) * (b < a)
+    if isinstance(a, int) and isinstance(b, int):
+        return a if a <= b else b
+    least: IntLike = np.minimum(a, b)
     return least
 
 
 def larger(a: IntLike, b: IntLike | int) -> IntLike:
     """Return the larger of two integers, or of each pair."""
-    most: IntLike = a + (b - a) * (b > a)
+    if isinstance(a, int) and isinstance(b, int):
+        return a if a >= b else b
+    most: IntLike = np.maximum(a, b)
     return most
 
 

@@ -225,9 +225,8 @@ class Cores(Spec):
         if isinstance(m, int) and isinstance(n, int) and isinstance(k, int):
             return _known_unpadded(self, m, n, k, precision, aligned)
         work, kernels = self._at_work(precision, None), _unpadded(self, precision, aligned)
-        if self.arrays() or not any(isinstance(size, np.ndarray) for size in (m, n, k)):
-            return fastest_gemm(kernels, work, m, n, k)
-        return over_columns(fill_gemms, (kernels, work), m, n, k)
+        found: IntLike = over_columns(fill_gemms, (kernels, work), m, n, k)
+        return found
 
     def gemm_terms(
         self,
@@ -427,9 +426,9 @@ class Cores(Spec):
             self._element_figures(program, work.used, level)
             for program in self._candidates(programs, kernel, "element-wise kernel")
         ]
-        if self.arrays() or not isinstance(elements, np.ndarray):
-            return fastest_pass(passes, work, elements)
-        return over_columns(fill_passes, (passes, work), elements)
+        if isinstance(elements, np.ndarray):
+            return over_columns(fill_passes, (passes, work), elements)
+        return fastest_pass(passes, work, elements)
 
     def _element_figures(self, program: ElementProgram, used: int, level: Level) -> ElementFigures:
         """Return a pass over elements in numbers, as its equation takes them."""
