@@ -69,9 +69,14 @@ class ElementFigures(NamedTuple):
     """What conflicts add to its words [percent]."""
 
 
-def gemm_blocks(own: GemmFigures, cores: CoresAtWork, m: IntLike, k: IntLike) -> IntLike:
-    """Return the blocks of the busiest core: of its rows, and of its columns."""
-    return rows_per_core(m, cores.used) * ceil_div(columns_per_core(m, k, cores.used), own.outputs)
+def share_of(cores: CoresAtWork, m: IntLike, k: IntLike) -> tuple[IntLike, IntLike]:
+    """Return the rows and the columns of a GEMM that the busiest core takes."""
+    return rows_per_core(m, cores.used), columns_per_core(m, k, cores.used)
+
+
+def gemm_blocks(own: GemmFigures, rows: IntLike, columns: IntLike) -> IntLike:
+    """Return the blocks of the busiest core, from its rows and its columns."""
+    return rows * ceil_div(columns, own.outputs)
 
 
 def gemm_stream(own: GemmFigures, cores: CoresAtWork, blocks: IntLike, n: IntLike) -> IntLike:
@@ -112,7 +117,8 @@ def gemm_cycles(
     own: GemmFigures, cores: CoresAtWork, m: IntLike, n: IntLike, k: IntLike
 ) -> IntLike:
     """Return the cycles of one GEMM kernel."""
-    blocks = gemm_blocks(own, cores, m, k)
+    rows, columns = share_of(cores, m, k)
+    blocks = gemm_blocks(own, rows, columns)
     stream = gemm_stream(own, cores, blocks, n)
     start, conflicts = gemm_conflicts(own, cores, m, n, k, stream)
     return own.once + stream + blocks * own.epilogue + start + conflicts
@@ -123,9 +129,10 @@ def fastest_gemm(
 ) -> int:
     """Return the cycles of the fastest of some GEMM kernels, for one job."""
     best = gemm_cycles(kernels[0], cores, m, n, k)
+    rows, columns = share_of(cores, m, k)
     for number in range(1, len(kernels)):
         own = kernels[number]
-        blocks = gemm_blocks(own, cores, m, k)
+        blocks = gemm_blocks(own, rows, columns)
         stream = gemm_stream(own, cores, blocks, n)
         # conflicts take longest to work out, and only add to a kernel that is slower already
         undisturbed = own.once + stream + blocks * own.epilogue
@@ -155,7 +162,7 @@ def fastest_pass(passes: Sequence[ElementFigures], cores: CoresAtWork, elements:
 
 @using(
     ceil_div, larger, smaller, rows_per_core, columns_per_core, starting_together, train_collides,
-    gemm_blocks, gemm_stream, gemm_conflicts, gemm_cycles, fastest_gemm,
+    share_of, gemm_blocks, gemm_stream, gemm_conflicts, gemm_cycles, fastest_gemm,
 )  # fmt: skip
 def fill_gemms(
     kernels: Sequence[GemmFigures], cores: CoresAtWork, m: Ints, n: Ints, k: Ints, found: Ints

@@ -19,6 +19,7 @@ from hybridsim.components.core_cycles import (
     gemm_blocks,
     gemm_conflicts,
     gemm_stream,
+    share_of,
 )
 from hybridsim.components.core_kernels import (
     ELEMENT_BITS,
@@ -261,7 +262,8 @@ class Cores(Spec):
         program = self._program(GEMMS, kernel, "GEMM kernel")
         work = self._at_work(precision, cores)
         own = self._gemm_figures(program, precision, work.used, level, aligned)
-        blocks = gemm_blocks(own, work, m, k)
+        rows, columns = share_of(work, m, k)
+        blocks = gemm_blocks(own, rows, columns)
         stream = gemm_stream(own, work, blocks, n)
         start, conflicts = gemm_conflicts(own, work, m, n, k, stream)
         nothing, fixed = 0 * blocks, self._fixed(program.streams, work.used)
