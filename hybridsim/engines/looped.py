@@ -114,7 +114,8 @@ class Looped:
         found = np.zeros(len(points), np.int64)
         for i, p in enumerate(points.tolist()):
             lengths = dict(zip(self.lengths, counts[:, p].tolist(), strict=True))
-            plan = changed(self.outline, lengths).expand()
+            same = all(own == length for own, length in lengths.items())
+            plan = (self.outline if same else changed(self.outline, lengths)).expand()
             own = np.array([self._row[work] for work in plan.works], np.int64)
             found[i] = compiled.run(plan, time_ps[own, p]).makespan
         return found
@@ -151,10 +152,6 @@ class Looped:
     def _whole(self) -> "States | str":
         drawn = draw(self.outline, self._works_of, 4 * _WINDOW, cut=False)
         return drawn if isinstance(drawn, str) else States(drawn[0], self._lengths_of(drawn[0]))
-
-    @cached_property
-    def _row(self) -> dict[Work, int]:
-        return {work: row for row, work in enumerate(self.works)}
 
     def _works_of(self, step: Step) -> Works:
         usual, first, last = _works(step)
