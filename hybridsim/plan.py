@@ -29,8 +29,8 @@ resources ahead of time fixes who goes first by *order* needs: such a task waits
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
-from typing import Generic, TypeVar
+from itertools import chain, groupby
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,25 +202,32 @@ class Plan:
     """Whether each need only fixes whose turn it is, in the order of :attr:`need`; None: none."""
 
     def __post_init__(self) -> None:
-        tasks = np.arange(len(self.work))
-        if ((self.work < 0) | (self.work >= len(self.works))).any():
+        if self.work.min(initial=0) < 0 or self.work.max(initial=-1) >= len(self.works):
             raise PlanError("a task does a work that the plan does not have")
         for resource in self.resources:
             if resource.units < 1:
                 raise PlanError(
                     f"resource {resource.name}: has {resource.units} units; it needs 1 or more"
                 )
-        user = np.repeat(tasks, np.diff(self.need_first))
-        wrong = (self.need >= user) | (self.need < 0)
+        if self.use.min(initial=0) < 0 or self.use.max(initial=-1) >= len(self.resources):
+            raise PlanError("a task uses a resource that the plan does not have")
+        for first in range(0, len(self), _BLOCK):
+            self._check(first, min(first + _BLOCK, len(self)))
+
+    def _check(self, first: int, last: int) -> None:
+        """Check needs and uses of some tasks; what that takes in between fits in the cache."""
+        tasks = np.arange(first, last)
+        starts = self.need_first[first : last + 1]
+        need, user = self.need[starts[0] : starts[-1]], np.repeat(tasks, np.diff(starts))
+        wrong = (need >= user) | (need < 0)
         if wrong.any():
             raise PlanError(
-                f"{self.name(int(user[wrong][0]))}: needs task {int(self.need[wrong][0])}, "
+                f"{self.name(int(user[wrong][0]))}: needs task {int(need[wrong][0])}, "
                 "which is not before it in the plan"
             )
-        holder = np.repeat(tasks, np.diff(self.use_first))
-        if ((self.use < 0) | (self.use >= len(self.resources))).any():
-            raise PlanError("a task uses a resource that the plan does not have")
-        if _repeats(holder, self.use):
+        starts = self.use_first[first : last + 1]
+        holder = np.repeat(tasks, np.diff(starts))
+        if _repeats(holder, self.use[starts[0] : starts[-1]]):
             raise PlanError("a task uses the same resource twice")
 
     def __len__(self) -> int:
@@ -557,6 +564,10 @@ class _Columns:
     loops: Sequence[Loop]
 
 
+_LISTS = ("work", "item", "uses", "use", "needs", "need", "room", "op")
+"""The columns of templates that are joined."""
+
+
 class _Each:
     """One work for each iteration."""
 
@@ -580,33 +591,69 @@ class _Expansion:
 
     def plan(self, parts: Sequence[Sequence[Template] | _Copies]) -> Plan:
         """Return the plan of all parts, in order."""
-        columns = [self._part(part) for part in parts if len(part)]
+        columns = [each for part in parts if len(part) for each in self._columns(part)]
+        loops = tuple(chain.from_iterable(each.loops for each in columns))
+        # column by column, and its parts given up, so that no other one is there twice
+        held = {name: [getattr(each, name) for each in columns] for name in _LISTS}
+        del columns
         needs, need, room = (
-            _joined([each.needs for each in columns]),
-            _joined([each.need for each in columns]),
-            np.concatenate([*(each.room for each in columns), np.empty(0, np.bool_)]),
+            _joined(held.pop("needs")),
+            _joined(held.pop("need")),
+            _joined(held.pop("room"), np.bool_),
         )
         if self._links:
             needs, need, room = _linked(needs, need, room, self._links)
         return Plan(
             resources=self._resources,
             works=tuple(self._works),
-            work=_joined([each.work for each in columns]),
-            use_first=_offsets(_joined([each.uses for each in columns])),
-            use=_joined([each.use for each in columns]),
             need_first=_offsets(needs),
             need=need,
             room=room,
-            op=_joined([each.op for each in columns]),
-            item=_joined([each.item for each in columns]),
+            use_first=_offsets(_joined(held.pop("uses"))),
+            use=_joined(held.pop("use")),
+            work=_joined(held.pop("work")),
+            op=_joined(held.pop("op")),
+            item=_joined(held.pop("item")),
             ops=tuple(self._ops),
-            loops=tuple(chain.from_iterable(each.loops for each in columns)),
+            loops=loops,
         )
 
-    def _part(self, part: Sequence[Template] | _Copies) -> _Columns:
-        if not isinstance(part, _Copies):
-            return self._templates(part)
-        return self._copies(part) if part.regular else self._templates([*part])
+    def _columns(self, part: Sequence[Template] | _Copies) -> Iterator[_Columns]:
+        """Yield the columns of a part: long templates one by one, others side by side."""
+        if isinstance(part, _Copies) and part.regular:
+            yield self._copies(part)
+            return
+        for long, templates in groupby(part, lambda t: t.loop.size * t.loop.count >= _LONG):
+            if long:
+                yield from map(self._template, templates)
+            else:
+                yield self._templates([*templates])
+
+    def _template(self, template: Template) -> _Columns:
+        """Return the columns of one template: mostly the same again and again.
+
+        Nothing but the columns is as long as the plan: to touch memory takes most of the time.
+        """
+        pattern, loop = self._pattern(template.steps), template.loop
+        count, size = loop.count, loop.size
+        work = np.tile(pattern.work, count)
+        for j, own in pattern.others:
+            work[j::size] = own.each(count, self._works.of)
+        per_batch = max(1, size // template.batches)
+        batches = template.first_item + np.arange(-(-size * count // per_batch))
+        needs, need, room = _needs_of_one(template, pattern)
+        lengths = np.array([len(held) for held in template.uses], np.int32)
+        return _Columns(
+            work=work,
+            item=np.repeat(batches, per_batch)[: size * count],
+            uses=np.tile(lengths, count),
+            use=np.tile(np.array([*chain.from_iterable(template.uses)], np.int64), count),
+            needs=needs,
+            need=need,
+            room=room,
+            op=np.full(size * count, self._ops.of(template.op), np.int64),
+            loops=[loop],
+        )
 
     def _templates(self, templates: Sequence[Template]) -> _Columns:
         """Return the columns of templates, all of them side by side.
@@ -728,6 +775,34 @@ class _Pattern:
         )
 
 
+def _needs_of_one(template: Template, pattern: "_Pattern") -> tuple[Ints, Ints, Bools]:
+    """Return how many needs each task of a template has, their sources, whether for room.
+
+    Only the first iterations need less than the others, as nothing lies before them.
+    """
+    first, size, count = template.loop.first, template.loop.size, template.loop.count
+    base, stride, within, back, room = pattern.need.T
+    base, rooms = base + np.where(within == 1, first, template.shift), room.astype(np.bool_)
+    early = min(count, int(back.max(initial=0)))
+    it = np.arange(early)[:, None]
+    kept = it >= back
+    user = it * size + np.repeat(np.arange(size), pattern.count)
+    few = np.bincount(user[kept], minlength=early * size)
+    begin, length = int(kept.sum()), (count - early) * len(base)
+    need = np.empty(begin + length, np.int64)
+    need[:begin] = (base + stride * it)[kept]
+    later = need[begin:].reshape(count - early, len(base))
+    np.multiply(np.arange(early, count)[:, None], stride, out=later)
+    later += base
+    head = np.broadcast_to(rooms, kept.shape)[kept]
+    usual = pattern.count.astype(np.int32)
+    return (
+        np.concatenate((few.astype(np.int32), np.tile(usual, count - early))),
+        need,
+        np.concatenate((head, np.tile(rooms, count - early))),
+    )
+
+
 def _needs(
     templates: Sequence[Template],
     patterns: Sequence[_Pattern],
@@ -792,18 +867,17 @@ def _linked(
     return count, np.concatenate((need, sources))[by_user], rooms[by_user]
 
 
-def _joined(parts: Sequence[Ints], add: Sequence[int] = ()) -> Ints:
-    """Return the parts one behind the other, with a number added to each."""
-    joined: Ints = np.concatenate([*parts, np.empty(0, np.int64)])
-    if any(add):
-        joined += np.repeat(np.array(add, np.int64), [len(part) for part in parts])
-    return joined
+def _joined(parts: Sequence[NDArray[Any]], of: type[np.generic] = np.int64) -> NDArray[Any]:
+    """Return the parts one behind the other; a single one itself, as it may be long."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, of)
 
 
 def _offsets(lengths: Ints) -> Ints:
     """Return where the list of each owner begins, and where the last one ends."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
+    np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
 
 
@@ -823,3 +897,8 @@ def _repeats(owner: Ints, items: Ints) -> bool:
 
 _FEW = 4
 """How far apart the items of an owner are compared one by one; longer lists are sorted."""
+
+_BLOCK = 1 << 16
+"""Tasks that are checked at a time."""
+_LONG = 1 << 12
+"""Tasks of a template from which on it is laid out on its own."""

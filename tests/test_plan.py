@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -65,7 +66,9 @@ def test_templates_are_laid_out_as_a_plain_loop_would(data: st.DataObject) -> No
                     room.append(need.room)
                 needs.append(sources)
                 rooms.append(room)
-    plan = builder.build()
+    long = data.draw(st.sampled_from([1, 5, 4096]))  # where templates are laid out on their own
+    with patch.multiple("hybridsim.plan", _LONG=long, _BLOCK=data.draw(st.integers(1, 20))):
+        plan = builder.build()
     assert len(plan) == len(builder) == len(works)
     assert [plan.works[work] for work in plan.work] == works
     assert [plan.uses_of(t).tolist() for t in range(len(plan))] == uses
@@ -73,6 +76,18 @@ def test_templates_are_laid_out_as_a_plain_loop_would(data: st.DataObject) -> No
     assert plan.room.tolist() == [r for of_task in rooms for r in of_task]
     assert [plan.name(t) for t in range(len(plan))] == names
     assert all(column.dtype == np.int64 for column in (plan.work, plan.use, plan.need))
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3, 4])
+@pytest.mark.parametrize("long", [1, 4096])
+def test_items_count_the_batches_of_all_iterations(batches: int, long: int) -> None:
+    """A step more than fits whole batches begins one more of them."""
+    builder = PlanBuilder(RESOURCES)
+    steps = [Step(delay("mvm", 1), (0,))] * 5
+    builder.repeat("op", steps, 3, batches, first_item=7)
+    with patch("hybridsim.plan._LONG", long):
+        plan = builder.build()
+    assert plan.item.tolist() == [7 + task // (5 // batches) for task in range(15)]
 
 
 @given(plans())
@@ -153,10 +168,11 @@ def plan() -> Plan:
         ("use", [0, 0, 1, 2], "a task uses the same resource twice"),
     ],
 )
+@pytest.mark.parametrize("block", [1, 2, 100])
 def test_what_no_engine_can_run_is_refused(
-    plan: Plan, column: str, values: list[int], complaint: str
+    plan: Plan, column: str, values: list[int], complaint: str, block: int
 ) -> None:
-    with pytest.raises(PlanError, match=complaint):
+    with patch("hybridsim.plan._BLOCK", block), pytest.raises(PlanError, match=complaint):
         replace(plan, **{column: np.array(values, np.int64)})
 
 

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 
 import numpy as np
 
@@ -296,20 +296,26 @@ class _Drawing:
         """Return the loops, and how long a state is without gaps."""
         loops = np.zeros(len(self.templates), LOOP)
         place = 0
-        flat = [need for needs in self.needs for need in needs]
+        # of each loop the tasks that are waited for, counted from its end and from its start
+        ends: list[list[int]] = [[] for _ in self.templates]
+        starts: list[list[int]] = [[] for _ in self.templates]
+        for kind, loop, _, back, _ in chain.from_iterable(self.needs):
+            if kind == FROM_END:
+                ends[loop].append(back)
+            elif kind == FROM_START:
+                starts[loop].append(back + 1)
+        for loop, _, from_end in chain.from_iterable(sets):
+            ends[loop].append(from_end)
         for g, template in enumerate(self.templates):
             window = 1 if template.loop.count == 1 else self.window
             works = [self.works(step) for step in template.steps]
-            ended = [n[3] for n in flat if n[0] == FROM_END and n[1] == g]
-            ended += [one[2] for each in sets for one in each if one[0] == g]
-            begun = [n[3] + 1 for n in flat if n[0] == FROM_START and n[1] == g]
             own = self.needs[self.step_first[g] : self.step_first[g + 1]]
             backs = [min((n[3] for n in each if n[0] == WITHIN), default=window) for each in own]
             row = loops[g]
             row["step_first"], row["size"], row["window"] = self.step_first[g], len(works), window
             row["marks"] = place
-            row["most_begun"] = max([1, *begun, *(len(first) for _, first, _ in works)])
-            row["late"] = max([0, *ended, *(len(last) for _, _, last in works)])
+            row["most_begun"] = max([1, *starts[g], *(len(first) for _, first, _ in works)])
+            row["late"] = max([0, *ends[g], *(len(last) for _, _, last in works)])
             row["ahead"] = max([1, *backs])
             place += window * len(works)
         loops["begun"] = place + np.arange(len(loops))
@@ -338,7 +344,10 @@ def _scarce(uses: Sequence[tuple[int, ...]], units: Mapping[int, int]) -> dict[i
 
     One cannot if all that use it also use another one that has no more units.
     """
-    users = {u: [i for i, each in enumerate(uses) if u in each] for u in units}
+    users: dict[int, list[int]] = {u: [] for u in units}
+    for i, each in enumerate(uses):
+        for u in {*each}:
+            users[u].append(i)
     kept: dict[int, int] = {}
     for u, steps in users.items():
         companions = set.intersection(*(set(uses[i]) for i in steps)) - {u}
