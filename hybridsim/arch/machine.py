@@ -1,7 +1,6 @@
 """A machine: tiles, clusters, memory and the link between them, checked as a whole."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -13,7 +12,7 @@ from pydantic import (
 )
 
 from hybridsim.components.aimc_tile import AimcTile, Programming
-from hybridsim.components.core_kernels import Precision, by_shape, larger
+from hybridsim.components.core_kernels import Precision, larger
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
 from hybridsim.components.energy import MachineArea, MachineEnergy
@@ -152,19 +151,16 @@ class Cluster(Spec):
 
     def _engine_gemm(self, m: IntLike, n: IntLike, k: IntLike) -> IntLike:
         programming = self.offload.program_engine_cycles()
-        return (m > 0) * (programming + by_shape(self.engine.gemm_cycles, larger(m, 1), n, k))
+        return (m > 0) * (programming + self.engine.gemm_cycles(larger(m, 1), n, k))
 
     def _cores_gemm(
         self, m: IntLike, n: IntLike, k: IntLike, aligned: bool, adds: bool
     ) -> IntLike:
         some = larger(m, 1)
-        cycles = by_shape(partial(self._on_cores, aligned), some, n, k)
+        cycles = self.cores.unpadded_gemm_cycles(some, n, k, self.precision, aligned)
         if adds:
             cycles = cycles + self.cores.vector_add_cycles(some * k, self.precision)
         return (m > 0) * cycles
-
-    def _on_cores(self, aligned: bool, m: IntLike, n: IntLike, k: IntLike) -> IntLike:
-        return self.cores.unpadded_gemm_cycles(m, n, k, self.precision, aligned)
 
     def _add(self, elements: IntLike) -> IntLike:
         cycles = self.cores.vector_add_cycles(larger(elements, 1), self.precision)

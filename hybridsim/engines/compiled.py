@@ -90,13 +90,22 @@ def run(plan: Plan, time_ps: Ints) -> Timeline:
     Raises:
         PlanError: The plan has 2^31 tasks or more, and tasks are numbered in 32 bits.
     """
+    return execute(plan, plan.times(time_ps))
+
+
+def execute(plan: Plan, duration: Ints) -> Timeline:
+    """Execute ``plan`` with its own time for each task [ps], at least 1, below 2^62 in all.
+
+    Raises:
+        PlanError: As :func:`run`.
+    """
     if len(plan) > _MOST_TASKS:
         raise PlanError(f"a plan of {len(plan)} tasks: the compiled engine takes {_MOST_TASKS}")
     tasks = np.zeros(len(plan), _TASK)
     times = np.empty((3, len(plan)), np.int64)
     slots = np.zeros(1 << (2 * len(plan)).bit_length(), np.int32)
     examples, sizes = _number_queues(plan.use_first, plan.use, slots, tasks)
-    _watch(plan.times(time_ps), plan.need_first, plan.need, tasks, times)
+    _watch(duration, plan.need_first, plan.need, tasks, times)
     queues = _queues(plan, examples, sizes)
     places = _places(plan, queues)
     heaps = np.empty(int(places["root"][_AGENDA]) + 1, np.int32)

@@ -17,7 +17,7 @@ import numpy as np
 from hybridsim.arch import Cluster
 from hybridsim.components.core_kernels import larger, smaller
 from hybridsim.errors import UnsupportedError
-from hybridsim.programs.lora_shares import balanced_rows, shared_rows
+from hybridsim.programs.lora_shares import Costs, shares_of
 from hybridsim.units import Spec, ceil_div
 from hybridsim.work import NOTHING, Work
 
@@ -170,13 +170,13 @@ class LoraProgram:
             for kernel in self._on_cores(self.tokens - first, self.tokens - second)
         )
 
-    def cycles(self, cluster: Cluster) -> tuple[int, ...]:
+    def cycles(self, costs: Costs) -> tuple[int, ...]:
         """Return the cycles of each kernel on a cluster.
 
         Raises:
             UnsupportedError: The cluster lacks the unit, or the unit cannot do the shape.
         """
-        return tuple([cluster.cycles(kernel.work) for kernel in self.kernels])
+        return tuple([costs.cycles(kernel.work) for kernel in self.kernels])
 
     def compute_cycles(self, cluster: Cluster) -> int:
         """Return the cycles from the first kernel to the last, with every operand in the TCDM.
@@ -358,9 +358,8 @@ def _shared(program: LoraProgram, cluster: Cluster) -> LoraProgram:
     """Return a program for both units with its rows shared; equal ones are looked for once."""
     if program.choice.unit == "balanced":
         check_balanced(program)
-        return replace(program, shares=balanced_rows(program, cluster))
-    share = shared_rows(program, cluster)
-    return replace(program, shares=(share, share))
+    first, second = shares_of(program, cluster, np.array([program.tokens]))[:, 0].tolist()
+    return replace(program, shares=(first, second))
 
 
 def last_end(ends: list[int]) -> int:

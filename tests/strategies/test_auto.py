@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 
 import hybridsim
@@ -19,15 +20,15 @@ from hybridsim.strategies import (
     one_by_one,
     shape_of,
 )
-from hybridsim.strategies.layers.search import (
-    EVERYTHING,
-    Space,
-    _Bounds,
-    best_of_layer,
-    candidates,
-    layer_latency,
-)
+from hybridsim.strategies.layers import search
+from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
+from hybridsim.strategies.layers.candidates import EVERYTHING, Space, candidates
+from hybridsim.strategies.layers.outlines import job_of_one
+from hybridsim.strategies.layers.search import Latencies, best_of_layer, least
+from hybridsim.units import Ints
 from hybridsim.validation.strategies import layer
+from tests.strategies.naive_search import bound, layer_latency, naive_best
+from tests.strategies.naive_search import candidates as naive_candidates
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
 NETWORKS = [name for name in network_names() if not name.startswith("llama")]
@@ -52,7 +53,7 @@ def test_the_best_is_that_of_brute_force(
 ) -> None:
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
-    space = candidates(job.machine, own, tokens, SMALL)
+    space = naive_candidates(job.machine, own, tokens, SMALL)
     every = [candidate.batching(job.machine, tokens) for candidate in space]
     latencies = [layer_latency(job, own, batching) for batching in every]
     found = best_of_layer(job, own, SMALL)
@@ -63,16 +64,58 @@ def test_the_best_is_that_of_brute_force(
 
 
 @pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES)
-def test_no_plan_beats_its_bound(
+def test_columns_are_searched_as_candidates_one_by_one(
     shape: tuple[int, int], time: str, tokens: int, clusters: int
 ) -> None:
-    """A bound that a plan beats would lose the best candidate without a trace."""
+    """The same in every respect: what is told of bounds, of the second, and of what was run."""
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
-    bounds = _Bounds(job.machine, tokens)
-    for candidate in candidates(job.machine, own, tokens, SMALL):
+    for space in (SMALL, EVERYTHING):
+        assert best_of_layer(job, own, space) == naive_best(job, own, space)
+
+
+@pytest.mark.parametrize("most", [search.MOST_BATCHES, 0])
+@pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES)
+def test_columns_hold_what_candidates_are(
+    shape: tuple[int, int], time: str, tokens: int, clusters: int, most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Decisions, bounds and latencies; the last both of plans and of tables of states.
+
+    No plan beats its bound: that would lose the best candidate without a trace.
+    """
+    monkeypatch.setattr(search, "MOST_BATCHES", most)
+    job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
+    own = job.mapping.layers[0]
+    one_by_one = [*naive_candidates(job.machine, own, tokens, SMALL)]
+    columns = candidates(job.machine, own, tokens, SMALL)
+    assert len(columns) == len(one_by_one)
+    times = BatchTimes(columns)
+    bounds, parts = bounds_of(times)
+    latencies = Latencies(job_of_one(job, own), times).of(np.arange(len(columns)))
+    for number, candidate in enumerate(one_by_one):
         batching = candidate.batching(job.machine, tokens)
-        assert bounds.of(candidate)[0] <= layer_latency(job, own, batching)
+        assert columns.batching(number) == batching
+        found = int(bounds[number]), PARTS[parts[number]]
+        assert found == bound(job.machine, tokens, candidate)
+        assert bounds[number] <= latencies[number] == layer_latency(job, own, batching)
+
+
+def test_candidates_beyond_the_last_that_counts_are_not_counted() -> None:
+    """Blocks run more than a search one by one would, and that changes nothing."""
+    job = job_of(128, 128, "512 ns", 40)
+    own = job.mapping.layers[0]
+    columns = candidates(job.machine, own, 40, EVERYTHING)
+    bounds = np.array([10, 11, 12, 13, 14, 15, 16, 17, 18])
+    taken = np.array([20, 13, 30, 5, 30, 30, 30, 30, 30])
+    ran: list[int] = []
+
+    def latency(numbers: Ints) -> Ints:
+        ran.extend(numbers.tolist())
+        return taken[numbers]
+
+    assert least(columns, bounds, latency, np.arange(9)) == (1, 3)
+    assert ran == [*range(8)]
 
 
 def test_the_search_runs_few_of_the_candidates() -> None:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from hybridsim.arch import Cluster, Machine, load_machine
 from hybridsim.engines import engine as engine_by_name
+from hybridsim.engines.looped import Looped
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies import Job, LayerDecisions, make_strategy
-from hybridsim.strategies.layers import LayerPoints, choose, points_alike
+from hybridsim.strategies.layers import LayerPoints, choose, outline_of, points_alike
 from hybridsim.strategies.layers.batches import BatchOrder, BatchSizes, SizeColumns
 from hybridsim.validation.strategies import layer
 from hybridsim.work import price
@@ -228,46 +229,45 @@ def test_a_block_takes_as_long_as_its_points_do(
     done = np.zeros(len(columns), np.bool_)
     for own in points_alike(machine, columns, chosen, strategy.choices, order):
         times = own.times()
-        plans = [
-            (column, part.plan(the_job(points, own.machine.taken(0), int(own.points[0]))))
-            for part in own.plans()
-            for column in part.columns.tolist()
-        ]
-        for column, plan in plans:
-            at = int(own.points[column])
-            one = strategy.model_copy(
-                update={
+        job = the_job(points, own.machine.taken(0), int(own.points[0]))
+        for group in own.outlines():
+            looped = outline_of(group.key, job).looped
+            slots = slots_of(looped)
+            counts = group.rounds[None, :] if looped.lengths else None
+            latencies = looped.makespans(times[slots[:, None], group.columns], counts)
+            for at, latency in zip(own.points[group.columns].tolist(), latencies, strict=True):
+                update = {
                     "batch": int(points["batch"][at]) or None,
                     "buffers": int(points["buffers"][at]),
                 }
-            )
-            job = the_job(points, machine.taken(at), at)
-            alone = one.schedule(job).plan
-            expected = ENGINE(alone, price(alone.works, job.machine).time_ps)
-            timeline = ENGINE(plan.plan, times[plan.slots, column])
-            assert np.array_equal(timeline.end, expected.end)
-            done[at] = True
+                one = strategy.model_copy(update=update)
+                alone_job = the_job(points, machine.taken(at), at)
+                alone = one.schedule(alone_job).plan
+                expected = ENGINE(alone, price(alone.works, alone_job.machine).time_ps)
+                assert latency == expected.makespan
+                done[at] = True
     assert np.array_equal(done, chosen.fits)
 
 
-def test_equal_keys_share_a_plan_of_slots() -> None:
-    """Whatever the sizes: here the last batch is as large as a full one, and then it is not."""
+def slots_of(looped: Looped) -> np.ndarray[Any, Any]:
+    """Return the number of each slot of an outline, in the order of its works."""
+    return np.array([work.shape[0] for work in looped.works])
+
+
+def test_equal_keys_share_an_outline_of_slots() -> None:
+    """Whatever the sizes, and the ramp that makes as many batches that are not full."""
     shapes = (np.array([512, 100]), np.array([128, 512]), np.array([8, 12]))
     points = LayerPoints(*shapes, np.array([64, 60]), np.array([16, 20]), np.array([2, 2]))
-    strategy: Any = make_strategy("token_parallel", {"last_batch": 4})
-    job = Job(place(layer(16, 16), MACHINE), 1)
-    order = strategy.batch_order(job)
-    chosen = choose(MACHINE, points, strategy.choices, order)
-    plans = {}
-    for own in points_alike(MACHINE, points, chosen, strategy.choices, order):
-        plans |= {part.key: part.plan(job) for part in own.plans()}
-    assert len(plans) == 2
-    again = replace(points, in_features=points.in_features + 4)
-    for own in points_alike(MACHINE, again, chosen, strategy.choices, order):
-        for part in own.plans():
-            twins = part.plan(job), plans[part.key]
-            assert np.array_equal(*(twin.slots for twin in twins))
-            assert np.array_equal(*(twin.plan.need for twin in twins))
+    longer = replace(points, batch=2 * points.batch)
+    keys = []
+    for each, last in ((points, 4), (longer, 8)):
+        strategy: Any = make_strategy("token_parallel", {"last_batch": last})
+        order = strategy.batch_order(Job(place(layer(16, 16), MACHINE), 1))
+        chosen = choose(MACHINE, each, strategy.choices, order)
+        alike = points_alike(MACHINE, each, chosen, strategy.choices, order)
+        keys.append({part.key for own in alike for part in own.outlines()})
+    assert len(keys[0]) == 2
+    assert len(keys[0] & keys[1]) > 0
 
 
 @given(
@@ -281,7 +281,7 @@ def test_sizes_as_columns_are_those_of_one_layer(
 ) -> None:
     order = BatchOrder(True, first, last)
     one = BatchSizes.of(tokens, batch, order)
-    columns = SizeColumns.of(np.array([tokens]), np.array([batch]), order)
+    columns = SizeColumns.of(np.array([tokens]), np.array([batch]), first or 0, last or 0)
     start, end = columns.ends()
     assert tuple(int(size[0]) for size in start) == one.first
     assert tuple(int(size[0]) for size in end) == one.last
@@ -291,7 +291,7 @@ def test_sizes_as_columns_are_those_of_one_layer(
     assert one.tokens == tokens == each.sum()
 
 
-def test_a_slot_plan_is_that_of_the_decisions() -> None:
+def test_an_outline_of_slots_is_that_of_the_decisions() -> None:
     """The same tasks and needs; only the works are slots."""
     job = Job(place(layer(512, 128), MACHINE), 100)
     decided = make_strategy("early_xa", {"batch": 16, "clusters": 2}).decide(job)
@@ -300,9 +300,9 @@ def test_a_slot_plan_is_that_of_the_decisions() -> None:
     points = LayerPoints(*(np.array([n]) for n in (512, 128, 8, 100, 16, batching.buffers)))
     chosen = choose(MACHINE, points, (batching.program.choice,), batching.order)
     (own,) = points_alike(MACHINE, points, chosen, (batching.program.choice,), batching.order)
-    plan = decided.lay_out(job).plan
-    (part,) = own.plans()
-    slots = part.plan(job).plan
+    (part,) = own.outlines()
+    plan, slots = decided.lay_out(job).plan, part.key.outline(job).expand()
+    assert part.key.few > 0  # so it is as long
     for name in ("use_first", "use", "need_first", "need", "room", "op", "item"):
         assert np.array_equal(getattr(plan, name), getattr(slots, name))
 

@@ -9,7 +9,7 @@ from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.decisions import LayerDecisions, Shape, one_by_one, shape_of
 from hybridsim.strategies.layers.named import CrossLayer, TokenParallel
 from hybridsim.strategies.layers.options import LayerStrategy, PipelinedStrategy
-from hybridsim.strategies.layers.search import EVERYTHING, Found, best_of_layer, describe
+from hybridsim.strategies.layers.search import Found, best_of_layer, describe
 from hybridsim.units import format_ps
 
 
@@ -73,7 +73,7 @@ def best_of_layers(job: Job) -> dict[Shape, Found]:
     for layer in job.mapping.layers:
         shape = shape_of(job, layer)
         if layer.adapter is not None and shape not in found:
-            found[shape] = best_of_layer(job, layer, EVERYTHING)
+            found[shape] = best_of_layer(job, layer)
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from hybridsim.arch import Cluster
 from hybridsim.programs import LoraProgram
+from hybridsim.programs.lora_shares import programs_of
 from hybridsim.units import Ints
 
 
@@ -130,66 +131,83 @@ class SizeColumns:
     """Full batches."""
     down: Ints
     """Batches of the ramp at the end."""
-    order: BatchOrder
+    smallest: tuple[Ints, Ints]
+    """Tokens of the first batch of the first ramp, and of the last one of the second; 0: none."""
 
     @classmethod
-    def of(cls, tokens: Ints, batch: Ints, order: BatchOrder) -> "SizeColumns":
-        """Return how tokens are cut into batches, as :meth:`BatchSizes.of` says."""
-        first, last = order.first_batch or 0, order.last_batch or 0
-        up, down = _steps_below(batch, first), _steps_below(batch, last)
+    def of(cls, tokens: Ints, batch: Ints, first: int | Ints, last: int | Ints) -> "SizeColumns":
+        """Return how tokens are cut into batches, as :meth:`BatchSizes.of` says.
+
+        ``first`` and ``last`` are the tokens with which ramps begin and end, 0 for no ramp.
+        """
+        one, other = (np.broadcast_to(np.array(n, np.int64), batch.shape) for n in (first, last))
+        up, down = _steps_below(batch, one), _steps_below(batch, other)
         while True:
-            ramps = first * (2**up - 1) + last * (2**down - 1)
+            ramps = one * (2**up - 1) + other * (2**down - 1)
             over = ramps > tokens
             if not over.any():
                 break
             longer = up > down
             up, down = up - (over & longer), down - (over & ~longer)
         count, left = np.divmod(tokens - ramps, batch)
-        return cls(up, left, batch, count, down, order)
+        return cls(up, left, batch, count, down, (one, other))
 
     def where(self, kept: Ints) -> "SizeColumns":
         """Return those of some layers."""
         columns = (self.up, self.left, self.batch, self.count, self.down)
         up, left, batch, count, down = (column[kept] for column in columns)
-        return SizeColumns(up, left, batch, count, down, self.order)
+        first, last = self.smallest
+        return SizeColumns(up, left, batch, count, down, (first[kept], last[kept]))
+
+    @property
+    def before(self) -> Ints:
+        """Batches before the full ones."""
+        return self.up + ((self.left > 0) & (self.down > 0))
+
+    @property
+    def after(self) -> Ints:
+        """Batches after the full ones."""
+        return np.where(self.down > 0, self.down, self.left > 0)
 
     def ends(self) -> tuple[list[Ints], list[Ints]]:
         """Return the sizes of the first and of the last batches, each a column.
 
         All layers have as many of them.
         """
-        first, last = self.order.first_batch or 0, self.order.last_batch or 0
-        up, down = int(self.up[0]), int(self.down[0])
-        one = np.ones_like(self.batch)
-        rising = [one * (first << step) for step in range(up)]
-        falling = [one * (last << step) for step in reversed(range(down))]
-        left = [self.left] if self.left[0] else []
-        return (rising + left, falling) if down else (rising, left)
+        first, last = self.smallest
+        rising = [
+            np.where(step < self.up, first << step, self.left)
+            for step in range(int(self.before[0]))
+        ]
+        number = int(self.after[0])
+        falling = [
+            np.where(self.down > 0, last << step, self.left) for step in reversed(range(number))
+        ]
+        return rising, falling
 
     @property
     def first_size(self) -> Ints:
         """Tokens of the first batch of all."""
-        last = self.order.last_batch or 0
+        first, last = self.smallest
         ending = np.where(self.down > 0, last << np.maximum(self.down - 1, 0), self.left)
         middle = np.where(self.count > 0, self.batch, ending)
         middle = np.where((self.down > 0) & (self.left > 0), self.left, middle)
-        return np.where(self.up > 0, self.order.first_batch or 0, middle)
+        return np.where(self.up > 0, first, middle)
 
     @property
     def last_size(self) -> Ints:
         """Tokens of the last batch of all."""
-        first = self.order.first_batch or 0
+        first, last = self.smallest
         middle = np.where(self.count > 0, self.batch, first << np.maximum(self.up - 1, 0))
         middle = np.where(self.left > 0, self.left, middle)
-        return np.where(self.down > 0, self.order.last_batch or 0, middle)
+        return np.where(self.down > 0, last, middle)
 
 
-def _steps_below(batch: Ints, first: int) -> Ints:
+def _steps_below(batch: Ints, first: Ints) -> Ints:
     """Return how often ``first`` can be doubled and be below ``batch``, itself counted."""
-    if not first:
-        return np.zeros_like(batch)
-    steps: Ints = np.ceil(np.log2(np.maximum(batch / first, 1))).astype(np.int64)
-    return steps
+    ratio = batch / np.maximum(first, 1)
+    steps: Ints = np.ceil(np.log2(np.maximum(ratio, 1))).astype(np.int64)
+    return np.where(first > 0, steps, 0)
 
 
 @dataclass(frozen=True)
@@ -246,8 +264,7 @@ class Batching:
 def _batching(
     cluster: Cluster, program: LoraProgram, buffers: int, order: BatchOrder, tokens: int
 ) -> Batching:
-    program = program.on(cluster)
     sizes = BatchSizes.of(tokens, int(program.tokens), order)
-    smaller = tuple(program.of_tokens(size).on(cluster) for size in sizes.different[1:])
+    program, *smaller = programs_of(program, cluster, sizes.different)
     need = program.tcdm_bytes(cluster, buffers)
-    return Batching(program, buffers, order, sizes, smaller, need)
+    return Batching(program, buffers, order, sizes, tuple(smaller), need)

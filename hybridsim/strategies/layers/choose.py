@@ -115,7 +115,7 @@ def choose(
     assert machine.cluster is not None
     tried = []
     for (number, choice), sliced in product(enumerate(choices), (False, True)):
-        if _can(machine.cluster, choice):
+        if can_compute(machine.cluster, choice):
             found = _trials(machine, points, number, choice, sliced)
             tried.append(found.where(found.buffers > 0))
     options = np.zeros(len(points), np.int64)
@@ -163,16 +163,30 @@ def _choose_one(
     order: BatchOrder,
 ) -> Batching | None:
     """Return the batching of one layer, or None where nothing fits; layers alike are one."""
-    machine = parts.machine
     points = LayerPoints(*(np.array([each]) for each in (*shape, batch, buffers)))
-    found = choose(machine, points, choices, order)
-    if not found.fits[0]:
-        return None
-    width = machine.tile.columns if found.sliced[0] else None
-    program = LoraProgram(*shape[:3], int(found.batch[0]), choices[found.choice[0]], width)
+    return batchings(parts.machine, points, choices, order)[0]
+
+
+def batchings(
+    machine: Machine, points: LayerPoints, choices: Sequence[LoraChoice], order: BatchOrder
+) -> list[Batching | None]:
+    """Return what :func:`choose` finds as decisions, one for each point; None where nothing fits.
+
+    Fields of ``machine`` are single numbers.
+    """
     cluster = machine.cluster
     assert cluster is not None
-    return Batching.of(cluster, program, int(found.buffers[0]), order, shape[3])
+    found = choose(machine, points, choices, order)
+    each: list[Batching | None] = [None] * len(points)
+    for at in np.flatnonzero(found.fits).tolist():
+        width = machine.tile.columns if found.sliced[at] else None
+        columns = (points.in_features, points.out_features, points.rank, found.batch)
+        inner, outer, rank, batch = (int(column[at]) for column in columns)
+        choice = choices[found.choice[at]]
+        program = LoraProgram(inner, outer, rank, batch, choice, width)
+        tokens = int(points.tokens[at])
+        each[at] = Batching.of(cluster, program, int(found.buffers[at]), order, tokens)
+    return each
 
 
 def _trials(
@@ -266,7 +280,7 @@ class _Best:
         return Chosen(self._fits, choice, sliced > 0, batch, buffers, tcdm_bytes)
 
 
-def _can(cluster: Cluster, choice: LoraChoice) -> bool:
+def can_compute(cluster: Cluster, choice: LoraChoice) -> bool:
     """Return whether a cluster has what a choice asks for."""
     if choice.unit == "balanced" and choice.add == "separate":
         return False

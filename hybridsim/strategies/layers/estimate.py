@@ -49,7 +49,8 @@ def estimate_ps(
     if order.plain:
         found = stage.first + (ceil_div(tokens, batch) - 1) * turn
         return found
-    sizes = SizeColumns.of(tokens, batch, order)
+    ramps = order.first_batch or 0, order.last_batch or 0
+    sizes = SizeColumns.of(tokens, batch, *ramps)
     last = replace(program, tokens=sizes.last_size, shares=None)  # type: ignore[arg-type]
     tail = Stage.of(machine, last).tail
     if order.early:

@@ -1,15 +1,19 @@
 """Options of the strategies that adapt layer after layer, and what they lead to for each layer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal
+
+import numpy as np
 
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice
 from hybridsim.strategies.job import Draft, Job, Schedule
 from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
-from hybridsim.strategies.layers.choose import choose_batching
+from hybridsim.strategies.layers.choose import LayerPoints, batchings, choose_batching
 from hybridsim.strategies.layers.decisions import (
     LayerDecisions,
     Shape,
@@ -130,7 +134,9 @@ class PipelinedStrategy(AdaptedStrategy):
         chooser = BatchChooser(self, job)
         if not self.stream:
             return one_by_one(job, chooser.by_shape(), self.prefetch_weights)
-        groups = tuple(groups_of(job, chooser.batching, self._sizes(job), self.buffers))
+        sizes = self._sizes(job)
+        chooser.prepare(sizes, range(self.buffers, 0, -1))
+        groups = tuple(groups_of(job, chooser.batching, sizes, self.buffers))
         ahead = fetched_ahead(job, groups) if self.prefetch_weights else ()
         return LayerDecisions((), groups, ahead, stream_notes(groups))
 
@@ -178,6 +184,25 @@ class BatchChooser:
                 assert batching is not None
                 found[shape] = batching
         return found
+
+    def prepare(self, batches: Sequence[int], buffers: Sequence[int]) -> None:
+        """Decide all layers for all these batches and buffers at once, and with both left open."""
+        strategy, machine = self.strategy, self.job.machine
+        layers = [layer for layer in self.job.mapping.layers if layer.adapter is not None]
+        shapes = dict.fromkeys(shape_of(self.job, layer) for layer in layers)
+        if machine.cluster is None or not shapes:
+            return
+        asked = [(None, None), *product(batches, buffers)]
+        keys = [(shape, *one) for shape in shapes for one in asked]
+        points = [
+            (*shape, batch or strategy.batch or 0, most or strategy.buffers)
+            for shape, batch, most in keys
+        ]
+        columns = LayerPoints(*np.array(points, np.int64).T)
+        found = batchings(machine, columns, strategy.choices, self._order)
+        # what does not fit is left to be asked for, and refused in words
+        fitting = zip(keys, found, strict=True)
+        self._known |= {key: own for key, own in fitting if own is not None}
 
     def batching(
         self, layer: PlacedLayer, batch: int | None = None, buffers: int | None = None

@@ -1,63 +1,36 @@
 """Finding the best way to run one layer: candidates, a bound that prunes them, and an engine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
-from hybridsim.arch import Cluster, Machine
-from hybridsim.errors import CapacityError, UnsupportedError
+import numpy as np
+
+from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
+from hybridsim.programs import CHOICES
 from hybridsim.strategies.job import Job
-from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
-from hybridsim.strategies.layers.choose import choose_batching, fits, slice_widths
-from hybridsim.strategies.layers.estimate import transfer_ps
-from hybridsim.strategies.layers.layout import Layout
+from hybridsim.strategies.layers.batches import Batching, BatchSizes
+from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
+from hybridsim.strategies.layers.candidates import EVERYTHING, Candidates, Space, candidates
+from hybridsim.strategies.layers.choose import choose_batching
+from hybridsim.strategies.layers.outlines import (
+    OutlineKey,
+    Steps,
+    groups,
+    job_of_one,
+    outline_of,
+    plan_of,
+)
+from hybridsim.units import Ints
 
-BUFFERS = (2, 3, 1)
-"""Batches in flight that are tried."""
-RAMPS = (None, 8, 4, 2, 1)
-"""Sizes of the last batch that are tried; None is no ramp."""
-STARTS = (None, 8)
-"""Sizes of the first batch that are tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """What is searched; the default is all that a strategy by name can reach, and more."""
-
-    batches: tuple[int, ...] | None = None
-    """Tokens per batch; None tries all multiples of 4 up to 64, and powers of two."""
-    buffers: tuple[int, ...] = BUFFERS
-    ramps: tuple[int | None, ...] = RAMPS
-    starts: tuple[int | None, ...] = STARTS
-
-    def sizes(self, tokens: int) -> list[int]:
-        """Return the batches that are tried for that many tokens."""
-        if self.batches:
-            return sorted({min(size, tokens) for size in self.batches})
-        powers = [2**i for i in range(tokens.bit_length())]
-        return sorted({min(n, tokens) for n in (*range(4, 68, 4), *powers, 72, 96, tokens)})
-
-
-EVERYTHING = Space()
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A way to run a layer, as it is searched."""
-
-    program: LoraProgram
-    """The program of a full batch, its rows not yet shared."""
-    buffers: int
-    order: BatchOrder
-    tcdm_bytes: int
-
-    def batching(self, machine: Machine, tokens: int) -> Batching:
-        """Return the same as it is decided for a layer."""
-        assert machine.cluster is not None
-        return Batching.of(machine.cluster, self.program, self.buffers, self.order, tokens)
+MOST_SECONDS = 20
+"""How many candidates are run to find the next best way: it is told, not used."""
+_BLOCK = 8
+"""Candidates that are run side by side at first; then twice as many, and so on."""
+MOST_BATCHES = 512
+"""Batches of a layer beyond which a candidate is no plan, but a table of states."""
+_UNKNOWN = _MANY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,251 +82,132 @@ class _Question:
 def _answer(question: _Question) -> Found:
     """Search once for all layers alike, in whatever network they are."""
     job, layer, space = question.job, question.layer, question.space
-    tokens = job.tokens_of(layer)
-    bounds = _Bounds(job.machine, tokens)
-    ranked = sorted(
-        ((*bounds.of(c), i, c) for i, c in enumerate(
-            candidates(job.machine, layer, tokens, space))),
-        key=lambda entry: (entry[0], entry[2]),
-    )  # fmt: skip
-    if not ranked:
+    machine, tokens = job.machine, job.tokens_of(layer)
+    every = candidates(machine, layer, tokens, space)
+    if not len(every):
         # says what is missing
-        choose_batching(job.machine, layer, tokens, None, CHOICES, 1)
+        choose_batching(machine, layer, tokens, None, CHOICES, 1)
         raise CapacityError(f"{layer.name}: none of the batches that were to be tried fits")
-    first, tried = _least(job, layer, ranked, len(ranked))
-    others = [r for r in ranked if r[3].program.choice != first.batching.program.choice]
-    second, more = _least(job, layer, others, MOST_SECONDS) if others else (None, 0)
+    times = BatchTimes(every)
+    bounds, parts = bounds_of(times)
+    latencies = Latencies(job_of_one(job, layer), times)
+    ranked = np.argsort(bounds, kind="stable")
+    first, tried = least(every, bounds, latencies.of, ranked)
+    choice = np.array([program.choice != every.programs[every.way[first]].choice
+                       for program in every.programs])  # fmt: skip
+    others = ranked[choice[every.way[ranked]]]
+    second, more = None, 0
+    if len(others):
+        second, more = least(every, bounds, latencies.of, others[:MOST_SECONDS])
     return Found(
-        first.batching, first.latency_ps, first.bound, first.bound_ps,
-        second.batching if second else None, second.latency_ps if second else 0,
-        tried + more, len(ranked),
-    )  # fmt: skip
-
-
-MOST_SECONDS = 20
-"""How many candidates are run to find the next best way: it is told, not used."""
-_Ranked = tuple[int, str, int, Candidate]
-
-
-class _Run(NamedTuple):
-    """A candidate that was run; the least is the fastest, then the smallest, then the first."""
-
-    latency_ps: int
-    tcdm_bytes: int
-    number: int
-    batching: Batching
-    bound: str
-    bound_ps: int
-
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        return self[:3]
-
-
-def _least(job: Job, layer: PlacedLayer, ranked: Sequence[_Ranked], most: int) -> tuple[_Run, int]:
-    """Return the fastest of some candidates, and how many of them were run."""
-    tokens = job.tokens_of(layer)
-    best: _Run | None = None
-    tried = 0
-    for bound_ps, part, index, candidate in ranked[:most]:
-        if best is not None and bound_ps >= best.latency_ps:
-            break
-        batching = candidate.batching(job.machine, tokens)
-        latency = layer_latency(job, layer, batching)
-        run = _Run(latency, batching.tcdm_bytes, index, batching, part, bound_ps)
-        best = run if best is None else min(best, run, key=lambda each: each.rank)
-        tried += 1
-    assert best is not None
-    return best, tried
-
-
-def layer_latency(job: Job, layer: PlacedLayer, batching: Batching) -> int:
-    """Return how long a layer takes, on its own as between others [ps]."""
-    assert job.engine is not None
-    layout = Layout(job)
-    layout.pipelined(layer, batching)
-    return job.run_ps(layout.builder.build())
-
-
-def candidates(
-    machine: Machine, layer: PlacedLayer, tokens: int, space: Space
-) -> Iterator[Candidate]:
-    """Yield every way to run a layer in the space that fits and that the cluster can run."""
-    assert layer.adapter is not None
-    cluster = machine.cluster
-    assert cluster is not None
-    shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
-    for choice in _ways():
-        for columns in slice_widths(machine, layer):
-            for size in space.sizes(tokens):
-                program = LoraProgram(*shape, size, choice, columns)
-                if not _runs(program, cluster):
-                    continue
-                held = {each: program.tcdm_bytes(cluster, each) for each in space.buffers}
-                for order in _orders(choice, size, tokens, cluster.count, space):
-                    for buffers, need in held.items():
-                        if need <= cluster.tcdm.size:
-                            yield Candidate(program, buffers, order, need)
-
-
-def _ways() -> list[LoraChoice]:
-    """Return every way to compute an adapter: fused, then with a separate addition."""
-    apart = [choice.model_copy(update={"add": "separate"}) for choice in CHOICES]
-    return [*CHOICES, BALANCED, *apart]
-
-
-def _orders(
-    choice: LoraChoice, size: int, tokens: int, clusters: int, space: Space
-) -> Iterator[BatchOrder]:
-    """Yield how batches may follow each other; a ramp or a separate product needs an early start.
-
-    On several clusters a layer takes one of them, or all.
-    """
-    batches = -(-tokens // size)
-    for count in dict.fromkeys((1, clusters)):
-        if count > 1 and batches == 1:
-            continue
-        if choice.add == "fused":
-            yield BatchOrder(clusters=count)
-        for first in dict.fromkeys((*space.starts, tokens % size or None)):
-            for last in space.ramps:
-                if (first is None or first < size) and (last is None or last < size):
-                    yield BatchOrder(True, first, last, count)
-
-
-@lru_cache(maxsize=4096)
-def _runs(program: LoraProgram, cluster: Cluster) -> bool:
-    """Return whether the cluster has the units and the room for a program."""
-    try:
-        # room first, as it costs nothing to tell
-        return fits(program, cluster) and bool(program.on(cluster).cycles(cluster))
-    except UnsupportedError:
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """What a batch at least takes of each part [ps]."""
-
-    load_x: int
-    store: int
-    """The shortest slice to or from the cluster."""
-    busy: tuple[int, int, int, int]
-    """Cores, matrix engine, DMA with all transfers, link."""
-    held: dict[bool, int]
-    """From the fetch of Y to the store of Z, with and without an early start."""
-    tail: dict[bool, int]
-    """From the end of its MVMs to its last store, with and without an early start."""
-
-
-@lru_cache(maxsize=8192)
-def _load(machine_transfer: "_Transfer", program: LoraProgram) -> _Load:
-    """Return what a batch at least takes; ``machine_transfer`` is the time of a transfer."""
-    cluster = machine_transfer.machine.cluster
-    assert cluster is not None
-    program = program.on(cluster)
-    load_x = machine_transfer(program.tokens * program.in_features)
-    slices = [machine_transfer(program.tokens * width) for width in program.slices]
-    busy = dict.fromkeys(("cores", "matrix_engine", "dma"), 0)
-    cycles = program.cycles(cluster)
-    for kernel, own in zip(program.kernels, cycles, strict=True):
-        busy[kernel.unit] += cluster.to_ps(own)
-    store = min(slices)
-    held = {e: 2 * store + cluster.to_ps(_chain(program, cycles, e)) for e in (False, True)}
-    whole = store + cluster.to_ps(_chain(program, cycles, None))
-    moving = load_x + 2 * sum(slices)
-    on_units = (busy["cores"], busy["matrix_engine"], busy["dma"] + moving, moving)
-    return _Load(load_x, store, on_units, held, {True: held[True], False: max(held[False], whole)})
-
-
-def _chain(program: LoraProgram, cycles: Sequence[int], early: bool | None) -> int:
-    """Return the least cycles of the kernels that wait for Y; of all that wait for X for None.
-
-    With an early start a fused product waits for Y, as it is made where Y lies. Without one it
-    may be made while Y is fetched.
-    """
-    fused = program.choice.add == "fused"
-    ends: list[int] = []
-    waits: list[bool] = []
-    for kernel, own in zip(program.kernels, cycles, strict=True):
-        on_y = "y" in kernel.reads or (early is True and fused and "b" in kernel.reads)
-        follows = any(waits[i] for i in kernel.after)
-        late = kernel.unit != "dma" and (early is None or on_y or follows)
-        waits.append(late)
-        after = max((ends[i] for i in kernel.after), default=0)
-        ends.append(after + own * late)
-    return max(ends)
-
-
-@dataclass(frozen=True)
-class _Transfer:
-    """The time of a transfer of elements on one machine; equal for machines alike."""
-
-    machine: Machine
-
-    def __call__(self, elements: int) -> int:
-        return transfer_ps(self.machine, elements)
-
-    def __hash__(self) -> int:
-        return hash((self.machine.cluster, self.machine.link))
-
-
-class _Bounds:
-    """Lower bounds for the candidates of one layer."""
-
-    def __init__(self, machine: Machine, tokens: int) -> None:
-        self._machine, self._tokens = machine, tokens
-        self._transfer = _Transfer(machine)
-        self._known: dict[LoraProgram, dict[int, _Load]] = {}
-
-    def of(self, candidate: Candidate) -> tuple[int, str]:
-        """Return a time that no plan of these choices can beat [ps], and the part that sets it."""
-        program, order = candidate.program, candidate.order
-        loads = self._known.setdefault(program, {})
-        sizes = [int(n) for n in BatchSizes.of(self._tokens, program.tokens, order).each()]
-        for size in {*sizes}.difference(loads):
-            loads[size] = _load(self._transfer, program.of_tokens(size))
-        own = [loads[size] for size in sizes]
-        return _bound(self._machine, self._transfer, sizes, own, candidate)
-
-
-def _bound(
-    machine: Machine,
-    transfer: _Transfer,
-    sizes: Sequence[int],
-    loads: Sequence[_Load],
-    candidate: Candidate,
-) -> tuple[int, str]:
-    """Return a time that no plan of these choices can beat [ps], and the part that sets it.
-
-    The tiles integrate all tokens, then the last batch is finished. A unit begins when A and the
-    first X are there and ends before the last store. Each cluster fetches A and B, and the link
-    carries all that moves. No more batches are between the fetch of Y and the store of Z than
-    there are buffers.
-    """
-    order, program, tokens = candidate.order, candidate.program, sum(sizes)
-    mvm = machine.tile.mvm_ps(program.in_features, program.out_features, 1)
-    load_a, load_b = (
-        transfer(n * program.rank) for n in (program.in_features, program.out_features)
+        every.batching(first),
+        int(latencies.found[first]),
+        PARTS[parts[first]],
+        int(bounds[first]),
+        None if second is None else every.batching(second),
+        0 if second is None else int(latencies.found[second]),
+        tried + more,
+        len(every),
     )
-    first = load_a + min(load.load_x for load in loads)
-    if not order.early:
-        first = max(first, min(sizes) * mvm)
-    around = first + min(load.store for load in loads)
-    cores, engine, dma, link = (sum(load.busy[i] for load in loads) for i in range(4))
-    spread = order.clusters
-    parts = {
-        "tile": tokens * mvm + loads[-1].tail[order.early],
-        "cores": -(-cores // spread) + around * (cores > 0),
-        "matrix_engine": -(-engine // spread) + around * (engine > 0),
-        "dma": -(-dma // spread) + load_a + load_b,
-        "link": -(-(link + spread * (load_a + load_b)) // machine.link.count),
-    }
-    if len(program.slices) == 1:
-        held = sum(load.held[order.early] for load in loads)
-        parts["buffers"] = -(-held // (spread * candidate.buffers))
-    part = max(parts, key=lambda name: parts[name])
-    return parts[part], part
+
+
+def least(
+    every: Candidates, bounds: Ints, latency_ps: Callable[[Ints], Ints], ranked: Ints
+) -> tuple[int, int]:
+    """Return the fastest of some candidates, and how many of them had to be run.
+
+    ``ranked`` has their numbers by their bounds. They are run in growing blocks, and counted as if
+    one by one; what a block runs beyond the last that counts is ignored.
+    """
+    best: tuple[int, int, int] | None = None
+    tried, block = 0, _BLOCK
+    while tried < len(ranked):
+        own = ranked[tried : tried + block]
+        if best is not None:
+            own = own[bounds[own] < best[0]]
+        for number, taken in zip(own.tolist(), latency_ps(own).tolist(), strict=True):
+            if best is not None and bounds[number] >= best[0]:
+                return best[2], tried
+            run = (taken, int(every.tcdm_bytes[number]), number)
+            best = run if best is None else min(best, run)
+            tried += 1
+        if len(own) < block:
+            break
+        block *= 2
+    assert best is not None
+    return best[2], tried
+
+
+@dataclass
+class Latencies:
+    """How long candidates take for a layer on its own, as between others; each is run once."""
+
+    job: Job
+    """Of the layer alone."""
+    times: BatchTimes
+    found: Ints = field(init=False)
+    """Those that are known [ps]."""
+
+    def __post_init__(self) -> None:
+        self.found = np.full(len(self.times.candidates), _UNKNOWN, np.int64)
+
+    def of(self, numbers: Ints) -> Ints:
+        """Return how long some candidates take [ps]."""
+        own = self.times.candidates
+        new = numbers[self.found[numbers] == _UNKNOWN]
+        cut = own.sizes.where(new)
+        batches = cut.before + cut.count + cut.after
+        few = batches <= MOST_BATCHES
+        # plans depend on how many batches there are, tables of states on which are not full
+        before, after = np.where(few, 0, cut.before), np.where(few, 0, cut.after)
+        which = np.where(few, batches, _MANY), before, after
+        columns = (own.way[new], own.early[new], own.clusters[new], own.buffers[new], *which)
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for number, key in zip(new.tolist(), np.stack(columns).T.tolist(), strict=True):
+            alike.setdefault(tuple(key), []).append(number)
+        for (_, _, _, _, count, _, _), members in alike.items():
+            run = self._by_states if count == _MANY else self._by_plan
+            run(np.array(members))
+        return self.found[numbers]
+
+    def _by_plan(self, members: Ints) -> None:
+        """Execute candidates that share a plan."""
+        own, one = self.times.candidates, int(members[0])
+        sizes = np.stack([BatchSizes.of(own.tokens, int(own.batch[n]), own.order(n)).each()
+                          for n in members.tolist()])  # fmt: skip
+        steps = self._steps(one, 0, 0)
+        rounds, rest = divmod(sizes.shape[1], steps.clusters)
+        key = OutlineKey(steps, int(own.buffers[one]), rest, rounds)
+        plan, slot = plan_of(key, self.job)
+        # only here, as Numba takes a quarter of a second to import
+        from hybridsim.engines.compiled import execute
+
+        each = self.times.batches_ps(int(own.way[one]), sizes)
+        for number, times in zip(members.tolist(), each, strict=True):
+            self.found[number] = execute(plan, times[slot, plan.item]).makespan
+
+    def _by_states(self, members: Ints) -> None:
+        """Execute candidates of many batches, of which as many are not full, at either end."""
+        own, one = self.times.candidates, int(members[0])
+        cut = own.sizes.where(members)
+        steps = self._steps(one, int(cut.before[0]), int(cut.after[0]))
+        slots_ps = self.times.slots_ps(members)
+        rounds, rest, few = steps.rounds(cut.count)
+        for at in groups((rest, few)):
+            key = OutlineKey(steps, int(own.buffers[one]), int(rest[at[0]]), int(few[at[0]]))
+            looped = outline_of(key, self.job).looped
+            rows = np.array([work.shape[0] for work in looped.works], np.int64)
+            counts = rounds[None, at] if looped.lengths else None
+            self.found[members[at]] = looped.makespans(
+                np.ascontiguousarray(slots_ps[rows[:, None], at]), counts
+            )
+
+    def _steps(self, number: int, before: int, after: int) -> Steps:
+        """Return the steps of the batches of a candidate."""
+        own = self.times.candidates
+        program, clusters = own.programs[own.way[number]], int(own.clusters[number])
+        early, slices = bool(own.early[number]), len(program.slices)
+        return Steps(program.choice, slices, early, True, clusters, before, after)
 
 
 def describe(batching: Batching) -> str:

@@ -1,13 +1,16 @@
 """What each step of each batch of a layer does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import TypeVar
 
 from hybridsim.plan import Mostly
 from hybridsim.programs import LoraProgram
 from hybridsim.strategies.layers.batches import Batching
 from hybridsim.work import NOTHING, Work, mvm
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +55,9 @@ class BatchWorks:
         """Return the same with a new work for every one, asked for in a fixed order."""
 
         def mostly(works: Mostly) -> Mostly:
-            last, first = tuple(map(new, works.last)), tuple(map(new, works.first))
-            return Mostly(new(works.usual), last, first)
+            ordered = in_slots(works.first, works.last, works.usual)
+            *ends, usual = map(new, ordered)
+            return Mostly(usual, tuple(ends[: len(works.last)]), tuple(ends[len(works.last) :]))
 
         def all_of(some: tuple[Mostly, ...]) -> tuple[Mostly, ...]:
             return tuple(map(mostly, some))
@@ -82,6 +86,14 @@ class BatchWorks:
             return Work(work.part, "slot", work.label, (next(numbers),))
 
         return self.each(slot), slots
+
+
+def in_slots(first: Sequence[T], last: Sequence[T], usual: T) -> list[T]:
+    """Return what the slots of a step hold of its first, last and usual batches, in their order.
+
+    Those of :meth:`BatchWorks.numbered`, which has what is done once per layer before all steps.
+    """
+    return [*last, *first, usual]
 
 
 def batch_works(element_bytes: int, programs: BatchPrograms, tokens: int) -> BatchWorks:

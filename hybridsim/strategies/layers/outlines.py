@@ -1,0 +1,157 @@
+"""Plans of single layers in outline that serve all layers which differ in sizes and lengths alone.
+
+Such an outline is made of *slots*: numbered works, whose prices each layer gives for itself. It is
+kept with its states (:mod:`hybridsim.engines.outlined`), whatever met it first.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Outline, Plan
+from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.strategies.job import Job
+from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
+from hybridsim.strategies.layers.layout import Layout
+from hybridsim.strategies.layers.works import BatchPrograms, batch_works
+from hybridsim.units import Ints, ceil_div
+
+if TYPE_CHECKING:
+    from hybridsim.engines.outlined import Outlined
+
+MOST_KNOWN = 4096
+"""Outlines whose states, or plans, are remembered."""
+MOST_TASKS = 2**22
+"""Tasks of all plans that are remembered."""
+_ROUNDS = 16
+"""Rounds over all clusters of a layer from which on its first and last ones are apart."""
+_MANY = -1
+"""Stands for any number of rounds that is not among the few that are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What layers agree in whose batches have the same steps: they share slots."""
+
+    choice: LoraChoice
+    slices: int
+    early: bool
+    overlap: bool
+    clusters: int
+    before: int
+    """Batches before the full ones."""
+    after: int
+    """Batches after the full ones."""
+
+    @property
+    def sizes(self) -> int:
+        """Different places of a batch: slots of a step."""
+        return self.before + self.after + 1
+
+    def rounds(self, count: Ints) -> tuple[Ints, Ints, Ints]:
+        """Return how often layers go round all clusters, batches left over, and rounds if few.
+
+        ``count`` is the number of full batches of each layer.
+        """
+        rounds, rest = np.divmod(count + self.before + self.after, self.clusters)
+        # what begins before the first round is dropped, so the few rounds of a layer with a rest,
+        # which looks back at them, are counted; a layer without a whole round has no loop
+        few = np.where((rounds == 0) | ((rest > 0) & (rounds < _ROUNDS)), rounds, _MANY)
+        return rounds, rest, few
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineKey:
+    """What layers agree in that share an outline, but for how often its loop repeats."""
+
+    steps: Steps
+    buffers: int
+    rest: int
+    """Batches that are left over after the last whole round over the clusters."""
+    few: int
+
+    def outline(self, job: Job) -> Outline:
+        """Return the plan of a job with one layer, in outline.
+
+        Its works are slots: ``shape[0]`` is the number of one. Of the job, it depends on
+        :attr:`Job.structure` without the sizes of the layer.
+        """
+        own, rounds = self.steps, self.few
+        ends = own.before + own.after
+        if rounds == _MANY:
+            rounds = max(_ROUNDS, ceil_div(ends, own.clusters))
+        count = rounds * own.clusters + self.rest - ends
+        order = BatchOrder(own.early, clusters=own.clusters, overlap=own.overlap)
+        # sizes are no matter: what a batch does is the slots
+        width = None if own.slices == 1 else 1
+        program = LoraProgram(1, own.slices, 1, 1, own.choice, width, shares=(0, 0))
+        sizes = BatchSizes((1,) * own.before, 1, count, (1,) * own.after)
+        batching = Batching(program, self.buffers, order, sizes, (), 0)
+        slots, _ = batch_works(1, BatchPrograms.of(batching), sizes.tokens).numbered()
+        layout = Layout(job, works={batching: slots})
+        layout.adapted(job.mapping.layers[0], batching)
+        return layout.builder.outline()
+
+
+_outlines: "dict[tuple[object, ...], Outlined]" = {}
+
+
+def outline_of(key: OutlineKey, job: Job) -> "Outlined":
+    """Return the outline with a key with its states so far; ``job`` has one layer."""
+    # only here, as Numba takes a quarter of a second to import
+    from hybridsim.engines.outlined import Outlined
+
+    known = (key, job.structure.machine)
+    if known not in _outlines:
+        if len(_outlines) >= MOST_KNOWN:
+            _outlines.clear()
+        _outlines[known] = Outlined(key.outline(job))
+    return _outlines[known]
+
+
+@dataclass
+class _Plans:
+    """Plans that were laid out, as many as there is room for."""
+
+    known: dict[tuple[object, ...], tuple[Plan, Ints]] = field(default_factory=dict)
+    tasks: int = 0
+
+
+_plans = _Plans()
+
+
+def plan_of(key: OutlineKey, job: Job) -> tuple[Plan, Ints]:
+    """Return the plan with a key whose rounds are few, and the slot of each of its tasks.
+
+    ``job`` has one layer. Slots are those of a full batch; which batch is :attr:`Plan.item`.
+    """
+    known = (key, job.structure.machine)
+    if known not in _plans.known:
+        plan = key.outline(job).expand()
+        if _plans.tasks + len(plan) > MOST_TASKS:
+            _plans.known.clear()
+            _plans.tasks = 0
+        _plans.tasks += len(plan)
+        slots = np.array([work.shape[0] for work in plan.works], np.int64)
+        _plans.known[known] = plan, slots[plan.work]
+    return _plans.known[known]
+
+
+def job_of_one(job: Job, layer: PlacedLayer) -> Job:
+    """Return the job of one of the layers alone."""
+    return Job(replace(job.mapping, layers=(layer,)), job.tokens)
+
+
+def groups(columns: Sequence[Ints]) -> Iterator[Ints]:
+    """Yield the places of entries that agree in all columns, in their order."""
+    number = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        _, own = np.unique(column, return_inverse=True)
+        # numbered anew each time, so that nothing leaves 64 bits
+        _, number = np.unique(number * (int(own.max()) + 1) + own, return_inverse=True)
+    by_number = np.argsort(number, kind="stable")
+    cuts = np.flatnonzero(np.diff(number[by_number])) + 1
+    yield from np.split(by_number, cuts)
