@@ -79,10 +79,10 @@ class LayerPointsOf:
             OverflowError: A time does not fit 64 bits.
         """
         block = _Block(self, columns, points)
-        bare = block.without_adapters()
+        alone = block.without_adapters()
         if isinstance(self.strategy, AllAnalog):
-            return bare
-        return block.adapt(bare)
+            return alone
+        return block.adapt(alone)
 
     def sound(self, columns: Columns, points: int) -> Bools:
         """Return the points whose tokens, sizes and options make a layer, adapter and strategy."""
@@ -102,7 +102,7 @@ class LayerPointsOf:
                 good &= block.rank(layer) <= np.maximum(block.inner(layer), block.outer(layer))
         return good
 
-    def without_adapters(self, columns: Columns, points: int) -> Ints:
+    def yardstick_ps(self, columns: Columns, points: int) -> Ints:
         """Return the latency of points without any adapter [ps]."""
         return _Block(self, columns, points).without_adapters().yardstick_ps
 
@@ -152,13 +152,13 @@ class _Block:
         tasks, no = none + len(self.given.mapping.layers), np.zeros(self.points, np.bool_)
         return Found(latency, latency, none, batch, none, tasks, no, no)
 
-    def adapt(self, bare: Found) -> Found:
+    def adapt(self, alone: Found) -> Found:
         """Return what the points are with adapters."""
         adapted, strategy = self.adapted, self.given.strategy
         assert isinstance(strategy, PipelinedStrategy | LayerSerial)
         order = strategy.batch_order(Job(self.given.mapping, self.given.tokens))
         if not adapted:
-            return bare
+            return alone
         kinds = len(adapted)
         points, machine = self._stacked(adapted), self.machine
         if machine.arrays():
@@ -174,26 +174,26 @@ class _Block:
         for layer, count in self.layers:
             if layer.adapter is None:
                 analog += count * self._analog_ps(layer)
-        bare_layers = sum(count for layer, count in self.layers if layer.adapter is None)
+        plain_layers = sum(count for layer, count in self.layers if layer.adapter is None)
         if len(self.given.mapping.layers) == 1:
             idle[:] = False  # nothing follows that could meet a late transfer
         return self._joined(
-            bare,
+            alone,
             chosen,
             (latency.reshape(shape) * counts).sum(axis=0) + analog,
-            (tasks.reshape(shape) * counts).sum(axis=0) + bare_layers,
+            (tasks.reshape(shape) * counts).sum(axis=0) + plain_layers,
             np.asarray(idle.reshape(shape).any(axis=0)),
         )
 
     def _joined(
-        self, bare: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
+        self, alone: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
     ) -> Found:
         shape = (-1, self.points)
         unfit: Bools = np.asarray(~chosen.fits.reshape(shape).all(axis=0))
         ask: Bools = np.where(unfit, idle | self._may_be_unsupported(), idle)
         return Found(
             latency,
-            bare.yardstick_ps,
+            alone.yardstick_ps,
             chosen.tcdm_bytes.reshape(shape).max(axis=0),
             chosen.batch.reshape(shape).min(axis=0),
             chosen.buffers.reshape(shape).min(axis=0),

@@ -99,10 +99,10 @@ class Placed:
         if not self.yardstick:
             return np.zeros(points, np.int64)
         if not isinstance(self.strategy, NetworkStrategy):
-            return self._layers.without_adapters(columns, points)
+            return self._layers.yardstick_ps(columns, points)
         if not self.mapping.network.adapted_layers:
             return latency
-        return self._bare_plans.evaluate(columns, points).latency_ps
+        return self._yardstick_plans.evaluate(columns, points).latency_ps
 
     @cached_property
     def _layers(self) -> LayerPointsOf:
@@ -113,5 +113,5 @@ class Placed:
         return PlanPoints(self.mapping, self.strategy, self.tokens)
 
     @cached_property
-    def _bare_plans(self) -> PlanPoints:
+    def _yardstick_plans(self) -> PlanPoints:
         return self._plans.without_adapters()

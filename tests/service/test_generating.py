@@ -59,7 +59,7 @@ def test_times_of_generations_are_those_of_generate_whatever_was_asked_before(
 ) -> None:
     times = GenerationTimes(network, machine())
     for prompt, new, batch in ((20, 6, 1), (9, 4, 1), (22, 1, 1), (9, 4, 3), (20, 6, 1)):
-        found = generate(network, machine(), prompt=prompt, new=new, batch=batch)
+        found = generate(network, machine(), prompt=prompt, new=new, sequences=batch)
         expected = (found.time_to_first_token_ps, found.latency_ps)
         assert times.times(prompt, new, batch) == expected
 

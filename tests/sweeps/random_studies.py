@@ -87,9 +87,9 @@ CHAIN_STRATEGIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 """Strategies for single layers and options that they leave open."""
 NETWORK_STRATEGIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "network": {
-        "chunk": st.sampled_from([5, 8, "all", "best"]),
+        "batch": st.sampled_from([5, 8, "all", "best"]),
         "dispatch": st.sampled_from(["online", "reserved"]),
-        "keep_adapters": st.sampled_from(["best", "layer", "chunk"]),
+        "keep_adapters": st.sampled_from(["best", "layer", "batch"]),
         "share_adapters": st.sampled_from(["never", "best"]),
         "where.add": st.sampled_from(["cores", "best"]),
         "unit": st.sampled_from(["matrix_engine", "both", "best"]),
@@ -98,9 +98,9 @@ NETWORK_STRATEGIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "serial": {},
     "il_par": {},
     "il_pipe": {},
-    "xl_pipe": {"chunk": st.sampled_from([8, "best"])},
-    "il_xl_pipe": {"chunk": st.sampled_from([8])},
-    "xb_pipe": {"chunk": st.sampled_from([8, 16])},
+    "xl_pipe": {"batch": st.sampled_from([8, "best"])},
+    "il_xl_pipe": {"batch": st.sampled_from([8])},
+    "xb_pipe": {"batch": st.sampled_from([8, 16])},
     "token_parallel": {"batch": st.none() | st.integers(1, 16)},
 }
 """Strategies that are tried on whole networks, and options that they leave open."""
@@ -141,8 +141,11 @@ def axes(draw: st.DrawFn, strategy: dict[str, Any], tokens: list[int]) -> dict[s
     possible |= {"tokens": tokens, "adapters.rank": [1, 2, 8, 40], "adapters": ["own", "none"]}
     if draw(st.integers(0, 3)) == 0:
         possible |= MORE_AXES
-    if strategy["kind"] not in ("all_analog", *NETWORK_STRATEGIES) or "batch" in strategy:
-        possible |= {"scheduler.batch": [1, 3, 8, 128], "scheduler.buffers": [1, 2, 3]}
+    if (
+        strategy["kind"] not in ("all_analog", *NETWORK_STRATEGIES)
+        or strategy["kind"] == "token_parallel"
+    ):
+        possible |= {"strategy.batch": [1, 3, 8, 128], "strategy.buffers": [1, 2, 3]}
     names = draw(st.lists(st.sampled_from(sorted(possible)), min_size=1, max_size=4, unique=True))
     return {
         name: draw(st.lists(st.sampled_from(possible[name]), min_size=1, max_size=3, unique=True))
@@ -157,7 +160,7 @@ def inputs_of(
     """Return a study as workers get it; unlike one read from a file, its values are not tried."""
     study = Study(
         name="random", machine="m", network="n", tokens=None if "tokens" in given else tokens,
-        scheduler=strategy, axes=given, objectives={"latency_ps": "minimise"}, keep=tuple(keep),
+        strategy=strategy, axes=given, objectives={"latency_ps": "minimise"}, keep=tuple(keep),
     )  # fmt: skip
     return Inputs(
         study, expand_axes(given, "random"), fixed_settings(study), {"m": MACHINES[machine]},
@@ -166,5 +169,5 @@ def inputs_of(
 
 
 MEASURED = [
-    "latency_ps", "all_analog_ps", "tcdm_bytes", "batch", "buffers", "tasks", "tiles", "crossbars",
+    "latency_ps", "yardstick_ps", "tcdm_bytes", "batch", "buffers", "tasks", "tiles", "crossbars",
 ]  # fmt: skip
