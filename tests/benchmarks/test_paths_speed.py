@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hybridsim.sweeps.steady import evaluate_point
 
 import hybridsim
-from hybridsim import make_strategy
-from hybridsim.engines import engine, steady
+from hybridsim import Machine, make_strategy
+from hybridsim.engines import engine
+from hybridsim.engines.looped import Looped
 from hybridsim.mapping import place
+from hybridsim.plan import Outline
 from hybridsim.strategies import ADAPTER_STRATEGIES, Job
 from hybridsim.strategies.carrying import carry_out
 from hybridsim.work import price
@@ -37,6 +38,12 @@ def best(function: Callable[[], Any], rounds: int) -> float:
     return min(times)
 
 
+def by_states(outline: Outline, machine: Machine) -> int:
+    """Return the last end of an outline by a table of states that begins empty [ps]."""
+    looped = Looped(outline)
+    return int(looped.makespans(price(looped.works, machine).time_ps[:, None])[0])
+
+
 @pytest.mark.benchmark(group="one layer, 131,072 tokens")
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_long_sequence_costs_no_more(benchmark: Any, name: str) -> None:
@@ -44,16 +51,13 @@ def test_a_long_sequence_costs_no_more(benchmark: Any, name: str) -> None:
     network, machine = hybridsim.load("layer_512x128", "ahwa_lora_2026")
     strategy, mapping = make_strategy(name, {"batch": 8}), place(network, machine)
 
-    def run(tokens: int) -> steady.Extent:
-        outline = strategy.outline(Job(mapping, tokens)).outline  # type: ignore[attr-defined]
-        return steady.run(outline, price(outline.works, machine))
+    def run(tokens: int) -> int:
+        return by_states(strategy.outline(Job(mapping, tokens)).outline, machine)  # type: ignore[attr-defined]
 
     short = best(lambda: run(128), 50)
     long = best(lambda: run(131_072), 50)
-    found = benchmark.pedantic(run, (131_072,), rounds=20, warmup_rounds=2)
-    benchmark.extra_info.update(
-        tasks=found.tasks, executed=found.executed, growth_from_128=round(long / short, 2)
-    )
+    benchmark.pedantic(run, (131_072,), rounds=20, warmup_rounds=2)
+    benchmark.extra_info["growth_from_128"] = round(long / short, 2)
     assert long < 2 * short
 
 
@@ -77,9 +81,8 @@ def plan_and_run(name: str, machine_name: str, strategy: str, options: dict[str,
 
     def run() -> int:
         job = Job(mapping, 128)
-        if path == "steady":
-            outline = strategy.outline(job).outline  # type: ignore[attr-defined]
-            return steady.run(outline, price(outline.works, machine)).makespan_ps
+        if path == "looped":
+            return by_states(strategy.outline(job).outline, machine)  # type: ignore[attr-defined]
         return carry_out(strategy.schedule(job), machine, engine(path)).makespan
 
     return run
@@ -94,7 +97,7 @@ def test_whole_mobilebert(benchmark: Any, path: str) -> None:
 
 
 @pytest.mark.benchmark(group="MobileBERT with adapters, 128 tokens, batch 8: plan and run")
-@pytest.mark.parametrize("path", ["compiled", "reference", "steady"])
+@pytest.mark.parametrize("path", ["compiled", "reference", "looped"])
 def test_adapted_mobilebert(benchmark: Any, path: str) -> None:
     run = plan_and_run("mobilebert", "ahwa_lora_2026", "token_parallel", {"batch": 8}, path)
     benchmark.pedantic(run, rounds=3 if path == "reference" else 20, warmup_rounds=2)
@@ -105,22 +108,6 @@ def test_adapted_mobilebert(benchmark: Any, path: str) -> None:
 def test_bert_base(benchmark: Any, path: str) -> None:
     """Plan and run of 12 blocks; aim 0.1 s compiled and 5 s on SimPy (3D-CiM: 139.9 s)."""
     run = plan_and_run("bert_base", "ahwa_lora_2026", "token_parallel", {}, path)
-    benchmark.pedantic(run, rounds=3, warmup_rounds=1)
-
-
-@pytest.mark.benchmark(group="a point of a sweep, 8,192 tokens")
-@pytest.mark.parametrize("path", ["steady", "compiled"])
-@pytest.mark.parametrize("name", ["layer_512x128", "bert_base"])
-def test_a_point_of_a_sweep(benchmark: Any, name: str, path: str) -> None:
-    network, machine = hybridsim.load(name, "ahwa_lora_2026")
-    strategy = make_strategy("token_parallel", {"batch": 8})
-
-    def run() -> int:
-        if path == "steady":
-            return evaluate_point(network, machine, strategy, 8_192)["latency_ps"]
-        job = Job(place(network, machine), 8_192)
-        return carried_out(strategy.schedule(job).plan, machine).makespan
-
     benchmark.pedantic(run, rounds=3, warmup_rounds=1)
 
 

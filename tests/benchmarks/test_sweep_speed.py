@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hybridsim.sweeps.vectorised import evaluate
 
 import hybridsim
-from hybridsim import TokenParallel
+from hybridsim import make_strategy
+from hybridsim.mapping import place
 from hybridsim.sweeps.chunks import evaluate_all
 from hybridsim.sweeps.evaluate import work_on
 from hybridsim.sweeps.executors import open_executor
 from hybridsim.sweeps.inputs import Inputs, read_inputs
+from hybridsim.sweeps.layer_points import LayerPointsOf
+from hybridsim.sweeps.plan_points import PlanPoints
 from hybridsim.sweeps.study import read_study
 
 pytestmark = pytest.mark.benchmark(disable_gc=True)
@@ -51,22 +53,60 @@ def random_shapes(points: int) -> dict[str, Any]:
     return columns | {"tile.integration_time": rng.integers(64, 513, points) * 1000}
 
 
-@pytest.mark.benchmark(group="vectorised, one core", timer=time.process_time)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "token_parallel": {"batch": 8},
+    "early_xa": {"batch": 8, "clusters": 2},
+    "separate_add": {"batch": 8},
+    "layer_serial": {"batch": 8},
+}
+
+
+@pytest.mark.benchmark(group="one layer, one core", timer=time.process_time)
 @pytest.mark.parametrize("kind", ["grid", "random shapes"])
-def test_vectorised(benchmark: Any, kind: str) -> None:
-    """The aim is 5,000,000 points per second, 1,000,000 the least."""
+@pytest.mark.parametrize("name", [*OPTIONS])
+def test_layers(benchmark: Any, name: str, kind: str) -> None:
+    """The aim is 1,000,000 points per second on grids and 300,000 on random shapes."""
     network, machine = hybridsim.load(
-        "layer_512x128", "ahwa_lora_2026", {"tile.count": "as_needed"}
+        "layer_512x128", "ahwa_lora_2026", {"tile.count": "as_needed", "cluster.count": 2}
     )
     if kind == "grid":
         axes = np.meshgrid(*GRID.values(), indexing="ij")
         columns = {name: axis.ravel() for name, axis in zip(GRID, axes, strict=True)}
     else:
         columns = random_shapes(300_000)
-    given = (columns, network, machine, TokenParallel(batch=8), 128)
-    found = benchmark.pedantic(evaluate, given, rounds=3, warmup_rounds=1)
-    benchmark.extra_info["points"] = len(found["status"])
-    assert (found["status"] == 0).mean() > 0.5
+    points = len(columns["tokens"])
+    own = LayerPointsOf(place(network, machine), make_strategy(name, OPTIONS[name]), 128)
+
+    def run() -> int:
+        return sum(
+            int((~own.evaluate({n: c[first : first + 65_536] for n, c in columns.items()},
+                               min(65_536, points - first)).unfit).sum())
+            for first in range(0, points, 65_536)
+        )  # fmt: skip
+
+    benchmark.extra_info["points"] = points
+    assert benchmark.pedantic(run, rounds=1, warmup_rounds=1) > 0.5 * points
+
+
+@pytest.mark.benchmark(group="whole MobileBERT with adapters, one core", timer=time.process_time)
+@pytest.mark.parametrize("spread", ["orders hold", "orders do not hold"])
+@pytest.mark.parametrize("name", ["xb_pipe", "token_parallel"])
+def test_whole_networks(benchmark: Any, name: str, spread: str) -> None:
+    """The aim is 1,000 points per second where orders hold, and 200 where they do not."""
+    network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
+    points, rng = 2_000, np.random.default_rng(0)
+    wide = spread != "orders hold"
+    columns = {
+        "tile.integration_time": rng.integers(64, 512, points) * 1000 if wide
+        else rng.integers(250, 260, points) * 1000,
+        "cluster.dma.bytes_per_cycle": rng.choice([8, 16, 32, 64], points) if wide
+        else np.full(points, 64),
+        "link.width": rng.choice([8, 16, 32, 64], points) if wide else np.full(points, 64),
+    }  # fmt: skip
+    own = PlanPoints(place(network, machine), make_strategy(name, {"batch": 8}), 128, "unfit")
+    benchmark.extra_info["points"] = points
+    found = benchmark.pedantic(own.evaluate, (columns, points), rounds=1, warmup_rounds=1)
+    assert found.latency_ps.min() > 0
 
 
 def study(folder: Path, **changes: Any) -> Inputs:

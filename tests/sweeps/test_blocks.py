@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridsim.sweeps.blocks import Blocks
+from hybridsim.sweeps.evaluate import make_evaluator
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.whole_runs import WholeRuns
 from tests.sweeps.random_studies import (
@@ -66,3 +68,33 @@ def studies_of_networks(draw: st.DrawFn) -> Inputs:
 def test_blocks_of_networks_equal_whole_runs(inputs: Inputs) -> None:
     chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 12)).astype(np.int64))
     assert_same(inputs, chosen)
+
+
+SHAPES: dict[str, Any] = {
+    "network": ["layer_128x128", "layer_512x128"],
+    "strategy.batch": {"from": 1, "to": 128, "factor": 2},
+    "tile.integration_time": {"from": "64 ns", "to": "576 ns", "step": "64 ns"},
+    "strategy.buffers": [1, 2],
+    "cluster.tcdm.size": ["32 KiB", "128 KiB"],
+    "tokens": [16, 100, 128],
+}
+
+
+def test_what_does_not_fit_is_told_as_by_whole_runs(studies: Any) -> None:
+    inputs = studies.inputs(tokens=None, network=None, axes=SHAPES, keep=list(MEASURED))
+    chosen = np.random.default_rng(0).choice(len(inputs), 150, replace=False)
+    assert len(set(assert_same(inputs, chosen)["problem"])) > 1
+
+
+@pytest.mark.parametrize("tokens", [700, 8_192])
+def test_simpy_executes_every_task_of_what_blocks_jump_over(studies: Any, tokens: int) -> None:
+    axes = {"strategy": ["cross_layer", "layer_serial", "early_xa"], "strategy.batch": [1, 8]}
+    inputs = studies.inputs(tokens=tokens, axes=axes, keep=["latency_ps", "tasks"])
+    every = np.arange(len(inputs)) if tokens < 1_000 else np.arange(1, len(inputs), 2)
+    found, expected = (
+        make_evaluator(inputs, name).evaluate(every) for name in ("compiled", "reference")
+    )
+    assert {name: list(column) for name, column in found.items()} == {
+        name: list(column) for name, column in expected.items()
+    }
+    assert all(latency > 0 for latency in found["latency_ps"])

@@ -1,11 +1,11 @@
 """Columns that are read off a whole result, also those that not every machine has."""
 
 import pytest
-from hybridsim.sweeps.details import DETAILS, detail
 
 from hybridsim import TokenParallel, load, simulate
 from hybridsim.errors import InputError
 from hybridsim.sweeps import columns, sweep
+from hybridsim.sweeps.whole_runs import DETAILS, detail
 
 
 def test_every_detailed_column_can_be_read() -> None:
