@@ -15,7 +15,7 @@ What there is, by what it is for:
 - questions: ``simulate``, ``compare``, ``explain``, ``generate``, ``sweep``, ``ask``, ``place``
 - answers: ``Result``, ``LayerResult``, ``ResourceResult``, ``Comparison``, ``Explanation``,
   ``Generation``, ``Mapping``
-- strategies, by name: ``make_scheduler``, ``Strategy``
+- strategies, by name: ``make_strategy``, ``Strategy``
 - strategies for linear layers and their adapters: ``AllAnalog``, ``LayerSerial``,
   ``TokenParallel``, ``EarlyXa``, ``FusedAdd``, ``SeparateAdd``, ``Swapped``, ``SplitCores``,
   ``MultiCluster``, ``CrossLayer``, ``Auto``, ``PipelinedStrategy``
@@ -68,7 +68,7 @@ from hybridsim.strategies import (
     Strategy,
     Swapped,
     TokenParallel,
-    make_scheduler,
+    make_strategy,
 )
 from hybridsim.sweeps import sweep
 from hybridsim.workload import Network, load_network
@@ -119,7 +119,7 @@ __all__ = [
     "load_machine",
     "load_network",
     "machine_names",
-    "make_scheduler",
+    "make_strategy",
     "network_names",
     "place",
     "simulate",
@@ -127,3 +127,6 @@ __all__ = [
 ]
 
 _old_names.find_old_names(__name__)
+__getattr__ = _old_names.old_names_of(
+    __name__, {"make_scheduler": "make_strategy", "Scheduler": "Strategy"}
+)

@@ -1,20 +1,30 @@
-"""Modules under the names of earlier releases: they are found, and say once what they are now.
+"""Names of earlier releases: they still lead to what they meant, and say once what it is now.
 
-An old name leads to the module of today itself, not to a copy of it, so that classes stay one. A
-verb of the package, such as ``hybridsim.simulate``, was a module in the first release: what lay
-in it is still imported as ever (``from hybridsim.simulate import execute``), and ``simulate``
-stays the function.
+Of a module, an attribute, a name in a module, a keyword, an option of the command line, a key in
+a file. From Python a name says it as a ``FutureWarning``, on the command line as one line on
+standard error; each once per process. Files that the program wrote itself are read in silence.
+
+An old name of a module leads to the module of today itself, not to a copy of it, so that classes
+stay one. A verb of the package, such as ``hybridsim.simulate``, was a module in the first release:
+what lay in it is still imported as ever (``from hybridsim.simulate import execute``), and
+``simulate`` stays the function.
 """
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOVED = {
     "hybridsim.adapt": "hybridsim.training",
@@ -33,6 +43,212 @@ MOVED = {
     "hybridsim.sweep": "hybridsim.sweeps",
 }
 """Old module -> module of today; what lies below the old one is looked for below the new one."""
+
+COLUMNS = {
+    "all_analog_ps": "yardstick_ps",
+    "all_analog_ms": "yardstick_ms",
+    "all_analog_pj": "yardstick_pj",
+    "bare_ps": "yardstick_ps",
+    "bare_token_ps": "yardstick_token_ps",
+    "bare_token_pj": "yardstick_token_pj",
+    "bare_pj": "yardstick_pj",
+    "bare_per_token_pj": "yardstick_per_token_pj",
+    "bare_tops_per_watt": "yardstick_tops_per_watt",
+    "bare_component_aj": "yardstick_component_aj",
+    "bare_static_aj": "yardstick_static_aj",
+    "bare_critical_path_share": "yardstick_critical_path_share",
+    "without_adapters_pj": "yardstick_pj",
+}
+"""Old column or field of an answer -> that of today."""
+ANSWERS = {**COLUMNS, "scheduler": "strategy"}
+"""The same, with the words beside the figures."""
+STILL_WRITTEN = {"scheduler": "strategy", "all_analog_ps": "yardstick_ps"}
+"""Old key -> key of today, where documents have both: scripts of others read the old ones."""
+
+OPTIONS = {"--scheduler": "--strategy", "--schedulers": "--strategies"}
+"""Old option of the command line -> option of today."""
+
+
+# --- saying it ------------------------------------------------------------------------------
+
+_SAID: set[str] = set()
+_HOW: ContextVar[Literal["warning", "stderr", "silence"]] = ContextVar("how", default="warning")
+_INSIDE = ("hybridsim", "pydantic")
+
+
+def say(old: str, new: str) -> None:
+    """Say that ``old`` is now called ``new``, unless this process has said so."""
+    text, how = f"{old} is now {new}", _HOW.get()
+    if how == "silence" or text in _SAID:
+        return
+    _SAID.add(text)
+    if how == "stderr":
+        print(text, file=sys.stderr)
+    else:
+        warnings.warn(text, FutureWarning, stacklevel=_frames_inside() + 1)
+
+
+@contextmanager
+def said_on_stderr() -> Iterator[None]:
+    """Let old names say what they are now as lines on standard error, as a command does."""
+    token = _HOW.set("stderr")
+    try:
+        yield
+    finally:
+        _HOW.reset(token)
+
+
+@contextmanager
+def in_silence() -> Iterator[None]:
+    """Let old names pass without a word: they stand in a file that the program wrote."""
+    token = _HOW.set("silence")
+    try:
+        yield
+    finally:
+        _HOW.reset(token)
+
+
+def _frames_inside() -> int:
+    """Return how many frames, from :func:`say` on, lie in the package or in what calls it back.
+
+    The warning then names the line of the user, who can change it.
+    """
+    frame, count = sys._getframe(1), 0
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_INSIDE):
+        frame, count = frame.f_back, count + 1
+    return count
+
+
+# --- attributes, names and keywords of Python -----------------------------------------------
+
+
+class OldAttribute(property):
+    """An attribute that answers with another one: ``scheduler = OldAttribute("strategy")``."""
+
+    def __init__(self, new: str) -> None:
+        super().__init__(self._answer)
+        self._old, self._new = "", new
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._old, self._new = f"{owner.__name__}.{name}", self._new
+
+    def _answer(self, owner: Any) -> Any:
+        say(self._old, self._new)
+        return getattr(owner, self._new)
+
+
+def old_names_of(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a module with some old names: name -> name of today."""
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        say(f"{module}.{name}", names[name])
+        return getattr(sys.modules[module], names[name])
+
+    return find
+
+
+def old_keywords(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function take keywords by old names too: ``@old_keywords(scheduler="strategy")``.
+
+    Raises:
+        TypeError: When called with both names of one keyword.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        whose = function.__qualname__.removesuffix(".__init__")
+
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old in names.keys() & kwargs.keys():
+                if names[old] in kwargs:
+                    raise TypeError(f"{whose}() got both {names[old]!r} and {old!r}")
+                say(f"{whose}({old}=)", f"{names[old]}=")
+                kwargs[names[old]] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return called
+
+    return decorate
+
+
+# --- keys of files --------------------------------------------------------------------------
+
+
+def with_new_keys(given: Any, names: Mapping[str, str], what: str = "key") -> Any:
+    """Return a mapping that a person wrote with old keys replaced; anything else as it is.
+
+    ``what`` is what the keys are, for the message.
+
+    Raises:
+        ValueError: A key is given under both names.
+    """
+    if not isinstance(given, Mapping) or not names.keys() & given.keys():
+        return given
+    found: dict[Any, Any] = {}
+    for key, value in given.items():
+        new = names.get(key, key) if isinstance(key, str) else key
+        if new != key:
+            if new in given:
+                raise ValueError(f"{what} {key!r} is now {new!r}, which is given as well")
+            say(f"{what} {key!r}", f"{new!r}")
+        found[new] = value
+    return found
+
+
+def new_path(path: str) -> str:
+    """Return a dotted path with the name of today at its head: ``scheduler.batch``."""
+    head, dot, rest = path.partition(".")
+    if head != "scheduler":
+        return path
+    say(f"scheduler{dot and '.*'}", f"strategy{dot and '.*'}")
+    return f"strategy{dot}{rest}"
+
+
+def with_new_paths(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, dotted path -> value, by the paths of today.
+
+    Raises:
+        ValueError: A path is given by its old name and by that of today.
+    """
+    found: dict[str, Any] = {}
+    for path, value in given.items():
+        new = new_path(path) if isinstance(path, str) else path
+        if new in found:
+            raise ValueError(f"{path!r} is now {new!r}, which is given as well")
+        found[new] = value
+    return found
+
+
+def new_column(name: str, known: Collection[str]) -> str:
+    """Return the name of today of a column of results that a person named."""
+    new = COLUMNS.get(name)
+    if name in known or new not in known:
+        return name
+    say(f"column {name!r}", f"{new!r}")
+    return str(new)
+
+
+def renamed(given: Any, names: Mapping[str, str]) -> Any:
+    """Return a mapping that the program wrote with old keys replaced, in silence.
+
+    Where both are there, the one of today counts.
+    """
+    if not isinstance(given, Mapping) or not names.keys() & given.keys():
+        return given
+    return {
+        names.get(key, key): value for key, value in given.items() if names.get(key) not in given
+    }
+
+
+def with_old_keys(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document with the old keys that are still written, beside those of today."""
+    old = {old: document[new] for old, new in STILL_WRITTEN.items() if new in document}
+    return document | old
+
+
+# --- modules --------------------------------------------------------------------------------
 
 
 def new_name(old: str) -> str | None:

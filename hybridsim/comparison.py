@@ -6,12 +6,18 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.measure.critical_path import critical_share
 from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.simulation import Run, execute
-from hybridsim.strategies import ADAPTER_STRATEGIES, SCHEDULERS, make_scheduler
+from hybridsim.strategies import (
+    ADAPTER_STRATEGIES,
+    NETWORK_STRATEGIES,
+    STRATEGIES,
+    make_strategy,
+)
 from hybridsim.workload import Network
 
 KINDS = ("tile", "matrix_engine", "cores", "dma", "link")
@@ -46,10 +52,11 @@ def adapter_strategies() -> list[str]:
     return list(ADAPTER_STRATEGIES)
 
 
+@old_keywords(schedulers="strategies")
 def compare(
     network: Network,
     machine: Machine,
-    schedulers: Sequence[str] | None = None,
+    strategies: Sequence[str] | None = None,
     tokens: int | None = None,
     options: Mapping[str, Any] | None = None,
     past: int = 0,
@@ -57,7 +64,7 @@ def compare(
 ) -> Comparison:
     """Run a network under several strategies and return them side by side.
 
-    ``schedulers`` are names, all strategies with adapters unless given. ``options`` are set on
+    ``strategies`` are names, all strategies with adapters unless given. ``options`` are set on
     every strategy that has them; an option that none of them has is refused. A strategy that the
     machine cannot run has a ``problem`` instead of figures. ``past`` is that of
     :func:`hybridsim.simulate`. ``on_run`` is called with the name of each strategy that ran and
@@ -68,13 +75,13 @@ def compare(
         SpecError: An option is one of no strategy, or has no sense.
         InputError: No strategy is named, one is named twice, or none of them can run.
     """
-    names = list(adapter_strategies() if schedulers is None else schedulers)
+    names = list(adapter_strategies() if strategies is None else strategies)
     if not names or len(set(names)) != len(names):
-        raise InputError(f"schedulers: found {names}; name one or more, each once")
-    strategies = {name: make_scheduler(name, _own(name, names, options or {})) for name in names}
+        raise InputError(f"strategies: found {names}; name one or more, each once")
+    chosen = {name: make_strategy(name, _own(name, names, options or {})) for name in names}
     rows: list[dict[str, Any]] = []
     errors: list[InputError] = []
-    for name, strategy in strategies.items():
+    for name, strategy in chosen.items():
         try:
             run = execute(network, machine, strategy, tokens, past=past)
             rows.append(_row(name, run))
@@ -94,8 +101,8 @@ def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[st
 
     An option that a strategy is made of (``early_xa`` of ``early_xa``) is not changed.
     """
-    fields = SCHEDULERS[name].model_fields if name in SCHEDULERS else {}
-    anywhere = {f for n in names if n in SCHEDULERS for f in SCHEDULERS[n].model_fields}
+    fields = _fields(name)
+    anywhere = {field for each in names for field in _fields(each)}
     return {
         key: value
         for key, value in options.items()
@@ -104,9 +111,17 @@ def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[st
     }
 
 
+def _fields(name: str) -> set[str]:
+    """Return the options of a strategy, under an old name too; none if there is no such one."""
+    old = {"chunk"} if name in NETWORK_STRATEGIES else set()
+    return old.union(STRATEGIES[name].model_fields) if name in STRATEGIES else old
+
+
 def _fixed(name: str, key: str) -> bool:
     """Return whether a strategy leaves no choice for one of its options."""
-    allowed = getattr(SCHEDULERS[name].model_fields[key].annotation, "__args__", ())
+    if key not in STRATEGIES[name].model_fields:
+        return False
+    allowed = getattr(STRATEGIES[name].model_fields[key].annotation, "__args__", ())
     return len(allowed) == 1
 
 
@@ -118,7 +133,7 @@ def _row(name: str, run: Run) -> dict[str, Any]:
     return {
         "strategy": name,
         "latency_ps": result.latency_ps,
-        "all_analog_ps": result.all_analog_ps,
+        "yardstick_ps": result.yardstick_ps,
         "overhead_percent": result.overhead_percent,
         "worst_layer_percent": worst.overhead_percent if worst else 0.0,
         "tcdm_bytes": result.tcdm_bytes,

@@ -10,7 +10,8 @@ import numpy as np
 from hybridsim.arch import Cluster, Machine, load_machine
 from hybridsim.components.core_kernels import ELEMENT_BITS
 from hybridsim.components.cycle_table import read_cores_table, read_engine_table
-from hybridsim.components.matrix_engine import HAZARDS, Hazard, MatrixEngine
+from hybridsim.components.matrix_engine import HAZARDS, MatrixEngine
+from hybridsim.components.redmule_cycles import Hazard
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError, UnknownNameError, UnsupportedError
 from hybridsim.library import MACHINES, machine_names

@@ -8,7 +8,7 @@
     │   ├── UnknownNameError  a name that nothing carries
     │   ├── CapacityError     a network or a batch that does not fit the machine
     │   └── UnsupportedError  a shape or operation that the modelled hardware cannot do
-    └── PlanError             a plan that no engine can execute (a fault of a scheduler)
+    └── PlanError             a plan that no engine can execute (a fault of a strategy)
 """
 
 from collections.abc import Iterable

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim._old_names import in_silence, with_old_keys
 from hybridsim.arch import Machine
 from hybridsim.engines import engine
 from hybridsim.engines.carrying import makespan_ps
@@ -18,7 +19,7 @@ from hybridsim.measure.result import LayerResult, Result
 from hybridsim.measure.stalls import stalls_by_resource
 from hybridsim.simulation import Run, execute, job_of, yardstick
 from hybridsim.specs import validate
-from hybridsim.strategies import SCHEDULERS, Job, Schedule, Strategy, make_scheduler
+from hybridsim.strategies import STRATEGIES, Job, Schedule, Strategy, make_strategy
 from hybridsim.strategies.job import Decisions, Structure
 from hybridsim.units import Clock
 from hybridsim.work import price
@@ -40,7 +41,7 @@ class Change:
 
     def as_arguments(self) -> str:
         """Return it as it would be given to ``hybridsim run``."""
-        options = {f"scheduler.{key}": value for key, value in self.options.items()}
+        options = {f"strategy.{key}": value for key, value in self.options.items()}
         changes = [f"{path}={value}" for path, value in {**self.settings, **options}.items()]
         return " ".join(f"--set '{c}'" if " " in c else f"--set {c}" for c in changes)
 
@@ -68,10 +69,10 @@ class Explanation:
 
     def to_text(self) -> dict[str, Any]:
         """Return it as one document of plain text and numbers."""
-        return {
+        document = {
             "network": self.result.network,
             "machine": self.result.machine,
-            "scheduler": self.result.scheduler,
+            "strategy": self.result.strategy,
             "tokens": self.result.tokens,
             "latency_ps": self.result.latency_ps,
             "overhead_percent": self.result.overhead_percent,
@@ -82,6 +83,7 @@ class Explanation:
             },
             "best_changes": self.best_changes["change"].to_list(),
         }
+        return with_old_keys(document)
 
 
 def explain(result: Result) -> Explanation:
@@ -90,8 +92,8 @@ def explain(result: Result) -> Explanation:
     Raises:
         InputError: The inputs do not give the same latency, so the result is of another version.
     """
-    network, machine, scheduler = _inputs(result)
-    run = execute(network, machine, scheduler, result.tokens, result.engine, past=result.past)
+    network, machine, strategy = _inputs(result)
+    run = execute(network, machine, strategy, result.tokens, result.engine, past=result.past)
     if run.result.latency_ps != result.latency_ps:
         raise InputError(
             f"the result carries {result.latency_ps} ps, but its inputs now give "
@@ -103,25 +105,26 @@ def explain(result: Result) -> Explanation:
         path_table(run),
         kinds_table(run.result),
         stalls_table(run),
-        _changes_table(network, machine, scheduler, run.result),
+        _changes_table(network, machine, strategy, run.result),
     )
 
 
 def _inputs(result: Result) -> tuple[Network, Machine, Strategy]:
     inputs = result.inputs
-    if not {"network", "machine", "scheduler"} <= set(inputs):
+    if not {"network", "machine", "strategy"} <= set(inputs):
         raise InputError("the result carries no inputs; one written by hybridsim run would do")
     network = validate(Network, inputs["network"], "result", "inputs.network")
     machine = validate(Machine, inputs["machine"], "result", "inputs.machine")
-    return network, machine, _with_options(inputs["scheduler"], {})
+    with in_silence():  # options of a result that an earlier release wrote
+        return network, machine, _with_options(inputs["strategy"], {})
 
 
-def _with_options(scheduler: Mapping[str, Any], options: Mapping[str, Any]) -> Strategy:
+def _with_options(strategy: Mapping[str, Any], options: Mapping[str, Any]) -> Strategy:
     """Return a strategy from its text, with some of its options replaced where it has them."""
-    kind = str(scheduler.get("kind"))
-    given = {key: value for key, value in scheduler.items() if key != "kind"}
-    known = SCHEDULERS[kind].model_fields if kind in SCHEDULERS else {}
-    return make_scheduler(kind, given | {k: v for k, v in options.items() if k in known})
+    kind = str(strategy.get("kind"))
+    given = {key: value for key, value in strategy.items() if key != "kind"}
+    known = STRATEGIES[kind].model_fields if kind in STRATEGIES else {}
+    return make_strategy(kind, given | {k: v for k, v in options.items() if k in known})
 
 
 def path_table(run: Run) -> pd.DataFrame:
@@ -190,14 +193,14 @@ def stalls_table(run: Run) -> pd.DataFrame:
 
 
 def _changes_table(
-    network: Network, machine: Machine, scheduler: Strategy, result: Result
+    network: Network, machine: Machine, strategy: Strategy, result: Result
 ) -> pd.DataFrame:
     """Return every change with what running it again gives, the most helpful first."""
     rows, runs = [], _Runs()
     for change in changes_of(machine):
         try:
             changed = changed_machine(machine, change)
-            strategy = _with_options(result.inputs["scheduler"], change.options)
+            strategy = _with_options(result.inputs["strategy"], change.options)
             job = job_of(network, changed, strategy, result.tokens, result.past)
             latency = runs.latency_ps(strategy, job)
             against = yardstick(strategy, job)

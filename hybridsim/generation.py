@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridsim._old_names import old_keywords, with_new_keys
 from hybridsim._version import __version__
 from hybridsim.arch import Machine
 from hybridsim.engines import Engine
@@ -22,11 +23,11 @@ from hybridsim.plan import Plan, Timeline
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.strategies import (
     NETWORK_STRATEGIES,
-    SCHEDULERS,
+    STRATEGIES,
     Job,
     NetworkStrategy,
     carry_out,
-    make_scheduler,
+    make_strategy,
 )
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Attention, Network
@@ -34,69 +35,70 @@ from hybridsim.workload import Attention, Network
 MOST_NEW = 2**16
 """The most tokens that are generated."""
 MOST_SEQUENCES = 2**12
-"""The most requests of a batch."""
+"""The most sequences that run together."""
 DEFAULTS: dict[str, Any] = {
-    "chunk": 32,
+    "batch": 32,
     "unit": "best",
     "order": "best",
     "share_adapters": "best",
     "kept_over_link": True,
     "adapters_by_capacity": True,
 }
-"""Options of the strategy unless told otherwise. The chunk is the fastest of 16, 32, 64, ... for
+"""Options of the strategy unless told otherwise. The batch is the fastest of 16, 32, 64, ... for
 a prompt of 512 tokens of Llama-3.1-8B on llm_2026, with adapters and without."""
 
 
+@old_keywords(scheduler="strategy", batch="sequences")
 def generate(
     network: Network,
     machine: Machine,
     *,
     prompt: int = 512,
     new: int = 128,
-    batch: int = 1,
-    scheduler: NetworkStrategy | None = None,
+    sequences: int = 1,
+    strategy: NetworkStrategy | None = None,
     engine: str = "compiled",
 ) -> Generation:
-    """Predict what a batch of equal requests takes, with the adapters of a network and without.
+    """Predict what equal sequences take together, with the adapters of a network and without.
 
-    The prompt runs as one sequence per request and gives the first token; every further token is
+    All prompts run together and give the first token; every further token is
     a run of its own over all that came before. Each of them is executed: nothing is interpolated.
-    A request waits for its own token before the next one, so the runs follow each other.
+    A sequence waits for its own token before the next one, so the runs follow each other.
     Sampling, and the way of the token from the last chip back to the first, cost nothing.
 
     Raises:
         CapacityError: The network does not fit the tiles, or keys and values fit nowhere.
         InputError: A number is out of range, the network is no decoder, or it is too long for it.
     """
-    strategy = scheduler or strategy_for({})
-    _check(network, prompt, new, batch)
+    strategy = strategy or strategy_for({})
+    _check(network, prompt, new, sequences)
     run = engine_by_name(engine)
-    job = Job(place(network, machine), prompt, run, 0, batch)
+    job = Job(place(network, machine), prompt, run, 0, sequences)
     cache = _cache(job, prompt + new - 1)
     hybrid = _measured(job, strategy, run, new)
-    bare = hybrid
+    yardstick = hybrid
     if network.adapted_layers:
-        bare = _measured(job.without_adapters(), strategy, run, new)
+        yardstick = _measured(job.without_adapters(), strategy, run, new)
     return Generation(
         hybridsim_version=__version__,
         network=network.name,
         machine=machine.name,
-        scheduler=strategy.kind,
+        strategy=strategy.kind,
         prompt=prompt,
         new=new,
-        batch=batch,
-        prefill=_prefill(hybrid, bare, prompt * batch),
-        decode=_decode(hybrid, bare, batch),
+        sequences=sequences,
+        prefill=_prefill(hybrid, yardstick, prompt * sequences),
+        decode=_decode(hybrid, yardstick, sequences),
         token_ps=hybrid.token_ps,
-        bare_token_ps=bare.token_ps,
+        yardstick_token_ps=yardstick.token_ps,
         token_pj=tuple(drawn.total / PJ for drawn in hybrid.token_drawn),
-        bare_token_pj=tuple(drawn.total / PJ for drawn in bare.token_drawn),
+        yardstick_token_pj=tuple(drawn.total / PJ for drawn in yardstick.token_drawn),
         cache=Cache(total_bytes=cache, outside_bytes=hybrid.outside),
         notes=(*_notes(network), *hybrid.notes),
         inputs={
             "network": network.to_text(),
             "machine": machine.to_text(),
-            "scheduler": strategy.model_dump(mode="json"),
+            "strategy": strategy.model_dump(mode="json"),
         },
     )
 
@@ -107,12 +109,13 @@ def strategy_for(options: dict[str, Any], kind: str = "network") -> NetworkStrat
     Raises:
         InputError: The strategy is for single layers, or has no such option.
     """
-    if kind in SCHEDULERS and kind not in NETWORK_STRATEGIES:
+    if kind in STRATEGIES and kind not in NETWORK_STRATEGIES:
         raise InputError(
             f"generate: {kind} leaves attention out; choose a strategy for whole networks such "
             "as network or il_xl_pipe"
         )
-    strategy = make_scheduler(kind, DEFAULTS | options)
+    given = with_new_keys(options, {"chunk": "batch"}, "option")  # before the default steps aside
+    strategy = make_strategy(kind, DEFAULTS | given)
     assert isinstance(strategy, NetworkStrategy)
     return strategy
 
@@ -124,43 +127,45 @@ class GenerationTimes:
     requests share their tokens. Times are those of the network as it is, adapters included.
     """
 
+    @old_keywords(scheduler="strategy")
     def __init__(
         self,
         network: Network,
         machine: Machine,
-        scheduler: NetworkStrategy | None = None,
+        strategy: NetworkStrategy | None = None,
         engine: str = "compiled",
     ) -> None:
-        self._network, self._strategy = network, scheduler or strategy_for({})
+        self._network, self._strategy = network, strategy or strategy_for({})
         self._run = engine_by_name(engine)
         self._mapping = place(network, machine)
         self._tokens: dict[int, Callable[[int], int]] = {}
         self._prefill = lru_cache(maxsize=None)(self._prefilled)
 
-    def times(self, prompt: int, new: int, batch: int = 1) -> tuple[int, int]:
+    @old_keywords(batch="sequences")
+    def times(self, prompt: int, new: int, sequences: int = 1) -> tuple[int, int]:
         """Return the time to the first token, and to the last one, of equal requests [ps].
 
         Raises:
             CapacityError: Keys and values, or the network, fit nowhere.
             InputError: A number is out of range, the network is no decoder, or too long for it.
         """
-        _check(self._network, prompt, new, batch)
-        _cache(self._job(prompt, batch), prompt + new - 1)
-        first = self._prefill(prompt, batch)
-        if batch not in self._tokens:
-            runs = TokenRuns(self._job(1, batch), self._strategy, self._run)
-            self._tokens[batch] = lru_cache(maxsize=None)(
+        _check(self._network, prompt, new, sequences)
+        _cache(self._job(prompt, sequences), prompt + new - 1)
+        first = self._prefill(prompt, sequences)
+        if sequences not in self._tokens:
+            runs = TokenRuns(self._job(1, sequences), self._strategy, self._run)
+            self._tokens[sequences] = lru_cache(maxsize=None)(
                 lambda past: runs.at(past).timeline.makespan
             )
-        token_ps = self._tokens[batch]
+        token_ps = self._tokens[sequences]
         return first, first + sum(token_ps(prompt + i) for i in range(new - 1))
 
-    def _prefilled(self, prompt: int, batch: int) -> int:
-        job = self._job(prompt, batch)
+    def _prefilled(self, prompt: int, sequences: int) -> int:
+        job = self._job(prompt, sequences)
         return carry_out(self._strategy.schedule(job), job.machine, self._run).makespan
 
-    def _job(self, tokens: int, batch: int) -> Job:
-        return Job(self._mapping, tokens, self._run, 0, batch)
+    def _job(self, tokens: int, sequences: int) -> Job:
+        return Job(self._mapping, tokens, self._run, 0, sequences)
 
 
 @dataclass(frozen=True)
@@ -224,48 +229,48 @@ def _shares(plan: Plan, timeline: Timeline) -> dict[str, float]:
     return {str(name): float(share) for name, share in table["share"].items()}
 
 
-def _prefill(hybrid: _Times, bare: _Times, tokens: int) -> Phase:
+def _prefill(hybrid: _Times, yardstick: _Times, tokens: int) -> Phase:
     return Phase(
         latency_ps=hybrid.prefill_ps,
-        bare_ps=bare.prefill_ps,
-        overhead_percent=overhead_percent(hybrid.prefill_ps, bare.prefill_ps),
+        yardstick_ps=yardstick.prefill_ps,
+        overhead_percent=overhead_percent(hybrid.prefill_ps, yardstick.prefill_ps),
         critical_path_share=hybrid.prefill,
-        bare_critical_path_share=bare.prefill,
-        energy=_energy(hybrid.prefill_drawn, bare.prefill_drawn, tokens),
+        yardstick_critical_path_share=yardstick.prefill,
+        energy=_energy(hybrid.prefill_drawn, yardstick.prefill_drawn, tokens),
     )
 
 
-def _decode(hybrid: _Times, bare: _Times, batch: int) -> Phase | None:
+def _decode(hybrid: _Times, yardstick: _Times, sequences: int) -> Phase | None:
     count = len(hybrid.token_ps)
     if not count:
         return None
-    mean, bare_mean = sum(hybrid.token_ps) // count, sum(bare.token_ps) // count
-    both = [together(list(each.token_drawn)) for each in (hybrid, bare)]
+    mean, yardstick_mean = sum(hybrid.token_ps) // count, sum(yardstick.token_ps) // count
+    both = [together(list(each.token_drawn)) for each in (hybrid, yardstick)]
     return Phase(
         latency_ps=mean,
-        bare_ps=bare_mean,
-        overhead_percent=overhead_percent(mean, bare_mean),
+        yardstick_ps=yardstick_mean,
+        overhead_percent=overhead_percent(mean, yardstick_mean),
         critical_path_share=hybrid.token,
-        bare_critical_path_share=bare.token,
-        energy=_energy(both[0], both[1], count * batch) if hybrid.token_drawn else None,
+        yardstick_critical_path_share=yardstick.token,
+        energy=_energy(both[0], both[1], count * sequences) if hybrid.token_drawn else None,
     )
 
 
-def _energy(hybrid: Drawn | None, bare: Drawn | None, tokens: int) -> PhaseEnergy | None:
-    if hybrid is None or bare is None:
+def _energy(hybrid: Drawn | None, yardstick: Drawn | None, tokens: int) -> PhaseEnergy | None:
+    if hybrid is None or yardstick is None:
         return None
     return PhaseEnergy(
         total_pj=hybrid.total / PJ,
-        bare_pj=bare.total / PJ,
+        yardstick_pj=yardstick.total / PJ,
         per_token_pj=hybrid.total / PJ / tokens,
-        bare_per_token_pj=bare.total / PJ / tokens,
+        yardstick_per_token_pj=yardstick.total / PJ / tokens,
         macs=hybrid.macs,
         tops_per_watt=_tops_per_watt(hybrid),
-        bare_tops_per_watt=_tops_per_watt(bare),
+        yardstick_tops_per_watt=_tops_per_watt(yardstick),
         component_aj=hybrid.work,
         static_aj=hybrid.static,
-        bare_component_aj=bare.work,
-        bare_static_aj=bare.static,
+        yardstick_component_aj=yardstick.work,
+        yardstick_static_aj=yardstick.static,
         not_counted=hybrid.not_counted,
     )
 
@@ -295,9 +300,10 @@ def _cache(job: Job, tokens: int) -> int:
     if max(each) > room:
         chip = f"chip {each.index(max(each))} of {machine.name}" if machine.chips else machine.name
         raise CapacityError(
-            f"{network.name}: keys and values of {tokens} tokens of {job.sequences} requests "
+            f"{network.name}: keys and values of {tokens} tokens of {job.sequences} sequences "
             f"take {format_bytes(max(each))} on {chip}, which has {format_bytes(room)} of SRAM "
-            "and DRAM; lower the prompt, the new tokens or the batch, or raise memory.dram.size"
+            "and DRAM; lower the prompt, the new tokens or the sequences, or raise "
+            "memory.dram.size"
         )
     return sum(each)
 
@@ -309,14 +315,14 @@ def _notes(network: Network) -> list[str]:
     return [f"{network.name} has no language model head: the scores of the next token are free"]
 
 
-def _check(network: Network, prompt: int, new: int, batch: int) -> None:
+def _check(network: Network, prompt: int, new: int, sequences: int) -> None:
     """Refuse what cannot be generated.
 
     Raises:
         InputError: A number is out of range, or the network is no decoder or too short for it.
     """
     limits = {"prompt": (prompt, MOST_TOKENS), "new": (new, MOST_NEW)}
-    for name, (value, most) in (limits | {"batch": (batch, MOST_SEQUENCES)}).items():
+    for name, (value, most) in (limits | {"sequences": (sequences, MOST_SEQUENCES)}).items():
         if not 1 <= value <= most:
             raise InputError(f"generate: {name}: found {value}; give 1 to {most}")
     if not network.remembers:

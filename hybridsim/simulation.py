@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine, load_machine
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError
@@ -28,10 +29,11 @@ MOST_TOKENS = 2**20
 """The longest sequence that is simulated."""
 
 
+@old_keywords(scheduler="strategy")
 def simulate(
     network: Network,
     machine: Machine,
-    scheduler: Strategy | None = None,
+    strategy: Strategy | None = None,
     tokens: int | None = None,
     engine: str = "compiled",
     check_numerics: bool = False,
@@ -42,7 +44,7 @@ def simulate(
     Strategies for single layers are measured against the all-analog network, those for whole
     networks against themselves on the network without adapters.
 
-    ``scheduler`` is the token-parallel pipeline unless given; ``tokens`` is the length of one
+    ``strategy`` is token-parallel unless given; ``tokens`` is the length of one
     sequence, and the network's own unless given. ``check_numerics`` also runs the adapter
     kernels on random weights of every layer's shape. ``past`` tokens came before these and left
     their keys and values: with ``tokens=1`` a decoder generates one token. It takes a strategy for
@@ -54,7 +56,7 @@ def simulate(
         UnknownNameError: No engine has that name.
         InputError: ``tokens`` is below 1, ``past`` below 0, or nothing reads what it left.
     """
-    return execute(network, machine, scheduler, tokens, engine, check_numerics, past).result
+    return execute(network, machine, strategy, tokens, engine, check_numerics, past).result
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,11 @@ class Run:
     result: Result
 
 
+@old_keywords(scheduler="strategy")
 def execute(
     network: Network,
     machine: Machine,
-    scheduler: Strategy | None = None,
+    strategy: Strategy | None = None,
     tokens: int | None = None,
     engine: str = "compiled",
     check_numerics: bool = False,
@@ -83,20 +86,20 @@ def execute(
     Raises:
         InputError: As :func:`simulate`.
     """
-    scheduler = scheduler or TokenParallel()
-    job, run = job_of(network, machine, scheduler, tokens, past), engine_by_name(engine)
-    done = carry_out(scheduler.schedule(job), machine, run)
+    strategy = strategy or TokenParallel()
+    job, run = job_of(network, machine, strategy, tokens, past), engine_by_name(engine)
+    done = carry_out(strategy.schedule(job), machine, run)
     schedule, timeline = done.schedule, done.timeline
     against = done
-    if (other := yardstick(scheduler, job)) is not None:
+    if (other := yardstick(strategy, job)) is not None:
         against = carry_out(other[0].schedule(other[1]), machine, run)
     result = measure(
         job,
         schedule,
         timeline,
         (against.schedule, against.timeline),
-        labels={"scheduler": scheduler.kind, "engine": engine},
-        inputs=_inputs(network, machine, scheduler, job.tokens) | ({"past": past} if past else {}),
+        labels={"strategy": strategy.kind, "engine": engine},
+        inputs=_inputs(network, machine, strategy, job.tokens) | ({"past": past} if past else {}),
     )
     if check_numerics and machine.cluster is not None:
         # only here, as Numba takes a quarter of a second to import
@@ -110,7 +113,7 @@ def execute(
 def job_of(
     network: Network,
     machine: Machine,
-    scheduler: Strategy,
+    strategy: Strategy,
     tokens: int | None = None,
     past: int = 0,
 ) -> Job:
@@ -124,12 +127,12 @@ def job_of(
         found = "nothing" if tokens is None else tokens
         raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
     if past:
-        _check_past(past, network, scheduler)
+        _check_past(past, network, strategy)
     compiled = engine_by_name("compiled")  # for strategies that try what they decide
     return Job(place(network, machine), tokens, compiled, past)
 
 
-def _check_past(past: int, network: Network, scheduler: Strategy) -> None:
+def _check_past(past: int, network: Network, strategy: Strategy) -> None:
     """Refuse kept keys and values where nothing reads them.
 
     Raises:
@@ -143,18 +146,18 @@ def _check_past(past: int, network: Network, scheduler: Strategy) -> None:
             f"past: found {past}, but no attention of {network.name} is causal, so none goes on "
             "from kept keys and values; leave it out, or take a decoder such as gpt2"
         )
-    if not isinstance(scheduler, NetworkStrategy):
+    if not isinstance(strategy, NetworkStrategy):
         raise InputError(
-            f"past: found {past}, but {scheduler.kind} leaves attention out; choose a strategy "
+            f"past: found {past}, but {strategy.kind} leaves attention out; choose a strategy "
             "for whole networks such as xb_pipe, or leave past out"
         )
 
 
-def yardstick(scheduler: Strategy, job: Job) -> tuple[Strategy, Job] | None:
+def yardstick(strategy: Strategy, job: Job) -> tuple[Strategy, Job] | None:
     """Return what overhead is measured against, or None where that is the run itself."""
-    if not isinstance(scheduler, NetworkStrategy):
+    if not isinstance(strategy, NetworkStrategy):
         return AllAnalog(), job
-    return (scheduler, job.without_adapters()) if job.mapping.network.adapted_layers else None
+    return (strategy, job.without_adapters()) if job.mapping.network.adapted_layers else None
 
 
 def load(
@@ -167,12 +170,10 @@ def load(
     return load_network(network_path(network)), load_machine(machine, overrides)
 
 
-def _inputs(
-    network: Network, machine: Machine, scheduler: Strategy, tokens: int
-) -> dict[str, Any]:
+def _inputs(network: Network, machine: Machine, strategy: Strategy, tokens: int) -> dict[str, Any]:
     return {
         "network": network.to_text(),
         "machine": machine.to_text(),
-        "scheduler": scheduler.model_dump(mode="json"),  # type: ignore[attr-defined]
+        "strategy": strategy.model_dump(mode="json"),  # type: ignore[attr-defined]
         "tokens": tokens,
     }

@@ -161,16 +161,30 @@ class Clock(Spec):
             OverflowError: An array holds a time beyond 2^63 ps (about 106 days).
         """
         frequency: Any = self.frequency  # an array where several machines are priced at once
-        if isinstance(frequency, int):
-            common: Any = gcd(10**12, frequency)
-        else:
-            common = np.gcd(10**12, frequency)
+        if isinstance(frequency, np.ndarray):
+            return _to_ps_at(cycles, frequency)  # type: ignore[return-value]
+        common = gcd(10**12, frequency)
         ps, per = 10**12 // common, frequency // common
-        arrays = isinstance(cycles, np.ndarray) or isinstance(ps, np.ndarray)
-        if arrays and np.any(cycles > (2**63 - 1) // ps):
+        if isinstance(cycles, np.ndarray) and cycles.max(initial=0) > (2**63 - 1) // ps:
             raise OverflowError("a time beyond 2^63 ps does not fit an array")
-        time: IntLike = -(-cycles * ps // per)
-        return time
+        return cycles * ps if per == 1 else ceil_div(cycles * ps, per)
+
+
+def _to_ps_at(cycles: Any, frequency: Ints) -> Ints:
+    """Return the time of cycles at several frequencies [ps], each rounded up.
+
+    Raises:
+        OverflowError: It is beyond 2^63 ps.
+    """
+    if np.max(cycles, initial=0) <= (2**63 - 1) // 10**12:
+        few: Ints = ceil_div(cycles * 10**12, frequency)
+        return few
+    common = np.gcd(10**12, frequency)
+    ps, per = 10**12 // common, frequency // common
+    if np.any(cycles > (2**63 - 1) // ps):
+        raise OverflowError("a time beyond 2^63 ps does not fit an array")
+    time: Ints = ceil_div(cycles * ps, per)
+    return time
 
 
 def ceil_div(a: IntLike, b: IntLike | int) -> IntLike:

@@ -3,7 +3,7 @@
 import pytest
 
 import hybridsim
-from hybridsim import compare, make_scheduler, simulate
+from hybridsim import compare, make_strategy, simulate
 from hybridsim.comparison import STALLS, adapter_strategies
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.report.figures.comparison import comparison_bars
@@ -25,7 +25,7 @@ def test_every_strategy_with_adapters_is_there(found: hybridsim.Comparison) -> N
 def test_each_row_is_the_run_of_its_strategy(found: hybridsim.Comparison) -> None:
     network, machine = hybridsim.load("layer_512x128", "ahwa_lora_2026:256ns")
     for row in found.rows:
-        result = simulate(network, machine, make_scheduler(row["strategy"]), 64)
+        result = simulate(network, machine, make_strategy(row["strategy"]), 64)
         assert row["latency_ps"] == result.latency_ps
         assert row["overhead_percent"] == result.overhead_percent
         assert row["tcdm_bytes"] == result.tcdm_bytes
@@ -58,7 +58,7 @@ def test_options_go_to_the_strategies_that_have_them() -> None:
         "auto": {},
     }
     for name, options in expected.items():
-        own = simulate(network, machine, make_scheduler(name, options), 64)
+        own = simulate(network, machine, make_strategy(name, options), 64)
         assert rows[name]["latency_ps"] == own.latency_ps
 
 

@@ -6,16 +6,14 @@ import pytest
 from typer.testing import CliRunner
 
 import hybridsim
-from hybridsim import InputError, Result, explain, make_scheduler, simulate
+from hybridsim import InputError, Result, explain, make_strategy, simulate
 from hybridsim.cli import app
 from hybridsim.explanation import MOST_HELPFUL, changed_machine, changes_of
 
 
-def run(
-    network: str, machine: str, scheduler: str = "token_parallel", **options: object
-) -> Result:
+def run(network: str, machine: str, strategy: str = "token_parallel", **options: object) -> Result:
     net, parts = hybridsim.load(network, machine)
-    return simulate(net, parts, make_scheduler(scheduler, options), 64)
+    return simulate(net, parts, make_strategy(strategy, options), 64)
 
 
 CASES = [
@@ -56,8 +54,8 @@ def test_a_predicted_gain_is_that_of_running_again(found: hybridsim.Explanation)
         rows = found.changes[found.changes["change"] == change.name]
         if rows.empty:
             continue
-        options = {k: v for k, v in inputs["scheduler"].items() if k != "kind"}
-        strategy = make_scheduler(inputs["scheduler"]["kind"], options | dict(change.options))
+        options = {k: v for k, v in inputs["strategy"].items() if k != "kind"}
+        strategy = make_strategy(inputs["strategy"]["kind"], options | dict(change.options))
         again = simulate(network, changed_machine(machine, change), strategy, 64)
         row = rows.iloc[0]
         assert row["latency_ps"] == again.latency_ps

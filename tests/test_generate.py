@@ -43,22 +43,24 @@ def test_the_prompt_and_every_token_are_runs_of_their_own() -> None:
     strategy = strategy_for({})
     first = hybridsim.simulate(small(), machine(), strategy, 40)
     assert found.time_to_first_token_ps == first.latency_ps
-    assert found.prefill.bare_ps == first.all_analog_ps
-    for index, (token, bare) in enumerate(zip(found.token_ps, found.bare_token_ps, strict=True)):
+    assert found.prefill.yardstick_ps == first.yardstick_ps
+    for index, (token, bare) in enumerate(
+        zip(found.token_ps, found.yardstick_token_ps, strict=True)
+    ):
         one = hybridsim.simulate(small(), machine(), strategy, 1, past=40 + index)
-        assert (token, bare) == (one.latency_ps, one.all_analog_ps)
+        assert (token, bare) == (one.latency_ps, one.yardstick_ps)
     assert len(found.token_ps) == 8
 
 
 def test_the_whole_is_the_sum_of_its_tokens() -> None:
-    found = generated(batch=3)
+    found = generated(sequences=3)
     assert found.latency_ps == found.time_to_first_token_ps + sum(found.token_ps)
-    assert found.bare_ps == found.prefill.bare_ps + sum(found.bare_token_ps)
+    assert found.yardstick_ps == found.prefill.yardstick_ps + sum(found.yardstick_token_ps)
     assert found.tokens_per_s == pytest.approx(27e12 / found.latency_ps)
     assert found.decode is not None
     assert found.decode.latency_ps == sum(found.token_ps) // 8
     for phase in (found.prefill, found.decode):
-        for share in (phase.critical_path_share, phase.bare_critical_path_share):
+        for share in (phase.critical_path_share, phase.yardstick_critical_path_share):
             assert sum(share.values()) == pytest.approx(1)
             assert list(share.values()) == sorted(share.values(), reverse=True)
 
@@ -70,12 +72,12 @@ def test_adapters_cost_in_both_phases_and_nothing_without_them() -> None:
     assert found.decode.overhead_percent > 0
     bare = generate(small().without_adapters(), machine(), prompt=40, new=9)
     assert bare.overhead_percent == 0
-    assert bare.token_ps == bare.bare_token_ps == found.bare_token_ps
+    assert bare.token_ps == bare.yardstick_token_ps == found.yardstick_token_ps
 
 
 def test_the_cache_by_hand() -> None:
     """2 x 4 blocks x 2 heads x 32 elements of a byte, for 40 + 8 tokens of 5 requests."""
-    found = generated(batch=5)
+    found = generated(sequences=5)
     assert found.cache.total_bytes == 2 * 4 * 2 * 32 * (40 + 8) * 5
     assert (found.cache.outside_bytes, found.cache.where) == (0, "SRAM")
 
@@ -86,7 +88,7 @@ def test_a_cache_that_moves_to_the_dram_on_the_way() -> None:
         "llm_2026", {"chips": None, "tile.count": 40, "memory.sram.size": "25 KiB"}
     )
     options = {"adapters_by_capacity": False}
-    found = generate(small(), there, prompt=20, new=60, scheduler=strategy_for(options))
+    found = generate(small(), there, prompt=20, new=60, strategy=strategy_for(options))
     strategy = strategy_for(options)
     for index in (0, 20, 40, 58):
         one = hybridsim.simulate(small(), there, strategy, 1, past=20 + index)
@@ -99,7 +101,7 @@ def test_a_cache_that_moves_to_the_dram_on_the_way() -> None:
 
 
 def test_reserved_strategies_take_no_template_and_give_the_same_form() -> None:
-    found = generated(new=3, scheduler=strategy_for({}, "xb_pipe"))
+    found = generated(new=3, strategy=strategy_for({}, "xb_pipe"))
     one = hybridsim.simulate(small(), machine(), strategy_for({}, "xb_pipe"), 1, past=41)
     assert found.token_ps[1] == one.latency_ps
 
@@ -134,7 +136,7 @@ def test_it_reads_back_and_its_table_has_a_row_per_token() -> None:
     [
         ({"prompt": 0}, "prompt: found 0; give 1 to"),
         ({"new": 0}, "new: found 0; give 1 to"),
-        ({"batch": 5000}, "batch: found 5000; give 1 to 4096"),
+        ({"sequences": 5000}, "sequences: found 5000; give 1 to 4096"),
         ({"prompt": 4000, "new": 200}, r"are 4200; small allows 4096; lower the prompt"),
     ],
 )
@@ -152,7 +154,7 @@ def test_an_encoder_generates_nothing() -> None:
 def test_a_cache_that_outgrows_the_dram() -> None:
     with pytest.raises(CapacityError, match=r"take .* on chip \d of llm_2026, which has .*lower"):
         generate(small(), machine(memory__dram__size="1 MiB", memory__sram__size="64 KiB"),
-                 prompt=2000, new=2, batch=64)  # fmt: skip
+                 prompt=2000, new=2, sequences=64)  # fmt: skip
 
 
 def test_too_few_chips() -> None:
@@ -178,7 +180,7 @@ def test_the_command(tmp_path: Any) -> None:
     ("call", "message"),
     [
         (["bert_base", "llm_2026"], "no attention of bert_base is causal"),
-        (["gpt2", "llm_2026", "--scheduler", "token_parallel"], "leaves attention out"),
+        (["gpt2", "llm_2026", "--strategy", "token_parallel"], "leaves attention out"),
         (["llama_3_1_8b_lm", "llm_2026", "--set", "chips.count=5"], "raise chips.count to 9"),
         (["gpt2", "llm_2026", "--prompt", "2000"], "gpt2 allows 1024"),
     ],
@@ -200,7 +202,7 @@ def test_llama_3_1_8b() -> None:
     assert (found.prefill.bound, found.decode.bound) == ("attend", "attend")
     assert found.prefill.overhead_percent < 20
     assert 30 < found.decode.overhead_percent < 60
-    alone = generate(network, there, new=2, scheduler=strategy_for({"share_adapters": "never"}))
+    alone = generate(network, there, new=2, strategy=strategy_for({"share_adapters": "never"}))
     assert alone.decode is not None
     assert alone.decode.bound == "adapt"
     assert alone.decode.overhead_percent > 100

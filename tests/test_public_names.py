@@ -37,7 +37,7 @@ def test_the_table_of_contents_names_each_public_name_once() -> None:
 
 
 def test_every_strategy_is_there() -> None:
-    classes = {kind.__name__ for kind in strategies.SCHEDULERS.values()}
+    classes = {kind.__name__ for kind in strategies.STRATEGIES.values()}
     assert classes <= set(hybridsim.__all__)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybridsim
-from hybridsim import InputError, Result, TokenParallel, make_scheduler, simulate
+from hybridsim import InputError, Result, TokenParallel, make_strategy, simulate
 
 
 @pytest.fixture(scope="session")
@@ -16,13 +16,13 @@ def result() -> Result:
 
 def test_layers_add_up_to_the_network(result: Result) -> None:
     assert sum(layer.latency_ps for layer in result.layers) == result.latency_ps
-    assert sum(layer.all_analog_ps for layer in result.layers) == result.all_analog_ps
-    assert result.all_analog_ps == 361 * 64 * 256_000
+    assert sum(layer.yardstick_ps for layer in result.layers) == result.yardstick_ps
+    assert result.yardstick_ps == 361 * 64 * 256_000
 
 
 def test_overhead_is_relative_to_all_analog(result: Result) -> None:
     for part in (result, *result.layers):
-        ratio = part.latency_ps / part.all_analog_ps
+        ratio = part.latency_ps / part.yardstick_ps
         assert part.overhead_percent == pytest.approx((ratio - 1) * 100)
         assert ratio >= 1
 
@@ -47,15 +47,15 @@ def test_a_result_can_be_run_again_from_what_it_carries(result: Result) -> None:
     inputs = result.inputs
     network = hybridsim.Network.model_validate(inputs["network"])
     machine = hybridsim.Machine.model_validate(inputs["machine"])
-    options = {key: value for key, value in inputs["scheduler"].items() if key != "kind"}
-    scheduler = make_scheduler(inputs["scheduler"]["kind"], options)
-    assert simulate(network, machine, scheduler, inputs["tokens"]) == result
+    options = {key: value for key, value in inputs["strategy"].items() if key != "kind"}
+    strategy = make_strategy(inputs["strategy"]["kind"], options)
+    assert simulate(network, machine, strategy, inputs["tokens"]) == result
 
 
 def test_a_result_is_a_table_with_units_in_its_names(result: Result) -> None:
     table = result.to_frame()
     assert len(table) == 361
-    assert {"latency_ps", "all_analog_ps", "overhead_percent", "tcdm_bytes"} <= set(table)
+    assert {"latency_ps", "yardstick_ps", "overhead_percent", "tcdm_bytes"} <= set(table)
     assert table["latency_ps"].sum() == result.latency_ps
 
 
@@ -64,7 +64,7 @@ def test_a_result_is_a_table_with_units_in_its_names(result: Result) -> None:
 def test_adapters_never_make_a_layer_faster(tokens: int, rank: int) -> None:
     network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
     layer = simulate(network.with_adapters(rank=rank), machine, tokens=tokens).layers[0]
-    assert layer.latency_ps >= layer.all_analog_ps == tokens * 256_000
+    assert layer.latency_ps >= layer.yardstick_ps == tokens * 256_000
 
 
 def test_one_analog_tile_time_more_costs_a_tile_bound_layer_one_time_more() -> None:

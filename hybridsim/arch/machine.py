@@ -1,9 +1,9 @@
 """A machine: tiles, clusters, memory and the link between them, checked as a whole."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic import (
     Field,
     NonNegativeInt,
@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from hybridsim.components.aimc_tile import AimcTile, Programming
-from hybridsim.components.core_kernels import Precision, by_shape, larger
+from hybridsim.components.core_kernels import Precision, larger
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
 from hybridsim.components.energy import MachineArea, MachineEnergy
@@ -151,32 +151,38 @@ class Cluster(Spec):
         return equation(self, *work.shape)
 
     def _engine_gemm(self, m: IntLike, n: IntLike, k: IntLike) -> IntLike:
-        programming = self.offload.program_engine_cycles()
-        return (m > 0) * (programming + by_shape(self.engine.gemm_cycles, larger(m, 1), n, k))
+        engine, programming = self.engine, self.offload.program_engine_cycles()
+        return _if_any(m, lambda some: programming + engine.gemm_cycles(some, n, k))
 
     def _cores_gemm(
         self, m: IntLike, n: IntLike, k: IntLike, aligned: bool, adds: bool
     ) -> IntLike:
-        some = larger(m, 1)
-        cycles = by_shape(partial(self._on_cores, aligned), some, n, k)
-        if adds:
-            cycles = cycles + self.cores.vector_add_cycles(some * k, self.precision)
-        return (m > 0) * cycles
+        cores, precision = self.cores, self.precision
 
-    def _on_cores(self, aligned: bool, m: IntLike, n: IntLike, k: IntLike) -> IntLike:
-        return self.cores.unpadded_gemm_cycles(m, n, k, self.precision, aligned)
+        def cycles(some: IntLike) -> IntLike:
+            product = cores.unpadded_gemm_cycles(some, n, k, precision, aligned)
+            return product + (cores.vector_add_cycles(some * k, precision) if adds else 0)
+
+        return _if_any(m, cycles)
 
     def _add(self, elements: IntLike) -> IntLike:
-        cycles = self.cores.vector_add_cycles(larger(elements, 1), self.precision)
-        return (elements > 0) * cycles
+        return _if_any(elements, lambda some: self.cores.vector_add_cycles(some, self.precision))
 
     def _transpose(self, elements: IntLike) -> IntLike:
-        cycles = self.cores.transpose_cycles(larger(elements, 1), self.precision)
-        return (elements > 0) * cycles
+        return _if_any(elements, lambda some: self.cores.transpose_cycles(some, self.precision))
 
     def _zero(self, rows: IntLike, columns: IntLike) -> IntLike:
-        size = self.engine.buffer_rows(rows) * columns * self.element_bytes
-        return (rows > 0) * self.dma.transfer_cycles(size)
+        full, size = self.engine.buffer_rows, columns * self.element_bytes
+        return _if_any(rows, lambda some: self.dma.transfer_cycles(full(some) * size))
+
+
+def _if_any(amount: IntLike, cycles: Callable[[IntLike], IntLike]) -> IntLike:
+    """Return the cycles of an amount of rows or elements; none where there are none."""
+    if isinstance(amount, np.ndarray):
+        if amount.min(initial=1) > 0:
+            return cycles(amount)
+        return np.where(amount > 0, cycles(np.maximum(amount, 1)), 0)
+    return cycles(amount) if amount > 0 else 0
 
 
 _KERNELS: dict[tuple[str, str], Callable[..., Any]] = {

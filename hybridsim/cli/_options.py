@@ -1,10 +1,13 @@
 """Arguments and options that several commands share, each said once, and what they lead to."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from hybridsim._old_names import OPTIONS, new_path, said_on_stderr, say
 from hybridsim.arch import parse_override
 from hybridsim.errors import UnknownNameError
 from hybridsim.library import network_path
@@ -25,7 +28,7 @@ Batch = Annotated[
 Engine = Annotated[str, typer.Option(help="compiled (Numba) or reference (SimPy).")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="path=value: a field of the machine, adapters.* or scheduler.*"),
+    typer.Option("--set", help="path=value: a field of the machine, adapters.* or strategy.*"),
 ]
 NoAdapters = Annotated[bool, typer.Option("--no-adapters", help="Drop all adapters.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -35,24 +38,52 @@ Verbose = Annotated[
 ]
 
 
-def by_target(settings: list[str] | None, batch: int | None = None) -> dict[str, dict[str, Any]]:
-    """Return the settings of machine, adapters and scheduler, path -> value each.
+class Command(TyperCommand):
+    """A command that takes options under the names of earlier releases too, and says so."""
 
-    ``batch`` is one of the scheduler, where it is given.
+    old_options: Mapping[str, str] = OPTIONS
+    """Old option -> option of today."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, old names of options replaced."""
+        with said_on_stderr():
+            return super().parse_args(ctx, [*_by_names_of_today(args, self.old_options)])
+
+
+class GenerateCommand(Command):
+    """``generate``, whose sequences were a batch."""
+
+    old_options = OPTIONS | {"--batch": "--sequences"}
+
+
+def _by_names_of_today(args: list[str], old_options: Mapping[str, str]) -> Iterator[str]:
+    for place, text in enumerate(args):
+        name, equals, value = text.partition("=")
+        if name in old_options and "--" not in args[:place]:
+            say(name, old_options[name])
+            text = f"{old_options[name]}{equals}{value}"
+        yield text
+
+
+def by_target(settings: list[str] | None, batch: int | None = None) -> dict[str, dict[str, Any]]:
+    """Return the settings of machine, adapters and strategy, path -> value each.
+
+    ``batch`` is one of the strategy, where it is given.
 
     Raises:
         SpecError: A setting is not of the form path=value.
     """
-    groups: dict[str, dict[str, Any]] = {"machine": {}, "adapters": {}, "scheduler": {}}
+    groups: dict[str, dict[str, Any]] = {"machine": {}, "adapters": {}, "strategy": {}}
     for text in settings or []:
         path, value = parse_override(text)
+        path = new_path(path)
         head, _, rest = path.partition(".")
-        if head in ("adapters", "scheduler") and rest:
+        if head in ("adapters", "strategy") and rest:
             groups[head][rest] = value
         else:
             groups["machine"][path] = value
     if batch is not None:
-        groups["scheduler"]["batch"] = batch
+        groups["strategy"]["batch"] = batch
     return groups
 
 

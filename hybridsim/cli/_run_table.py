@@ -21,10 +21,9 @@ SHORT_KINDS = {"matrix_engine": "engine"}
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
     """Return a result as a table per layer, or per kind of layer, and the answer below it."""
-    bare = "bare" if result.ops else "analog"
     table = plain_table(
-        "layer", "#", "shape", "t", "latency", bare, "over", "bound by",
-        right=f"#|shape|t|latency|{bare}|over",
+        "layer", "#", "shape", "t", "latency", "yardstick", "over", "bound by",
+        right="#|shape|t|latency|yardstick|over",
     )  # fmt: skip
     one_by_one = every_layer or len(result.layers) <= MOST_ROWS
     for name, count, layer in _rows(result, one_by_one):
@@ -34,7 +33,7 @@ def render(result: Result, every_layer: bool = False) -> RenderableType:
             f"{layer.in_features}x{layer.out_features}",
             str(layer.batch) if layer.rank else "-",
             format_ps(layer.latency_ps),
-            format_ps(layer.all_analog_ps),
+            format_ps(layer.yardstick_ps),
             _percent(layer.overhead_percent),
             SHORT_KINDS.get(layer.bound, layer.bound),
         )
@@ -102,10 +101,10 @@ def _summary(result: Result) -> list[str]:
         tokens += f" after {result.past}"
     lines = [
         f"{escape(result.network)} on {escape(result.machine)}, {tokens}, {what}, "
-        f"{result.scheduler}:",
+        f"{result.strategy}:",
         f"  latency      {format_ps(result.latency_ps)}  "
-        f"({'without adapters' if result.ops else 'all-analog'} "
-        f"{format_ps(result.all_analog_ps)})",
+        f"(yardstick {format_ps(result.yardstick_ps)}, "
+        f"{'without adapters' if result.ops else 'all-analog'})",
         f"  overhead     {result.overhead_percent:.2f} %",
         f"  bound by     {shares} of the critical path",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 
+from hybridsim._old_names import said_on_stderr
 from hybridsim._version import __version__
 from hybridsim.errors import InputError
 
@@ -35,12 +36,16 @@ def err() -> Console:
 
 
 def ends_cleanly(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn an input error into one message on standard error and exit code 2."""
+    """Turn an input error into one message on standard error and exit code 2.
+
+    Old names say what they are now on standard error too.
+    """
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with said_on_stderr():
+                return command(*args, **kwargs)
         except InputError as error:
             typer.echo(f"hybridsim: {error}", err=True)
             raise typer.Exit(BAD_INPUT) from None

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hybridsim._version import __version__
+from hybridsim.cli._options import Command, GenerateCommand
 from hybridsim.cli.adapt import adapt
 from hybridsim.cli.codesign import codesign
 from hybridsim.cli.compare import compare
@@ -26,20 +27,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(run)
-app.command("report")(report)
-app.command("compare")(compare)
-app.command("explain")(explain)
-app.command("generate")(generate_command)
-app.command("cost")(cost)
-app.command("show")(show)
-app.command("sweep")(sweep)
-app.command("search")(search)
-app.command("serve")(serve)
-app.command("alternatives")(alternatives)
-app.command("adapt")(adapt)
-app.command("codesign")(codesign)
-app.command("list")(list_bundled)
+app.command("run", cls=Command)(run)
+app.command("report", cls=Command)(report)
+app.command("compare", cls=Command)(compare)
+app.command("explain", cls=Command)(explain)
+app.command("generate", cls=GenerateCommand)(generate_command)
+app.command("cost", cls=Command)(cost)
+app.command("show", cls=Command)(show)
+app.command("sweep", cls=Command)(sweep)
+app.command("search", cls=Command)(search)
+app.command("serve", cls=Command)(serve)
+app.command("alternatives", cls=Command)(alternatives)
+app.command("adapt", cls=Command)(adapt)
+app.command("codesign", cls=Command)(codesign)
+app.command("list", cls=Command)(list_bundled)
 app.add_typer(validate_app, name="validate")
 
 

@@ -40,9 +40,9 @@ FIGURES = (".png", ".svg", ".pdf")
 def compare(
     workload: Workload,
     arch: Arch,
-    schedulers: Annotated[
+    strategies: Annotated[
         str | None,
-        typer.Option("--schedulers", help="Names, as in a,b; all with adapters by default."),
+        typer.Option("--strategies", help="Names, as in a,b; all with adapters by default."),
     ] = None,
     tokens: Tokens = None,
     past: Past = 0,
@@ -82,12 +82,12 @@ def compare(
     telling.say("machine", f"{machine.name}, {machine.description}")
     silent, seen = quiet or csv_ or json_ or verbose, Activities()
     with working("comparing", silent), telling.stage("simulating"):
-        names = None if schedulers is None else [name.strip() for name in schedulers.split(",")]
+        names = None if strategies is None else [name.strip() for name in strategies.split(",")]
         keep = None if out_ is None else seen.add
-        found = side_by_side(network, machine, names, tokens, groups["scheduler"], past, keep)
+        found = side_by_side(network, machine, names, tokens, groups["strategy"], past, keep)
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])
-        telling.say("scheduler", f"{row['strategy']}: {done}")
+        telling.say("strategy", f"{row['strategy']}: {done}")
     with telling.stage("writing"):
         _write(found, seen.to_frame(), out_, plot, kind)
     telling.end()

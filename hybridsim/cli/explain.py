@@ -13,7 +13,7 @@ from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, pri
 from hybridsim.errors import InputError
 from hybridsim.measure.result import Result, read_result
 from hybridsim.simulation import simulate
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 from hybridsim.units import format_ps
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def explain(
         list[str], typer.Argument(help="A result.json or its folder; with --run NETWORK MACHINE.")
     ],
     run: Annotated[bool, typer.Option("--run", help="Run NETWORK on MACHINE now.")] = False,
-    scheduler: Annotated[
-        str, typer.Option(help="With --run: pipeline strategy; hybridsim list names them.")
+    strategy: Annotated[
+        str, typer.Option(help="With --run: strategy; hybridsim list names them.")
     ] = "token_parallel",
     tokens: Annotated[int | None, typer.Option(help="With --run: tokens per sequence.")] = None,
     past: Annotated[
@@ -54,14 +54,14 @@ def explain(
     with working("explaining", json_ or quiet or verbose):
         if run:
             with telling.stage("simulating"):
-                result = _run(what, scheduler, tokens, past, batch, set_ or [])
+                result = _run(what, strategy, tokens, past, batch, set_ or [])
         elif tokens is not None or batch is not None or past or set_:
             raise InputError("--tokens, --past, --batch and --set: give them with --run")
         else:
             result = _read(what)
         telling.say("network", f"{result.network}, {result.tokens} tokens")
         telling.say("machine", result.machine)
-        telling.say("scheduler", result.scheduler)
+        telling.say("strategy", result.strategy)
         telling.say("engine", f"{result.engine}, {result.tasks:,} tasks")
         with telling.stage("explaining"):
             found = explained(result)
@@ -74,7 +74,7 @@ def explain(
 
 def _run(
     what: list[str],
-    scheduler: str,
+    strategy: str,
     tokens: int | None,
     past: int,
     batch: int | None,
@@ -84,9 +84,9 @@ def _run(
         raise InputError(f"--run: found {len(what)} names; give a network and a machine")
     groups = by_target(settings, batch)
     network = network_of(what[0], groups["adapters"])
-    strategy = make_scheduler(scheduler, groups["scheduler"])
+    chosen = make_strategy(strategy, groups["strategy"])
     machine = load_machine(what[1], groups["machine"])
-    return simulate(network, machine, strategy, tokens, past=past)
+    return simulate(network, machine, chosen, tokens, past=past)
 
 
 def _read(what: list[str]) -> Result:
@@ -106,7 +106,7 @@ def render(found: "Explanation") -> RenderableType:
     result = found.result
     head = (
         f"{escape(result.network)} on {escape(result.machine)}, {result.tokens} tokens, "
-        f"{result.scheduler}: {format_ps(result.latency_ps)}, overhead "
+        f"{result.strategy}: {format_ps(result.latency_ps)}, overhead "
         f"{result.overhead_percent:.2f} %"
     )
     parts: list[RenderableType] = [head, *(f"  {escape(note)}" for note in result.notes), ""]

@@ -31,8 +31,8 @@ def generate_command(
     machine: Arch,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 512,
     new: Annotated[int, typer.Option(help="Tokens to generate.")] = 128,
-    batch: Annotated[int, typer.Option(help="Equal requests that run together.")] = 1,
-    scheduler: Annotated[str, typer.Option(help="A strategy for whole networks.")] = "network",
+    sequences: Annotated[int, typer.Option(help="Equal sequences that run together.")] = 1,
+    strategy: Annotated[str, typer.Option(help="A strategy for whole networks.")] = "network",
     engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
@@ -47,15 +47,15 @@ def generate_command(
         check_folder(out_)
     groups = by_target(set_)
     with working("generating", quiet or json_):
-        strategy = strategy_for(groups["scheduler"], scheduler)
+        chosen = strategy_for(groups["strategy"], strategy)
         loaded = network_of(network, groups["adapters"], no_adapters)
         result = generate(
             loaded,
             load_machine(machine, groups["machine"]),
             prompt=prompt,
             new=new,
-            batch=batch,
-            scheduler=strategy,
+            sequences=sequences,
+            strategy=chosen,
             engine=engine,
         )
     if out_ is not None:
@@ -73,8 +73,8 @@ def render(result: Generation) -> RenderableType:
     known = result.prefill.energy is not None
     energy = ("energy/token",) if known else ()
     table = plain_table(
-        "phase", "latency", "bare", "over", *energy, "spent on (critical path)",
-        right="latency|bare|over|energy/token",
+        "phase", "latency", "yardstick", "over", *energy, "spent on (critical path)",
+        right="latency|yardstick|over|energy/token",
     )  # fmt: skip
     phases = [("prefill", result.prefill)]
     if result.decode is not None:
@@ -83,7 +83,7 @@ def render(result: Generation) -> RenderableType:
         table.add_row(
             name,
             format_ps(phase.latency_ps),
-            format_ps(phase.bare_ps),
+            format_ps(phase.yardstick_ps),
             f"{phase.overhead_percent:.1f} %",
             *((_energy(phase),) if known else ()),
             _shares(phase),
@@ -105,16 +105,16 @@ def _shares(phase: Phase) -> str:
 def _summary(result: Generation) -> list[str]:
     cache = result.cache
     lines = [
-        f"{escape(result.network)} on {escape(result.machine)}, {result.batch} x "
-        f"({result.prompt} + {result.new}) tokens, {escape(result.scheduler)}:",
+        f"{escape(result.network)} on {escape(result.machine)}, {result.sequences} x "
+        f"({result.prompt} + {result.new}) tokens, {escape(result.strategy)}:",
         f"  first token  {format_ps(result.time_to_first_token_ps)}",
     ]
     if result.token_ps:
         first, last = result.token_ps[0], result.token_ps[-1]
         lines.append(f"  per token    {format_ps(first)} at first, {format_ps(last)} at last")
     lines += [
-        f"  in all       {format_ps(result.latency_ps)}  (without adapters "
-        f"{format_ps(result.bare_ps)})",
+        f"  in all       {format_ps(result.latency_ps)}  (yardstick "
+        f"{format_ps(result.yardstick_ps)}, without adapters)",
         f"  overhead     {result.overhead_percent:.1f} %",
         f"  throughput   {result.tokens_per_s:.1f} tokens/s, decode alone "
         f"{result.decode_tokens_per_s:.1f}",
@@ -127,10 +127,10 @@ def _summary(result: Generation) -> list[str]:
 
 
 def _energy_line(energy: PhaseEnergy) -> str:
-    bare = format_energy(round(energy.bare_per_token_pj * 10**6))
+    yardstick = format_energy(round(energy.yardstick_per_token_pj * 10**6))
     text = (
         f"{format_energy(energy.total_aj)}, {energy.tops_per_watt:.2f} TOPS/W; a token without "
-        f"adapters {bare}, {energy.bare_tops_per_watt:.2f} TOPS/W"
+        f"adapters {yardstick}, {energy.yardstick_tops_per_watt:.2f} TOPS/W"
     )
     if energy.not_counted:
         names = ", ".join(name.replace("_", " ") for name in energy.not_counted)

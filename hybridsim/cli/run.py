@@ -33,7 +33,7 @@ from hybridsim.cli._terminal import Telling, ends_cleanly, out, print_json, work
 from hybridsim.errors import UnknownNameError
 from hybridsim.measure.result import Result
 from hybridsim.simulation import Run, execute
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 
 if TYPE_CHECKING:
     from hybridsim.report.figures.style import Format
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 def run(
     workload: Workload,
     arch: Arch,
-    scheduler: Annotated[
-        str, typer.Option(help="Pipeline strategy; hybridsim list names them.")
+    strategy: Annotated[
+        str, typer.Option(help="Strategy; hybridsim list names them.")
     ] = "token_parallel",
     tokens: Tokens = None,
     past: Past = 0,
@@ -88,7 +88,7 @@ def run(
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
     with working("simulating", quiet or json_ or verbose), telling.stage("simulating"):
         done = _simulated(
-            workload, arch, scheduler, tokens, batch, engine, set_, no_adapters,
+            workload, arch, strategy, tokens, batch, engine, set_, no_adapters,
             check_numerics, past,
         )  # fmt: skip
         result = with_analog_noise(done.result, times)
@@ -151,18 +151,18 @@ def run_figures(done: Run, kind: "Format") -> dict[str, bytes]:
 def _tell(telling: Telling, result: Result) -> None:
     """Say what was simulated: inputs as they were resolved, engine, tasks."""
     inputs = result.inputs
-    options = {k: v for k, v in inputs["scheduler"].items() if k != "kind"}
+    options = {k: v for k, v in inputs["strategy"].items() if k != "kind"}
     told = ", ".join(f"{key}={value}" for key, value in options.items())
     telling.say("network", f"{result.network}, {result.tokens} tokens")
     telling.say("machine", f"{result.machine}, {inputs['machine']['description']}")
-    telling.say("scheduler", f"{result.scheduler} ({told})" if told else result.scheduler)
+    telling.say("strategy", f"{result.strategy} ({told})" if told else result.strategy)
     telling.say("engine", f"{result.engine}, {result.tasks:,} tasks")
 
 
 def _simulated(
     workload: str,
     arch: str,
-    scheduler: str,
+    strategy: str,
     tokens: int | None,
     batch: int | None,
     engine: str,
@@ -172,7 +172,7 @@ def _simulated(
     past: int,
 ) -> Run:
     groups = by_target(settings, batch)
-    strategy = make_scheduler(scheduler, groups["scheduler"])
+    chosen = make_strategy(strategy, groups["strategy"])
     network = network_of(workload, groups["adapters"], no_adapters)
     machine = load_machine(arch, groups["machine"])
-    return execute(network, machine, strategy, tokens, engine, check_numerics, past)
+    return execute(network, machine, chosen, tokens, engine, check_numerics, past)

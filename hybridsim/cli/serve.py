@@ -39,7 +39,7 @@ from hybridsim.service import (
     run_service,
 )
 from hybridsim.simulation import execute
-from hybridsim.strategies import NetworkStrategy, Strategy, make_scheduler
+from hybridsim.strategies import NetworkStrategy, Strategy, make_strategy
 from hybridsim.units import format_bytes, format_energy, format_ps
 from hybridsim.workload import Network
 
@@ -83,7 +83,7 @@ def serve(
         list[str] | None,
         typer.Option("--adapter", help="task=FOLDER: a task's adapters as PEFT wrote them."),
     ] = None,
-    scheduler: Annotated[
+    strategy: Annotated[
         str | None,
         typer.Option(help="Strategy: token_parallel, or network if requests generate tokens."),
     ] = None,
@@ -101,12 +101,12 @@ def serve(
     network = network_of(workload, groups["adapters"])
     machine = load_machine(arch, groups["machine"])
     if requests is None:
-        strategy = _strategy(output > 0, scheduler, groups["scheduler"])
-        trace = _random(network, machine, strategy, tasks, load, rate, count, seed, tokens, output)
+        chosen = _strategy(output > 0, strategy, groups["strategy"])
+        trace = _random(network, machine, chosen, tasks, load, rate, count, seed, tokens, output)
     else:
         trace = read_requests(requests)
         generates = any(request.output for request in trace)
-        strategy = _strategy(generates, scheduler, groups["scheduler"])
+        chosen = _strategy(generates, strategy, groups["strategy"])
     with working("serving", quiet or json_):
         service = run_service(
             network,
@@ -117,7 +117,7 @@ def serve(
             mix=_one_of("--mix", mix, MIXES),
             most=batch,
             overlap=overlap,
-            scheduler=strategy,
+            strategy=chosen,
         )
     if out_ is not None:
         write_all(out_, _files(service))
@@ -138,13 +138,13 @@ def _strategy(generates: bool, kind: str | None, options: dict[str, Any]) -> Str
     """Return the strategy asked for, with the defaults of a generation if tokens are generated."""
     if generates:
         return strategy_for(options, kind or "network")
-    return make_scheduler(kind or "token_parallel", options)
+    return make_strategy(kind or "token_parallel", options)
 
 
 def _random(
     network: Network,
     machine: Machine,
-    scheduler: Strategy,
+    strategy: Strategy,
     tasks: int,
     load: float,
     rate: float | None,
@@ -162,10 +162,10 @@ def _random(
         raise InputError(f"--output: found {output}; write a whole number of 0 or more")
     if rate is None:
         if output:
-            assert isinstance(scheduler, NetworkStrategy)
-            alone = GenerationTimes(network, machine, scheduler).times(prompt, output)[1]
+            assert isinstance(strategy, NetworkStrategy)
+            alone = GenerationTimes(network, machine, strategy).times(prompt, output)[1]
         else:
-            alone = execute(network, machine, scheduler, prompt).timeline.makespan
+            alone = execute(network, machine, strategy, prompt).timeline.makespan
         rate = load * 1e12 / alone
     names = [f"task{i}" for i in range(tasks)]
     return poisson_requests(names, rate, count, prompt, output, seed)
@@ -222,7 +222,7 @@ def render(result: ServiceResult) -> RenderableType:
     ):
         table.add_row(name, value)
     head = (
-        f"{escape(result.network)} on {escape(result.machine)}, {result.scheduler}; "
+        f"{escape(result.network)} on {escape(result.machine)}, {result.strategy}; "
         f"policy {result.policy}, {result.mix} batches of up to {result.most}"
         f"{', fetches overlap' if result.overlap else ''}"
     )
@@ -237,7 +237,7 @@ def alternatives(
         str, typer.Option(help="Numbers of tasks, with commas.")
     ] = "1,2,4,8,16,32,64",
     tokens: Tokens = None,
-    scheduler: Annotated[str, typer.Option(help="Pipeline strategy.")] = "token_parallel",
+    strategy: Annotated[str, typer.Option(help="Strategy.")] = "token_parallel",
     set_: Settings = None,
     json_: Json = False,
     csv_: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
@@ -246,9 +246,9 @@ def alternatives(
     groups = by_target(set_)
     network = network_of(workload, groups["adapters"])
     machine = load_machine(arch, groups["machine"])
-    strategy = make_scheduler(scheduler, groups["scheduler"])
+    chosen = make_strategy(strategy, groups["strategy"])
     with working("simulating", json_ or csv_):
-        found = compare_alternatives(network, machine, _numbers(tasks), strategy, tokens)
+        found = compare_alternatives(network, machine, _numbers(tasks), chosen, tokens)
     if json_:
         rows = found.table.astype(object).where(found.table.notna(), None)
         print_json({"facts": found.facts, "table": rows.to_dict("records")})
@@ -301,7 +301,7 @@ def _energy(pj: Any) -> str:
 def _facts(facts: dict[str, Any]) -> list[str]:
     lines = [
         f"a sequence: {format_ps(facts['sequence_ps'])} with adapters, "
-        f"{format_ps(facts['all_analog_ps'])} without",
+        f"{format_ps(facts['yardstick_ps'])} without",
         f"tiles anew: {format_ps(facts['reprogram_least_ps'])} if all are written at once, "
         f"{format_ps(facts['reprogram_most_ps'])} one by one",
     ]

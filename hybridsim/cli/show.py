@@ -11,7 +11,7 @@ from hybridsim.cli._options import Json
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import UnknownNameError
 from hybridsim.library import machine_names, network_names, network_path
-from hybridsim.strategies import SCHEDULERS
+from hybridsim.strategies import STRATEGIES
 from hybridsim.workload import Network, load_network
 
 
@@ -32,20 +32,20 @@ def show(
 
 @ends_cleanly
 def list_bundled(json_: Json = False) -> None:
-    """What is bundled: machines with their variants, networks, schedulers."""
+    """What is bundled: machines with their variants, networks, strategies."""
     machines = {name: list(machine_variants(name)) for name in machine_names()}
     document = {
         "machines": machines,
         "networks": network_names(),
-        "schedulers": sorted(SCHEDULERS),
+        "strategies": sorted(STRATEGIES),
     }
     if json_:
         print_json(document)
         return
     _print_list("machine", "variants, as in name:variant", machines.items())
     _print_list("network", "source", [(n, [_source(n)]) for n in network_names()])
-    summaries = [(n, [_first_sentence(s.__doc__)]) for n, s in sorted(SCHEDULERS.items())]
-    _print_list("scheduler", "what overlaps", summaries)
+    summaries = [(n, [_first_sentence(s.__doc__)]) for n, s in sorted(STRATEGIES.items())]
+    _print_list("strategy", "what overlaps", summaries)
 
 
 def _print_list(what: str, about: str, rows: Iterable[tuple[str, list[str]]]) -> None:

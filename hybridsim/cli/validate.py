@@ -263,8 +263,8 @@ def _print_paper(best: "pd.DataFrame", anchors: "pd.DataFrame") -> None:
 
 def _print_harp(rows: list[dict[Any, Any]], told: dict[str, Any]) -> None:
     shown = plain_table(
-        "fig", "network", "SL", "strategy", "chunk", "HARP (ms)", "ours (ms)", "error (%)",
-        right="fig|SL|chunk|HARP (ms)|ours (ms)|error (%)",
+        "fig", "network", "SL", "strategy", "batch", "HARP (ms)", "ours (ms)", "error (%)",
+        right="fig|SL|batch|HARP (ms)|ours (ms)|error (%)",
     )  # fmt: skip
     for row in rows:
         ran = not row["reason"]

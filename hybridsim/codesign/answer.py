@@ -70,7 +70,7 @@ class CodesignResult:
             options.insert(0, f"--batch {row['batch']}")
         network = placed(self.study.network, self.folder)
         machine = placed(choice.machine, self.folder)
-        strategy = f"--scheduler {self.study.scheduler}"
+        strategy = f"--strategy {self.study.strategy}"
         return " ".join(
             ["hybridsim run", shlex.quote(network), shlex.quote(machine), strategy, *options]
         )
@@ -125,7 +125,7 @@ def _measured(result: Result) -> dict[str, Any]:
     adapters = [layer.rank * (layer.in_features + layer.out_features) for layer in result.layers]
     return {
         "latency_ps": result.latency_ps,
-        "all_analog_ps": result.all_analog_ps,
+        "yardstick_ps": result.yardstick_ps,
         "overhead_percent": result.overhead_percent,
         "energy_pj": energy.total_pj if energy else None,
         "energy_overhead_percent": energy.overhead_percent if energy else None,
@@ -146,7 +146,7 @@ def _finished(study: CodesignStudy, rows: Sequence[dict[str, Any]]) -> pd.DataFr
     if not (table["problem"] == "").any():
         problem = f"no point can be simulated; the first: {table['problem'].iloc[0]}"
         raise SpecError("study", study.name, problem)
-    fastest = float(table["all_analog_ps"].min())
+    fastest = float(table["yardstick_ps"].min())
     slower = (table["latency_ps"].astype("Float64") - fastest) * 100 / fastest
     table["slowdown_percent"] = slower
     feasible = table["problem"] == ""
@@ -159,17 +159,17 @@ def _finished(study: CodesignStudy, rows: Sequence[dict[str, Any]]) -> pd.DataFr
 
 
 _MEASURED = (
-    "latency_ps", "all_analog_ps", "overhead_percent", "slowdown_percent", "energy_pj",
+    "latency_ps", "yardstick_ps", "overhead_percent", "slowdown_percent", "energy_pj",
     "energy_overhead_percent", "adapter_parameters", "tcdm_bytes",
 )  # fmt: skip
 _WHOLE = (
-    "rank", "dac_bits", "adc_bits", "integration_time_ps", "batch", "latency_ps", "all_analog_ps",
+    "rank", "dac_bits", "adc_bits", "integration_time_ps", "batch", "latency_ps", "yardstick_ps",
     "adapter_parameters", "tcdm_bytes",
 )  # fmt: skip
 _ORDER = (
     "results", "arm", "rank", "layers", "dac_bits", "adc_bits", "machine", "integration_time_ps",
     "batch", "output_noise", "tested_noise", "stands_in", "accuracy_percent", "ci95_low",
-    "ci95_high", "seeds", "chips", "latency_ps", "all_analog_ps", "overhead_percent",
+    "ci95_high", "seeds", "chips", "latency_ps", "yardstick_ps", "overhead_percent",
     "slowdown_percent", "energy_pj", "energy_overhead_percent", "adapter_parameters",
     "tcdm_bytes", "adapter", "problem",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from hybridsim.errors import CapacityError, InputError, SpecError, UnsupportedEr
 from hybridsim.library import network_path
 from hybridsim.measure.result import Result
 from hybridsim.simulation import simulate
-from hybridsim.strategies import Strategy, make_scheduler
+from hybridsim.strategies import Strategy, make_strategy
 from hybridsim.units import format_ps
 from hybridsim.workload import Network, load_network
 
@@ -124,9 +124,9 @@ class Simulator:
     def _strategy(self, batch: int | None) -> Strategy:
         options = {} if batch is None else {"batch": batch}
         try:
-            return make_scheduler(self.study.scheduler, options)
+            return make_strategy(self.study.strategy, options)
         except InputError as error:
-            raise SpecError("study", "scheduler", str(error)) from None
+            raise SpecError("study", "strategy", str(error)) from None
 
     def network(self, candidate: Candidate) -> Network:
         """Return the network with the candidate's adapters.
@@ -139,8 +139,7 @@ class Simulator:
             base = load_network(network_path(placed(self.study.network, self.beside)))
             targets = tuple(self.pattern(target) for target in candidate.targets)
             alpha = max(1, round(candidate.alpha))  # no influence on time
-            bare = base.without_adapters()
-            self._networks[key] = bare.with_adapters(
+            self._networks[key] = base.without_adapters().with_adapters(
                 rank=candidate.rank, alpha=alpha, targets=targets
             )
         return self._networks[key]

@@ -4,15 +4,17 @@ Beside it how noisy the output of a tile is that integrates for some time.
 """
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from hybridsim._old_names import new_column, with_new_keys
 from hybridsim.analog.times import ElapsedTime
 from hybridsim.errors import UnknownNameError
 from hybridsim.specs import PlacedError, read_yaml_mapping, validate
-from hybridsim.sweeps.columns import parse_constraint
+from hybridsim.sweeps.columns import new_constraint, parse_constraint
 from hybridsim.units import Count, Duration, Spec
 
 Noise = Annotated[float, Field(ge=0, le=10)]
@@ -73,7 +75,7 @@ OBJECTIVES: dict[str, Direction] = {
 """What is sought unless the study says otherwise."""
 NUMERIC = (
     "rank", "dac_bits", "adc_bits", "integration_time_ps", "batch", "output_noise",
-    "accuracy_percent", "ci95_low", "ci95_high", "latency_ps", "all_analog_ps",
+    "accuracy_percent", "ci95_low", "ci95_high", "latency_ps", "yardstick_ps",
     "overhead_percent", "slowdown_percent", "energy_pj", "energy_overhead_percent",
     "adapter_parameters", "tcdm_bytes",
 )  # fmt: skip
@@ -99,6 +101,11 @@ class Shipping(Spec):
     """How far below the best accuracy that meets all constraints it may be, in points."""
     then: Annotated[tuple[Text, ...], Field(min_length=1)] = ("slowdown_percent", "energy_pj")
     """Columns that decide among these, the first first; less is better."""
+
+    @field_validator("then")
+    @classmethod
+    def _of_today(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(new_column(name, NUMERIC) for name in given)
 
 
 class CodesignStudy(Spec):
@@ -132,7 +139,7 @@ class CodesignStudy(Spec):
     set_by_bits: dict[int, dict[Text, Any]] = Field(default={})
     """Bits of the ADC -> fields of the machine with such converters, such as their energy; what is
     not said here does not depend on bits."""
-    scheduler: Text = "token_parallel"
+    strategy: Text = "token_parallel"
     """Strategy by name."""
     batches: Annotated[tuple[Count, ...] | None, Field(min_length=1)] = None
     """Tokens per batch to choose; null leaves it to the strategy."""
@@ -141,6 +148,21 @@ class CodesignStudy(Spec):
     objectives: Annotated[dict[Text, Direction], Field(min_length=1)] = Field(default=OBJECTIVES)
     """Column -> what is better."""
     ship: Shipping = Shipping()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_names_of_today(cls, given: Any) -> Any:
+        return with_new_keys(given, {"scheduler": "strategy"})
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_of_today(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(new_constraint(text, partial(new_column, known=NUMERIC)) for text in given)
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_of_today(cls, given: dict[str, Direction]) -> dict[str, Direction]:
+        return {new_column(name, NUMERIC): direction for name, direction in given.items()}
 
     @model_validator(mode="after")
     def _check(self) -> "CodesignStudy":

@@ -7,9 +7,8 @@ counts were read off the Snitch cluster's RTL (pulp-platform/snitch_cluster at 2
 says ``assumed``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -201,43 +200,18 @@ RMSNORMS: dict[str, RowProgram] = {
 
 def smaller(a: IntLike, b: IntLike | int) -> IntLike:
     """Return the smaller of two integers, or of each pair."""
-    least: IntLike = a + (b - a) * (b < a)
+    if isinstance(a, int) and isinstance(b, int):
+        return a if a <= b else b
+    least: IntLike = np.minimum(a, b)
     return least
 
 
 def larger(a: IntLike, b: IntLike | int) -> IntLike:
     """Return the larger of two integers, or of each pair."""
-    most: IntLike = a + (b - a) * (b > a)
+    if isinstance(a, int) and isinstance(b, int):
+        return a if a >= b else b
+    most: IntLike = np.maximum(a, b)
     return most
-
-
-def by_shape(
-    equation: Callable[[IntLike, IntLike, IntLike], IntLike],
-    m: IntLike,
-    n: IntLike,
-    k: IntLike,
-) -> IntLike:
-    """Return an equation of three sizes, evaluated once for each different shape of columns.
-
-    Points of a sweep share shapes, and looking one up takes a tenth of computing it.
-    """
-    if not any(isinstance(size, np.ndarray) for size in (m, n, k)):
-        return equation(m, n, k)
-    sizes = np.broadcast_arrays(m, n, k)
-    if sizes[0].size < _FEW or any(int(size.max()) >= 2**20 for size in sizes):
-        return equation(m, n, k)
-    one = (sizes[0].astype(np.int64) << 40) | (sizes[1].astype(np.int64) << 20) | sizes[2]
-    different: Any
-    different, where = np.unique(one, return_inverse=True)
-    low = 2**20 - 1
-    each: list[Any] = [different >> 40, different >> 20 & low, different & low]
-    found: Any = equation(*each)
-    shaped: IntLike = found[where.reshape(one.shape)]
-    return shaped
-
-
-_FEW = 256
-"""Columns so short that nothing is gained by looking for equal shapes."""
 
 
 def rows_per_core(m: IntLike, cores: int) -> IntLike:
@@ -277,8 +251,8 @@ def train_collides(row_words: IntLike, train: IntLike, banks: int) -> IntLike:
     Derived; agrees with the rows measured with 4 and 8 cores and with rows of 1, 3 and 5 words
     modulo 32.
     """
-    hits = 0 * (row_words + train)
+    hits, last = 0 * (row_words + train), banks - 1  # & last is modulo banks
     for behind in range(1, UNROLL):
-        meets = (behind * row_words % banks == 0) | ((UNROLL - behind) * row_words % banks == 1)
+        meets = (behind * row_words & last == 0) | ((UNROLL - behind) * row_words & last == 1)
         hits = hits | (meets & (train > behind))
     return hits

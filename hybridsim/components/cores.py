@@ -4,8 +4,23 @@ from collections.abc import Mapping
 from functools import lru_cache, reduce
 from typing import Annotated, Literal, Self, TypeVar
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from hybridsim.compiling import over_columns
+from hybridsim.components.core_cycles import (
+    CoresAtWork,
+    ElementFigures,
+    GemmFigures,
+    fastest_gemm,
+    fastest_pass,
+    fill_gemms,
+    fill_passes,
+    gemm_blocks,
+    gemm_conflicts,
+    gemm_stream,
+    share_of,
+)
 from hybridsim.components.core_kernels import (
     ELEMENT_BITS,
     GELUS,
@@ -21,12 +36,9 @@ from hybridsim.components.core_kernels import (
     GemmProgram,
     Precision,
     RowProgram,
-    columns_per_core,
     larger,
     rows_per_core,
     smaller,
-    starting_together,
-    train_collides,
 )
 from hybridsim.errors import UnknownNameError, UnsupportedError
 from hybridsim.units import Count, Cycles, IntLike, Spec, Width, ceil_div
@@ -59,8 +71,11 @@ class Contention(Spec):
 
     def extra(self, cycles: IntLike, level: Level) -> IntLike:
         """Return the cycles that conflicts add to ``cycles`` of streaming, rounded up."""
-        percent = {"least": self.least, "typical": self.typical, "most": self.most}[level]
-        return ceil_div(cycles * (percent - 100), 100)
+        return ceil_div(cycles * (self.percent(level) - 100), 100)
+
+    def percent(self, level: Level) -> int:
+        """Return the time in percent of the undisturbed one."""
+        return {"least": self.least, "typical": self.typical, "most": self.most}[level]
 
 
 class CoresContention(Spec):
@@ -210,13 +225,9 @@ class Cores(Spec):
         """
         if isinstance(m, int) and isinstance(n, int) and isinstance(k, int):
             return _known_unpadded(self, m, n, k, precision, aligned)
-        return self._unpadded(m, n, k, precision, aligned)
-
-    def _unpadded(
-        self, m: IntLike, n: IntLike, k: IntLike, precision: Precision, aligned: bool
-    ) -> IntLike:
-        kernels = self.gemm_kernels(m, n, k, precision, aligned=aligned)
-        return reduce(smaller, [c for name, c in kernels.items() if name != "gemm_ssr_frep"])
+        work, kernels = self._at_work(precision, None), _unpadded(self, precision, aligned)
+        found: IntLike = over_columns(fill_gemms, (kernels, work), m, n, k)
+        return found
 
     def gemm_terms(
         self,
@@ -249,63 +260,45 @@ class Cores(Spec):
                 another one without a pause finds them spread over the banks already.
         """
         program = self._program(GEMMS, kernel, "GEMM kernel")
-        used = self._used(cores)
-        lanes = self.lanes(precision)
-        outputs = program.outputs * (lanes if program.packs_outputs else 1)
-        steps = ceil_div(n, lanes) if program.packs_reduction else n
-        blocks = rows_per_core(m, used) * ceil_div(columns_per_core(m, k, used), outputs)
-        stream = blocks * steps * program.step
-        epilogue = program.epilogue.at(precision) + (self.fp_latency if program.drains else 0)
-        start, conflicts = self._gemm_conflicts(
-            program, m, n, k, stream, precision, used, level, aligned
-        )
-        nothing = 0 * blocks
+        work = self._at_work(precision, cores)
+        own = self._gemm_figures(program, precision, work.used, level, aligned)
+        rows, columns = share_of(work, m, k)
+        blocks = gemm_blocks(own, rows, columns)
+        stream = gemm_stream(own, work, blocks, n)
+        start, conflicts = gemm_conflicts(own, work, m, n, k, stream)
+        nothing, fixed = 0 * blocks, self._fixed(program.streams, work.used)
         return {
-            **{name: nothing + term for name, term in self._fixed(program.streams, used).items()},
+            **{name: nothing + term for name, term in fixed.items()},
             "prologue": nothing + program.prologue.at(precision),
             "stream": stream,
-            "epilogue": blocks * epilogue,
+            "epilogue": blocks * own.epilogue,
             "aligned_start": start,
             "bank_conflicts": conflicts,
         }
 
-    def _gemm_conflicts(
-        self,
-        program: GemmProgram,
-        m: IntLike,
-        n: IntLike,
-        k: IntLike,
-        stream: IntLike,
-        precision: Precision,
-        used: int,
-        level: Level,
-        aligned: bool,
-    ) -> tuple[IntLike, IntLike]:
-        """Return what bank conflicts cost a GEMM: once after the start, and throughout.
-
-        Rows without padding put a whole block in one bank, so that cores that start together
-        queue once until they are spread; with padding they collide for as long as they run, if
-        their train meets itself. The broadcast kernel collides in one cycle of five (fitted)
-        until it has lost as much as an aligned start, and a little from then on.
-        """
-        nothing = 0 * stream
-        if program.padded is None or used == 1 or level == "least":
-            return nothing, nothing
+    def _gemm_figures(
+        self, program: GemmProgram, precision: Precision, used: int, level: Level, aligned: bool
+    ) -> GemmFigures:
+        """Return a GEMM kernel in numbers, as its equation takes them."""
         limits, lanes = self.contention, self.lanes(precision)
-        columns = columns_per_core(m, k, used)
-        row = ceil_div(k if program.packs_outputs else n, lanes) + program.padded
-        slice_words = ceil_div(columns, lanes) if program.packs_outputs else columns * row
-        train = starting_together(m, slice_words, used, self.tcdm_banks)
-        meets = train_collides(row, train, self.tcdm_banks)
-        once = nothing + limits.start(precision) * (train - 1) * aligned
         spread = limits.broadcast if program.packs_outputs else limits.train(precision)
-        throughout = spread.extra(stream, level)
-        if program.packs_outputs:
-            meeting = meets if program.padded and level == "typical" else 1
-            return smaller(ceil_div(stream, 5), once) * meeting, throughout * program.padded
-        if level == "typical":
-            throughout = throughout * meets * program.padded
-        return once * (not program.padded), throughout
+        fixed = sum(self._fixed(program.streams, used).values())
+        return GemmFigures(
+            once=fixed + program.prologue.at(precision),
+            outputs=program.outputs * (lanes if program.packs_outputs else 1),
+            packs_outputs=int(program.packs_outputs),
+            packs_reduction=int(program.packs_reduction),
+            step=program.step,
+            epilogue=program.epilogue.at(precision) + (self.fp_latency if program.drains else 0),
+            conflicts=int(program.padded is not None and used > 1 and level != "least"),
+            padded=int(program.padded or False),
+            typical=int(level == "typical"),
+            start=limits.start(precision) * aligned,
+            spread=spread.percent(level) - 100,
+        )
+
+    def _at_work(self, precision: Precision, cores: int | None) -> CoresAtWork:
+        return CoresAtWork(self._used(cores), self.lanes(precision), self.tcdm_banks)
 
     def vector_add_cycles(
         self,
@@ -430,17 +423,25 @@ class Cores(Spec):
         level: Level,
     ) -> IntLike:
         """Return the cost of the fastest program: ceil(elements / cores), in words if packed."""
-        used = self._used(cores)
-        share = ceil_div(elements, used)
-        costs = []
-        for program in self._candidates(programs, kernel, "element-wise kernel"):
-            steps = ceil_div(share, self.lanes(precision)) if program.packed else share
-            cost = self._total_of(program, steps, used)
-            # one operation a cycle keeps the banks busy; slower loops leave them time to recover
-            if program.streams and program.step == (1, 1) and used > 1:
-                cost = cost + self.contention.element_wise.extra(steps, level)
-            costs.append(cost)
-        return reduce(smaller, costs)
+        work = self._at_work(precision, cores)
+        passes = [
+            self._element_figures(program, work.used, level)
+            for program in self._candidates(programs, kernel, "element-wise kernel")
+        ]
+        if isinstance(elements, np.ndarray):
+            return over_columns(fill_passes, (passes, work), elements)
+        return fastest_pass(passes, work, elements)
+
+    def _element_figures(self, program: ElementProgram, used: int, level: Level) -> ElementFigures:
+        """Return a pass over elements in numbers, as its equation takes them."""
+        # one operation a cycle keeps the banks busy; slower loops leave them time to recover
+        busy = program.streams and program.step == (1, 1) and used > 1
+        return ElementFigures(
+            sum(self._fixed(program.streams, used).values()) + program.prologue,
+            int(program.packed),
+            *program.step,
+            self.contention.element_wise.percent(level) - 100 if busy else 0,
+        )
 
     def _total_of(self, program: ElementProgram, steps: IntLike, used: int) -> IntLike:
         """Return the conflict-free cost of ``steps`` words or elements on one core."""
@@ -536,4 +537,14 @@ def _known_unpadded(
     cores: Cores, m: int, n: int, k: int, precision: Precision, aligned: bool
 ) -> int:
     """Return the cycles of one shape; plans ask for few shapes, and often."""
-    return cores._unpadded(m, n, k, precision, aligned)
+    work, kernels = cores._at_work(precision, None), _unpadded(cores, precision, aligned)
+    return fastest_gemm(kernels, work, m, n, k)
+
+
+def _unpadded(cores: Cores, precision: Precision, aligned: bool) -> list[GemmFigures]:
+    """Return the GEMM kernels that take rows without padding, in numbers."""
+    return [
+        cores._gemm_figures(program, precision, cores.count, "typical", aligned)
+        for name, program in GEMMS.items()
+        if name != "gemm_ssr_frep" and not cores._missing(program)
+    ]

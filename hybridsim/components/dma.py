@@ -58,6 +58,8 @@ class Dma(Spec):
         than one row is a strided transfer; ``strided`` makes one row such a transfer too.
         Source: the class.
         """
+        if isinstance(rows, int) and rows == 1 and not strided:
+            return self.issue_1d + self._first_byte(source) + self._row_beats(size_bytes, 1)
         many = (rows > 1) | strided
         issue = self.issue_1d + (self.issue_2d - self.issue_1d) * many
         row = self._row_beats(size_bytes, rows)
@@ -78,7 +80,8 @@ class Dma(Spec):
         return self.transfer_cycles(size_bytes, source=source) + (transfers - 1) * pace
 
     def _row_beats(self, size_bytes: IntLike, rows: IntLike | int) -> IntLike:
-        return ceil_div(ceil_div(size_bytes, rows), self.bytes_per_cycle)
+        row = size_bytes if isinstance(rows, int) and rows == 1 else ceil_div(size_bytes, rows)
+        return ceil_div(row, self.bytes_per_cycle)
 
     def _first_byte(self, source: Place) -> int:
         return self.first_byte_from_memory if source == "memory" else self.first_byte_from_tcdm

@@ -48,10 +48,10 @@ MacsPerCycle = Annotated[
 
 
 class AttentionRow(Spec):
-    """One shape of attention: a chunk of queries of one head against all keys."""
+    """One shape of attention: a batch of queries of one head against all keys."""
 
     rows: Count
-    """Queries of the chunk."""
+    """Queries of the batch."""
     keys: Count
     """Tokens attended to."""
     head_dim: Count
@@ -63,7 +63,7 @@ class AttentionRow(Spec):
 
 
 class AttentionCosts(Spec):
-    """Both products and the softmax of one head and one chunk of queries.
+    """Both products and the softmax of one head and one batch of queries.
 
     The two products are taken as equal: query x key and score x value have as many MACs. Where
     there is no row: product = ``gemm_fixed`` + MACs / ``gemm_rate``, and the whole = ``fixed`` +

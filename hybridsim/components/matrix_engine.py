@@ -6,45 +6,35 @@ other, along a row of tiles first. How it works, the equations and their errors:
 ``docs/matrix_engine.md``.
 """
 
-from collections.abc import Mapping
-from enum import IntEnum
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import model_validator
 
+from hybridsim.compiling import over_columns
+from hybridsim.components.redmule_cycles import (
+    Hazard,
+    cycles_of,
+    fill_cycles,
+    fill_hazards,
+    fill_padded,
+    fill_terms,
+    hazard_of,
+    padded,
+    terms_of,
+)
 from hybridsim.errors import UnsupportedError
 from hybridsim.units import Count, IntLike, Ints, Spec, Width, ceil_div
 
-if TYPE_CHECKING:
-    from hybridsim.components.redmule_waits import WaitTables
-
-Bools = NDArray[np.bool_]
-
 ELEMENT_BITS = 16
 """FP16, the only format that is modelled [bit]."""
-SETUP = 34
-"""Trigger to busy: the tiler multiplies the sizes bit by bit [cycles]. Source: measured."""
-SETTLE = 5
-"""From the last column of Z to done, besides the L rows to store [cycles]. Source: measured."""
 MOST = 2**16 - 1
 """The largest m, n and k: the engine has 16-bit size registers."""
 
 
-class Hazard(IntEnum):
-    """Why a job hangs or gives wrong numbers on this engine; NONE is a job that works."""
-
-    NONE = 0
-    NO_Y = 1
-    SHORT_REDUCTION = 2
-    SHORT_TALL = 3
-    TALL_RAGGED = 4
-    EARLY_PAD = 5
-    NARROW_EDGE = 6
-    DEADLOCK = 7
-
+TERMS = ("setup", "preload", "compute", "port_wait", "z_wait", "drain")
 
 HAZARDS = {
     Hazard.NONE: "works",
@@ -64,21 +54,6 @@ HAZARDS = {
     "Z keeps a winner that has withdrawn (hang); pad k to full tiles",
 }
 """What each :class:`Hazard` means and what would do, in words."""
-
-
-class _Tiles(NamedTuple):
-    """How a job falls into tiles; every field is an array of one shape."""
-
-    n_rows: Ints
-    """Rows of W that go through the array per tile: n rounded up to a multiple of H."""
-    down: Ints
-    """Rows of tiles."""
-    across: Ints
-    """Columns of tiles."""
-    last_rows: Ints
-    """Rows of X in the last row of tiles, 1 to L."""
-    last_columns: Ints
-    """Columns of W in the last column of tiles, 1 to D."""
 
 
 class MatrixEngine(Spec):
@@ -135,9 +110,11 @@ class MatrixEngine(Spec):
             UnsupportedError: A size is out of range, or ``with_y`` is False and a job has more
                 than one tile (the hardware hangs).
         """
+        self._check_y(m, k, with_y)
         if isinstance(m, int) and isinstance(n, int) and isinstance(k, int):
             return _known_cycles(self, m, n, k, with_y)
-        return _total(self.gemm_terms(m, n, k, with_y))
+        cycles: IntLike = self._found(cycles_of, fill_cycles, (m, n, k), with_y, True)
+        return cycles
 
     def gemm_terms(
         self, m: IntLike, n: IntLike, k: IntLike, with_y: bool = True
@@ -148,7 +125,9 @@ class MatrixEngine(Spec):
         row of W and tile; ``port_wait`` the array waits for X or W; ``z_wait`` it waits until Z
         is stored and the next Y loaded; ``drain`` the last tile goes to memory.
         """
-        return self._terms(*self._padded(*_sizes(m, n, k), with_y), with_y, _plain(m, n, k))
+        self._check_y(m, k, with_y)
+        found = self._found(terms_of, fill_terms, (m, n, k), with_y, True, rows=6)
+        return dict(zip(TERMS, found, strict=True))
 
     def raw_cycles(self, m: IntLike, n: IntLike, k: IntLike, with_y: bool = True) -> IntLike:
         """Return the cycles of the shape as it stands, also where :meth:`hazard` warns.
@@ -156,7 +135,7 @@ class MatrixEngine(Spec):
         This is what a measurement of the unpadded job compares with; a job that hangs gets the
         cycles that it would take if it did not.
         """
-        cycles: IntLike = _total(self._terms(*_sizes(m, n, k), with_y, _plain(m, n, k)))
+        cycles: IntLike = self._found(cycles_of, fill_cycles, (m, n, k), with_y, False)
         return cycles
 
     def replayed_cycles(self, m: int, n: int, k: int, with_y: bool = True) -> int:
@@ -176,8 +155,8 @@ class MatrixEngine(Spec):
 
     def hazard(self, m: IntLike, n: IntLike, k: IntLike, with_y: bool = True) -> IntLike:
         """Return a code of :class:`Hazard` for every shape; :data:`HAZARDS` says it in words."""
-        code = self._hazard(*_sizes(m, n, k), with_y)
-        return int(code) if _plain(m, n, k) else code  # type: ignore[return-value]
+        code = self._found(hazard_of, fill_hazards, (m, n, k), with_y)
+        return int(code) if isinstance(code, int) else code  # type: ignore[return-value]
 
     def padded(
         self, m: IntLike, n: IntLike, k: IntLike, with_y: bool = True
@@ -188,8 +167,9 @@ class MatrixEngine(Spec):
             UnsupportedError: No padding helps: a size beyond the registers, or several tiles
                 without Y.
         """
-        shape = self._padded(*_sizes(m, n, k), with_y)
-        return tuple(map(int, shape)) if _plain(m, n, k) else shape  # type: ignore
+        self._check_y(m, k, with_y)
+        m, n, k = self._found(padded, fill_padded, (m, n, k), with_y, rows=3)
+        return m, n, k
 
     def buffer_rows(self, m: IntLike) -> IntLike:
         """Return the rows of Y that are read and of Z that are written: whole tiles, always.
@@ -206,180 +186,40 @@ class MatrixEngine(Spec):
         elements: IntLike = m * n + n * k + self.buffer_rows(m) * k
         return elements * element_bytes
 
-    def _tiles(self, m: Ints, n: Ints, k: Ints) -> _Tiles:
-        height, width, columns = self.array_height, self.array_width, self.tile_columns
-        down, across = ceil_div(m, width), ceil_div(k, columns)
-        return _Tiles(
-            n_rows=ceil_div(n, height) * height,
-            down=down,
-            across=across,
-            last_rows=m - width * (down - 1),
-            last_columns=k - columns * (across - 1),
-        )
-
-    def _terms(self, m: Ints, n: Ints, k: Ints, with_y: bool, plain: bool) -> dict[str, Any]:
-        from hybridsim.components.redmule_waits import wait_tables  # slow to import: numba
-
-        tables = wait_tables(self.array_height, self.array_width, self.pipe_regs)
-        cut = self._tiles(m, n, k)
-        tiles = cut.down * cut.across
-        kind = np.where(tiles > 1, 1, np.where(n <= self.array_height, 2, 0))
-        kind = kind if with_y else np.full_like(kind, 3)
-        start = tables.start(np.minimum(m, self.array_width), kind)
-        store = SETTLE + self.array_width
-        wait, z_wait = self._waits(tables, cut)
-        terms = {
-            "setup": np.full(tiles.shape, SETUP),
-            "preload": start - SETUP - store,
-            "compute": (self.pipe_regs + 1) * cut.n_rows * tiles,
-            "port_wait": wait - z_wait,
-            "z_wait": z_wait,
-            "drain": store + cut.last_columns,
-        }
-        return {name: int(term) if plain else term for name, term in terms.items()}
-
-    def _waits(self, tables: "WaitTables", cut: _Tiles) -> tuple[Ints, Ints]:
-        """Return how long the array waits in a job, and how much of it for the Z buffer.
-
-        The first tile finds its X and Y loaded, the second and third have waits of their own.
-        Later a tile waits for the tile before it to be stored, so the first tile of a row waits
-        as the last, perhaps narrow column of tiles makes it (``after_edge``).
-        """
-        width = self.array_width
-        one_row = cut.down == 1
-        full = tables.steady(cut.n_rows, np.full(cut.down.shape, width))
-        lowest = tables.steady(cut.n_rows, cut.last_rows)
-        after_edge = self._after_edge(tables, cut, full)
-        rows = np.where(one_row, cut.last_rows, width)
-        second, third = (tables.opening(tile, cut.n_rows, rows) for tile in (2, 3))
-        down, across, short, flat = (
-            part[..., None]
-            for part in (cut.down, cut.across, (cut.last_rows < width) & ~one_row, one_row)
-        )
-        ragged = (cut.last_columns < self.tile_columns)[..., None]
-        last_row = np.where(ragged, after_edge, lowest)
-        column = np.where(ragged, after_edge, third) + after_edge * (down - 3)
-        column = np.where(down > 2, column + short * (last_row - after_edge), 0)
-        top = third + (across - 3) * np.where(flat, lowest, full)
-        below = (down - 1 - short) * (after_edge + (across - 1) * full)
-        below += short * (after_edge + (across - 1) * lowest)
-        total = np.where(across == 1, column, np.where(across > 2, top, 0) + below) + second
-        total = np.where(down * across > 1, total, 0)
-        # lines through the waits of short jobs may cross zero on long ones; a wait cannot
-        wait = np.maximum(0, (total[..., 0] + tables.PER // 2) // tables.PER)
-        return wait, np.clip(total[..., 1] // tables.PER, 0, wait)
-
-    def _after_edge(self, tables: "WaitTables", cut: _Tiles, full: Ints) -> Ints:
-        """Return the wait after the last column of tiles, which may be narrow."""
-        waits = full.copy()
-        ragged = (cut.last_columns < self.tile_columns) & (cut.down > 1)
-        for across, chosen in ((1, cut.across == 1), (2, cut.across == 2), (3, cut.across > 2)):
-            asked = chosen & ragged
-            n_rows, columns = cut.n_rows[asked], cut.last_columns[asked]
-            if n_rows.size:
-                waits[asked] = (
-                    tables.column(n_rows, columns)
-                    if across == 1
-                    else tables.edge(n_rows, columns, across > 2)
-                )
-        return waits
-
-    def _hazard(self, m: Ints, n: Ints, k: Ints, with_y: bool) -> Ints:
-        cut = self._tiles(m, n, k)
-        several = cut.down * cut.across > 1
-        height = self.array_height
-        flags = [
-            (Hazard.NO_Y, several & (not with_y)),
-            (Hazard.SHORT_REDUCTION, (n < height) | ((n == height) & several)),
-            (Hazard.SHORT_TALL, (n <= 2 * height) & (cut.down > 1) & (cut.across == 1)),
-            (Hazard.TALL_RAGGED, (cut.down >= cut.n_rows) & (n % height != 0)),
-            (Hazard.EARLY_PAD, self._early_pad(n, cut)),
-            (Hazard.NARROW_EDGE, self._narrow_edge(cut)),
-        ]
-        code = np.zeros(m.shape, dtype=np.int64)
-        for hazard, found in reversed(flags):
-            code = np.where(found, int(hazard), code)
-        suspect = (code == 0) & (n <= 3 * height) & (cut.down > 1) & (cut.across > 1)
-        suspect = suspect & (cut.last_columns < self.tile_columns)
-        return np.where(self._deadlocks(m, n, k, suspect), int(Hazard.DEADLOCK), code)
-
-    def _early_pad(self, n: Ints, cut: _Tiles) -> Bools:
-        """Return where rows of X are used too early.
-
-        A last chunk of at most H columns frees the pad so soon that the next tile's rows are
-        taken before they are there; the first 3 rows are always in time. An array as wide as
-        the port allows (L >= H P) loads so slowly that only jobs of one row of tiles, not
-        completely filled, come into the wrong order. Source: the replay, for H 2, 4 and 8;
-        agrees with the measured rows.
-        """
-        columns, height, width = self.tile_columns, self.array_height, self.array_width
-        leftover = n % columns
-        short = (n > columns) & (leftover > 0) & (leftover <= height)
-        one_row = (cut.down == 1) & (cut.across > 1) & (cut.last_rows > 3)
-        two_tall = (cut.down == 2) & (cut.across == 1)
-        tall = (cut.down > 1) & (width > 3) & (~two_tall | (cut.last_rows > 3))
-        as_wide_as_the_port = width >= height * self.pipe_regs
-        order = one_row & (cut.last_rows < width) if as_wide_as_the_port else one_row | tall
-        early: Bools = short & order
-        return early
-
-    def _narrow_edge(self, cut: _Tiles) -> Bools:
-        """Return where a narrow second column of tiles overtakes the Y being pushed.
-
-        Y is pushed for D cycles; filling Z takes the columns of the tile, storing it L cycles and
-        one more for every third row beyond the queues. Source: the replay; agrees with the
-        measured rows.
-        """
-        width = self.array_width
-        store = width + 2 + max(0, width - 4) // 3
-        several = (cut.across == 2) & (cut.down > 1) & (cut.n_rows > 2 * self.array_height)
-        early: Bools = several & (cut.last_columns + store <= self.tile_columns)
-        return early
-
-    def _deadlocks(self, m: Ints, n: Ints, k: Ints, suspect: Bools) -> Bools:
-        found = np.zeros(m.shape, dtype=np.bool_)
-        if not suspect.any():
-            return found
-        from hybridsim.components.redmule_waits import wait_tables  # slow to import: numba
-
-        tables = wait_tables(self.array_height, self.array_width, self.pipe_regs)
-        found[suspect] = tables.hangs(m[suspect], n[suspect], k[suspect])
-        return found
-
-    def _padded(self, m: Ints, n: Ints, k: Ints, with_y: bool) -> tuple[Ints, Ints, Ints]:
-        height, columns = self.array_height, self.tile_columns
-        cut = self._tiles(m, n, k)
-        several = cut.down * cut.across > 1
-        if not with_y and several.any():
+    def _check_y(self, m: IntLike, k: IntLike, with_y: bool) -> None:
+        """Refuse jobs of several tiles without Y."""
+        tiles = ceil_div(m, self.array_width) * ceil_div(k, self.tile_columns)
+        if not with_y and np.any(tiles > 1):
             raise UnsupportedError(f"matrix engine: {HAZARDS[Hazard.NO_Y]}")
-        n = np.where((n < height) | ((n == height) & several), 2 * height, n)
-        short = (n <= 2 * height) & (cut.down > 1) & (cut.across == 1)
-        n = np.where(short, 3 * height, n)
-        n = np.where(self._early_pad(n, cut), n // columns * columns + 2 * height, n)
-        cut = self._tiles(m, n, k)
-        n = np.where(cut.down >= cut.n_rows, cut.n_rows, n)
-        code = self._hazard(m, n, k, with_y)
-        edge = (code == Hazard.NARROW_EDGE) | (code == Hazard.DEADLOCK)
-        return m, n, np.where(edge, cut.across * columns, k)
+
+    def _found(
+        self,
+        equation: Callable[..., Any],
+        fill: Callable[..., None],
+        sizes: tuple[Any, Any, Any],
+        *how: bool,
+        rows: int = 0,
+    ) -> Any:
+        """Return what an equation gives for one job, or in ``rows`` rows for columns of jobs.
+
+        ``fill`` is the loop over columns; ``how`` its further arguments and those of the equation.
+        """
+        from hybridsim.components.redmule_waits import wait_tables  # slow to import: numba
+
+        tables = wait_tables(self.array_height, self.array_width, self.pipe_regs)
+        if not any(isinstance(size, np.ndarray) for size in sizes):
+            single = tuple(map(int, _sizes(*sizes)))
+            return tables.settled(lambda: equation(tables.array, tables.waits, *single, *how))
+        columns = _sizes(*sizes)
+        figures = (tables.array, tables.waits, *(*how, True)[:2])
+        return tables.settled(lambda: over_columns(fill, figures, *columns, rows=rows))
 
 
 @lru_cache(maxsize=65536)
 def _known_cycles(engine: MatrixEngine, m: int, n: int, k: int, with_y: bool) -> int:
     """Return the cycles of one shape; plans ask for few shapes, and often."""
-    return _total(engine.gemm_terms(m, n, k, with_y))
-
-
-def _total(terms: Mapping[str, IntLike]) -> IntLike:
-    setup, *others = terms.values()
-    total = setup
-    for term in others:
-        total = total + term
-    return total
-
-
-def _plain(*sizes: object) -> bool:
-    """Return whether all sizes are single integers, so that the answer should be one."""
-    return not any(isinstance(size, np.ndarray) for size in sizes)
+    cycles: int = engine._found(cycles_of, fill_cycles, (m, n, k), with_y, True)
+    return cycles
 
 
 def _sizes(*sizes: Any) -> tuple[Ints, Ints, Ints]:

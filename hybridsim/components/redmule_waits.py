@@ -7,11 +7,29 @@ that nobody measured costs a few replays.
 
 from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 
+from hybridsim.components.redmule_cycles import (
+    FAR,
+    HANGS,
+    HANGS_NOT,
+    HANGS_WANTED,
+    PER,
+    UNKNOWN,
+    WANTED,
+    Array,
+    Waits,
+    entry,
+    most_rows,
+)
 from hybridsim.components.redmule_replay import Replay, replay
-from hybridsim.units import Ints, ceil_div
+from hybridsim.units import Ints
+
+Found = TypeVar("Found")
+_LONGEST = 12
+"""Tiles down and across of the longest job that is asked whether it hangs."""
 
 
 class WaitTables:
@@ -23,109 +41,60 @@ class WaitTables:
     wait, and the part of it in which the Z buffer was the late one.
     """
 
-    PER = 12
-    """Tiles per entry; a multiple of 3 because the port serves three readers in turn."""
-    FAR = (4, 8)
-    """Chunks of X between which a wait is continued as a straight line for longer ``n``."""
-
     def __init__(self, height: int, width: int, pipe_regs: int) -> None:
         self.height, self.width, self.pipe_regs = height, width, pipe_regs
         self.depth = height * (pipe_regs + 1)
-        self._known: dict[str, Ints] = {}
+        self.array = Array(height, width, pipe_regs, self.depth)
+        classes = FAR * (pipe_regs + 1) + 1
 
-    def start(self, rows: Ints, kind: Ints) -> Ints:
-        """Return set-up, preload and drain without the columns of the last tile [cycles].
+        def table(rows: int, columns: int) -> Ints:
+            return np.full((rows, columns + 1, 2), UNKNOWN, np.int64)
 
-        ``kind`` is 0 for a job of one tile, 1 for more, 2 for one tile with ``n <= H``, 3 for
-        one tile without Y.
-        """
-        return self._look_up("start", 4, self.width, kind, rows, self._start)[..., 0]
-
-    def steady(self, n_rows: Ints, rows: Ints) -> Ints:
-        """Return the waits of :data:`PER` tiles of full width in the middle of a job."""
-        return self._far(n_rows, lambda deep: self._look_up(
-            "steady", self._classes, self.width, deep, rows, self._steady))  # fmt: skip
-
-    def edge(self, n_rows: Ints, columns: Ints, wide: bool) -> Ints:
-        """Return the waits of :data:`PER` tiles that follow a last tile of ``columns`` columns.
-
-        ``wide`` jobs have three columns of tiles or more, the others two.
-        """
-        across = 3 if wide else 2
-        return self._far(n_rows, lambda deep: self._look_up(
-            f"edge of {across}", self._classes, self.depth, deep, columns,
-            lambda row, column: self._edge(row, column, across)))  # fmt: skip
-
-    def column(self, n_rows: Ints, columns: Ints) -> Ints:
-        """Return the waits of :data:`PER` tiles of a job that is one tile wide."""
-        return self._far(n_rows, lambda deep: self._look_up(
-            "column", self._classes, self.depth, deep, columns, self._column))  # fmt: skip
-
-    def opening(self, tile: int, n_rows: Ints, rows: Ints) -> Ints:
-        """Return the wait of the second or third tile of a job, times :data:`PER`.
-
-        The first never waits; these two wait less than those that follow, because the queues
-        were full when the job began.
-        """
-        return self._far(n_rows, lambda deep: self._look_up(
-            f"tile {tile}", self._classes, self.width, deep, rows,
-            lambda row, column: self._opening(row, column, tile)))  # fmt: skip
-
-    def hangs(self, m: Ints, n: Ints, k: Ints) -> Ints:
-        """Return whether jobs with ``n`` of at most three heights hang in the arbiter (0 or 1).
-
-        The arbiters come back to the same turn after at most 6 tiles (3 turns of the port, 2 of Y
-        and Z), so longer jobs are cut to 7 to 12 tiles down and across; on 1,500 random jobs of 2
-        to 30 tiles each way the answer was that of the whole job.
-        """
-        most_rows, most_columns = 12 * self.width + 1, 12 * self.depth + 1
-        m = m - self.width * (np.maximum(0, ceil_div(m, self.width) - 7) // 6 * 6)
-        k = k - self.depth * (np.maximum(0, ceil_div(k, self.depth) - 7) // 6 * 6)
-        deep = ceil_div(n, self.height)
-
-        def measure(row: int, column: int) -> tuple[int, int]:
-            deep, rows = divmod(row, most_rows)
-            return int(self._replay(rows, deep * self.height, column).hangs), 0
-
-        found = self._look_up(
-            "hangs", 4 * most_rows, most_columns, deep * most_rows + m, k, measure
+        self.waits = Waits(
+            start=table(4, width),
+            steady=table(classes, width),
+            edge_of_2=table(classes, self.depth),
+            edge_of_3=table(classes, self.depth),
+            column=table(classes, self.depth),
+            tile_2=table(classes, width),
+            tile_3=table(classes, width),
+            # zeros take no memory until they are written
+            hangs=np.zeros((4 * most_rows(self.array), _LONGEST * self.depth + 1), np.int8),
+            asked=np.zeros(1, np.int64),
         )
-        return found[..., 0]
 
-    @property
-    def _classes(self) -> int:
-        return self.FAR[1] * (self.pipe_regs + 1) + 1
-
-    def _far(self, n_rows: Ints, look_up: Callable[[Ints], Ints]) -> Ints:
-        """Continue a wait along a straight line beyond the chunks that are replayed."""
-        near, far = self.FAR
-        chunks = ceil_div(n_rows, self.depth)
-        beyond = chunks > far
-        if not beyond.any():
-            return look_up(n_rows // self.height)
-        slots = n_rows - self.depth * (chunks - 1)
-        first = look_up(np.where(beyond, slots + self.depth * (near - 1), n_rows) // self.height)
-        last = look_up(np.where(beyond, slots + self.depth * (far - 1), n_rows) // self.height)
-        steps = np.where(beyond, chunks - near, 0)[..., None]
-        return first + (last - first) * steps // (far - near)
-
-    def _look_up(
-        self, name: str, rows: int, columns: int, row: Ints, column: Ints,
-        measure: Callable[[int, int], tuple[int, int]],
-    ) -> Ints:  # fmt: skip
-        """Gather entries of a table, replaying those that nobody asked for before."""
-        if name not in self._known:
-            self._known[name] = np.full((rows, columns + 1, 2), -1, dtype=np.int64)
-        table = self._known[name]
-        found = table[row, column]
-        missing = found[..., 0] < 0
-        if missing.any():
-            wanted = np.broadcast_arrays(row, column)
-            flat = np.unique(wanted[0][missing] * (columns + 1) + wanted[1][missing])
-            for place in flat.tolist():
-                table[divmod(place, columns + 1)] = measure(*divmod(place, columns + 1))
-            found = table[row, column]
+    def settled(self, evaluate: Callable[[], Found]) -> Found:
+        """Return what an equation gives once every wait that it asks for has been replayed."""
+        found = evaluate()
+        while self.waits.asked[0]:
+            self._fill()
+            found = evaluate()
         return found
+
+    def _fill(self) -> None:
+        """Replay all entries that were asked for."""
+        waits = self.waits
+        waits.asked[0] = 0
+        measures: list[tuple[Ints, Callable[[int, int], tuple[int, int]]]] = [
+            (waits.start, self._start),
+            (waits.steady, self._steady),
+            (waits.edge_of_2, lambda deep, columns: self._edge(deep, columns, 2)),
+            (waits.edge_of_3, lambda deep, columns: self._edge(deep, columns, 3)),
+            (waits.column, self._column),
+            (waits.tile_2, lambda deep, rows: self._opening(deep, rows, 2)),
+            (waits.tile_3, lambda deep, rows: self._opening(deep, rows, 3)),
+        ]
+        for table, measure in measures:
+            for row, column in np.argwhere(table[..., 0] == WANTED).tolist():
+                table[row, column] = measure(row, column)
+        for row, columns in np.argwhere(waits.hangs == HANGS_WANTED).tolist():
+            deep, rows = divmod(row, most_rows(self.array))
+            job = self._replay(rows, deep * self.height, columns)
+            waits.hangs[row, columns] = HANGS if job.hangs else HANGS_NOT
+
+    def _known(self, table: Ints, row: int, column: int) -> int:
+        """Return an entry that another one is measured with."""
+        return self.settled(lambda: entry(self.waits, table, row, column, 0))
 
     def _replay(self, m: int, n: int, k: int, with_y: bool = True) -> Replay:
         return replay(self.height, self.width, self.pipe_regs, m, n, k, with_y)
@@ -158,15 +127,15 @@ class WaitTables:
         n = deep * self.height
         waits = self._between(
             lambda tiles: (rows, n, tiles * self.depth),
-            (self.PER, 2 * self.PER),
-            self.PER * self._compute(n),
+            (PER, 2 * PER),
+            PER * self._compute(n),
         )
         return waits or self._z_chain(n, self.depth)
 
     def _edge(self, deep: int, columns: int, across: int) -> tuple[int, int]:
         n = deep * self.height
         k = (across - 1) * self.depth + columns
-        for first, last in ((self.PER // 2, self.PER), (2, 3), (1, 2)):
+        for first, last in ((PER // 2, PER), (2, 3), (1, 2)):
             rows = last - first  # a job with many rows of tiles may hang where a short one ends
             compute = across * rows * self._compute(n)
             waits = self._between(lambda tiles: (tiles * self.width, n, k), (first, last), compute)
@@ -174,13 +143,11 @@ class WaitTables:
                 break
         else:
             return self._z_chain(n, columns)
-        deep_, width = np.array(deep), np.array(self.width)
-        full = self._look_up("steady", self._classes, self.width, deep_, width, self._steady) * (
-            across - 1
-        )
-        scale = self.PER // rows
+        self._known(self.waits.steady, deep, self.width)
+        full, scale = self.waits.steady[deep, self.width].tolist(), PER // rows
         wait, z_wait = (
-            max(0, scale * wait - int(fit)) for wait, fit in zip(waits, full, strict=True)
+            max(0, scale * wait - (across - 1) * fit)
+            for wait, fit in zip(waits, full, strict=True)
         )
         return wait, z_wait
 
@@ -188,8 +155,8 @@ class WaitTables:
         n = deep * self.height
         waits = self._between(
             lambda tiles: (tiles * self.width, n, columns),
-            (self.PER, 2 * self.PER),
-            self.PER * self._compute(n),
+            (PER, 2 * PER),
+            PER * self._compute(n),
         )
         return waits or self._z_chain(n, columns)
 
@@ -197,18 +164,18 @@ class WaitTables:
         n = deep * self.height
         compute, depth = self._compute(n), self.depth
         if tile == 2:
-            start = int(self.start(np.array(rows), np.array(1)))
+            start = self._known(self.waits.start, 1, rows)
             before, z_before = start + compute + depth, 0
         else:
             few = self._replay(rows, n, (tile - 1) * depth)
             before, z_before = few.cycles, few.z_wait
         job = self._replay(rows, n, tile * depth)
         wait = max(0, job.cycles - before - compute)
-        return self.PER * wait, self.PER * min(wait, max(0, job.z_wait - z_before))
+        return PER * wait, PER * min(wait, max(0, job.z_wait - z_before))
 
     def _z_chain(self, n: int, columns: int) -> tuple[int, int]:
         """Return the bound that the Z buffer sets, for tiles of which a job would hang."""
-        wait = self.PER * max(0, columns + 2 * self.width + 1 - self._compute(n))
+        wait = PER * max(0, columns + 2 * self.width + 1 - self._compute(n))
         return wait, wait
 
 

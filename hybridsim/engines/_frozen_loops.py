@@ -21,7 +21,8 @@ from hybridsim.engines._frozen_states import (
     WITHIN,
     Records,
 )
-from hybridsim.plan import Need, Outline, Resource, Step, Template, Within
+from hybridsim.errors import PlanError
+from hybridsim.plan import Mostly, Need, Outline, Resource, Step, Template, Within
 from hybridsim.units import Ints
 
 _FAR_BEHIND = 1000
@@ -67,16 +68,17 @@ def draw(
     """Return the tables of the different pieces of an outline, or why it has none.
 
     A need of a single task in the later half of a loop counts from the end of that loop.
+
+    Raises:
+        PlanError: No plan could be laid out from the outline.
     """
+    templates = [t for t in outline.templates if t.loop.size and t.loop.count]
+    for template in templates:
+        _check(outline, template)
     if outline.links:
         return "it has links between single tasks"
-    if any(
-        isinstance(step.work, tuple) and t.loop.count > 1
-        for t in outline.templates
-        for step in t.steps
-    ):
+    if any(isinstance(s.work, tuple) and t.loop.count > 1 for t in templates for s in t.steps):
         return "works differ from iteration to iteration"
-    templates = [t for t in outline.templates if t.loop.size and t.loop.count]
     if not templates:
         return []
     bounds = _cuts(templates) if cut else [0, len(templates)]
@@ -92,6 +94,30 @@ def draw(
         before = alike.get(one.key)
         alike[one.key] = replace(one, times=times + before.times) if before else one
     return [*alike.values()]
+
+
+def _check(outline: Outline, template: Template) -> None:
+    """Check that a loop names resources that are there, and waits for earlier tasks only.
+
+    Raises:
+        PlanError: It does not.
+    """
+    loop = template.loop
+    for place, (step, uses) in enumerate(zip(template.steps, template.uses, strict=True)):
+        if len(set(uses)) < len(uses) or not all(0 <= r < len(outline.resources) for r in uses):
+            raise PlanError(f"{template.op}: a resource is used twice, or is not there")
+        odd = isinstance(step.work, Mostly) and len(step.work.first) + len(step.work.last)
+        if odd > loop.count:
+            raise PlanError(f"{template.op}: {odd} works for {loop.count} iterations")
+        for need in step.needs:
+            if isinstance(need, Within):
+                early = need.back > 0 or (need.back == 0 and need.step < place)
+            else:
+                least = min(0, need.stride * (loop.count - 1)) + need.base + template.shift
+                ahead = max(0, (need.stride - loop.size) * (loop.count - 1))
+                early = least >= 0 and need.base + template.shift + ahead < loop.task(place, 0)
+            if not early:
+                raise PlanError(f"{template.op}: a task needs one that is not before it")
 
 
 def _free(template: Template) -> list[tuple[int, ...]]:

@@ -53,7 +53,10 @@ def _times(
 ) -> None:  # fmt: skip
     start, since = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int64)
     blocked = np.empty(WIDTH, np.int64)
-    reach = np.empty(len(owner) + 1, np.int64)
+    widest = 0  # a task of a small plan may have more units to choose from than there are uses
+    for d in range(len(tail_first) - 1):
+        widest = max(widest, tail_first[d + 1] - tail_first[d])
+    reach = np.empty(widest, np.int64)
     for at in range(len(sequence)):
         task = sequence[at]
         k, stop = edge_first[at], edge_first[at + 1]

@@ -7,7 +7,7 @@ until its loops repeat themselves, whatever their lengths.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -32,7 +32,7 @@ from hybridsim.plan import (
     check_total,
 )
 from hybridsim.units import Ints
-from hybridsim.work import Work
+from hybridsim.work import MOST_PS, Work
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -82,9 +82,8 @@ class Looped:
         """
         points = time_ps.shape[1]
         if counts is None:
-            counts = np.repeat(np.array(self.lengths, np.int64)[:, None], points, axis=1)
-        fixed, each = self._tasks
-        check_total(((fixed + each @ counts) * time_ps).sum(axis=0).max(initial=0.0))
+            counts = self.as_drawn(points)
+        self._check_totals(time_ps, counts)
         if isinstance(self._tables, str):
             return self._laid_out(time_ps, counts, np.arange(points))
         counts = np.concatenate((np.ones((1, points), np.int64), counts))
@@ -97,6 +96,30 @@ class Looped:
         if len(left):
             total[left] = self._together(time_ps, counts, left)
         return total
+
+    def as_drawn(self, points: int) -> Ints:
+        """Return the counts of the outline itself, shape (lengths, points)."""
+        return np.repeat(np.array(self.lengths, np.int64)[:, None], points, axis=1)
+
+    def tasks(self, counts: Ints) -> Ints:
+        """Return how many tasks each point has."""
+        fixed, each = self._tasks
+        tasks: Ints = (fixed.sum() + each.sum(axis=0) @ counts).astype(np.int64)
+        return tasks
+
+    @property
+    def spent(self) -> float:
+        """What all states so far took to work out, in tasks of a plan that is laid out."""
+        whole = self.__dict__.get("_whole", "")  # only if it was asked for
+        return sum(one.spent for one in (*self.pieces, whole) if isinstance(one, States))
+
+    def _check_totals(self, time_ps: Ints, counts: Ints) -> None:
+        """Refuse points whose ends may not fit 64 bits."""
+        most = float(self.tasks(counts).max(initial=0))
+        if most * float(time_ps.max(initial=0)) < MOST_PS:
+            return  # mostly far from that
+        fixed, each = self._tasks
+        check_total(((fixed + each @ counts) * time_ps).sum(axis=0).max(initial=0.0))
 
     def _together(self, time_ps: Ints, counts: Ints, points: Ints) -> Ints:
         """Return the ends of points whose pieces do not run one after the other."""
@@ -116,9 +139,12 @@ class Looped:
             lengths = dict(zip(self.lengths, counts[:, p].tolist(), strict=True))
             same = all(own == length for own, length in lengths.items())
             plan = (self.outline if same else changed(self.outline, lengths)).expand()
-            own = np.array([self._row[work] for work in plan.works], np.int64)
-            found[i] = compiled.run(plan, time_ps[own, p]).makespan
+            found[i] = compiled.run(plan, time_ps[self.rows(plan.works), p]).makespan
         return found
+
+    def rows(self, works: Sequence[Work]) -> Ints:
+        """Return which of the rows of the times each of some works has."""
+        return np.array([self._row[work] for work in works], np.int64)
 
     @cached_property
     def _row(self) -> dict[Work, int]:
@@ -169,6 +195,8 @@ class States:
 
     drawn: Drawn
     lengths: Ints
+    worked_out: int = 0
+    """States that were ever worked out, those that were forgotten again as well."""
     _room: int = 64
 
     def __post_init__(self) -> None:
@@ -178,6 +206,11 @@ class States:
     def states(self) -> int:
         """How many states have been worked out."""
         return int(self._sizes[0]["states"])
+
+    @property
+    def spent(self) -> float:
+        """What that took, in tasks of a plan that is laid out; as measured."""
+        return self.worked_out * (15 + self.drawn.length / 20)
 
     def _clear(self, room: int) -> None:
         self._room = room
@@ -217,12 +250,14 @@ class States:
         own = np.ascontiguousarray(counts[self.lengths])
         point = begun = 0
         while True:
+            before = self.states
             begun, point = point, execute(
                 one.loops, one.steps, one.odds, one.uses, one.needs, one.gaps, one.exits,
                 one.units, one.slots, self._marks, self._words, self._table, self._states,
                 self._moves, self._starts, self._watches, self._advanced, self._sizes,
                 self._limits, time_ps, own, point, latest, found,
             )  # fmt: skip
+            self.worked_out += self.states - before
             if point == points:
                 break
             large = self._room * one.length > _LARGEST

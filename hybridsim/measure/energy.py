@@ -166,17 +166,17 @@ def _drawn(timeline: Timeline, edges: Ints, charges: list[Charge]) -> Floats:
 
 
 def energy_result(
-    job: Job, schedule: Schedule, timeline: Timeline, bare: tuple[Schedule, Timeline]
+    job: Job, schedule: Schedule, timeline: Timeline, yardstick: tuple[Schedule, Timeline]
 ) -> EnergyResult | None:
-    """Return what a run draws, beside the run without adapters; None where that is unknown."""
+    """Return what a run draws, beside its yardstick; None where that is unknown."""
     found = energy_of_run(job, schedule, timeline)
     if found is None:
         return None
-    without = found
-    if bare[0] is not schedule:
-        other = energy_of_run(job, *bare)
+    alone = found
+    if yardstick[0] is not schedule:
+        other = energy_of_run(job, *yardstick)
         assert other is not None
-        without = other
+        alone = other
     macs, time = macs_of(job, schedule), timeline.makespan
     total = found.total
     analog = sum(found.by_component.get(part, 0) for part in ANALOG)
@@ -186,7 +186,7 @@ def energy_result(
         analog_pj=analog / PJ,
         digital_pj=(sum(found.by_component.values()) - analog) / PJ,
         static_pj=sum(found.static.values()) / PJ,
-        without_adapters_pj=without.total / PJ,
+        yardstick_pj=alone.total / PJ,
         per_token_pj=total / PJ / job.tokens,
         macs=macs,
         tops_per_watt=2 * macs * PJ / total if total else 0.0,

@@ -1,44 +1,49 @@
 """What a generation takes, per phase and per token: the answer of :func:`hybridsim.generate`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import model_validator
 
-
-def overhead_percent(latency: int, bare: int) -> float:
-    """Return (latency - bare) / bare [%]."""
-    return (latency - bare) * 100 / bare
+from hybridsim._old_names import OldAttribute, renamed
+from hybridsim.measure.answer import Answer, Document
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+def overhead_percent(latency: int, yardstick: int) -> float:
+    """Return (latency - yardstick) / yardstick [%]."""
+    return (latency - yardstick) * 100 / yardstick
 
 
-class PhaseEnergy(_Answer):
-    """What one phase of a generation draws, all requests together, with adapters and without."""
+class PhaseEnergy(Answer):
+    """What one phase of a generation draws, all sequences together, with adapters and without."""
 
     total_pj: float
     """Work and static energy of the phase [pJ]."""
-    bare_pj: float
-    """The same for the network without adapters [pJ]."""
+    yardstick_pj: float
+    """The yardstick: the same for the network without adapters [pJ]."""
     per_token_pj: float
     """Total over tokens: those of the prompts, or those that decode generates [pJ]."""
-    bare_per_token_pj: float
-    """The same for the network without adapters [pJ]."""
+    yardstick_per_token_pj: float
+    """The yardstick: the same for the network without adapters [pJ]."""
     macs: int
     """Multiply-accumulates of linear layers, adapters and attention."""
     tops_per_watt: float
     """Two operations per multiply-accumulate, over the total [10^12 / J]."""
-    bare_tops_per_watt: float
-    """The same for the network without adapters."""
+    yardstick_tops_per_watt: float
+    """The yardstick: the same for the network without adapters."""
     component_aj: dict[str, int]
     """Part -> what its work draws [aJ]."""
     static_aj: dict[str, int]
     """Part -> what it draws for being there [aJ]."""
-    bare_component_aj: dict[str, int]
-    bare_static_aj: dict[str, int]
+    yardstick_component_aj: dict[str, int]
+    yardstick_static_aj: dict[str, int]
     not_counted: tuple[str, ...]
     """Kinds of parts that work, but whose energy is unknown: none of it is in here."""
+
+    bare_pj: ClassVar[OldAttribute] = OldAttribute("yardstick_pj")
+    bare_per_token_pj: ClassVar[OldAttribute] = OldAttribute("yardstick_per_token_pj")
+    bare_tops_per_watt: ClassVar[OldAttribute] = OldAttribute("yardstick_tops_per_watt")
+    bare_component_aj: ClassVar[OldAttribute] = OldAttribute("yardstick_component_aj")
+    bare_static_aj: ClassVar[OldAttribute] = OldAttribute("yardstick_static_aj")
 
     @property
     def total_aj(self) -> int:
@@ -46,22 +51,27 @@ class PhaseEnergy(_Answer):
         return sum(self.component_aj.values()) + sum(self.static_aj.values())
 
 
-class Phase(_Answer):
+class Phase(Answer):
     """What one phase of a generation takes, with adapters and without."""
 
     latency_ps: int
     """Start to end [ps]; of decode the mean of its tokens, rounded down."""
-    bare_ps: int
-    """The same for the network without adapters [ps]."""
+    yardstick_ps: int
+    """The yardstick: the same for the network without adapters [ps]."""
     overhead_percent: float
-    """(latency - bare) / bare [%]."""
+    """(latency - yardstick) / yardstick [%]."""
     critical_path_share: dict[str, float]
     """What happens on the critical path, by action -> share of it, 0 to 1, largest first; of
     decode that of the token in the middle."""
-    bare_critical_path_share: dict[str, float]
-    """The same for the network without adapters."""
+    yardstick_critical_path_share: dict[str, float]
+    """The yardstick: the same for the network without adapters."""
     energy: PhaseEnergy | None = None
     """What the phase draws; of decode all of its tokens. None where the machine does not tell."""
+
+    bare_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
+    bare_critical_path_share: ClassVar[OldAttribute] = OldAttribute(
+        "yardstick_critical_path_share"
+    )
 
     @property
     def bound(self) -> str:
@@ -69,8 +79,8 @@ class Phase(_Answer):
         return next(iter(self.critical_path_share), "nothing")
 
 
-class Cache(_Answer):
-    """Kept keys and values at the end of a generation, all chips and requests together."""
+class Cache(Answer):
+    """Kept keys and values at the end of a generation, all chips and sequences together."""
 
     total_bytes: int
     """All of them [bytes]."""
@@ -85,35 +95,46 @@ class Cache(_Answer):
         return "DRAM" if self.outside_bytes == self.total_bytes else "SRAM and DRAM"
 
 
-class Generation(_Answer):
-    """A batch of equal requests, from the prompt to the last token."""
+class Generation(Document):
+    """Equal sequences that run together, from the prompt to the last token."""
 
     hybridsim_version: str
     network: str
     machine: str
-    scheduler: str
+    strategy: str
     prompt: int
     """Tokens of each prompt."""
     new: int
-    """Tokens generated for each request; the first one comes with the prompt's own run."""
-    batch: int
-    """Requests that run together."""
+    """Tokens generated for each sequence; the first one comes with the prompt's own run."""
+    sequences: int
+    """Equal sequences that run together."""
     prefill: Phase
     decode: Phase | None
     """None where only one token is generated."""
     token_ps: tuple[int, ...]
     """Time from token to token, for each but the first [ps]."""
-    bare_token_ps: tuple[int, ...]
-    """The same for the network without adapters [ps]."""
+    yardstick_token_ps: tuple[int, ...]
+    """The yardstick: the same for the network without adapters [ps]."""
     token_pj: tuple[float, ...] = ()
-    """What each token but the first draws, all requests together [pJ]; empty if unknown."""
-    bare_token_pj: tuple[float, ...] = ()
-    """The same for the network without adapters [pJ]."""
+    """What each token but the first draws, all sequences together [pJ]; empty if unknown."""
+    yardstick_token_pj: tuple[float, ...] = ()
+    """The yardstick: the same for the network without adapters [pJ]."""
     cache: Cache
     notes: tuple[str, ...]
     """What a person should know, a line each."""
     inputs: dict[str, Any]
     """Machine, network and strategy as text with units."""
+
+    batch: ClassVar[OldAttribute] = OldAttribute("sequences")
+    scheduler: ClassVar[OldAttribute] = OldAttribute("strategy")
+    bare_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
+    bare_token_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_token_ps")
+    bare_token_pj: ClassVar[OldAttribute] = OldAttribute("yardstick_token_pj")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sequences_were_a_batch(cls, given: Any) -> Any:
+        return renamed(given, {"batch": "sequences"})
 
     @property
     def time_to_first_token_ps(self) -> int:
@@ -126,32 +147,32 @@ class Generation(_Answer):
         return self.prefill.latency_ps + sum(self.token_ps)
 
     @property
-    def bare_ps(self) -> int:
-        """The same for the network without adapters [ps]."""
-        return self.prefill.bare_ps + sum(self.bare_token_ps)
+    def yardstick_ps(self) -> int:
+        """The yardstick: the same for the network without adapters [ps]."""
+        return self.prefill.yardstick_ps + sum(self.yardstick_token_ps)
 
     @property
     def tokens_per_s(self) -> float:
-        """Generated tokens of all requests over the whole time [1/s]."""
-        return self.batch * self.new * 1e12 / self.latency_ps
+        """Generated tokens of all sequences over the whole time [1/s]."""
+        return self.sequences * self.new * 1e12 / self.latency_ps
 
     @property
     def decode_tokens_per_s(self) -> float:
         """The same from the first token to the last [1/s]; 0 where there is only one."""
         taken = sum(self.token_ps)
-        return self.batch * len(self.token_ps) * 1e12 / taken if taken else 0.0
+        return self.sequences * len(self.token_ps) * 1e12 / taken if taken else 0.0
 
     @property
     def overhead_percent(self) -> float:
-        """(latency - bare) / bare of the whole generation [%]."""
-        return overhead_percent(self.latency_ps, self.bare_ps)
+        """(latency - yardstick) / yardstick of the whole generation [%]."""
+        return overhead_percent(self.latency_ps, self.yardstick_ps)
 
     def document(self) -> dict[str, Any]:
         """Return all of it as plain data, with the figures that follow from others."""
         derived = (
             "time_to_first_token_ps",
             "latency_ps",
-            "bare_ps",
+            "yardstick_ps",
             "overhead_percent",
             "tokens_per_s",
             "decode_tokens_per_s",
@@ -175,11 +196,14 @@ class Generation(_Answer):
         """Return a row per token, units in the column names; the first comes with the prompt."""
         columns: dict[str, tuple[float, ...]] = {
             "latency_ps": (self.prefill.latency_ps, *self.token_ps),
-            "bare_ps": (self.prefill.bare_ps, *self.bare_token_ps),
+            "yardstick_ps": (self.prefill.yardstick_ps, *self.yardstick_token_ps),
         }
         if self.prefill.energy is not None:
             columns["energy_pj"] = (self.prefill.energy.total_pj, *self.token_pj)
-            columns["bare_energy_pj"] = (self.prefill.energy.bare_pj, *self.bare_token_pj)
+            columns["yardstick_energy_pj"] = (
+                self.prefill.energy.yardstick_pj,
+                *self.yardstick_token_pj,
+            )
         lines = [",".join(["token", "past_tokens", *columns])]
         for i, row in enumerate(zip(*columns.values(), strict=True)):
             lines.append(",".join(map(str, (i, self.prompt + i, *row))))

@@ -21,16 +21,16 @@ def measure(
     job: Job,
     schedule: Schedule,
     timeline: Timeline,
-    all_analog: tuple[Schedule, Timeline],
+    yardstick: tuple[Schedule, Timeline],
     labels: MappingType[str, str],
     inputs: dict[str, Any],
 ) -> Result:
     """Return what a run shows, beside the run of the same network without adapters.
 
-    ``labels`` names the scheduler and the engine.
+    ``labels`` names the strategy and the engine.
     """
     plan = schedule.plan
-    yardstick = _latency_by_op(*all_analog)
+    alone = _latency_by_op(*yardstick)
     path = _kinds_on_path(plan, timeline)
     return Result(
         hybridsim_version=__version__,
@@ -40,8 +40,8 @@ def measure(
         tokens=job.tokens,
         past=job.past,
         latency_ps=timeline.makespan,
-        all_analog_ps=all_analog[1].makespan,
-        overhead_percent=overhead_percent(timeline.makespan, all_analog[1].makespan),
+        yardstick_ps=yardstick[1].makespan,
+        overhead_percent=overhead_percent(timeline.makespan, yardstick[1].makespan),
         throughput_tokens_per_s=job.tokens * 1e12 / timeline.makespan if len(plan) else 0.0,
         bound=_largest(path.sum().to_dict()),
         critical_path_share=_shares(path.sum()),
@@ -55,11 +55,11 @@ def measure(
         ),
         tasks=len(plan),
         utilization=_utilization_by_kind(plan, timeline),
-        layers=_layers(job, schedule, timeline, yardstick, path),
+        layers=_layers(job, schedule, timeline, alone, path),
         ops=_ops(schedule, timeline),
         free_ops=schedule.free,
         resources=_resources(plan, timeline),
-        energy=energy_result(job, schedule, timeline, all_analog),
+        energy=energy_result(job, schedule, timeline, yardstick),
         area=area_of(job.machine, job.mapping.tiles),
         notes=schedule.notes,
         inputs=inputs,
@@ -127,9 +127,9 @@ def _ops(schedule: Schedule, timeline: Timeline) -> tuple[OpResult, ...]:
     )
 
 
-def overhead_percent(latency: int, all_analog: int) -> float:
-    """Return (hybrid - all-analog) / all-analog in percent; 0 where there is nothing to do."""
-    return (latency - all_analog) * 100 / all_analog if all_analog else 0.0
+def overhead_percent(latency: int, yardstick: int) -> float:
+    """Return (latency - yardstick) / yardstick in percent; 0 where there is nothing to do."""
+    return (latency - yardstick) * 100 / yardstick if yardstick else 0.0
 
 
 def _layers(
@@ -167,7 +167,7 @@ def _layer(
     job: Job,
     decided: LayerDecision,
     latency: int,
-    all_analog: int,
+    yardstick: int,
     busy: dict[str, float],
     on_path: MappingType[Any, Any],
 ) -> LayerResult:
@@ -186,8 +186,8 @@ def _layer(
         occupancy=job.mapping.layer_occupancy(layer),
         tcdm_bytes=decided.tcdm_bytes,
         latency_ps=latency,
-        all_analog_ps=all_analog,
-        overhead_percent=overhead_percent(latency, all_analog),
+        yardstick_ps=yardstick,
+        overhead_percent=overhead_percent(latency, yardstick),
         bound=_largest(on_path),
         utilization={kind: time / latency for kind, time in busy.items()},
     )

@@ -1,7 +1,7 @@
 """What tasks of whole networks do inside the clusters that they take as a whole.
 
 Such a task is one piece of time in its plan. What the units of the cluster do meanwhile is told by
-its work: the program of an adapter and the tokens of its chunk, or the heads, queries and keys of
+its work: the program of an adapter and the tokens of its batch, or the heads, queries and keys of
 an attention.
 """
 
@@ -57,7 +57,7 @@ def cluster_work(job: Job, schedule: Schedule) -> Iterator[ClusterWork]:
     if cluster is None:
         return
     for shape, tasks in _attentions(schedule).items():
-        yield _attending(cluster, shape, tasks, len(tasks) // shape.chunks)
+        yield _attending(cluster, shape, tasks, len(tasks) // shape.batches)
     adapted = [told.layer.name for told in schedule.layers]
     for program, tasks in _adapters(plan, adapted).items():
         yield _adapting(cluster, program).times(tasks, len(tasks))
@@ -80,7 +80,7 @@ def _attentions(schedule: Schedule) -> dict[AttentionShape, Ints]:
         count = Counter(shapes)
         # clusters with more heads come first
         ordered = sorted(count, key=lambda shape: -shape.heads)
-        turns = [shape for shape in ordered for _ in range(count[shape] // shape.chunks)]
+        turns = [shape for shape in ordered for _ in range(count[shape] // shape.batches)]
         for shape in ordered:
             columns = [turn == shape for turn in turns]
             found[shape].append(own.reshape(-1, len(turns))[:, columns].ravel())
@@ -114,7 +114,7 @@ def _by_op(plan: Plan, program: type) -> dict[int, Ints]:
 
 
 def _attending(cluster: Cluster, shape: AttentionShape, tasks: Ints, count: int) -> ClusterWork:
-    """Return what all chunks of equal heads do, ``count`` times."""
+    """Return what all batches of equal heads do, ``count`` times."""
     run = shape.run(cluster)
     macs = run.macs if run.engine_ps else 0
     slots = max(run.engine_slots, macs)

@@ -15,7 +15,7 @@ and less while buffers are empty.
 
 Strategies for whole networks take clusters from a pool: there each task holds what was decided
 for its op, operands and results, as long as it runs; only A and B may stay in between, for the
-chunks of a layer or for the whole run.
+batches of a layer or for the whole run.
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,30 +4,20 @@ Beside them what the run draws, how much silicon its machine takes, and how nois
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-)
+from pydantic import ValidationError
 
+from hybridsim._old_names import OldAttribute
 from hybridsim.errors import SpecError
+from hybridsim.measure.answer import Answer, Document
 from hybridsim.measure.result_html import result_html
 from hybridsim.nesting import check_json_depth
 from hybridsim.units import format_energy
 
 
-class _Answer(BaseModel):
-    """Base of what is reported: immutable, and it reads back from its own JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class EnergyResult(_Answer):
+class EnergyResult(Answer):
     """Energy and power of a run. ``component_aj`` and ``static_aj`` add up to the total exactly,
     and so do ``op_aj`` and ``static_aj``."""
 
@@ -39,8 +29,8 @@ class EnergyResult(_Answer):
     """Work of all other parts [pJ]."""
     static_pj: float
     """What parts draw for being there: leakage, clock, refresh [pJ]; 0 where none is known."""
-    without_adapters_pj: float
-    """The same network without adapter work, static energy included [pJ]."""
+    yardstick_pj: float
+    """The yardstick: the same network without adapter work, static energy included [pJ]."""
     per_token_pj: float
     """Total over tokens [pJ]."""
     macs: int
@@ -64,6 +54,8 @@ class EnergyResult(_Answer):
     not_counted: tuple[str, ...]
     """Kinds of parts that work in the run, but whose energy is unknown: none of it is in here."""
 
+    without_adapters_pj: ClassVar[OldAttribute] = OldAttribute("yardstick_pj")
+
     @property
     def total_aj(self) -> int:
         """Work and static energy of the whole run [aJ], exact."""
@@ -72,8 +64,8 @@ class EnergyResult(_Answer):
     @property
     def overhead_percent(self) -> float:
         """What adapters add to the energy of the network without them [%]."""
-        bare = self.without_adapters_pj
-        return (self.total_pj - bare) * 100 / bare if bare else 0.0
+        yardstick = self.yardstick_pj
+        return (self.total_pj - yardstick) * 100 / yardstick if yardstick else 0.0
 
     @property
     def summary(self) -> str:
@@ -94,7 +86,7 @@ class EnergyResult(_Answer):
         return text
 
 
-class AreaResult(_Answer):
+class AreaResult(Answer):
     """Silicon of a machine, as far as the areas of its parts are known."""
 
     total_um2: int
@@ -105,7 +97,7 @@ class AreaResult(_Answer):
     """Parts of the machine whose area is unknown: they are not in the total."""
 
 
-class AnalogNoiseRow(_Answer):
+class AnalogNoiseRow(Answer):
     """One layer at one time after programming."""
 
     layer: str
@@ -125,7 +117,7 @@ class AnalogNoiseRow(_Answer):
     """||W - clipped|| / ||W||."""
 
 
-class AnalogNoiseResult(_Answer):
+class AnalogNoiseResult(Answer):
     """Noise of every static linear layer over time since programming."""
 
     weights: str
@@ -137,7 +129,7 @@ class AnalogNoiseResult(_Answer):
     rows: tuple[AnalogNoiseRow, ...]
 
 
-class LayerResult(_Answer):
+class LayerResult(Answer):
     """What one static linear layer costs."""
 
     name: str
@@ -149,7 +141,7 @@ class LayerResult(_Answer):
     """Rank of the adapter; 0 without one."""
     tokens: int
     batch: int
-    """Tokens per batch, as the scheduler chose."""
+    """Tokens per batch, as the strategy chose."""
     buffers: int
     """Batches that the cluster holds at once."""
     unit: str
@@ -162,17 +154,19 @@ class LayerResult(_Answer):
     """Scratchpad that the adapter takes [bytes]."""
     latency_ps: int
     """From the first task that is ready to the last end [ps]."""
-    all_analog_ps: int
-    """The same for the layer without adapter work [ps]."""
+    yardstick_ps: int
+    """The yardstick: the same for the layer without adapter work [ps]."""
     overhead_percent: float
-    """(latency - all-analog) / all-analog [%]."""
+    """(latency - yardstick) / yardstick [%]."""
     bound: str
     """The kind of part that takes most of the layer's critical path."""
     utilization: dict[str, float]
     """Kind of part -> share of the layer's latency that the parts it uses are busy, 0 to 1."""
 
+    all_analog_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
 
-class OpResult(_Answer):
+
+class OpResult(Answer):
     """What one op that is no linear layer costs."""
 
     name: str
@@ -185,7 +179,7 @@ class OpResult(_Answer):
     where: str
     """The kind of part that computes it."""
     pieces: int
-    """Parts of the machine that share the work on a chunk of tokens."""
+    """Parts of the machine that share the work on a batch of tokens."""
     cost_from: str
     """Where its durations come from: ``kernel_costs`` of the machine, or a ``model``."""
     tcdm_bytes: int
@@ -196,7 +190,7 @@ class OpResult(_Answer):
     """Time that parts spend on it in all, without transfers over the link [ps]."""
 
 
-class ResourceResult(_Answer):
+class ResourceResult(Answer):
     """How one part of the machine spent the run."""
 
     name: str
@@ -209,7 +203,7 @@ class ResourceResult(_Answer):
     utilization: float
 
 
-class NumericsResult(_Answer):
+class NumericsResult(Answer):
     """How far the adapters of a run are from their definition, on random operands."""
 
     precision: str
@@ -236,22 +230,25 @@ class NumericsResult(_Answer):
         )
 
 
-class Result(_Answer):
+class Result(Document):
     """What a network costs on a machine under a strategy, with everything that went in."""
+
+    left_out = ("notes", "past", "analog_noise")
 
     hybridsim_version: str
     network: str
     machine: str
-    scheduler: str
+    strategy: str
     engine: str
     tokens: int
     past: int = 0
     """Tokens before these, whose keys and values were kept; left out of JSON if there are none."""
     latency_ps: int
     """Start to end of the whole run [ps]."""
-    all_analog_ps: int
-    """The same network without adapter work [ps]."""
+    yardstick_ps: int
+    """The yardstick: the same network without adapter work, under the same freedom [ps]."""
     overhead_percent: float
+    """(latency - yardstick) / yardstick [%]."""
     throughput_tokens_per_s: float
     """Tokens divided by latency: one sequence at a time, not a steady state [1/s]."""
     bound: str
@@ -288,12 +285,8 @@ class Result(_Answer):
     inputs: dict[str, Any]
     """The machine, network and strategy as text with units; it reads back to the same run."""
 
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        document: dict[str, Any] = handler(self)
-        names = ("notes", "past", "analog_noise")
-        absent = {name for name in names if not getattr(self, name)}
-        return {key: value for key, value in document.items() if key not in absent}
+    scheduler: ClassVar[OldAttribute] = OldAttribute("strategy")
+    all_analog_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""

@@ -33,9 +33,10 @@ def result_html(result: "Result") -> str:
     return (
         f"<div><p><strong>{escape(result.network)} on {escape(result.machine)}</strong>: "
         f"{format_ps(result.latency_ps)} for {result.tokens} tokens, "
-        f"{result.overhead_percent:.1f} % more than {format_ps(result.all_analog_ps)} "
+        f"{result.overhead_percent:.1f} % more than the yardstick, "
+        f"{format_ps(result.yardstick_ps)} "
         f"{'without adapters' if result.ops else 'all-analog'} "
-        f"({escape(result.scheduler)})<br>bound by {shares or 'nothing'} of the critical path; "
+        f"({escape(result.strategy)})<br>bound by {shares or 'nothing'} of the critical path; "
         f"{format_bytes(result.tcdm_bytes)} of TCDM</p>"
         f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
     )

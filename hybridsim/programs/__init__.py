@@ -1,4 +1,4 @@
-"""What a cluster executes: kernels with their units, before a scheduler orders them."""
+"""What a cluster executes: kernels with their units, before a strategy orders them."""
 
 from hybridsim.programs.lora import BALANCED, CHOICES, Kernel, LoraChoice, LoraProgram
 

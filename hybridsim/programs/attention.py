@@ -1,6 +1,6 @@
-"""Attention inside one cluster: some heads, one chunk of queries at a time.
+"""Attention inside one cluster: some heads, one batch of queries at a time.
 
-For each chunk of queries and head: load Q and K, Q K^T on the matrix engine, softmax on the cores,
+For each batch of queries and head: load Q and K, Q K^T on the matrix engine, softmax on the cores,
 load V, scores x V on the matrix engine, store. Source of the forms: HARP (IEEE TPDS 2026, DOI
 10.1109/TPDS.2026.3706975); FlashAttention (Dao et al., NeurIPS 2022) for the one over warps.
 """
@@ -27,10 +27,10 @@ Form = Literal["sequential", "pipelined", "flash"]
 """One kernel after the other; transfers, products and softmax side by side; or the same over
 warps of keys, so that no row of scores has to fit."""
 KeysValues = Literal["reread", "resident"]
-"""Whether K and V are fetched for every chunk of queries, or once and kept."""
+"""Whether K and V are fetched for every batch of queries, or once and kept."""
 
-_LEAST_CHUNK = 8
-"""The smallest chunk of queries that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+_LEAST_BATCH = 8
+"""The smallest batch of queries that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class AttentionRun:
 
     duration_ps: int
     ready_ps: tuple[int, ...]
-    """When the output of each chunk of queries is complete, from the start [ps]."""
+    """When the output of each batch of queries is complete, from the start [ps]."""
     tcdm_bytes: int
     rows: int
     """Queries that are worked on at a time."""
     buffers: int
-    """Chunks (or warps) that the scratchpad holds: with 2, one is loaded beside the other."""
+    """Batches (or warps) that the scratchpad holds: with 2, one is loaded beside the other."""
     engine_ps: int = 0
     """How long the matrix engine works, the zeroing of its buffers and its start included [ps]."""
     engine_slots: int = 0
@@ -71,15 +71,15 @@ class AttentionShape:
     has_engine: bool
     most_warp: int | None
     in_turn: bool
-    chunk: int | None
-    """Queries of a chunk; None for all."""
+    batch: int | None
+    """Queries of a batch; None for all."""
     queries: int | None
-    """Queries that are worked on at a time where there are no chunks; the best if None."""
+    """Queries that are worked on at a time where there are no batches; the best if None."""
 
     @property
-    def chunks(self) -> int:
-        """How many chunks there are."""
-        return 1 if self.chunk is None else ceil_div(self.tokens, self.chunk)
+    def batches(self) -> int:
+        """How many batches there are."""
+        return 1 if self.batch is None else ceil_div(self.tokens, self.batch)
 
     def run(self, cluster: Cluster) -> AttentionRun:
         """Return what the heads take on a cluster.
@@ -92,19 +92,19 @@ class AttentionShape:
             cluster, self.tokens, self.keys, self.head_dim, self.heads, self.form,
             self.keys_values, self.has_engine, self.most_warp, self.in_turn,
         )  # fmt: skip
-        return attention.run(self.chunk, self.queries)
+        return attention.run(self.batch, self.queries)
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionWork:
-    """What a cluster does of an attention until one more chunk of queries is done."""
+    """What a cluster does of an attention until one more batch of queries is done."""
 
     shape: AttentionShape
     number: int
-    """Which chunk it is."""
+    """Which batch it is."""
 
     def time_ps(self, cluster: Cluster) -> Any:
-        """Return the time from the chunk before to this one [ps]; at least 1 ps.
+        """Return the time from the batch before to this one [ps]; at least 1 ps.
 
         Fields of the cluster may be columns.
         """
@@ -165,11 +165,11 @@ class Attention:
                 "attention: the flash form reads keys and values in warps; choose reread"
             )
 
-    def shape(self, chunk: int | None, queries: int | None) -> AttentionShape:
+    def shape(self, batch: int | None, queries: int | None) -> AttentionShape:
         """Return the attention apart from its cluster, with its queries cut so."""
         return AttentionShape(
             self.tokens, self.keys, self.head_dim, self.heads, self.form, self.keys_values,
-            self.has_engine, self.most_warp, self.in_turn, chunk, queries,
+            self.has_engine, self.most_warp, self.in_turn, batch, queries,
         )  # fmt: skip
 
     def time_ps(self, work: Work) -> int:
@@ -210,18 +210,18 @@ class Attention:
         elements = rows * self.head_dim
         return cluster.to_ps(cluster.cores.vector_add_cycles(elements, cluster.precision))
 
-    def run(self, chunk: int | None, queries: int | None = None) -> AttentionRun:
-        """Return how long the heads take, with outputs ready chunk by chunk.
+    def run(self, batch: int | None, queries: int | None = None) -> AttentionRun:
+        """Return how long the heads take, with outputs ready batch by batch.
 
-        A chunk whose operands do not fit the TCDM is cut into the fewest equal parts that do,
-        one after the other. ``chunk`` None gives out nothing before all is done, and takes
+        A batch whose operands do not fit the TCDM is cut into the fewest equal parts that do,
+        one after the other. ``batch`` None gives out nothing before all is done, and takes
         ``queries`` rows at a time, or the number that is fastest.
 
         Raises:
             CapacityError: Not even one row of queries fits.
             UnsupportedError: The cluster lacks a unit or its unit cannot do a shape.
         """
-        return _run(self, chunk, None if queries is None else min(queries, self.tokens))
+        return _run(self, batch, None if queries is None else min(queries, self.tokens))
 
     def fitting(self) -> "Attention":
         """Return the same heads, in the flash form where not one query fits in this one.
@@ -260,7 +260,7 @@ class Attention:
         return elements * self.cluster.element_bytes
 
     def buffers(self, rows: int) -> int:
-        """Return how many chunks the scratchpad holds: 2, 1, or 0 if not even one fits."""
+        """Return how many batches the scratchpad holds: 2, 1, or 0 if not even one fits."""
         size = self.cluster.tcdm.size
         wanted = 1 if self.form == "sequential" else 2
         return next((n for n in range(wanted, 0, -1) if self.tcdm_bytes(rows, n) <= size), 0)
@@ -329,13 +329,13 @@ class Attention:
 
     # --- cutting the queries ----------------------------------------------------------------
 
-    def parts(self, chunk: int) -> list[tuple[int, ...]]:
-        """Return the rows of each part of each chunk of queries.
+    def parts(self, batch: int) -> list[tuple[int, ...]]:
+        """Return the rows of each part of each batch of queries.
 
         Raises:
             CapacityError: Not even one row fits.
         """
-        whole = [min(chunk, self.tokens - at) for at in range(0, self.tokens, chunk)]
+        whole = [min(batch, self.tokens - at) for at in range(0, self.tokens, batch)]
         largest = self._largest(whole[0])
         return [tuple(_cut(rows, largest)) for rows in whole]
 
@@ -358,10 +358,10 @@ class Attention:
 
     @cached_property
     def searched(self) -> tuple[int, ...]:
-        """Chunks of queries that a search tries: those that fit, of {8, 16, 32, ..., all}."""
+        """Batches of queries that a search tries: those that fit, of {8, 16, 32, ..., all}."""
         sizes = [8 * 2**i for i in range(20) if 8 * 2**i < self.tokens] + [self.tokens]
         return tuple(rows for rows in sizes if self.buffers(rows)) or (
-            self._largest(_LEAST_CHUNK),
+            self._largest(_LEAST_BATCH),
         )
 
 
@@ -371,21 +371,21 @@ def _cut(rows: int, most: int) -> Iterator[int]:
 
 
 @lru_cache(maxsize=512)
-def _run(attention: Attention, chunk: int | None, queries: int | None) -> AttentionRun:
-    if chunk is not None:
-        return _in_chunks(attention, chunk)
+def _run(attention: Attention, batch: int | None, queries: int | None) -> AttentionRun:
+    if batch is not None:
+        return _in_batches(attention, batch)
     if queries is not None:
-        best = _in_chunks(attention, queries)
+        best = _in_batches(attention, queries)
     elif attention.form == "sequential":
-        best = _in_chunks(attention, attention.tokens)
+        best = _in_batches(attention, attention.tokens)
     else:
-        tried = [_in_chunks(attention, rows) for rows in attention.searched]
+        tried = [_in_batches(attention, rows) for rows in attention.searched]
         best = min(tried, key=lambda run: (run.duration_ps, run.rows))
     return replace(best, ready_ps=(best.duration_ps,))
 
 
-def _in_chunks(attention: Attention, chunk: int) -> AttentionRun:
-    parts = attention.parts(chunk)
+def _in_batches(attention: Attention, batch: int) -> AttentionRun:
+    parts = attention.parts(batch)
     rows = tuple(part for each in parts for part in each)
     buffers = attention.buffers(rows[0])
     last = np.cumsum([len(each) for each in parts]) - 1

@@ -110,7 +110,7 @@ def _other_data(run: Run) -> dict[str, str]:
         "hybridsim": result.hybridsim_version,
         "network": clean(result.network),
         "machine": clean(result.machine),
-        "scheduler": result.scheduler,
+        "strategy": result.strategy,
         "tokens": str(result.tokens),
         "latency_ps": str(result.latency_ps),
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine
 from hybridsim.components.aimc_tile import Programming
 from hybridsim.errors import InputError
@@ -37,11 +38,12 @@ class Alternatives:
     """One sequence and one switch of a task: times in ps, energies in pJ."""
 
 
+@old_keywords(scheduler="strategy")
 def compare_alternatives(
     network: Network,
     machine: Machine,
     tasks: Sequence[int] = TASKS,
-    scheduler: Strategy | None = None,
+    strategy: Strategy | None = None,
     tokens: int | None = None,
 ) -> Alternatives:
     """Return parameters, stored bytes, area, and the cost of a switch for each way.
@@ -63,7 +65,7 @@ def compare_alternatives(
     if any(n < 1 for n in tasks):
         raise InputError(f"tasks: found {min(tasks)}; write numbers of 1 or more")
     size = adapter_bytes(network, machine)
-    run = execute(network, machine, scheduler, tokens)
+    run = execute(network, machine, strategy, tokens)
     facts = _facts(network, machine, run, size, machine.tile.programming)
     rows = [
         {"tasks": n, "way": way, **values}
@@ -81,23 +83,23 @@ def _facts(
     most = run.job.mapping.crossbars * crossbar
     dram = machine.memory.dram if machine.memory else None
     fetch = dram.transfer_ps(size) if dram else None
-    extra = run.result.latency_ps - run.result.all_analog_ps
+    extra = run.result.latency_ps - run.result.yardstick_ps
     energy = run.result.energy
     drawn = machine.energy.dram if machine.energy else None
     fetch_pj = drawn.transfer_aj(size, fetch) / 1e6 if drawn and fetch else None
     written_pj = programming.weights_aj(network.weights) / 1e6
-    extra_pj = energy.total_pj - energy.without_adapters_pj if energy else 0.0
+    extra_pj = energy.total_pj - energy.yardstick_pj if energy else 0.0
     return {
         "adapter_bytes": size,
         "sequence_ps": run.result.latency_ps,
-        "all_analog_ps": run.result.all_analog_ps,
+        "yardstick_ps": run.result.yardstick_ps,
         "fetch_ps": fetch,
         "fetch_pj": fetch_pj,
         "reprogram_least_ps": crossbar,
         "reprogram_most_ps": most,
         "reprogram_pj": written_pj,
         "sequence_pj": energy.total_pj if energy else None,
-        "all_analog_pj": energy.without_adapters_pj if energy else None,
+        "yardstick_pj": energy.yardstick_pj if energy else None,
         "even_after_least": _even(crossbar, fetch or 0, extra),
         "even_after_most": _even(most, fetch or 0, extra),
         "even_after_energy": _even(written_pj, fetch_pj or 0, extra_pj),

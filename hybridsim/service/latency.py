@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine
 from hybridsim.errors import UnknownNameError
 from hybridsim.generation import GenerationTimes
@@ -34,13 +35,14 @@ class ServiceTimes:
     other, in the order in which they came.
     """
 
+    @old_keywords(scheduler="strategy")
     def __init__(
-        self, networks: Mapping[str, Network], machine: Machine, scheduler: Strategy
+        self, networks: Mapping[str, Network], machine: Machine, strategy: Strategy
     ) -> None:
         self._networks = networks
         self._machine = machine
-        self._scheduler = scheduler
-        self._whole = isinstance(scheduler, NetworkStrategy)
+        self._strategy = strategy
+        self._whole = isinstance(strategy, NetworkStrategy)
         self._kinds: dict[Network, int] = {}
         self._kind_of = {task: self._kind(network) for task, network in networks.items()}
         self._run = lru_cache(maxsize=None)(self._simulated)
@@ -97,7 +99,7 @@ class ServiceTimes:
         return [found[index] for index in range(len(batch))]
 
     def _generation(self, task: str) -> GenerationTimes:
-        kind, strategy = self._kind_of[task], self._scheduler
+        kind, strategy = self._kind_of[task], self._strategy
         if kind not in self._generations:
             assert isinstance(strategy, NetworkStrategy)
             network = self._networks[task]
@@ -131,7 +133,7 @@ class ServiceTimes:
         """Return the latency, how long the transfers of all A and B take [ps], and the most that
         is needed of a scratchpad [bytes]."""
         network = next(n for n, index in self._kinds.items() if index == kind)
-        run = execute(network, self._machine, self._scheduler, tokens)
+        run = execute(network, self._machine, self._strategy, tokens)
         plan = run.schedule.plan
         fetches = plan.which(lambda work: work.label in _WEIGHTS)
         weights = int(run.timeline.duration[fetches].sum())

@@ -1,26 +1,26 @@
 """What serving a trace of requests came to."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from hybridsim._old_names import OldAttribute
+from hybridsim.measure.answer import Document
 from hybridsim.service.residency import Tier
 from hybridsim.service.serving import Batch, Served
 
 PERCENTILES = (50, 90, 99)
 
 
-class ServiceResult(BaseModel):
+class ServiceResult(Document):
     """Latencies, throughput and swaps of one trace of requests on one chip."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     network: str
     machine: str
-    scheduler: str
+    strategy: str
     policy: str
     mix: str
     overlap: bool
@@ -64,6 +64,8 @@ class ServiceResult(BaseModel):
     """The same as a share of the span, 0 to 1."""
     notes: tuple[str, ...] = ()
     """What a person should know of how it was computed, a line each."""
+
+    scheduler: ClassVar[OldAttribute] = OldAttribute("strategy")
 
 
 def totals(served: Sequence[Served], batches: Sequence[Batch]) -> dict[str, object]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine
 from hybridsim.components.memory import Dram, Sram
 from hybridsim.errors import InputError, UnknownNameError
@@ -29,6 +30,7 @@ class Service:
     """One row per request; see :func:`hybridsim.service.result.requests_frame`."""
 
 
+@old_keywords(scheduler="strategy")
 def run_service(
     network: Network,
     machine: Machine,
@@ -39,7 +41,7 @@ def run_service(
     mix: Mix = "grouped",
     most: int = 1,
     overlap: bool = False,
-    scheduler: Strategy | None = None,
+    strategy: Strategy | None = None,
     store_bytes: int | None = None,
 ) -> Service:
     """Serve ``requests`` on one chip that holds ``network`` once and swaps adapters.
@@ -65,7 +67,7 @@ def run_service(
         if task not in names:
             raise UnknownNameError("adapters: task of the trace", task, names)
     networks = {task: own.get(task, network) for task in names}
-    chosen = _strategy(scheduler, requests)
+    chosen = _strategy(strategy, requests)
     times = ServiceTimes(networks, machine, chosen)
     capacity = store_bytes or sram.size
     left = times.scratchpads_left(names[0], max(request.prompt for request in requests))
@@ -89,7 +91,7 @@ def run_service(
     result = ServiceResult(
         network=network.name,
         machine=machine.name,
-        scheduler=chosen.kind,
+        strategy=chosen.kind,
         policy=policy,
         mix=mix,
         overlap=overlap,
@@ -180,35 +182,35 @@ def _by_chip(network: Network, machine: Machine) -> list[int]:
     return found
 
 
-def _strategy(scheduler: Strategy | None, requests: Sequence[Request]) -> Strategy:
+def _strategy(strategy: Strategy | None, requests: Sequence[Request]) -> Strategy:
     """Return the strategy to use: one for whole networks where tokens are generated.
 
     Raises:
         InputError: Tokens are generated, and the strategy is for single layers.
     """
     if not any(request.output for request in requests):
-        return scheduler or TokenParallel()
-    if scheduler is None:
+        return strategy or TokenParallel()
+    if strategy is None:
         return strategy_for({})
-    if not isinstance(scheduler, NetworkStrategy):
+    if not isinstance(strategy, NetworkStrategy):
         first = next(request for request in requests if request.output)
         raise InputError(
-            f"a request of task {first.task!r} generates {first.output} tokens; {scheduler.kind} "
+            f"a request of task {first.task!r} generates {first.output} tokens; {strategy.kind} "
             "leaves attention out; a strategy for whole networks such as network would do"
         )
-    return scheduler
+    return strategy
 
 
-def _brings_the_rest(scheduler: Strategy) -> bool:
+def _brings_the_rest(strategy: Strategy) -> bool:
     """Return whether a run itself brings adapters that the SRAM cannot hold."""
-    return isinstance(scheduler, NetworkStrategy) and scheduler.adapters_by_capacity
+    return isinstance(strategy, NetworkStrategy) and strategy.adapters_by_capacity
 
 
 def _notes(
     kept: _Kept,
     store: int,
     scratchpads: int,
-    scheduler: Strategy,
+    strategy: Strategy,
     requests: Sequence[Request],
     chips: int,
 ) -> tuple[str, ...]:
@@ -223,7 +225,7 @@ def _notes(
         notes = [f"{held}; the store{each} holds {format_bytes(store)}"]
     if kept.tier == "dram":
         notes.append("one task alone exceeds the store: every run brings the rest from the DRAM")
-    if not isinstance(scheduler, NetworkStrategy):
+    if not isinstance(strategy, NetworkStrategy):
         notes.append("times are those of the linear layers and their adapters, without attention")
     if any(request.output for request in requests):
         notes.append(

@@ -1,8 +1,9 @@
-"""Pipeline schedulers. To add one: a file here, and its class in ``SCHEDULERS``."""
+"""Strategies. To add one: a file here, and its class in ``STRATEGIES``."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from hybridsim._old_names import old_names_of
 from hybridsim.errors import UnknownNameError
 from hybridsim.specs import validate
 from hybridsim.strategies.carrying import CarriedOut, carry_out
@@ -81,7 +82,7 @@ NETWORK_STRATEGIES: dict[str, type[Spec]] = {
 }
 """Strategies for every op of a network that takes time, by name."""
 
-SCHEDULERS: dict[str, type[Spec]] = {
+STRATEGIES: dict[str, type[Spec]] = {
     "all_analog": AllAnalog,
     **ADAPTER_STRATEGIES,
     **NETWORK_STRATEGIES,
@@ -89,17 +90,17 @@ SCHEDULERS: dict[str, type[Spec]] = {
 """All strategies, by the name under which they are chosen."""
 
 
-def make_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
+def make_strategy(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
     """Return the strategy of that name with its options set.
 
     Raises:
         UnknownNameError: No strategy has that name.
         SpecError: An option is not one of the strategy's, or has no sense.
     """
-    if name not in SCHEDULERS:
-        raise UnknownNameError("scheduler", name, SCHEDULERS)
-    scheduler: Strategy = validate(SCHEDULERS[name], _nested(options or {}), f"scheduler {name}")  # type: ignore[assignment]
-    return scheduler
+    if name not in STRATEGIES:
+        raise UnknownNameError("strategy", name, STRATEGIES)
+    found: Strategy = validate(STRATEGIES[name], _nested(options or {}), f"strategy {name}")  # type: ignore[assignment]
+    return found
 
 
 def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,10 +115,15 @@ def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+__getattr__ = old_names_of(
+    __name__,
+    {"make_scheduler": "make_strategy", "SCHEDULERS": "STRATEGIES", "Scheduler": "Strategy"},
+)
+
 __all__ = [
     "ADAPTER_STRATEGIES",
     "NETWORK_STRATEGIES",
-    "SCHEDULERS",
+    "STRATEGIES",
     "AllAnalog",
     "Auto",
     "BatchChooser",
@@ -159,7 +165,7 @@ __all__ = [
     "TokenParallel",
     "TokenTemplate",
     "carry_out",
-    "make_scheduler",
+    "make_strategy",
     "one_by_one",
     "shape_of",
     "steps_of",

@@ -184,8 +184,8 @@ class LayerDecision:
     tcdm_bytes: int = 0
     """Scratchpad that the layer's adapter takes [bytes]."""
     kept_bytes: int = 0
-    """Part of it that A and B take for as long as chunks of the layer pass [bytes]; 0 where they
-    are fetched for every chunk, or stay for the whole run."""
+    """Part of it that A and B take for as long as batches of the layer pass [bytes]; 0 where they
+    are fetched for every batch, or stay for the whole run."""
     homes: int = 0
     """Clusters that keep A and B so."""
     batching: "Batching | None" = None
@@ -213,7 +213,7 @@ class OpDecision:
     where: str
     """The kind of part that computes it."""
     pieces: int
-    """Parts of the machine that share the work on a chunk."""
+    """Parts of the machine that share the work on a batch."""
     cost_from: str
     """Where its duration comes from: ``kernel_costs`` or ``model``."""
     tcdm_bytes: int = 0

@@ -30,7 +30,7 @@ def build_table(inputs: Inputs, found: Iterable[tuple[Ints, Mapping[str, Any]]])
         name: _joined(name, [block[name] for _, block in blocks], order)
         for name in (*inputs.columns, "problem")
     }
-    latency, analog = stored.get("latency_ps"), stored.get("all_analog_ps")
+    latency, analog = stored.get("latency_ps"), stored.get("yardstick_ps")
     for name in shown_columns(inputs):
         if name == "overhead_percent":
             assert latency is not None

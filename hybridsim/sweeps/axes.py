@@ -1,8 +1,8 @@
 """Axes of a study: what varies, expanded into values in a stable order.
 
 An axis is a list of values, a range, a geometric range, or named groups of settings that change
-together. A value goes to a *path*: ``network``, ``machine``, ``tokens``, ``scheduler``,
-``scheduler.*``, ``adapters`` (``own`` or ``none``), ``adapters.*``, or a field of the
+together. A value goes to a *path*: ``network``, ``machine``, ``tokens``, ``strategy``,
+``strategy.*``, ``adapters`` (``own`` or ``none``), ``adapters.*``, or a field of the
 machine, as ``hybridsim run --set`` takes it.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from hybridsim._old_names import new_path, with_new_paths
 from hybridsim.errors import SpecError, did_you_mean
 from hybridsim.specs import shown
 from hybridsim.units import (
@@ -44,7 +45,7 @@ _QUANTITIES: dict[str, TypeAdapter[int]] = {
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z][A-Za-z/]*)?")
 _RANGE_KEYS = ({"from", "to", "step"}, {"from", "to", "factor"}, {"from", "to", "points"})
-_HEADS = ("network", "machine", "tokens", "scheduler", "adapters")
+_HEADS = ("network", "machine", "tokens", "strategy", "adapters")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _of_values(name: str, values: list[Any], file: str, place: str) -> Axis:
             problem = f"found {shown(value)}; a number or text would do"
             raise SpecError(file, f"{place}[{i}]", problem)
     labels = tuple("null" if value is None else str(value) for value in values)
-    _check_path(name, file, place)
+    _check_path(new_path(name), file, place)
     found = base_units(values)
     told = labels if found is None else found[1].tolist()
     seen = set()
@@ -148,7 +149,8 @@ def _of_values(name: str, values: list[Any], file: str, place: str) -> Axis:
         seen.add(value)
     unit, numbers = found or ("", None)
     column = f"{name}_{unit}" if unit else name
-    return Axis(name, labels, tuple({name: value} for value in values), numbers, column)
+    path = new_path(name)
+    return Axis(name, labels, tuple({path: value} for value in values), numbers, column)
 
 
 def _of_groups(name: str, groups: dict[str, Any], file: str, place: str) -> Axis:
@@ -157,8 +159,12 @@ def _of_groups(name: str, groups: dict[str, Any], file: str, place: str) -> Axis
             problem = f"found {shown(group)}; write the settings of the group as path: value"
             raise SpecError(file, f"{place}.{label}", problem)
         for path in group:
-            _check_path(path, file, f"{place}.{label}")
-    return Axis(name, tuple(groups), tuple(groups.values()), None, name)
+            _check_path(new_path(path), file, f"{place}.{label}")
+    try:
+        settings = tuple(with_new_paths(group) for group in groups.values())
+    except ValueError as error:
+        raise SpecError(file, place, str(error)) from None
+    return Axis(name, tuple(groups), settings, None, name)
 
 
 def _check_path(path: str, file: str, place: str) -> None:
@@ -170,7 +176,7 @@ def _check_path(path: str, file: str, place: str) -> None:
     raise SpecError(
         file,
         place,
-        f"{path!r} is no path{guess}; network, machine, tokens, scheduler, scheduler.*, "
+        f"{path!r} is no path{guess}; network, machine, tokens, strategy, strategy.*, "
         "adapters, adapters.* or a field of the machine, as in tile.rows, would do",
     )
 

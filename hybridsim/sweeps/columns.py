@@ -13,10 +13,10 @@ from hybridsim.sweeps.axes import quantity
 
 MEASURED = {
     "latency_ps": "Start to end of the whole run [ps].",
-    "all_analog_ps": "The same network without adapter work [ps]; for a strategy for whole "
+    "yardstick_ps": "The same network without adapter work [ps]; for a strategy for whole "
     "networks its own run without adapters.",
     "tcdm_bytes": "The most scratchpad that anything takes on a cluster [bytes].",
-    "batch": "Tokens per batch or chunk, the least of all adapted layers.",
+    "batch": "Tokens per batch, the least of all adapted layers.",
     "buffers": "Batches in flight on the cluster, the least of all adapted layers.",
     "tiles": "Tiles that hold weights.",
     "crossbars": "Crossbars that hold weights.",
@@ -24,7 +24,7 @@ MEASURED = {
 }
 """Whole numbers that every point is stored with, where they are asked for."""
 DERIVED = {
-    "overhead_percent": ("latency_ps", "all_analog_ps"),
+    "overhead_percent": ("latency_ps", "yardstick_ps"),
 }
 """Column -> the measured columns that it is computed from."""
 DETAILED: dict[str, Literal["text", "number"]] = {
@@ -33,7 +33,7 @@ DETAILED: dict[str, Literal["text", "number"]] = {
 """What takes a whole Result to find out, and so more time per point; see ``sweep/details.py``."""
 TEXTS = frozenset(name for name, kind in DETAILED.items() if kind == "text")
 RESULTS = (*MEASURED, *DERIVED, *DETAILED)
-KEPT = ("latency_ps", "all_analog_ps", "overhead_percent", "tcdm_bytes", "batch", "buffers")
+KEPT = ("latency_ps", "yardstick_ps", "overhead_percent", "tcdm_bytes", "batch", "buffers")
 """What a study keeps unless it says otherwise."""
 
 _COMPARISON = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|<|>|==|!=)\s*(\S.*?)\s*")
@@ -76,6 +76,12 @@ def parse_constraint(text: str, columns: Iterable[str]) -> Constraint:
         raise ValueError(f"found {text!r}; write a comparison, as in 'overhead_percent <= 1'")
     name, sign, value = match.groups()
     return Constraint(known_column(name, columns, "column"), sign, _bound(name, value))
+
+
+def new_constraint(text: str, new: Callable[[str], str]) -> str:
+    """Return a comparison with another name of its column; what is no comparison as it is."""
+    match = _COMPARISON.fullmatch(text)
+    return text if match is None else text.replace(match[1], new(match[1]), 1)
 
 
 def known_column(name: str, columns: Iterable[str], what: str) -> str:

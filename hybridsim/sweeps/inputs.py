@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hybridsim.arch import Machine, load_machine, machine_with
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.library import network_path
-from hybridsim.strategies import Strategy, make_scheduler
+from hybridsim.strategies import Strategy, make_strategy
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.columns import DERIVED
 from hybridsim.sweeps.model_version import model_version
@@ -34,7 +34,7 @@ class Point:
 
     network: Network
     machine: Machine
-    scheduler: Strategy
+    strategy: Strategy
     tokens: int | None
 
 
@@ -193,12 +193,12 @@ class Resolver:
             InputError: Its settings do not describe a run.
         """
         settings = self.inputs.settings(index)
-        groups: dict[str, dict[str, Any]] = {"machine": {}, "adapters": {}, "scheduler": {}}
+        groups: dict[str, dict[str, Any]] = {"machine": {}, "adapters": {}, "strategy": {}}
         for path, value in settings.items():
             head, _, rest = path.partition(".")
-            if head in ("adapters", "scheduler") and rest:
+            if head in ("adapters", "strategy") and rest:
                 groups[head][rest] = value
-            elif path not in ("network", "machine", "tokens", "scheduler", "adapters"):
+            elif path not in ("network", "machine", "tokens", "strategy", "adapters"):
                 groups["machine"][path] = value
         tokens = settings.get("tokens")
         if tokens is not None and (not isinstance(tokens, int) or isinstance(tokens, bool)):
@@ -209,7 +209,7 @@ class Resolver:
         return Point(
             self._network(settings["network"], groups["adapters"], adapted == "own"),
             self._machine(settings["machine"], groups["machine"]),
-            make_scheduler(settings["scheduler"], groups["scheduler"]),
+            make_strategy(settings["strategy"], groups["strategy"]),
             tokens,
         )
 

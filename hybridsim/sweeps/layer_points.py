@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from hybridsim.arch import Machine
+from hybridsim.components.matrix_engine import MOST
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
@@ -20,16 +21,17 @@ from hybridsim.strategies.layers import (
     Chosen,
     LayerPoints,
     PointsAlike,
+    can_compute,
     choose,
-    looped_of,
+    outline_of,
     points_alike,
 )
 from hybridsim.sweeps.machines import PATHS as MACHINE_PATHS
-from hybridsim.sweeps.machines import Columns, valid, with_columns
+from hybridsim.sweeps.machines import Columns, with_columns
 from hybridsim.units import Ints
 from hybridsim.work import mvm, price
 
-TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "scheduler.batch", "scheduler.buffers"
+TOKENS, RANK, BATCH, BUFFERS = "tokens", "adapters.rank", "strategy.batch", "strategy.buffers"
 IN, OUT = "layer.in_features", "layer.out_features"
 PATHS = MACHINE_PATHS | {TOKENS, RANK, BATCH, BUFFERS}
 """What can be a column of a study; sizes of a single layer can be one besides."""
@@ -53,10 +55,10 @@ class Found:
     buffers: Ints
     tasks: Ints
     unfit: Bools
-    """A layer for which nothing fits, or that the cluster cannot compute."""
+    """A layer for which nothing fits."""
     ask: Bools
-    """Points that only a run of the whole network tells: values that make no machine, or a
-    cluster that gets no batch and may still fetch weights when the next layer begins."""
+    """Points that only a run of the whole network tells: a cluster that gets no batch may still
+    fetch weights when the next layer begins, or no unit can do what would fit."""
 
 
 @dataclass
@@ -70,17 +72,37 @@ class LayerPointsOf:
     def evaluate(self, columns: Columns, points: int) -> Found:
         """Return what points are, whose ``columns`` hold the values that are not the same for all.
 
+        All of them must have a sense: see :meth:`sound` and :func:`.machines.valid`.
+
         Raises:
             CapacityError: The strategy asks for more clusters than there are.
             OverflowError: A time does not fit 64 bits.
         """
         block = _Block(self, columns, points)
-        bare = block.without_adapters()
-        if isinstance(self.strategy, AllAnalog) or not block.adapted:
-            return bare
-        return block.adapt(bare)
+        alone = block.without_adapters()
+        if isinstance(self.strategy, AllAnalog):
+            return alone
+        return block.adapt(alone)
 
-    def without_adapters(self, columns: Columns, points: int) -> Ints:
+    def sound(self, columns: Columns, points: int) -> Bools:
+        """Return the points whose tokens, sizes and options make a layer, adapter and strategy."""
+        block = _Block(self, columns, points)
+        good = np.ones(points, np.bool_)
+        for path in (RANK, BATCH, BUFFERS, IN, OUT):
+            if path in columns:
+                good &= columns[path] >= 1
+        if isinstance(self.strategy, LayerSerial) and BUFFERS in columns:
+            good &= columns[BUFFERS] == self.strategy.buffers
+        if TOKENS in columns:
+            good &= columns[TOKENS] <= MOST_TOKENS
+        for layer, _ in block.layers:
+            good &= block.tokens_of(layer) >= 1
+        if {RANK, IN, OUT} & set(columns):
+            for layer, _ in block.adapted:
+                good &= block.rank(layer) <= np.maximum(block.inner(layer), block.outer(layer))
+        return good
+
+    def yardstick_ps(self, columns: Columns, points: int) -> Ints:
         """Return the latency of points without any adapter [ps]."""
         return _Block(self, columns, points).without_adapters().yardstick_ps
 
@@ -124,28 +146,23 @@ class _Block:
         """Return what the points are without any adapter: the MVMs of all layers in turn."""
         none = np.zeros(self.points, np.int64)
         latency, batch = none.copy(), none.copy()
-        own = {path: c for path, c in self.columns.items() if path in MACHINE_PATHS}
-        ask = ~valid(self.given.mapping.machine, own, self.points)
-        ask |= self._tokens > MOST_TOKENS
         for layer, count in self.layers:
-            tokens = self._tokens_of(layer)
-            ask |= tokens < 1
             latency += count * self._analog_ps(layer)
-            batch = np.maximum(batch, tokens)
-        tasks = none + len(self.given.mapping.layers)
-        return Found(latency, latency, none, batch, none, tasks, ask & False, ask)
+            batch = np.maximum(batch, self.tokens_of(layer))
+        tasks, no = none + len(self.given.mapping.layers), np.zeros(self.points, np.bool_)
+        return Found(latency, latency, none, batch, none, tasks, no, no)
 
-    def adapt(self, bare: Found) -> Found:
+    def adapt(self, alone: Found) -> Found:
         """Return what the points are with adapters."""
-        adapted = self.adapted
+        adapted, strategy = self.adapted, self.given.strategy
+        assert isinstance(strategy, PipelinedStrategy | LayerSerial)
+        order = strategy.batch_order(Job(self.given.mapping, self.given.tokens))
+        if not adapted:
+            return alone
         kinds = len(adapted)
         points, machine = self._stacked(adapted), self.machine
         if machine.arrays():
             machine = machine.taken(np.tile(np.arange(self.points), kinds))
-        job = self._job(adapted[0][0])
-        strategy = self.given.strategy
-        assert isinstance(strategy, PipelinedStrategy | LayerSerial)
-        order = strategy.batch_order(job)
         chosen = choose(machine, points, strategy.choices, order)
         latency, tasks = np.zeros(len(points), np.int64), np.zeros(len(points), np.int64)
         idle = np.zeros(len(points), np.bool_)
@@ -157,31 +174,32 @@ class _Block:
         for layer, count in self.layers:
             if layer.adapter is None:
                 analog += count * self._analog_ps(layer)
-        bare_layers = sum(count for layer, count in self.layers if layer.adapter is None)
+        plain_layers = sum(count for layer, count in self.layers if layer.adapter is None)
         if len(self.given.mapping.layers) == 1:
             idle[:] = False  # nothing follows that could meet a late transfer
         return self._joined(
-            bare,
+            alone,
             chosen,
             (latency.reshape(shape) * counts).sum(axis=0) + analog,
-            (tasks.reshape(shape) * counts).sum(axis=0) + bare_layers,
+            (tasks.reshape(shape) * counts).sum(axis=0) + plain_layers,
             np.asarray(idle.reshape(shape).any(axis=0)),
         )
 
     def _joined(
-        self, bare: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
+        self, alone: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
     ) -> Found:
         shape = (-1, self.points)
-        unfit = ~chosen.fits.reshape(shape).all(axis=0) & ~bare.ask
+        unfit: Bools = np.asarray(~chosen.fits.reshape(shape).all(axis=0))
+        ask: Bools = np.where(unfit, idle | self._may_be_unsupported(), idle)
         return Found(
             latency,
-            bare.yardstick_ps,
+            alone.yardstick_ps,
             chosen.tcdm_bytes.reshape(shape).max(axis=0),
             chosen.batch.reshape(shape).min(axis=0),
             chosen.buffers.reshape(shape).min(axis=0),
             tasks,
             unfit,
-            bare.ask | idle | self._wrong_sizes(),
+            ask,
         )
 
     def _execute(self, alike: PointsAlike, latency: Ints, tasks: Ints, idle: Bools) -> None:
@@ -189,15 +207,14 @@ class _Block:
         time_ps = alike.times()
         job = self._job(self.adapted[0][0])
         for group in alike.outlines():
-            looped = looped_of(group.key, job)
+            outlined = outline_of(group.key, job)
+            looped = outlined.looped
             slots = np.array([work.shape[0] for work in looped.works], np.int64)
             at = alike.points[group.columns]
-            counts = group.rounds[None, :] if looped.lengths else None
+            counts = group.rounds[None, :] if looped.lengths else looped.as_drawn(len(at))
             own = np.ascontiguousarray(time_ps[slots[:, None], group.columns])
-            latency[at] = looped.makespans(own, counts)
-            for template in looped.outline.templates:
-                once = template.loop.count == 1
-                tasks[at] += template.loop.size * (1 if once else group.rounds)
+            latency[at] = outlined.makespans(own, counts)
+            tasks[at] = looped.tasks(counts)
             idle[at] = group.rounds == 0
 
     def _stacked(self, adapted: list[tuple[PlacedLayer, int]]) -> LayerPoints:
@@ -209,35 +226,33 @@ class _Block:
         strategy, layers = self.given.strategy, [layer for layer, _ in adapted]
         batch = self._column(BATCH, getattr(strategy, "batch", None) or 0)
         buffers = self._column(BUFFERS, getattr(strategy, "buffers", 1))
-        # values that make no layer are asked for elsewhere; here they only must not stop others
-        some = np.maximum
         return LayerPoints(
-            column([some(self._in(layer), 1) for layer in layers]),
-            column([some(self._out(layer), 1) for layer in layers]),
-            column([some(self._rank(layer), 1) for layer in layers]),
-            column([some(self._tokens_of(layer), 1) for layer in layers]),
-            column([some(batch, 0)] * len(layers)),
-            column([some(buffers, 1)] * len(layers)),
+            column([self.inner(layer) for layer in layers]),
+            column([self.outer(layer) for layer in layers]),
+            column([self.rank(layer) for layer in layers]),
+            column([self.tokens_of(layer) for layer in layers]),
+            column([batch] * len(layers)),
+            column([buffers] * len(layers)),
         )
 
-    def _wrong_sizes(self) -> Bools:
-        """Return where columns hold sizes that no layer, adapter or strategy has."""
-        wrong = np.zeros(self.points, np.bool_)
-        for path, least in ((RANK, 1), (BATCH, 1), (BUFFERS, 1), (IN, 1), (OUT, 1)):
-            if path in self.columns:
-                wrong |= self.columns[path] < least
-        if {RANK, IN, OUT} & set(self.columns):
-            for layer, _ in self.adapted:
-                wrong |= self._rank(layer) > np.maximum(self._in(layer), self._out(layer))
-        return wrong
+    def _may_be_unsupported(self) -> Bools:
+        """Return where an adapter may lack a unit rather than room."""
+        cluster, strategy = self.given.mapping.machine.cluster, self.given.strategy
+        assert isinstance(strategy, PipelinedStrategy | LayerSerial)
+        assert cluster is not None
+        able = any(can_compute(cluster, choice) for choice in strategy.choices)
+        large = np.full(self.points, not able)
+        for layer, _ in self.adapted:
+            for size in (self.inner(layer), self.outer(layer), self.tokens_of(layer)):
+                large |= size > MOST
+        return large
 
     def _analog_ps(self, layer: PlacedLayer) -> Ints:
-        tokens = np.maximum(self._tokens_of(layer), 1)
-        work = mvm(((self._in(layer), self._out(layer)),), tokens)
+        work = mvm(((self.inner(layer), self.outer(layer)),), self.tokens_of(layer))
         found: Ints = price([work], self.machine, self.points).time_ps[0]
         return found
 
-    def _tokens_of(self, layer: PlacedLayer) -> Ints:
+    def tokens_of(self, layer: PlacedLayer) -> Ints:
         """Return how many vectors of a sequence pass through a layer, at each point."""
         network, op = self.given.mapping.network, layer.op
         long, longer = network.tokens(op, 7), network.tokens(op, 8)
@@ -245,13 +260,16 @@ class _Block:
             return np.full(self.points, long, np.int64)
         return self._tokens + (long - 7)
 
-    def _in(self, layer: PlacedLayer) -> Ints:
+    def inner(self, layer: PlacedLayer) -> Ints:
+        """Return the inputs of a layer at each point."""
         return self._column(IN, layer.op.in_features)
 
-    def _out(self, layer: PlacedLayer) -> Ints:
+    def outer(self, layer: PlacedLayer) -> Ints:
+        """Return the outputs of a layer at each point."""
         return self._column(OUT, layer.op.out_features)
 
-    def _rank(self, layer: PlacedLayer) -> Ints:
+    def rank(self, layer: PlacedLayer) -> Ints:
+        """Return the rank of a layer's adapter at each point."""
         assert layer.adapter is not None
         return self._column(RANK, layer.adapter.rank)
 

@@ -7,26 +7,27 @@ import numpy as np
 
 from hybridsim.arch import Machine
 from hybridsim.plan import Bools
+from hybridsim.sweeps.axes import Axis, quantity
 from hybridsim.units import Ints, Spec
 from hybridsim.work import Work, price
 
 Columns = Mapping[str, Ints]
 """Dotted path of a machine -> values in base units, shape (points,)."""
 
-_LEAST = {
-    "tile.integration_time": 1,
-    "cluster.clock.frequency": 1,
-    "cluster.dma.bytes_per_cycle": 1,
-    "cluster.tcdm.size": 1,
-    "link.clock.frequency": 1,
-    "link.width": 1,
-    "link.latency": 0,
-    "memory.dram.bandwidth": 1,
-    "chips.link.bandwidth": 1,
-    "chips.link.latency": 0,
+_FIELDS = {
+    "tile.integration_time": ("ps", 1),
+    "cluster.clock.frequency": ("hz", 1),
+    "cluster.dma.bytes_per_cycle": ("bytes_per_cycle", 1),
+    "cluster.tcdm.size": ("bytes", 1),
+    "link.clock.frequency": ("hz", 1),
+    "link.width": ("bytes_per_cycle", 1),
+    "link.latency": ("cycles", 0),
+    "memory.dram.bandwidth": ("bytes_per_second", 1),
+    "chips.link.bandwidth": ("bytes_per_second", 1),
+    "chips.link.latency": ("ps", 0),
 }
-"""Fields that change prices or what fits, but no structure, and the least value of each."""
-PATHS = frozenset(_LEAST)
+"""Fields that change prices or what fits, but no structure: their units, and the least values."""
+PATHS = frozenset(_FIELDS)
 """The fields of a machine that can be columns."""
 _READS = {
     "tile": ("tile",),
@@ -42,6 +43,25 @@ _READS = {
     "delay": (),
 }
 """Part of a work -> what of a machine its price depends on."""
+
+
+def values_of(axis: Axis, path: str) -> Ints | None:
+    """Return what an axis sets a path to, in base units, one entry for each of its values.
+
+    None where that is not always a number in the unit of the path.
+    """
+    unit = _FIELDS[path][0] if path in PATHS else ""
+    if axis.numbers is not None and axis.column == f"{path}_{unit}".rstrip("_"):
+        return axis.numbers
+    given = [group.get(path) for group in axis.settings]
+    try:
+        if unit:
+            numbers = [quantity(unit, text) for text in given if isinstance(text, str)]
+        else:
+            numbers = [n for n in given if isinstance(n, int) and not isinstance(n, bool)]
+        return np.array(numbers, np.int64) if len(numbers) == len(given) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def with_columns(machine: Machine, columns: Mapping[str, Any]) -> Machine:
@@ -76,7 +96,7 @@ def valid(machine: Machine, columns: Columns, points: int) -> Bools:
     """Return for each point whether its values make a machine."""
     good = np.ones(points, np.bool_)
     for path, values in columns.items():
-        good &= values >= _LEAST[path]
+        good &= values >= _FIELDS[path][1]
         if path == "cluster.tcdm.size":
             assert machine.cluster is not None
             good &= values % machine.cluster.tcdm.banks == 0

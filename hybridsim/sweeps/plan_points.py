@@ -4,10 +4,11 @@ Points differ in the machine alone. Each is decided; those that lead to equal de
 plan, whose times at all of them are found side by side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridsim.engines import engine
 from hybridsim.engines.frozen import Frozen
@@ -18,11 +19,15 @@ from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.strategies import Job, LayerDecisions, NetworkStrategy, Strategy
 from hybridsim.strategies.job import Decisions, LayerDecision
 from hybridsim.sweeps.machines import Columns, different, prices, with_columns
+from hybridsim.sweeps.whole_runs import DOES_NOT_FIT
 from hybridsim.units import Ints
 from hybridsim.work import Work
 
+_NEVER = np.iinfo(np.int64).max
 RESERVED_ORDERS = 4
 """Orders of a reservation that are kept: each takes about as long to try as reserving anew."""
+_MOST_KNOWN = 4096
+"""Values that decisions depend on, with what was decided, that are remembered."""
 _ONLY_PRICES = frozenset(
     {"tile.integration_time", "link.clock.frequency", "link.width", "link.latency",
      "memory.dram.bandwidth", "chips.link.bandwidth", "chips.link.latency"}
@@ -47,21 +52,22 @@ class Outcome:
     """What the points of a block come to."""
 
     latency_ps: Ints
-    plans: list[Planned | None]
-    """The plan of each point; None where there is a problem."""
-    problems: list[str]
+    plans: list[Planned]
+    plan: Ints
+    """Which of the plans each point has; without meaning where there is a problem."""
+    problem: NDArray[np.object_]
     """Why a point has no result, or an empty text."""
 
 
 @dataclass
 class PlanPoints:
-    """The points of one placed network and one strategy; ``does_not_fit`` replaces its reasons."""
+    """The points of one placed network and one strategy."""
 
     mapping: PlacedNetwork
     strategy: Strategy
     tokens: int
-    does_not_fit: str
     _planned: dict[Decisions, Planned] = field(default_factory=dict)
+    _known: dict[tuple[tuple[str, int], ...], list[Decisions] | str] = field(default_factory=dict)
 
     def evaluate(self, columns: Columns, points: int) -> Outcome:
         """Return what points are whose ``columns`` hold values of the machine."""
@@ -69,65 +75,71 @@ class PlanPoints:
         own = {path: np.array(each, np.int64) for path, each in
                zip(columns, zip(*settings, strict=True), strict=True)}  # fmt: skip
         found = self._evaluate(own, len(settings))
-        where = which.tolist()
         return Outcome(
-            found.latency_ps[which],
-            [found.plans[at] for at in where],
-            [found.problems[at] for at in where],
+            found.latency_ps[which], found.plans, found.plan[which], found.problem[which]
         )
 
     def without_adapters(self) -> "PlanPoints":
         """Return the same points for the network without adapters."""
-        bare = self.mapping.without_adapters()
-        return PlanPoints(bare, self.strategy, self.tokens, self.does_not_fit)
+        return PlanPoints(self.mapping.without_adapters(), self.strategy, self.tokens)
 
     def _evaluate(self, columns: Columns, points: int) -> Outcome:
-        latency = np.zeros(points, np.int64)
-        plans: list[Planned | None] = [None] * points
-        problems = [""] * points
-        candidates: dict[Decisions, list[int]] = {}
+        best = np.full(points, _NEVER, np.int64)
+        rank, plan = np.zeros(points, np.int64), np.zeros(points, np.int64)
+        problem = np.full(points, "", dtype=object)
+        candidates: dict[Decisions, list[tuple[int, Ints]]] = {}
         for alike in self._read_alike(columns, points):
-            try:
-                found = self._decided(columns, alike[0])
-            except InputError as error:
-                for point in alike:
-                    problems[point] = self._reason(error)
+            found = self._decided({path: int(c[alike[0]]) for path, c in columns.items()})
+            if isinstance(found, str):
+                problem[alike] = found
                 continue
-            for decisions in found:
-                candidates.setdefault(decisions, []).extend(alike)
-        for decisions, own_points in candidates.items():
-            planned, members = self._plan(decisions), own_points
-            at: Ints = np.array(members, np.int64)
+            for choice, decisions in enumerate(found):
+                candidates.setdefault(decisions, []).append((choice, alike))
+        plans = [self._plan(decisions) for decisions in candidates]
+        for number, (planned, parts) in enumerate(zip(plans, candidates.values(), strict=True)):
+            at = np.concatenate([alike for _, alike in parts])
+            place = np.repeat([own for own, _ in parts], [len(alike) for _, alike in parts])
             own = {path: column[at] for path, column in columns.items()}
             time_ps = prices(planned.works, self.mapping.machine, own, len(at))
-            for point, taken in zip(members, planned.makespans(time_ps).tolist(), strict=True):
-                # of several candidates the fastest, and of equal ones the first
-                if plans[point] is None or taken < latency[point]:
-                    latency[point], plans[point] = taken, planned
-        return Outcome(latency, plans, problems)
+            taken = planned.makespans(time_ps)
+            # of several candidates the fastest, and of equal ones the first
+            better = (taken < best[at]) | ((taken == best[at]) & (place < rank[at]))
+            best[at[better]], rank[at[better]] = taken[better], place[better]
+            plan[at[better]] = number
+        return Outcome(np.where(best == _NEVER, 0, best), plans, plan, problem)
 
-    def _read_alike(self, columns: Columns, points: int) -> list[list[int]]:
-        """Return the points in groups that surely lead to the same decisions."""
-        read = [*columns]
+    def _read(self, columns: Iterable[str]) -> list[str]:
+        """Return the columns that decisions may depend on."""
         if isinstance(self.strategy, NetworkStrategy):
-            where, strategy = self.strategy.where, self.strategy
-            compares = where.add == "best" or strategy.share_adapters == "best"
+            compares = self.strategy.where.add == "best" or self.strategy.share_adapters == "best"
             if not compares:
-                read = [path for path in columns if path not in _ONLY_PRICES]
-        settings, which = different([columns[path] for path in read], points)
-        groups: list[list[int]] = [[] for _ in settings]
-        for point, group in enumerate(which.tolist()):
-            groups[group].append(point)
-        return groups
+                return [path for path in columns if path not in _ONLY_PRICES]
+        return [*columns]
 
-    def _decided(self, columns: Columns, point: int) -> list[Decisions]:
-        """Return what is decided at a point, or all of which the fastest is to be taken.
+    def _read_alike(self, columns: Columns, points: int) -> list[Ints]:
+        """Return the points in groups that surely lead to the same decisions."""
+        settings, which = different([columns[path] for path in self._read(columns)], points)
+        return [np.flatnonzero(which == group) for group in range(len(settings))]
+
+    def _decided(self, values: dict[str, int]) -> list[Decisions] | str:
+        """Return what is decided, of which the fastest is to be taken, or why nothing can be."""
+        key = tuple((path, values[path]) for path in self._read(values))
+        if key not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            try:
+                self._known[key] = self._decide(values)
+            except InputError as error:
+                self._known[key] = self._reason(error)
+        return self._known[key]
+
+    def _decide(self, values: dict[str, int]) -> list[Decisions]:
+        """Return what is decided, or all of which the fastest is to be taken.
 
         Raises:
             InputError: Nothing fits, or the machine lacks a unit.
         """
-        own = {path: int(column[point]) for path, column in columns.items()}
-        job = self._job(own)
+        job = self._job(values)
         strategy = self.strategy
         if not isinstance(strategy, NetworkStrategy):
             return [strategy.decide(job)]
@@ -145,7 +157,7 @@ class PlanPoints:
     def _reason(self, error: InputError) -> str:
         """Return a problem in words; of a network as a whole it may be any of its memories."""
         if isinstance(error, CapacityError) and not isinstance(self.strategy, NetworkStrategy):
-            return self.does_not_fit
+            return DOES_NOT_FIT
         return " ".join(str(error).split())
 
     def _job(self, values: dict[str, int]) -> Job:

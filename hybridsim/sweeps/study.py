@@ -4,10 +4,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hybridsim.errors import InputError, SpecError
 from hybridsim.specs import read_yaml_mapping, validate
+from hybridsim.sweeps._old_words import by_names_of_today
 from hybridsim.sweeps.axes import Axis, expand_axes
 from hybridsim.sweeps.columns import (
     KEPT,
@@ -38,7 +39,7 @@ class Study(Spec):
     """Bundled network or file; left out where an axis sets it."""
     tokens: Count | None = None
     """Tokens per sequence; the network's own unless given."""
-    scheduler: Text | dict[str, Any] = "token_parallel"
+    strategy: Text | dict[str, Any] = "token_parallel"
     """Strategy by name, or a mapping of ``kind`` and its options."""
     set: dict[str, Any] = Field(default={})
     """Path -> value for all points."""
@@ -55,7 +56,12 @@ class Study(Spec):
     keep: Annotated[tuple[Text, ...], Field(min_length=1)] = KEPT
     """Result columns of the table."""
 
-    @field_validator("scheduler")
+    @model_validator(mode="before")
+    @classmethod
+    def _by_names_of_today(cls, given: Any) -> Any:
+        return by_names_of_today(given)
+
+    @field_validator("strategy")
     @classmethod
     def _has_a_kind(cls, given: str | dict[str, Any]) -> str | dict[str, Any]:
         if isinstance(given, dict) and not isinstance(given.get("kind"), str):
@@ -71,7 +77,7 @@ class Study(Spec):
                 continue
             if "." not in path or head in ("network", "machine", "tokens"):
                 raise ValueError(
-                    f"{path!r} is no path; a field of the machine, scheduler.* or adapters.* "
+                    f"{path!r} is no path; a field of the machine, strategy.* or adapters.* "
                     "would do"
                 )
         return given
@@ -81,9 +87,9 @@ def fixed_settings(study: Study) -> dict[str, Any]:
     """Return path -> value of all that is the same for every point."""
     given = {"network": study.network, "machine": study.machine, "tokens": study.tokens}
     fixed = {path: value for path, value in given.items() if value is not None}
-    options = {"kind": study.scheduler} if isinstance(study.scheduler, str) else study.scheduler
-    fixed["scheduler"] = options["kind"]
-    fixed |= {f"scheduler.{name}": v for name, v in options.items() if name != "kind"}
+    options = {"kind": study.strategy} if isinstance(study.strategy, str) else study.strategy
+    fixed["strategy"] = options["kind"]
+    fixed |= {f"strategy.{name}": v for name, v in options.items() if name != "kind"}
     return fixed | study.set
 
 
@@ -116,7 +122,7 @@ def study_axes(study: Study, file: str) -> tuple[Axis, ...]:
         raise SpecError(file, "axes", f"make {points:,} points; at most {MOST_POINTS:,} would do")
     fixed = fixed_settings(study)
     varied = {path for axis in axes for path in axis.paths}
-    for path in varied & set(fixed) - {"scheduler", "tokens"}:
+    for path in varied & set(fixed) - {"strategy", "tokens"}:
         raise SpecError(file, "axes", f"vary {path!r}, which the study sets already")
     for what in ("machine", "network"):
         setting = [axis for axis in axes if what in axis.paths]

@@ -60,9 +60,9 @@ class WholeRuns:
         # strategies that try what they decide do so on the compiled engine
         job = Job(mapping, tokens, engine("compiled"))
         try:
-            schedule = point.scheduler.schedule(job)
+            schedule = point.strategy.schedule(job)
         except CapacityError:
-            if isinstance(point.scheduler, NetworkStrategy):
+            if isinstance(point.strategy, NetworkStrategy):
                 raise  # there it may be another memory that is too small
             raise CapacityError(DOES_NOT_FIT) from None
         latency = carry_out(schedule, point.machine, self._run).makespan
@@ -71,11 +71,11 @@ class WholeRuns:
             "tcdm_bytes": most_tcdm(schedule),
             "tasks": len(schedule.plan),
         }
-        if "all_analog_ps" in self._columns:
-            row["all_analog_ps"] = _yardstick_ps(point.scheduler, job, latency, self._run)
+        if "yardstick_ps" in self._columns:
+            row["yardstick_ps"] = _yardstick_ps(point.strategy, job, latency, self._run)
         asked = [name for name in self._columns if name in DETAILS]
         if asked:
-            whole = simulate(point.network, point.machine, point.scheduler, tokens, self._name)
+            whole = simulate(point.network, point.machine, point.strategy, tokens, self._name)
             row |= {name: detail(name, whole) for name in asked}
         return row
 

@@ -21,7 +21,7 @@ from hybridsim.mapping import place
 from hybridsim.plan import Timeline
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.specs import read_json_mapping
-from hybridsim.strategies import Job, Schedule, carry_out, make_scheduler
+from hybridsim.strategies import Job, Schedule, carry_out, make_strategy
 from hybridsim.validation.harp_rows import WHOLE_LAYERS, Case, read_row
 from hybridsim.workload import Head, Network, load_network, network_from_config
 
@@ -131,12 +131,12 @@ def executed(case: Case) -> tuple[Job, Schedule, Timeline]:
         raise UnsupportedError(f"{case.tokens + case.past} tokens are more than {MOST_TOKENS}")
     options = dict(case.options)
     if case.strategy not in WHOLE_LAYERS:
-        options["chunk"] = case.chunk
+        options["batch"] = case.batch
     placed = _placed(case.network, case.variant, case.overrides)
     if case.past and not placed.network.remembers:
         raise UnsupportedError(f"{case.network} keeps no keys and values")
     job = Job(placed, case.tokens, past=case.past)
-    schedule = make_scheduler(case.strategy, options).schedule(job)
+    schedule = make_strategy(case.strategy, options).schedule(job)
     done = carry_out(schedule, job.machine, engine("compiled"))
     return job, done.schedule, done.timeline
 

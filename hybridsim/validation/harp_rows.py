@@ -109,12 +109,12 @@ class Case:
     variant: str
     overrides: tuple[tuple[str, str | int], ...]
     strategy: str
-    chunk: int | str
+    batch: int | str
     tokens: int
     past: int = 0
     """Tokens whose keys and values are kept."""
     options: tuple[tuple[str, str | int], ...] = ()
-    """Options of the strategy beside the chunk."""
+    """Options of the strategy beside the batch."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """What was taken for something that the row leaves open."""
 
@@ -144,11 +144,11 @@ def read_row(model: str, seq_len: str, config: str, chunk: str, parameters: str)
     network, variant = _network(row)
     strategy = _strategy(row)
     tokens, past = _tokens(row, seq_len)
-    found_chunk = _chunk(row, strategy, chunk, tokens)
+    batch = _chunk(row, strategy, chunk, tokens)
     options = tuple(_options(row, strategy, chunk, tokens))
     overrides = tuple(_overrides(row, network))
     return Case(
-        network, variant, overrides, strategy, found_chunk, tokens, past, options,
+        network, variant, overrides, strategy, batch, tokens, past, options,
         tuple(row.notes),
     )  # fmt: skip
 

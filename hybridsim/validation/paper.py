@@ -58,7 +58,7 @@ ANCHORS = (
 def latency_study(units: Iterable[str] = ("matrix_engine",)) -> pd.DataFrame:
     """Return one row per case of the study.
 
-    Columns: network, integration_time, sequence_length, batch, unit, latency_ps, all_analog_ps,
+    Columns: network, integration_time, sequence_length, batch, unit, latency_ps, yardstick_ps,
     overhead_percent, ratio, tcdm_bytes, buffers, bound; ``problem`` says that it does not fit.
     """
     rows = []
@@ -86,16 +86,16 @@ def latency_study(units: Iterable[str] = ("matrix_engine",)) -> pd.DataFrame:
                             case
                             | {
                                 "latency_ps": layer.latency_ps,
-                                "all_analog_ps": layer.all_analog_ps,
+                                "yardstick_ps": layer.yardstick_ps,
                                 "overhead_percent": layer.overhead_percent,
-                                "ratio": layer.latency_ps / layer.all_analog_ps,
+                                "ratio": layer.latency_ps / layer.yardstick_ps,
                                 "tcdm_bytes": layer.tcdm_bytes,
                                 "buffers": layer.buffers,
                                 "bound": layer.bound,
                                 "problem": "",
                             }
                         )
-    whole = ["latency_ps", "all_analog_ps", "tcdm_bytes", "buffers"]
+    whole = ["latency_ps", "yardstick_ps", "tcdm_bytes", "buffers"]
     return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
 
 
@@ -170,7 +170,7 @@ def plausible_machines() -> pd.DataFrame:
                         "dma_bytes_per_cycle": dma,
                         "best_percent": square.overhead_percent,
                         "best_batch": square.batch,
-                        "worst_ratio": wide.latency_ps / wide.all_analog_ps,
+                        "worst_ratio": wide.latency_ps / wide.yardstick_ps,
                         "worst_batch": wide.batch,
                     }
                 )

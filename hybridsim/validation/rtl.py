@@ -20,7 +20,8 @@ import pandas as pd
 
 from hybridsim.arch import Cluster, Machine, load_machine
 from hybridsim.components.cycle_table import CORES_COLUMNS, ENGINE_COLUMNS, WORKED
-from hybridsim.components.matrix_engine import HAZARDS, MOST, Hazard, MatrixEngine
+from hybridsim.components.matrix_engine import HAZARDS, MOST, MatrixEngine
+from hybridsim.components.redmule_cycles import Hazard
 from hybridsim.components.snitch_rows import row_cycles
 from hybridsim.cost import MOST_TILES, stream_cycles
 from hybridsim.csv_files import Row, Table, read_table

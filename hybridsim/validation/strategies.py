@@ -10,7 +10,7 @@ from hybridsim.arch import load_machine
 from hybridsim.library import network_path
 from hybridsim.programs import BALANCED, CHOICES, LoraProgram
 from hybridsim.simulation import simulate
-from hybridsim.strategies import Strategy, make_scheduler
+from hybridsim.strategies import Strategy, make_strategy
 from hybridsim.validation.paper import ANCHORS, INTEGRATION_TIMES, MACHINE
 from hybridsim.workload import Linear, Network, load_network
 
@@ -60,8 +60,8 @@ class Case:
 def layer(inner: int, outer: int) -> Network:
     """Return a network of one linear layer with an adapter of rank 8."""
     op = Linear(name="linear", in_features=inner, out_features=outer)
-    bare = Network(name=f"layer_{inner}x{outer}", source="MobileBERT", ops=(op,))
-    return bare.with_adapters(rank=RANK)
+    network = Network(name=f"layer_{inner}x{outer}", source="MobileBERT", ops=(op,))
+    return network.with_adapters(rank=RANK)
 
 
 def layer_overheads() -> pd.DataFrame:
@@ -73,7 +73,7 @@ def layer_overheads() -> pd.DataFrame:
     for name, (kind, options) in STRATEGIES.items():
         for shape in SHAPES:
             overheads = [
-                _overhead(layer(*shape), time, make_scheduler(kind, options), {})
+                _overhead(layer(*shape), time, make_strategy(kind, options), {})
                 for time in INTEGRATION_TIMES
             ]
             row = {"strategy": name, "layer": f"{shape[0]}x{shape[1]}"}
@@ -90,7 +90,7 @@ def network_overheads(network: str = "mobilebert") -> pd.DataFrame:
     rows = []
     for name, (kind, options) in {**STRATEGIES, **WHOLE}.items():
         overheads = [
-            _overhead(net, time, make_scheduler(kind, options), {}) for time in INTEGRATION_TIMES
+            _overhead(net, time, make_strategy(kind, options), {}) for time in INTEGRATION_TIMES
         ]
         rows.append({"strategy": name} | dict(zip(INTEGRATION_TIMES, overheads, strict=True)))
     return pd.DataFrame(rows)
@@ -134,7 +134,7 @@ def _cases() -> Iterator[Case]:
     }
     for machine, changes in machines.items():
         for kind in ("token_parallel", "auto"):
-            yield Case(f"{kind} on {machine}", make_scheduler(kind), changes)
+            yield Case(f"{kind} on {machine}", make_strategy(kind), changes)
 
 
 def limits() -> pd.DataFrame:

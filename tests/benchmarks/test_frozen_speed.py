@@ -20,7 +20,7 @@ from hybridsim.engines.looped import Looped
 from hybridsim.engines.reservation import reservation, visiting
 from hybridsim.mapping import place
 from hybridsim.plan import Outline, Plan, Timeline
-from hybridsim.strategies import Job, TokenParallel, make_scheduler
+from hybridsim.strategies import Job, TokenParallel, make_strategy
 from hybridsim.units import Ints
 from hybridsim.work import price
 from tests.engines import naive
@@ -95,10 +95,10 @@ def test_points(benchmark: Any, network: str, way: str, spread: float) -> None:
 @pytest.mark.parametrize("spread", [0.001, 1.0])
 @pytest.mark.parametrize("way", ["reserved", "frozen"])
 def test_reserved_points(benchmark: Any, way: str, spread: float) -> None:
-    """MobileBERT on the HARP machine, in chunks of 8 tokens."""
+    """MobileBERT on the HARP machine, in batches of 8 tokens."""
     loaded, machine = hybridsim.load("mobilebert", "harp_2026")
     job = Job(place(loaded.without_adapters(), machine), 128)
-    plan = visiting(make_scheduler("xb_pipe", {"chunk": 8}).schedule(job).plan)
+    plan = visiting(make_strategy("xb_pipe", {"batch": 8}).schedule(job).plan)
     works = price(plan.works, machine).time_ps
     known, time_ps = prices(works, spread, 0), prices(works, spread, 1)
     if way == "frozen":

@@ -8,7 +8,7 @@ import pytest
 import hybridsim
 from hybridsim.engines import compiled
 from hybridsim.mapping import place
-from hybridsim.strategies import Job, make_scheduler
+from hybridsim.strategies import Job, make_strategy
 from hybridsim.strategies.carrying import carry_out
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
@@ -19,12 +19,12 @@ def job(network: str, machine: str) -> Job:
     return Job(place(loaded.without_adapters(), there), 128)
 
 
-@pytest.mark.benchmark(group="MobileBERT, 128 tokens, chunks of 8: plan and run")
+@pytest.mark.benchmark(group="MobileBERT, 128 tokens, batches of 8: plan and run")
 @pytest.mark.parametrize("dispatch", ["online", "reserved"])
 def test_plan_and_run(benchmark: Any, dispatch: str) -> None:
     """The target is 20 ms online: 13,195 tasks."""
     given = job("mobilebert", "harp_2026")
-    strategy = make_scheduler("xb_pipe", {"chunk": 8, "dispatch": dispatch})
+    strategy = make_strategy("xb_pipe", {"batch": 8, "dispatch": dispatch})
 
     def plan_and_run() -> int:
         return carry_out(strategy.schedule(given), given.machine, compiled.run).makespan
@@ -42,7 +42,7 @@ def test_mapping(benchmark: Any, objective: str) -> None:
 @pytest.mark.benchmark(group="simulate, with adapters")
 def test_simulate(benchmark: Any) -> None:
     network, machine = hybridsim.load("mobilebert", "harp_2026")
-    strategy = make_scheduler("xb_pipe", {"chunk": 8})
+    strategy = make_strategy("xb_pipe", {"batch": 8})
     result = benchmark.pedantic(
         hybridsim.simulate, (network, machine, strategy), rounds=3, warmup_rounds=1
     )

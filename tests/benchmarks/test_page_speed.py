@@ -8,7 +8,7 @@ import pytest
 
 from hybridsim.report.page.run_page import page_files
 from hybridsim.simulation import execute, load
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 from tests.browser.conftest import browser, opened  # noqa: F401
 from tests.browser.tools import Opened, written
 
@@ -25,7 +25,7 @@ def test_page_of_whole_mobilebert(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     network, described = load("mobilebert", machine)
-    run = execute(network, described, make_scheduler(strategy, {}), tokens=320)
+    run = execute(network, described, make_strategy(strategy, {}), tokens=320)
     page_files(run, {}, tried=False)  # compiled and imported from here on
     seconds = {}
     for tried in (False, True):

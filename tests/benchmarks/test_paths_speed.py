@@ -13,7 +13,7 @@ import pytest
 from hybridsim.sweeps.steady import evaluate_point
 
 import hybridsim
-from hybridsim import make_scheduler
+from hybridsim import make_strategy
 from hybridsim.engines import engine, steady
 from hybridsim.mapping import place
 from hybridsim.strategies import ADAPTER_STRATEGIES, Job
@@ -42,7 +42,7 @@ def best(function: Callable[[], Any], rounds: int) -> float:
 def test_a_long_sequence_costs_no_more(benchmark: Any, name: str) -> None:
     """Decide, outline and run; 131,072 tokens take less than twice what 128 take."""
     network, machine = hybridsim.load("layer_512x128", "ahwa_lora_2026")
-    strategy, mapping = make_scheduler(name, {"batch": 8}), place(network, machine)
+    strategy, mapping = make_strategy(name, {"batch": 8}), place(network, machine)
 
     def run(tokens: int) -> steady.Extent:
         outline = strategy.outline(Job(mapping, tokens)).outline  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ def test_a_long_sequence_costs_no_more(benchmark: Any, name: str) -> None:
 def test_a_long_sequence_laid_out(benchmark: Any) -> None:
     """The same with every task executed; the ratio to the one above is what jumping saves."""
     network, machine = hybridsim.load("layer_512x128", "ahwa_lora_2026")
-    strategy, mapping = make_scheduler("token_parallel", {"batch": 8}), place(network, machine)
+    strategy, mapping = make_strategy("token_parallel", {"batch": 8}), place(network, machine)
 
     def run() -> int:
         return carried_out(strategy.schedule(Job(mapping, 131_072)).plan, machine).makespan
@@ -69,11 +69,11 @@ def test_a_long_sequence_laid_out(benchmark: Any) -> None:
     benchmark.pedantic(run, rounds=5, warmup_rounds=1)
 
 
-def plan_and_run(name: str, machine_name: str, scheduler: str, options: dict[str, Any], path: str):
+def plan_and_run(name: str, machine_name: str, strategy: str, options: dict[str, Any], path: str):
     network, machine = hybridsim.load(name, machine_name)
     if machine_name == "harp_2026":
         network = network.without_adapters()
-    strategy, mapping = make_scheduler(scheduler, options), place(network, machine)
+    strategy, mapping = make_strategy(strategy, options), place(network, machine)
 
     def run() -> int:
         job = Job(mapping, 128)
@@ -85,11 +85,11 @@ def plan_and_run(name: str, machine_name: str, scheduler: str, options: dict[str
     return run
 
 
-@pytest.mark.benchmark(group="MobileBERT, 24 blocks, 128 tokens, chunk 8: plan and run")
+@pytest.mark.benchmark(group="MobileBERT, 24 blocks, 128 tokens, batch 8: plan and run")
 @pytest.mark.parametrize("path", ["compiled", "reference"])
 def test_whole_mobilebert(benchmark: Any, path: str) -> None:
     """Every op on the HARP machine; aim 20 ms compiled."""
-    run = plan_and_run("mobilebert", "harp_2026", "xb_pipe", {"chunk": 8}, path)
+    run = plan_and_run("mobilebert", "harp_2026", "xb_pipe", {"batch": 8}, path)
     benchmark.pedantic(run, rounds=3 if path == "reference" else 20, warmup_rounds=2)
 
 
@@ -113,7 +113,7 @@ def test_bert_base(benchmark: Any, path: str) -> None:
 @pytest.mark.parametrize("name", ["layer_512x128", "bert_base"])
 def test_a_point_of_a_sweep(benchmark: Any, name: str, path: str) -> None:
     network, machine = hybridsim.load(name, "ahwa_lora_2026")
-    strategy = make_scheduler("token_parallel", {"batch": 8})
+    strategy = make_strategy("token_parallel", {"batch": 8})
 
     def run() -> int:
         if path == "steady":

@@ -3,7 +3,7 @@
 import pytest
 
 import hybridsim
-from hybridsim import make_scheduler, simulate
+from hybridsim import make_strategy, simulate
 from hybridsim.engines import ENGINES
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.mapping import place
@@ -30,7 +30,7 @@ def test_plan_and_run_of_mobilebert(benchmark, name: str) -> None:
     """The same plan on each engine; compare the two rows for the ratio."""
     network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
     plan = (
-        make_scheduler("token_parallel", {"batch": 8})
+        make_strategy("token_parallel", {"batch": 8})
         .schedule(Job(place(network, machine), 320))
         .plan
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hybridsim.sweeps.vectorised import evaluate
 
 import hybridsim
 from hybridsim import TokenParallel
@@ -19,7 +20,6 @@ from hybridsim.sweeps.evaluate import work_on
 from hybridsim.sweeps.executors import open_executor
 from hybridsim.sweeps.inputs import Inputs, read_inputs
 from hybridsim.sweeps.study import read_study
-from hybridsim.sweeps.vectorised import evaluate
 
 pytestmark = pytest.mark.benchmark(disable_gc=True)
 
@@ -29,8 +29,8 @@ GRID: dict[str, list[int]] = {
     "cluster.dma.bytes_per_cycle": [8, 16, 32, 64],
     "cluster.tcdm.size": [32 << 10, 64 << 10, 128 << 10, 256 << 10],
     "adapters.rank": [2, 4, 8, 16, 32, 64],
-    "scheduler.batch": [1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128],
-    "scheduler.buffers": [1, 2],
+    "strategy.batch": [1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128],
+    "strategy.buffers": [1, 2],
     "tokens": [128, 200, 320, 512],
     "tile.integration_time": np.linspace(64_000, 512_000, 35).astype(int).tolist(),
 }
@@ -44,7 +44,7 @@ def random_shapes(points: int) -> dict[str, Any]:
         "layer.in_features": (16, 1025),
         "layer.out_features": (16, 513),
         "adapters.rank": (1, 17),
-        "scheduler.batch": (1, 65),
+        "strategy.batch": (1, 65),
         "tokens": (64, 1025),
     }
     columns = {name: rng.integers(*span, points) for name, span in ranges.items()}
@@ -76,7 +76,7 @@ def study(folder: Path, **changes: Any) -> Inputs:
         "machine": "ahwa_lora_2026",
         "network": "minilm_l6",
         "axes": {
-            "scheduler.batch": [4, 8],
+            "strategy.batch": [4, 8],
             "adapters.rank": [4, 8],
             "tile.integration_time": {"from": "64 ns", "to": "512 ns", "points": 100},
         },

@@ -13,15 +13,15 @@ import json, resource, sys, time
 from pathlib import Path
 from hybridsim import load
 from hybridsim.report.trace import write_trace
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 from hybridsim.simulation import execute
 
 def peak_kib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 def run(tokens):
-    scheduler = make_scheduler("token_parallel", {"batch": 1})
-    return execute(*load("layer_128x128", "ahwa_lora_2026"), scheduler, tokens)
+    strategy = make_strategy("token_parallel", {"batch": 1})
+    return execute(*load("layer_128x128", "ahwa_lora_2026"), strategy, tokens)
 
 path = Path(sys.argv[1])
 write_trace(run(100), path)  # imports and compiled code are there now

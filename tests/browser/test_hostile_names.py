@@ -48,7 +48,7 @@ def hostile(network_run: Written, tmp_path_factory: pytest.TempPathFactory) -> P
         ),
     )
     text = json.loads(result.to_json())
-    for key in ("network", "machine", "scheduler", "engine", "bound"):
+    for key in ("network", "machine", "strategy", "engine", "bound"):
         text[key] = next(names)
     text["notes"] = list(HOSTILE)
     for row in text["layers"]:

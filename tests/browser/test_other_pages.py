@@ -20,7 +20,7 @@ machine: ahwa_lora_2026
 network: layer_512x128
 axes:
   cluster.clock.frequency: [250 MHz, 500 MHz]
-  scheduler.batch: {from: 8, to: 32, factor: 2}
+  strategy.batch: {from: 8, to: 32, factor: 2}
   tile.integration_time: [128 ns, 256 ns]
 per: [tile.integration_time]
 constraints: [overhead_percent <= 900]
@@ -35,7 +35,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hybridsim.cli import app
 
     folder = tmp_path_factory.mktemp("compared")
-    arguments = ["compare", "layer_512x128", "ahwa_lora_2026", "--schedulers"]
+    arguments = ["compare", "layer_512x128", "ahwa_lora_2026", "--strategies"]
     arguments += ["layer_serial,token_parallel,swapped", "--out", str(folder), "--quiet"]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
@@ -153,18 +153,18 @@ def test_the_heat_map_shows_the_best_of_the_other_axes(
     result, _ = swept
     page = swept_tab.again()
     table = result.table
-    expected = best(table, "cluster.clock.frequency_hz", "scheduler.batch", "latency_ps")
+    expected = best(table, "cluster.clock.frequency_hz", "strategy.batch", "latency_ps")
     assert cells(page) == {
         (f"{hz // 10**6} MHz", str(batch), round(ps / 1e6, 3))
         for (hz, batch), ps in expected.items()
     }
     page.locator("#heat-case").select_option(label="128 ns")
-    page.locator("#heat-x").select_option(label="scheduler.batch")
+    page.locator("#heat-x").select_option(label="strategy.batch")
     page.locator("#heat-y").select_option(label="cluster.clock.frequency")
     page.locator("#heat-objective").select_option(label="TCDM")
     settled(page)
     own = table[table["tile.integration_time_ps"] == 128_000]
-    expected = best(own, "scheduler.batch", "cluster.clock.frequency_hz", "tcdm_bytes")
+    expected = best(own, "strategy.batch", "cluster.clock.frequency_hz", "tcdm_bytes")
     page.wait_for_function("() => document.querySelector('#heat-map svg text') !== null")
     settled(page)
     assert cells(page) == {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 LAYER = ("layer_512x128", "ahwa_lora_2026:128ns")
-FEW = ("--schedulers", "token_parallel,early_xa,split_cores", "--tokens", "64")
+FEW = ("--strategies", "token_parallel,early_xa,split_cores", "--tokens", "64")
 
 
 def test_compare_prints_a_narrow_table(cli) -> None:
@@ -46,12 +46,12 @@ def test_compare_takes_a_batch_and_settings(cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--schedulers", "nonsense"), "scheduler 'nonsense' is not known"),
-        (("--schedulers", ""), "scheduler '' is not known"),
+        (("--strategies", "nonsense"), "strategy 'nonsense' is not known"),
+        (("--strategies", ""), "strategy '' is not known"),
         (("--csv", "--json"), "give one of them"),
         (("--plot", "figure.bmp"), ".png, .svg, .pdf"),
         (("--plot", "nowhere/at/all.png"), "no folder"),
-        (("--set", "scheduler.bach=3"), "bach"),
+        (("--set", "strategy.bach=3"), "bach"),
         (("--tokens", "0"), "tokens: found 0"),
     ],
 )
@@ -70,7 +70,7 @@ def test_explain_reads_what_run_wrote(cli, tmp_path: Path) -> None:
 
 
 def test_explain_prints_narrow_tables(cli) -> None:
-    done = cli("explain", "--run", *LAYER, "--scheduler", "early_xa", "--tokens", "64")
+    done = cli("explain", "--run", *LAYER, "--strategy", "early_xa", "--tokens", "64")
     tables = [line for line in done.stdout.splitlines() if "--set" not in line]
     assert max(map(len, tables)) <= 80
     for heading in ("critical path", "bound by", "starved", "what would help most"):

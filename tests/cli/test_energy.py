@@ -20,7 +20,7 @@ def test_a_machine_without_energies_prints_none(cli) -> None:
 
 
 def test_json_and_csv_carry_energies(cli, tmp_path) -> None:
-    arguments = ("run", "mobilebert", "harp_2026", "--scheduler", "il_par", "--no-adapters")
+    arguments = ("run", "mobilebert", "harp_2026", "--strategy", "il_par", "--no-adapters")
     document = cli.json(*arguments, "--tokens", "128", "--out", str(tmp_path))
     energy = document["energy"]
     assert energy["digital_pj"] == pytest.approx(2.77405e9, rel=1e-4)
@@ -31,7 +31,7 @@ def test_json_and_csv_carry_energies(cli, tmp_path) -> None:
 
 
 def test_strategies_are_compared_by_energy_too(cli) -> None:
-    arguments = ("compare", "layer_512x128", "ahwa_lora_2026", "--schedulers", "swapped,early_xa")
+    arguments = ("compare", "layer_512x128", "ahwa_lora_2026", "--strategies", "swapped,early_xa")
     done = cli(*arguments)
     assert "energy" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80

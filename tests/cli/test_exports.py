@@ -51,7 +51,7 @@ def test_figures_of_a_run_go_to_its_folder(cli, tmp_path: Path) -> None:
 
 def test_figures_of_a_comparison_go_to_its_folder(cli, tmp_path: Path) -> None:
     names = "token_parallel,layer_serial"
-    done = cli("compare", *ONE, "--schedulers", names, "--out", str(tmp_path), "--figures", "png")
+    done = cli("compare", *ONE, "--strategies", names, "--out", str(tmp_path), "--figures", "png")
     assert done.exit_code == 0
     assert {"figure_strategies.png", "figure_overheads.png"} <= set(os.listdir(tmp_path))
 
@@ -65,6 +65,6 @@ def test_figures_of_a_sweep_go_to_its_folder(cli, tmp_path: Path) -> None:
 
 
 def test_a_comparison_of_whole_networks_names_their_parts(cli) -> None:
-    done = cli("compare", "minilm_l6", "harp_2026", "--tokens", "16", "--schedulers", "xb_pipe")
+    done = cli("compare", "minilm_l6", "harp_2026", "--tokens", "16", "--strategies", "xb_pipe")
     assert done.exit_code == 0
     assert "cluster" in done.stdout.splitlines()[0]

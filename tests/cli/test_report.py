@@ -28,7 +28,7 @@ def test_report_refuses_what_it_cannot_show(cli: CommandLine, tmp_path: Path) ->
 
 def test_a_comparison_has_no_window(cli: CommandLine, tmp_path: Path) -> None:
     folder = str(tmp_path)
-    arguments = ("layer_128x128", "ahwa_lora_2026", "--schedulers", "layer_serial")
+    arguments = ("layer_128x128", "ahwa_lora_2026", "--strategies", "layer_serial")
     cli("compare", *arguments, "--out", folder, "--quiet")
     assert "comparison" in cli.refused("report", folder, "--window", "1us:2us")
     (tmp_path / "activity.csv").write_text("nothing")

@@ -42,10 +42,10 @@ def test_a_setting_reaches_machine_adapters_and_scheduler(cli) -> None:
         "run", "layer_512x128", "ahwa_lora_2026",
         "--set", "tile.integration_time=512 ns",
         "--set", "adapters.rank=16",
-        "--set", "scheduler.unit=cores",
+        "--set", "strategy.unit=cores",
     )  # fmt: skip
     layer = document["layers"][0]
-    assert layer["all_analog_ps"] == document["tokens"] * 512_000
+    assert layer["yardstick_ps"] == document["tokens"] * 512_000
     assert layer["rank"] == 16
     assert layer["unit"] == "cores"
 
@@ -63,7 +63,7 @@ def test_both_engines_say_the_same(cli) -> None:
 def test_without_adapters_nothing_is_added(cli) -> None:
     document = cli.json("run", "mobilebert", "ahwa_lora_2026", "--no-adapters")
     assert document["overhead_percent"] == 0
-    assert document["latency_ps"] == document["all_analog_ps"]
+    assert document["latency_ps"] == document["yardstick_ps"]
 
 
 def test_a_folder_holds_the_whole_answer(cli, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ RUN = ("run", "mobilebert", "ahwa_lora_2026")
         (("run", "mobilbert", "ahwa_lora_2026"), "did you mean 'mobilebert'"),
         (("run", "mobilebert", "ahwa"), "machine 'ahwa' is not known"),
         (("run", "no/such/net.yaml", "ahwa_lora_2026"), "no such file"),
-        ((*RUN, "--scheduler", "token_paralel"), "did you mean 'token_parallel'"),
+        ((*RUN, "--strategy", "token_paralel"), "did you mean 'token_parallel'"),
         ((*RUN, "--engine", "slow"), "there is: compiled, reference"),
         ((*RUN, "--tokens", "0"), "tokens: found 0"),
         ((*RUN, "--tokens", "-5"), "tokens: found -5"),
@@ -177,7 +177,7 @@ def test_every_bundled_network_is_listed(cli) -> None:
     document = cli.json("list")
     assert document["networks"] == network_names()
     assert set(document["machines"]) == {path.name for path in MACHINES.iterdir()}
-    assert {"layer_serial", "token_parallel", "all_analog"} <= set(document["schedulers"])
+    assert {"layer_serial", "token_parallel", "all_analog"} <= set(document["strategies"])
 
 
 def test_show_counts_a_network(cli) -> None:

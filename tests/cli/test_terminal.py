@@ -21,13 +21,13 @@ COMMANDS = [
     *(("show", name) for name in (*machine_names(), *network_names())),
     *((name, "--help") for name in ("run", "compare", "explain", "cost", "sweep", "search")),
     *(("validate", name, "--help") for name in ("rtl", "paper", "harp")),
-    ("run", *ONE, "--scheduler", "auto"),
+    ("run", *ONE, "--strategy", "auto"),
     ("run", "mobilebert_squad", "ahwa_lora_2026", "--tokens", "16"),
     ("run", "bert_large", "ahwa_lora_2026", "--tokens", "16", "--every-layer"),
-    ("run", "t5_small_encoder", "ahwa_lora_2026", "--tokens", "16", "--scheduler", "cross_layer"),
-    ("run", *NETWORK, "--scheduler", "xb_pipe", "--batch", "16"),
+    ("run", "t5_small_encoder", "ahwa_lora_2026", "--tokens", "16", "--strategy", "cross_layer"),
+    ("run", *NETWORK, "--strategy", "xb_pipe", "--batch", "16"),
     ("compare", *ONE),
-    ("compare", *NETWORK, "--schedulers", "xb_pipe,serial"),
+    ("compare", *NETWORK, "--strategies", "xb_pipe,serial"),
     ("explain", "--run", *ONE),
     ("cost", "ahwa_lora_2026", "matrix_engine", "gemm", "m=128", "n=512", "k=8"),
     ("cost", "ahwa_lora_2026", "cluster", "lora", "in=512", "out=128", "rank=8", "tokens=32"),
@@ -96,7 +96,7 @@ def _name(command: tuple[str, ...]) -> str:
 
 QUIET = [
     ("run", *ONE),
-    ("compare", *ONE, "--schedulers", "token_parallel"),
+    ("compare", *ONE, "--strategies", "token_parallel"),
     ("explain", "--run", *ONE),
     ("sweep", STUDY),
     pytest.param(("validate", "paper"), marks=pytest.mark.slow),
@@ -135,4 +135,4 @@ def test_verbose_says_what_was_resolved(cli) -> None:
     told = cli("run", *ONE, "--verbose", "--batch", "8").stderr
     assert "network   layer_128x128, 16 tokens" in told
     assert "machine   ahwa_lora_2026, 512x512 analog tiles" in told
-    assert "scheduler token_parallel (batch=8, unit=matrix_engine" in told
+    assert "strategy  token_parallel (batch=8, unit=matrix_engine" in told

@@ -134,7 +134,7 @@ def test_the_front_is_that_of_a_naive_search_and_ships_one_of_it(study):
 
 def test_slowdown_is_against_the_fastest_all_analog_point(study):
     table = run_codesign(study).table
-    fastest = table["all_analog_ps"].min()
+    fastest = table["yardstick_ps"].min()
     expected = (table["latency_ps"] / fastest - 1) * 100
     np.testing.assert_allclose(table["slowdown_percent"].astype(float), expected.astype(float))
     long = table[table["integration_time_ps"] == 512_000]
@@ -226,7 +226,7 @@ def test_what_does_not_fit_is_a_row_without_a_result(study):
             },
             r"noise\.floor: found 0\.05",
         ),
-        ({"scheduler": "no_such"}, "no_such"),
+        ({"strategy": "no_such"}, "no_such"),
         ({"layers": {"query": "*.key"}}, "matches no static linear layer"),
         ({"machines": {"a": {"machine": "ahwa_lora_2026", "set": {"tile.row": 1}}}}, "row"),
         ({"ship": {"then": ["slowness"]}}, "slowdown_percent"),

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 import hybridsim
+from hybridsim._old_names import STILL_WRITTEN, in_silence
 from hybridsim.arch import load_machine
 from hybridsim.comparison import compare
 from hybridsim.cost import ask
@@ -31,7 +32,7 @@ from hybridsim.measure.work import task_work
 from hybridsim.report.trace import Trace
 from hybridsim.service import Request, compare_alternatives, run_service
 from hybridsim.simulation import execute
-from hybridsim.strategies import SCHEDULERS, Job, carry_out, make_scheduler
+from hybridsim.strategies import NETWORK_STRATEGIES, STRATEGIES, Job, carry_out, make_strategy
 from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.run import run_study
 from hybridsim.sweeps.study import Study
@@ -59,12 +60,29 @@ RENAMED = {
 }
 """Name of a field or column as the API has it -> its canonical name; others are canonical. A name
 that is changed later is added here, so that old and new give the same pairs."""
-WORDS = {"scheduler": "strategy"}
+WORDS = {
+    "scheduler": "strategy",
+    "stay for all batches": "stay for all chunks",
+    "network: batch: found": "network: chunk: found",
+    "for every batch": "for every chunk",
+    "sequences take": "requests take",
+    "or the sequences, or raise": "or the batch, or raise",
+}
 """Words of sentences that may be changed without changing what they say -> canonical ones."""
 LABELS: dict[str, str] = {}
 """What a task does, as the plan calls it -> its canonical label; others are canonical."""
-LEFT_OUT = ("hybridsim_version", "model_version", "fingerprint", "inputs", "engine")
-"""Fields that say what was run, or with which release: no results."""
+AS_THEY_WERE = {"yardstick_ps": "all_analog_ps", "yardstick_pj": "all_analog_pj"}
+"""Columns of tables and facts -> what they are called where names are hashed as they are."""
+LEFT_OUT = (
+    *STILL_WRITTEN,
+    "hybridsim_version",
+    "model_version",
+    "fingerprint",
+    "inputs",
+    "engine",
+)
+"""Fields that say what was run, or with which release: no results. Nor are old names of fields,
+which JSON has beside those of today."""
 ENERGY = ("energy", "energy_pj", "token_pj", "yardstick_token_pj")
 """Fields, by canonical name, whose values are energies: hashed apart from times."""
 
@@ -94,14 +112,16 @@ class Uses(NamedTuple):
 
 def strategy_names() -> list[str]:
     """Return the names of all strategies."""
-    return [*SCHEDULERS]
+    return [*STRATEGIES]
 
 
 def option_names(strategy: str) -> list[str]:
     """Return the names of all options of a strategy, those of ``where`` as ``where.add``."""
-    fields = [name for name in SCHEDULERS[strategy].model_fields if name != "kind"]
+    fields = [name for name in STRATEGIES[strategy].model_fields if name != "kind"]
+    if strategy in NETWORK_STRATEGIES:  # cases keep the word of the first release
+        fields[fields.index("batch")] = "chunk"
     if "where" in fields:
-        parts = SCHEDULERS[strategy].model_fields["where"].annotation.model_fields
+        parts = STRATEGIES[strategy].model_fields["where"].annotation.model_fields
         fields = [name for name in fields if name != "where"] + [f"where.{p}" for p in parts]
     return fields
 
@@ -132,9 +152,21 @@ def machine_of(case: Case) -> Any:
     return load_machine(case.machine, dict(case.settings))
 
 
+def strategy_of(case: Case) -> Any:
+    """Return the strategy of a case, whose options keep the words of the first release."""
+    with in_silence():
+        return make_strategy(case.strategy, case.options)
+
+
+def generating(case: Case) -> Any:
+    """Return the strategy with which a case generates."""
+    with in_silence():
+        return strategy_for(dict(case.options), case.strategy)
+
+
 def executed(case: Case) -> Any:
     """Return a run: job, schedule, timeline, and a result where one sequence is asked for."""
-    strategy = make_scheduler(case.strategy, case.options)
+    strategy = strategy_of(case)
     if case.sequences == 1:
         return execute(
             network_of(case),
@@ -318,7 +350,7 @@ def trace_texts(run: Any) -> Iterator[str]:
 
 def frames(run: Any) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the tables that a result gives of itself."""
-    yield "layers", run.result.to_frame()
+    yield "layers", run.result.to_frame().rename(columns=AS_THEY_WERE)
     yield "ops", run.result.ops_frame()
     yield "resources", run.result.resources_frame()
 
@@ -328,27 +360,27 @@ def frames(run: Any) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def generation(case: Case) -> dict[str, Any]:
     """Return all figures of a generation."""
-    found = generate(
-        network_of(case),
-        machine_of(case),
-        scheduler=strategy_for(dict(case.options), case.strategy),
-        **case.more,
-    )
-    return _results(found.document())
+    with in_silence():
+        found = generate(
+            network_of(case),
+            machine_of(case),
+            strategy=generating(case),
+            **case.more,
+        )
+    document = _results(found.document())
+    return {"batch": document.pop("sequences"), **document}
 
 
 def generation_times(case: Case) -> list[tuple[int, int]]:
     """Return times to the first and to the last token of several requests [ps]."""
-    known = GenerationTimes(
-        network_of(case), machine_of(case), strategy_for(dict(case.options), case.strategy)
-    )
+    known = GenerationTimes(network_of(case), machine_of(case), generating(case))
     return [known.times(*request) for request in case.more["requests"]]
 
 
 def tokens(case: Case) -> Iterator[Any]:
     """Yield the run of a generated token after each number of past ones, templates shared."""
     run = engine("compiled")
-    strategy = strategy_for(dict(case.options), case.strategy)
+    strategy = generating(case)
     job = Job(
         place(network_of(case), machine_of(case)),
         case.tokens,
@@ -369,29 +401,32 @@ def token_energy(run: Any) -> dict[str, Any] | None:
 
 def comparison(case: Case) -> list[dict[str, Any]]:
     """Return the row of each strategy, and which one is best."""
-    found = compare(
-        network_of(case),
-        machine_of(case),
-        case.more.get("strategies"),
-        case.tokens,
-        case.options,
-        case.past,
-    )
+    with in_silence():
+        found = compare(
+            network_of(case),
+            machine_of(case),
+            case.more.get("strategies"),
+            case.tokens,
+            case.options,
+            case.past,
+        )
     return [*found.rows, {"best": found.best}]
 
 
 def explanation(case: Case) -> dict[str, Any]:
     """Return what a run spent its time on, and what would shorten it."""
     text = explain(executed(case).result).to_text()
+    del text["strategy"]  # hashed under its old name, which is there as well
     for change in text["changes"]:
-        change["arguments"] = change["arguments"].replace("scheduler.", "strategy.")
+        change["arguments"] = canonical_text(change["arguments"])
     return text
 
 
 def swept(case: Case) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the table of a study, and what the study says of it."""
-    study = Study.model_validate(case.more["study"])
-    found = run_study(read_inputs(study, study.name))
+    with in_silence():  # studies of the digest keep the words of the first release
+        study = Study.model_validate(case.more["study"])
+        found = run_study(read_inputs(study, study.name))
     return found.table, _results(found.summary())
 
 
@@ -411,12 +446,12 @@ def answers(case: Case) -> list[Any]:
 def served(case: Case) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return what serving a trace of requests comes to, and every request."""
     options = {key: value for key, value in case.more.items() if key != "requests"}
-    strategy = make_scheduler(case.strategy, case.options) if case.strategy else None
+    strategy = strategy_of(case) if case.strategy else None
     found = run_service(
         network_of(case),
         machine_of(case),
         [Request(*request) for request in case.more["requests"]],
-        scheduler=strategy,
+        strategy=strategy,
         **options,
     )
     return _results(found.result.model_dump(mode="json")), found.requests
@@ -428,10 +463,10 @@ def alternatives(case: Case) -> tuple[pd.DataFrame, dict[str, Any]]:
         network_of(case),
         machine_of(case),
         case.more["tasks"],
-        make_scheduler(case.strategy, case.options),
+        strategy_of(case),
         case.tokens,
     )
-    return found.table, found.facts
+    return found.table, {AS_THEY_WERE.get(key, key): value for key, value in found.facts.items()}
 
 
 def canonical_name(name: str) -> str:

@@ -12,8 +12,8 @@ from hybridsim.plan import Need, Outline, PlanBuilder, Resource, Step, Within
 from hybridsim.units import Ints
 from hybridsim.work import delay
 from tests.engines import naive
+from tests.engines.outlines import competing, outlines
 from tests.engines.proofs import point_of, prices
-from tests.engines.test_steady import competing, outlines
 from tests.random_inputs import delays, mostly_delay, times
 
 
@@ -118,6 +118,65 @@ def test_more_iterations_and_prices_nearby_take_no_new_states() -> None:
     assert states(looped) == before
     # the cores take 17,000 ps per batch and are the slowest
     assert np.diff(found).tolist() == [17_000]
+
+
+def assert_grows_alone(builder: PlanBuilder, most: int) -> None:
+    """Compare with laying out, and say that few of the instants were worked out."""
+    looped = Looped(builder.outline())
+    assert not looped.why_not
+    assert_same(looped, times(looped.outline)[:, None], counts_of(looped, 1))
+    assert states(looped) < most
+
+
+@pytest.mark.parametrize("slow", [2, 50])
+def test_a_slow_reader_falls_behind_and_is_jumped_over_all_the_same(slow: int) -> None:
+    """Nothing bounds how far the first loop runs ahead of the second."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
+    back = Within(0, 1)
+    loop = builder.repeat("fast", [Step(delay("1", 3), (0,), (back,))], 20_000)
+    reads = Need(loop.first, 1)
+    builder.repeat("slow", [Step(delay("2", 3 * slow), (1,), (back, reads))], 20_000)
+    assert_grows_alone(builder, 1_000)
+
+
+@pytest.mark.parametrize("quick", [1, 2, 4])
+def test_a_reader_that_starts_late_catches_up(quick: int) -> None:
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y"), Resource("c", "z")))
+    back = Within(0, 1)
+    loop = builder.repeat("even", [Step(delay("1", 5), (0,), (back,))], 20_000)
+    late = Need(builder.add("late", delay("wait", 40_000), (2,)))
+    builder.repeat(
+        "quick", [Step(delay("2", quick), (1,), (back, late, Need(loop.first, 1)))], 20_000
+    )
+    assert_grows_alone(builder, 1_000)
+
+
+def test_a_reader_of_every_other_task_is_laid_out() -> None:
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
+    steps = [Step(delay("1", 1), (0,), (Within(1, 1),)), Step(delay("2", 2), (0,), (Within(0),))]
+    loop = builder.repeat("op", steps, 300)
+    builder.repeat("op", [Step(delay("3", 3), (1,), (Need(loop.first, 1), Within(0, 1)))], 600)
+    looped = Looped(builder.outline())
+    assert "out of step" in looped.why_not
+    assert_same(looped, times(looped.outline)[:, None], counts_of(looped, 1))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(mostly_delay("a", 5, (1, 2), (3, 4)), (0,)),
+        Step(delay("a", 5), (1,)),
+        Step(delay("a", 5), (0, 0)),
+        Step(delay("a", 2**61), (0,)),
+        Step(delay("a", 5), (0,), (Need(1),)),
+        Step(delay("a", 5), (0,), (Within(0),)),
+    ],
+)
+def test_what_no_engine_can_run_is_refused(step: Step) -> None:
+    builder = PlanBuilder((Resource("tile", "tile"),))
+    builder.repeat("op", [step], 3)
+    with pytest.raises(PlanError):
+        Looped(builder.outline()).makespans(times(builder.outline())[:, None])
 
 
 def test_states_are_forgotten_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import hybridsim
-from hybridsim import make_scheduler, simulate
+from hybridsim import make_strategy, simulate
 
 HERE = Path(__file__).parent
 CASES = [
@@ -24,12 +24,12 @@ CASES = [
 ]
 
 
-def summary(network: str, machine: str, scheduler: str, options: dict[str, Any]) -> dict[str, Any]:
+def summary(network: str, machine: str, strategy: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return what of a result is compared: totals, and each different layer once."""
     net, parts = hybridsim.load(network, machine)
-    result = simulate(net, parts, make_scheduler(scheduler, options), 128)
+    result = simulate(net, parts, make_strategy(strategy, options), 128)
     left_out = {"inputs", "hybridsim_version", "resources", "energy", "area"}
-    document = result.model_dump(mode="json", exclude=left_out)
+    document = result.model_dump(exclude=left_out)
     seen: dict[str, dict[str, Any]] = {}
     for layer in document.pop("layers"):
         layer.pop("name"), layer.pop("block")

@@ -5,7 +5,7 @@ import pytest
 import hybridsim
 from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import place
-from hybridsim.strategies import SCHEDULERS, Job, make_scheduler
+from hybridsim.strategies import STRATEGIES, Job, make_strategy
 from tests.carried_out import assert_engines_agree
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
@@ -13,10 +13,10 @@ NETWORKS = [name for name in network_names() if not name.startswith("llama")]
 MACHINES = [name for name in machine_names() if name != "llm_2026"]
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_the_engines_agree(network: str, machine: str, scheduler: str) -> None:
+def test_the_engines_agree(network: str, machine: str, strategy: str) -> None:
     net, parts = hybridsim.load(network, machine, {"tile.count": "as_needed"})
-    plan = make_scheduler(scheduler).schedule(Job(place(net, parts), 128)).plan
+    plan = make_strategy(strategy).schedule(Job(place(net, parts), 128)).plan
     assert_engines_agree(plan, parts)

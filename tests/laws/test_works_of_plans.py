@@ -8,15 +8,15 @@ import pytest
 
 import hybridsim
 from hybridsim.mapping import place
-from hybridsim.strategies import SCHEDULERS, Job, NetworkStrategy, make_scheduler
+from hybridsim.strategies import STRATEGIES, Job, NetworkStrategy, make_strategy
 from hybridsim.work import price
 from tests.carried_out import carried_out
 
 CASES = [("minilm_l6", "ahwa_lora_2026"), ("gpt2", "harp_2026:gpt2")]
-WHOLE_NETWORKS = [name for name, kind in SCHEDULERS.items() if issubclass(kind, NetworkStrategy)]
+WHOLE_NETWORKS = [name for name, kind in STRATEGIES.items() if issubclass(kind, NetworkStrategy)]
 CUT = [name for name in WHOLE_NETWORKS if name not in ("serial", "il_par", "il_pipe")]
-"""Strategies that pass a network through in chunks."""
-FIXED = [name for name in SCHEDULERS if name != "auto"]
+"""Strategies that pass a network through in batches."""
+FIXED = [name for name in STRATEGIES if name != "auto"]
 """Strategies that can be told all that they would decide by times."""
 COLUMNS = ("work", "use_first", "use", "need_first", "need", "room", "op", "item")
 
@@ -27,21 +27,21 @@ def job(network: str, machine: str, path: str = "", value: str = "") -> Job:
     return Job(place(*loaded), 24)
 
 
-@pytest.mark.parametrize("strategy", SCHEDULERS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_works_are_distinct_done_and_priced(strategy: str, case: tuple[str, str]) -> None:
     given = job(*case)
-    plan = make_scheduler(strategy).schedule(given).plan
+    plan = make_strategy(strategy).schedule(given).plan
     assert len(set(plan.works)) == len(plan.works) < len(plan)
     assert set(plan.work.tolist()) == set(range(len(plan.works)))
     found = price(plan.works, given.machine)
     assert [found.of(work) for work in plan.works] == found.time_ps.tolist()
 
 
-@pytest.mark.parametrize("strategy", [name for name in SCHEDULERS if name not in WHOLE_NETWORKS])
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name not in WHOLE_NETWORKS])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_an_outline_has_the_works_of_its_plan(strategy: str, case: tuple[str, str]) -> None:
-    outline = make_scheduler(strategy).outline(job(*case)).outline  # type: ignore[attr-defined]
+    outline = make_strategy(strategy).outline(job(*case)).outline  # type: ignore[attr-defined]
     assert len(set(outline.works)) == len(outline.works)
     assert set(outline.works) >= set(outline.expand().works)
 
@@ -49,8 +49,8 @@ def test_an_outline_has_the_works_of_its_plan(strategy: str, case: tuple[str, st
 def decided(strategy: str) -> dict[str, Any]:
     """Return options that leave nothing to decide by times."""
     if strategy in WHOLE_NETWORKS:
-        chunk = {"chunk": 8} if strategy in CUT else {}
-        return {"keep_adapters": "chunk", "dispatch": "online", **chunk}
+        batch = {"batch": 8} if strategy in CUT else {}
+        return {"keep_adapters": "batch", "dispatch": "online", **batch}
     return {} if strategy == "all_analog" else {"batch": 8}
 
 
@@ -68,9 +68,7 @@ def test_a_slower_machine_is_the_same_plan_at_other_prices(
 ) -> None:
     case = CASES[strategy in WHOLE_NETWORKS]
     jobs = [job(*case), job(*case, path, value)]
-    plan, other = (
-        make_scheduler(strategy, decided(strategy)).schedule(each).plan for each in jobs
-    )
+    plan, other = (make_strategy(strategy, decided(strategy)).schedule(each).plan for each in jobs)
     assert plan.works == other.works
     assert (plan.resources, plan.ops) == (other.resources, other.ops)
     for column in COLUMNS:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybridsim
-from hybridsim import make_scheduler
+from hybridsim import make_strategy
 from hybridsim.arch import Machine, load_machine
 from hybridsim.errors import InputError
 from hybridsim.measure.charges import over_time, shared_out
@@ -33,7 +33,7 @@ def run_of(
 ) -> Run:
     net, parts = hybridsim.load(network, machine if isinstance(machine, str) else AHWA)
     parts = parts if isinstance(machine, str) else machine
-    return execute(net, parts, make_scheduler(strategy, options), tokens)
+    return execute(net, parts, make_strategy(strategy, options), tokens)
 
 
 def energy(run: Run) -> RunEnergy:
@@ -131,7 +131,7 @@ def test_wide_layers_in_slices_move_the_same_bytes() -> None:
 
 def test_a_power_is_drawn_for_the_busy_time_of_each_part() -> None:
     """A naive walk over the tasks of a whole network under HARP's powers."""
-    run = run_of("mobilebert", HARP, "il_xl_pipe", chunk=16)
+    run = run_of("mobilebert", HARP, "il_xl_pipe", batch=16)
     plan, found, duration = run.schedule.plan, energy(run), run.timeline.duration
     power = {"link": 13_000, "dram": 2_500_000, "cluster": 258_000}
     busy = dict.fromkeys(power, 0)
@@ -186,12 +186,12 @@ def test_without_adapters_nothing_digital_is_drawn() -> None:
     told = run_of("minilm_l6", AHWA, "all_analog").result.energy
     assert told is not None
     assert set(told.component_aj) == {"tile"}
-    assert told.total_pj == told.without_adapters_pj
+    assert told.total_pj == told.yardstick_pj
     assert told.overhead_percent == 0
     assert told.macs == 128 * 10_616_832
     adapted = run_of("minilm_l6", AHWA).result.energy
     assert adapted is not None
-    assert adapted.without_adapters_pj == told.total_pj < adapted.total_pj
+    assert adapted.yardstick_pj == told.total_pj < adapted.total_pj
     assert adapted.macs == told.macs + 128 * 331_776
 
 
@@ -220,7 +220,7 @@ def test_what_is_unknown_is_said_and_not_zero() -> None:
 def test_siblings_on_a_crossbar_each_draw_their_own() -> None:
     """Q and K of MobileBERT share a task; both 128 x 128, so both draw the same."""
     net, machine = hybridsim.load("mobilebert", HARP)
-    run = execute(net.without_adapters(), machine, make_scheduler("serial"), 128)
+    run = execute(net.without_adapters(), machine, make_strategy("serial"), 128)
     assert run.schedule.carried_by
     each = run.result.energy
     assert each is not None

@@ -80,7 +80,7 @@ def test_a_cache_that_moves_to_the_dram_is_charged_token_by_token() -> None:
     changes = {"chips": None, "tile.count": 40, "memory.sram.size": "25 KiB"}
     there = load_machine("llm_2026", changes)
     options = {"adapters_by_capacity": False}
-    found = generate(small(), there, prompt=20, new=60, scheduler=strategy_for(options))
+    found = generate(small(), there, prompt=20, new=60, strategy=strategy_for(options))
     for index in (0, 20, 40, 58):
         run = execute(small(), there, strategy_for(options), 1, past=20 + index)
         assert found.token_pj[index] == energy(run).total / 10**6
@@ -88,11 +88,11 @@ def test_a_cache_that_moves_to_the_dram_is_charged_token_by_token() -> None:
 
 def test_adapters_draw_in_both_phases_and_a_batch_draws_less_per_token() -> None:
     there = machine()
-    one, four = generated(there), generated(there, batch=4)
+    one, four = generated(there), generated(there, sequences=4)
     for phase in (one.prefill, one.decode):
         assert phase is not None
         assert phase.energy is not None
-        assert phase.energy.per_token_pj > phase.energy.bare_per_token_pj
+        assert phase.energy.per_token_pj > phase.energy.yardstick_per_token_pj
         assert phase.energy.tops_per_watt > 0
     assert one.decode is not None
     assert four.decode is not None
@@ -114,12 +114,12 @@ def test_multiply_accumulates_of_a_token_by_hand() -> None:
 
 @pytest.mark.parametrize("unit", ["matrix_engine", "cores"])
 def test_engines_count_the_products_of_adapters_and_attentions(unit: str) -> None:
-    """One attojoule per multiply-accumulate of use on the engine, whatever the chunks."""
+    """One attojoule per multiply-accumulate of use on the engine, whatever the batches."""
     known = {"engine_mac": "1 aJ/MAC", "engine_idle_mac": "0 aJ/MAC", "cores_power": "0 W"}
     there = machine(**energies(cluster=known))
     lora = 4 * 8 * (2 * (256 + 256) + 2 * (256 + 64) + 3 * (256 + 1024))
-    for chunk in (8, 16, "all"):
-        found = energy(run_of(there, unit=unit, order="direct", chunk=chunk))
+    for batch in (8, 16, "all"):
+        found = energy(run_of(there, unit=unit, order="direct", batch=batch))
         attention = 4 * 2 * 40 * 40 * 256
         expected = attention + (40 * lora if unit == "matrix_engine" else 0)
         assert found.by_component["matrix_engine"] == expected
@@ -127,14 +127,14 @@ def test_engines_count_the_products_of_adapters_and_attentions(unit: str) -> Non
 
 @pytest.mark.parametrize("early", [False, True])
 def test_the_dma_moves_whole_operands(early: bool) -> None:
-    """One attojoule per byte: X, Y, Z, zeroed U, and A and B for every chunk and piece."""
+    """One attojoule per byte: X, Y, Z, zeroed U, and A and B for every batch and piece."""
     there = machine(**energies(cluster={"tcdm_byte": "1 aJ/B", "cores_power": "0 W"}))
-    options = {"unit": "cores", "keep_adapters": "chunk", "split": False, "chunk": 16}
+    options = {"unit": "cores", "keep_adapters": "batch", "split": False, "batch": 16}
     found = energy(run_of(there, early_xa=early, **options))
     shapes = [(256, 256)] * 2 + [(256, 64)] * 2 + [(256, 1024)] * 2 + [(1024, 256)]
     each = sum(40 * (i + 2 * o) + 3 * 8 * (i + o) + early * 2 * 40 * 8 for i, o in shapes)
-    per_chunk = 3  # 40 tokens in chunks of 16
-    attention = 8 * 32 * 2 * (40 + per_chunk * 40)
+    per_batch = 3  # 40 tokens in batches of 16
+    attention = 8 * 32 * 2 * (40 + per_batch * 40)
     assert found.by_component["tcdm"] == 4 * 2 * (each + attention)
 
 

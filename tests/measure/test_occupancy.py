@@ -5,14 +5,14 @@ import pytest
 from hybridsim import load
 from hybridsim.measure.occupancy import POOL, tcdm_buffers, tcdm_occupancy
 from hybridsim.simulation import Run, execute
-from hybridsim.strategies import ADAPTER_STRATEGIES, make_scheduler
+from hybridsim.strategies import ADAPTER_STRATEGIES, make_strategy
 
 TOKENS = 97
 """Odd, so that the last batch is smaller than the others."""
 
 
-def run_of(network: str, scheduler: str, machine: str = "ahwa_lora_2026", **options) -> Run:
-    return execute(*load(network, machine), make_scheduler(scheduler, options), TOKENS)
+def run_of(network: str, strategy: str, machine: str = "ahwa_lora_2026", **options) -> Run:
+    return execute(*load(network, machine), make_strategy(strategy, options), TOKENS)
 
 
 def naive_level(buffers: pd.DataFrame, cluster: str, now: int) -> int:
@@ -40,22 +40,22 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("network", "scheduler", "options"), OPTIONS)
+@pytest.mark.parametrize(("network", "strategy", "options"), OPTIONS)
 def test_a_scratchpad_never_holds_more_than_was_reserved(
-    network: str, scheduler: str, options: dict[str, object]
+    network: str, strategy: str, options: dict[str, object]
 ) -> None:
-    run = run_of(network, scheduler, **options)
+    run = run_of(network, strategy, **options)
     table, size = tcdm_occupancy(run), run.job.machine.cluster.tcdm.size
-    together = scheduler == "cross_layer"  # layers that run at once reserve side by side
+    together = strategy == "cross_layer"  # layers that run at once reserve side by side
     assert 0 < table["bytes"].max() <= (size if together else run.result.tcdm_bytes)
     assert (table["bytes"] >= 0).all()
     assert table["bytes"].iloc[-1] == 0
 
 
-@pytest.mark.parametrize("scheduler", ["token_parallel", "separate_add"])
-def test_a_pipeline_fills_all_that_it_reserves(scheduler: str) -> None:
+@pytest.mark.parametrize("strategy", ["token_parallel", "separate_add"])
+def test_a_pipeline_fills_all_that_it_reserves(strategy: str) -> None:
     """The cluster is slower than the tile here, so both buffers of each batch fill up."""
-    run = run_of("layer_512x128", scheduler, batch=16)
+    run = run_of("layer_512x128", strategy, batch=16)
     assert tcdm_occupancy(run)["bytes"].max() == run.result.tcdm_bytes
 
 
@@ -84,7 +84,7 @@ def test_bytes_are_those_of_the_operands() -> None:
 
 def test_each_cluster_has_rows_of_its_own() -> None:
     network, machine = load("layer_512x128", "ahwa_lora_2026", {"cluster.count": 3})
-    run = execute(network, machine, make_scheduler("multi_cluster", {"batch": 8}), TOKENS)
+    run = execute(network, machine, make_strategy("multi_cluster", {"batch": 8}), TOKENS)
     table = tcdm_occupancy(run)
     assert sorted(table["cluster"].unique()) == ["cluster0", "cluster1", "cluster2"]
     assert (table.groupby("cluster")["bytes"].max() <= run.result.tcdm_bytes).all()
@@ -92,7 +92,7 @@ def test_each_cluster_has_rows_of_its_own() -> None:
 
 
 def test_a_pool_holds_what_its_tasks_hold() -> None:
-    run = run_of("mobilebert", "xb_pipe", "harp_2026", chunk=32)
+    run = run_of("mobilebert", "xb_pipe", "harp_2026", batch=32)
     table, cluster = tcdm_occupancy(run), run.job.machine.cluster
     assert set(table["cluster"]) == {POOL}
     assert 0 < table["bytes"].max() <= cluster.total * cluster.tcdm.size
@@ -102,8 +102,8 @@ def test_a_pool_holds_what_its_tasks_hold() -> None:
 def test_adapters_that_stay_are_there_all_the_time() -> None:
     machine = {"cluster.tcdm.size": "4 MiB"}
     network, machine = load("minilm_l6", "harp_2026", machine)
-    scheduler = make_scheduler("xb_pipe", {"chunk": 32, "keep_adapters": "network"})
-    run = execute(network.with_adapters(rank=4), machine, scheduler, TOKENS)
+    strategy = make_strategy("xb_pipe", {"batch": 32, "keep_adapters": "network"})
+    run = execute(network.with_adapters(rank=4), machine, strategy, TOKENS)
     kept = 2 * run.job.mapping.network.adapter_parameters * machine.cluster.total
     table = tcdm_occupancy(run)
     assert table["bytes"].iloc[:-1].min() >= kept
@@ -111,10 +111,10 @@ def test_adapters_that_stay_are_there_all_the_time() -> None:
     assert table["bytes"].max() <= run.job.machine.cluster.total * run.result.tcdm_bytes
 
 
-def test_adapters_with_homes_stay_while_their_chunks_pass() -> None:
+def test_adapters_with_homes_stay_while_their_batchs_pass() -> None:
     network, machine = load("minilm_l6", "harp_2026")
-    scheduler = make_scheduler("xb_pipe", {"chunk": 8, "keep_adapters": "layer"})
-    run = execute(network, machine, scheduler, TOKENS)
+    strategy = make_strategy("xb_pipe", {"batch": 8, "keep_adapters": "layer"})
+    run = execute(network, machine, strategy, TOKENS)
     kept = tcdm_buffers(run).query("buffer == 'adapters'").set_index("op")
     homed = {layer.layer.name: layer for layer in run.schedule.layers if layer.homes}
     assert set(kept.index) == set(homed)
@@ -128,9 +128,9 @@ def test_adapters_with_homes_stay_while_their_chunks_pass() -> None:
     assert tcdm_occupancy(run)["bytes"].max() <= size
 
 
-@pytest.mark.parametrize("scheduler", sorted(ADAPTER_STRATEGIES))
-def test_every_strategy_has_an_occupancy(scheduler: str) -> None:
-    table = tcdm_occupancy(run_of("layer_128x128", scheduler))
+@pytest.mark.parametrize("strategy", sorted(ADAPTER_STRATEGIES))
+def test_every_strategy_has_an_occupancy(strategy: str) -> None:
+    table = tcdm_occupancy(run_of("layer_128x128", strategy))
     assert table.columns.tolist() == ["cluster", "time_ps", "bytes"]
     assert (table["time_ps"].diff().dropna() > 0).all()
 

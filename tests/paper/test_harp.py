@@ -14,17 +14,17 @@ from hybridsim.validation.harp import TABLE, Case, compare, simulated_ms, summar
 
 def latency_ms(
     strategy: str,
-    chunk: int | str = "all",
+    batch: int | str = "all",
     network: str = "mobilebert",
     variant: str = "mobilebert",
     **overrides: str | int,
 ) -> float:
     changed = tuple((key.replace("__", "."), value) for key, value in overrides.items())
-    return simulated_ms(Case(network, variant, changed, strategy, chunk, 128))
+    return simulated_ms(Case(network, variant, changed, strategy, batch, 128))
 
 
 @pytest.mark.parametrize(
-    ("strategy", "chunk", "published_ms"),
+    ("strategy", "batch", "published_ms"),
     [
         ("serial", "all", 25.507772),
         ("il_par", "all", 18.735723),
@@ -34,21 +34,21 @@ def latency_ms(
         ("xb_pipe", 8, 3.861117),
     ],
 )
-def test_figure_8_mobilebert(strategy: str, chunk: int | str, published_ms: float) -> None:
+def test_figure_8_mobilebert(strategy: str, batch: int | str, published_ms: float) -> None:
     """Fig. 8: the six strategies on MobileBERT, 128 tokens.
 
     IL-Pipe is no prediction: one cost was fitted to that row.
     """
-    assert latency_ms(strategy, chunk) == pytest.approx(published_ms, rel=0.0003)
+    assert latency_ms(strategy, batch) == pytest.approx(published_ms, rel=0.0003)
 
 
 @pytest.mark.parametrize(
-    ("strategy", "chunk", "published_ms"),
+    ("strategy", "batch", "published_ms"),
     [("serial", "all", 31.816359), ("il_par", "all", 6.436942), ("xb_pipe", 8, 2.745757)],
 )
-def test_figure_8_bert_base(strategy: str, chunk: int | str, published_ms: float) -> None:
+def test_figure_8_bert_base(strategy: str, batch: int | str, published_ms: float) -> None:
     """Fig. 8: BERT-base on 96 tiles, 12 clusters with and 20 without an engine."""
-    found = latency_ms(strategy, chunk, "bert_base", "bert_base")
+    found = latency_ms(strategy, batch, "bert_base", "bert_base")
     assert found == pytest.approx(published_ms, rel=0.0002)
 
 
@@ -59,12 +59,12 @@ def test_figure_8_t5_encoder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunk", "published_ms", "within"),
+    ("batch", "published_ms", "within"),
     [(4, 5.215059, 0.0001), (8, 3.861, 0.0003), (16, 4.557, 0.0005), (32, 6.361, 0.0015)],
 )
-def test_figure_10_chunk_sweep(chunk: int, published_ms: float, within: float) -> None:
-    """Fig. 10: XB-pipe on MobileBERT over chunks; the row of 16 had a cost fitted to it."""
-    assert latency_ms("xb_pipe", chunk) == pytest.approx(published_ms, rel=within)
+def test_figure_10_batch_sweep(batch: int, published_ms: float, within: float) -> None:
+    """Fig. 10: XB-pipe on MobileBERT over batches; the row of 16 had a cost fitted to it."""
+    assert latency_ms("xb_pipe", batch) == pytest.approx(published_ms, rel=within)
 
 
 def test_figure_7_area() -> None:
@@ -111,7 +111,7 @@ def test_serial_is_a_sum(network: str, variant: str, sum_ms: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head_dim", "form", "chunk", "microseconds"),
+    ("head_dim", "form", "batch", "microseconds"),
     [
         (32, "sequential", None, 94.0562),
         (64, "sequential", None, 170.0680),
@@ -122,12 +122,12 @@ def test_serial_is_a_sum(network: str, variant: str, sum_ms: float) -> None:
     ],
 )
 def test_attention_of_one_head(
-    head_dim: int, form: str, chunk: int | None, microseconds: float
+    head_dim: int, form: str, batch: int | None, microseconds: float
 ) -> None:
     """Times of one head, 128 tokens, inferred from the published energies alone."""
     cluster = hybridsim.load_machine("harp_2026").cluster
     assert cluster is not None
-    run = Attention(cluster, 128, 128, head_dim, 1, form).run(chunk)  # type: ignore[arg-type]
+    run = Attention(cluster, 128, 128, head_dim, 1, form).run(batch)  # type: ignore[arg-type]
     assert run.duration_ps / 1e6 == pytest.approx(microseconds, abs=0.0015)
 
 

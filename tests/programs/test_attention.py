@@ -30,7 +30,7 @@ def attention(**changes: Any) -> Attention:
 
 
 def test_sequential_is_the_sum_of_its_kernels() -> None:
-    """Two chunks of 64 queries and two heads, each with transfers at 8 B per cycle of 2 ns."""
+    """Two batches of 64 queries and two heads, each with transfers at 8 B per cycle of 2 ns."""
     one = attention(tokens=64)
     products, softmax = sum(one.products_ps(64, 128)), one.softmax_ps(64, 128)
     moved = 2_000 * (2 * 64 * 32 * 2 // 8 + 2 * 128 * 32 * 2 // 8)
@@ -41,12 +41,12 @@ def test_sequential_is_the_sum_of_its_kernels() -> None:
 
 
 def test_resident_keys_and_values_are_fetched_once() -> None:
-    """Sequentially, the difference is the transfers of K and V for all chunks but one."""
-    chunks, heads = 16, 3
+    """Sequentially, the difference is the transfers of K and V for all batches but one."""
+    batches, heads = 16, 3
     reread = attention(heads=heads).run(8).duration_ps
     resident = attention(heads=heads, keys_values="resident").run(8).duration_ps
     fetch = 2_000 * (128 * 32 * 2 // 8)
-    assert reread - resident == 2 * heads * fetch * (chunks - 1)
+    assert reread - resident == 2 * heads * fetch * (batches - 1)
 
 
 def test_the_models_of_the_rtl_serve_a_machine_without_kernel_costs() -> None:
@@ -71,33 +71,33 @@ shapes = st.fixed_dictionaries(
 )
 
 
-@given(shape=shapes, chunk=st.integers(1, 80), form=st.sampled_from(FORMS), data=st.data())
+@given(shape=shapes, batch=st.integers(1, 80), form=st.sampled_from(FORMS), data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_outputs_become_ready_in_order_and_the_last_one_ends_it(
-    shape: dict[str, int], chunk: int, form: str, data: st.DataObject
+    shape: dict[str, int], batch: int, form: str, data: st.DataObject
 ) -> None:
     kept = data.draw(st.sampled_from(["reread", "resident"])) if form != "flash" else "reread"
     machine = data.draw(st.sampled_from(MACHINES))
     program = attention(cluster=cluster(machine), **shape, form=form, keys_values=kept)
-    run = program.run(chunk)
-    assert len(run.ready_ps) == -(-shape["tokens"] // chunk)
+    run = program.run(batch)
+    assert len(run.ready_ps) == -(-shape["tokens"] // batch)
     assert list(run.ready_ps) == sorted(set(run.ready_ps))
     assert run.ready_ps[-1] == run.duration_ps
     assert run.tcdm_bytes <= program.cluster.tcdm.size
     assert program.run(None).ready_ps == (program.run(None).duration_ps,)
 
 
-@given(shape=shapes, chunk=st.integers(1, 80))
+@given(shape=shapes, batch=st.integers(1, 80))
 @settings(max_examples=40, deadline=None)
 def test_overlap_is_between_no_overlap_and_the_busiest_unit(
-    shape: dict[str, int], chunk: int
+    shape: dict[str, int], batch: int
 ) -> None:
     serial = attention(**shape)
     overlapped = attention(**shape, form="pipelined")
-    rows = tuple(part for each in overlapped.parts(chunk) for part in each)
+    rows = tuple(part for each in overlapped.parts(batch) for part in each)
     plan = overlapped.plan(rows)
     duration = durations(plan, overlapped)
-    run = overlapped.run(chunk)
+    run = overlapped.run(batch)
     assert run.duration_ps <= serial.run(rows[0]).duration_ps
     for unit in range(len(plan.resources)):
         busy = sum(int(duration[task]) for task in range(len(plan)) if unit in plan.uses_of(task))

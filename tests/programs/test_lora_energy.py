@@ -3,7 +3,7 @@
 import pytest
 
 import hybridsim
-from hybridsim import make_scheduler
+from hybridsim import make_strategy
 from hybridsim.arch import load_machine
 from hybridsim.errors import UnsupportedError
 from hybridsim.programs import CHOICES, LoraChoice
@@ -16,7 +16,7 @@ from hybridsim.simulation import execute
 def test_one_batch_is_what_a_run_of_one_batch_draws(choice: LoraChoice, variant: str) -> None:
     network, machine = hybridsim.load("layer_512x128", f"ahwa_lora_2026:{variant}")
     options = {"batch": 32, "unit": choice.unit, "order": choice.order}
-    run = execute(network, machine, make_scheduler("token_parallel", options), 32)
+    run = execute(network, machine, make_strategy("token_parallel", options), 32)
     alone = lora_energy(machine, 512, 128, 8, 32, choice)
     told = run.result.energy
     assert told is not None
@@ -27,7 +27,7 @@ def test_one_batch_is_what_a_run_of_one_batch_draws(choice: LoraChoice, variant:
 def test_known_as_a_whole_a_cluster_works_one_after_the_other() -> None:
     """On a machine of node powers the estimate is a serial run's energy."""
     network, machine = hybridsim.load("layer_512x128", "harp_2026")
-    run = execute(network, machine, make_scheduler("layer_serial", {"batch": 32}), 32)
+    run = execute(network, machine, make_strategy("layer_serial", {"batch": 32}), 32)
     alone = lora_energy(machine, 512, 128, 8, 32, CHOICES[0])
     told = run.result.energy
     assert told is not None

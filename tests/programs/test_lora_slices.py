@@ -10,7 +10,7 @@ from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.lora import BALANCED
-from hybridsim.strategies import Job, make_scheduler
+from hybridsim.strategies import Job, make_strategy
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def test_whole_networks_cut_adapters_that_outgrow_the_scratchpad() -> None:
     """Down projections of Llama-3.1-8B: A alone is 448 KiB, a cluster has 128 KiB."""
     network, machine = hybridsim.load("llama_3_1_8b", "llm_2026")
     job = Job(place(network, machine), 1, past=8)
-    schedule = make_scheduler("network", {"chunk": "all"}).schedule(job)
+    schedule = make_strategy("network", {"batch": "all"}).schedule(job)
     assert machine.cluster is not None
     adapted = [layer for layer in schedule.layers if layer.choice]
     assert len(adapted) == 224
@@ -83,4 +83,4 @@ def test_whole_networks_cut_adapters_that_outgrow_the_scratchpad() -> None:
 def test_strategies_for_layers_name_those_that_cut() -> None:
     network, machine = hybridsim.load("llama_3_2_1b", "llm_2026")
     with pytest.raises(CapacityError, match=r"which adapts in slices"):
-        hybridsim.simulate(network, machine, make_scheduler("token_parallel"), 8)
+        hybridsim.simulate(network, machine, make_strategy("token_parallel"), 8)

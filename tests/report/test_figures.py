@@ -15,7 +15,7 @@ from hybridsim.report.figures.run import MOST_KINDS, gantt_bars, layer_bars, run
 from hybridsim.report.figures.studies import adaptation_figure, pareto_points, sweep_files
 from hybridsim.report.figures.style import COLUMN, PAGE, Format
 from hybridsim.simulation import Run, execute
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.run import run_study
 from hybridsim.sweeps.study import read_study
@@ -31,8 +31,8 @@ def run() -> Run:
 
 @pytest.fixture(scope="module")
 def network() -> Run:
-    scheduler = make_scheduler("xb_pipe", {"chunk": 16, "dispatch": "online"})
-    return execute(*load("mobilebert", "harp_2026"), scheduler, 32)
+    strategy = make_strategy("xb_pipe", {"batch": 16, "dispatch": "online"})
+    return execute(*load("mobilebert", "harp_2026"), strategy, 32)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_nothing_adapted_has_no_roofline() -> None:
 def test_layer_bars_add_up_to_the_layers(network: Run) -> None:
     table, layers = layer_bars(network.result), network.result.to_frame()
     assert table["layers"].sum() == len(layers)
-    assert (table["all_analog_ps"] + table["added_ps"]).sum() == layers["latency_ps"].sum()
+    assert (table["yardstick_ps"] + table["added_ps"]).sum() == layers["latency_ps"].sum()
 
 
 def test_many_kinds_of_layers_are_gathered(run: Run) -> None:

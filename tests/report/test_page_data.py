@@ -21,7 +21,7 @@ from hybridsim.report.page.recording import read_recording, record
 from hybridsim.report.page.run_page import page_files, page_of_folder, render_run, run_page
 from hybridsim.report.page.tables import stall_shares
 from hybridsim.simulation import Run, execute, load
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 
 CASES = (
     ("layer_512x128", "ahwa_lora_2026", "token_parallel"),
@@ -33,7 +33,7 @@ CASES = (
 @pytest.fixture(scope="module", params=CASES, ids=[" ".join(case) for case in CASES])
 def run(request: pytest.FixtureRequest) -> Run:
     network, machine, strategy = request.param
-    return execute(*load(network, machine), make_scheduler(strategy, {}), tokens=32)
+    return execute(*load(network, machine), make_strategy(strategy, {}), tokens=32)
 
 
 def test_a_recording_reads_back_and_is_the_same_bytes(run: Run, tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_the_waterfall_leads_from_all_analog_to_hybrid(run: Run) -> None:
     path = critical_path(run.schedule.plan, run.timeline)
     table = waterfall(run.result, path)
     steps = table[table["kind"] != "total"]
-    assert table["to_ps"].iloc[0] == run.result.all_analog_ps
+    assert table["to_ps"].iloc[0] == run.result.yardstick_ps
     assert table["to_ps"].iloc[-1] == run.result.latency_ps
-    level = run.result.all_analog_ps
+    level = run.result.yardstick_ps
     for begin, end in zip(steps["from_ps"], steps["to_ps"], strict=True):
         assert begin == level
         level = end

@@ -24,7 +24,7 @@ from hybridsim.report.page.recording import read_recording, record
 from hybridsim.report.page.run_page import render_run, run_page
 from hybridsim.report.page.tables import noise_table, plain
 from hybridsim.simulation import Run, execute, load
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 
 CASES = (
     ("layer_512x128", "ahwa_lora_2026", "token_parallel"),
@@ -37,7 +37,7 @@ AJ_PER_UW = 10**-6
 @pytest.fixture(scope="module", params=CASES, ids=[" ".join(case) for case in CASES])
 def run(request: pytest.FixtureRequest) -> Run:
     network, machine, strategy = request.param
-    return execute(*load(network, machine), make_scheduler(strategy, {}), tokens=32)
+    return execute(*load(network, machine), make_strategy(strategy, {}), tokens=32)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ axes:
   network: [layer_128x128, layer_512x128]
   tile.integration_time: [128 ns, 256 ns]
   cluster.clock.frequency: [250 MHz, 500 MHz]
-  scheduler.batch: {from: 8, to: 32, factor: 2}
+  strategy.batch: {from: 8, to: 32, factor: 2}
 per: [network, tile.integration_time]
 constraints: [overhead_percent <= 900]
 objectives: {latency_ps: minimise, tcdm_bytes: minimise}

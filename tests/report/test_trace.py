@@ -14,7 +14,7 @@ from hybridsim.report import trace
 from hybridsim.report.trace import write_trace
 from hybridsim.report.trace_events import stamps
 from hybridsim.simulation import Run, execute
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 from tests.report import trace_format
 
 RUNS = [
@@ -23,13 +23,13 @@ RUNS = [
     ("minilm_l6", "ahwa_lora_2026", "cross_layer", {}),
     ("minilm_l6", "ahwa_lora_2026", "all_analog", {}),
     # clusters from a pool, several links, waits of every kind
-    ("minilm_l6", "harp_2026", "xb_pipe", {"chunk": 16, "dispatch": "online"}),
-    ("minilm_l6", "harp_2026", "xl_pipe", {"chunk": 32}),
+    ("minilm_l6", "harp_2026", "xb_pipe", {"batch": 16, "dispatch": "online"}),
+    ("minilm_l6", "harp_2026", "xl_pipe", {"batch": 32}),
 ]
 
 
-def run_of(network: str, machine: str, scheduler: str, options: dict[str, object]) -> Run:
-    return execute(*load(network, machine), make_scheduler(scheduler, options), 64)
+def run_of(network: str, machine: str, strategy: str, options: dict[str, object]) -> Run:
+    return execute(*load(network, machine), make_strategy(strategy, options), 64)
 
 
 @pytest.fixture(params=RUNS, ids=lambda r: f"{r[0]}-{r[2]}", scope="module")

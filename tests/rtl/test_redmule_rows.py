@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from hybridsim.components.matrix_engine import Hazard, MatrixEngine
+from hybridsim.components.matrix_engine import MatrixEngine
+from hybridsim.components.redmule_cycles import Hazard
 from hybridsim.components.redmule_replay import START_AND_END, replay
 
 TABLE = Path(__file__).parents[2] / "arch_configs/ahwa_lora_2026/cycles/redmule_gemm.csv"

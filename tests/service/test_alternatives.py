@@ -45,7 +45,7 @@ def test_a_switch_costs_what_its_equation_says(found):
 
 def test_ways_are_even_where_their_costs_are(found):
     facts = found.facts
-    extra = facts["sequence_ps"] - facts["all_analog_ps"]
+    extra = facts["sequence_ps"] - facts["yardstick_ps"]
     paid = facts["fetch_ps"] + facts["even_after_most"] * extra
     assert paid == pytest.approx(facts["reprogram_most_ps"])
 

@@ -13,7 +13,7 @@ from hybridsim.generation import GenerationTimes, strategy_for
 from hybridsim.library import network_path
 from hybridsim.service import Request, Service, Store, run_service
 from hybridsim.service.residency import tier_of
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
 
 CONFIG = {
@@ -59,7 +59,7 @@ def test_times_of_generations_are_those_of_generate_whatever_was_asked_before(
 ) -> None:
     times = GenerationTimes(network, machine())
     for prompt, new, batch in ((20, 6, 1), (9, 4, 1), (22, 1, 1), (9, 4, 3), (20, 6, 1)):
-        found = generate(network, machine(), prompt=prompt, new=new, batch=batch)
+        found = generate(network, machine(), prompt=prompt, new=new, sequences=batch)
         expected = (found.time_to_first_token_ps, found.latency_ps)
         assert times.times(prompt, new, batch) == expected
 
@@ -137,7 +137,7 @@ def test_what_exceeds_the_store_comes_with_every_run(network: Network) -> None:
     assert 0 < found.swapped_bytes < 2 * ADAPTER_BYTES
     strategy = strategy_for({"adapters_by_capacity": False})
     with pytest.raises(CapacityError, match="but the store holds 64 KiB"):
-        served(network, requests, there=there, scheduler=strategy)
+        served(network, requests, there=there, strategy=strategy)
 
 
 def test_chips_fetch_their_own_layers_at_the_same_time(network: Network) -> None:
@@ -177,4 +177,4 @@ def test_random_requests_may_generate() -> None:
 
 def test_strategies_for_layers_cannot_generate(network: Network) -> None:
     with pytest.raises(InputError, match="leaves attention out"):
-        served(network, [Request(0, "a", 8, 2)], scheduler=make_scheduler("token_parallel"))
+        served(network, [Request(0, "a", 8, 2)], strategy=make_strategy("token_parallel"))

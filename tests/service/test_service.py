@@ -11,7 +11,7 @@ from hybridsim.errors import InputError
 from hybridsim.library import network_path
 from hybridsim.service import Request, run_service
 from hybridsim.simulation import simulate
-from hybridsim.strategies import make_scheduler
+from hybridsim.strategies import make_strategy
 from hybridsim.workload import load_network
 
 
@@ -61,7 +61,7 @@ def test_requests_that_generate_are_refused_for_encoders(network, machine):
     with pytest.raises(InputError, match=r"no attention of minilm_l6 is causal"):
         run_service(network, machine, requests)
     with pytest.raises(InputError, match="generates 5 tokens; token_parallel leaves attention"):
-        run_service(network, machine, requests, scheduler=make_scheduler("token_parallel"))
+        run_service(network, machine, requests, strategy=make_strategy("token_parallel"))
 
 
 def test_a_machine_without_memory_is_refused(network):

@@ -16,7 +16,7 @@ from hybridsim.strategies import (
     ADAPTER_STRATEGIES,
     Auto,
     Job,
-    make_scheduler,
+    make_strategy,
     one_by_one,
     shape_of,
 )
@@ -132,7 +132,7 @@ def test_auto_is_never_worse_than_a_strategy_by_name(network: str, machine: str)
     best = simulate(net, parts, Auto(), 32).latency_ps
     for name in ADAPTER_STRATEGIES:
         if name != "auto":
-            assert best <= simulate(net, parts, make_scheduler(name), 32).latency_ps, name
+            assert best <= simulate(net, parts, make_strategy(name), 32).latency_ps, name
 
 
 def test_equal_inputs_give_equal_decisions() -> None:

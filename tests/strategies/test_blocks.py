@@ -15,8 +15,8 @@ from hybridsim.engines.looped import Looped
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.programs import LoraChoice, LoraProgram
-from hybridsim.strategies import Job, LayerDecisions, make_scheduler
-from hybridsim.strategies.layers import LayerPoints, choose, looped_of, points_alike
+from hybridsim.strategies import Job, LayerDecisions, make_strategy
+from hybridsim.strategies.layers import LayerPoints, choose, outline_of, points_alike
 from hybridsim.strategies.layers.batches import BatchOrder, BatchSizes, SizeColumns
 from hybridsim.validation.strategies import layer
 from hybridsim.work import price
@@ -199,7 +199,7 @@ def the_job(points: dict[str, np.ndarray[Any, Any]], machine: Machine, at: int) 
 @settings(max_examples=60, deadline=None)
 def test_a_block_is_decided_as_its_points_are(block: Any, options: dict[str, Any]) -> None:
     points, machine = block
-    strategy: Any = make_scheduler("token_parallel", options)
+    strategy: Any = make_strategy("token_parallel", options)
     order = strategy.batch_order(the_job(points, machine.taken(0), 0))
     found = choose(machine, LayerPoints(**points), strategy.choices, order)
     for at in range(len(points["tokens"])):
@@ -220,7 +220,7 @@ def test_a_block_takes_as_long_as_its_points_do(
     points, machine = block
     name = "layer_serial" if serial else "token_parallel"
     given = {"unit": options["unit"], "order": options["order"]} if serial else options
-    strategy: Any = make_scheduler(name, given)
+    strategy: Any = make_strategy(name, given)
     if serial:
         points["buffers"][:] = 1
     order = strategy.batch_order(the_job(points, machine.taken(0), 0))
@@ -231,7 +231,7 @@ def test_a_block_takes_as_long_as_its_points_do(
         times = own.times()
         job = the_job(points, own.machine.taken(0), int(own.points[0]))
         for group in own.outlines():
-            looped = looped_of(group.key, job)
+            looped = outline_of(group.key, job).looped
             slots = slots_of(looped)
             counts = group.rounds[None, :] if looped.lengths else None
             latencies = looped.makespans(times[slots[:, None], group.columns], counts)
@@ -261,7 +261,7 @@ def test_equal_keys_share_an_outline_of_slots() -> None:
     longer = replace(points, batch=2 * points.batch)
     keys = []
     for each, last in ((points, 4), (longer, 8)):
-        strategy: Any = make_scheduler("token_parallel", {"last_batch": last})
+        strategy: Any = make_strategy("token_parallel", {"last_batch": last})
         order = strategy.batch_order(Job(place(layer(16, 16), MACHINE), 1))
         chosen = choose(MACHINE, each, strategy.choices, order)
         alike = points_alike(MACHINE, each, chosen, strategy.choices, order)
@@ -294,7 +294,7 @@ def test_sizes_as_columns_are_those_of_one_layer(
 def test_an_outline_of_slots_is_that_of_the_decisions() -> None:
     """The same tasks and needs; only the works are slots."""
     job = Job(place(layer(512, 128), MACHINE), 100)
-    decided = make_scheduler("early_xa", {"batch": 16, "clusters": 2}).decide(job)
+    decided = make_strategy("early_xa", {"batch": 16, "clusters": 2}).decide(job)
     assert isinstance(decided, LayerDecisions)
     ((_, batching),) = decided.batchings
     points = LayerPoints(*(np.array([n]) for n in (512, 128, 8, 100, 16, batching.buffers)))
@@ -311,7 +311,7 @@ def test_a_choice_that_no_unit_can_run_is_refused_by_name() -> None:
     machine = load_machine("ahwa_lora_2026", {"cluster.matrix_engine": None})
     job = Job(place(layer(128, 128), machine), 8)
     with pytest.raises(UnsupportedError, match="no matrix engine"):
-        make_scheduler("token_parallel").decide(job)
+        make_strategy("token_parallel").decide(job)
     small = load_machine("ahwa_lora_2026", {"cluster.tcdm.size": "4 KiB"})
     with pytest.raises(CapacityError, match="not even one token fits"):
-        make_scheduler("token_parallel").decide(Job(place(layer(512, 512), small), 8))
+        make_strategy("token_parallel").decide(Job(place(layer(512, 512), small), 8))

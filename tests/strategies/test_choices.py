@@ -19,7 +19,7 @@ from hybridsim.strategies import (
     Job,
     Schedule,
     TokenParallel,
-    make_scheduler,
+    make_strategy,
 )
 from hybridsim.validation.strategies import layer
 from hybridsim.workload import Network
@@ -125,7 +125,7 @@ def test_early_work_never_goes_before_a_ready_addition(engine, unit: str, time: 
 def test_the_last_addition_is_never_delayed(engine, last: int) -> None:
     """Where the tile is slowest, what shows is fetch, addition and store of the last batch."""
     machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "4 us"})
-    strategy = make_scheduler("separate_add", {"unit": "cores", "batch": 16, "last_batch": last})
+    strategy = make_strategy("separate_add", {"unit": "cores", "batch": 16, "last_batch": last})
     plan = strategy.schedule(job_of(layer(512, 128), machine)).plan
     timeline = carried_out(plan, machine, engine)
     tail = sum(int(timeline.duration[of(plan, a)[-1]]) for a in ("load y", "add y", "store z"))
@@ -135,11 +135,11 @@ def test_the_last_addition_is_never_delayed(engine, last: int) -> None:
 def test_what_needs_only_the_input_runs_before_the_tile_is_done(engine) -> None:
     for name, early in (("early_xa", ["xa"]), ("separate_add", ["xa", "ub"])):
         machine = load_machine("ahwa_lora_2026", {"tile.integration_time": "4 us"})
-        plan = make_scheduler(name, {"batch": 16}).schedule(job_of(layer(128, 128), machine)).plan
+        plan = make_strategy(name, {"batch": 16}).schedule(job_of(layer(128, 128), machine)).plan
         timeline = carried_out(plan, machine, engine)
         for label in early:
             assert (timeline.end[of(plan, label)] < timeline.end[of(plan, "mvm")]).all()
-    fused = make_scheduler("early_xa", {"batch": 16}).schedule(job_of(layer(128, 128), machine))
+    fused = make_strategy("early_xa", {"batch": 16}).schedule(job_of(layer(128, 128), machine))
     timeline = carried_out(fused.plan, machine, engine)
     assert (timeline.start[of(fused.plan, "ub+y")] > timeline.end[of(fused.plan, "mvm")]).all()
 
@@ -213,7 +213,7 @@ def test_a_split_of_each_product_is_no_slower_than_one_of_rows() -> None:
 def stream(name: str, tokens: int = 128, **options: Any) -> tuple[Schedule, Job]:
     net, machine = hybridsim.load(name, "ahwa_lora_2026", {"cluster.tcdm.size": "1 MiB"})
     job = job_of(net, machine, tokens)
-    return make_scheduler("cross_layer", options).schedule(job), job
+    return make_strategy("cross_layer", options).schedule(job), job
 
 
 @pytest.mark.parametrize("options", [{}, {"early_xa": True}, {"unit": "cores", "batch": 16}])
@@ -273,7 +273,7 @@ def test_a_stream_is_faster_where_tiles_set_the_pace() -> None:
         "minilm_l6", "ahwa_lora_2026", {"tile.integration_time": "20 us", "cluster.count": 4}
     )
     times = [
-        hybridsim.simulate(net, machine, make_scheduler(name), 64).latency_ps
+        hybridsim.simulate(net, machine, make_strategy(name), 64).latency_ps
         for name in ("token_parallel", "cross_layer")
     ]
     assert times[1] < 0.7 * times[0]
@@ -291,7 +291,7 @@ def test_branches_run_side_by_side(engine) -> None:
 
 def test_a_stream_is_cut_where_the_scratchpad_is_full_and_says_so() -> None:
     net, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026")
-    result = hybridsim.simulate(net, machine, make_scheduler("cross_layer"), 128)
+    result = hybridsim.simulate(net, machine, make_strategy("cross_layer"), 128)
     assert any("do not fit the TCDM" in note for note in result.notes)
     assert any("attention" in note for note in result.notes)
     assert result.to_json() == hybridsim.Result.from_json(result.to_json()).to_json()
@@ -299,14 +299,14 @@ def test_a_stream_is_cut_where_the_scratchpad_is_full_and_says_so() -> None:
 
 def test_layers_that_share_a_tile_are_not_streamed_together() -> None:
     net, machine = hybridsim.load("mobilebert", "harp_2026")
-    result = hybridsim.simulate(net, machine, make_scheduler("cross_layer"), 32)
+    result = hybridsim.simulate(net, machine, make_strategy("cross_layer"), 32)
     assert any("a tile is shared" in note for note in result.notes)
 
 
 def test_what_a_stream_holds_fits_the_scratchpad(engine) -> None:
     """At every instant the adapters that are live take no more than there is."""
     net, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026")
-    schedule = make_scheduler("cross_layer").schedule(job_of(net, machine, 64))
+    schedule = make_strategy("cross_layer").schedule(job_of(net, machine, 64))
     plan, timeline = schedule.plan, carried_out(schedule.plan, machine, engine)
     moved = of(plan, "load a", "store z")
     changes = []

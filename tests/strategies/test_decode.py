@@ -11,7 +11,7 @@ from hybridsim.arch import load_machine
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
-from hybridsim.strategies import Job, Schedule, make_scheduler
+from hybridsim.strategies import Job, Schedule, make_strategy
 from tests.carried_out import assert_engines_agree, carried_out
 
 MACHINE = load_machine("harp_2026:gpt2")
@@ -29,14 +29,14 @@ def decoded(
 ) -> hybridsim.Result:
     loaded, there = hybridsim.load(network, machine, overrides)
     return hybridsim.simulate(
-        loaded.without_adapters(), there, make_scheduler(strategy), tokens=tokens, past=past
+        loaded.without_adapters(), there, make_strategy(strategy), tokens=tokens, past=past
     )
 
 
 def scheduled(past: int, tokens: int = 1, sram: str = "8 MiB") -> Schedule:
     loaded, there = hybridsim.load("gpt2", "harp_2026:gpt2", {"memory.sram.size": sram})
     job = Job(place(loaded.without_adapters(), there), tokens, past=past)
-    return make_scheduler("xb_pipe", {"chunk": 8}).schedule(job)
+    return make_strategy("xb_pipe", {"batch": 8}).schedule(job)
 
 
 def tasks(plan: Plan, label: str) -> list[int]:
@@ -129,7 +129,7 @@ def test_the_engines_agree_on_a_generated_token() -> None:
 
 def test_adapters_work_on_the_new_token_alone() -> None:
     loaded, there = hybridsim.load("gpt2", "harp_2026:gpt2")
-    result = hybridsim.simulate(loaded, there, make_scheduler("xb_pipe"), tokens=1, past=63)
+    result = hybridsim.simulate(loaded, there, make_strategy("xb_pipe"), tokens=1, past=63)
     assert result.past == 63
     assert {layer.tokens for layer in result.layers} == {1}
     assert result.overhead_percent > 0
@@ -175,7 +175,7 @@ def test_cross_attention_keeps_its_length() -> None:
 def test_a_past_of_no_sense_is_refused(network: str, strategy: str, past: int, says: str) -> None:
     loaded, there = hybridsim.load(network, "harp_2026:gpt2")
     with pytest.raises(InputError, match=says):
-        hybridsim.simulate(loaded, there, make_scheduler(strategy), tokens=1, past=past)
+        hybridsim.simulate(loaded, there, make_strategy(strategy), tokens=1, past=past)
 
 
 def test_machines_keep_their_free_ops() -> None:

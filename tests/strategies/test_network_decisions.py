@@ -14,7 +14,7 @@ from hybridsim.engines import engine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
-from hybridsim.strategies import NETWORK_STRATEGIES, Job, carry_out, make_scheduler
+from hybridsim.strategies import NETWORK_STRATEGIES, Job, carry_out, make_strategy
 from hybridsim.strategies.networks import NetworkStrategy, reads
 from hybridsim.strategies.networks.layout import lay_out
 from hybridsim.work import price
@@ -35,8 +35,8 @@ READ: dict[str, tuple[str, ...]] = {
     "memory.sram.size": ("16 KiB", "2 MiB"),
 }
 OPTIONS: dict[str, tuple[Any, ...]] = {
-    "chunk": (4, 16, "all"),
-    "keep_adapters": ("layer", "chunk", "best"),
+    "batch": (4, 16, "all"),
+    "keep_adapters": ("layer", "batch", "best"),
     "unit": ("matrix_engine", "cores", "best"),
     "share_adapters": ("never", "best"),
     "early_xa": (False, True),
@@ -71,7 +71,7 @@ def machines(draw: st.DrawFn) -> Machine:
 @st.composite
 def strategies(draw: st.DrawFn) -> NetworkStrategy:
     options = {name: draw(st.sampled_from(values)) for name, values in OPTIONS.items()}
-    return make_scheduler(draw(st.sampled_from([*NETWORK_STRATEGIES])), options)  # type: ignore[return-value]
+    return make_strategy(draw(st.sampled_from([*NETWORK_STRATEGIES])), options)  # type: ignore[return-value]
 
 
 def assert_equal(plan: Plan, other: Plan) -> None:
@@ -127,8 +127,8 @@ def test_what_is_not_read_decides_nothing(
 
 @pytest.mark.parametrize("clock", ["100 MHz", "1 GHz"])
 def test_clocks_of_whole_periods_share_decisions(clock: str) -> None:
-    """With a given chunk no decision compares times of two clocks."""
-    strategy = make_scheduler("xb_pipe", {"chunk": 8, "keep_adapters": "layer"})
+    """With a given batch no decision compares times of two clocks."""
+    strategy = make_strategy("xb_pipe", {"batch": 8, "keep_adapters": "layer"})
     own = {"cluster.kernel_costs": None}
     first, other = (
         job(load_machine("harp_2026", own | {"cluster.clock.frequency": each}))
@@ -142,7 +142,7 @@ def test_clocks_of_whole_periods_share_decisions(clock: str) -> None:
 
 
 def test_decisions_are_found_once_for_machines_that_read_alike() -> None:
-    strategy = make_scheduler("xb_pipe", {"chunk": 8, "keep_adapters": "layer"})
+    strategy = make_strategy("xb_pipe", {"batch": 8, "keep_adapters": "layer"})
     placed = job(load_machine("harp_2026")).mapping
     first = strategy.decide(Job(placed, TOKENS))
     for field, values in PRICES.items():
@@ -152,7 +152,7 @@ def test_decisions_are_found_once_for_machines_that_read_alike() -> None:
 
 
 def test_a_decision_that_does_not_fit_is_not_remembered() -> None:
-    strategy = make_scheduler("xb_pipe", {"chunk": 8})
+    strategy = make_strategy("xb_pipe", {"batch": 8})
     assert isinstance(strategy, NetworkStrategy)
     tiny = job(load_machine("harp_2026", {"cluster.tcdm.size": "1 KiB"}))
     for _ in range(2):
@@ -161,12 +161,12 @@ def test_a_decision_that_does_not_fit_is_not_remembered() -> None:
 
 
 @pytest.mark.parametrize("dispatch", ["online", "reserved"])
-@pytest.mark.parametrize("chunk", [8, "best"])
+@pytest.mark.parametrize("batch", [8, "best"])
 def test_what_is_chosen_is_never_worse_than_what_it_was_chosen_from(
-    dispatch: str, chunk: int | str
+    dispatch: str, batch: int | str
 ) -> None:
     machine = load_machine("harp_2026")
-    own, strategy = job(machine), make_scheduler("network", {"chunk": chunk, "dispatch": dispatch})
+    own, strategy = job(machine), make_strategy("network", {"batch": batch, "dispatch": dispatch})
     assert isinstance(strategy, NetworkStrategy)
     run = engine("compiled")
     times = []
@@ -177,10 +177,10 @@ def test_what_is_chosen_is_never_worse_than_what_it_was_chosen_from(
 
 
 @pytest.mark.parametrize("network_options", [
-    {"chunk": 8, "early_xa": True},
-    {"chunk": 8, "flash": "always"},
-    {"chunk": "all", "share_adapters": "best"},
-    {"chunk": "all", "unit": "both", "where.attention": "cores"},
+    {"batch": 8, "early_xa": True},
+    {"batch": 8, "flash": "always"},
+    {"batch": "all", "share_adapters": "best"},
+    {"batch": "all", "unit": "both", "where.attention": "cores"},
 ])  # fmt: skip
 @pytest.mark.parametrize("costs", [True, False])
 def test_many_machines_are_priced_as_one_by_one(
@@ -190,7 +190,7 @@ def test_many_machines_are_priced_as_one_by_one(
     base = {} if costs else {"cluster.kernel_costs": None}
     machine = load_machine("harp_2026", base)
     own = job(machine)
-    works = make_scheduler("network", network_options).schedule(own).plan.works
+    works = make_strategy("network", network_options).schedule(own).plan.works
     rng = np.random.default_rng(5)
     count = 6
     hertz = rng.choice([100_000_000, 333_000_000, 500_000_000, 1_000_000_000], count)

@@ -1,4 +1,4 @@
-"""Adapters that stay in clusters while chunks pass: room, traffic, and never slower by choice."""
+"""Adapters that stay in clusters while batches pass: room, traffic, and never slower by choice."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ import hybridsim
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
-from hybridsim.strategies import Job, Schedule, make_scheduler
+from hybridsim.strategies import Job, Schedule, make_strategy
 from hybridsim.strategies.networks.adapters import Adapter
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision
@@ -44,10 +44,10 @@ def job(**overrides: Any) -> Job:
     return Job(place(*hybridsim.load("mobilebert", "harp_2026", overrides)), 64)
 
 
-def schedule(keep: str, strategy: str = "xb_pipe", chunk: int = 16, **more: Any) -> Schedule:
+def schedule(keep: str, strategy: str = "xb_pipe", batch: int = 16, **more: Any) -> Schedule:
     overrides = more.pop("overrides", {})
-    options = {"chunk": chunk, "keep_adapters": keep} | more
-    return make_scheduler(strategy, options).schedule(job(**overrides))
+    options = {"batch": batch, "keep_adapters": keep} | more
+    return make_strategy(strategy, options).schedule(job(**overrides))
 
 
 def tasks(plan: Plan, label: str) -> np.ndarray:
@@ -57,12 +57,12 @@ def tasks(plan: Plan, label: str) -> np.ndarray:
 @pytest.mark.parametrize("early", [False, True])
 def test_what_stays_is_fetched_once(early: bool) -> None:
     kept = schedule("layer", early_xa=early).plan
-    again = schedule("chunk", early_xa=early).plan
+    again = schedule("batch", early_xa=early).plan
     assert len(tasks(kept, "load a b")) == 361
     assert len(tasks(again, "load a b")) == 361 * 4
     work = "x a" if early else "adapt"
     assert len(tasks(kept, work)) == len(tasks(again, work))
-    # later chunks are spared A and B, the first one is not
+    # later batches are spared A and B, the first one is not
     machine = job().machine
     busy = [durations(plan, machine)[tasks(plan, work)].sum() for plan in (kept, again)]
     assert busy[0] < busy[1]
@@ -82,27 +82,27 @@ def test_a_layer_is_adapted_at_home() -> None:
     assert all(len(homes) == 2 for homes in where.values())
 
 
-@pytest.mark.parametrize("chunk", [8, 16, 32])
+@pytest.mark.parametrize("batch", [8, 16, 32])
 @pytest.mark.parametrize("strategy", ["xl_pipe", "xb_pipe", "network"])
-def test_the_best_is_the_fastest_that_fits(strategy: str, chunk: int) -> None:
+def test_the_best_is_the_fastest_that_fits(strategy: str, batch: int) -> None:
     machine = job().machine
     times = {
-        keep: dispatched(schedule(keep, strategy, chunk), machine).makespan
-        for keep in ("best", "layer", "chunk")
+        keep: dispatched(schedule(keep, strategy, batch), machine).makespan
+        for keep in ("best", "layer", "batch")
     }
-    assert times["best"] == min(times["layer"], times["chunk"])
+    assert times["best"] == min(times["layer"], times["batch"])
 
 
-def test_what_finds_no_room_is_fetched_for_every_chunk() -> None:
+def test_what_finds_no_room_is_fetched_for_every_batch() -> None:
     small = {"cluster.tcdm.size": "48 KiB"}
-    found = schedule("layer", chunk=8, overrides=small)
-    assert "for every chunk" in found.notes[-1]
+    found = schedule("layer", batch=8, overrides=small)
+    assert "for every batch" in found.notes[-1]
     loads = len(tasks(found.plan, "load a b"))
     assert 361 < loads < 361 * 8
 
 
-def test_one_chunk_keeps_nothing() -> None:
-    assert len(schedule("layer", chunk=64).plan) == len(schedule("chunk", chunk=64).plan)
+def test_one_batch_keeps_nothing() -> None:
+    assert len(schedule("layer", batch=64).plan) == len(schedule("batch", batch=64).plan)
 
 
 def test_the_engines_agree_on_homes() -> None:

@@ -14,12 +14,12 @@ from hybridsim.errors import CapacityError, SpecError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.strategies import (
-    SCHEDULERS,
+    STRATEGIES,
     Job,
     NetworkStrategy,
     Schedule,
     carry_out,
-    make_scheduler,
+    make_strategy,
 )
 from hybridsim.strategies.networks.copies import BlockCopies
 from hybridsim.strategies.networks.layout import lay_out
@@ -28,7 +28,7 @@ from hybridsim.workload import Linear
 from tests.carried_out import assert_engines_agree, dispatched, durations
 
 NETWORK_STRATEGIES = [
-    name for name, kind in SCHEDULERS.items() if issubclass(kind, NetworkStrategy)
+    name for name, kind in STRATEGIES.items() if issubclass(kind, NetworkStrategy)
 ]
 WHOLE_LAYERS = ("serial", "il_par", "il_pipe")
 CASES = [
@@ -47,16 +47,16 @@ def job(network: str, machine: str, tokens: int = 64, adapters: bool = False) ->
 
 
 def options(strategy: str, **more: Any) -> dict[str, Any]:
-    return more if strategy in WHOLE_LAYERS else {"chunk": 16} | more
+    return more if strategy in WHOLE_LAYERS else {"batch": 16} | more
 
 
 @lru_cache(maxsize=256)
 def planned(
     strategy: str, network: str, machine: str, adapters: bool = False, **more: Any
 ) -> Schedule:
-    """Return a schedule for 64 tokens, in chunks of 16."""
+    """Return a schedule for 64 tokens, in batches of 16."""
     given = job(network, machine, adapters=adapters)
-    return make_scheduler(strategy, options(strategy, **more)).schedule(given)
+    return make_strategy(strategy, options(strategy, **more)).schedule(given)
 
 
 def busy(plan: Plan, machine: str, labels: set[str]) -> int:
@@ -98,7 +98,7 @@ def test_every_computed_op_is_a_row_or_declared_free(
 
 @pytest.mark.parametrize(("network", "machine"), CASES)
 def test_work_is_conserved(network: str, machine: str) -> None:
-    """Tiles, peripheries and DRAM spend the same under all strategies; chunks change no MVM."""
+    """Tiles, peripheries and DRAM spend the same under all strategies; batches change no MVM."""
     fixed = [
         busy(planned(strategy, network, machine).plan, machine, {"mvm", "fetch"})
         for strategy in NETWORK_STRATEGIES
@@ -148,7 +148,7 @@ def test_stamped_blocks_equal_blocks_laid_out_one_by_one(
     stamped = planned(strategy, network, machine, adapters)
     monkeypatch.setattr(BlockCopies, "find", lambda layout: None)
     lay_out.cache_clear()
-    single = make_scheduler(strategy, options(strategy)).schedule(
+    single = make_strategy(strategy, options(strategy)).schedule(
         job(network, machine, adapters=adapters)
     )
     assert len(stamped.plan) == len(single.plan)
@@ -169,7 +169,7 @@ def test_blocks_that_are_alike_are_stamped(
     monkeypatch.setattr(BlockCopies, "_copy", lambda copies, first: stamped.append(first))
     lay_out.cache_clear()
     with pytest.raises(KeyError):  # what follows the blocks misses the last copy, or the result
-        make_scheduler("xb_pipe", {"chunk": 16}).schedule(job(network, machine))
+        make_strategy("xb_pipe", {"batch": 16}).schedule(job(network, machine))
     assert len(stamped) == 1
 
 
@@ -188,17 +188,17 @@ def test_each_kind_of_overlap_helps_on_these_networks(case: tuple[str, str]) -> 
     assert across > both > blocks
 
 
-def test_the_best_chunk_is_the_best_of_those_tried() -> None:
+def test_the_best_batch_is_the_best_of_those_tried() -> None:
     given = job("mobilebert", "harp_2026")
-    tried = {chunk: makespan("xb_pipe", chunk=chunk) for chunk in (8, 16, 32, 64)}
-    best = make_scheduler("xb_pipe").schedule(given)
+    tried = {batch: makespan("xb_pipe", batch=batch) for batch in (8, 16, 32, 64)}
+    best = make_strategy("xb_pipe").schedule(given)
     assert dispatched(best, given.machine).makespan == min(tried.values())
-    assert best.layers[0].batch == min(tried, key=lambda chunk: tried[chunk])
+    assert best.layers[0].batch == min(tried, key=lambda batch: tried[batch])
 
 
-def test_a_chunk_as_long_as_the_sequence_is_one_chunk() -> None:
-    for chunk in (64, 1000):
-        plan = planned("xb_pipe", "mobilebert", "harp_2026", chunk=chunk).plan
+def test_a_batch_as_long_as_the_sequence_is_one_batch() -> None:
+    for batch in (64, 1000):
+        plan = planned("xb_pipe", "mobilebert", "harp_2026", batch=batch).plan
         assert plan.item.max() == 0
 
 
@@ -218,16 +218,11 @@ def test_every_form_of_attention_runs_in_a_network(form: str, kept: str) -> None
     assert makespan("network", attention=form, keys_values=kept) > 0
 
 
-def test_batch_is_another_name_of_chunk() -> None:
-    """The command line gives --batch to every strategy."""
-    assert make_scheduler("xb_pipe", {"batch": 8}) == make_scheduler("xb_pipe", {"chunk": 8})
-
-
 @pytest.mark.parametrize(
     ("name", "given"),
     [
-        ("xb_pipe", {"chunk": 0}),
-        ("xb_pipe", {"chunk": "some"}),
+        ("xb_pipe", {"batch": 0}),
+        ("xb_pipe", {"batch": "some"}),
         ("xb_pipe", {"chnk": 8}),
         ("network", {"attention": "fast"}),
         ("network", {"dispatch": "greedy"}),
@@ -235,8 +230,8 @@ def test_batch_is_another_name_of_chunk() -> None:
     ],
 )
 def test_options_of_no_sense_are_refused(name: str, given: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match=f"scheduler {name}"):
-        make_scheduler(name, given)
+    with pytest.raises(SpecError, match=f"strategy {name}"):
+        make_strategy(name, given)
 
 
 def simulated(network: str, machine: str, strategy: str, **more: Any) -> hybridsim.Result:
@@ -246,7 +241,7 @@ def simulated(network: str, machine: str, strategy: str, **more: Any) -> hybrids
     loaded, there = hybridsim.load(network, machine, overrides)
     if not adapters:
         loaded = loaded.without_adapters()
-    chosen = make_scheduler(strategy, options(strategy, **more))
+    chosen = make_strategy(strategy, options(strategy, **more))
     return hybridsim.simulate(loaded, there, chosen, tokens=tokens)
 
 
@@ -255,7 +250,7 @@ def test_overhead_is_measured_against_the_same_strategy(strategy: str) -> None:
     bare = simulated("mobilebert", "harp_2026", strategy, adapters=False)
     full = simulated("mobilebert", "harp_2026", strategy)
     assert bare.overhead_percent == 0
-    assert full.all_analog_ps == bare.latency_ps
+    assert full.yardstick_ps == bare.latency_ps
     assert full.latency_ps > bare.latency_ps
     assert len(full.layers) == 361
     assert {op.kind for op in full.ops} == {"embedding", "attention", "add"}
@@ -264,7 +259,7 @@ def test_overhead_is_measured_against_the_same_strategy(strategy: str) -> None:
 
 
 def test_early_products_and_kept_adapters() -> None:
-    """Twice the tasks per chunk; and A and B that stay need room for all of them."""
+    """Twice the tasks per batch; and A and B that stay need room for all of them."""
     late = planned("xb_pipe", "mobilebert", "harp_2026", True).plan
     early = planned("xb_pipe", "mobilebert", "harp_2026", True, early_xa=True).plan
     adapted = (late.label == late.labels.index("adapt")).sum()
@@ -276,15 +271,15 @@ def test_early_products_and_kept_adapters() -> None:
 
 def test_adapters_that_stay_are_not_fetched() -> None:
     big = {"cluster.tcdm.size": "8 MiB"}
-    chunkwise = {"keep_adapters": "chunk"}
-    fetched = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big, **chunkwise)
+    batchwise = {"keep_adapters": "batch"}
+    fetched = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big, **batchwise)
     kept = simulated("mobilebert", "harp_2026", "xb_pipe", overrides=big)
     assert kept.latency_ps < fetched.latency_ps
     assert kept.tcdm_bytes > 2 * 1_600_000
     assert kept.notes == ("A and B of all 361 adapters stay in every cluster",)
 
 
-def test_adapters_of_a_chunk_that_does_not_fit_go_in_batches() -> None:
+def test_adapters_of_a_batch_that_does_not_fit_go_in_batches() -> None:
     result = simulated("mobilebert", "harp_2026", "serial", tokens=128)
     wide = next(layer for layer in result.layers if layer.name == "block0.bottleneck.input")
     assert wide.batch < 128
@@ -413,4 +408,4 @@ def test_sums_go_where_they_are_sent() -> None:
 )
 def test_a_part_that_cannot_do_it_is_refused(path: str, value: str, says: str) -> None:
     with pytest.raises(SpecError, match=says):
-        make_scheduler("xb_pipe", {path: value})
+        make_strategy("xb_pipe", {path: value})

@@ -12,13 +12,13 @@ from hybridsim.mapping import place
 from hybridsim.measure.measure import layer_latency_ps
 from hybridsim.plan import Plan
 from hybridsim.strategies import (
-    SCHEDULERS,
+    STRATEGIES,
     AllAnalog,
     Job,
     LayerSerial,
     Schedule,
     TokenParallel,
-    make_scheduler,
+    make_strategy,
 )
 from hybridsim.workload import Network
 from tests.carried_out import carried_out, durations
@@ -113,7 +113,7 @@ def test_every_token_is_integrated_and_stored_once(
     """Whatever the batch, the tiles are busy as long, and each batch is stored after its add."""
     machine = load_machine("ahwa_lora_2026")
     options = {"batch": batch, "unit": unit} | ({} if serial else {"buffers": buffers})
-    strategy = make_scheduler("layer_serial" if serial else "token_parallel", options)
+    strategy = make_strategy("layer_serial" if serial else "token_parallel", options)
     schedule = strategy.schedule(Job(place(layer("layer_128x128"), machine), tokens))
     plan, timeline = schedule.plan, carried_out(schedule.plan, machine, engine)
     assert timeline.duration[of(plan, "mvm")].sum() == tokens * 256_000
@@ -162,15 +162,15 @@ def test_a_missing_engine_is_refused_and_cores_do() -> None:
     )
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_is_chosen_by_name(name: str) -> None:
-    assert make_scheduler(name).kind == name
+    assert make_strategy(name).kind == name
 
 
 def test_an_unknown_strategy_or_option_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'token_parallel'"):
-        make_scheduler("token_paralell")
+        make_strategy("token_paralell")
     with pytest.raises(SpecError, match="batch"):
-        make_scheduler("token_parallel", {"batch": 0})
+        make_strategy("token_parallel", {"batch": 0})
     with pytest.raises(SpecError, match="did you mean 'batch'"):
-        make_scheduler("token_parallel", {"bach": 4})
+        make_strategy("token_parallel", {"bach": 4})

@@ -11,7 +11,7 @@ from hybridsim.arch import Machine, load_machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
-from hybridsim.strategies import Job, NetworkStrategy, Schedule, TokenTemplate, make_scheduler
+from hybridsim.strategies import Job, NetworkStrategy, Schedule, TokenTemplate, make_strategy
 from hybridsim.workload import AdapterSpec, Linear, Network, network_from_config
 from tests.carried_out import assert_engines_agree, carried_out, durations
 
@@ -43,8 +43,8 @@ def machine(name: str) -> Machine:
 
 
 def strategy(**options: Any) -> NetworkStrategy:
-    usual = {"chunk": 16, "kept_over_link": True, "adapters_by_capacity": True}
-    found = make_scheduler("network", usual | options)
+    usual = {"batch": 16, "kept_over_link": True, "adapters_by_capacity": True}
+    found = make_strategy("network", usual | options)
     assert isinstance(found, NetworkStrategy)
     return found
 
@@ -68,7 +68,7 @@ def two_layers() -> Network:
 
 
 def latency(network: Network, there: Machine) -> int:
-    plan = make_scheduler("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
+    plan = make_strategy("network", {"batch": "all"}).schedule(Job(place(network, there), 1)).plan
     return carried_out(plan, there).makespan
 
 
@@ -86,7 +86,7 @@ def test_from_chip_to_chip_by_hand() -> None:
         for i in range(2)
     )
     network = Network(name="four", source="test", ops=(ops[0], *between, ops[1]))
-    plan = make_scheduler("network", {"chunk": "all"}).schedule(Job(place(network, there), 1)).plan
+    plan = make_strategy("network", {"batch": "all"}).schedule(Job(place(network, there), 1)).plan
     hops = [plan.name(task) for task in tasks(plan, "hop")]
     assert [name.split(":")[0] for name in hops] == ["between0"] + 2 * ["between1"] + 3 * ["b"]
 
@@ -110,7 +110,7 @@ def test_the_engines_agree(name: str, past: int) -> None:
 def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
     """Every past from 3 to 700 in steps, where the same operands lie in the SRAM."""
     job = Job(place(NETWORK, machine(name)), 1, past=300)
-    template = TokenTemplate(strategy(), job, (16, "chunk"))
+    template = TokenTemplate(strategy(), job, (16, "batch"))
     found = 0
     for past in (3, 64, 299, 300, 301, 511, 512, 700):
         plan = template.plan_at(past)
@@ -129,7 +129,7 @@ def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
 
 def test_a_template_is_not_used_where_operands_change_their_place() -> None:
     template = TokenTemplate(
-        strategy(), Job(place(NETWORK, machine("little SRAM")), 1, past=2), (16, "chunk")
+        strategy(), Job(place(NETWORK, machine("little SRAM")), 1, past=2), (16, "batch")
     )
     assert template.plan_at(3) is not None
     assert template.plan_at(4000) is None
@@ -201,8 +201,8 @@ def test_kept_keys_and_values_cross_the_link_where_that_is_charged() -> None:
     assert not tasks(scheduled("one chip", 1, past=100, kept_over_link=False).plan, "move kv")
 
 
-def test_the_head_waits_for_the_last_chunk() -> None:
-    """It reads the last token alone, which is there when every chunk is."""
+def test_the_head_waits_for_the_last_batch() -> None:
+    """It reads the last token alone, which is there when every batch is."""
     plan = scheduled("one chip").plan
     timeline = carried_out(plan, machine("one chip"))
     head = plan.op == plan.ops.index("lm_head")
@@ -213,7 +213,7 @@ def test_the_head_waits_for_the_last_chunk() -> None:
 def test_sequences_share_layers_and_not_keys() -> None:
     mapping = place(NETWORK, machine("one chip"))
     one, four = (Job(mapping, 1, past=99, sequences=n) for n in (1, 4))
-    plans = [strategy(chunk="all").schedule(job).plan for job in (one, four)]
+    plans = [strategy(batch="all").schedule(job).plan for job in (one, four)]
     alone, together = (carried_out(plan, mapping.machine) for plan in plans)
     assert alone.makespan < together.makespan < 4 * alone.makespan
     moved = [tasks(plan, "move kv") for plan in plans]

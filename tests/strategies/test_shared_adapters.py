@@ -101,8 +101,8 @@ def test_more_clusters_are_never_slower() -> None:
 def test_requests_of_a_batch_share_their_adapters_too() -> None:
     shared, alone = (
         generate(
-            network(), machine(), prompt=8, new=2, batch=4,
-            scheduler=strategy_for({"share_adapters": each}),
+            network(), machine(), prompt=8, new=2, sequences=4,
+            strategy=strategy_for({"share_adapters": each}),
         )
         for each in ("best", "never")
     )  # fmt: skip

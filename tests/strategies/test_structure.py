@@ -13,7 +13,7 @@ from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
-from hybridsim.strategies import ADAPTER_STRATEGIES, Job, LayerStrategy, make_scheduler
+from hybridsim.strategies import ADAPTER_STRATEGIES, Job, LayerStrategy, make_strategy
 from hybridsim.validation.strategies import layer
 from tests.strategies.test_outlines import FIXED, OPTIONS, chain
 
@@ -54,12 +54,12 @@ def machines(draw: st.DrawFn) -> Machine:
 def strategies(draw: st.DrawFn) -> LayerStrategy:
     name = draw(st.sampled_from([*ADAPTER_STRATEGIES]))
     if name == "auto":
-        return make_scheduler(name)  # type: ignore[return-value]
+        return make_strategy(name)  # type: ignore[return-value]
     open_to = {key: value for key, value in OPTIONS.items() if key not in FIXED.get(name, set())}
     options = draw(st.fixed_dictionaries(open_to))
     if draw(st.booleans()):
         options |= {"batch": None}
-    return make_scheduler(name, options)  # type: ignore[return-value]
+    return make_strategy(name, options)  # type: ignore[return-value]
 
 
 def assert_equal(plan: Plan, other: Plan) -> None:
@@ -94,7 +94,7 @@ def test_equal_decisions_share_a_plan_whatever_the_prices(
 
 def test_a_machine_with_other_prices_leads_to_the_same_decisions() -> None:
     """With a given batch nothing is left open: a sweep over clocks lays out a single plan."""
-    network, strategy = NETWORKS["three"], make_scheduler("early_xa", {"batch": 8})
+    network, strategy = NETWORKS["three"], make_strategy("early_xa", {"batch": 8})
     known = set()
     for time in ("10 ns", "256 ns", "3 us"):
         for clock in ("100 MHz", "500 MHz"):
@@ -130,7 +130,7 @@ def test_a_decision_holds_no_machine() -> None:
     network, machine = hybridsim.load("mobilebert", "ahwa_lora_2026")
     job = Job(place(network, machine), 32, engine_by_name("compiled"))
     for name in ("token_parallel", "cross_layer", "auto"):
-        text = repr(make_scheduler(name).decide(job))
+        text = repr(make_strategy(name).decide(job))
         assert "integration_time" not in text
         assert "frequency" not in text
         assert "Linear(" not in text

@@ -15,7 +15,7 @@ SMALL: dict[str, Any] = {
     "tokens": 16,
     "axes": {
         "tile.integration_time": ["128 ns", "256 ns"],
-        "scheduler.batch": [1, 4, 16],
+        "strategy.batch": [1, 4, 16],
         "adapters.rank": [4, 8],
     },
     "objectives": {"latency_ps": "minimise", "tcdm_bytes": "minimise"},

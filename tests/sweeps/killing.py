@@ -24,7 +24,7 @@ STUDY = {
     "network": "layer_512x128",
     "axes": {
         "tokens": {"from": 16, "to": 75, "step": 1},
-        "scheduler.batch": [1, 2, 4, 16],
+        "strategy.batch": [1, 2, 4, 16],
         "adapters.rank": [4, 8],
     },
     "objectives": {"latency_ps": "minimise"},

@@ -12,7 +12,7 @@ from hybridsim.sweeps.answers import best_rows, build_table, pareto, variance_sh
 from hybridsim.sweeps.columns import parse_constraint
 from hybridsim.sweeps.inputs import Inputs
 
-AXES = {"scheduler.batch": [1, 2, 3, 4], "adapters.rank": [1, 2, 4], "tokens": [5, 6]}
+AXES = {"strategy.batch": [1, 2, 3, 4], "adapters.rank": [1, 2, 4], "tokens": [5, 6]}
 
 
 def naive_pareto(rows: list[tuple[int, ...]], feasible: list[bool]) -> list[bool]:

@@ -11,7 +11,7 @@ from hybridsim.errors import SpecError
 from hybridsim.sweeps.axes import Axis, expand_axes
 
 
-def axis(given_: Any, name: str = "scheduler.batch") -> Axis:
+def axis(given_: Any, name: str = "strategy.batch") -> Axis:
     return expand_axes({name: given_}, "study")[0]
 
 
@@ -62,7 +62,7 @@ def test_quantities_become_base_units_with_the_unit_in_the_column(
 
 
 def test_text_and_mixed_values_stay_text() -> None:
-    assert axis(["cores", "both"], "scheduler.unit").numbers is None
+    assert axis(["cores", "both"], "strategy.unit").numbers is None
     assert axis([None, 8]).labels == ("null", "8")
 
 
@@ -75,25 +75,25 @@ def test_a_group_sets_several_paths_at_once() -> None:
 @pytest.mark.parametrize(
     ("axes", "says"),
     [
-        ({"scheduler.batch": []}, "has no values"),
-        ({"scheduler.batch": 8}, "write a list"),
-        ({"scheduler.batch": {}}, "write a list"),
-        ({"scheduler.batch": [8, 8]}, "value '8' is given twice"),
+        ({"strategy.batch": []}, "has no values"),
+        ({"strategy.batch": 8}, "write a list"),
+        ({"strategy.batch": {}}, "write a list"),
+        ({"strategy.batch": [8, 8]}, "value '8' is given twice"),
         ({"tile.x": ["1 us", "1000 ns"]}, "value '1000 ns' is given twice"),
-        ({"scheduler.batch": [[8]]}, "found a list"),
+        ({"strategy.batch": [[8]]}, "found a list"),
         ({"batch": [8]}, "'batch' is no path"),
         ({"token": [8]}, "did you mean 'tokens'"),
-        ({"scheduler.batch": {"from": 1, "to": 4}}, "the keys from, to;"),
-        ({"scheduler.batch": {"from": 1, "to": 4, "step": 1, "factor": 2}}, "one of step, factor"),
-        ({"scheduler.batch": {"from": 4, "to": 1, "step": 1}}, "rising order"),
-        ({"scheduler.batch": {"from": 1, "to": 4, "step": 0}}, "above 0"),
-        ({"scheduler.batch": {"from": 1, "to": 4, "step": 0.5}}, "whole numbers"),
-        ({"scheduler.batch": {"from": 1, "to": 4, "factor": 1}}, "above 1"),
-        ({"scheduler.batch": {"from": 1, "to": 4, "points": 1}}, "2 or more"),
-        ({"scheduler.batch": {"from": 1, "to": 10**9, "step": 1}}, "at most 1,000,000"),
+        ({"strategy.batch": {"from": 1, "to": 4}}, "the keys from, to;"),
+        ({"strategy.batch": {"from": 1, "to": 4, "step": 1, "factor": 2}}, "one of step, factor"),
+        ({"strategy.batch": {"from": 4, "to": 1, "step": 1}}, "rising order"),
+        ({"strategy.batch": {"from": 1, "to": 4, "step": 0}}, "above 0"),
+        ({"strategy.batch": {"from": 1, "to": 4, "step": 0.5}}, "whole numbers"),
+        ({"strategy.batch": {"from": 1, "to": 4, "factor": 1}}, "above 1"),
+        ({"strategy.batch": {"from": 1, "to": 4, "points": 1}}, "2 or more"),
+        ({"strategy.batch": {"from": 1, "to": 10**9, "step": 1}}, "at most 1,000,000"),
         ({"tile.x": {"from": "1 ns", "to": "1 us", "step": "1 ns"}}, "in the same unit"),
         ({"tile.x": {"from": "x", "to": "1 us", "step": "1 ns"}}, "found 'x'"),
-        ({"scheduler.batch": [1], "g": {"a": {"scheduler.batch": 2}}}, "sets already"),
+        ({"strategy.batch": [1], "g": {"a": {"strategy.batch": 2}}}, "sets already"),
         ({"g": {"a": {}}}, "write the settings"),
         ({"g": {"a": {"nothing": 2}}}, "no path"),
     ],

@@ -1,11 +1,11 @@
 """Columns that are read off a whole result, also those that not every machine has."""
 
 import pytest
+from hybridsim.sweeps.details import DETAILS, detail
 
 from hybridsim import TokenParallel, load, simulate
 from hybridsim.errors import InputError
 from hybridsim.sweeps import columns, sweep
-from hybridsim.sweeps.details import DETAILS, detail
 
 
 def test_every_detailed_column_can_be_read() -> None:
@@ -23,11 +23,11 @@ def test_what_a_machine_does_not_give_is_one_sentence(monkeypatch) -> None:
 
 def test_a_point_without_such_a_column_says_so(studies, monkeypatch) -> None:
     monkeypatch.setitem(DETAILS, "bound", lambda result: None)
-    table = sweep(studies.write(keep=["latency_ps", "bound"], axes={"scheduler.batch": [8]}))
+    table = sweep(studies.write(keep=["latency_ps", "bound"], axes={"strategy.batch": [8]}))
     assert "leave bound out of the study" in table["problem"].iloc[0]
 
 
 def test_the_command_says_why_points_have_no_result(cli, studies) -> None:
-    axes = {"scheduler.batch": [8, 128]}
+    axes = {"strategy.batch": [8, 128]}
     done = cli("sweep", str(studies.write(network="layer_512x128", tokens=128, axes=axes)))
     assert "1 times: does not fit the TCDM of a cluster" in done.stdout

@@ -4,17 +4,17 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hybridsim.sweeps.executed import Executed, most_tcdm
+from hybridsim.sweeps.layerwise import one_by_one, run_layers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import hybridsim
-from hybridsim import Machine, Network, make_scheduler
+from hybridsim import Machine, Network, make_strategy
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import place
 from hybridsim.specs import validate
 from hybridsim.strategies import Job
-from hybridsim.sweeps.executed import Executed, most_tcdm
-from hybridsim.sweeps.layerwise import one_by_one, run_layers
 from tests.carried_out import carried_out
 
 LAYERS = st.lists(
@@ -62,8 +62,8 @@ def network(layers: list[tuple[int, int]], adapted: str) -> Network:
     return validate(Network, text, "net")
 
 
-def run(scheduler: Any, job: Job) -> Executed:
-    schedule = scheduler.schedule(job)
+def run(strategy: Any, job: Job) -> Executed:
+    schedule = strategy.schedule(job)
     latency = carried_out(schedule.plan, job.machine).makespan
     return Executed(latency, len(schedule.plan), schedule.layers, most_tcdm(schedule.layers))
 
@@ -91,16 +91,16 @@ def strategies(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 def test_a_network_is_the_sum_of_its_layers(
     layers, adapted, strategy, clusters, nanoseconds, dma, tokens
 ) -> None:
-    scheduler = make_scheduler(*strategy)
-    assert one_by_one(scheduler)
+    strategy = make_strategy(*strategy)
+    assert one_by_one(strategy)
     job = Job(place(network(layers, adapted), machine(clusters, nanoseconds, dma)), tokens)
     try:
-        whole = run(scheduler, job)
+        whole = run(strategy, job)
     except InputError as error:
         with pytest.raises(type(error)):
-            run_layers(scheduler, job, run)
+            run_layers(strategy, job, run)
         return
-    found = run_layers(scheduler, job, run)
+    found = run_layers(strategy, job, run)
     if found is None:
         assert clusters > 1
         return
@@ -111,9 +111,9 @@ def test_clusters_without_a_batch_are_not_added_up() -> None:
     """They still fetch A and B when the next layer begins, so a sum would be wrong."""
     slow = machine(5, 1, 1)
     job = Job(place(network([(600, 16), (16, 16)], "linear*"), slow), 1)
-    scheduler = make_scheduler("multi_cluster", {"batch": 1})
-    assert run_layers(scheduler, job, run) is None
-    assert run_layers(make_scheduler("token_parallel", {"batch": 1}), job, run) is not None
+    strategy = make_strategy("multi_cluster", {"batch": 1})
+    assert run_layers(strategy, job, run) is None
+    assert run_layers(make_strategy("token_parallel", {"batch": 1}), job, run) is not None
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_clusters_without_a_batch_are_not_added_up() -> None:
     ],
 )
 def test_layers_that_overlap_are_not_added_up(name: str, options: dict[str, Any]) -> None:
-    assert not one_by_one(make_scheduler(name, options))
+    assert not one_by_one(make_strategy(name, options))
 
 
 def test_what_does_not_fit_is_told_as_by_the_whole_network() -> None:
     job = Job(place(network([(600, 700)], "linear*"), machine(1, 128, 8)), 512)
     with pytest.raises(CapacityError, match="linear0"):
-        run_layers(make_scheduler("token_parallel", {"batch": 512}), job, run)
+        run_layers(make_strategy("token_parallel", {"batch": 512}), job, run)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from hybridsim import load, make_scheduler, simulate
+from hybridsim import load, make_strategy, simulate
 from hybridsim.sweeps import run_study, sweep
 
 ALL = [
-    "latency_ps", "all_analog_ps", "overhead_percent", "tcdm_bytes", "tiles", "crossbars",
+    "latency_ps", "yardstick_ps", "overhead_percent", "tcdm_bytes", "tiles", "crossbars",
     "tasks", "bound",
 ]  # fmt: skip
 STRATEGIES = [
@@ -23,7 +23,7 @@ def small(studies, **changes: Any) -> Any:
         "network": "t5_small_encoder",
         "machine": "harp_2026:t5",
         "tokens": 16,
-        "axes": {"scheduler": STRATEGIES, "adapters": ["own", "none"]},
+        "axes": {"strategy": STRATEGIES, "adapters": ["own", "none"]},
         "objectives": {"latency_ps": "minimise"},
         "keep": ALL,
     }
@@ -36,13 +36,13 @@ def test_every_strategy_is_what_simulate_finds(studies) -> None:
     assert set(table["problem"]) == {""}
     for row in table.to_dict("records"):
         own = network if row["adapters"] == "own" else network.without_adapters()
-        result = simulate(own, machine, make_scheduler(row["scheduler"]), 16)
+        result = simulate(own, machine, make_strategy(row["strategy"]), 16)
         for name in ALL:
-            assert row[name] == getattr(result, name), (row["scheduler"], name)
+            assert row[name] == getattr(result, name), (row["strategy"], name)
 
 
 def test_simpy_agrees_on_whole_networks(studies) -> None:
-    axes = {"scheduler": ["xb_pipe", "serial", "multi_cluster"], "adapters": ["own", "none"]}
+    axes = {"strategy": ["xb_pipe", "serial", "multi_cluster"], "adapters": ["own", "none"]}
     inputs = studies.inputs(
         network="t5_small_encoder", machine="harp_2026:t5", tokens=8, axes=axes,
         objectives={"latency_ps": "minimise"},
@@ -54,11 +54,11 @@ def test_simpy_agrees_on_whole_networks(studies) -> None:
 
 def test_auto_is_a_strategy_like_others(studies) -> None:
     table = sweep(
-        studies.write(network="layer_512x128", axes={"scheduler": ["auto", "token_parallel"]})
+        studies.write(network="layer_512x128", axes={"strategy": ["auto", "token_parallel"]})
     )
     network, machine = load("layer_512x128", "ahwa_lora_2026")
     expected = [
-        simulate(network, machine, make_scheduler(s), 16) for s in ("auto", "token_parallel")
+        simulate(network, machine, make_strategy(s), 16) for s in ("auto", "token_parallel")
     ]
     assert table["latency_ps"].tolist() == [result.latency_ps for result in expected]
     assert table["latency_ps"].iloc[0] <= table["latency_ps"].iloc[1]
@@ -71,11 +71,11 @@ def test_machine_variant_and_network_change_together(studies) -> None:
             "fits": {"network": "t5_small_encoder", "machine": "harp_2026:t5"},
             "does not": {"network": "bert_base", "machine": "harp_2026:mobilebert"},
         },
-        "scheduler.chunk": [8, 16],
+        "strategy.batch": [8, 16],
     }
     table = sweep(
         studies.write(
-            network=None, machine=None, scheduler="xb_pipe", axes=axes,
+            network=None, machine=None, strategy="xb_pipe", axes=axes,
             objectives={"latency_ps": "minimise"}, set={"adapters": "none"},
         )
     )  # fmt: skip
@@ -90,4 +90,4 @@ def test_adapters_are_own_or_none(studies, value: Any) -> None:
     from hybridsim.errors import SpecError
 
     with pytest.raises(SpecError, match="own or none would do"):
-        studies.inputs(set={"adapters": value}, axes={"scheduler.batch": [1]})
+        studies.inputs(set={"adapters": value}, axes={"strategy.batch": [1]})

@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from hybridsim.sweeps.columnwise import vectorised_evaluator
-from hybridsim.sweeps.evaluate import make_evaluator
 from hybridsim.sweeps.events import EventEvaluator
+
+from hybridsim.sweeps.evaluate import make_evaluator
 
 AXES: dict[str, Any] = {
     "network": ["layer_128x128", "layer_512x128"],
-    "scheduler.batch": {"from": 1, "to": 128, "factor": 2},
+    "strategy.batch": {"from": 1, "to": 128, "factor": 2},
     "tile.integration_time": {"from": "64 ns", "to": "576 ns", "step": "64 ns"},
-    "scheduler.buffers": [1, 2],
+    "strategy.buffers": [1, 2],
     "cluster.tcdm.size": ["32 KiB", "128 KiB"],
     "tokens": [16, 100, 128],
 }
@@ -35,9 +35,9 @@ def test_both_paths_say_the_same(studies) -> None:
     "changes",
     [
         {"keep": ["latency_ps", "bound"]},
-        {"axes": {"scheduler": ["token_parallel", "layer_serial"]}},
-        {"axes": {"scheduler.unit": ["matrix_engine", "best"]}},
-        {"axes": {"scheduler.batch": [None, 8]}},
+        {"axes": {"strategy": ["token_parallel", "layer_serial"]}},
+        {"axes": {"strategy.unit": ["matrix_engine", "best"]}},
+        {"axes": {"strategy.batch": [None, 8]}},
         {"network": "minilm_l6"},
     ],
 )
@@ -46,7 +46,7 @@ def test_what_is_no_regular_pipeline_goes_to_the_engine(studies, changes: dict[s
 
 
 def test_few_points_go_to_the_engine_and_many_are_vectorised(studies) -> None:
-    many = {"scheduler.batch": [8], "tokens": {"from": 1, "to": 2000, "step": 1}}
+    many = {"strategy.batch": [8], "tokens": {"from": 1, "to": 2000, "step": 1}}
     inputs = studies.inputs(tokens=None, axes=many)
     assert isinstance(make_evaluator(studies.inputs(), "compiled"), EventEvaluator)
     assert not isinstance(make_evaluator(inputs, "compiled"), EventEvaluator)

@@ -31,7 +31,7 @@ def test_a_row_is_what_simulate_finds(studies) -> None:
     )
     row = table[
         (table["tile.integration_time_ps"] == 256_000)
-        & (table["scheduler.batch"] == 4)
+        & (table["strategy.batch"] == 4)
         & (table["adapters.rank"] == 8)
     ].iloc[0]
     network, machine = load("layer_128x128", "ahwa_lora_2026")
@@ -41,20 +41,20 @@ def test_a_row_is_what_simulate_finds(studies) -> None:
 
 
 def test_a_network_of_many_layers_is_what_simulate_finds(studies) -> None:
-    table = sweep(studies.write(network="minilm_l6", axes={"scheduler.batch": [None, 4]}))
+    table = sweep(studies.write(network="minilm_l6", axes={"strategy.batch": [None, 4]}))
     network, machine = load("minilm_l6", "ahwa_lora_2026")
     for row, batch in zip(table.itertuples(), (None, 4), strict=True):
         result = simulate(network, machine, TokenParallel(batch=batch), 16)
         assert row.latency_ps == result.latency_ps
-        assert row.all_analog_ps == result.all_analog_ps
+        assert row.yardstick_ps == result.yardstick_ps
         assert row.batch == min(layer.batch for layer in result.layers)
 
 
 def test_the_table_has_units_in_its_columns_and_the_summary_beside_it(studies) -> None:
     table = hybridsim.sweep(studies.write())
     assert list(table.columns) == [
-        "tile.integration_time_ps", "scheduler.batch", "adapters.rank", "latency_ps",
-        "all_analog_ps", "tcdm_bytes", "batch", "buffers", "overhead_percent", "problem",
+        "tile.integration_time_ps", "strategy.batch", "adapters.rank", "latency_ps",
+        "yardstick_ps", "tcdm_bytes", "batch", "buffers", "overhead_percent", "problem",
         "feasible", "pareto",
     ]  # fmt: skip
     assert table.attrs["points"] == 12
@@ -62,7 +62,7 @@ def test_the_table_has_units_in_its_columns_and_the_summary_beside_it(studies) -
 
 def test_what_cannot_run_is_a_row_with_its_problem(studies) -> None:
     table = sweep(
-        studies.write(network="layer_512x128", tokens=128, axes={"scheduler.batch": [8, 128]})
+        studies.write(network="layer_512x128", tokens=128, axes={"strategy.batch": [8, 128]})
     )
     assert table["problem"].tolist() == ["", "does not fit the TCDM of a cluster"]
     assert table["feasible"].tolist() == [True, False]
@@ -136,7 +136,7 @@ def test_a_second_run_computes_nothing(studies, tmp_path: Path, monkeypatch) -> 
 
 def test_a_longer_axis_only_adds_its_points(studies, tmp_path: Path) -> None:
     run_study(studies.inputs(), tmp_path / "out")
-    axes = studies.inputs().study.axes | {"scheduler.batch": [1, 2, 4, 16]}
+    axes = studies.inputs().study.axes | {"strategy.batch": [1, 2, 4, 16]}
     longer = run_study(studies.inputs(axes=axes), tmp_path / "out")
     assert longer.recorded_before == 12
     assert longer.table.equals(run_study(studies.inputs(axes=axes)).table)
@@ -169,7 +169,7 @@ def test_an_audit_finds_what_is_wrong(studies, tmp_path: Path, monkeypatch) -> N
     result = run_study(inputs, tmp_path / "out", audit=1)
     assert result.audit is not None
     (difference,) = result.audit.differences
-    assert "tile.integration_time=256 ns, scheduler.batch=1, adapters.rank=8" in difference
+    assert "tile.integration_time=256 ns, strategy.batch=1, adapters.rank=8" in difference
     assert "latency_ps" in difference
 
 

@@ -12,9 +12,9 @@ from hybridsim.sweeps.search import search
 
 AXES = {
     "tile.integration_time": ["128 ns", "512 ns"],
-    "scheduler.batch": {"from": 1, "to": 16, "step": 1},
+    "strategy.batch": {"from": 1, "to": 16, "step": 1},
     "adapters.rank": [4, 8],
-    "scheduler.unit": ["matrix_engine", "cores"],
+    "strategy.unit": ["matrix_engine", "cores"],
 }
 
 
@@ -48,7 +48,7 @@ def test_constraints_and_points_that_do_not_fit_are_no_obstacle(studies) -> None
     inputs = studies.inputs(
         network="layer_512x128",
         tokens=128,
-        axes={"scheduler.batch": [4, 8, 16, 64, 128]},
+        axes={"strategy.batch": [4, 8, 16, 64, 128]},
         constraints=["tcdm_bytes <= 60 KiB"],
         objectives={"latency_ps": "minimise"},
     )

@@ -20,7 +20,7 @@ def test_points_are_in_the_order_of_nested_loops(studies) -> None:
     for index, (time, batch, rank) in enumerate(expected):
         settings = inputs.settings(index)
         assert settings["tile.integration_time"] == time
-        assert settings["scheduler.batch"] == batch
+        assert settings["strategy.batch"] == batch
         assert settings["adapters.rank"] == rank
 
 
@@ -30,8 +30,8 @@ def test_a_point_is_what_run_would_build(studies) -> None:
     network, machine = load("layer_128x128", "ahwa_lora_2026", {"tile.integration_time": "256 ns"})
     assert point.machine == machine
     assert point.network == network
-    assert point.scheduler == TokenParallel(batch=4)
-    assert simulate(point.network, point.machine, point.scheduler, point.tokens).tokens == 16
+    assert point.strategy == TokenParallel(batch=4)
+    assert simulate(point.network, point.machine, point.strategy, point.tokens).tokens == 16
 
 
 def test_machine_network_tokens_and_strategy_can_be_axes(studies) -> None:
@@ -43,12 +43,12 @@ def test_machine_network_tokens_and_strategy_can_be_axes(studies) -> None:
             "machine": ["ahwa_lora_2026:128ns", "harp_2026"],
             "network": ["layer_128x128", "layer_512x128"],
             "tokens": [8, 16],
-            "scheduler": ["token_parallel", "layer_serial"],
+            "strategy": ["token_parallel", "layer_serial"],
         },
     )
     last = Resolver(inputs).point(len(inputs) - 1)
     assert (last.machine.name, last.network.name) == ("harp_2026", "layer_512x128")
-    assert (last.tokens, last.scheduler.kind) == (16, "layer_serial")
+    assert (last.tokens, last.strategy.kind) == (16, "layer_serial")
 
 
 def test_files_beside_the_study_are_found(studies, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ class TestKeys:
         )
         grouped = studies.inputs(
             axes={
-                "both": {"x": {"scheduler.batch": 16, "adapters.rank": 8}},
+                "both": {"x": {"strategy.batch": 16, "adapters.rank": 8}},
                 "tile.integration_time": axes["tile.integration_time"],
             }
         )
@@ -86,8 +86,8 @@ class TestKeys:
         assert (grouped.keys(np.array([1])) == last).all()
 
     def test_an_axis_over_what_is_set_replaces_it(self, studies) -> None:
-        with_tokens = studies.inputs(tokens=8, axes={"tokens": [16], "scheduler.batch": [4]})
-        without = studies.inputs(tokens=16, axes={"scheduler.batch": [4]})
+        with_tokens = studies.inputs(tokens=8, axes={"tokens": [16], "strategy.batch": [4]})
+        without = studies.inputs(tokens=16, axes={"strategy.batch": [4]})
         assert (with_tokens.keys(np.array([0])) == without.keys(np.array([0]))).all()
 
     @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ class TestKeys:
             {"tokens": 17},
             {"machine": "harp_2026"},
             {"network": "layer_512x128"},
-            {"scheduler": "layer_serial"},
-            {"set": {"scheduler.order": "swapped"}},
+            {"strategy": "layer_serial"},
+            {"set": {"strategy.order": "swapped"}},
             {"keep": ["latency_ps", "tiles"]},
         ],
     )
@@ -130,20 +130,20 @@ def test_only_statements_make_another_model() -> None:
         ({"machine": "ahwa"}, "machine 'ahwa' is not known"),
         ({"machine": None}, "key 'machine' is missing"),
         ({"network": "mobilbert"}, "did you mean 'mobilebert'"),
-        ({"scheduler": "token_paralel"}, "did you mean 'token_parallel'"),
-        ({"scheduler": {"batch": 8}}, "key 'kind' is missing"),
+        ({"strategy": "token_paralel"}, "did you mean 'token_parallel'"),
+        ({"strategy": {"batch": 8}}, "key 'kind' is missing"),
         ({"tokens": 0}, "tokens"),
         ({"axes": {}}, "axes"),
         ({"axes": {"tile.colums": [1]}}, "did you mean 'columns'"),
         ({"axes": {"tile.integration_time": ["128 nF"]}}, "axes.tile.integration_time: 128 nF"),
-        ({"axes": {"scheduler.batch": [8, 0]}}, "axes.scheduler.batch: 0"),
+        ({"axes": {"strategy.batch": [8, 0]}}, "axes.strategy.batch: 0"),
         ({"axes": {"adapters.rnk": [8]}}, "did you mean 'rank'"),
         ({"axes": {"tokens": ["many"]}}, "tokens: found 'many'"),
         ({"axes": {"latency_ps": {"a": {"tile.rows": 8}}}}, "has the name of a result"),
         ({"axes": {f"tile.{c}": LAYER | {"to": 10**6, "points": 1000, "factor": None}
                    for c in "ab"}}, "from, to and one of step"),
         ({"set": {"rank": 8}}, "'rank' is no path"),
-        ({"set": {"scheduler.batch": 8}}, "which the study sets already"),
+        ({"set": {"strategy.batch": 8}}, "which the study sets already"),
         ({"objectives": {}}, "objectives"),
         ({"objectives": {"latency": "minimise"}}, "did you mean 'latency_ps'"),
         ({"objectives": {"latency_ps": "min"}}, "minimise"),
@@ -166,5 +166,5 @@ def test_a_study_without_sense_is_refused_in_one_sentence(
 
 def test_too_many_points_are_refused(cli, studies) -> None:
     many = [{"from": 1, "to": 100_000, "step": 1} for _ in range(2)]
-    path = studies.write(tokens=None, axes={"tokens": many[0], "scheduler.batch": many[1]})
+    path = studies.write(tokens=None, axes={"tokens": many[0], "strategy.batch": many[1]})
     assert "10,000,000,000 points" in cli.refused("sweep", str(path))

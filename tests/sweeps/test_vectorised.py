@@ -4,6 +4,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hybridsim.sweeps._pipelines import CALM
+from hybridsim.sweeps.vectorised import PATHS, can_vectorise, evaluate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +15,6 @@ from hybridsim.errors import InputError
 from hybridsim.library import machine_names
 from hybridsim.specs import validate
 from hybridsim.sweeps import vectorised
-from hybridsim.sweeps._pipelines import CALM
-from hybridsim.sweeps.vectorised import PATHS, can_vectorise, evaluate
 
 WAYS = [("matrix_engine", "direct"), ("matrix_engine", "swapped"), ("cores", "direct"),
         ("both", "direct")]  # fmt: skip
@@ -69,7 +69,7 @@ def single(machine: Machine, values: dict[str, int], unit: str, order: str) -> t
             values["layer.in_features"], values["layer.out_features"], values["adapters.rank"]
         )
         strategy = TokenParallel(
-            batch=values["scheduler.batch"], buffers=values["scheduler.buffers"],
+            batch=values["strategy.batch"], buffers=values["strategy.buffers"],
             unit=unit, order=order,
         )  # fmt: skip
         result = simulate(net, changed(machine, values), strategy, values["tokens"])
@@ -77,7 +77,7 @@ def single(machine: Machine, values: dict[str, int], unit: str, order: str) -> t
         return (0, 0, 0, 0, 0, False)
     of_layer = result.layers[0]
     return (
-        result.latency_ps, result.all_analog_ps, result.tcdm_bytes, of_layer.buffers,
+        result.latency_ps, result.yardstick_ps, result.tcdm_bytes, of_layer.buffers,
         of_layer.batch, True,
     )  # fmt: skip
 
@@ -92,8 +92,8 @@ AXES = {
     "cluster.cores.count": st.sampled_from([1, 4, 8]),
     "link.width": st.sampled_from([1, 16, 64]),
     "link.latency": st.sampled_from([0, 50]),
-    "scheduler.batch": st.integers(1, 70),
-    "scheduler.buffers": st.sampled_from([1, 2, 2, 2, 3]),
+    "strategy.batch": st.integers(1, 70),
+    "strategy.buffers": st.sampled_from([1, 2, 2, 2, 3]),
     "adapters.rank": st.sampled_from([1, 4, 8, 16]) | st.integers(1, 140),
     "tokens": st.integers(1, 400),
     "layer.in_features": st.sampled_from([16, 128, 512, 600]),
@@ -113,7 +113,7 @@ def test_random_points_equal_single_runs(
     found = evaluate(columns, network, machine, TokenParallel(batch=8, unit=unit, order=order), 9)
     for i, point in enumerate(points):
         row = tuple(found[c][i] for c in (
-            "latency_ps", "all_analog_ps", "tcdm_bytes", "buffers", "batch", "fits"))  # fmt: skip
+            "latency_ps", "yardstick_ps", "tcdm_bytes", "buffers", "batch", "fits"))  # fmt: skip
         assert row == single(machine, point, unit, order), point
         assert (found["status"][i] == 0) == row[-1]
 
@@ -126,10 +126,10 @@ def test_the_closed_form_equals_the_executed_pipeline(unit: str, monkeypatch) ->
     axes = np.meshgrid(times, batches, [96, 100, 128], [8, 64], [1, 2])
     paths = (
         "tile.integration_time",
-        "scheduler.batch",
+        "strategy.batch",
         "tokens",
         "cluster.dma.bytes_per_cycle",
-        "scheduler.buffers",
+        "strategy.buffers",
     )
     columns = dict(zip(paths, (axis.ravel() for axis in axes), strict=True))
     strategy = TokenParallel(batch=8, unit=unit)
@@ -168,8 +168,8 @@ def test_what_cannot_be_vectorised_says_why() -> None:
     for point, reason in (
         ((network, machine, LayerSerial(batch=8), 1), "layer_serial"),
         ((network, machine, AllAnalog(), 1), "all_analog"),
-        ((network, machine, TokenParallel(), 1), "scheduler.batch"),
-        ((network, machine, TokenParallel(batch=8, unit="best"), 1), "scheduler.unit"),
+        ((network, machine, TokenParallel(), 1), "strategy.batch"),
+        ((network, machine, TokenParallel(batch=8, unit="best"), 1), "strategy.unit"),
         ((bert, machine, good, 1), "single adapted layer"),
         ((network.without_adapters(), machine, good, 1), "single adapted layer"),
         ((layer(16, 600, 8), machine, good, 1), "wider than a tile"),

@@ -245,7 +245,7 @@ def test_names_of_networks(model: str, network: str, variant: str) -> None:
     ],
 )
 def test_chunks(config: str, chunk: str, found: int | str) -> None:
-    assert read_case(row(config=config, chunk=chunk)).chunk == found
+    assert read_case(row(config=config, chunk=chunk)).batch == found
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,14 @@ _PARTS = (
 
 
 def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what is drawn: strategy, overhead_percent, all_analog_ms, and ms on each part used.
+    """Return what is drawn: strategy, overhead_percent, yardstick_ms, and ms on each part used.
 
     ``rows`` is a comparison; strategies that cannot run are left out. The parts of a strategy add
     up to its latency.
     """
     ran = rows[rows["problem"] == ""]
     table = ran[["strategy", "overhead_percent"]].copy()
-    table["all_analog_ms"] = ran["all_analog_ps"] / 1e9
+    table["yardstick_ms"] = ran["yardstick_ps"] / 1e9
     for kind, name, _ in _PARTS:
         column = f"{kind}_critical"
         if column in ran and (ran[column].fillna(0) > 0).any():
@@ -59,9 +59,7 @@ def draw_comparison(table: pd.DataFrame, axes: Axes) -> None:
             continue
         axes.barh(table["strategy"], table[name], left=left, color=color, label=name, height=0.7)
         left = left + table[name]
-    axes.axvline(
-        table["all_analog_ms"].iloc[0], color=_ALL_ANALOG, linewidth=1, label="all-analog"
-    )
+    axes.axvline(table["yardstick_ms"].iloc[0], color=_ALL_ANALOG, linewidth=1, label="all-analog")
     for place, (length, over) in enumerate(zip(left, table["overhead_percent"], strict=True)):
         axes.annotate(
             f"{over:+.1f} %", (length, place), xytext=(3, 0), textcoords="offset points",

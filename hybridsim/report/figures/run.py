@@ -76,7 +76,7 @@ def waterfall_figure(run: Run) -> Figure:
 
 
 def layer_bars(result: Result) -> pd.DataFrame:
-    """Return kind, layers, all_analog_ps, added_ps and bound of each kind of layer.
+    """Return kind, layers, yardstick_ps, added_ps and bound of each kind of layer.
 
     Layers whose names differ in numbers alone are one kind; times are sums over them, and the
     bound is that of the slowest. Kinds are in the order of the network; of more than
@@ -89,18 +89,18 @@ def layer_bars(result: Result) -> pd.DataFrame:
         {
             "kind": kind,
             "layers": len(layers),
-            "all_analog_ps": sum(layer.all_analog_ps for layer in layers),
-            "added_ps": sum(layer.latency_ps - layer.all_analog_ps for layer in layers),
+            "yardstick_ps": sum(layer.yardstick_ps for layer in layers),
+            "added_ps": sum(layer.latency_ps - layer.yardstick_ps for layer in layers),
             "bound": max(layers, key=lambda layer: layer.latency_ps).bound,
         }
         for kind, layers in alike.items()
     ]
     table = pd.DataFrame(rows)
-    total = table["all_analog_ps"] + table["added_ps"]
+    total = table["yardstick_ps"] + table["added_ps"]
     kept = table[total.rank(method="first", ascending=False) <= MOST_KINDS]
     rest = table.drop(kept.index)
     if len(rest):
-        other = rest[["layers", "all_analog_ps", "added_ps"]].sum().to_dict()
+        other = rest[["layers", "yardstick_ps", "added_ps"]].sum().to_dict()
         other |= {"kind": f"{len(rest)} other kinds", "bound": "nothing"}
         kept = pd.concat([kept, pd.DataFrame([other])], ignore_index=True)
     return kept.reset_index(drop=True)
@@ -108,16 +108,16 @@ def layer_bars(result: Result) -> pd.DataFrame:
 
 def draw_layers(table: pd.DataFrame, axes: Axes) -> None:
     """Draw all-analog time and, on top, what adapters add, in the colour of what bounds it."""
-    both = table["all_analog_ps"] + table["added_ps"].clip(lower=0)
+    both = table["yardstick_ps"] + table["added_ps"].clip(lower=0)
     unit, size = time_unit(float(both.max()))
     places = range(len(table))
     axes.barh(
-        places, table["all_analog_ps"] / size, color=LIGHT, height=0.7, label="without adapters"
+        places, table["yardstick_ps"] / size, color=LIGHT, height=0.7, label="without adapters"
     )
     for bound, rows in table.groupby("bound", sort=False):
         color = PARTS.get(str(bound), GREY)
         axes.barh(
-            rows.index, rows["added_ps"] / size, left=rows["all_analog_ps"] / size, color=color,
+            rows.index, rows["added_ps"] / size, left=rows["yardstick_ps"] / size, color=color,
             height=0.7, label=f"added, bound by {NAMES.get(str(bound), bound)}",
         )  # fmt: skip
     labels = [f"{row['kind']} ({row['layers']})" for row in table.to_dict("records")]

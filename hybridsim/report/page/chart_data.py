@@ -139,12 +139,12 @@ def waterfall(result: Result, path: pd.DataFrame) -> pd.DataFrame:
     if rest:
         name = f"{len(rest)} other kinds"
         steps.append((name, sum(n for _, n, _ in rest), sum(ps for _, _, ps in rest)))
-    left = result.latency_ps - result.all_analog_ps - sum(ps for _, _, ps in steps)
+    left = result.latency_ps - result.yardstick_ps - sum(ps for _, _, ps in steps)
     if left:
         name = "other work, now hidden" if left < 0 else "waits between layers"
         steps.append((name, len(result.layers), left))
     before = "without adapters" if result.ops else "all-analog"
-    level = result.all_analog_ps
+    level = result.yardstick_ps
     rows = [(before, len(result.layers), 0, level, "total")]
     for name, count, ps in steps:
         rows.append((name, count, level, level + ps, "more" if ps > 0 else "less"))
@@ -156,7 +156,7 @@ def waterfall(result: Result, path: pd.DataFrame) -> pd.DataFrame:
 def _by_layer(result: Result) -> list[_Change]:
     added: dict[str, list[int]] = {}
     for layer in result.layers:
-        added.setdefault(_kind(layer.name), []).append(layer.latency_ps - layer.all_analog_ps)
+        added.setdefault(_kind(layer.name), []).append(layer.latency_ps - layer.yardstick_ps)
     return [(kind, len(each), sum(each)) for kind, each in added.items() if sum(each)]
 
 

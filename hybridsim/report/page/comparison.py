@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim._old_names import COLUMNS, renamed
 from hybridsim.errors import SpecError
 from hybridsim.nesting import json_value
 from hybridsim.report.page.cells import Column, Table, shown, table
@@ -104,6 +105,7 @@ def comparison_of_folder(folder: Path) -> str:
         path = folder / ACTIVITY
         activity = pd.read_csv(path, dtype=_ACTIVITY, keep_default_na=False)
         path = folder / COMPARISON
+        document["strategies"] = [renamed(row, COLUMNS) for row in document["strategies"]]
         return comparison_page(document, activity)
     except OSError as error:
         reason = error.strerror or "is unreadable"
@@ -126,7 +128,7 @@ def lanes_chart(activity: pd.DataFrame, ran: Rows) -> Chart:
     size = scale_of(longest)[0]
     drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].str.replace("_", " ")
     ends = [{"strategy": r["strategy"], "end": r["latency_ps"] / size} for r in ran]
-    analog = [{"analog": ran[0]["all_analog_ps"] / size}]
+    analog = [{"analog": ran[0]["yardstick_ps"] / size}]
     strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
     parts = list(dict.fromkeys(drawn["kind"]))
     lanes: Spec = {

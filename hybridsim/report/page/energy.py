@@ -29,9 +29,9 @@ def energy_figures(result: Result) -> tuple[Figure, ...]:
         _energy("digital_pj", "digital", energy.digital_pj, "all other parts, at work"),
         *_static(energy),
         _energy(
-            "without_adapters_pj",
+            "yardstick_pj",
             "without adapters",
-            energy.without_adapters_pj,
+            energy.yardstick_pj,
             f"the same network without adapter work; with it {_more(energy)}",
         ),
         _figure("tops_per_watt", "efficiency", energy.tops_per_watt, "TOPS/W", _work(energy)),
@@ -180,11 +180,11 @@ def _static(energy: EnergyResult) -> tuple[Figure, ...]:
 
 def _more(energy: EnergyResult) -> str:
     """Return how much more a run with adapters takes, as a factor where that reads better."""
-    bare = energy.without_adapters_pj
-    if not bare:
+    yardstick = energy.yardstick_pj
+    if not yardstick:
         return "more"
     over = energy.overhead_percent
-    return f"{energy.total_pj / bare:.3g} times as much" if over >= 100 else f"{over:+.1f} %"
+    return f"{energy.total_pj / yardstick:.3g} times as much" if over >= 100 else f"{over:+.1f} %"
 
 
 def _work(energy: EnergyResult) -> str:

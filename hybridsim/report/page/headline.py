@@ -66,7 +66,7 @@ def headline(result: Result, explanation: Explanation | None = None) -> Headline
             result,
             "overhead_percent",
             "overhead",
-            f"over {shown('time', result.all_analog_ps)} {against}",
+            f"over {shown('time', result.yardstick_ps)} {against}",
         ),
         Figure(
             "throughput_tokens_per_s",

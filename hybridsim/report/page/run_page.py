@@ -208,5 +208,5 @@ def _cheap(result: Result) -> bool:
 
     Strategies for whole networks, and those that search, take too long for that.
     """
-    searches = bool(result.ops) or result.scheduler == "auto"
+    searches = bool(result.ops) or result.strategy == "auto"
     return not searches and result.tasks <= MOST_TASKS_EXPLAINED

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim._old_names import COLUMNS, in_silence
 from hybridsim.errors import InputError, SpecError
 from hybridsim.nesting import json_value
 from hybridsim.report.page.cells import Column, Kind, Table, part_name, table
@@ -154,15 +155,16 @@ def sweep_of_folder(folder: Path) -> str:
     path = folder / STUDY
     try:
         document = json_value(path.read_text(encoding="utf-8"), str(path))
-        study = validate(Study, document, str(path))
-        axes = study_axes(study, str(path))
+        with in_silence():
+            study = validate(Study, document, str(path))
+            axes = study_axes(study, str(path))
         path = folder / SUMMARY
         summary = json_value(path.read_text(encoding="utf-8"), str(path))
         audit = summary["audit"] and Audit(
             summary["audit"]["points"], tuple(summary["audit"]["differences"])
         )
         path = folder / TABLE
-        table = pd.read_parquet(path)
+        table = pd.read_parquet(path).rename(columns=COLUMNS)
         result = SweepResult(Inputs(study, axes, {}, {}, {}), table, audit, len(table), 0.0)
         return sweep_page(result, summary["model_version"])
     except OSError as error:

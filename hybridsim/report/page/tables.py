@@ -18,7 +18,7 @@ _LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("batch", "batch", "count"),
     ("unit", "adapter on", "word"),
     ("latency_ps", "latency", "time"),
-    ("all_analog_ps", "without", "time"),
+    ("yardstick_ps", "without", "time"),
     ("overhead_percent", "overhead", "percent"),
     ("bound", "bound by", "word"),
     ("tcdm_bytes", "TCDM", "size"),
@@ -179,7 +179,7 @@ def origins(result: Result, sources: Mapping[str, str]) -> Origins:
         network=tuple(_network(result)),
         strategy=tuple(
             (name, "as the strategy decides" if value is None else plain(value))
-            for name, value in flat(result.inputs.get("scheduler") or {})
+            for name, value in flat(result.inputs.get("strategy") or {})
         ),
         definitions=tuple(
             (name, " ".join(field.description.split()))

@@ -3,7 +3,7 @@
 from hybridsim.strategies.layers.auto import Auto
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
 from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
-from hybridsim.strategies.layers.choose import Chosen, LayerPoints, choose
+from hybridsim.strategies.layers.choose import Chosen, LayerPoints, can_compute, choose
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
 from hybridsim.strategies.layers.named import (
     AllAnalog,
@@ -18,7 +18,7 @@ from hybridsim.strategies.layers.named import (
     TokenParallel,
 )
 from hybridsim.strategies.layers.options import BatchChooser, LayerStrategy, PipelinedStrategy
-from hybridsim.strategies.layers.outlines import OutlineKey, looped_of
+from hybridsim.strategies.layers.outlines import OutlineKey, outline_of
 from hybridsim.strategies.layers.steps import StepOfBatch, steps_of
 
 __all__ = [
@@ -47,9 +47,10 @@ __all__ = [
     "StepOfBatch",
     "Swapped",
     "TokenParallel",
+    "can_compute",
     "choose",
-    "looped_of",
     "one_by_one",
+    "outline_of",
     "points_alike",
     "shape_of",
     "steps_of",

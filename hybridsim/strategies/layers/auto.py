@@ -14,7 +14,7 @@ from hybridsim.units import format_ps
 
 
 class Auto(LayerStrategy):
-    """Tries the choices of all pipelines on the engine, and takes the best for each layer.
+    """Tries the choices of all strategies on the engine, and takes the best for each layer.
 
     Every different layer is run on its own with all candidates that a lower bound does not rule
     out. Then whole networks are compared: layer after layer, with and without fetching the next

@@ -13,7 +13,7 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, SizeColumns
-from hybridsim.strategies.layers.choose import can, slice_widths
+from hybridsim.strategies.layers.choose import can_compute, slice_widths
 from hybridsim.units import Ints
 
 BUFFERS = (2, 3, 1)
@@ -107,7 +107,7 @@ def candidates(machine: Machine, layer: PlacedLayer, tokens: int, space: Space) 
     programs: list[LoraProgram] = []
     found = [np.empty((8, 0), np.int64)]
     for choice in _choices():
-        for columns in slice_widths(machine, layer) if can(cluster, choice) else ():
+        for columns in slice_widths(machine, layer) if can_compute(cluster, choice) else ():
             program = LoraProgram(*shape, sizes, choice, columns)  # type: ignore[arg-type]
             need = program.tcdm_bytes(cluster, 1), program.tcdm_bytes(cluster, 2)
             held = need[0] + np.multiply.outer(buffers - 1, need[1] - need[0])  # (buffers, sizes)

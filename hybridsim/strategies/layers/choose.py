@@ -115,7 +115,7 @@ def choose(
     assert machine.cluster is not None
     tried = []
     for (number, choice), sliced in product(enumerate(choices), (False, True)):
-        if can(machine.cluster, choice):
+        if can_compute(machine.cluster, choice):
             found = _trials(machine, points, number, choice, sliced)
             tried.append(found.where(found.buffers > 0))
     options = np.zeros(len(points), np.int64)
@@ -280,7 +280,7 @@ class _Best:
         return Chosen(self._fits, choice, sliced > 0, batch, buffers, tcdm_bytes)
 
 
-def can(cluster: Cluster, choice: LoraChoice) -> bool:
+def can_compute(cluster: Cluster, choice: LoraChoice) -> bool:
     """Return whether a cluster has what a choice asks for."""
     if choice.unit == "balanced" and choice.add == "separate":
         return False

@@ -23,7 +23,7 @@ class AllAnalog(LayerStrategy):
 
 
 class LayerSerial(AdaptedStrategy):
-    """Baseline without any overlap of tile, DMA and cluster: what pipelines are compared with.
+    """Baseline without any overlap of tile, DMA and cluster: what overlap is compared with.
 
     All MVMs of a layer, then all of its adapter work: the analog outputs of all tokens wait in
     memory until the cluster fetches them.
@@ -114,7 +114,7 @@ class MultiCluster(PipelinedStrategy):
     """The batches of a layer go round all clusters.
 
     Each cluster has its own A, B and buffers; one link feeds them all. On a machine with one
-    cluster this is the token-parallel pipeline.
+    cluster this is ``token_parallel``.
     """
 
     kind: Literal["multi_cluster"] = "multi_cluster"

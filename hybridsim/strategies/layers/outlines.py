@@ -1,7 +1,7 @@
 """Plans of single layers in outline that serve all layers which differ in sizes and lengths alone.
 
-Such an outline is made of *slots*: numbered works, whose prices each layer gives for itself. Its
-states (:mod:`hybridsim.engines.looped`) are kept, whatever strategy, search or study met it first.
+Such an outline is made of *slots*: numbered works, whose prices each layer gives for itself. It is
+kept with its states (:mod:`hybridsim.engines.outlined`), whatever met it first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from hybridsim.strategies.layers.works import BatchPrograms, batch_works
 from hybridsim.units import Ints, ceil_div
 
 if TYPE_CHECKING:
-    from hybridsim.engines.looped import Looped
+    from hybridsim.engines.outlined import Outlined
 
 MOST_KNOWN = 4096
 """Outlines whose states, or plans, are remembered."""
@@ -96,20 +96,20 @@ class OutlineKey:
         return layout.builder.outline()
 
 
-_looped: "dict[tuple[object, ...], Looped]" = {}
+_outlines: "dict[tuple[object, ...], Outlined]" = {}
 
 
-def looped_of(key: OutlineKey, job: Job) -> "Looped":
+def outline_of(key: OutlineKey, job: Job) -> "Outlined":
     """Return the outline with a key with its states so far; ``job`` has one layer."""
     # only here, as Numba takes a quarter of a second to import
-    from hybridsim.engines.looped import Looped
+    from hybridsim.engines.outlined import Outlined
 
     known = (key, job.structure.machine)
-    if known not in _looped:
-        if len(_looped) >= MOST_KNOWN:
-            _looped.clear()
-        _looped[known] = Looped(key.outline(job))
-    return _looped[known]
+    if known not in _outlines:
+        if len(_outlines) >= MOST_KNOWN:
+            _outlines.clear()
+        _outlines[known] = Outlined(key.outline(job))
+    return _outlines[known]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from hybridsim.strategies.layers.outlines import (
     Steps,
     groups,
     job_of_one,
-    looped_of,
+    outline_of,
     plan_of,
 )
 from hybridsim.units import Ints
@@ -195,7 +195,7 @@ class Latencies:
         rounds, rest, few = steps.rounds(cut.count)
         for at in groups((rest, few)):
             key = OutlineKey(steps, int(own.buffers[one]), int(rest[at[0]]), int(few[at[0]]))
-            looped = looped_of(key, self.job)
+            looped = outline_of(key, self.job).looped
             rows = np.array([work.shape[0] for work in looped.works], np.int64)
             counts = rounds[None, at] if looped.lengths else None
             self.found[members[at]] = looped.makespans(

@@ -3,7 +3,7 @@
 A task on a cluster brings in its operands by DMA, computes and stores, one after the other. X
 reaches the clusters with the transfer that brings it to the tile, Y crosses the link for the
 adapter alone, and Z leaves the cluster as the output of the layer. A and B are fetched for every
-chunk, or once for all chunks of a sequence to clusters that keep them (:mod:`.homes`), or
+batch, or once for all batches of a sequence to clusters that keep them (:mod:`.homes`), or
 never, if the adapters of the whole network stay in the scratchpad of every cluster. An
 adapter that is larger than the scratchpad passes through it in slices, once for every batch.
 """
@@ -17,7 +17,7 @@ from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.adapting import AdapterWork
-from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.batches import Batches
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
 from hybridsim.strategies.networks.options import AdapterOptions
 from hybridsim.units import ceil_div, format_bytes
@@ -29,11 +29,11 @@ _TILES_PER_SLICE = (8, 4, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A way to adapt the chunks of a layer, without a home, and how long it takes."""
+    """A way to adapt the batches of a layer, without a home, and how long it takes."""
 
     decision: AdapterDecision
     time_ps: int
-    """Of all chunks on one cluster [ps]."""
+    """Of all batches on one cluster [ps]."""
     room_bytes: int
     """Room that A and B take where they stay [bytes]; 0 if they are too large for that."""
 
@@ -68,11 +68,11 @@ class NetworkAdapters:
         """Scratchpad of every cluster that adapters of all layers take for the whole run."""
 
     def alone(
-        self, layer: PlacedLayer, chunks: Chunks, pieces: int, stays: bool = False
+        self, layer: PlacedLayer, batches: Batches, pieces: int, stays: bool = False
     ) -> Adapter:
-        """Return the fastest way to adapt a layer when each chunk is cut into ``pieces`` by rows.
+        """Return the fastest way to adapt a layer when each batch is cut into ``pieces`` by rows.
 
-        If A and B stay while the chunks pass, the first chunk alone pays for bringing them in.
+        If A and B stay while the batches pass, the first batch alone pays for bringing them in.
 
         Raises:
             CapacityError: Not even one token fits the scratchpad.
@@ -80,9 +80,9 @@ class NetworkAdapters:
         """
         assert layer.adapter is not None
         shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
-        key = (*shape, chunks, pieces, stays)
+        key = (*shape, batches, pieces, stays)
         if key not in self._known:
-            self._known[key] = self._best(layer, chunks, pieces, stays)
+            self._known[key] = self._best(layer, batches, pieces, stays)
         return self._known[key]
 
     def shared(self, layer: PlacedLayer, tokens: int, parts: int) -> SharedAdapter | None:
@@ -128,12 +128,12 @@ class NetworkAdapters:
         )
         return SharedAdapter(decision, made.time_ps(cluster) + added.time_ps(cluster))
 
-    def _best(self, layer: PlacedLayer, chunks: Chunks, pieces: int, stays: bool) -> Adapter:
+    def _best(self, layer: PlacedLayer, batches: Batches, pieces: int, stays: bool) -> Adapter:
         problem: Exception = UnsupportedError("no way to compute an adapter is left open")
         found = []
         for choice in self._options.choices:
             try:
-                found.append(self._way(layer, chunks, pieces, choice, stays))
+                found.append(self._way(layer, batches, pieces, choice, stays))
             except (CapacityError, UnsupportedError) as error:
                 problem = error
         if not found:
@@ -141,12 +141,12 @@ class NetworkAdapters:
         return min(found, key=lambda way: way.time_ps)
 
     def _way(
-        self, layer: PlacedLayer, chunks: Chunks, pieces: int, choice: LoraChoice, stays: bool
+        self, layer: PlacedLayer, batches: Batches, pieces: int, choice: LoraChoice, stays: bool
     ) -> Adapter:
         cluster = self._cluster
         assert layer.adapter is not None
         op, rank = layer.op, layer.adapter.rank
-        most = ceil_div(chunks.full, pieces)
+        most = ceil_div(batches.full, pieces)
         program = LoraProgram(op.in_features, op.out_features, rank, most, choice)
         program = self._fitting(layer, program)
         sliced = program.slice_inputs is not None
@@ -166,7 +166,7 @@ class NetworkAdapters:
             kept_bytes=0,
             tcdm_bytes=program.tcdm_bytes(cluster, 1) + self.kept_bytes,
         )
-        return Adapter(decision, _time_ps(cluster, decision, chunks), 0 if sliced else weights)
+        return Adapter(decision, _time_ps(cluster, decision, batches), 0 if sliced else weights)
 
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
         """Return the program with the fewest equal batches that fit the scratchpad.
@@ -230,22 +230,22 @@ class NetworkAdapters:
         return cluster
 
 
-def _time_ps(cluster: Cluster, decision: AdapterDecision, chunks: Chunks) -> int:
-    """Return how long all chunks take on one cluster [ps]."""
+def _time_ps(cluster: Cluster, decision: AdapterDecision, batches: Batches) -> int:
+    """Return how long all batches take on one cluster [ps]."""
 
     def taken(rows: int, weights: bool) -> int:
         work = AdapterWork(decision.program, "both", ceil_div(rows, decision.pieces), weights)
         return int(work.time_ps(cluster))
 
-    first = taken(chunks.full, decision.fetched)
-    if chunks.count == 1:
+    first = taken(batches.full, decision.fetched)
+    if batches.count == 1:
         return first
-    usual, last = (taken(rows, decision.fetched_again) for rows in (chunks.full, chunks.last))
-    return first + (chunks.count - 2) * usual + last
+    usual, last = (taken(rows, decision.fetched_again) for rows in (batches.full, batches.last))
+    return first + (batches.count - 2) * usual + last
 
 
 class Sharing:
-    """Whether clusters share the adapter of a single chunk, and how many of them.
+    """Whether clusters share the adapter of a single batch, and how many of them.
 
     The layer is taken by itself: transfers of A and B side by side as far as there are links,
     one after the other on a network on chip.

@@ -18,7 +18,7 @@ from hybridsim.strategies.networks.adapters import (
     Sharing,
     share_notes,
 )
-from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.batches import Batches
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import (
     AttentionDecision,
@@ -123,11 +123,11 @@ class Deciding:
     # --- linear layers ------------------------------------------------------------------------
 
     def _linear(self, work: FlowOp) -> LinearDecision:
-        layer, chunks = self._structure.layers[work.name], self._chunks(work)
+        layer, batches = self._structure.layers[work.name], self._batches(work)
         if layer.adapter is None:
             return LinearDecision()
         outside = work.name in self.memory.adapters_outside
-        if self._options.adapters.share and self._options.split and chunks.count == 1:
+        if self._options.adapters.share and self._options.split and batches.count == 1:
             alone = self._alone(work, False)
             if alone.decision.pieces == 1:
                 units = self._units_for_pieces(work)
@@ -142,11 +142,11 @@ class Deciding:
         return LinearDecision(decision)
 
     def _alone(self, work: FlowOp, stays: bool) -> Adapter:
-        """Return how a layer is adapted where its clusters share a chunk by rows at most."""
-        chunks = self._chunks(work)
+        """Return how a layer is adapted where its clusters share a batch by rows at most."""
+        batches = self._batches(work)
         split = self._units_for_pieces(work) if self._options.split else 1
-        pieces = max(1, min(split, chunks.full // _FINEST))
-        return self._adapters.alone(self._structure.layers[work.name], chunks, pieces, stays)
+        pieces = max(1, min(split, batches.full // _FINEST))
+        return self._adapters.alone(self._structure.layers[work.name], batches, pieces, stays)
 
     @cached_property
     def _adapters(self) -> NetworkAdapters:
@@ -162,13 +162,13 @@ class Deciding:
 
     @cached_property
     def _homes(self) -> AdapterHomes:
-        """Where the adapters stay, of layers that have several chunks."""
+        """Where the adapters stay, of layers that have several batches."""
         if not self._told_apart:
             return AdapterHomes()
         adapted = [
             work
             for work in self._structure.works
-            if self._structure.rank(work.name) and self._chunks(work).count > 1
+            if self._structure.rank(work.name) and self._batches(work).count > 1
         ]
         if not adapted:
             return AdapterHomes()
@@ -199,7 +199,7 @@ class Deciding:
         if where == "periphery" or cluster is None:
             return True
         local = self._structure.from_tiles[work.name] is not None
-        rows, width = self._chunks(work).full, work.op.out_features
+        rows, width = self._batches(work).full, work.op.out_features
         each = self._machine.tile.periphery.residual_ps(1, width, local)
         on_cores = Piece.of(work.op, rows, width).time_ps(cluster)
         return bool(max(1, len(work.op.inputs) - 1) * each * rows <= on_cores)
@@ -207,7 +207,7 @@ class Deciding:
     def _pieces(self, work: FlowOp) -> PiecesDecision:
         """Share an op out: norms by rows, all others by columns."""
         cluster = self._need_cluster(work)
-        rows, width = self._chunks(work).full, work.op.out_features
+        rows, width = self._batches(work).full, work.op.out_features
         by_rows = isinstance(work.op, Norm)
         units = self._units_for_pieces(work) if self._options.split else 1
         size = rows if by_rows else width
@@ -290,9 +290,9 @@ class Deciding:
         fitting = program.in_warps() if options.flash else program.fitting()
         if fitting.form != program.form and not options.flash:
             self._too_long.add(work.keys)
-        chunk, queries = options.batch, options.queries
-        if chunk is not None:
-            return fitting.shape(min(chunk, fitting.tokens), queries)
+        batch, queries = options.batch, options.queries
+        if batch is not None:
+            return fitting.shape(min(batch, fitting.tokens), queries)
         if queries is None and fitting.form != "sequential":
             queries = fitting.run(None, None).rows  # the fastest number is found here, once
         return fitting.shape(None, queries)
@@ -318,8 +318,8 @@ class Deciding:
 
     # --- all ------------------------------------------------------------------------------------
 
-    def _chunks(self, work: FlowOp) -> Chunks:
-        return Chunks.of(work.tokens, self._options.batch)
+    def _batches(self, work: FlowOp) -> Batches:
+        return Batches.of(work.tokens, self._options.batch)
 
     def _need_cluster(self, work: FlowOp) -> Cluster:
         """Return the clusters of the machine.

@@ -14,18 +14,18 @@ from hybridsim.strategies.networks.structure import structure_of
 
 @dataclass(frozen=True, slots=True)
 class AdapterDecision:
-    """How clusters adapt the chunks of a layer, each cut by rows if several share it."""
+    """How clusters adapt the batches of a layer, each cut by rows if several share it."""
 
     program: LoraProgram
     """Of a full batch."""
     pieces: int
-    """Clusters that share a chunk."""
+    """Clusters that share a batch."""
     homes: tuple[int, ...]
-    """The clusters that keep A and B while the chunks pass, one for each piece; none if none."""
+    """The clusters that keep A and B while the batches pass, one for each piece; none if none."""
     fetched: bool
     """Whether A and B come at all; they stay in every cluster otherwise."""
     fetched_again: bool
-    """Whether they come for each chunk, not for the first one alone."""
+    """Whether they come for each batch, not for the first one alone."""
     early: bool
     """Whether X A is a task of its own, which may run beside the MVMs; U is stored between."""
     from_dram: bool
@@ -83,7 +83,7 @@ class ResidualDecision:
 
 @dataclass(frozen=True, slots=True)
 class PiecesDecision:
-    """A norm, an activation or a sum on clusters, each a piece of every chunk."""
+    """A norm, an activation or a sum on clusters, each a piece of every batch."""
 
     pieces: int
     by_rows: bool
@@ -159,7 +159,7 @@ class NetworkDecisions:
     keep: Keep
     """How long adapters stay in a cluster, where they find room."""
     barrier: bool
-    """Whether a block waits for the last chunk of the block before."""
+    """Whether a block waits for the last batch of the block before."""
     dispatch: Dispatch
     """Whether a part starts what is ready, or keeps to an order reserved ahead of time."""
     homes: bool

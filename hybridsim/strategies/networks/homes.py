@@ -1,8 +1,8 @@
-"""Clusters in which the adapters of layers stay while the chunks of a sequence pass.
+"""Clusters in which the adapters of layers stay while the batches of a sequence pass.
 
-Attention is a barrier: before it starts, every chunk has left the layers that lead to it. So the
+Attention is a barrier: before it starts, every batch has left the layers that lead to it. So the
 adapters in use at any time are those of about one block, and those outside of all blocks. Each
-has its home on one cluster, or on as many as share its chunks by rows; A and B are fetched there
+has its home on one cluster, or on as many as share its batches by rows; A and B are fetched there
 once, and all its work is done there.
 """
 
@@ -20,7 +20,7 @@ class AdapterHomes:
     """The home clusters of each adapted layer; a layer without one finds room on no cluster."""
 
     of: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Layer -> numbers of the clusters on its chip, one for each piece of a chunk."""
+    """Layer -> numbers of the clusters on its chip, one for each piece of a batch."""
     without: tuple[str, ...] = ()
     """Adapted layers for which there is no room."""
     most_bytes: int = 0
@@ -94,8 +94,8 @@ def home_notes(homes: AdapterHomes, adapters: int) -> tuple[str, ...]:
     if not there:
         return ()
     most = format_bytes(homes.most_bytes)
-    rest = f"; of {adapters - there} for every chunk" if there < adapters else ""
+    rest = f"; of {adapters - there} for every batch" if there < adapters else ""
     return (
-        f"A and B of {there} adapters are fetched once and stay for all chunks, with buffers "
+        f"A and B of {there} adapters are fetched once and stay for all batches, with buffers "
         f"in {most} of a cluster at most{rest}",
     )

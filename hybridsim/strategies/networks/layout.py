@@ -1,6 +1,6 @@
 """The plan of a whole network from what was decided: one builder behind all its strategies.
 
-For each op and chunk of tokens: what it reads crosses the link once per producer and chunk, shared
+For each op and batch of tokens: what it reads crosses the link once per producer and batch, shared
 by all readers; then the op holds its tiles, its periphery or a cluster. Blocks that are alike are
 laid out once and copied. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
 
@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import LayerDecision, OpDecision, Schedule
-from hybridsim.strategies.networks.chunks import Chunks, Needs, Output
+from hybridsim.strategies.networks.batches import Batches, Needs, Output
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import NetworkDecisions
 from hybridsim.strategies.networks.routes import Moved, Place, Routes
@@ -93,13 +93,13 @@ class Layout:
     def operands(
         self, work: FlowOp, sources: Sequence[str], here: Place
     ) -> tuple[list[Step], Needs]:
-        """Return the transfers that bring chunk i of ``sources``, and what of them to wait for.
+        """Return the transfers that bring batch i of ``sources``, and what of them to wait for.
 
         What an earlier reader at the same place has fetched is there. With a barrier, nothing of
-        the block before is moved before its last chunk is done.
+        the block before is moved before its last batch is done.
         """
-        chunks = self.chunks(work)
-        count = chunks.count
+        batches = self.batches(work)
+        count = batches.count
         steps: list[Step] = []
         needs: Needs = []
         self._pending = []
@@ -113,7 +113,7 @@ class Layout:
             if self._is_gated(work, name) and count > 1:
                 ready += output.last()
             way = (self.place_of(name), here)
-            steps += self.routes.steps(way, self._moved(output, chunks), ready, len(steps))
+            steps += self.routes.steps(way, self._moved(output, batches), ready, len(steps))
             self._pending.append((name, count, here, len(steps) - 1))
             needs.append(Within(len(steps) - 1))
         return steps, needs
@@ -128,8 +128,8 @@ class Layout:
         return self.decisions.barrier and None not in (here, there) and here != there
 
     def repeat(self, work: FlowOp, steps: Sequence[Step]) -> Loop:
-        """Append the steps of an op once per chunk, and remember what they move."""
-        loop = self.builder.repeat(work.name, steps, self.chunks(work).count)
+        """Append the steps of an op once per batch, and remember what they move."""
+        loop = self.builder.repeat(work.name, steps, self.batches(work).count)
         for name, count, here, step in self._pending:
             self.moved[name, count, here] = Need(loop.first + step, loop.size)
         self._pending = []
@@ -159,8 +159,8 @@ class Layout:
         """Return where the output of an op is; blocks that are copied have one place each."""
         return self.places.get(name, Place())
 
-    def _moved(self, output: Output, chunks: Chunks) -> Moved:
-        """Return what moving each chunk of an output brings."""
+    def _moved(self, output: Output, batches: Batches) -> Moved:
+        """Return what moving each batch of an output brings."""
         width = ceil_div(output.width, output.pieces) if output.cut == "columns" else output.width
         cut = output.pieces if output.cut == "rows" else 1
         bits = self.structure.machine.activation_bits
@@ -168,11 +168,11 @@ class Layout:
         def size(each: int) -> int:
             return ceil_div(width * ceil_div(each, cut) * bits, 8)
 
-        return Moved("move", "move", chunks, size, output.pieces)
+        return Moved("move", "move", batches, size, output.pieces)
 
-    def chunks(self, work: FlowOp) -> Chunks:
-        """Return the chunks that an op works on."""
-        return Chunks.of(work.tokens, self.decisions.batch)
+    def batches(self, work: FlowOp) -> Batches:
+        """Return the batches that an op works on."""
+        return Batches.of(work.tokens, self.decisions.batch)
 
     def known(self, work: FlowOp, what: Hashable, make: Callable[[], T]) -> T:
         """Return what ``make`` gives; ops of a kind with equal decisions share it.

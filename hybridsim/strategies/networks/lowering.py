@@ -19,20 +19,20 @@ from hybridsim.strategies.networks.decisions import (
 from hybridsim.strategies.networks.layout import Layout
 from hybridsim.strategies.networks.lowering_adapters import adapted, adapted_together
 from hybridsim.strategies.networks.lowering_attention import attention
-from hybridsim.strategies.networks.routes import fetch, per_chunk
+from hybridsim.strategies.networks.routes import fetch, per_batch
 from hybridsim.units import ceil_div
 from hybridsim.work import Work, mvm
 
 
 def linear(layout: Layout, work: FlowOp, decision: LinearDecision) -> None:
-    """Let the tiles integrate chunk after chunk, siblings at once; then adapt."""
+    """Let the tiles integrate batch after batch, siblings at once; then adapt."""
     structure = layout.structure
-    group, chunks = structure.together[work.name], layout.chunks(work)
+    group, batches = structure.together[work.name], layout.batches(work)
     if work.name == group.members[0]:
         steps, needs = layout.operands(work, work.sources, layout.routes.of_tiles(work.name))
         ops = [structure.layers[name].op for name in group.members]
         shapes = tuple((op.in_features, op.out_features) for op in ops)
-        works = per_chunk(chunks, lambda rows: mvm(shapes, rows))
+        works = per_batch(batches, lambda rows: mvm(shapes, rows))
         steps.append(Step(works, group.tiles, (*needs, Within(len(steps), back=1))))
         loop = layout.repeat(work, steps)
         for op in ops:
@@ -40,7 +40,7 @@ def linear(layout: Layout, work: FlowOp, decision: LinearDecision) -> None:
             layout.made(sibling, loop, layout.routes.of_tiles(op.name))
     if decision.adapter is None:
         layer = structure.layers[work.name]
-        layout.layers[work.name] = LayerDecision(layer, chunks.full)
+        layout.layers[work.name] = LayerDecision(layer, batches.full)
     else:
         LOWERINGS[type(decision.adapter)](layout, work, decision.adapter)
 
@@ -71,10 +71,10 @@ def residual(layout: Layout, work: FlowOp, decision: ResidualDecision) -> None:
         uses = peripheries[first][:1]
     else:
         uses = peripheries[local]
-        needs += layout.outputs[local].ready(layout.chunks(work).count)
+        needs += layout.outputs[local].ready(layout.batches(work).count)
     shape = (max(1, len(work.op.inputs) - 1), work.op.out_features, local is not None)
-    works = per_chunk(
-        layout.chunks(work), lambda rows: Work("periphery", "add", "add", (*shape, rows), rows)
+    works = per_batch(
+        layout.batches(work), lambda rows: Work("periphery", "add", "add", (*shape, rows), rows)
     )
     steps.append(Step(works, uses, (*needs, Within(len(steps), back=1))))
     layout.made(work, layout.repeat(work, steps), here)
@@ -82,7 +82,7 @@ def residual(layout: Layout, work: FlowOp, decision: ResidualDecision) -> None:
 
 
 def pieces(layout: Layout, work: FlowOp, decision: PiecesDecision) -> None:
-    """Compute a norm, an activation or a sum on clusters, each a piece of every chunk."""
+    """Compute a norm, an activation or a sum on clusters, each a piece of every batch."""
     count, width = decision.pieces, work.op.out_features
     here = layout.routes.of_clusters(work.name, count)
     steps, needs = layout.operands(work, work.sources, here)
@@ -93,7 +93,7 @@ def pieces(layout: Layout, work: FlowOp, decision: PiecesDecision) -> None:
         own = Piece.of(work.op, *shape)
         return Work("cluster", "program", work.op.kind, (own,), rows)
 
-    works = layout.known(work, "pieces", lambda: per_chunk(layout.chunks(work), part))
+    works = layout.known(work, "pieces", lambda: per_batch(layout.batches(work), part))
     uses = layout.resources.clusters(here.chip)
     steps += [Step(works, uses, tuple(needs))] * count
     loop = layout.repeat(work, steps)

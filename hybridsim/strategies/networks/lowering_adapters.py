@@ -3,7 +3,7 @@
 from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.programs.adapting import AdapterWork, Half
 from hybridsim.strategies.job import LayerDecision
-from hybridsim.strategies.networks.chunks import Needs
+from hybridsim.strategies.networks.batches import Needs
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
 from hybridsim.strategies.networks.layout import Layout
@@ -15,7 +15,7 @@ _LABELS: dict[Half, str] = {"both": "adapt", "first": "x a", "second": "u b + y"
 
 
 def adapted(layout: Layout, work: FlowOp, decision: AdapterDecision) -> None:
-    """Fetch Y and the adapter, and adapt each chunk, every piece on a cluster."""
+    """Fetch Y and the adapter, and adapt each batch, every piece on a cluster."""
     count = decision.pieces
     x = _x(layout, work)
     here = layout.routes.of_clusters(work.name, count)
@@ -99,7 +99,7 @@ def _move_y(layout: Layout, work: FlowOp, here: Place, at: int) -> list[Step]:
     def size(rows: int) -> int:
         return ceil_div(bits * rows, 8)
 
-    moved = Moved("move", "move y", layout.chunks(work), size, tell=True)
+    moved = Moved("move", "move y", layout.batches(work), size, tell=True)
     way = (layout.place_of(work.name), here)
     return layout.routes.steps(way, moved, output.ready(output.count), at)
 
@@ -144,11 +144,11 @@ def _from_dram(
 
 
 def _works(layout: Layout, work: FlowOp, decision: AdapterDecision, half: Half) -> Mostly:
-    """Return what each of the clusters that share the chunks of a layer does, chunk by chunk.
+    """Return what each of the clusters that share the batches of a layer does, batch by batch.
 
-    The first chunk brings A and B; later ones too, unless these stay.
+    The first batch brings A and B; later ones too, unless these stay.
     """
-    chunks = layout.chunks(work)
+    batches = layout.batches(work)
 
     def piece(rows: int, weights: bool) -> Work:
         own = ceil_div(rows, decision.pieces)
@@ -156,8 +156,8 @@ def _works(layout: Layout, work: FlowOp, decision: AdapterDecision, half: Half) 
 
     def make() -> Mostly:
         again = decision.fetched_again
-        last = (piece(chunks.last, again),) if chunks.count > 1 else ()
-        return Mostly(piece(chunks.full, again), last, (piece(chunks.full, decision.fetched),))
+        last = (piece(batches.last, again),) if batches.count > 1 else ()
+        return Mostly(piece(batches.full, again), last, (piece(batches.full, decision.fetched),))
 
     return layout.known(work, half, make)
 

@@ -2,7 +2,7 @@
 
 from hybridsim.plan import Need, Step, Within
 from hybridsim.programs.attention import AttentionShape, AttentionWork
-from hybridsim.strategies.networks.chunks import Chunks, Needs
+from hybridsim.strategies.networks.batches import Batches, Needs
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AttentionDecision
 from hybridsim.strategies.networks.layout import Layout
@@ -14,7 +14,7 @@ from hybridsim.work import Work
 def attention(layout: Layout, work: FlowOp, decision: AttentionDecision) -> None:
     """Bring Q, K and V over the link whole, then compute head by head on clusters.
 
-    In chunks each operand is moved when its own last chunk is there; otherwise when all are.
+    In batches each operand is moved when its own last batch is there; otherwise when all are.
     """
     structure = layout.structure
     everything = [need for name in work.sources for need in layout.outputs[name].last()]
@@ -36,15 +36,15 @@ def attention(layout: Layout, work: FlowOp, decision: AttentionDecision) -> None
         Step(works, uses, (*operands, Within(index, back=1)))
         for index, works in enumerate(layout.known(work, "heads", lambda: _heads(decision)))
     ]
-    loop = layout.builder.repeat(work.name, steps, decision.programs[0].chunks)
+    loop = layout.builder.repeat(work.name, steps, decision.programs[0].batches)
     layout.made(work, loop, here, len(steps), "columns")
     layout.tell(work, "cluster", len(steps), decision.cost_from, decision.tcdm_bytes)
 
 
 def attending(program: AttentionShape) -> tuple[Work, ...]:
-    """Return the works of the heads of one cluster, chunk after chunk."""
-    chunks = Chunks.of(program.tokens, program.chunk)
-    rows = [chunks.full] * (chunks.count - 1) + [chunks.last]
+    """Return the works of the heads of one cluster, batch after batch."""
+    batches = Batches.of(program.tokens, program.batch)
+    rows = [batches.full] * (batches.count - 1) + [batches.last]
     return tuple(
         Work("cluster", "program", "attend", (AttentionWork(program, number),), own)
         for number, own in enumerate(rows)

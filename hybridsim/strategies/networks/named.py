@@ -5,11 +5,9 @@ Source of all but the last: HARP (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975)
 
 from typing import Literal
 
-from pydantic import Field
-
 from hybridsim.engines.carrying import Dispatch
 from hybridsim.programs.attention import Form
-from hybridsim.strategies.networks.strategy import CHUNK_NAMES, NetworkStrategy, WholeLayers
+from hybridsim.strategies.networks.strategy import NetworkStrategy, WholeLayers
 
 
 class Serial(NetworkStrategy):
@@ -19,7 +17,7 @@ class Serial(NetworkStrategy):
     """
 
     kind: Literal["serial"] = "serial"
-    chunk: WholeLayers = Field(default="all", validation_alias=CHUNK_NAMES)
+    batch: WholeLayers = "all"
     split: bool = False
     attention: Form = "sequential"
     dispatch: Dispatch = "reserved"
@@ -32,7 +30,7 @@ class IntraLayerParallel(NetworkStrategy):
     """
 
     kind: Literal["il_par"] = "il_par"
-    chunk: WholeLayers = Field(default="all", validation_alias=CHUNK_NAMES)
+    batch: WholeLayers = "all"
     attention: Form = "sequential"
     dispatch: Dispatch = "reserved"
 
@@ -41,13 +39,13 @@ class IntraLayerPipeline(NetworkStrategy):
     """As il_par, but transfers, products and softmax of a cluster overlap. HARP's IL-Pipe."""
 
     kind: Literal["il_pipe"] = "il_pipe"
-    chunk: WholeLayers = Field(default="all", validation_alias=CHUNK_NAMES)
+    batch: WholeLayers = "all"
     attention: Form = "pipelined"
     dispatch: Dispatch = "reserved"
 
 
 class CrossLayerPipeline(NetworkStrategy):
-    """Layers of a block overlap chunk by chunk; blocks wait for each other. HARP's XL-Pipe."""
+    """Layers of a block overlap batch by batch; blocks wait for each other. HARP's XL-Pipe."""
 
     kind: Literal["xl_pipe"] = "xl_pipe"
     attention: Form = "sequential"
@@ -68,7 +66,7 @@ class IntraCrossLayerPipeline(NetworkStrategy):
 
 
 class CrossBlockPipeline(NetworkStrategy):
-    """As il_xl_pipe, but a block starts with the first chunk of the block before.
+    """As il_xl_pipe, but a block starts with the first batch of the block before.
 
     HARP's XB-pipe.
     """
@@ -80,6 +78,6 @@ class CrossBlockPipeline(NetworkStrategy):
 
 
 class Composed(NetworkStrategy):
-    """Every option as the user sets it; by default chunks that flow without any barrier."""
+    """Every option as the user sets it; by default batches that flow without any barrier."""
 
     kind: Literal["network"] = "network"

@@ -8,12 +8,12 @@ from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.units import Spec
 
-Keep = Literal["network", "layer", "chunk"]
+Keep = Literal["network", "layer", "batch"]
 """How long A and B stay in a cluster."""
 
 
 class OpUnits(Spec):
-    """A part for each kind of op; ``best`` takes the one whose work on a chunk is shorter.
+    """A part for each kind of op; ``best`` takes the one whose work on a batch is shorter.
 
     A kind with one part alone is listed, so that asking for another says what would do. Linear
     layers are where their weights are; adapters have the options ``unit`` and ``order``.
@@ -46,8 +46,8 @@ class AdapterOptions:
     resident: bool = False
     """Whether A and B of all layers stay in every cluster, from sequence to sequence."""
     homes: bool = False
-    """Whether A and B of a layer stay in clusters of its own while its chunks pass; fetched for
-    every chunk otherwise, as is what finds no room."""
+    """Whether A and B of a layer stay in clusters of its own while its batches pass; fetched for
+    every batch otherwise, as is what finds no room."""
     share: bool = False
     """Whether clusters share adapters of too few tokens to be cut by rows, where it is faster."""
 

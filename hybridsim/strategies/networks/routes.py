@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hybridsim.components.interconnect import Flow, Passage, spread
 from hybridsim.plan import Mostly, Need, Step, Within
-from hybridsim.strategies.networks.chunks import Chunks
+from hybridsim.strategies.networks.batches import Batches
 from hybridsim.strategies.networks.resources import ChipResources
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.work import NOTHING, Work
@@ -14,11 +14,11 @@ _PORT = 0
 """The node at which memory and the neighbouring chips are attached (assumed)."""
 
 
-def per_chunk(chunks: Chunks, make: Callable[[int], Work]) -> Work | Mostly:
-    """Return the works of chunks of so many rows each: all alike, but maybe the last one."""
-    if chunks.full == chunks.last:
-        return make(chunks.full)
-    return Mostly(make(chunks.full), (make(chunks.last),))
+def per_batch(batches: Batches, make: Callable[[int], Work]) -> Work | Mostly:
+    """Return the works of batches of so many rows each: all alike, but maybe the last one."""
+    if batches.full == batches.last:
+        return make(batches.full)
+    return Mostly(make(batches.full), (make(batches.last),))
 
 
 def fetch(kind: str, label: str, size: int) -> Work:
@@ -28,35 +28,35 @@ def fetch(kind: str, label: str, size: int) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What is moved for each chunk."""
+    """What is moved for each batch."""
 
     kind: str
     """As links and networks know it: ``move``, ``keep`` or ``weights``."""
     label: str
-    chunks: Chunks
+    batches: Batches
     size: Callable[[int], int]
-    """Rows of a chunk -> bytes of one of its pieces."""
+    """Rows of a batch -> bytes of one of its pieces."""
     pieces: int = 1
     tell: bool = False
     """Whether a work tells the bytes, as that of an adapter's operands."""
     told: int | None = None
-    """The bytes that are told where they are not those of a chunk."""
+    """The bytes that are told where they are not those of a batch."""
 
     def works(self, part: str, *more: Hashable) -> Work | Mostly:
-        """Return the works that move the chunks over a part; ``more`` ends their shape."""
+        """Return the works that move the batches over a part; ``more`` ends their shape."""
 
         def make(rows: int) -> Work:
             size = self.size(rows)
             told = (size if self.tell else NOTHING) if self.told is None else self.told
             return Work(part, self.kind, self.label, (size, self.pieces, *more), rows, told)
 
-        return per_chunk(self.chunks, make)
+        return per_batch(self.batches, make)
 
     def hops(self) -> Work | Mostly:
-        """Return the works that move the chunks from one chip to the next."""
+        """Return the works that move the batches from one chip to the next."""
         pieces = self.pieces
-        return per_chunk(
-            self.chunks,
+        return per_batch(
+            self.batches,
             lambda rows: Work("chip_link", "hop", "hop", (pieces * self.size(rows),), rows),
         )
 
@@ -65,7 +65,7 @@ def once(
     kind: str, label: str, size: int, tokens: int = NOTHING, told: int | None = None
 ) -> Moved:
     """Return a single move of ``size`` bytes."""
-    return Moved(kind, label, Chunks(tokens, tokens, 1), lambda _: size, told=told)
+    return Moved(kind, label, Batches(tokens, tokens, 1), lambda _: size, told=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class Routes:
     On one chip a transfer crosses the link, or the edges of the network on chip between all nodes
     that make the operand and all that read it: each maker sends an equal share to every reader
     (assumed). Between chips it leaves over the link of its own, crosses the links in the row one
-    after the other, and enters over the link of the other chip: stored and forwarded chunk by
-    chunk (assumed).
+    after the other, and enters over the link of the other chip: stored and forwarded batch by
+    batch (assumed).
     """
 
     structure: NetworkStructure

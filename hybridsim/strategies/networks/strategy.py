@@ -1,12 +1,13 @@
-"""What strategies for whole networks have in common: options, and the search for a chunk.
+"""What strategies for whole networks have in common: options, and the search for a batch.
 
 A strategy is a choice of options over one way to decide and one layout; none has code of its own.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import BeforeValidator, model_validator
 
+from hybridsim._old_names import OldAttribute, say, with_new_keys
 from hybridsim.engines import engine
 from hybridsim.engines.carrying import Dispatch, makespan_ps
 from hybridsim.errors import CapacityError
@@ -27,25 +28,32 @@ from hybridsim.units import Count, Spec
 from hybridsim.work import price
 
 
-def _chunk(value: object) -> object:
+def _kept_for(value: object) -> object:
+    if value != "chunk":
+        return value
+    say("keep_adapters 'chunk'", "'batch'")
+    return "batch"
+
+
+def _batch(value: object) -> object:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if (whole and value > 0) or value in ("all", "best"):  # type: ignore[operator]
         return value
     raise ValueError(f"found {str(value)[:40]!r}; write a number of tokens above 0, all or best")
 
 
-Chunk = Annotated[int | Literal["all", "best"], BeforeValidator(_chunk)]
+Batch = Annotated[int | Literal["all", "best"], BeforeValidator(_batch)]
 WholeLayers = Annotated[
-    Literal["all"], BeforeValidator(lambda value: "all" if _chunk(value) else value)
+    Literal["all"], BeforeValidator(lambda value: "all" if _batch(value) else value)
 ]
-"""The chunk of a strategy that finishes an op for all tokens; a given batch changes nothing."""
-CHUNK_NAMES = AliasChoices("chunk", "batch")
-"""A chunk is what strategies for single layers call a batch."""
+"""The batch of a strategy that finishes an op for all tokens; a given batch changes nothing."""
 
-_LEAST_CHUNK = 8
-"""The smallest chunk that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+KeepAdapters = Annotated[Literal["best", "network", "layer", "batch"], BeforeValidator(_kept_for)]
 
-Choice = tuple[Chunk, Keep]
+_LEAST_BATCH = 8
+"""The smallest batch that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+
+Choice = tuple[Batch, Keep]
 """One choice of what a strategy leaves open."""
 
 
@@ -53,7 +61,7 @@ class NetworkStrategy(Spec):
     """A strategy that covers every op of a network that takes time."""
 
     kind: str
-    chunk: Chunk = Field(default="best", validation_alias=CHUNK_NAMES)
+    batch: Batch = "best"
     """Tokens that go from op to op together; ``all`` finishes an op for all tokens before the
     next one starts, ``best`` tries 8, 16, 32, ... and all tokens of the sequence."""
     where: OpUnits = OpUnits()
@@ -63,7 +71,7 @@ class NetworkStrategy(Spec):
     attention: Form = "pipelined"
     """How a cluster computes attention; over too many keys it takes the form ``flash``."""
     keys_values: KeysValues = "reread"
-    """Whether a cluster fetches K and V again for every chunk of queries.
+    """Whether a cluster fetches K and V again for every batch of queries.
     Source of the default: HARP."""
     queries: Count | None = None
     """Queries that a cluster works on at a time where an op ends for all tokens; the fastest
@@ -74,7 +82,7 @@ class NetworkStrategy(Spec):
     warp: Count | None = None
     """Keys that the form ``flash`` takes at a time; as many as fit unless given."""
     barrier: bool = False
-    """Whether a block waits for the last chunk of the block before."""
+    """Whether a block waits for the last batch of the block before."""
     dispatch: Dispatch = "online"
     """Whether a part starts what is ready, or keeps to an order reserved ahead of time."""
     unit: Literal["matrix_engine", "cores", "both", "best"] = "matrix_engine"
@@ -83,14 +91,14 @@ class NetworkStrategy(Spec):
     order: Literal["direct", "swapped", "best"] = "direct"
     """Operand order of the adapters on the matrix engine: X A, or A^T X^T."""
     early_xa: bool = False
-    """Whether X A runs beside the MVMs of its chunk; U is stored in between."""
-    keep_adapters: Literal["best", "network", "layer", "chunk"] = "best"
+    """Whether X A runs beside the MVMs of its batch; U is stored in between."""
+    keep_adapters: KeepAdapters = "best"
     """How long A and B stay in a cluster: those of the whole ``network`` for good, in every
-    cluster; those of a ``layer`` in clusters of its own while all chunks pass, where there is
-    room; or for one ``chunk``. ``best`` takes the fastest of these that fits.
+    cluster; those of a ``layer`` in clusters of its own while all batches pass, where there is
+    room; or for one ``batch``. ``best`` takes the fastest of these that fits.
     """
     share_adapters: Literal["never", "best"] = "never"
-    """Whether several clusters share the adapter of a single chunk that is too small to be cut by
+    """Whether several clusters share the adapter of a single batch that is too small to be cut by
     rows, such as a generated token: by ranks for X A, then by outputs for U B + Y, with U over
     the link in between. ``best`` takes the number of clusters that is fastest for the layer by
     itself, one included."""
@@ -101,8 +109,15 @@ class NetworkStrategy(Spec):
     """Whether adapters take room in the SRAM, and come from the DRAM where they do not fit; all
     are taken to be there otherwise."""
 
+    chunk: ClassVar[OldAttribute] = OldAttribute("batch")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _batch_was_a_chunk(cls, given: Any) -> Any:
+        return with_new_keys(given, {"chunk": "batch"}, "option")
+
     def schedule(self, job: Job) -> Schedule:
-        """Return the plan of the whole network, with the chunk that is fastest if it is open.
+        """Return the plan of the whole network, with the batch that is fastest if it is open.
 
         Raises:
             CapacityError: Something does not fit the memory it needs, or there is no cluster.
@@ -134,21 +149,21 @@ class NetworkStrategy(Spec):
         return min(found, key=lambda decisions: _makespan_ps(job, decisions))
 
     def candidates(self, job: Job) -> list[Choice]:
-        """Return the chunks, and how long adapters stay, of which the fastest is taken."""
-        chunks: list[Chunk] = [self.chunk]
-        if self.chunk == "best":
-            chunks = [*_candidates(job.rows)]
-        return [(chunk, keep) for chunk in chunks for keep in self._kept(job, chunk)]
+        """Return the batches, and how long adapters stay, of which the fastest is taken."""
+        batches: list[Batch] = [self.batch]
+        if self.batch == "best":
+            batches = [*_candidates(job.rows)]
+        return [(batch, keep) for batch in batches for keep in self._kept(job, batch)]
 
-    def _kept(self, job: Job, chunk: Chunk) -> list[Keep]:
+    def _kept(self, job: Job, batch: Batch) -> list[Keep]:
         """Return how long adapters may stay, as far as the option leaves it open."""
         network = job.mapping.network
         if not network.adapted_layers:
-            return ["chunk"]
+            return ["batch"]
         if self.keep_adapters != "best":
             return [self.keep_adapters]
-        several = chunk != "all" and int(chunk) < job.rows
-        own: list[Keep] = ["layer", "chunk"] if several else ["chunk"]
+        several = batch != "all" and int(batch) < job.rows
+        own: list[Keep] = ["layer", "batch"] if several else ["batch"]
         return ["network", *own] if fit_every_cluster(network, job.machine) else own
 
     def yardstick(self, job: Job) -> Schedule:
@@ -166,9 +181,9 @@ class NetworkStrategy(Spec):
 
     def deciding(self, job: Job, choice: Choice) -> DecidingOptions:
         """Return the options of a decision for one choice of what is open."""
-        chunk, keep = choice
+        batch, keep = choice
         return DecidingOptions(
-            batch=None if chunk == "all" else min(int(chunk), job.rows),
+            batch=None if batch == "all" else min(int(batch), job.rows),
             keep=keep,
             where=self.where,
             split=self.split,
@@ -201,7 +216,7 @@ class NetworkStrategy(Spec):
 
 
 def _candidates(tokens: int) -> list[int]:
-    sizes = [_LEAST_CHUNK << i for i in range(20)]
+    sizes = [_LEAST_BATCH << i for i in range(20)]
     return [size for size in sizes if size < tokens] + [tokens]
 
 

@@ -118,9 +118,9 @@ class TokenTemplate:
 
     def _works(self, name: str, decision: AttentionDecision, past: int) -> dict[str, list[Work]]:
         """Return what the tasks of an attention do that grow, in the order of the plan."""
-        of_chunks = zip(*map(attending, decision.programs), strict=True)
+        of_batches = zip(*map(attending, decision.programs), strict=True)
         found: dict[str, list[Work]] = {kind: [] for kind in _GROWING}
-        found["attend"] = [own for chunk in of_chunks for own in chunk]
+        found["attend"] = [own for batch in of_batches for own in batch]
         if decision.kept_bytes:
             found["keep"] = self._moved(name, decision)
         if decision.from_dram:

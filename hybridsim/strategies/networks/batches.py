@@ -1,4 +1,4 @@
-"""How tokens are cut into chunks, and where the chunks that an op makes lie in a plan."""
+"""How tokens are cut into batches, and where the batches that an op makes lie in a plan."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,17 +11,17 @@ Cut = Literal["", "rows", "columns"]
 
 
 @dataclass(frozen=True, slots=True)
-class Chunks:
-    """The chunks that tokens are cut into: all alike, but maybe the last one."""
+class Batches:
+    """The batches that tokens are cut into: all alike, but maybe the last one."""
 
     full: int
-    """Rows of a chunk."""
+    """Rows of a batch."""
     last: int
     count: int
 
     @classmethod
-    def of(cls, tokens: int, batch: int | None) -> "Chunks":
-        """Return the chunks of some tokens; the last one takes what is left."""
+    def of(cls, tokens: int, batch: int | None) -> "Batches":
+        """Return the batches of some tokens; the last one takes what is left."""
         full = min(batch or tokens, tokens)
         count = ceil_div(tokens, full)
         return cls(full, tokens - (count - 1) * full, count)
@@ -29,7 +29,7 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where the output of an op is: piece p of chunk i is task ``first + p + stride * i``."""
+    """Where the output of an op is: piece p of batch i is task ``first + p + stride * i``."""
 
     first: int
     stride: int
@@ -38,7 +38,7 @@ class Output:
     width: int
     """Elements of a token's vector, all pieces together."""
     cut: Cut = ""
-    """What the pieces of a chunk share out."""
+    """What the pieces of a batch share out."""
 
     def later(self, shift: int) -> "Output":
         """Return the same output of a copy of its tasks, ``shift`` tasks later."""
@@ -46,9 +46,9 @@ class Output:
         return Output(first, self.stride, self.count, self.pieces, self.width, self.cut)
 
     def ready(self, count: int) -> Needs:
-        """Return what chunk i of a reader with ``count`` chunks waits for.
+        """Return what batch i of a reader with ``count`` batches waits for.
 
-        A reader of fewer chunks reads the first token alone; one of more chunks (its tokens are
+        A reader of fewer batches reads the first token alone; one of more batches (its tokens are
         one more) waits for all.
         """
         if count == self.count:
@@ -58,6 +58,6 @@ class Output:
         return self.last()
 
     def last(self) -> Needs:
-        """Return the pieces of the last chunk."""
+        """Return the pieces of the last batch."""
         behind = self.first + self.stride * (self.count - 1)
         return [Need(behind + piece) for piece in range(self.pieces)]

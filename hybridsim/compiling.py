@@ -1,0 +1,126 @@
+"""Compiling plain functions of integers for columns, when columns are priced and not before.
+
+A cost equation is written once, as a plain function of single integers. Python itself calls it for
+single values; for columns a loop over it is compiled by Numba, which takes a second to import.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hybridsim.units import Ints
+
+FEW = 64
+"""Entries of a column from which on compiling pays; fewer are looped over by Python."""
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+_uses: dict[Callable[..., Any], tuple[Callable[..., Any], ...]] = {}
+
+
+def using(*functions: Callable[..., Any]) -> Callable[[AnyFunction], AnyFunction]:
+    """Mark a loop that can be compiled, and name all plain functions that it leads to."""
+
+    def mark(loop: AnyFunction) -> AnyFunction:
+        _uses[loop] = functions
+        return loop
+
+    return mark
+
+
+def loop_for(loop: AnyFunction, entries: int) -> AnyFunction:
+    """Return a marked loop, compiled if it has enough entries to go over, or has been so far."""
+    if entries < FEW and loop not in _compiled_so_far:
+        return loop
+    found: AnyFunction = compiled(loop)
+    return found
+
+
+def over_columns(
+    loop: Callable[..., None], figures: tuple[Any, ...], *columns: Any, rows: int = 0
+) -> Ints:
+    """Return what a marked loop fills in, one entry for each of some columns, or ``rows`` of them.
+
+    The loop takes ``figures``, the columns, each flat, and what it is to fill in. Figures are
+    numbers, arrays, named tuples, and lists of these.
+    """
+    shaped = np.broadcast_arrays(*columns)
+    shape, size = shaped[0].shape, shaped[0].size
+    found = np.empty((rows, size) if rows else size, np.int64)
+    fast = loop_for(loop, size)
+    flat: list[Any] = [np.ascontiguousarray(own, np.int64).reshape(-1) for own in shaped]
+    if fast is loop:
+        fast(*figures, *(own.tolist() for own in flat), found)
+    else:
+        fast(*map(_as_records, figures), *flat, found)
+    return found.reshape((rows, *shape) if rows else shape)
+
+
+def _as_records(figures: Any) -> Any:
+    """Return a list of named tuples as an array of records, whose type tells no length."""
+    if not isinstance(figures, list):
+        return figures
+    fields = [(name, np.int64) for name in figures[0]._fields]
+    return np.array([tuple(own) for own in figures], fields)
+
+
+_compiled_so_far: set[Callable[..., Any]] = set()
+
+
+@cache
+def compiled(loop: AnyFunction) -> AnyFunction:
+    """Return a marked loop, compiled; machine code is kept on disk."""
+    import numba  # slow to import
+
+    _compiled_so_far.add(loop)
+    # The loops allocate nothing. Counting who holds the tables in every small function that they
+    # are handed to takes ten times as long as the equations themselves.
+    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+    found: AnyFunction = numba.njit(cache=True, **options)(_ready(loop))
+    return found
+
+
+@cache
+def ufunc(function: Callable[..., int]) -> Any:
+    """Return a marked function of int64 values as a NumPy ufunc, compiled; kept on disk."""
+    import numba
+
+    count = len(inspect.signature(function).parameters)
+    signature = numba.int64(*[numba.int64] * count)
+    vectorize: Any = numba.vectorize
+    return vectorize([signature], cache=True)(_ready(function))
+
+
+def _ready(function: Callable[..., Any]) -> FunctionType:
+    """Return a copy of a marked function whose name tells the state of all sources it leads to.
+
+    Numba keeps machine code by the name of a function and by the age of its own file. Code that
+    comes from several files is only valid while none of them has changed.
+    """
+    from numba.extending import register_jitable
+
+    assert isinstance(function, FunctionType)
+    for own in _uses[function]:
+        _known_to_compiler(own, register_jitable)
+    copy = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__
+    )
+    copy.__module__ = function.__module__
+    copy.__qualname__ = f"{function.__name__}_{_state((function, *_uses[function]))}"
+    return copy
+
+
+@cache
+def _known_to_compiler(function: Callable[..., Any], register: Callable[..., Any]) -> None:
+    register(forceinline=True, error_model="numpy")(function)
+
+
+def _state(functions: Sequence[Callable[..., Any]]) -> str:
+    """Return a short text that differs when a source of the functions, or this file, differs."""
+    files = sorted({__file__, *(str(inspect.getsourcefile(function)) for function in functions)})
+    return hashlib.sha256(b"\0".join(Path(file).read_bytes() for file in files)).hexdigest()[:16]
