@@ -6,7 +6,6 @@ from typing import Any
 
 from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine, load_machine
-from hybridsim.engines import Engine
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
@@ -88,24 +87,19 @@ def execute(
         InputError: As :func:`simulate`.
     """
     strategy = strategy or TokenParallel()
-    tokens = network.sequence_length if tokens is None else tokens
-    if tokens is None or not 1 <= tokens <= MOST_TOKENS:
-        found = "nothing" if tokens is None else tokens
-        raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
-    if past:
-        _check_past(past, network, strategy)
-    run = engine_by_name(engine)
-    compiled = engine_by_name("compiled")  # for strategies that try what they decide
-    job = Job(place(network, machine), tokens, compiled, past)
+    job, run = job_of(network, machine, strategy, tokens, past), engine_by_name(engine)
     done = carry_out(strategy.schedule(job), machine, run)
     schedule, timeline = done.schedule, done.timeline
+    against = done
+    if (other := yardstick(strategy, job)) is not None:
+        against = carry_out(other[0].schedule(other[1]), machine, run)
     result = measure(
         job,
         schedule,
         timeline,
-        _yardstick(strategy, job, run) or (schedule, timeline),
+        (against.schedule, against.timeline),
         labels={"strategy": strategy.kind, "engine": engine},
-        inputs=_inputs(network, machine, strategy, tokens) | ({"past": past} if past else {}),
+        inputs=_inputs(network, machine, strategy, job.tokens) | ({"past": past} if past else {}),
     )
     if check_numerics and machine.cluster is not None:
         # only here, as Numba takes a quarter of a second to import
@@ -114,6 +108,28 @@ def execute(
         numerics = numerics_of(schedule, machine.cluster)
         result = result.model_copy(update={"numerics": numerics})
     return Run(job, schedule, done.prices, timeline, result)
+
+
+def job_of(
+    network: Network,
+    machine: Machine,
+    strategy: Strategy,
+    tokens: int | None = None,
+    past: int = 0,
+) -> Job:
+    """Return what a strategy is given to plan.
+
+    Raises:
+        InputError: As :func:`simulate`.
+    """
+    tokens = network.sequence_length if tokens is None else tokens
+    if tokens is None or not 1 <= tokens <= MOST_TOKENS:
+        found = "nothing" if tokens is None else tokens
+        raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
+    if past:
+        _check_past(past, network, strategy)
+    compiled = engine_by_name("compiled")  # for strategies that try what they decide
+    return Job(place(network, machine), tokens, compiled, past)
 
 
 def _check_past(past: int, network: Network, strategy: Strategy) -> None:
@@ -137,16 +153,11 @@ def _check_past(past: int, network: Network, strategy: Strategy) -> None:
         )
 
 
-def _yardstick(strategy: Strategy, job: Job, run: Engine) -> tuple[Schedule, Timeline] | None:
+def yardstick(strategy: Strategy, job: Job) -> tuple[Strategy, Job] | None:
     """Return what overhead is measured against, or None where that is the run itself."""
     if not isinstance(strategy, NetworkStrategy):
-        yardstick = AllAnalog().schedule(job)
-    elif job.mapping.network.adapted_layers:
-        yardstick = strategy.yardstick(job)
-    else:
-        return None
-    done = carry_out(yardstick, job.machine, run)
-    return done.schedule, done.timeline
+        return AllAnalog(), job
+    return (strategy, job.without_adapters()) if job.mapping.network.adapted_layers else None
 
 
 def load(

@@ -41,7 +41,7 @@ def measure(
         past=job.past,
         latency_ps=timeline.makespan,
         yardstick_ps=yardstick[1].makespan,
-        overhead_percent=_overhead(timeline.makespan, yardstick[1].makespan),
+        overhead_percent=overhead_percent(timeline.makespan, yardstick[1].makespan),
         throughput_tokens_per_s=job.tokens * 1e12 / timeline.makespan if len(plan) else 0.0,
         bound=_largest(path.sum().to_dict()),
         critical_path_share=_shares(path.sum()),
@@ -127,7 +127,7 @@ def _ops(schedule: Schedule, timeline: Timeline) -> tuple[OpResult, ...]:
     )
 
 
-def _overhead(latency: int, yardstick: int) -> float:
+def overhead_percent(latency: int, yardstick: int) -> float:
     """Return (latency - yardstick) / yardstick in percent; 0 where there is nothing to do."""
     return (latency - yardstick) * 100 / yardstick if yardstick else 0.0
 
@@ -187,7 +187,7 @@ def _layer(
         tcdm_bytes=decided.tcdm_bytes,
         latency_ps=latency,
         yardstick_ps=yardstick,
-        overhead_percent=_overhead(latency, yardstick),
+        overhead_percent=overhead_percent(latency, yardstick),
         bound=_largest(on_path),
         utilization={kind: time / latency for kind, time in busy.items()},
     )
