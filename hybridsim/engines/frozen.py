@@ -29,6 +29,8 @@ Run: TypeAlias = Callable[[Plan, Ints], tuple[Timeline, Callable[[], Order]]]
 
 _MOST_ORDERS = 32
 """Orders that a piece keeps; all of them take about as long as executing a large one."""
+_SAMPLE = 64
+"""Points on which an order is tried first."""
 _PATIENCE = 4
 """New orders in a row that served no other point, after which points are just executed."""
 
@@ -47,6 +49,9 @@ class Frozen:
     run: Run = execution
     """How a point is executed that no known order is proven for."""
     most_orders: int = _MOST_ORDERS
+    least_share: float = 0.0
+    """The share of points an order must serve, or no more orders are sought. Where executing a
+    point costs little more than trying an order on it, an order has to serve many."""
 
     def makespans(self, time_ps: Ints) -> Ints:
         """Return the last end of each point [ps], shape (points,).
@@ -92,15 +97,18 @@ class Frozen:
         """How many tasks do each work."""
         return np.bincount(self.plan.work, minlength=len(self.plan.works)).astype(np.float64)
 
+    def _retimed(self, piece: Piece) -> "_Retimed":
+        return _Retimed(piece, self.run, self.most_orders, self.least_share)
+
     @cached_property
     def _pieces(self) -> "list[_Retimed]":
-        return [_Retimed(piece, self.run, self.most_orders) for piece in pieces(self.plan)]
+        return [self._retimed(piece) for piece in pieces(self.plan)]
 
     @cached_property
     def _whole(self) -> "_Retimed":
         if len(self._pieces) == 1 and self._pieces[0].piece.times == 1:
             return self._pieces[0]
-        return _Retimed(whole(self.plan), self.run, self.most_orders)
+        return self._retimed(whole(self.plan))
 
 
 @dataclass(eq=False)
@@ -110,11 +118,14 @@ class _Retimed:
     piece: Piece
     run: Run
     most_orders: int
+    least_share: float
     proven: int = 0
     executed: int = 0
     _orders: list[Order] = field(default_factory=list)
     _idle: int = 0
     """New orders in a row that served no other point."""
+    _hopeless: bool = False
+    """Whether an order served too few points for another one to be sought."""
 
     def makespans(self, time_ps: Ints) -> tuple[Ints, Bools]:
         """Return the last end of each point, and whether what the next piece waits for is that."""
@@ -122,7 +133,7 @@ class _Retimed:
         latest, apart = np.zeros(points, np.int64), np.ones(points, np.bool_)
         left = np.arange(points)
         for order in list(self._orders):
-            left = self._retime(order, time_ps, left, latest, apart)
+            left = self._tried(order, time_ps, left, latest, apart)
         if len(left):
             self._idle = min(self._idle, _PATIENCE - 1)  # one new order per call is worth a try
         while len(left):
@@ -132,12 +143,26 @@ class _Retimed:
             timeline, order_of = self.run(self.piece.plan, own)
             latest[point] = timeline.makespan
             apart[point] = self._ends_together(timeline.end, latest[point])
-            if self._idle < _PATIENCE and len(left):
+            if self._idle < _PATIENCE and len(left) and not self._hopeless:
                 before, new = len(left), order_of()
                 self._orders = [new, *self._orders[: self.most_orders - 1]]
-                left = self._retime(new, time_ps, left, latest, apart)
+                left = self._tried(new, time_ps, left, latest, apart)
                 self._idle = 0 if len(left) < before else self._idle + 1
         return latest, apart
+
+    def _tried(
+        self, order: Order, time_ps: Ints, points: Ints, latest: Ints, apart: Bools
+    ) -> Ints:
+        """Retime points by an order as long as it serves enough; return those that are left."""
+        few, rest = points[:_SAMPLE], points[_SAMPLE:]
+        left = self._retime(order, time_ps, few, latest, apart)
+        if len(few) - len(left) < self.least_share * len(few):
+            self._hopeless = True
+            self._orders.remove(order)
+            return np.concatenate((left, rest))
+        if len(rest):
+            rest = self._retime(order, time_ps, rest, latest, apart)
+        return np.concatenate((left, rest))
 
     def _ends_together(self, end: Ints, latest: Ints) -> Bools:
         """Return whether each exit ends last; ``end`` has the shape (tasks, ...)."""

@@ -26,6 +26,8 @@ from hybridsim.work import Work
 _NEVER = np.iinfo(np.int64).max
 RESERVED_ORDERS = 4
 """Orders of a reservation that are kept: each takes about as long to try as reserving anew."""
+LEAST_SHARE = 0.5
+"""Share of points that such an order must serve."""
 _MOST_KNOWN = 4096
 """Values that decisions depend on, with what was decided, that are remembered."""
 _ONLY_PRICES = frozenset(
@@ -184,7 +186,7 @@ class PlanPoints:
             )  # fmt: skip
         schedule = decisions.lay_out(job)
         if schedule.dispatch == "reserved":
-            frozen = Frozen(visiting(schedule.plan), reservation, RESERVED_ORDERS)
+            frozen = Frozen(visiting(schedule.plan), reservation, RESERVED_ORDERS, LEAST_SHARE)
         else:
             frozen = Frozen(schedule.plan)
         sizes = [layer.tcdm_bytes for layer in schedule.layers]
