@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hybridsim.training.journal import Journal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from hybridsim.measure.result import read_result
 from hybridsim.nesting import MOST_DEPTH, check_json_depth, check_yaml_depth, json_value
 from hybridsim.report.page.comparison import comparison_of_folder
 from hybridsim.report.page.sweep import sweep_of_folder
+from hybridsim.training.files import Journal
 
 DEEP = f"lists or mappings are nested more than {MOST_DEPTH} deep; at most {MOST_DEPTH} would do"
 VERY_DEEP = "[" * 100_000
