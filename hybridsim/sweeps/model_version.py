@@ -5,9 +5,10 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-_ROOMS = (
-    "units.py", "plan.py", "simulation.py", "components", "workload", "programs", "arch",
-    "mapping", "strategies", "engines", "measure", "sweeps",
+ROOMS = (
+    "units.py", "csv_files.py", "compiling.py", "work.py", "plan.py", "simulation.py",
+    "components", "workload", "kernels", "programs", "arch", "mapping", "strategies", "engines",
+    "analog", "measure", "sweeps",
 )  # fmt: skip
 """What a result depends on beside the study's inputs: cost equations to measurement."""
 
@@ -19,11 +20,16 @@ def model_version() -> str:
     A number kept by hand would be forgotten sooner or later, and then recorded points of an
     older model would pass for new ones. So every statement counts; comments, docstrings and
     layout do not.
+
+    Raises:
+        FileNotFoundError: A room is not there.
     """
     root = Path(__file__).parents[1]
     digest = hashlib.blake2b(digest_size=8)
-    for room in _ROOMS:
+    for room in ROOMS:
         path = root / room
+        if not path.exists():
+            raise FileNotFoundError(path)
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             digest.update(str(file.relative_to(root)).encode())
             digest.update(_statements(file.read_text(encoding="utf-8")).encode())

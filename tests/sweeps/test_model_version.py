@@ -1,0 +1,42 @@
+"""The fingerprint of a sweep covers every room that decides results."""
+
+from pathlib import Path
+
+import pytest
+
+import hybridsim
+from hybridsim.sweeps import model_version as versions
+
+ROOT = Path(hybridsim.__file__).parent
+READERS = {"errors", "nesting", "library", "specs", "_old_names", "_version"}
+"""Rooms that say what is wrong or read what people write; a point's key has what they read."""
+
+
+def test_every_room_that_is_named_exists() -> None:
+    assert [room for room in versions.ROOMS if not (ROOT / room).exists()] == []
+
+
+def test_what_evaluating_imports_is_covered() -> None:
+    grimp = pytest.importorskip("grimp", reason="import-linter has it (extra 'dev')")
+    graph = grimp.build_graph("hybridsim", cache_dir=None)
+    reached = graph.find_upstream_modules("hybridsim.sweeps.evaluate")
+    rooms = {module.split(".")[1] for module in reached if module != "hybridsim"}
+    named = {room.removesuffix(".py") for room in versions.ROOMS}
+    assert rooms - READERS <= named
+
+
+def test_a_room_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "ROOMS", ("units.py", "nowhere"))
+    versions.model_version.cache_clear()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        versions.model_version()
+    versions.model_version.cache_clear()
+
+
+@pytest.mark.parametrize("room", ["sweeps", "work.py", "engines"])
+def test_each_room_counts(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = versions.model_version()
+    monkeypatch.setattr(versions, "ROOMS", tuple(r for r in versions.ROOMS if r != room))
+    versions.model_version.cache_clear()
+    assert versions.model_version() != before
+    versions.model_version.cache_clear()
