@@ -85,17 +85,6 @@ def compiled(loop: AnyFunction) -> AnyFunction:
     return found
 
 
-@cache
-def ufunc(function: Callable[..., int]) -> Any:
-    """Return a marked function of int64 values as a NumPy ufunc, compiled; kept on disk."""
-    import numba
-
-    count = len(inspect.signature(function).parameters)
-    signature = numba.int64(*[numba.int64] * count)
-    vectorize: Any = numba.vectorize
-    return vectorize([signature], cache=True)(_ready(function))
-
-
 def _ready(function: Callable[..., Any]) -> FunctionType:
     """Return a copy of a marked function whose name tells the state of all sources it leads to.
 
