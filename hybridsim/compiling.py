@@ -49,16 +49,27 @@ def over_columns(
     The loop takes ``figures``, the columns, each flat, and what it is to fill in. Figures are
     numbers, arrays, named tuples, and lists of these.
     """
-    shaped = np.broadcast_arrays(*columns)
+    shaped = side_by_side(*columns)
     shape, size = shaped[0].shape, shaped[0].size
     found = np.empty((rows, size) if rows else size, np.int64)
     fast = loop_for(loop, size)
-    flat: list[Any] = [np.ascontiguousarray(own, np.int64).reshape(-1) for own in shaped]
+    flat: list[Any] = [own.reshape(-1) for own in shaped]
     if fast is loop:
         fast(*figures, *(own.tolist() for own in flat), found)
     else:
         fast(*map(_as_records, figures), *flat, found)
     return found.reshape((rows, *shape) if rows else shape)
+
+
+def side_by_side(*columns: Any) -> list[Ints]:
+    """Return columns of one shape; copies where they are repeated, not views to be read only."""
+    shape = np.broadcast_shapes(*map(np.shape, columns))
+    return [
+        np.asarray(own, np.int64, order="C")
+        if np.shape(own) == shape
+        else np.array(np.broadcast_to(own, shape), np.int64)
+        for own in columns
+    ]
 
 
 def _as_records(figures: Any) -> Any:

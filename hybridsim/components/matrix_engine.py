@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from hybridsim.compiling import over_columns
+from hybridsim.compiling import over_columns, side_by_side
 from hybridsim.components.redmule_cycles import (
     Hazard,
     cycles_of,
@@ -223,7 +223,7 @@ def _known_cycles(engine: MatrixEngine, m: int, n: int, k: int, with_y: bool) ->
 
 
 def _sizes(*sizes: Any) -> tuple[Ints, Ints, Ints]:
-    m, n, k = np.broadcast_arrays(*(np.asarray(size, dtype=np.int64) for size in sizes))
+    m, n, k = side_by_side(*sizes)
     for name, size in (("m", m), ("n", n), ("k", k)):
         if size.size and (int(size.min()) < 1 or int(size.max()) > MOST):
             raise UnsupportedError(
