@@ -14,6 +14,10 @@ from hybridsim.plan import Loop, Need, Plan, PlanBuilder, Resource, Step, Timeli
 from hybridsim.work import delay
 from tests.random_inputs import delays, plans
 
+LONG = "hybridsim.plan._expansion._LONG"
+"""From how many tasks on a template is laid out on its own."""
+BLOCK = "hybridsim.plan.columns._BLOCK"
+"""How many tasks are checked at a time."""
 RESOURCES = (Resource("tile 0", "tile"), Resource("core", "cores", 2), Resource("link", "link"))
 
 
@@ -67,7 +71,8 @@ def test_templates_are_laid_out_as_a_plain_loop_would(data: st.DataObject) -> No
                 needs.append(sources)
                 rooms.append(room)
     long = data.draw(st.sampled_from([1, 5, 4096]))  # where templates are laid out on their own
-    with patch.multiple("hybridsim.plan", _LONG=long, _BLOCK=data.draw(st.integers(1, 20))):
+    block = data.draw(st.integers(1, 20))
+    with patch(LONG, long), patch(BLOCK, block):
         plan = builder.build()
     assert len(plan) == len(builder) == len(works)
     assert [plan.works[work] for work in plan.work] == works
@@ -85,7 +90,7 @@ def test_items_count_the_batches_of_all_iterations(batches: int, long: int) -> N
     builder = PlanBuilder(RESOURCES)
     steps = [Step(delay("mvm", 1), (0,))] * 5
     builder.repeat("op", steps, 3, batches, first_item=7)
-    with patch("hybridsim.plan._LONG", long):
+    with patch(LONG, long):
         plan = builder.build()
     assert plan.item.tolist() == [7 + task // (5 // batches) for task in range(15)]
 
@@ -172,7 +177,7 @@ def plan() -> Plan:
 def test_what_no_engine_can_run_is_refused(
     plan: Plan, column: str, values: list[int], complaint: str, block: int
 ) -> None:
-    with patch("hybridsim.plan._BLOCK", block), pytest.raises(PlanError, match=complaint):
+    with patch(BLOCK, block), pytest.raises(PlanError, match=complaint):
         replace(plan, **{column: np.array(values, np.int64)})
 
 

@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 
 ROOMS = (
-    "units.py", "csv_files.py", "compiling.py", "work.py", "plan.py", "simulation.py",
-    "components", "workload", "kernels", "programs", "arch", "mapping", "strategies", "engines",
-    "analog", "measure", "sweeps",
+    "units.py", "csv_files.py", "compiling.py", "work.py", "simulation.py",
+    "components", "workload", "kernels", "plan", "programs", "arch", "mapping", "strategies",
+    "engines", "analog", "measure", "sweeps",
 )  # fmt: skip
 """What a result depends on beside the study's inputs: cost equations to measurement."""
 

@@ -1,0 +1,373 @@
+"""Templates become the columns of a plan: long ones one by one, others side by side."""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridsim.plan.columns import Bools, Loop, Plan, Resource
+from hybridsim.plan.templates import Copies, Mostly, Step, Template, Within
+from hybridsim.units import Ints
+from hybridsim.work import Work
+
+T = TypeVar("T", bound=Hashable)
+
+_LONG = 1 << 12
+"""Tasks of a template from which on it is laid out on its own."""
+
+
+class _Numbers(Generic[T]):
+    """Things in the order of their first use, each with its number."""
+
+    def __init__(self) -> None:
+        self._number: dict[T, int] = {}
+        self._same: dict[int, tuple[T, int]] = {}
+
+    def of(self, thing: T) -> int:
+        # the very same thing comes often, and a work within works takes long to hash; what is
+        # remembered by its identity is kept, so that no other one can get that
+        known = self._same.get(id(thing))
+        if known is None:
+            known = self._same[id(thing)] = (
+                thing,
+                self._number.setdefault(thing, len(self._number)),
+            )
+        return known[1]
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._number)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """The tasks of some templates, one behind the other; the columns of a plan."""
+
+    work: Ints
+    item: Ints
+    uses: Ints
+    use: Ints
+    needs: Ints
+    need: Ints
+    room: Bools
+    op: Ints
+    loops: Sequence[Loop]
+
+
+_LISTS = ("work", "item", "uses", "use", "needs", "need", "room", "op")
+"""The columns of templates that are joined."""
+
+
+class _Each:
+    """One work for each iteration."""
+
+    def __init__(self, works: tuple[Work, ...]) -> None:
+        self._works = works
+
+    def each(self, count: int, number: Callable[[Work], int]) -> Ints:
+        """Return the numbers of the works of all iterations."""
+        return np.array([number(work) for work in self._works], np.int64)
+
+
+class Expansion:
+    """A plan in the making: templates become columns, and copies of them copied columns."""
+
+    def __init__(
+        self, resources: tuple[Resource, ...], links: Sequence[tuple[Ints, Ints]]
+    ) -> None:
+        self._resources, self._links = resources, links
+        self._ops, self._works = _Numbers[str](), _Numbers[Work]()
+        self._known: dict[int, tuple[tuple[Step, ...], _Pattern]] = {}
+
+    def plan(self, parts: Sequence[Sequence[Template] | Copies]) -> Plan:
+        """Return the plan of all parts, in order."""
+        columns = [each for part in parts if len(part) for each in self._columns(part)]
+        loops = tuple(chain.from_iterable(each.loops for each in columns))
+        # column by column, and its parts given up, so that no other one is there twice
+        held = {name: [getattr(each, name) for each in columns] for name in _LISTS}
+        del columns
+        needs, need, room = (
+            _joined(held.pop("needs")),
+            _joined(held.pop("need")),
+            _joined(held.pop("room"), np.bool_),
+        )
+        if self._links:
+            needs, need, room = _linked(needs, need, room, self._links)
+        return Plan(
+            resources=self._resources,
+            works=tuple(self._works),
+            need_first=_offsets(needs),
+            need=need,
+            room=room,
+            use_first=_offsets(_joined(held.pop("uses"))),
+            use=_joined(held.pop("use")),
+            work=_joined(held.pop("work")),
+            op=_joined(held.pop("op")),
+            item=_joined(held.pop("item")),
+            ops=tuple(self._ops),
+            loops=loops,
+        )
+
+    def _columns(self, part: Sequence[Template] | Copies) -> Iterator[_Columns]:
+        """Yield the columns of a part: long templates one by one, others side by side."""
+        if isinstance(part, Copies) and part.regular:
+            yield self._copies(part)
+            return
+        for long, templates in groupby(part, lambda t: t.loop.size * t.loop.count >= _LONG):
+            if long:
+                yield from map(self._template, templates)
+            else:
+                yield self._templates([*templates])
+
+    def _template(self, template: Template) -> _Columns:
+        """Return the columns of one template: mostly the same again and again.
+
+        Nothing but the columns is as long as the plan: to touch memory takes most of the time.
+        """
+        pattern, loop = self._pattern(template.steps), template.loop
+        count, size = loop.count, loop.size
+        work = np.tile(pattern.work, count)
+        for j, own in pattern.others:
+            work[j::size] = own.each(count, self._works.of)
+        per_batch = max(1, size // template.batches)
+        batches = template.first_item + np.arange(-(-size * count // per_batch))
+        needs, need, room = _needs_of_one(template, pattern)
+        lengths = np.array([len(held) for held in template.uses], np.int32)
+        return _Columns(
+            work=work,
+            item=np.repeat(batches, per_batch)[: size * count],
+            uses=np.tile(lengths, count),
+            use=np.tile(np.array([*chain.from_iterable(template.uses)], np.int64), count),
+            needs=needs,
+            need=need,
+            room=room,
+            op=np.full(size * count, self._ops.of(template.op), np.int64),
+            loops=[loop],
+        )
+
+    def _templates(self, templates: Sequence[Template]) -> _Columns:
+        """Return the columns of templates, all of them side by side.
+
+        ``at`` is a template, ``it`` one of its iterations, ``step`` a step of any template.
+        """
+        patterns = [self._pattern(template.steps) for template in templates]
+        loops = np.array([(t.loop.first, t.loop.size, t.loop.count) for t in templates], np.int64)
+        first, size, count = loops.T
+        tasks = size * count
+        begin = np.cumsum(tasks) - tasks
+        at = np.repeat(np.arange(len(templates)), tasks)
+        place = np.arange(len(at)) - begin[at]
+        step = (np.cumsum(size) - size)[at] + place % size[at]
+        work = np.concatenate([pattern.work for pattern in patterns])[step]
+        for number, pattern in enumerate(patterns):
+            for j, own in pattern.others:
+                end = begin[number] + tasks[number]
+                work[begin[number] + j : end : size[number]] = own.each(
+                    templates[number].loop.count, self._works.of
+                )
+        used = [held for template in templates for held in template.uses]
+        uses, use = _gathered(used, step)
+        needs, need, room = _needs(templates, patterns, first, size, count, step)
+        per_batch = np.array([max(1, t.loop.size // t.batches) for t in templates], np.int64)
+        items = np.array([t.first_item for t in templates], np.int64)
+        op = np.array([self._ops.of(template.op) for template in templates], np.int64)
+        return _Columns(
+            work=work,
+            item=items[at] + place // per_batch[at],
+            uses=uses,
+            use=use,
+            needs=needs,
+            need=need,
+            room=room,
+            op=op[at],
+            loops=[template.loop for template in templates],
+        )
+
+    def _pattern(self, steps: tuple[Step, ...]) -> "_Pattern":
+        """Return what some steps do and need; copies of a template have the very same steps."""
+        known = self._known.get(id(steps))
+        if known is None:
+            known = self._known[id(steps)] = steps, _Pattern.of(steps, self._works)
+        return known[1]
+
+    def _copies(self, copies: Copies) -> _Columns:
+        """Return the columns of all copies: those of their templates, tiled."""
+        own, times = self._templates(copies.own), copies.times
+        shift = (1 + np.arange(times, dtype=np.int64)) * copies.size
+        sizes = [template.loop.size * template.loop.count for template in copies.own]
+        op = np.array(
+            [[self._ops.of(names[copy]) for names in copies.ops] for copy in range(times)]
+        )
+        use = np.tile(own.use, (times, 1))
+        for (number, j), others in copies.uses.items():
+            places = _places_of(copies.own[number], j, own, sum(sizes[:number]))
+            use[:, places] = np.tile(np.array(others, np.int64), copies.own[number].loop.count)
+        return _Columns(
+            work=np.tile(own.work, times),
+            item=np.tile(own.item, times),
+            uses=np.tile(own.uses, times),
+            use=use.reshape(-1),
+            needs=np.tile(own.needs, times),
+            need=(own.need + shift[:, None]).reshape(-1),
+            room=np.tile(own.room, times),
+            op=np.repeat(op, sizes, axis=1).reshape(-1),
+            loops=[
+                Loop(loop.first + by, loop.size, loop.count)
+                for by in shift.tolist()
+                for loop in own.loops
+            ],
+        )
+
+
+def _places_of(template: Template, step: int, columns: _Columns, first: int) -> Ints:
+    """Return where the uses of one step of a template are, whose tasks begin at ``first``."""
+    begin = np.cumsum(columns.uses) - columns.uses
+    tasks = first + step + template.loop.size * np.arange(template.loop.count)
+    return (begin[tasks][:, None] + np.arange(len(template.uses[step]))).reshape(-1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pattern:
+    """What the steps of a template do and need in each iteration, wherever that lies."""
+
+    work: Ints
+    """The number of the usual work of each step."""
+    others: "Sequence[tuple[int, Mostly | _Each]]"
+    """Steps whose works are not the same in all iterations."""
+    count: Ints
+    """How many needs each step has."""
+    need: Ints
+    """Rows of source, stride, whether it is in the same loop, iterations back, room."""
+
+    @classmethod
+    def of(cls, steps: tuple[Step, ...], works: _Numbers[Work]) -> "_Pattern":
+        """Return the pattern of some steps."""
+        size = len(steps)
+        usual, others = [0] * size, list[tuple[int, Mostly | _Each]]()
+        for j, step in enumerate(steps):
+            if isinstance(step.work, Work):
+                usual[j] = works.of(step.work)
+            else:
+                own = _Each(step.work) if isinstance(step.work, tuple) else step.work
+                others.append((j, own))
+        rows = [
+            (need.step - need.back * size, size, 1, need.back, need.room)
+            if isinstance(need, Within)
+            else (need.base, need.stride, 0, 0, need.room)
+            for step in steps
+            for need in step.needs
+        ]
+        return cls(
+            np.array(usual, np.int64),
+            others,
+            np.array([len(step.needs) for step in steps], np.int64),
+            np.array(rows, np.int64).reshape(-1, 5),
+        )
+
+
+def _needs_of_one(template: Template, pattern: "_Pattern") -> tuple[Ints, Ints, Bools]:
+    """Return how many needs each task of a template has, their sources, whether for room.
+
+    Only the first iterations need less than the others, as nothing lies before them.
+    """
+    first, size, count = template.loop.first, template.loop.size, template.loop.count
+    base, stride, within, back, room = pattern.need.T
+    base, rooms = base + np.where(within == 1, first, template.shift), room.astype(np.bool_)
+    early = min(count, int(back.max(initial=0)))
+    it = np.arange(early)[:, None]
+    kept = it >= back
+    user = it * size + np.repeat(np.arange(size), pattern.count)
+    few = np.bincount(user[kept], minlength=early * size)
+    begin, length = int(kept.sum()), (count - early) * len(base)
+    need = np.empty(begin + length, np.int64)
+    need[:begin] = (base + stride * it)[kept]
+    later = need[begin:].reshape(count - early, len(base))
+    np.multiply(np.arange(early, count)[:, None], stride, out=later)
+    later += base
+    head = np.broadcast_to(rooms, kept.shape)[kept]
+    usual = pattern.count.astype(np.int32)
+    return (
+        np.concatenate((few.astype(np.int32), np.tile(usual, count - early))),
+        need,
+        np.concatenate((head, np.tile(rooms, count - early))),
+    )
+
+
+def _needs(
+    templates: Sequence[Template],
+    patterns: Sequence[_Pattern],
+    first: Ints,
+    size: Ints,
+    count: Ints,
+    step: Ints,
+) -> tuple[Ints, Ints, Bools]:
+    """Return how many needs each task has, their sources, and whether they are for room.
+
+    Each row of a pattern is one need of each iteration; those that reach back before the first
+    iteration are dropped at the end.
+    """
+    rows = np.concatenate([pattern.need for pattern in patterns])
+    base, stride, within, back, room = rows.T
+    of_step = np.concatenate([pattern.count for pattern in patterns])
+    lengths = np.array([len(pattern.need) for pattern in patterns], np.int64)
+    at = np.repeat(np.arange(len(patterns)), lengths)  # the template of each row
+    shift = np.array([template.shift for template in templates], np.int64)
+    base = base + np.where(within == 1, first[at], shift[at])
+    index = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[at]
+    row = np.repeat(np.arange(len(rows)), count[at])
+    it = np.arange(len(row)) - np.repeat(np.cumsum(count[at]) - count[at], count[at])
+    begin = np.cumsum(lengths * count) - lengths * count
+    # needs lie task by task, so iteration by iteration
+    place = begin[at[row]] + it * lengths[at[row]] + index[row]
+    need, rooms = np.empty(len(row), np.int64), np.empty(len(row), np.bool_)
+    need[place], rooms[place] = base[row] + stride[row] * it, room[row]
+    needs = of_step[step]
+    dropped = place[it < back[row]]
+    if len(dropped):
+        kept = np.ones(len(need), np.bool_)
+        kept[dropped] = False
+        user = np.repeat(np.arange(len(needs)), needs)
+        needs = needs - np.bincount(user[dropped], minlength=len(needs))
+        need, rooms = need[kept], rooms[kept]
+    return needs, need, rooms
+
+
+def _gathered(lists: Sequence[tuple[int, ...]], which: Ints) -> tuple[Ints, Ints]:
+    """Return the length of each chosen list, and the items of all of them."""
+    length = np.array([len(each) for each in lists], np.int64)
+    items = np.array(list(chain.from_iterable(lists)), np.int64)
+    begin = np.cumsum(length) - length
+    chosen = length[which]
+    ends = np.cumsum(chosen)
+    return chosen, items[
+        np.repeat(begin[which] - (ends - chosen), chosen)
+        + np.arange(int(ends[-1]) if len(ends) else 0)
+    ]
+
+
+def _linked(
+    needs: Ints, need: Ints, room: Bools, links: Sequence[tuple[Ints, Ints]]
+) -> tuple[Ints, Ints, Bools]:
+    """Return the needs of all tasks with those of links behind the others."""
+    users, sources = (np.concatenate(column) for column in zip(*links, strict=True))
+    user = np.concatenate((np.repeat(np.arange(len(needs)), needs), users))
+    by_user = np.argsort(user, kind="stable")
+    rooms = np.concatenate((room, np.zeros(len(users), np.bool_)))
+    count = needs + np.bincount(users, minlength=len(needs))
+    return count, np.concatenate((need, sources))[by_user], rooms[by_user]
+
+
+def _joined(parts: Sequence[NDArray[Any]], of: type[np.generic] = np.int64) -> NDArray[Any]:
+    """Return the parts one behind the other; a single one itself, as it may be long."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, of)
+
+
+def _offsets(lengths: Ints) -> Ints:
+    """Return where the list of each owner begins, and where the last one ends."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
+    return offsets
