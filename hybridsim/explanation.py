@@ -10,8 +10,7 @@ import pandas as pd
 
 from hybridsim._old_names import in_silence, with_old_keys
 from hybridsim.arch import Machine
-from hybridsim.engines import engine
-from hybridsim.engines.carrying import makespan_ps
+from hybridsim.engines import engine, makespan_ps
 from hybridsim.errors import InputError
 from hybridsim.measure.critical_path import critical_path
 from hybridsim.measure.measure import overhead_percent

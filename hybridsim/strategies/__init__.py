@@ -6,8 +6,8 @@ from typing import Any
 from hybridsim._old_names import old_names_of
 from hybridsim.errors import UnknownNameError
 from hybridsim.specs import validate
-from hybridsim.strategies.carrying import CarriedOut, carry_out
 from hybridsim.strategies.job import (
+    CarriedOut,
     Decisions,
     Draft,
     Job,
@@ -16,6 +16,7 @@ from hybridsim.strategies.job import (
     Schedule,
     Strategy,
     Structure,
+    carry_out,
 )
 from hybridsim.strategies.layers import (
     AllAnalog,

@@ -1,4 +1,4 @@
-"""What a strategy is given, what it decides and gives back, and the resources it plans for."""
+"""What a strategy is given, what it decides and gives back, and how that is carried out."""
 
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from hybridsim.arch import Machine
 from hybridsim.components.interconnect import Passage
-from hybridsim.engines import Engine
-from hybridsim.engines.carrying import Dispatch
+from hybridsim.engines import Dispatch, Engine, execute
 from hybridsim.mapping import Mapping, PlacedLayer
-from hybridsim.plan import Outline, Plan, Resource
+from hybridsim.plan import Outline, Plan, Resource, Timeline
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.machine_shape import MachineShape
-from hybridsim.work import price
+from hybridsim.work import Prices, price
 from hybridsim.workload import Network, Op
 
 if TYPE_CHECKING:
@@ -296,3 +295,31 @@ class Strategy(Protocol):
             CapacityError: As :meth:`decide`.
             UnsupportedError: As :meth:`decide`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """A schedule with its plan as it was carried out: reserved orders are needs of that plan."""
+
+    schedule: Schedule
+    prices: Prices
+    """What the works of the plan take on the machine."""
+    timeline: Timeline
+
+    @property
+    def makespan(self) -> int:
+        """The last end [ps]."""
+        return self.timeline.makespan
+
+
+def carry_out(schedule: Schedule, machine: Machine, run: Engine) -> CarriedOut:
+    """Price what was planned, reserve an order if the schedule asks for it, and execute.
+
+    Raises:
+        UnsupportedError: The machine cannot do a work of the plan.
+    """
+    prices = price(schedule.plan.works, machine)
+    plan, timeline = execute(schedule.plan, prices.time_ps, schedule.dispatch, run)
+    if plan is not schedule.plan:
+        schedule = replace(schedule, plan=plan)
+    return CarriedOut(schedule, prices, timeline)

@@ -9,7 +9,7 @@ import hybridsim
 from hybridsim.engines import compiled
 from hybridsim.mapping import place
 from hybridsim.strategies import Job, make_strategy
-from hybridsim.strategies.carrying import carry_out
+from hybridsim.strategies.job import carry_out
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 

@@ -18,7 +18,7 @@ from hybridsim.engines.looped import Looped
 from hybridsim.mapping import place
 from hybridsim.plan import Outline
 from hybridsim.strategies import ADAPTER_STRATEGIES, Job
-from hybridsim.strategies.carrying import carry_out
+from hybridsim.strategies.job import carry_out
 from hybridsim.work import price
 from tests.carried_out import carried_out
 

@@ -1,4 +1,4 @@
-"""Which ops of a network take time on a machine, and whose outputs they read there.
+"""Which ops of a network take time on a machine, what they read there, and in which batches.
 
 Ops that only rearrange data, and those that the machine declares free, are looked through: what
 reads them reads their source.
@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
+from typing import Literal
 
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
+from hybridsim.plan import Need, Within
 from hybridsim.strategies.machine_shape import MachineShape
+from hybridsim.units import ceil_div
 from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
 from hybridsim.workload.ops import LastToken
 
@@ -153,3 +156,60 @@ def _matches(op: Op, pattern: tuple[str, str]) -> bool:
     if kind == "name":
         return fnmatchcase(name_in_block(op), rest)
     return op.kind == kind and (not rest or getattr(op, "function", "") == rest)
+
+
+Needs = list[Need | Within]
+Cut = Literal["", "rows", "columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The batches that tokens are cut into: all alike, but maybe the last one."""
+
+    full: int
+    """Rows of a batch."""
+    last: int
+    count: int
+
+    @classmethod
+    def of(cls, tokens: int, batch: int | None) -> "Batches":
+        """Return the batches of some tokens; the last one takes what is left."""
+        full = min(batch or tokens, tokens)
+        count = ceil_div(tokens, full)
+        return cls(full, tokens - (count - 1) * full, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the output of an op is: piece p of batch i is task ``first + p + stride * i``."""
+
+    first: int
+    stride: int
+    count: int
+    pieces: int
+    width: int
+    """Elements of a token's vector, all pieces together."""
+    cut: Cut = ""
+    """What the pieces of a batch share out."""
+
+    def later(self, shift: int) -> "Output":
+        """Return the same output of a copy of its tasks, ``shift`` tasks later."""
+        first = self.first + shift
+        return Output(first, self.stride, self.count, self.pieces, self.width, self.cut)
+
+    def ready(self, count: int) -> Needs:
+        """Return what batch i of a reader with ``count`` batches waits for.
+
+        A reader of fewer batches reads the first token alone; one of more batches (its tokens are
+        one more) waits for all.
+        """
+        if count == self.count:
+            return [Need(self.first + piece, self.stride) for piece in range(self.pieces)]
+        if count < self.count:
+            return [Need(self.first + piece) for piece in range(self.pieces)]
+        return self.last()
+
+    def last(self) -> Needs:
+        """Return the pieces of the last batch."""
+        behind = self.first + self.stride * (self.count - 1)
+        return [Need(behind + piece) for piece in range(self.pieces)]

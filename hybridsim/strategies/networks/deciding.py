@@ -14,12 +14,13 @@ from hybridsim.programs.attention import AttentionShape
 from hybridsim.programs.pieces import Piece
 from hybridsim.strategies.networks.adapters import (
     Adapter,
+    AdapterHomes,
     NetworkAdapters,
     Sharing,
+    home_notes,
     share_notes,
 )
-from hybridsim.strategies.networks.batches import Batches
-from hybridsim.strategies.networks.dataflow import FlowOp
+from hybridsim.strategies.networks.dataflow import Batches, FlowOp
 from hybridsim.strategies.networks.decisions import (
     AttentionDecision,
     Chosen,
@@ -31,7 +32,6 @@ from hybridsim.strategies.networks.decisions import (
     SharedDecision,
     WorkDecision,
 )
-from hybridsim.strategies.networks.homes import AdapterHomes, home_notes
 from hybridsim.strategies.networks.memory import OnChip
 from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.structure import NetworkStructure

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from hybridsim.engines.carrying import Dispatch
+from hybridsim.engines import Dispatch
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.attention import AttentionShape
 from hybridsim.strategies.job import Job, Schedule

@@ -5,7 +5,7 @@ by all readers; then the op holds its tiles, its periphery or a cluster. Blocks 
 laid out once and copied. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
 
 Nothing here reads a price, a clock or the size of a memory: those were read when it was decided.
-How one op is laid out is in the files ``lowering*``, a function per kind.
+How one op is laid out is in :mod:`.lowering`, a function per kind.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -14,8 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import LayerDecision, OpDecision, Schedule
-from hybridsim.strategies.networks.batches import Batches, Needs, Output
-from hybridsim.strategies.networks.dataflow import FlowOp
+from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs, Output
 from hybridsim.strategies.networks.decisions import NetworkDecisions
 from hybridsim.strategies.networks.routes import Moved, Place, Routes
 from hybridsim.strategies.networks.structure import NetworkStructure

@@ -5,7 +5,7 @@ Source of all but the last: HARP (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975)
 
 from typing import Literal
 
-from hybridsim.engines.carrying import Dispatch
+from hybridsim.engines import Dispatch
 from hybridsim.programs.attention import Form
 from hybridsim.strategies.networks.strategy import NetworkStrategy, WholeLayers
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from hybridsim.engines.carrying import Dispatch
+from hybridsim.engines import Dispatch
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.units import Spec

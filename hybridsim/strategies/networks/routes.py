@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hybridsim.components.interconnect import Flow, Passage, spread
 from hybridsim.plan import Mostly, Need, Step, Within
-from hybridsim.strategies.networks.batches import Batches
+from hybridsim.strategies.networks.dataflow import Batches
 from hybridsim.strategies.networks.resources import ChipResources
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.work import NOTHING, Work

@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, model_validator
 
 from hybridsim._old_names import OldAttribute, say, with_new_keys
-from hybridsim.engines import engine
-from hybridsim.engines.carrying import Dispatch, makespan_ps
+from hybridsim.engines import Dispatch, engine, makespan_ps
 from hybridsim.errors import CapacityError
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
