@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.measure.area import static_uw, tdp_uw
-from hybridsim.measure.charges import ANALOG, COMPONENTS, Charge, Charges
+from hybridsim.measure.charge import ANALOG, COMPONENTS, Charge
+from hybridsim.measure.charges import Charges
 from hybridsim.measure.result import EnergyResult
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, Schedule

@@ -14,7 +14,6 @@ from hybridsim.measure.result import LayerResult, OpResult, ResourceResult, Resu
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, LayerDecision, Schedule
-from hybridsim.units import Ints
 
 
 def measure(
@@ -64,16 +63,6 @@ def measure(
         notes=schedule.notes,
         inputs=inputs,
     )
-
-
-def layer_latency_ps(plan: Plan, timeline: Timeline) -> Ints:
-    """Return, for every op, the time from its first ready task to its last end [ps]."""
-    first = np.full(len(plan.ops), np.iinfo(np.int64).max)
-    last = np.zeros(len(plan.ops), np.int64)
-    np.minimum.at(first, plan.op, timeline.ready)
-    np.maximum.at(last, plan.op, timeline.end)
-    latency: Ints = last - first
-    return latency
 
 
 def _latency_by_op(schedule: Schedule, timeline: Timeline) -> dict[str, int]:

@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from hybridsim.measure.area import static_uw
-from hybridsim.measure.charges import Charge, Charges
+from hybridsim.measure.charge import Charge
+from hybridsim.measure.charges import Charges
 from hybridsim.measure.energy import exact_sum, macs_of
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, Schedule, TokenTemplate

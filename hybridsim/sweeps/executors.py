@@ -1,5 +1,9 @@
-"""Where points are evaluated: in this process, in others, or on a Dask cluster."""
+"""Where points are evaluated: in this process, in others, or on a Dask cluster.
 
+Dask is an extra, and takes a second to import: that waits until a cluster is asked for.
+"""
+
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,6 +20,8 @@ T = TypeVar("T")
 
 FORMS = "in-process, processes:N, dask, dask:N or dask://host:port"
 MOST_WORKERS = 1024
+PATIENCE = "10s"
+"""How long a cluster may take to answer."""
 
 
 class InProcess(Executor):
@@ -47,7 +53,7 @@ def open_executor(text: str) -> Iterator[tuple[Executor, int]]:
             yield executor, workers
     elif kind == "dask":
         try:
-            from hybridsim.sweeps.dask_cluster import open_dask
+            import distributed  # noqa: F401
         except ImportError:
             raise InputError(
                 f"--executor {text} needs Dask; pip install 'hybridsim[dask]', or use processes:N"
@@ -56,7 +62,7 @@ def open_executor(text: str) -> Iterator[tuple[Executor, int]]:
         if rest.startswith("//") and not address:
             raise InputError(f"--executor: found {text!r}; as in dask://host:8786")
         local = 0 if address or not rest else _workers(rest, text)
-        with open_dask(address, local or os.cpu_count() or 1) as opened:
+        with _cluster(address, local or os.cpu_count() or 1) as opened:
             yield opened
     else:
         raise InputError(f"--executor: found {text!r}; {FORMS} would do")
@@ -90,3 +96,41 @@ def _workers(count: str, text: str) -> int:
     if not count.isdecimal() or not 1 <= int(count[:6]) <= MOST_WORKERS:
         raise InputError(f"--executor: found {text!r}; {FORMS}, with N of 1 to {MOST_WORKERS}")
     return int(count)
+
+
+@contextmanager
+def _cluster(address: str | None, workers: int) -> Iterator[tuple[Executor, int]]:
+    """Yield a cluster's executor and its number of threads; without an address, start one.
+
+    Results are never the same call twice (``pure``), so their identity is not computed from them.
+
+    Raises:
+        InputError: Nothing answers at the address, or no worker is there.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    if address is None:
+        with (
+            dask.config.set({"distributed.worker.profile.enabled": False}),
+            # one thread each: points are computed by Python code that holds its lock
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.ERROR,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client.get_executor(pure=False), workers
+        return
+    try:
+        client = Client(f"tcp://{address}", timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--executor: no Dask scheduler at {address}: {reason}") from None
+    with client:
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise InputError(f"--executor: the Dask scheduler at {address} has no workers")
+        yield client.get_executor(pure=False), threads

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from hybridsim.errors import InputError
-from hybridsim.measure.charges import ANALOG
+from hybridsim.measure.charge import ANALOG
 from hybridsim.measure.energy import PJ, RunEnergy, energy_of_run
 from hybridsim.strategies import Schedule
 from hybridsim.validation.harp import compare, executed, read_case

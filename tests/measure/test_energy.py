@@ -12,7 +12,7 @@ import hybridsim
 from hybridsim import make_strategy
 from hybridsim.arch import Machine, load_machine
 from hybridsim.errors import InputError
-from hybridsim.measure.charges import over_time, shared_out
+from hybridsim.measure.charge import over_time, shared_out
 from hybridsim.measure.energy import RunEnergy, energy_of_run, exact_sum, peak_power_w, power_curve
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import ADAPTER_STRATEGIES

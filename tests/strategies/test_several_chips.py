@@ -113,10 +113,10 @@ def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
     template = TokenTemplate(strategy(), job, (16, "batch"))
     found = 0
     for past in (3, 64, 299, 300, 301, 511, 512, 700):
-        plan = template.plan_at(past)
-        if plan is None:
+        schedule = template.schedule_at(past)
+        if schedule is None:
             continue
-        found += 1
+        found, plan = found + 1, schedule.plan
         fresh = scheduled(name, 1, past).plan
         assert [plan.works[i] for i in plan.work] == [fresh.works[i] for i in fresh.work]
         np.testing.assert_array_equal(plan.need, fresh.need)
@@ -131,8 +131,8 @@ def test_a_template_is_not_used_where_operands_change_their_place() -> None:
     template = TokenTemplate(
         strategy(), Job(place(NETWORK, machine("little SRAM")), 1, past=2), (16, "batch")
     )
-    assert template.plan_at(3) is not None
-    assert template.plan_at(4000) is None
+    assert template.schedule_at(3) is not None
+    assert template.schedule_at(4000) is None
 
 
 @given(past=st.integers(1, 3000), more=st.integers(1, 1000))

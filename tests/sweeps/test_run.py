@@ -15,9 +15,9 @@ import pytest
 import hybridsim
 from hybridsim import TokenParallel, load, simulate
 from hybridsim.errors import InputError
+from hybridsim.sweeps import executors, run_study, sweep
 from hybridsim.sweeps import inputs as inputs_module
 from hybridsim.sweeps import run as run_module
-from hybridsim.sweeps import run_study, sweep
 from hybridsim.sweeps.chunks import Pace
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
@@ -208,14 +208,14 @@ def test_an_executor_that_is_none_is_refused(studies, executor: str, says: str) 
 
 @pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_refused(studies, monkeypatch) -> None:
-    cluster = pytest.importorskip("hybridsim.sweeps.dask_cluster", reason="needs Dask")
-    monkeypatch.setattr(cluster, "PATIENCE", "1s")
+    pytest.importorskip("distributed", reason="needs Dask")
+    monkeypatch.setattr(executors, "PATIENCE", "1s")
     with pytest.raises(InputError, match=r"no Dask scheduler at 127\.0\.0\.1:9"):
         run_study(studies.inputs(), executor="dask://127.0.0.1:9")
 
 
 def test_without_dask_its_executor_is_refused(studies, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "hybridsim.sweeps.dask_cluster", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'hybridsim\[dask\]'"):
         run_study(studies.inputs(), executor="dask")
 

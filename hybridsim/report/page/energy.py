@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from hybridsim.measure.charges import ANALOG
+from hybridsim.measure.charge import ANALOG
 from hybridsim.measure.energy import RunEnergy, power_curve
 from hybridsim.measure.result import AreaResult, EnergyResult, Result
 from hybridsim.report.page.cells import Cell, part_name, percent, shown

@@ -71,15 +71,6 @@ class TokenTemplate:
                     found[work.name, kind] = own[by_kind[kind][own]]
         return found
 
-    def plan_at(self, past: int) -> Plan | None:
-        """Return the plan after so many past tokens, or None if it has other tasks.
-
-        Raises:
-            CapacityError: Keys and values fit nowhere.
-        """
-        found = self.schedule_at(past)
-        return None if found is None else found.plan
-
     def schedule_at(self, past: int) -> Schedule | None:
         """Return plan and decisions after so many past tokens, or None if it has other tasks.
 

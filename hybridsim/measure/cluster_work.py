@@ -1,26 +1,124 @@
-"""What tasks of whole networks do inside the clusters that they take as a whole.
+"""What tasks on clusters do in all: on single units, or on clusters that they take as a whole.
 
-Such a task is one piece of time in its plan. What the units of the cluster do meanwhile is told by
-its work: the program of an adapter and the tokens of its batch, or the heads, queries and keys of
-an attention.
+On single units, of adapted layers, it follows from what was decided for a layer: the program of a
+batch of each size, and how many batches there are of it. Layers that are alike are counted
+together.
+
+A task of a whole network that takes a cluster is one piece of time in its plan. What the units of
+the cluster do meanwhile is told by its work: the program of an adapter and the tokens of its
+batch, or the heads, queries and keys of an attention.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from hybridsim.arch import Cluster
+from hybridsim.measure.layer_tasks import LayerTasks, layer_tasks
 from hybridsim.plan import Plan
+from hybridsim.programs import Kernel
 from hybridsim.programs.adapting import AdapterWork
 from hybridsim.programs.attention import AttentionShape, AttentionWork
-from hybridsim.programs.lora_activity import batch_activity, weights_activity
-from hybridsim.strategies import Job, Schedule
+from hybridsim.programs.lora_activity import (
+    Activity,
+    batch_activity,
+    kernel_activity,
+    moved,
+    weights_activity,
+)
+from hybridsim.strategies import Batching, Job, Schedule, StepOfBatch, steps_of
 from hybridsim.units import Ints
 
+UNITS = ("matrix_engine", "cores", "dma")
+"""Kinds of resources that are single units of a cluster."""
 _FIRST_HALF = ("load x", "load a", "zero u", "transpose x", "transpose u", "xa")
+
+
+# --- on single units ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tasks that do the same on the same kind of unit, and what they do in all."""
+
+    tasks: Ints
+    unit: str
+    activity: Activity
+
+
+def groups_of(job: Job, schedule: Schedule) -> Iterator[Group]:
+    """Yield the tasks on units of clusters with what they do, each task once.
+
+    Tasks of strategies that take clusters as a whole are left out.
+    """
+    cluster = job.machine.cluster
+    if cluster is None:
+        return
+    alike: dict[Hashable, list[LayerTasks]] = defaultdict(list)
+    for own in layer_tasks(schedule):
+        batching, ahead = own.batching, own.fetches_ahead
+        key = (batching.program, batching.sizes, batching.order.overlap, ahead)
+        alike[key, 0 if ahead else len(own.weights)].append(own)
+    for layers in alike.values():
+        yield from _batches(cluster, layers)
+        if layers[0].fetches_ahead:
+            for own in layers:
+                yield from _weights(cluster, [own])
+        else:
+            yield from _weights(cluster, layers)
+
+
+def _batches(cluster: Cluster, layers: list[LayerTasks]) -> Iterator[Group]:
+    """Yield the tasks of all batches of layers alike, those that do the same together."""
+    batching = layers[0].batching
+    together: dict[Hashable, list[StepOfBatch]] = defaultdict(list)
+    for step in steps_of(batching):
+        if step.action != "mvm":
+            together[_kind(batching, step)].append(step)
+    counts = batching.sizes.counts
+    for steps in together.values():
+        total = Activity()
+        for size, count in counts.items():
+            for step in steps:
+                total += _activity(cluster, batching, step, size) * count
+        tasks = []
+        for own in layers:
+            places = [own.place[step] for step in steps]
+            tasks.append(own.batches[:, places].reshape(-1))
+        unit = batching.program.kernels[steps[0].number].unit if steps[0].kernel else "dma"
+        yield Group(np.concatenate(tasks), unit, total * len(layers))
+
+
+def _kind(batching: Batching, step: StepOfBatch) -> Hashable:
+    """Return what tells steps apart whose energy is counted: operands, and the unit."""
+    if not step.kernel:
+        return step.action
+    kernel: Kernel = batching.program.kernels[step.number]
+    return (kernel.unit, kernel.work.kind, kernel.reads, kernel.slice_work)
+
+
+def _activity(cluster: Cluster, batching: Batching, step: StepOfBatch, tokens: int) -> Activity:
+    """Return what a step of a batch of so many tokens does."""
+    program = batching.program_of(tokens)
+    if step.kernel:
+        return kernel_activity(program.kernels[step.number], program, cluster) or Activity()
+    width = program.in_features if step.action == "load x" else program.slices[step.number]
+    return moved(tokens * width * cluster.element_bytes)
+
+
+def _weights(cluster: Cluster, layers: list[LayerTasks]) -> Iterator[Group]:
+    """Yield the transfers of A and of B of layers alike."""
+    program = layers[0].batching.program
+    for number, features in enumerate((program.in_features, program.out_features)):
+        tasks = np.concatenate([own.weights[:, number] for own in layers])
+        each = moved(features * program.rank * cluster.element_bytes)
+        yield Group(tasks, "dma", each * len(tasks))
+
+
+# --- on whole clusters --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
