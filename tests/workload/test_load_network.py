@@ -461,7 +461,7 @@ def test_the_loader_without_the_c_library_reads_the_same(
 ) -> None:
     path = write(BLOCKS)
     fast = load_network(path)
-    monkeypatch.setattr("hybridsim.specs._YamlLoader", yaml.SafeLoader)
+    monkeypatch.setattr("hybridsim.specs.files._YamlLoader", yaml.SafeLoader)
     assert load_network(path) == fast
 
 

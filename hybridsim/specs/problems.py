@@ -1,48 +1,17 @@
-"""Reading YAML and JSON files into Specs, with one clear sentence when that fails.
+"""What a Spec refuses, in one sentence: where in the file, what was found, what would do."""
 
-A file may come from anywhere, so it is read with limits (size, depth, digits), and only what
-cannot be misread is accepted: no key twice, no aliases, no tags, numbers in plain decimal.
-"""
-
-import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence, Sized
-from pathlib import Path
+from collections.abc import Sequence, Sized
 from types import UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    TypeGuard,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-)
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hybridsim.errors import SpecError, did_you_mean
-from hybridsim.nesting import check_yaml_depth, json_value
-from hybridsim.units import Spec, format_bytes
+from hybridsim.units import Spec
 
-if TYPE_CHECKING:
-    from yaml import SafeLoader as _YamlLoader
-else:
-    # The loader in C is about ten times as fast, but not every build of PyYAML has it.
-    _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-MOST_BYTES = 2**20
-"""The largest file that is read [bytes]; the largest bundled one is a thousandth of it."""
-MOST_DIGITS = 18
-"""How long a whole number may be; 18 digits always fit 64 bits."""
-
-_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,60}")
-_YAML = "tag:yaml.org,2002:"
 _AnySpec = TypeVar("_AnySpec", bound=Spec)
 
 
@@ -55,77 +24,6 @@ class PlacedError(ValueError):
     def __init__(self, place: str, problem: str) -> None:
         self.place, self.problem = place, problem
         super().__init__(f"{place}: {problem}" if place else problem)
-
-
-def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds; dates stay text.
-
-    Raises:
-        SpecError: The file does not exist, is empty, larger than :data:`MOST_BYTES` or not UTF-8;
-            its YAML is broken, too deep, or uses aliases or tags; a key is given twice or is not
-            text; a number is not plain decimal; or the file is not a mapping.
-    """
-    text, file = _read_text(path), str(path)
-    data = yaml_value(text, file)
-    if data is None:
-        raise SpecError(file, "", "is empty; a mapping (key: value) would do")
-    return _as_mapping(data, file)
-
-
-def yaml_value(text: str, file: str) -> Any:
-    """Return what a YAML text says, None where it says nothing; dates stay text.
-
-    Raises:
-        SpecError: It is broken, too deep, or uses aliases or tags; a key is given twice or is not
-            text; or a number is not plain decimal.
-    """
-    check_yaml_depth(text, file)
-    try:
-        _check_events(text, file)
-        loader = _YamlLoader(text)
-        root = loader.get_single_node()
-        if root is None:
-            return None
-        _check_nodes(root, file)
-        return loader.construct_document(root)
-    except yaml.MarkedYAMLError as error:
-        problem = " ".join(filter(None, (error.context, error.problem)))
-        raise SpecError(file, _line(error.problem_mark), f"broken YAML: {problem}") from None
-    except yaml.YAMLError as error:
-        reason = getattr(error, "reason", "it cannot be read")
-        raise SpecError(file, "", f"broken YAML: {reason}") from None
-
-
-def read_json_mapping(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds, as a mapping.
-
-    Raises:
-        SpecError: The file does not exist, is empty, larger than :data:`MOST_BYTES` or not UTF-8;
-            its JSON is broken or too deep; a key is given twice; a number is not finite or too
-            long; or the file is not an object.
-    """
-    text, file = _read_text(path), str(path)
-
-    def refuse(literal: str) -> None:
-        raise SpecError(file, "", f"found the number {literal}; a finite number would do")
-
-    def whole(digits: str) -> int:
-        return int(digits) if len(digits) <= MOST_DIGITS else _refuse_long(file, "", digits)
-
-    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in _repeated(keys):
-            raise SpecError(file, "", f"key {shown(key)} is given twice; once would do")
-        return dict(pairs)
-
-    try:
-        data = json_value(
-            text, file, object_pairs_hook=mapping, parse_constant=refuse, parse_int=whole
-        )
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise SpecError(file, place, f"broken JSON: {error.msg}") from None
-    return _as_mapping(data, file)
 
 
 def validate(spec_type: type[_AnySpec], data: object, file: str, place: str = "") -> _AnySpec:
@@ -142,110 +40,6 @@ def validate(spec_type: type[_AnySpec], data: object, file: str, place: str = ""
     below, problem = _problem(spec_type, data, next(filter(_told_first, found), found[0]))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     raise SpecError(file, _joined(place, below), problem + more)
-
-
-# --- text -----------------------------------------------------------------------------------
-
-
-def _read_text(path: Path) -> str:
-    """Return the text of a file, read no further than the limit."""
-    file = str(path)
-    try:
-        if not path.exists():
-            raise SpecError(file, "", "does not exist")
-        if not path.is_file():
-            raise SpecError(file, "", "is not a file")
-        with path.open("rb") as stream:
-            raw = stream.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise SpecError(file, "", f"cannot be read: {getattr(error, 'strerror', error)}") from None
-    if len(raw) > MOST_BYTES:
-        limit = format_bytes(MOST_BYTES)
-        raise SpecError(file, "", f"is larger than {limit}; at most {limit} would do")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(file, "", f"byte {error.start} is not UTF-8 text") from None
-    if not text.strip():
-        raise SpecError(file, "", "is empty; a mapping (key: value) would do")
-    return text
-
-
-def _as_mapping(data: object, file: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise SpecError(file, "", f"found {shown(data)}; a mapping (key: value) would do")
-    return data
-
-
-def _refuse_long(file: str, place: str, digits: str) -> int:
-    raise SpecError(
-        file, place, f"found a number of {len(digits)} characters; at most {MOST_DIGITS} would do"
-    )
-
-
-def _repeated(keys: Iterable[Hashable]) -> Iterator[Hashable]:
-    seen: set[Hashable] = set()
-    for key in keys:
-        if key in seen:
-            yield key
-        seen.add(key)
-
-
-# --- YAML -----------------------------------------------------------------------------------
-
-
-def _line(mark: Any) -> str:
-    return f"line {mark.line + 1}" if mark is not None else ""
-
-
-def _check_events(text: str, file: str) -> None:
-    """Refuse what must not reach the composer: aliases and tags."""
-    for event in yaml.parse(text, Loader=_YamlLoader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            problem = "anchors (&) and aliases (*) are not read; write the value out"
-            raise SpecError(file, _line(event.start_mark), problem)
-        if getattr(event, "tag", None):
-            problem = "tags (!) are not read; leave the tag out"
-            raise SpecError(file, _line(event.start_mark), problem)
-
-
-def _check_nodes(root: yaml.Node, file: str) -> None:
-    """Refuse doubtful keys and numbers anywhere in the tree; turn dates back into text."""
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, yaml.MappingNode):
-            _check_keys([key for key, _ in node.value], file)
-            stack.extend(value for _, value in node.value)
-        elif isinstance(node, yaml.SequenceNode):
-            stack.extend(node.value)
-        elif node.tag == _YAML + "timestamp":
-            node.tag = _YAML + "str"
-        elif node.tag in (_YAML + "int", _YAML + "float"):
-            _check_number(node, file)
-
-
-def _check_number(node: yaml.Node, file: str) -> None:
-    """Refuse octal, hexadecimal and base 60 (``1:30``), which YAML 1.1 reads silently."""
-    place, text = _line(node.start_mark), node.value
-    plain = _DECIMAL.fullmatch(text) if node.tag == _YAML + "int" else ":" not in text
-    if not plain:
-        raise SpecError(file, place, f"found {shown(text)}; a plain decimal number would do")
-    if node.tag == _YAML + "int" and len(text) > MOST_DIGITS:
-        _refuse_long(file, place, text)
-
-
-def _check_keys(keys: Sequence[yaml.Node], file: str) -> None:
-    for key in keys:
-        if key.tag != _YAML + "str":
-            found = shown(key.value) if isinstance(key, yaml.ScalarNode) else "a collection"
-            problem = f"found {found} as a key; text would do, in quotes if need be"
-            raise SpecError(file, _line(key.start_mark), problem)
-    values = [key.value for key in keys]
-    for value in _repeated(values):
-        last = [key for key in keys if key.value == value][1]
-        problem = f"key {shown(value)} is given twice; once would do"
-        raise SpecError(file, _line(last.start_mark), problem)
 
 
 # --- what a failed validation says ----------------------------------------------------------
