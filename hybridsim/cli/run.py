@@ -38,6 +38,27 @@ from hybridsim.strategies import make_strategy
 if TYPE_CHECKING:
     from hybridsim.report.figures.style import Format
 
+CheckNumerics = Annotated[
+    bool, typer.Option("--check-numerics", help="Run the adapter kernels on random weights.")
+]
+AnalogNoise = Annotated[
+    str | None,
+    typer.Option("--analog-noise", help="t=TIME[,TIME]: noise of the tiles, as in t=1y."),
+]
+EveryLayer = Annotated[
+    bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for page.html, result.json and tables.")
+]
+TraceFile = Annotated[
+    Path | None, typer.Option("--trace", help="Timeline for Perfetto: a .json or .json.gz file.")
+]
+TraceFlows = Annotated[
+    str,
+    typer.Option("--trace-flows", help="Dependencies in the trace: auto, all, last or none."),
+]
+
 
 @ends_cleanly
 def run(
@@ -52,28 +73,12 @@ def run(
     engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
-    check_numerics: Annotated[
-        bool, typer.Option("--check-numerics", help="Run the adapter kernels on random weights.")
-    ] = False,
-    analog_noise: Annotated[
-        str | None,
-        typer.Option("--analog-noise", help="t=TIME[,TIME]: noise of the tiles, as in t=1y."),
-    ] = None,
-    every_layer: Annotated[
-        bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
-    ] = False,
-    out_: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for page.html, result.json and tables."),
-    ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option("--trace", help="Timeline for Perfetto: a .json or .json.gz file."),
-    ] = None,
-    flows: Annotated[
-        str,
-        typer.Option("--trace-flows", help="Dependencies in the trace: auto, all, last or none."),
-    ] = "auto",
+    check_numerics: CheckNumerics = False,
+    analog_noise: AnalogNoise = None,
+    every_layer: EveryLayer = False,
+    out_: Out = None,
+    trace: TraceFile = None,
+    flows: TraceFlows = "auto",
     figures: FiguresOption = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -86,18 +91,19 @@ def run(
     if trace is not None:
         _check_trace(trace, flows)
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
+    groups = by_target(set_, batch)
     with working("simulating", quiet or json_ or verbose), telling.stage("simulating"):
-        done = _simulated(
-            workload, arch, strategy, tokens, batch, engine, set_, no_adapters,
-            check_numerics, past,
-        )  # fmt: skip
+        chosen = make_strategy(strategy, groups["strategy"])
+        network = network_of(workload, groups["adapters"], no_adapters)
+        machine = load_machine(arch, groups["machine"])
+        done = execute(network, machine, chosen, tokens, engine, check_numerics, past)
         result = with_analog_noise(done.result, times)
     _tell(telling, result)
     if trace is not None:
         with working("writing the trace", quiet or json_ or verbose):
             _write_trace(done, trace, flows, telling)
     if out_ is not None:
-        sources = machine_sources(arch, by_target(set_)["machine"])
+        sources = machine_sources(arch, groups["machine"])
         write_all(out_, _files(replace(done, result=result), sources, kind))
         telling.say("written", out_)
     telling.end()
@@ -157,22 +163,3 @@ def _tell(telling: Telling, result: Result) -> None:
     telling.say("machine", f"{result.machine}, {inputs['machine']['description']}")
     telling.say("strategy", f"{result.strategy} ({told})" if told else result.strategy)
     telling.say("engine", f"{result.engine}, {result.tasks:,} tasks")
-
-
-def _simulated(
-    workload: str,
-    arch: str,
-    strategy: str,
-    tokens: int | None,
-    batch: int | None,
-    engine: str,
-    settings: list[str] | None,
-    no_adapters: bool,
-    check_numerics: bool,
-    past: int,
-) -> Run:
-    groups = by_target(settings, batch)
-    chosen = make_strategy(strategy, groups["strategy"])
-    network = network_of(workload, groups["adapters"], no_adapters)
-    machine = load_machine(arch, groups["machine"])
-    return execute(network, machine, chosen, tokens, engine, check_numerics, past)

@@ -3,6 +3,7 @@
 ``hybridsim alternatives``: adapters, reprogrammed tiles, or a chip per task.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -45,52 +46,63 @@ from hybridsim.workload import Network
 
 Choice = TypeVar("Choice", bound=str)
 
+Requests = Annotated[
+    Path | None, typer.Option(help="CSV of requests: arrival, task, prompt and maybe output.")
+]
+Tasks = Annotated[int, typer.Option(help="Without a file: tasks, equally likely.")]
+Load = Annotated[
+    float, typer.Option(help="Without a file: share of one task's throughput that arrives.")
+]
+Rate = Annotated[
+    float | None, typer.Option(help="Without a file: requests per second, instead of --load.")
+]
+RequestCount = Annotated[int, typer.Option(help="Without a file: how many requests.")]
+Seed = Annotated[int, typer.Option(help="Without a file: seed of the random arrivals.")]
+PromptTokens = Annotated[
+    int | None, typer.Option(help="Without a file: tokens per request; the network's own.")
+]
+OutputTokens = Annotated[
+    int, typer.Option(help="Without a file: tokens that each request generates.")
+]
+PolicyName = Annotated[str, typer.Option(help="Which adapters stay on chip: lru, pinned or none.")]
+MixName = Annotated[str, typer.Option(help="What shares a batch: grouped (one task) or mixed.")]
+MostInBatch = Annotated[int, typer.Option(help="Most requests in a batch.")]
+Overlap = Annotated[
+    bool, typer.Option("--overlap", help="Fetch the next adapters while a batch runs.")
+]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", help="task=FOLDER: a task's adapters as PEFT wrote them."),
+]
+ServingStrategy = Annotated[
+    str | None,
+    typer.Option(help="Strategy: token_parallel, or network if requests generate tokens."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for service.json and requests.csv.")
+]
+
 
 @ends_cleanly
 def serve(
     workload: Workload,
     arch: Arch,
-    requests: Annotated[
-        Path | None,
-        typer.Option(help="CSV of requests: arrival, task, prompt and maybe output."),
-    ] = None,
-    tasks: Annotated[int, typer.Option(help="Without a file: tasks, equally likely.")] = 8,
-    load: Annotated[
-        float, typer.Option(help="Without a file: share of one task's throughput that arrives.")
-    ] = 0.7,
-    rate: Annotated[
-        float | None, typer.Option(help="Without a file: requests per second, instead of --load.")
-    ] = None,
-    count: Annotated[int, typer.Option(help="Without a file: how many requests.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Without a file: seed of the random arrivals.")] = 0,
-    tokens: Annotated[
-        int | None, typer.Option(help="Without a file: tokens per request; the network's own.")
-    ] = None,
-    output: Annotated[
-        int, typer.Option(help="Without a file: tokens that each request generates.")
-    ] = 0,
-    policy: Annotated[
-        str, typer.Option(help="Which adapters stay on chip: lru, pinned or none.")
-    ] = "lru",
-    mix: Annotated[
-        str, typer.Option(help="What shares a batch: grouped (one task) or mixed.")
-    ] = "grouped",
-    batch: Annotated[int, typer.Option(help="Most requests in a batch.")] = 1,
-    overlap: Annotated[
-        bool, typer.Option("--overlap", help="Fetch the next adapters while a batch runs.")
-    ] = False,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option("--adapter", help="task=FOLDER: a task's adapters as PEFT wrote them."),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help="Strategy: token_parallel, or network if requests generate tokens."),
-    ] = None,
+    requests: Requests = None,
+    tasks: Tasks = 8,
+    load: Load = 0.7,
+    rate: Rate = None,
+    count: RequestCount = 1000,
+    seed: Seed = 0,
+    tokens: PromptTokens = None,
+    output: OutputTokens = 0,
+    policy: PolicyName = "lru",
+    mix: MixName = "grouped",
+    batch: MostInBatch = 1,
+    overlap: Overlap = False,
+    adapter: Adapters = None,
+    strategy: ServingStrategy = None,
     set_: Settings = None,
-    out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for service.json and requests.csv.")
-    ] = None,
+    out_: Out = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -102,7 +114,8 @@ def serve(
     machine = load_machine(arch, groups["machine"])
     if requests is None:
         chosen = _strategy(output > 0, strategy, groups["strategy"])
-        trace = _random(network, machine, chosen, tasks, load, rate, count, seed, tokens, output)
+        arrivals = _Arrivals(tasks, load, rate, count, seed, tokens, output)
+        trace = arrivals.requests(network, machine, chosen)
     else:
         trace = read_requests(requests)
         generates = any(request.output for request in trace)
@@ -141,34 +154,43 @@ def _strategy(generates: bool, kind: str | None, options: dict[str, Any]) -> Str
     return make_strategy(kind or "token_parallel", options)
 
 
-def _random(
-    network: Network,
-    machine: Machine,
-    strategy: Strategy,
-    tasks: int,
-    load: float,
-    rate: float | None,
-    count: int,
-    seed: int,
-    tokens: int | None,
-    output: int,
-) -> tuple[Request, ...]:
-    """Return random requests, ``load`` times as many per second as the chip can serve at best."""
-    prompt = (network.sequence_length or 0) if tokens is None else tokens
-    for option, value in (("--tasks", tasks), ("--count", count), ("--tokens", prompt)):
-        if value < 1:
-            raise InputError(f"{option}: found {value}; write a whole number of 1 or more")
-    if output < 0:
-        raise InputError(f"--output: found {output}; write a whole number of 0 or more")
-    if rate is None:
-        if output:
-            assert isinstance(strategy, NetworkStrategy)
-            alone = GenerationTimes(network, machine, strategy).times(prompt, output)[1]
-        else:
-            alone = execute(network, machine, strategy, prompt).timeline.makespan
-        rate = load * 1e12 / alone
-    names = [f"task{i}" for i in range(tasks)]
-    return poisson_requests(names, rate, count, prompt, output, seed)
+@dataclass(frozen=True)
+class _Arrivals:
+    """Random requests, as the options describe them."""
+
+    tasks: int
+    load: float
+    rate: float | None
+    count: int
+    seed: int
+    tokens: int | None
+    output: int
+
+    def requests(
+        self, network: Network, machine: Machine, strategy: Strategy
+    ) -> tuple[Request, ...]:
+        """Return them, ``load`` times as many per second as the chip can serve at best."""
+        prompt = (network.sequence_length or 0) if self.tokens is None else self.tokens
+        counts = (("--tasks", self.tasks), ("--count", self.count), ("--tokens", prompt))
+        for option, value in counts:
+            if value < 1:
+                raise InputError(f"{option}: found {value}; write a whole number of 1 or more")
+        if self.output < 0:
+            raise InputError(f"--output: found {self.output}; write a whole number of 0 or more")
+        rate = self.rate
+        if rate is None:
+            rate = self.load * 1e12 / self._alone_ps(network, machine, strategy, prompt)
+        names = [f"task{i}" for i in range(self.tasks)]
+        return poisson_requests(names, rate, self.count, prompt, self.output, self.seed)
+
+    def _alone_ps(
+        self, network: Network, machine: Machine, strategy: Strategy, prompt: int
+    ) -> int:
+        """Return how long one request takes that has the chip to itself [ps]."""
+        if not self.output:
+            return execute(network, machine, strategy, prompt).timeline.makespan
+        assert isinstance(strategy, NetworkStrategy)
+        return GenerationTimes(network, machine, strategy).times(prompt, self.output)[1]
 
 
 def _adapters(given: list[str], network: Network) -> dict[str, Network]:

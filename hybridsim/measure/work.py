@@ -7,11 +7,8 @@ import pandas as pd
 
 from hybridsim.measure.occupancy import Executed
 from hybridsim.plan import Plan
-from hybridsim.strategies import LayerDecision
 from hybridsim.units import Clock, Ints, ceil_div
-
-NOTHING = -1
-"""Stands for a number that a task does not have, or that the plan does not tell."""
+from hybridsim.work import NOTHING
 
 _WEIGHTS = ("load a", "load b", "load a b", "prefetch a", "prefetch b")
 _CLUSTER_PARTS = ("cores", "dma", "matrix_engine", "cluster", "engine_cluster")
@@ -26,16 +23,13 @@ def task_work(run: Executed) -> pd.DataFrame:
     does not tell is :data:`NOTHING`.
     """
     plan = run.schedule.plan
-    tokens, size = (np.full(len(plan), NOTHING, np.int64) for _ in range(2))
+    tokens = np.full(len(plan), NOTHING, np.int64)
+    size = np.array([work.bytes for work in plan.works], np.int64)[plan.work]
     by_op = np.argsort(plan.op, kind="stable")
     first = np.searchsorted(plan.op[by_op], np.arange(len(plan.ops) + 1))
     own = {name: by_op[first[op] : first[op + 1]] for op, name in enumerate(plan.ops)}
     for name, each in _batch_sizes(run, own):
         tokens[own[name]] = each[plan.item[own[name]]]
-    for decided in run.schedule.layers:
-        tasks = own.get(decided.layer.name)
-        if tasks is not None and decided.choice is not None:
-            size[tasks] = _operand_bytes(run, decided, tasks, tokens[tasks])
     for task, whole in _single_mvms(run):
         tokens[task] = whole
     weights = np.array([action in _WEIGHTS for action in plan.labels], np.bool_)
@@ -53,17 +47,16 @@ def _tokens_of_ops(run: Executed) -> dict[str, int]:
 def _batch_sizes(run: Executed, own: dict[str, Ints]) -> Iterator[tuple[str, Ints]]:
     """Yield each op with the tokens of each of its batches, where the plan tells.
 
-    The duration of MVMs tells; other ops with as many tokens in as many batches have the same.
+    MVMs tell; other ops with as many tokens in as many batches have the same.
     """
     plan, known = run.schedule.plan, dict[tuple[int, int], Ints]()
-    mvm_ps = _mvm_ps(run)
     batch = {d.layer.name: d.batch for d in run.schedule.layers}
     left: list[tuple[str, int, int]] = []
     for name, whole in _tokens_of_ops(run).items():
         if name not in own:
             continue
         batches = int(plan.item[own[name]].max(initial=0)) + 1
-        sizes = _told_by_mvms(plan, own[name], batches, mvm_ps.get(name))
+        sizes = _told_by_mvms(plan, own[name], batches)
         if sizes is None:
             left.append((name, whole, batches))
         else:
@@ -77,9 +70,9 @@ def _batch_sizes(run: Executed, own: dict[str, Ints]) -> Iterator[tuple[str, Int
             yield name, np.minimum(each, whole - each * np.arange(batches, dtype=np.int64))
 
 
-def _told_by_mvms(plan: Plan, tasks: Ints, batches: int, mvm_ps: int | None) -> Ints | None:
+def _told_by_mvms(plan: Plan, tasks: Ints, batches: int) -> Ints | None:
     """Return the tokens of each batch of a layer, or None where it has no MVM for each."""
-    if mvm_ps is None or "mvm" not in plan.labels:
+    if "mvm" not in plan.labels:
         return None
     mvms = tasks[plan.label[tasks] == plan.labels.index("mvm")]
     if len(mvms) != batches:
@@ -97,71 +90,6 @@ def _single_mvms(run: Executed) -> Iterator[tuple[int, int]]:
         op, first, count = np.unique(plan.op[mvms], return_index=True, return_counts=True)
         for index in np.flatnonzero(count == 1):
             yield int(mvms[first[index]]), tokens[plan.ops[op[index]]]
-
-
-def _mvm_ps(run: Executed) -> dict[str, int]:
-    """Return what one MVM takes of each layer, with those that are done in the same task [ps]."""
-    tile, carried = run.job.machine.tile, run.schedule.carried_by
-    found: dict[str, int] = {}
-    for decided in run.schedule.layers:
-        op = decided.layer.op
-        carrier = carried.get(op.name, op.name)
-        one = tile.mvm_ps(op.in_features, op.out_features, 1)
-        found[carrier] = max(one, found.get(carrier, 0))
-    return found
-
-
-def _operand_bytes(run: Executed, decided: LayerDecision, tasks: Ints, tokens: Ints) -> Ints:
-    """Return what each transfer of an adapter's operands moves [bytes]."""
-    plan, cluster, op = run.schedule.plan, run.job.machine.cluster, decided.layer.op
-    assert cluster is not None
-    assert decided.layer.adapter is not None
-    rank, element = decided.layer.adapter.rank, cluster.element_bytes
-    widths = _slice_widths(run, decided, tasks)
-    activation = run.job.machine.activation_bits
-    moved = {
-        "load a": np.full_like(tokens, rank * op.in_features * element),
-        "load b": np.full_like(tokens, rank * op.out_features * element),
-        "load a b": np.full_like(tokens, _weight_elements(decided) * element),
-        "load x": tokens * op.in_features * element,
-        "load y": tokens * widths * element,
-        "store z": tokens * widths * element,
-        "move y": ceil_div(tokens * op.out_features * activation, 8),
-    }
-    found = np.full_like(tokens, NOTHING)
-    for action, size in moved.items():
-        if action in plan.labels:
-            done = plan.label[tasks] == plan.labels.index(action)
-            found[done] = np.where(tokens[done] >= 0, size[done], NOTHING)
-    return found
-
-
-def _weight_elements(decided: LayerDecision) -> int:
-    """Return the elements of A and B in one transfer: all, or those of one of several clusters."""
-    op, adapter = decided.layer.op, decided.layer.adapter
-    assert adapter is not None
-    if decided.shared is None:
-        return adapter.rank * (op.in_features + op.out_features)
-    first, second = decided.shared
-    return first.rank * op.in_features + adapter.rank * second.out_features
-
-
-def _slice_widths(run: Executed, decided: LayerDecision, tasks: Ints) -> Ints:
-    """Return the columns that each transfer of Y or Z moves: all, or those of its slice."""
-    plan, op = run.schedule.plan, decided.layer.op
-    result = np.full(len(tasks), op.out_features, np.int64)
-    for action in ("load y", "store z"):
-        if action not in plan.labels:
-            continue
-        done = np.flatnonzero(plan.label[tasks] == plan.labels.index(action))
-        batches = len(np.unique(plan.item[tasks[done]]))
-        slices = len(done) // max(1, batches)
-        if slices > 1:
-            width = run.job.machine.tile.columns
-            columns = np.minimum(width, op.out_features - width * np.arange(slices))
-            by_batch = done[np.argsort(plan.item[tasks[done]], kind="stable")]
-            result[by_batch] = np.tile(columns, batches)
-    return result
 
 
 def _cycles(run: Executed) -> Ints:

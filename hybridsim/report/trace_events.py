@@ -18,10 +18,11 @@ from hybridsim.measure.critical_path import started_by
 from hybridsim.measure.occupancy import tcdm_occupancy
 from hybridsim.measure.stalls import stalls_by_task
 from hybridsim.measure.usage import queue_depths
-from hybridsim.measure.work import NOTHING, shapes, task_work
+from hybridsim.measure.work import shapes, task_work
 from hybridsim.plan import Plan, Resource, Timeline
 from hybridsim.simulation import Run
 from hybridsim.units import Ints
+from hybridsim.work import NOTHING
 
 _TILES, _CLUSTERS, _DELAYS, _REST = "tiles", "clusters", "delays", "link and memory"
 _SHARED = {

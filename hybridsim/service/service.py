@@ -59,30 +59,16 @@ def run_service(
         UnknownNameError: Adapters are given for a task that no request asks for.
     """
     sram, dram = _memories(machine)
-    if not requests:
-        raise InputError("requests: found none; a trace of one request or more would do")
-    names = tuple(dict.fromkeys(request.task for request in requests))
-    own = adapters or {}
-    for task in own:
-        if task not in names:
-            raise UnknownNameError("adapters: task of the trace", task, names)
-    networks = {task: own.get(task, network) for task in names}
+    networks = _networks(network, requests, adapters or {})
     chosen = _strategy(strategy, requests)
     times = ServiceTimes(networks, machine, chosen)
-    capacity = store_bytes or sram.size
-    left = times.scratchpads_left(names[0], max(request.prompt for request in requests))
-    kept = _Kept.of(networks, machine, left, capacity, _brings_the_rest(chosen))
-    fetch = {
-        task: max(dram.transfer_ps(size), machine.link.transfer_ps(size))
-        for task, size in kept.busiest.items()
-    }
+    left = times.scratchpads_left(requests[0].task, max(each.prompt for each in requests))
+    kept = _Kept.of(networks, machine, left, store_bytes or sram.size, _brings_the_rest(chosen))
     served, batches = serve(
         requests,
-        Store.filled(kept.busiest)
-        if kept.tier == "tcdm"
-        else Store(capacity, kept.busiest, policy),
+        kept.store(policy),
         times.batch_ps,
-        fetch.__getitem__,
+        kept.fetch_ps(machine, dram).__getitem__,
         most=most,
         mix=mix,
         overlap=overlap,
@@ -96,15 +82,33 @@ def run_service(
         mix=mix,
         overlap=overlap,
         most=most,
-        tasks=len(names),
+        tasks=len(networks),
         tier=kept.tier,
-        store_bytes=capacity,
+        store_bytes=kept.capacity,
         adapter_bytes=kept.whole,
         swapped_bytes=sum(kept.swapped[task] for batch in batches for task in batch.fetched),
-        notes=_notes(kept, capacity, left, chosen, requests, machine.chip_count),
+        notes=_notes(kept, chosen, requests, machine.chip_count),
         **totals(served, batches),
     )
     return Service(result, requests_frame(served))
+
+
+def _networks(
+    network: Network, requests: Sequence[Request], own: Mapping[str, Network]
+) -> dict[str, Network]:
+    """Return the network of each task, with adapters of its own where it has such.
+
+    Raises:
+        InputError: There are no requests.
+        UnknownNameError: Adapters are given for a task that no request asks for.
+    """
+    if not requests:
+        raise InputError("requests: found none; a trace of one request or more would do")
+    names = tuple(dict.fromkeys(request.task for request in requests))
+    for task in own:
+        if task not in names:
+            raise UnknownNameError("adapters: task of the trace", task, names)
+    return {task: own.get(task, network) for task in names}
 
 
 def _memories(machine: Machine) -> tuple[Sram, Dram]:
@@ -139,6 +143,10 @@ class _Kept:
     """Where the adapters of each task are kept, and what a swap moves [bytes]."""
 
     tier: Tier
+    scratchpads: int
+    """What the work leaves of the scratchpads of a chip."""
+    capacity: int
+    """Part of the SRAM of each chip that holds adapters."""
     whole: dict[str, int]
     """Adapters of all layers."""
     swapped: dict[str, int]
@@ -166,10 +174,25 @@ class _Kept:
             by_chip = {t: [min(size, capacity) for size in each] for t, each in by_chip.items()}
         return cls(
             tier,
+            scratchpads,
+            capacity,
             whole,
             {task: sum(each) for task, each in by_chip.items()},
             {task: max(each) for task, each in by_chip.items()},
         )
+
+    def store(self, policy: Policy) -> Store:
+        """Return where adapters are kept at first: nowhere, or all of them in scratchpads."""
+        if self.tier == "tcdm":
+            return Store.filled(self.busiest)
+        return Store(self.capacity, self.busiest, policy)
+
+    def fetch_ps(self, machine: Machine, dram: Dram) -> dict[str, int]:
+        """Return how long a swap takes to each task [ps]."""
+        return {
+            task: max(dram.transfer_ps(size), machine.link.transfer_ps(size))
+            for task, size in self.busiest.items()
+        }
 
 
 def _by_chip(network: Network, machine: Machine) -> list[int]:
@@ -207,22 +230,16 @@ def _brings_the_rest(strategy: Strategy) -> bool:
 
 
 def _notes(
-    kept: _Kept,
-    store: int,
-    scratchpads: int,
-    strategy: Strategy,
-    requests: Sequence[Request],
-    chips: int,
+    kept: _Kept, strategy: Strategy, requests: Sequence[Request], chips: int
 ) -> tuple[str, ...]:
     held = f"adapters of {len(kept.whole)} tasks take {format_bytes(sum(kept.whole.values()))}"
     each = " of each chip" if chips > 1 else ""
     if kept.tier == "tcdm":
-        room = (
-            f"the {format_bytes(scratchpads)} of scratchpad{each} that the work leaves hold them"
-        )
+        left = format_bytes(kept.scratchpads)
+        room = f"the {left} of scratchpad{each} that the work leaves hold them"
         notes = [f"{held}; {room} from the start; runs bring A and B to their places as before"]
     else:
-        notes = [f"{held}; the store{each} holds {format_bytes(store)}"]
+        notes = [f"{held}; the store{each} holds {format_bytes(kept.capacity)}"]
     if kept.tier == "dram":
         notes.append("one task alone exceeds the store: every run brings the rest from the DRAM")
     if not isinstance(strategy, NetworkStrategy):
