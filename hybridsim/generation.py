@@ -17,8 +17,7 @@ from hybridsim.mapping import place
 from hybridsim.measure.critical_path import critical_share
 from hybridsim.measure.energy import PJ
 from hybridsim.measure.generation import Cache, Generation, Phase, PhaseEnergy, overhead_percent
-from hybridsim.measure.token_energy import Drawn, drawn, together
-from hybridsim.measure.token_runs import TokenRuns
+from hybridsim.measure.tokens import Drawn, TokenRuns, drawn, together
 from hybridsim.plan import Plan, Timeline
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.strategies import (

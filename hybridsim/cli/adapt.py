@@ -11,8 +11,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from hybridsim.analog.times import in_order
-from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
-from hybridsim.cli._options import Json, Quiet, StudyFile
+from hybridsim.cli._options import (
+    FiguresOption,
+    Json,
+    Quiet,
+    StudyFile,
+    check_figures,
+    check_folder,
+    write_all,
+)
 from hybridsim.cli._terminal import bar_on_terminal, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
 

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
-from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
 from hybridsim.cli._options import (
     Arch,
     Batch,
+    FiguresOption,
     Json,
     Past,
     Quiet,
@@ -20,7 +20,10 @@ from hybridsim.cli._options import (
     Verbose,
     Workload,
     by_target,
+    check_figures,
+    check_folder,
     network_of,
+    write_all,
 )
 from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, SpecError

@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
-from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._options import (
     Arch,
     Engine,
@@ -17,7 +16,9 @@ from hybridsim.cli._options import (
     Quiet,
     Settings,
     by_target,
+    check_folder,
     network_of,
+    write_all,
 )
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.generation import generate, strategy_for

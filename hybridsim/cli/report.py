@@ -7,7 +7,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 
-from hybridsim.cli._files import check_folder, write_all
+from hybridsim.cli._options import check_folder, write_all
 from hybridsim.cli._terminal import ends_cleanly, out, working
 from hybridsim.errors import InputError
 from hybridsim.units import Duration

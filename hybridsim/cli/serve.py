@@ -12,7 +12,6 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import Machine, load_machine
-from hybridsim.cli._files import check_folder, write_all
 from hybridsim.cli._options import (
     Arch,
     Json,
@@ -21,7 +20,9 @@ from hybridsim.cli._options import (
     Tokens,
     Workload,
     by_target,
+    check_folder,
     network_of,
+    write_all,
 )
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
 from hybridsim.errors import InputError, UnknownNameError
@@ -206,7 +207,7 @@ def _adapters(given: list[str], network: Network) -> dict[str, Network]:
 
 def _files(service: Service) -> dict[str, str]:
     return {
-        "service.json": service.result.model_dump_json(indent=2) + "\n",
+        "service.json": service.result.to_json() + "\n",
         "requests.csv": service.requests.to_csv(index=False),
     }
 

@@ -12,8 +12,16 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from hybridsim.cli._files import FiguresOption, check_figures, check_folder, write_all
-from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
+from hybridsim.cli._options import (
+    FiguresOption,
+    Json,
+    Quiet,
+    StudyFile,
+    Verbose,
+    check_figures,
+    check_folder,
+    write_all,
+)
 from hybridsim.cli._terminal import (
     Telling,
     bar_on_terminal,

@@ -10,8 +10,7 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
-from hybridsim.cli._files import check_folder, write_all
-from hybridsim.cli._options import Json, Quiet, Verbose
+from hybridsim.cli._options import Json, Quiet, Verbose, check_folder, write_all
 from hybridsim.cli._terminal import (
     Telling,
     ends_cleanly,

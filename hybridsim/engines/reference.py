@@ -165,7 +165,7 @@ def _queues(plan: Plan) -> list[_Queue]:
 
 def _users(plan: Plan) -> tuple[Ints, Ints]:
     """Return (first, user): task ``i`` is needed by ``user[first[i] : first[i + 1]]``."""
-    user = np.repeat(np.arange(len(plan)), np.diff(plan.need_first))
+    user = plan.user
     by_need = np.argsort(plan.need, kind="stable")
     first = np.searchsorted(plan.need[by_need], np.arange(len(plan) + 1))
     return first.astype(np.int64), user[by_need]

@@ -5,7 +5,7 @@ keys under the names of the first release beside those of today, as scripts of o
 ``scheduler`` for ``strategy`` and ``all_analog_ps`` for ``yardstick_ps``. They are deprecated.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -35,6 +35,19 @@ class Document(Answer):
 
     left_out: ClassVar[tuple[str, ...]] = ()
     """Fields that are left out where they are empty."""
+
+    def to_json(self) -> str:
+        """Return one JSON document that :meth:`from_json` reads back."""
+        return self.model_dump_json(indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            pydantic.ValidationError: The text is no such document.
+        """
+        return cls.model_validate_json(text)
 
     @model_validator(mode="before")
     @classmethod

@@ -116,7 +116,7 @@ class ChargedRun:
     @cached_property
     def _holder(self) -> Ints:
         """The task of each use of a resource."""
-        return np.repeat(np.arange(len(self.plan)), np.diff(self.plan.use_first))
+        return self.plan.holder
 
     def of_works(self, tasks: Ints, size: Callable[[Work], int]) -> Ints:
         """Return the size of each of some tasks, from that of its work."""

@@ -104,7 +104,7 @@ def _causes(plan: Plan, timeline: Timeline) -> tuple[Ints, Ints]:
     The reason is one of the codes above; that of resource ``r`` is ``_RESOURCE + r``.
     """
     cause, reason = np.full(len(plan), -1, np.int64), np.full(len(plan), _START, np.int64)
-    user = np.repeat(np.arange(len(plan)), np.diff(plan.need_first))
+    user = plan.user
     last = (timeline.end[plan.need] == timeline.ready[user]) & (
         timeline.ready[user] == timeline.start[user]
     )
@@ -122,7 +122,7 @@ def _releases(plan: Plan, timeline: Timeline) -> tuple[Ints, Ints, Ints]:
 
     At its start, ``releaser`` gave back a unit of ``resource``, of which none was free before.
     """
-    holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+    holder = plan.holder
     waited = (timeline.start > timeline.ready)[holder]
     # instants are numbered, so that a resource and an instant make one number to sort by
     instants = np.unique(np.append(timeline.end, 0))

@@ -179,19 +179,6 @@ class Generation(Document):
         )
         return self.model_dump(mode="json") | {name: getattr(self, name) for name in derived}
 
-    def to_json(self) -> str:
-        """Return one JSON document that :meth:`from_json` reads back."""
-        return self.model_dump_json(indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Generation":
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            pydantic.ValidationError: The text is not a generation.
-        """
-        return cls.model_validate_json(text)
-
     def to_csv(self) -> str:
         """Return a row per token, units in the column names; the first comes with the prompt."""
         columns: dict[str, tuple[float, ...]] = {

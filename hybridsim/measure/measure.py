@@ -184,7 +184,7 @@ def _layer(
 
 def _uses(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     """Return one row per use of a resource: op, resource, kind, duration."""
-    holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+    holder = plan.holder
     kinds = np.array([resource.kind for resource in plan.resources], dtype=object)
     return pd.DataFrame(
         {

@@ -150,7 +150,7 @@ def _pool_buffers(run: Executed) -> Iterator[_Buffers]:
     size_of = {op.op.name: op.tcdm_bytes for op in run.schedule.ops}
     size_of |= {layer.layer.name: layer.tcdm_bytes - layer.kept_bytes - kept for layer in adapted}
     sizes = np.array([size_of.get(name, 0) for name in plan.ops], np.int64)
-    task = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))[plan.use == pool]
+    task = plan.holder[plan.use == pool]
     op, zeros = plan.op[task], np.zeros(len(task), np.int64)
     start, end = timeline.start[task], timeline.end[task]
     yield _Buffers(zeros, op, "op", plan.item[task], start, end, sizes[op])

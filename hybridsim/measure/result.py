@@ -312,19 +312,6 @@ class Result(Document):
         """Return one row per part of the machine, units in the column names."""
         return pd.DataFrame([resource.model_dump() for resource in self.resources])
 
-    def to_json(self) -> str:
-        """Return one JSON document."""
-        return self.model_dump_json(indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Result":
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            pydantic.ValidationError: The text is not a result.
-        """
-        return cls.model_validate_json(text)
-
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         return result_html(self)

@@ -100,7 +100,7 @@ def stalls_by_kind(plan: Plan, timeline: Timeline) -> pd.DataFrame:
 
 def data_ready(plan: Plan, timeline: Timeline) -> Ints:
     """Return when the last data need of each task ended [ps], shape (tasks,); 0 without one."""
-    return _last_end(plan, timeline, ~plan.room & ~_only_order(plan))
+    return last_end(plan, timeline, ~plan.room & ~plan.turn)
 
 
 def room_ready(plan: Plan, timeline: Timeline) -> Ints:
@@ -108,14 +108,10 @@ def room_ready(plan: Plan, timeline: Timeline) -> Ints:
 
     That is when it was ready, but for needs that only fix whose turn it is.
     """
-    return _last_end(plan, timeline, ~_only_order(plan))
+    return last_end(plan, timeline, ~plan.turn)
 
 
-def _only_order(plan: Plan) -> Bools:
-    return np.zeros(len(plan.need), np.bool_) if plan.order is None else plan.order
-
-
-def _last_end(plan: Plan, timeline: Timeline, counted: Bools) -> Ints:
+def last_end(plan: Plan, timeline: Timeline, counted: Bools) -> Ints:
     """Return when the last of the needs that count ended, task by task; 0 without one."""
     ended = np.where(counted, timeline.end[plan.need], 0)
     result = np.zeros(len(plan), np.int64)
@@ -146,7 +142,7 @@ _BEGIN, _HOLD, _GIVE_BACK, _WAIT, _WAIT_NO_MORE, _BLOCK, _UNBLOCK = range(7)
 
 def _stretches(plan: Plan, timeline: Timeline) -> _Stretches:
     """Cut the run of each resource wherever the state of one of its tasks changes."""
-    holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+    holder = plan.holder
     data, ready = data_ready(plan, timeline)[holder], room_ready(plan, timeline)[holder]
     start, end = timeline.start[holder], timeline.end[holder]
     waits, blocks = ready < start, data < ready

@@ -41,7 +41,7 @@ def queue_depths(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     of time and begin at 0. A task that uses several resources stands in the queue of each, also
     where only one of them keeps it.
     """
-    holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+    holder = plan.holder
     waited = (timeline.start > timeline.ready)[holder]
     holder, resource = holder[waited], plan.use[waited]
     return levels(

@@ -148,6 +148,21 @@ class Plan:
         check_total(found.sum(dtype=np.float64))
         return found
 
+    @property
+    def holder(self) -> Ints:
+        """The task of each use of a resource, in the order of :attr:`use`."""
+        return np.repeat(np.arange(len(self)), np.diff(self.use_first))
+
+    @property
+    def user(self) -> Ints:
+        """The task of each need, in the order of :attr:`need`."""
+        return np.repeat(np.arange(len(self)), np.diff(self.need_first))
+
+    @property
+    def turn(self) -> Bools:
+        """Whether each need only fixes whose turn it is, in the order of :attr:`need`."""
+        return np.zeros(len(self.need), np.bool_) if self.order is None else self.order
+
     def needs_of(self, task: int) -> Ints:
         """Return the tasks that must have ended before ``task`` is ready."""
         return self.need[self.need_first[task] : self.need_first[task + 1]]

@@ -157,8 +157,8 @@ def _dependencies(plan: Plan, timeline: Timeline, flows: Flows) -> tuple[Ints, I
     A flow binds to a slice; those of tasks under a nanosecond would vanish in Perfetto, and are
     left out.
     """
-    user = np.repeat(np.arange(len(plan)), np.diff(plan.need_first))
-    data = ~plan.room if plan.order is None else ~plan.room & ~plan.order
+    user = plan.user
+    data = ~plan.room & ~plan.turn
     long = timeline.duration >= PS_PER_NS
     shown = data & long[user] & long[plan.need]
     source, target = plan.need[shown], user[shown]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import hybridsim
-from hybridsim._old_names import STILL_WRITTEN, in_silence
+from hybridsim._old_names import ANSWERS, STILL_WRITTEN, in_silence
 from hybridsim.arch import load_machine
 from hybridsim.comparison import compare
 from hybridsim.cost import ask
@@ -25,8 +25,7 @@ from hybridsim.measure.critical_path import critical_path, critical_share, start
 from hybridsim.measure.energy import energy_of_run, power_curve
 from hybridsim.measure.occupancy import tcdm_buffers, tcdm_occupancy
 from hybridsim.measure.stalls import stalls_by_kind, stalls_by_resource, stalls_by_task
-from hybridsim.measure.token_energy import drawn
-from hybridsim.measure.token_runs import TokenRuns
+from hybridsim.measure.tokens import TokenRuns, drawn
 from hybridsim.measure.usage import queue_depths, usage
 from hybridsim.measure.work import task_work
 from hybridsim.report.trace import Trace
@@ -44,20 +43,7 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 REFUSED = hybridsim.HybridsimError
 """What is raised where a case is refused; its sentence is part of the digest."""
 
-RENAMED = {
-    "all_analog_ps": "yardstick_ps",
-    "bare_ps": "yardstick_ps",
-    "bare_token_ps": "yardstick_token_ps",
-    "bare_token_pj": "yardstick_token_pj",
-    "bare_pj": "yardstick_pj",
-    "bare_per_token_pj": "yardstick_per_token_pj",
-    "bare_tops_per_watt": "yardstick_tops_per_watt",
-    "bare_component_aj": "yardstick_component_aj",
-    "bare_static_aj": "yardstick_static_aj",
-    "bare_critical_path_share": "yardstick_critical_path_share",
-    "without_adapters_pj": "yardstick_pj",
-    "scheduler": "strategy",
-}
+RENAMED = ANSWERS
 """Name of a field or column as the API has it -> its canonical name; others are canonical. A name
 that is changed later is added here, so that old and new give the same pairs."""
 WORDS = {

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hybridsim.errors import InputError
 from hybridsim.workload import Network, load_network, network_from_config
+from tests.workload.outcomes import check_outcome
 
 ROOT = Path(__file__).parents[2]
 HF = ROOT / "workloads" / "hf"
@@ -473,23 +474,6 @@ SEED_TEXTS = [BLOCKS, HEAD + "adapters: {rank: 8, targets: ['*']}\nops:\n" + LAY
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any")
-
-
-def loaded_or_refused(path: Path) -> Network | str:
-    try:
-        return load_network(path)
-    except InputError as error:
-        return str(error)
-
-
-def check_outcome(path: Path) -> None:
-    """What loads is whole and reads back; what does not is one line that names the file."""
-    outcome = loaded_or_refused(path)
-    if isinstance(outcome, Network):
-        assert Network.model_validate(outcome.to_text()) == outcome
-    else:
-        assert outcome.startswith(f"{path}: ")
-        assert "\n" not in outcome
 
 
 @given(st.binary(max_size=300), st.sampled_from(("net.yaml", "config.json")))

@@ -27,7 +27,7 @@ def activity(plan: Plan, timeline: Timeline, until_ps: int, bins: int = BINS) ->
     with the same share are one row; those without any work are left out.
     """
     edges = np.linspace(0, max(until_ps, 1), bins + 1)
-    holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+    holder = plan.holder
     kinds = np.array([resource.kind for resource in plan.resources], dtype=object)
     tables = []
     for kind in dict.fromkeys(kinds):
@@ -245,7 +245,7 @@ def _compute_ps(plan: Plan, timeline: Timeline) -> dict[str, int]:
 
     Units of one cluster that work at once count once; tasks of a pool count each.
     """
-    holder = np.repeat(np.arange(len(plan)), np.diff(plan.use_first))
+    holder = plan.holder
     found: dict[str, int] = {}
     clusters: dict[str, list[int]] = {}
     for index, resource in enumerate(plan.resources):

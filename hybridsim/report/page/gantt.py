@@ -7,7 +7,8 @@ import numpy as np
 
 from hybridsim.errors import InputError
 from hybridsim.measure.critical_path import critical_path, started_by
-from hybridsim.plan import Bools, Plan, Timeline
+from hybridsim.measure.stalls import data_ready, last_end
+from hybridsim.plan import Plan, Timeline
 from hybridsim.units import Ints, format_ps
 
 MOST_TASKS = 40_000
@@ -199,20 +200,9 @@ def waits_of(plan: Plan, timeline: Timeline) -> Waits:
     cause, code = told["cause"].to_numpy(), told["why"].cat.codes.to_numpy().astype(np.int64)
     # start, data, room, one per resource, turn
     why = np.where(code < TURN, code, np.where(code < TURN + len(plan.resources), code + 1, TURN))
-    order = np.zeros(len(plan.need), bool) if plan.order is None else plan.order
-    data = _last(plan, timeline, ~plan.room & ~order)
+    data = data_ready(plan, timeline)
     unhindered = (timeline.start == timeline.ready) & (timeline.start > 0)
     by_data = data == timeline.ready
-    by_room = _last(plan, timeline, plan.room & ~order) == timeline.ready
+    by_room = last_end(plan, timeline, plan.room & ~plan.turn) == timeline.ready
     why = np.where(unhindered & ~by_data, np.where(by_room, ROOM, TURN), why)
     return Waits(why, cause, data)
-
-
-def _last(plan: Plan, timeline: Timeline, counts: Bools) -> Ints:
-    """Return when the last of those needs of each task ended that count [ps]; 0 without one."""
-    ended = np.where(counts, timeline.end[plan.need], 0)
-    result = np.zeros(len(plan), np.int64)
-    some = np.diff(plan.need_first) > 0
-    if some.any():
-        result[some] = np.maximum.reduceat(ended, plan.need_first[:-1][some])
-    return result
