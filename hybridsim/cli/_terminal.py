@@ -126,6 +126,12 @@ class Telling:
         yield
         self.say("time", f"{time.perf_counter() - began:.3f} s  {what}")
 
+    @contextmanager
+    def working(self, what: str, quiet: bool) -> Iterator[None]:
+        """Show on a terminal that a part of the command goes on, or say how long it took."""
+        with working(what, quiet or self._verbose), self.stage(what):
+            yield
+
     def versions(self) -> None:
         """Print what computes: this program, Python, and the libraries that are loaded."""
         if self._verbose:

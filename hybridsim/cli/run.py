@@ -30,7 +30,7 @@ from hybridsim.cli._options import (
     network_of,
     write_all,
 )
-from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.measure.result import AnalogNoiseRow, LayerResult, OpResult, Result
 from hybridsim.simulation import Run, execute
@@ -96,7 +96,7 @@ def run(
         _check_trace(trace, flows)
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
     groups = by_target(set_, batch)
-    with working("simulating", quiet or json_ or verbose), telling.stage("simulating"):
+    with telling.working("simulating", quiet or json_):
         chosen = make_strategy(strategy, groups["strategy"])
         network = network_of(workload, groups["adapters"], no_adapters)
         machine = load_machine(arch, groups["machine"])
@@ -104,8 +104,9 @@ def run(
         result = with_analog_noise(done.result, times)
     _tell(telling, result)
     if trace is not None:
-        with working("writing the trace", quiet or json_ or verbose):
-            _write_trace(done, trace, flows, telling)
+        with telling.working("writing the trace", quiet or json_):
+            events = _write_trace(done, trace, flows)
+        telling.say("written", f"{trace}: {events:,} events")
     if out_ is not None:
         sources = machine_sources(arch, groups["machine"])
         write_all(out_, _files(replace(done, result=result), sources, kind))
@@ -126,12 +127,10 @@ def _check_trace(path: Path, flows: str) -> None:
     check_trace_path(path)
 
 
-def _write_trace(done: Run, path: Path, flows: str, telling: Telling) -> None:
+def _write_trace(done: Run, path: Path, flows: str) -> int:
     from hybridsim.report.trace import Flows, write_trace
 
-    with telling.stage("writing the trace"):
-        events = write_trace(done, path, cast(Flows, flows))
-    telling.say("written", f"{path}: {events:,} events")
+    return write_trace(done, path, cast(Flows, flows))
 
 
 def _files(done: Run, sources: dict[str, str], kind: "Format | None") -> dict[str, str | bytes]:

@@ -18,7 +18,6 @@ from hybridsim.cli._terminal import (
     out,
     plain_table,
     print_json,
-    working,
 )
 from hybridsim.errors import InputError, SpecError
 
@@ -60,8 +59,8 @@ def harp(
     telling = Telling(verbose, quiet)
     if csv_ and json_:
         raise InputError("--csv and --json are both given; one of them would do")
-    silent = csv_ or json_ or quiet or verbose
-    with working("simulating", silent), telling.stage("simulating"):
+    silent = csv_ or json_ or quiet
+    with telling.working("simulating", silent):
         compared = compare_energies(table)
     told = summary(compared) | energy_summary(compared)
     telling.say("rows", f"{told['simulated']} of {told['rows']} simulated")
@@ -100,8 +99,8 @@ def rtl(
         _check_figure(figure)
     from hybridsim.validation.rtl import APPENDED, compare_with_rtl
 
-    silent = csv_ or json_ or quiet or verbose
-    with working("comparing", silent), telling.stage("comparing"):
+    silent = csv_ or json_ or quiet
+    with telling.working("comparing", silent):
         comparison = compare_with_rtl(table, machine)
     telling.say("rows", f"{len(comparison.records()):,}")
     telling.end()
@@ -140,15 +139,15 @@ def paper(
         check_folder(out_)
     from hybridsim.validation.paper import anchors_table, best_batches, latency_study, with_best
 
-    silent = csv_ or json_ or quiet or verbose
-    with working("simulating", silent), telling.stage("simulating"):
+    silent = csv_ or json_ or quiet
+    with telling.working("simulating", silent):
         study = with_best(latency_study())
         best, anchors = best_batches(study), anchors_table(study)
     telling.say("cases", len(study))
     if out_ is not None:
         from hybridsim.validation.paper_report import report_files  # matplotlib is slow to import
 
-        with working("drawing", silent), telling.stage("drawing"):
+        with telling.working("drawing", silent):
             write_all(out_, report_files(study))
     telling.end()
     rows = _records(study)

@@ -1,10 +1,11 @@
 """What decisions read of a machine, so that machines that agree in it share them.
 
-Beside the shape of the machine (:mod:`.machine_shape`), decisions read: clusters but for their
-number; how many rows and columns a tile has; how much SRAM and DRAM hold. The clock of the
-clusters only where it can turn a comparison: beside another clock (``where.add=best``, shared
-adapters), or where a time is no multiple of its period. Nothing else: neither integration time nor
-periphery, neither links nor the bandwidth of a memory, but for the comparisons named.
+Beside the shape of the machine (:mod:`hybridsim.strategies.machine_shape`), decisions read:
+clusters but for their number; how many rows and columns a tile has; how much SRAM and DRAM hold.
+The clock of the clusters only where it can turn a comparison: beside another clock
+(``where.add=best``, shared adapters), or where a time is no multiple of its period. Nothing else:
+neither integration time nor periphery, neither links nor the bandwidth of a memory, but for the
+comparisons named.
 """
 
 from collections.abc import Hashable
