@@ -16,7 +16,7 @@ from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.strategies import NETWORK_STRATEGIES, Job, carry_out, make_strategy
 from hybridsim.strategies.networks import NetworkStrategy, reads
-from hybridsim.strategies.networks.layout import lay_out
+from hybridsim.strategies.networks.plans import lay_out
 from hybridsim.work import price
 from hybridsim.workload import Network
 

@@ -21,8 +21,7 @@ from hybridsim.strategies import (
     carry_out,
     make_strategy,
 )
-from hybridsim.strategies.networks.copies import BlockCopies
-from hybridsim.strategies.networks.layout import lay_out
+from hybridsim.strategies.networks.plans import BlockCopies, lay_out
 from hybridsim.work import Work
 from hybridsim.workload import Linear
 from tests.carried_out import assert_engines_agree, dispatched, durations

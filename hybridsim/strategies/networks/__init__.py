@@ -1,6 +1,5 @@
 """Strategies for every op of a network that takes time: decide, then lay out."""
 
-from hybridsim.strategies.networks.decisions import NetworkDecisions
 from hybridsim.strategies.networks.named import (
     Composed,
     CrossBlockPipeline,
@@ -10,6 +9,7 @@ from hybridsim.strategies.networks.named import (
     IntraLayerPipeline,
     Serial,
 )
+from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.strategy import Choice, NetworkStrategy
 from hybridsim.strategies.networks.token_template import TokenTemplate
 

@@ -26,7 +26,6 @@ from hybridsim.strategies.networks.decisions import (
     Chosen,
     EmbeddingDecision,
     LinearDecision,
-    NetworkDecisions,
     PiecesDecision,
     ResidualDecision,
     SharedDecision,
@@ -34,6 +33,7 @@ from hybridsim.strategies.networks.decisions import (
 )
 from hybridsim.strategies.networks.memory import OnChip
 from hybridsim.strategies.networks.options import DecidingOptions
+from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div
 from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm

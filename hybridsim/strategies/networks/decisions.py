@@ -7,9 +7,7 @@ from functools import cached_property
 from hybridsim.engines import Dispatch
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.attention import AttentionShape
-from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.options import Keep
-from hybridsim.strategies.networks.structure import structure_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class NetworkDecisions:
+class Decided:
     """All that the plan of a network depends on, beside network and placement."""
 
     batch: int | None
@@ -169,10 +167,3 @@ class NetworkDecisions:
     ops: Chosen
     notes: tuple[str, ...] = ()
     """What a person should know of how it was decided, a line each."""
-
-    def lay_out(self, job: Job) -> Schedule:
-        """Return the plan of a job of which this was decided."""
-        # the layout knows all kinds of decisions, so it is no part of this file
-        from hybridsim.strategies.networks.layout import lay_out
-
-        return lay_out(structure_of(job), self)

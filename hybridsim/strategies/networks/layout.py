@@ -1,40 +1,26 @@
-"""The plan of a whole network from what was decided: one builder behind all its strategies.
-
-For each op and batch of tokens: what it reads crosses the link once per producer and batch, shared
-by all readers; then the op holds its tiles, its periphery or a cluster. Blocks that are alike are
-laid out once and copied. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
+"""A plan of a network under construction: what the lowering of each op asks for and leaves.
 
 Nothing here reads a price, a clock or the size of a memory: those were read when it was decided.
-How one op is laid out is in :mod:`.lowering`, a function per kind.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, TypeVar
 
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
-from hybridsim.strategies.job import LayerDecision, OpDecision, Schedule
+from hybridsim.strategies.job import LayerDecision, OpDecision
 from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs, Output
-from hybridsim.strategies.networks.decisions import NetworkDecisions
+from hybridsim.strategies.networks.decisions import Decided
 from hybridsim.strategies.networks.routes import Moved, Place, Routes
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div
 
 T = TypeVar("T")
-_KEPT_PLANS = 8
-"""Laid-out plans that are kept for jobs to come, the largest of some 100 B per task."""
-
-
-@lru_cache(maxsize=_KEPT_PLANS)
-def lay_out(structure: NetworkStructure, decisions: NetworkDecisions) -> Schedule:
-    """Return the plan of a network of which everything is decided."""
-    return Layout(structure, decisions).schedule()
 
 
 class Layout:
     """A plan under construction: what the ops laid out so far have left for those to come."""
 
-    def __init__(self, structure: NetworkStructure, decisions: NetworkDecisions) -> None:
+    def __init__(self, structure: NetworkStructure, decisions: Decided) -> None:
         self.structure, self.decisions = structure, decisions
         self.resources = structure.resources(decisions.homes)
         self.routes = Routes(structure, self.resources)
@@ -46,48 +32,6 @@ class Layout:
         self.ops: dict[str, OpDecision] = {}
         self._pending: list[tuple[str, int, Place, int]] = []
         self._known: dict[tuple[int, int, Hashable], Any] = {}
-
-    def schedule(self) -> Schedule:
-        """Return the plan of the whole network, and what was decided for each op."""
-        # copies lay out the ops of a block with this class
-        from hybridsim.strategies.networks.copies import BlockCopies
-
-        structure, works = self.structure, self.structure.works
-        copies = BlockCopies.find(self)
-        if copies is None:
-            self.add_all(works)
-        else:
-            copies.lay_out()
-        return Schedule(
-            self.builder.build(),
-            tuple(
-                self.layers[layer.name]
-                for layer in structure.placed
-                if layer.name in structure.by_name
-            ),
-            notes=self.decisions.notes,
-            ops=tuple(self.ops[work.name] for work in works if work.name in self.ops),
-            carried_by={
-                name: group.members[0]
-                for name, group in structure.together.items()
-                if name != group.members[0]
-            },
-            free=structure.flow.free,
-            kept_bytes=self.decisions.kept_bytes,
-            passages=self.routes.passages,
-            dispatch=self.decisions.dispatch,
-        )
-
-    def add_all(self, works: Iterable[FlowOp]) -> None:
-        """Append the tasks of some ops, in order."""
-        # each kind of op is laid out with this class
-        from hybridsim.strategies.networks.lowering import LOWERINGS
-
-        for work in works:
-            decision = self.decisions.ops[self.structure.place[work.name]]
-            LOWERINGS[type(decision)](self, work, decision)
-
-    # --- for the lowering of each op ------------------------------------------------------------
 
     def operands(
         self, work: FlowOp, sources: Sequence[str], here: Place

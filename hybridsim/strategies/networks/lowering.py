@@ -1,6 +1,6 @@
 """How each kind of op becomes tasks: a function per kind of decision, in :data:`LOWERINGS`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hybridsim.plan import Mostly, Need, Step, Within
@@ -356,3 +356,10 @@ LOWERINGS: dict[type, Callable[[Layout, FlowOp, Any], None]] = {
     PiecesDecision: pieces,
 }
 """How an op is laid out, by what was decided for it; adapters are part of their linear layer."""
+
+
+def lower(layout: Layout, works: Iterable[FlowOp]) -> None:
+    """Append the tasks of some ops, in order."""
+    for work in works:
+        decision = layout.decisions.ops[layout.structure.place[work.name]]
+        LOWERINGS[type(decision)](layout, work, decision)

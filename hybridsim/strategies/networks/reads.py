@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from hybridsim.arch import Cluster, Machine
 from hybridsim.strategies.networks.deciding import Deciding
-from hybridsim.strategies.networks.decisions import NetworkDecisions
 from hybridsim.strategies.networks.options import DecidingOptions
+from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.structure import NetworkStructure
 
 

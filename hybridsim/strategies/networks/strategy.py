@@ -14,13 +14,13 @@ from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.adapters import fit_every_cluster
-from hybridsim.strategies.networks.decisions import NetworkDecisions
 from hybridsim.strategies.networks.options import (
     AdapterOptions,
     DecidingOptions,
     Keep,
     OpUnits,
 )
+from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.reads import decided
 from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.units import Count, Spec

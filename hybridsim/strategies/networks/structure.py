@@ -179,10 +179,7 @@ class NetworkStructure:
     @cached_property
     def alike_blocks(self) -> list[tuple[FlowOp, ...]] | None:
         """The blocks of the network, if those from the second one on are alike."""
-        # how blocks are compared is the business of who copies them
-        from hybridsim.strategies.networks.copies import alike_blocks
-
-        return alike_blocks(self)
+        return _alike_blocks(self)
 
     @cached_property
     def from_tiles(self) -> dict[str, str | None]:
@@ -241,6 +238,56 @@ def _shape_of(kind: type[Op]) -> Callable[[Op], Any]:
     """Return what reads the fields of a kind of op that make its shape: two or more of them."""
     names = [name for name in kind.model_fields if name not in ("name", "inputs", "block")]
     return attrgetter("kind", *names)
+
+
+def _alike_blocks(structure: NetworkStructure) -> list[tuple[FlowOp, ...]] | None:
+    """Return the blocks of a network that lie one behind the other, if there are three or more
+    and all from the second one on do the same with what they and the one before made."""
+    works = structure.works
+    numbers = [work.op.block for work in works if work.op.block is not None]
+    if not numbers or numbers != sorted(numbers):
+        return None
+    by_block: dict[int, list[FlowOp]] = {}
+    for work in works:
+        if work.op.block is not None:
+            by_block.setdefault(work.op.block, []).append(work)
+    blocks = [tuple(block) for block in by_block.values()]
+    first = structure.place[blocks[0][0].name]
+    if len(blocks) < 3 or works[first : first + len(numbers)] != tuple(
+        work for block in blocks for work in block
+    ):
+        return None
+    at = {
+        work.name: (number, index)
+        for number, block in enumerate(blocks)
+        for index, work in enumerate(block)
+    }
+    second, *others = (_signature(structure, at, block, n) for n, block in enumerate(blocks) if n)
+    return blocks if second is not None and all(each == second for each in others) else None
+
+
+def _signature(
+    structure: NetworkStructure,
+    at: dict[str, tuple[int, int]],
+    block: Sequence[FlowOp],
+    number: int,
+) -> list[Hashable] | None:
+    """Return what decides the tasks of a block, or None if it reads from far away."""
+    found: list[Hashable] = []
+
+    def relative(name: str) -> tuple[int, int] | None:
+        """Return blocks back and index of a work in this block or the one before."""
+        there, index = at.get(name, (-1, 0))
+        return (number - there, index) if number - there in (0, 1) and there >= 0 else None
+
+    for work in block:
+        sources = tuple([relative(name) for name in work.sources])
+        if None in sources:
+            return None
+        group = structure.together.get(work.name)
+        members = tuple([relative(name) for name in group.members]) if group else ()
+        found.append((structure.kinds[structure.place[work.name]], sources, members, work.last))
+    return found
 
 
 def structure_of(job: Job) -> NetworkStructure:

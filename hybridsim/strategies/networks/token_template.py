@@ -8,9 +8,9 @@ from hybridsim.plan import Plan
 from hybridsim.strategies.job import Job, OpDecision, Schedule
 from hybridsim.strategies.networks.deciding import Deciding
 from hybridsim.strategies.networks.decisions import AttentionDecision
-from hybridsim.strategies.networks.layout import lay_out
 from hybridsim.strategies.networks.lowering import attending, from_dram, kept
 from hybridsim.strategies.networks.memory import OnChip
+from hybridsim.strategies.networks.plans import lay_out
 from hybridsim.strategies.networks.strategy import Choice, NetworkStrategy
 from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.units import Ints

@@ -1,28 +1,75 @@
-"""Blocks of a network that are alike, laid out once and copied."""
+"""The plan of a whole network from what was decided: one way behind all its strategies.
 
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+For each op and batch of tokens: what it reads crosses the link once per producer and batch, shared
+by all readers; then the op holds its tiles, its periphery or a cluster. Blocks that are alike are
+laid out once and copied. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975).
+"""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.dataflow import FlowOp
-from hybridsim.strategies.networks.decisions import ResidualDecision
-from hybridsim.strategies.networks.structure import NetworkStructure
+from hybridsim.strategies.networks.decisions import Decided, ResidualDecision
+from hybridsim.strategies.networks.layout import Layout
+from hybridsim.strategies.networks.lowering import lower
+from hybridsim.strategies.networks.structure import NetworkStructure, structure_of
 from hybridsim.workload import Add, Linear
 
-if TYPE_CHECKING:
-    from hybridsim.strategies.networks.layout import Layout
+_KEPT_PLANS = 8
+"""Laid-out plans that are kept for jobs to come, the largest of some 100 B per task."""
+
+
+@dataclass(frozen=True)
+class NetworkDecisions(Decided):
+    """All that the plan of a network depends on, and the way to that plan."""
+
+    def lay_out(self, job: Job) -> Schedule:
+        """Return the plan of a job of which this was decided."""
+        return lay_out(structure_of(job), self)
+
+
+@lru_cache(maxsize=_KEPT_PLANS)
+def lay_out(structure: NetworkStructure, decisions: Decided) -> Schedule:
+    """Return the plan of a network of which everything is decided."""
+    layout, works = Layout(structure, decisions), structure.works
+    copies = BlockCopies.find(layout)
+    if copies is None:
+        lower(layout, works)
+    else:
+        copies.lay_out()
+    return Schedule(
+        layout.builder.build(),
+        tuple(
+            layout.layers[layer.name]
+            for layer in structure.placed
+            if layer.name in structure.by_name
+        ),
+        notes=decisions.notes,
+        ops=tuple(layout.ops[work.name] for work in works if work.name in layout.ops),
+        carried_by={
+            name: group.members[0]
+            for name, group in structure.together.items()
+            if name != group.members[0]
+        },
+        free=structure.flow.free,
+        kept_bytes=decisions.kept_bytes,
+        passages=layout.routes.passages,
+        dispatch=decisions.dispatch,
+    )
 
 
 class BlockCopies:
     """Blocks that are alike from the second one on, laid out as copies of the second."""
 
-    def __init__(self, layout: "Layout", blocks: list[tuple[FlowOp, ...]]):
+    def __init__(self, layout: Layout, blocks: list[tuple[FlowOp, ...]]):
         self._layout, self._blocks = layout, blocks
         place = layout.structure.place
         self._first = [place[block[0].name] for block in blocks]
 
     @classmethod
-    def find(cls, layout: "Layout") -> "BlockCopies | None":
+    def find(cls, layout: Layout) -> "BlockCopies | None":
         """Return the copies of the blocks of a network, or None if they are not alike."""
         structure = layout.structure
         if structure.machine.chips > 1 or structure.machine.network:
@@ -37,18 +84,18 @@ class BlockCopies:
         """Lay out everything: before, two blocks, their copies, after."""
         layout, blocks = self._layout, self._blocks
         works = layout.structure.works
-        layout.add_all(works[: self._first[0]])
+        lower(layout, works[: self._first[0]])
         starts = []
         for block in blocks[:2]:
             starts.append(len(layout.builder))
-            layout.add_all(block)
+            lower(layout, block)
         starts.append(len(layout.builder))
         if starts[2] - starts[1] == starts[1] - starts[0] and self._same_places(starts):
             self._copy(starts[1])
         else:
             for block in blocks[2:]:
-                layout.add_all(block)
-        layout.add_all(works[self._first[-1] + len(blocks[-1]) :])
+                lower(layout, block)
+        lower(layout, works[self._first[-1] + len(blocks[-1]) :])
 
     def _decided_alike(self) -> bool:
         """Return whether the same was decided for all blocks from the second one on."""
@@ -115,53 +162,3 @@ class BlockCopies:
                     kind = "add" if at_tile else "program"
                     found[work.name, kind] = [peripheries[each] for each in local if each]
         return found
-
-
-def alike_blocks(structure: NetworkStructure) -> list[tuple[FlowOp, ...]] | None:
-    """Return the blocks of a network that lie one behind the other, if there are three or more
-    and all from the second one on do the same with what they and the one before made."""
-    works = structure.works
-    numbers = [work.op.block for work in works if work.op.block is not None]
-    if not numbers or numbers != sorted(numbers):
-        return None
-    by_block: dict[int, list[FlowOp]] = {}
-    for work in works:
-        if work.op.block is not None:
-            by_block.setdefault(work.op.block, []).append(work)
-    blocks = [tuple(block) for block in by_block.values()]
-    first = structure.place[blocks[0][0].name]
-    if len(blocks) < 3 or works[first : first + len(numbers)] != tuple(
-        work for block in blocks for work in block
-    ):
-        return None
-    at = {
-        work.name: (number, index)
-        for number, block in enumerate(blocks)
-        for index, work in enumerate(block)
-    }
-    second, *others = (_signature(structure, at, block, n) for n, block in enumerate(blocks) if n)
-    return blocks if second is not None and all(each == second for each in others) else None
-
-
-def _signature(
-    structure: NetworkStructure,
-    at: dict[str, tuple[int, int]],
-    block: Sequence[FlowOp],
-    number: int,
-) -> list[Hashable] | None:
-    """Return what decides the tasks of a block, or None if it reads from far away."""
-    found: list[Hashable] = []
-
-    def relative(name: str) -> tuple[int, int] | None:
-        """Return blocks back and index of a work in this block or the one before."""
-        there, index = at.get(name, (-1, 0))
-        return (number - there, index) if number - there in (0, 1) and there >= 0 else None
-
-    for work in block:
-        sources = tuple([relative(name) for name in work.sources])
-        if None in sources:
-            return None
-        group = structure.together.get(work.name)
-        members = tuple([relative(name) for name in group.members]) if group else ()
-        found.append((structure.kinds[structure.place[work.name]], sources, members, work.last))
-    return found
