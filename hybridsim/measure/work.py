@@ -8,7 +8,7 @@ import pandas as pd
 from hybridsim.measure.occupancy import Executed
 from hybridsim.plan import Plan
 from hybridsim.units import Clock, Ints, ceil_div
-from hybridsim.work import NOTHING
+from hybridsim.work import NOTHING, Work
 
 _WEIGHTS = ("load a", "load b", "load a b", "prefetch a", "prefetch b")
 _CLUSTER_PARTS = ("cores", "dma", "matrix_engine", "cluster", "engine_cluster")
@@ -51,12 +51,13 @@ def _batch_sizes(run: Executed, own: dict[str, Ints]) -> Iterator[tuple[str, Int
     """
     plan, known = run.schedule.plan, dict[tuple[int, int], Ints]()
     batch = {d.layer.name: d.batch for d in run.schedule.layers}
+    mvm = plan.which(_is_mvm)
     left: list[tuple[str, int, int]] = []
     for name, whole in _tokens_of_ops(run).items():
         if name not in own:
             continue
         batches = int(plan.item[own[name]].max(initial=0)) + 1
-        sizes = _told_by_mvms(plan, own[name], batches)
+        sizes = _told_by_mvms(plan, own[name][mvm[own[name]]], batches)
         if sizes is None:
             left.append((name, whole, batches))
         else:
@@ -70,11 +71,8 @@ def _batch_sizes(run: Executed, own: dict[str, Ints]) -> Iterator[tuple[str, Int
             yield name, np.minimum(each, whole - each * np.arange(batches, dtype=np.int64))
 
 
-def _told_by_mvms(plan: Plan, tasks: Ints, batches: int) -> Ints | None:
+def _told_by_mvms(plan: Plan, mvms: Ints, batches: int) -> Ints | None:
     """Return the tokens of each batch of a layer, or None where it has no MVM for each."""
-    if "mvm" not in plan.labels:
-        return None
-    mvms = tasks[plan.label[tasks] == plan.labels.index("mvm")]
     if len(mvms) != batches:
         return None
     sizes = np.zeros(batches, np.int64)
@@ -85,11 +83,14 @@ def _told_by_mvms(plan: Plan, tasks: Ints, batches: int) -> Ints | None:
 def _single_mvms(run: Executed) -> Iterator[tuple[int, int]]:
     """Yield the MVM tasks that integrate all tokens of a layer at once, with these."""
     plan, tokens = run.schedule.plan, _tokens_of_ops(run)
-    if "mvm" in plan.labels:
-        mvms = np.flatnonzero(plan.label == plan.labels.index("mvm"))
-        op, first, count = np.unique(plan.op[mvms], return_index=True, return_counts=True)
-        for index in np.flatnonzero(count == 1):
-            yield int(mvms[first[index]]), tokens[plan.ops[op[index]]]
+    mvms = np.flatnonzero(plan.which(_is_mvm))
+    op, first, count = np.unique(plan.op[mvms], return_index=True, return_counts=True)
+    for index in np.flatnonzero(count == 1):
+        yield int(mvms[first[index]]), tokens[plan.ops[op[index]]]
+
+
+def _is_mvm(work: Work) -> bool:
+    return work.kind == "mvm"
 
 
 def _cycles(run: Executed) -> Ints:
