@@ -18,7 +18,6 @@ from hybridsim.workload import Network, load_network
 if TYPE_CHECKING:
     from hybridsim.report.figures.style import Format
 
-
 Workload = Annotated[str, typer.Argument(help="Bundled network, YAML file or config.json.")]
 Arch = Annotated[str, typer.Argument(help="Bundled machine or YAML file, maybe :variant.")]
 StudyFile = Annotated[Path, typer.Argument(help="Study file, or a folder with study.yaml.")]
@@ -42,6 +41,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print only what was asked 
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Say on standard error what is done, and how long.")
 ]
+FiguresOption = Annotated[
+    str | None,
+    typer.Option("--figures", help="Also draw figures for print into --out: pdf, png or svg."),
+]
+_KINDS = ("pdf", "png", "svg")
+"""Formats of figures."""
 
 
 class Command(TyperCommand):
@@ -140,13 +145,6 @@ def write_all(folder: Path, files: Mapping[str, str | bytes]) -> None:
                 os.replace(Path(unfinished) / name, folder / name)
     except OSError as error:
         raise SpecError("--out", str(folder), f"cannot be written: {error.strerror}") from None
-
-
-FiguresOption = Annotated[
-    str | None,
-    typer.Option("--figures", help="Also draw figures for print into --out: pdf, png or svg."),
-]
-_KINDS = ("pdf", "png", "svg")
 
 
 def check_figures(kind: str | None, folder: Path | None) -> "Format | None":

@@ -41,7 +41,6 @@ from hybridsim.workload import Network
 if TYPE_CHECKING:
     from hybridsim.report.figures.style import Format
 
-
 CheckNumerics = Annotated[
     bool, typer.Option("--check-numerics", help="Run the adapter kernels on random weights.")
 ]
