@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOMS = (
-    "units.py", "csv_files.py", "compiling.py", "work.py", "plan.py", "simulation.py",
+    "units.py", "csv_files.py", "compiling.py", "alike.py", "work.py", "plan.py", "simulation.py",
     "components", "workload", "kernels", "programs", "arch", "mapping", "strategies", "engines",
     "analog", "measure", "sweeps",
 )  # fmt: skip
