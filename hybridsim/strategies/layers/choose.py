@@ -5,7 +5,7 @@ calls; a single layer is a block of one point.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -115,12 +115,9 @@ class _Trials:
 
     def where(self, kept: Bools) -> "_Trials":
         """Return those that are kept."""
-        sizes = ("in_features", "out_features", "rank", "tokens", "slice_columns")
-        own = {name: getattr(self.program, name) for name in sizes}
-        columns = {name: column[kept] for name, column in own.items() if column is not None}
-        program: LoraProgram = replace(self.program, **columns)
         others = (self.point, self.fixed, self.each, self.buffers)
         point, fixed, each, buffers = (column[kept] for column in others)
+        program = self.program.taken(kept)
         return _Trials(self.number, self.sliced, point, program, fixed, each, buffers)
 
 
