@@ -16,7 +16,8 @@ An array of height ``H``, width ``L`` and ``P`` pipeline registers makes output 
 and ``D = H(P + 1)`` columns, one after the other along a row of tiles.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -67,9 +68,11 @@ Z_EMPTY, Z_LOADED, Z_PUSHED = range(3)
  Y_WIDTH, Y_HEIGHT, GRANTED, GRANT) = range(22)  # fmt: skip
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 # Counting who holds the arrays in every small function took several times as long as its step.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-_inlined = numba.njit(forceinline=True, **_OPTIONS)
+_compiled: Callable[[_Function], _Function] = numba.njit(cache=True, **_OPTIONS)
+_inlined: Callable[[_Function], _Function] = numba.njit(forceinline=True, **_OPTIONS)
 
 
 class Replay(NamedTuple):
@@ -111,7 +114,7 @@ def _job(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y
     )  # fmt: skip
 
 
-@numba.njit(cache=True, **_OPTIONS)
+@_compiled
 def _run(job: Ints, streams: Ints, state: Ints, wires: Ints) -> tuple[int, bool, int, int, int]:
     """Step the machine until the last row of Z is stored, or nothing can move any more.
 

@@ -143,7 +143,9 @@ def choose(
     for (number, choice), sliced in product(enumerate(choices), (False, True)):
         if can_compute(cluster, choice):
             found = _trials(one, some, number, choice, sliced)
-            tried.append(found.where(found.buffers > 0))
+            fits = found.buffers > 0
+            if fits.any():
+                tried.append(found if fits.all() else found.where(fits))
     options = np.zeros(len(some), np.int64)
     for trials in tried:
         options += np.bincount(trials.point, minlength=len(some))
@@ -283,12 +285,16 @@ class _Candidates:
             number, sliced = (0 * size + value for value in (trials.number, trials.sliced))
             taken = trials.fixed + trials.buffers * trials.each
             parts.append(np.stack((number, sliced, size, trials.buffers, taken)))
+            several = options[trials.point] > 1
             own = np.zeros((len(Terms._fields), len(size)), np.int64)
-            own[0], several = size, options[trials.point] > 1
+            own[0] = size
             if several.any():
-                some = trials.where(several)
+                every = bool(several.all())
+                some = trials if every else trials.where(several)
                 one, tokens = machine.taken(some.point), points.tokens[some.point]
-                own[:, several] = Terms.of(one, tokens, some.program, some.buffers, order)
+                found = Terms.of(one, tokens, some.program, some.buffers, order)
+                for term, column in enumerate(found):
+                    own[term, slice(None) if every else several] = column
             terms.append(own)
         if not tried:
             return cls(tuple(np.zeros((5, 0), np.int64)), np.zeros((6, 0), np.int64))
