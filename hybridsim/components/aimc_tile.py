@@ -88,9 +88,14 @@ class AimcTile(Spec):
         All crossbars of the layer work side by side on the same token:
         tokens x (integration time + periphery). Source: the class and :class:`Periphery`.
         """
+        after: IntLike = self.periphery_ps(in_features, out_features)
+        return tokens * (self.integration_time + after)
+
+    def periphery_ps(self, in_features: Any, out_features: Any) -> Any:
+        """Return the time that a vector of a layer spends after the integration [ps]."""
         widest = smaller(out_features, self.columns)
-        after = self.periphery.cycles(widest, self.row_blocks(in_features))
-        return tokens * (self.integration_time + self.periphery.clock.to_ps(after))
+        cycles: Any = self.periphery.cycles(widest, self.row_blocks(in_features))
+        return self.periphery.clock.to_ps(cycles)
 
     def time_ps(self, work: Work) -> Any:
         """Return how long a work of the tile or its periphery takes [ps].

@@ -16,7 +16,8 @@ An array of height ``H``, width ``L`` and ``P`` pipeline registers makes output 
 and ``D = H(P + 1)`` columns, one after the other along a row of tiles.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -67,6 +68,13 @@ Z_EMPTY, Z_LOADED, Z_PUSHED = range(3)
  Y_WIDTH, Y_HEIGHT, GRANTED, GRANT) = range(22)  # fmt: skip
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+# Counting who holds the arrays in every small function took several times as long as its step.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+_compiled: Callable[[_Function], _Function] = numba.njit(cache=True, **_OPTIONS)
+_inlined: Callable[[_Function], _Function] = numba.njit(forceinline=True, **_OPTIONS)
+
+
 class Replay(NamedTuple):
     """What became of one job: its cycles, whether it hangs, and why the array waited."""
 
@@ -88,7 +96,9 @@ def replay(
     Takes about 0.1 us per simulated cycle once compiled (the compiled code is cached on disk).
     The memory always grants and answers in the next cycle.
     """
-    cycles, hangs, wait_w, wait_x, wait_y = _run(_job(height, width, pipe_regs, m, n, k, with_y))
+    machine = np.zeros((3, 10), np.int64), np.zeros(61, np.int64), np.zeros(22, np.int64)
+    job = _job(height, width, pipe_regs, m, n, k, with_y)
+    cycles, hangs, wait_w, wait_x, wait_y = _run(job, *machine)
     return Replay(int(cycles) + START_AND_END, bool(hangs), int(wait_w + wait_x), int(wait_y))
 
 
@@ -104,11 +114,12 @@ def _job(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y
     )  # fmt: skip
 
 
-@numba.njit(cache=True)
-def _run(job: Ints) -> tuple[int, bool, int, int, int]:
-    """Step the machine until the last row of Z is stored, or nothing can move any more."""
-    streams = np.zeros((3, 10), np.int64)
-    state, wires = np.zeros(61, np.int64), np.zeros(22, np.int64)
+@_compiled
+def _run(job: Ints, streams: Ints, state: Ints, wires: Ints) -> tuple[int, bool, int, int, int]:
+    """Step the machine until the last row of Z is stored, or nothing can move any more.
+
+    ``streams``, ``state`` and ``wires`` are zeros.
+    """
     state[REFILLING] = state[FIRST] = 1
     cycle, moved = 0, 0
     patience = 4 * job[DEPTH] + 8 * job[WIDTH] + 64  # longer than any wait that ends
@@ -133,7 +144,7 @@ def _run(job: Ints) -> tuple[int, bool, int, int, int]:
         _move_feed(job, state, wires, streams[W, ROWS])
 
 
-@numba.njit(cache=True)
+@_inlined
 def _decide(job: Ints, streams: Ints, state: Ints, wires: Ints) -> None:
     """Work out what the array, the X pad and the Z buffer do in this cycle."""
     last_rows = state[X_ROW_TILE] == job[ROW_TILES] - 1 and job[LAST_ROWS] != 0
@@ -172,7 +183,7 @@ def _decide(job: Ints, streams: Ints, state: Ints, wires: Ints) -> None:
     wires[WRITE_X] = filling and not state[REFILLING]
 
 
-@numba.njit(cache=True)
+@_inlined
 def _decide_feed(job: Ints, state: Ints, wires: Ints, w_waits: bool, y_loaded: bool) -> None:
     """Decide whether the array takes the next row of W, stalls, or shifts."""
     feed, stall = state[FEED], False
@@ -206,7 +217,7 @@ def _decide_feed(job: Ints, state: Ints, wires: Ints, w_waits: bool, y_loaded: b
     wires[PAD_SETUP] = feed == PRELOAD and following == LOAD_W
 
 
-@numba.njit(cache=True)
+@_inlined
 def _arbitrate(streams: Ints, state: Ints, wires: Ints) -> None:
     """Give the port to X, W or Y/Z, round robin; between Y and Z by a second arbiter.
 
@@ -246,7 +257,7 @@ def _arbitrate(streams: Ints, state: Ints, wires: Ints) -> None:
     wires[GRANTED], wires[GRANT] = granted, grant
 
 
-@numba.njit(cache=True)
+@_inlined
 def _asks(streams: Ints, which: int) -> bool:
     """Return whether a reader puts a request on the port.
 
@@ -261,7 +272,7 @@ def _asks(streams: Ints, which: int) -> bool:
     return streams[which, REQUESTS] > 0 and streams[which, RESPONSES] < QUEUE and not cautious
 
 
-@numba.njit(cache=True)
+@_inlined
 def _move_reads(job: Ints, streams: Ints, state: Ints, wires: Ints) -> bool:
     """Advance the three readers one cycle; return whether X has delivered a whole chunk."""
     tiles = job[ROW_TILES] * job[COLUMN_TILES]
@@ -295,7 +306,7 @@ def _move_reads(job: Ints, streams: Ints, state: Ints, wires: Ints) -> bool:
     return chunk_read
 
 
-@numba.njit(cache=True)
+@_inlined
 def _move_reader(
     streams: Ints, which: int, length: int, start: bool, granted: bool, taken: bool
 ) -> bool:
@@ -339,7 +350,7 @@ def _move_reader(
     return False
 
 
-@numba.njit(cache=True)
+@_inlined
 def _move_stores(job: Ints, state: Ints, wires: Ints) -> None:
     """Advance the writer of Z: rows leave the buffer, get an address, wait for the port."""
     length = job[ROW_TILES] * job[COLUMN_TILES] * job[WIDTH]
@@ -365,7 +376,7 @@ def _move_stores(job: Ints, state: Ints, wires: Ints) -> None:
         state[Z_ISSUED] += not all_issued
 
 
-@numba.njit(cache=True)
+@_inlined
 def _count_chunk(job: Ints, state: Ints) -> None:
     """Move the X reader to its next chunk: along n, then the next column tile, then down."""
     state[CHUNKS_READ] += 1
@@ -378,7 +389,7 @@ def _count_chunk(job: Ints, state: Ints) -> None:
             state[READ_ROW_TILE] += 1
 
 
-@numba.njit(cache=True)
+@_inlined
 def _move_z_buffer(state: Ints, wires: Ints) -> None:
     """Advance the buffer that holds Y before a tile and Z after it, never both."""
     phase = state[ZBUF]
@@ -398,7 +409,7 @@ def _move_z_buffer(state: Ints, wires: Ints) -> None:
     state[ZBUF_STORE] = 0 if stored else state[ZBUF_STORE] + wires[STORE_Z]
 
 
-@numba.njit(cache=True)
+@_inlined
 def _move_pad(job: Ints, state: Ints, wires: Ints) -> None:
     """Advance the X pad: filled row by row from memory, emptied column by column to the array."""
     phase, step, full = state[PAD], wires[STEP], wires[PAD_FULL]
@@ -442,7 +453,7 @@ def _move_pad(job: Ints, state: Ints, wires: Ints) -> None:
         state[OUTPUT] = (state[OUTPUT] + 1) % job[HEIGHT]
 
 
-@numba.njit(cache=True)
+@_inlined
 def _move_feed(job: Ints, state: Ints, wires: Ints, w_rows: int) -> None:
     """Advance the counters of the state machine that feeds the array."""
     starts = state[FEED] == OFF and not state[COMPUTING]
@@ -479,7 +490,7 @@ def _move_feed(job: Ints, state: Ints, wires: Ints, w_rows: int) -> None:
     state[FEED] = following
 
 
-@numba.njit(cache=True)
+@_inlined
 def _count_x(job: Ints, state: Ints, wires: Ints, starts: bool) -> None:
     """Follow which chunk of X the array is consuming, and when the pad must be loaded again."""
     full, drained = wires[PAD_FULL], wires[PAD_DRAINED]
@@ -507,7 +518,7 @@ def _count_x(job: Ints, state: Ints, wires: Ints, starts: bool) -> None:
             state[X_DONE] = state[X_ROW_TILE] == job[ROW_TILES]
 
 
-@numba.njit(cache=True)
+@_inlined
 def _count_w(job: Ints, state: Ints, wires: Ints) -> bool:
     """Count a consumed row of W; return whether it was the last of a tile."""
     if not wires[TAKE_W]:
@@ -524,7 +535,7 @@ def _count_w(job: Ints, state: Ints, wires: Ints) -> bool:
     return True
 
 
-@numba.njit(cache=True)
+@_inlined
 def _count_y(job: Ints, state: Ints) -> None:
     """Move to the next tile of Y and Z; the row count wraps where the hardware's does."""
     state[Y_COLUMN_TILE] += 1

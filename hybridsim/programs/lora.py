@@ -119,6 +119,19 @@ class LoraProgram:
         """Return the same program for another number of tokens, its rows not yet shared."""
         return replace(self, tokens=tokens, shares=None)
 
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What of it can be columns, but for the shares; sizes that are not given are left out."""
+        names = ("in_features", "out_features", "rank", "tokens", "slice_columns")
+        named = {name: getattr(self, name) for name in names}
+        return {name: size for name, size in named.items() if size is not None}
+
+    def taken(self, index: Any) -> "LoraProgram":
+        """Return the program with some entries of each column, its rows not yet shared."""
+        sizes = self.sizes.items()
+        some = {name: own[index] for name, own in sizes if isinstance(own, np.ndarray)}
+        return replace(self, **some, shares=None)
+
     @cached_property
     def input_slices(self) -> tuple[int, ...]:
         """The columns of X in each slice; the last one may have fewer than the others."""

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from hybridsim.alike import alike, members
 from hybridsim.arch import Cluster
-from hybridsim.units import Ints
+from hybridsim.compiling import loop_for, using
+from hybridsim.components.core_kernels import larger, smaller
+from hybridsim.units import Ints, ceil_div
 from hybridsim.work import Work
 
 if TYPE_CHECKING:
     from hybridsim.programs.lora import LoraProgram
 
+_AT_ONCE = 1 << 17
+"""Shares that are priced together."""
 MOST_SHARES = 256
 """How many shares of a product are tried where each is split on its own; larger batches are split
 in steps of several rows."""
@@ -65,26 +70,29 @@ def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
     """
     if program.choice.unit not in ("both", "balanced") or program.shares is not None:
         return program
-    if not isinstance(program.tokens, np.ndarray):
+    tokens: Any = program.tokens
+    if not isinstance(tokens, np.ndarray):
         return program.on(cluster)
-    sizes = [
-        getattr(program, name)
-        for name in ("in_features", "out_features", "rank", "slice_columns")
-        if getattr(program, name) is not None
-    ]
     # neither clock nor room has a say in how rows are shared
     parts = (cluster.dma, cluster.cores, cluster.offload)
     arrays = [array for part in parts for array in part.arrays()]
-    tokens: Any = program.tokens
-    columns = np.stack(np.broadcast_arrays(*sizes, *arrays, tokens)[:-1])
-    _, which = np.unique(columns, axis=1, return_inverse=True)
-    shares = np.empty((2, len(tokens)), np.int64)
-    by_shape = np.argsort(which.reshape(-1), kind="stable")
-    # what rows cost is the same for all batches of one shape
-    for alike in np.split(by_shape, np.flatnonzero(np.diff(which.reshape(-1)[by_shape])) + 1):
-        at = int(alike[0])
-        shares[:, alike] = shares_of(entry(program, at), cluster.taken(at), tokens[alike])
-    return replace(program, shares=(shares[0], shares[1]))
+    sizes = [own for own in program.sizes.values() if isinstance(own, np.ndarray)]
+    first, which = alike([*sizes, *arrays], len(tokens))
+    some, one = program.taken(first), _taken(cluster, first)
+    shares = np.empty((2, len(first)), np.int64)
+    # as many batches at once as keep their columns in the cache
+    turn = np.cumsum(_tried(tokens[first], program)[1]) // _AT_ONCE
+    for at in members(turn - turn[:1], int(turn[-1] - turn[0]) + 1):
+        shares[:, at] = shares_of(some.taken(at), _taken(one, at), tokens[first[at]])
+    u, v = shares[:, which]
+    return replace(program, shares=(u, v))
+
+
+def _taken(cluster: Cluster, index: Ints) -> Cluster:
+    """Return a cluster with some entries of what decides how rows are shared."""
+    names = [name for name in ("dma", "cores", "offload") if getattr(cluster, name).arrays()]
+    changed = {name: getattr(cluster, name).taken(index) for name in names}
+    return cluster.model_copy(update=changed) if changed else cluster
 
 
 def programs_of(
@@ -102,24 +110,12 @@ def programs_of(
     return [replace(own, shares=(u, v)) for own, (u, v) in zip(each, shares, strict=True)]
 
 
-def entry(program: "LoraProgram", place: int) -> "LoraProgram":
-    """Return one entry of a program of columns, its rows not yet shared."""
-    names = ("in_features", "out_features", "rank", "tokens", "slice_columns")
-    columns = {name: getattr(program, name) for name in names}
-    single: dict[str, Any] = {
-        name: int(column[place])
-        for name, column in columns.items()
-        if isinstance(column, np.ndarray)
-    }
-    return replace(program, **single, shares=None)
-
-
 def shares_of(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
     """Return the rows of U = X A and of U B for the engine, for batches of so many tokens.
 
     Args:
-        program: Whatever its own tokens, for both units.
-        costs: Those of the cluster, as single numbers.
+        program: Whatever its own tokens, for both units; of single numbers, or one per batch.
+        costs: Those of the cluster, whose fields may be columns as well, one entry per batch.
         tokens: Shape (batches,).
 
     Returns:
@@ -129,53 +125,72 @@ def shares_of(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
         UnsupportedError: The cluster has no matrix engine, or that cannot do the shape.
     """
     balanced = program.choice.unit == "balanced"
-    each, which = np.unique(tokens, return_inverse=True)
-    tried = [_rows_tried(size, balanced) for size in each.tolist()]
-    rows = np.unique(
-        np.concatenate([one for size, own in zip(each, tried, strict=True)
-                        for one in (own, size - own)])
-    )  # fmt: skip
-    engine = np.stack(_engine_cycles(program, costs, rows))
-    cores = np.stack(_cores_cycles(program, costs, rows))
+    step, count = _tried(tokens, program)
+    end = np.cumsum(count)
+    batch = np.repeat(np.arange(len(tokens)), count)
+    place = np.arange(len(batch)) - (end - count)[batch]
+    rows = np.minimum(place * step[batch], tokens[batch])
+    one = program.taken(batch)
+    if isinstance(costs, Cluster):
+        costs = _taken(costs, batch)
+    engine = np.stack(_engine_cycles(one, costs, rows))
+    cores = np.stack(_cores_cycles(one, costs, tokens[batch] - rows))
     if not balanced:
-        zero = costs.cycles(Work("dma", "zero", "zero u", (rows, program.rank)))
-        engine, cores = engine.sum(axis=0) + zero, cores.sum(axis=0)
-    find = _balanced if balanced else _together
-    found = np.empty((2, len(each)), np.int64)
-    for number, (size, own) in enumerate(zip(each, tried, strict=True)):
-        on_engine = engine[..., np.searchsorted(rows, own)]
-        on_cores = cores[..., np.searchsorted(rows, size - own)]
-        found[:, number] = own[[*find(on_engine, on_cores)]]
-    return found[:, which.reshape(-1)]
+        engine[0] += costs.cycles(Work("dma", "zero", "zero u", (rows, one.rank)))
+    found = np.empty((2, len(tokens)), np.int64)
+    fill: Any = loop_for(fill_balanced if balanced else fill_together, len(rows))
+    fill(end - count, end, *engine, *cores, found)
+    return rows[found]
 
 
-def _rows_tried(tokens: int, balanced: bool) -> Ints:
-    """Return the rows that are tried for a batch, ascending."""
-    step = -(-tokens // MOST_SHARES) if balanced else 1
-    return np.unique(np.append(np.arange(0, tokens + 1, step, dtype=np.int64), tokens))
+def _tried(tokens: Ints, program: "LoraProgram") -> tuple[Ints, Ints]:
+    """Return the step from share to share of each batch, and how many of its shares are tried."""
+    step = -(-tokens // MOST_SHARES) if program.choice.unit == "balanced" else 0 * tokens + 1
+    step = np.maximum(step, 1)
+    return step, -(-tokens // step) + 1  # no row, and all of them, included
 
 
-def _together(engine: Ints, cores: Ints) -> tuple[int, int]:
-    """Return the place of the share such that the slower of the two units ends first.
+@using(larger)
+def fill_together(
+    first: Ints, last: Ints, engine_u: Ints, engine_v: Ints, cores_u: Ints, cores_v: Ints,
+    found: Ints,
+) -> None:  # fmt: skip
+    """Fill in the places of the shares such that the slower of the two units ends first.
 
-    ``engine`` and ``cores`` give the cycles of both products by share, shape (shares,).
+    The shares of batch ``b`` lie from ``first[b]`` to ``last[b]``; the others give the cycles of
+    U = X A and of U B by share.
     """
-    place = int(np.argmin(np.maximum(engine, cores)))
-    return place, place
+    for b in range(len(first)):
+        best, least = first[b], larger(engine_u[first[b]] + engine_v[first[b]],
+                                       cores_u[first[b]] + cores_v[first[b]])  # fmt: skip
+        for i in range(first[b], last[b]):
+            slowest = larger(engine_u[i] + engine_v[i], cores_u[i] + cores_v[i])
+            if slowest < least:
+                best, least = i, slowest
+        found[0, b] = found[1, b] = best
 
 
-def _balanced(engine: Ints, cores: Ints) -> tuple[int, int]:
-    """Return the places of the shares such that the busier unit is least busy.
+@using(larger)
+def fill_balanced(
+    first: Ints, last: Ints, engine_u: Ints, engine_v: Ints, cores_u: Ints, cores_v: Ints,
+    found: Ints,
+) -> None:  # fmt: skip
+    """Fill in the places of the shares such that the busier unit is least busy.
 
-    Of several the one with the least work in all, then the fewest rows on the engine. ``engine``
-    and ``cores`` give the cycles of each product by share, shape (2, shares).
+    Of several the one with the least work in all, then the fewest rows on the engine. The columns
+    are those of :func:`fill_together`.
     """
-    busy_engine = engine[0][:, None] + engine[1][None, :]
-    busy_cores = cores[0][:, None] + cores[1][None, :]
-    slowest = np.maximum(busy_engine, busy_cores)
-    total = np.where(slowest == slowest.min(), busy_engine + busy_cores, np.iinfo(np.int64).max)
-    first, second = np.unravel_index(int(total.argmin()), total.shape)
-    return int(first), int(second)
+    for b in range(len(first)):
+        least, total = -1, 0
+        for i in range(first[b], last[b]):
+            for j in range(first[b], last[b]):
+                engine, cores = engine_u[i] + engine_v[j], cores_u[i] + cores_v[j]
+                slowest = larger(engine, cores)
+                if slowest > least >= 0:
+                    continue
+                if least < 0 or slowest < least or engine + cores < total:
+                    least, total = slowest, engine + cores
+                    found[0, b], found[1, b] = i, j
 
 
 def _engine_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Ints, Ints]:
@@ -184,7 +199,7 @@ def _engine_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[In
     for inputs in program.input_slices:
         work = Work("matrix_engine", "gemm", "xa", (rows, inputs, program.rank))
         first = first + costs.cycles(work)
-    for columns, times in _alike(program.slices):
+    for columns, times in _widths(program):
         work = Work("matrix_engine", "gemm", "ub+y", (rows, program.rank, columns))
         second = second + times * costs.cycles(work)
     return first, second
@@ -196,13 +211,18 @@ def _cores_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Int
     for index, inputs in enumerate(program.input_slices):
         work = Work("cores", "gemm", "xa", (rows, inputs, rank, True, index > 0))
         first = first + costs.cycles(work)
-    for columns, times in _alike(program.slices):
+    for columns, times in _widths(program):
         product = Work("cores", "gemm", "ub", (rows, rank, columns, False, False))
         addition = Work("cores", "add", "add y", (rows * columns,))
         second = second + times * (costs.cycles(product) + costs.cycles(addition))
     return first, second
 
 
-def _alike(widths: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Return each different width, and how often it is there."""
-    return [(width, widths.count(width)) for width in dict.fromkeys(widths)]
+def _widths(program: "LoraProgram") -> list[tuple[Any, Any]]:
+    """Return the widths of slices, and how often each is there: full ones, then the last."""
+    if program.slice_columns is None:
+        return [(program.out_features, 1)]
+    full = smaller(program.slice_columns, program.out_features)
+    others = ceil_div(program.out_features, program.slice_columns) - 1
+    last = program.out_features - others * full
+    return [(full, others), (last, 1)] if np.any(others > 0) else [(last, 1)]

@@ -23,8 +23,8 @@ from hybridsim.workload import Network
 _MOST_CASES = 64
 """Cases that are remembered: the points of a chunk mostly are of few."""
 
-_AT_ONCE = 1 << 15
-"""Points that are evaluated together: their columns stay in the cache."""
+_AT_ONCE = 1 << 16
+"""Points that are evaluated together: many share what they cost, and columns stay in the cache."""
 
 
 class Blocks:

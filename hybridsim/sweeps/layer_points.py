@@ -20,12 +20,10 @@ from hybridsim.strategies import AllAnalog, Job, LayerSerial, PipelinedStrategy,
 from hybridsim.strategies.layers import (
     Chosen,
     LayerPoints,
-    PointsAlike,
     can_compute,
     choose,
-    outline_of,
-    points_alike,
 )
+from hybridsim.sweeps.layer_times import layer_times
 from hybridsim.sweeps.machines import PATHS as MACHINE_PATHS
 from hybridsim.sweeps.machines import Columns, with_columns
 from hybridsim.units import Ints
@@ -164,10 +162,9 @@ class _Block:
         if machine.arrays():
             machine = machine.taken(np.tile(np.arange(self.points), kinds))
         chosen = choose(machine, points, strategy.choices, order)
-        latency, tasks = np.zeros(len(points), np.int64), np.zeros(len(points), np.int64)
-        idle = np.zeros(len(points), np.bool_)
-        for alike in points_alike(machine, points, chosen, strategy.choices, order):
-            self._execute(alike, latency, tasks, idle)
+        job = self._job(adapted[0][0])
+        found = layer_times(machine, points, chosen, strategy.choices, order, job)
+        latency, tasks, idle = found.latency_ps, found.tasks, found.idle
         shape = (kinds, self.points)
         counts = np.array([count for _, count in adapted], np.int64)[:, None]
         analog = np.zeros(self.points, np.int64)
@@ -201,21 +198,6 @@ class _Block:
             unfit,
             ask,
         )
-
-    def _execute(self, alike: PointsAlike, latency: Ints, tasks: Ints, idle: Bools) -> None:
-        """Fill in what some points take, and where not every cluster gets a batch."""
-        time_ps = alike.times()
-        job = self._job(self.adapted[0][0])
-        for group in alike.outlines():
-            outlined = outline_of(group.key, job)
-            looped = outlined.looped
-            slots = np.array([work.shape[0] for work in looped.works], np.int64)
-            at = alike.points[group.columns]
-            counts = group.rounds[None, :] if looped.lengths else looped.as_drawn(len(at))
-            own = np.ascontiguousarray(time_ps[slots[:, None], group.columns])
-            latency[at] = outlined.makespans(own, counts)
-            tasks[at] = looped.tasks(counts)
-            idle[at] = group.rounds == 0
 
     def _stacked(self, adapted: list[tuple[PlacedLayer, int]]) -> LayerPoints:
         """Return all layers of all points, layer by layer."""

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOMS = (
-    "units.py", "csv_files.py", "compiling.py", "work.py", "simulation.py",
+    "units.py", "csv_files.py", "compiling.py", "alike.py", "work.py", "simulation.py",
     "components", "workload", "kernels", "plan", "programs", "arch", "mapping", "strategies",
     "engines", "analog", "measure", "sweeps",
 )  # fmt: skip

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hybridsim.alike import groups
 from hybridsim.arch import Machine
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.lora_shares import with_shares
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
 from hybridsim.strategies.layers.choose import Chosen, LayerPoints
-from hybridsim.strategies.layers.outlines import OutlineKey, Steps, groups
+from hybridsim.strategies.layers.outlines import OutlineKey, Steps
 from hybridsim.strategies.layers.works import BatchPrograms, batch_works
 from hybridsim.units import Ints, ceil_div
 from hybridsim.work import Work, price

@@ -5,21 +5,23 @@ calls; a single layer is a block of one point.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from hybridsim.alike import alike
 from hybridsim.arch import Cluster, Machine
+from hybridsim.compiling import over_columns
 from hybridsim.components.matrix_engine import MOST
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
-from hybridsim.strategies.layers.estimate import PricedParts, estimate_ps
+from hybridsim.strategies.layers.estimate import PricedParts, Terms, estimated, fill_least
 from hybridsim.units import Ints, format_bytes
 
 
@@ -39,12 +41,21 @@ class LayerPoints:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def columns(self) -> tuple[Ints, ...]:
+        """All columns, in the order of the fields."""
+        sizes = self.in_features, self.out_features, self.rank, self.tokens
+        return (*sizes, self.batch, self.buffers)
+
+    def taken(self, index: Ints) -> "LayerPoints":
+        """Return some of the points."""
+        return LayerPoints(*(column[index] for column in self.columns))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
     """What was chosen for each point, as columns; where nothing fits all others are 0."""
 
-    fits: Bools
     choice: Ints
     """Which of the choices that were left open."""
     sliced: Bools
@@ -53,6 +64,19 @@ class Chosen:
     buffers: Ints
     """Batches in flight: as many as fit and are wanted."""
     tcdm_bytes: Ints
+    candidate: Ints
+    """Number of what was chosen: points that share one agree in all but their tiles; -1: none."""
+
+    @property
+    def fits(self) -> Bools:
+        """Whether anything fits."""
+        return self.candidate >= 0
+
+    def taken(self, index: Ints) -> "Chosen":
+        """Return what was chosen for some of the points."""
+        columns = self.choice, self.batch, self.buffers, self.tcdm_bytes, self.candidate
+        choice, *others = (column[index] for column in columns)
+        return Chosen(choice, self.sliced[index], *others)
 
     def program(
         self, machine: Machine, points: LayerPoints, choices: Sequence[LoraChoice], at: Ints
@@ -91,12 +115,9 @@ class _Trials:
 
     def where(self, kept: Bools) -> "_Trials":
         """Return those that are kept."""
-        sizes = ("in_features", "out_features", "rank", "tokens", "slice_columns")
-        own = {name: getattr(self.program, name) for name in sizes}
-        columns = {name: column[kept] for name, column in own.items() if column is not None}
-        program: LoraProgram = replace(self.program, **columns)
         others = (self.point, self.fixed, self.each, self.buffers)
         point, fixed, each, buffers = (column[kept] for column in others)
+        program = self.program.taken(kept)
         return _Trials(self.number, self.sliced, point, program, fixed, each, buffers)
 
 
@@ -110,22 +131,30 @@ def choose(
 
     An open batch is one of the powers of two, or all tokens at once. A layer wider than a tile may
     go slice by slice, each as wide as a tile. A batch that does not fit with the buffers that are
-    wanted in flight is run with fewer. Fields of ``machine`` may be columns as well.
+    wanted in flight is run with fewer. Fields of ``machine`` may be columns as well; points that
+    agree in all but their tiles are tried once.
     """
-    assert machine.cluster is not None
+    cluster, link, tile = machine.cluster, machine.link, machine.tile
+    assert cluster is not None
+    own = (*points.columns, *cluster.arrays(), *link.arrays())
+    first, which = alike(own, len(points))
+    one, some = machine.taken(first), points.taken(first)
     tried = []
     for (number, choice), sliced in product(enumerate(choices), (False, True)):
-        if can_compute(machine.cluster, choice):
-            found = _trials(machine, points, number, choice, sliced)
-            tried.append(found.where(found.buffers > 0))
-    options = np.zeros(len(points), np.int64)
+        if can_compute(cluster, choice):
+            found = _trials(one, some, number, choice, sliced)
+            fits = found.buffers > 0
+            if fits.any():
+                tried.append(found if fits.all() else found.where(fits))
+    options = np.zeros(len(some), np.int64)
     for trials in tried:
-        options += np.bincount(trials.point, minlength=len(points))
-    best = _Best(len(points))
-    for trials in tried:
-        # where nothing is left open there is nothing to estimate
-        best.take(trials, _estimates(machine, points, trials, options, order))
-    return best.chosen()
+        options += np.bincount(trials.point, minlength=len(some))
+    begin = np.concatenate(([0], np.cumsum(options)))
+    candidates = _Candidates.of(one, some, tried, options, order)
+    after = tile.periphery_ps(some.in_features, some.out_features)
+    vector = tile.integration_time + after[which]
+    figures = (estimated(order), begin, candidates.terms, some.tokens)
+    return candidates.chosen(over_columns(fill_least, figures, which, vector))
 
 
 def choose_batching(
@@ -231,53 +260,62 @@ def _sizes(points: LayerPoints, there: Bools) -> tuple[Ints, Ints]:
     return np.repeat(index, count), size
 
 
-def _estimates(
-    machine: Machine, points: LayerPoints, trials: _Trials, options: Ints, order: BatchOrder
-) -> Ints:
-    """Return the estimated latency of each candidate [ps]; 0 where there is no other."""
-    found = np.zeros(len(trials.point), np.int64)
-    open_ = options[trials.point] > 1
-    if open_.any():
-        some = trials.where(open_)
-        own = machine.taken(some.point)
-        assert own.cluster is not None
-        tokens = points.tokens[some.point]
-        found[open_] = estimate_ps(own, tokens, some.program, some.buffers, order)
-    return found
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidates:
+    """All candidates of all settings: ascending by setting, then as they were tried."""
 
+    columns: tuple[Ints, ...]
+    """Choice, whether it is sliced, batch, buffers and scratchpad of each."""
+    terms: Ints
+    """What their estimates depend on; only batches where there is no other, shape (terms, ...)."""
 
-class _Best:
-    """The best candidate of each point so far, as columns."""
+    @classmethod
+    def of(
+        cls,
+        machine: Machine,
+        points: LayerPoints,
+        tried: Sequence[_Trials],
+        options: Ints,
+        order: BatchOrder,
+    ) -> "_Candidates":
+        """Return the candidates that were tried, with the terms of those that are one of many."""
+        parts, terms = [], []
+        for trials in tried:
+            size: Any = trials.program.tokens
+            number, sliced = (0 * size + value for value in (trials.number, trials.sliced))
+            taken = trials.fixed + trials.buffers * trials.each
+            parts.append(np.stack((number, sliced, size, trials.buffers, taken)))
+            several = options[trials.point] > 1
+            own = np.zeros((len(Terms._fields), len(size)), np.int64)
+            own[0] = size
+            if several.any():
+                every = bool(several.all())
+                some = trials if every else trials.where(several)
+                one, tokens = machine.taken(some.point), points.tokens[some.point]
+                found = Terms.of(one, tokens, some.program, some.buffers, order)
+                for term, column in enumerate(found):
+                    own[term, slice(None) if every else several] = column
+            terms.append(own)
+        if not tried:
+            return cls(tuple(np.zeros((5, 0), np.int64)), np.zeros((6, 0), np.int64))
+        columns, flat = np.concatenate(parts, axis=1), np.concatenate(terms, axis=1)
+        if len(tried) > 1:
+            by_point = np.argsort(np.concatenate([own.point for own in tried]), kind="stable")
+            columns, flat = columns[:, by_point], flat[:, by_point]
+        return cls(tuple(columns), flat)
 
-    def __init__(self, points: int) -> None:
-        self._found = np.zeros((5, points), np.int64)
-        self._estimate = np.full(points, np.iinfo(np.int64).max)
-        self._fits = np.zeros(points, np.bool_)
-
-    def take(self, trials: _Trials, estimate: Ints) -> None:
-        """Take over candidates that are better: the least estimate, then the smallest batch."""
-        if not len(trials.point):
-            return
-        start = np.flatnonzero(np.diff(trials.point, prepend=-1))
-        least = np.minimum.reduceat(estimate, start)
-        length = np.diff(start, append=len(estimate))
-        at = np.flatnonzero(estimate == np.repeat(least, length))
-        # the first one of each point, which has the smallest batch
-        at = at[np.diff(trials.point[at], prepend=-1) > 0]
-        point, size = trials.point[at], np.asarray(trials.program.tokens)[at]
-        before, batch = self._estimate[point], self._found[2, point]
-        better = (least < before) | ((least == before) & (size < batch))
-        at, point = at[better], point[better]
-        buffers = trials.buffers[at]
-        self._fits[point], self._estimate[point] = True, least[better]
-        self._found[0, point], self._found[1, point] = trials.number, trials.sliced
-        self._found[2, point], self._found[3, point] = size[better], buffers
-        self._found[4, point] = trials.fixed[at] + buffers * trials.each[at]
-
-    def chosen(self) -> Chosen:
-        """Return what was found."""
-        choice, sliced, batch, buffers, tcdm_bytes = self._found
-        return Chosen(self._fits, choice, sliced > 0, batch, buffers, tcdm_bytes)
+    def chosen(self, candidate: Ints) -> Chosen:
+        """Return what points are that take some of the candidates; -1 is none."""
+        fits = candidate >= 0
+        if not fits.all():
+            at = np.maximum(candidate, 0)
+            columns = [
+                np.where(fits, own[at], 0) if len(own) else 0 * candidate for own in self.columns
+            ]
+        else:
+            columns = [own[candidate] for own in self.columns]
+        choice, sliced, batch, buffers, tcdm_bytes = columns
+        return Chosen(choice, sliced > 0, batch, buffers, tcdm_bytes, candidate)
 
 
 def can_compute(cluster: Cluster, choice: LoraChoice) -> bool:

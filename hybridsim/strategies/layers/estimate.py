@@ -5,12 +5,14 @@ The equations take single numbers, or columns of them: one entry per candidate.
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hybridsim.arch import Cluster, Machine
 from hybridsim.arch.machine import TileArray
+from hybridsim.compiling import using
+from hybridsim.components.core_kernels import larger
 from hybridsim.components.interconnect import Link
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.lora import last_end
@@ -34,31 +36,103 @@ class PricedParts:
         return cls(machine.tile, machine.cluster, machine.link, machine)
 
 
+PLAIN, RAMPED, EARLY = range(3)
+"""Estimates: of batches all alike, with ramps or several clusters, and with early kernels."""
+
+
+def estimated(order: BatchOrder) -> int:
+    """Return which estimate an order of batches asks for."""
+    return PLAIN if order.plain else EARLY if order.early else RAMPED
+
+
+class Terms(NamedTuple):
+    """What the estimate for a candidate depends on beside the time of an MVM; columns [ps]."""
+
+    batch: Ints
+    """Tokens of a batch."""
+    last: Ints
+    """Tokens of the last batch."""
+    turn: Ints
+    """How often all clusters together can take a batch."""
+    rest: Ints
+    """A batch from the end of its MVMs to its last store, if nothing is in the way."""
+    start: Ints
+    """Fetching the input of the first batch."""
+    tail: Ints
+    """What is left to do when the last MVM ends, if all that needs only X has been done."""
+
+    @classmethod
+    def of(
+        cls, machine: Machine, tokens: Ints, program: LoraProgram, buffers: Ints, order: BatchOrder
+    ) -> "Terms":
+        """Return the terms of candidates whose programs are given as columns."""
+        batch: Ints = program.tokens  # type: ignore[assignment]
+        stage = Stage.of(machine, program)
+        turn = ceil_div(stage.turns(buffers), order.clusters)
+        none = 0 * batch
+        if order.plain:
+            return cls(batch, none, turn, none + stage.rest, none, none)
+        ramps = order.first_batch or 0, order.last_batch or 0
+        sizes = SizeColumns.of(tokens, batch, *ramps)
+        last = replace(program, tokens=sizes.last_size, shares=None)  # type: ignore[arg-type]
+        start = transfer_ps(machine, sizes.first_size * program.in_features)
+        tail = Stage.of(machine, last).tail
+        return cls(batch, sizes.last_size, turn, none + stage.rest, none + start, none + tail)
+
+
+def regular_ps(
+    estimate: int, tokens: IntLike, vector: IntLike, batch: IntLike, last: IntLike,
+    turn: IntLike, rest: IntLike, start: IntLike, tail: IntLike,
+) -> IntLike:  # fmt: skip
+    """Return the latency of a layer if its pipeline were perfectly regular [ps].
+
+    First batch from end to end, then one batch per turn of the slowest stage. ``vector`` is the
+    time of an MVM; the others are the :class:`Terms`.
+    """
+    slowest = larger(batch * vector, turn)
+    if estimate == EARLY:
+        return larger(tokens * batch * vector, start + tokens * slowest) // batch + tail
+    if estimate == RAMPED:
+        return batch * vector + rest + (tokens - last) * slowest // batch + tail
+    return batch * vector + rest + (ceil_div(tokens, batch) - 1) * slowest
+
+
 def estimate_ps(
     machine: Machine, tokens: Ints, program: LoraProgram, buffers: Ints, order: BatchOrder
 ) -> Ints:
     """Return the latency of layers if their pipelines were perfectly regular [ps].
 
-    First batch from end to end, then one batch per turn of the slowest stage. What is reported
-    comes from an engine. Programs are given as columns.
+    What is reported comes from an engine. Programs are given as columns.
     """
-    batch: Ints = program.tokens  # type: ignore[assignment]
-    stage = Stage.of(machine, program)
-    turn = np.maximum(stage.mvm, ceil_div(stage.turns(buffers), order.clusters))
-    found: Ints
-    if order.plain:
-        found = stage.first + (ceil_div(tokens, batch) - 1) * turn
-        return found
-    ramps = order.first_batch or 0, order.last_batch or 0
-    sizes = SizeColumns.of(tokens, batch, *ramps)
-    last = replace(program, tokens=sizes.last_size, shares=None)  # type: ignore[arg-type]
-    tail = Stage.of(machine, last).tail
-    if order.early:
-        start = transfer_ps(machine, sizes.first_size * program.in_features)
-        found = np.maximum(tokens * stage.mvm, start + tokens * turn) // batch + tail
-    else:
-        found = stage.first + (tokens - sizes.last_size) * turn // batch + tail
-    return found
+    vector: Any = machine.tile.mvm_ps(program.in_features, program.out_features, 1)
+    terms = Terms.of(machine, tokens, program, buffers, order)
+    return regular_ps(estimated(order), tokens, vector, *terms)
+
+
+@using(ceil_div, larger, regular_ps)
+def fill_least(
+    estimate: int, begin: Ints, terms: Ints, tokens: Ints, which: Ints, vector: Ints, found: Ints
+) -> None:
+    """Fill in the candidate with the least estimate, of equal ones the smallest batch; -1: none.
+
+    Setting ``s`` has the candidates from ``begin[s]`` to ``begin[s + 1]``, and points have a
+    setting and a time of an MVM.
+    """
+    for i in range(len(found)):
+        setting = which[i]
+        best, last = begin[setting], begin[setting + 1]
+        if best == last:
+            found[i] = -1
+            continue
+        least = size = 0
+        for at in range(best, last if last - best > 1 else best):
+            own = regular_ps(
+                estimate, tokens[setting], vector[i], terms[0, at], terms[1, at], terms[2, at],
+                terms[3, at], terms[4, at], terms[5, at],
+            )  # fmt: skip
+            if not size or own < least or (own == least and terms[0, at] < size):
+                best, least, size = at, own, terms[0, at]
+        found[i] = best
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,14 +146,19 @@ class Stage:
     """First kernel to last, with every operand in the TCDM."""
     busy: tuple[Any, Any, Any]
     """Cores, matrix engine, DMA; the last with all transfers."""
-    first: Any
-    """A batch from its first MVM to its last store, if nothing is in the way."""
+    rest: Any
+    """A batch from the end of its MVMs to its last store, if nothing is in the way."""
     tail: Any
     """What is left to do when the last MVM ends, if all that needs only X has been done."""
 
     def turn(self, buffers: int) -> Any:
         """Return how often a cluster can take a batch with that many in flight [ps]."""
         return last_end([*self.busy]) if buffers > 1 else self.compute + self.moving
+
+    @property
+    def first(self) -> Any:
+        """A batch from its first MVM to its last store, if nothing is in the way."""
+        return self.mvm + self.rest
 
     def turns(self, buffers: Ints) -> Ints:
         """Return :meth:`turn` for columns."""
@@ -110,7 +189,7 @@ class Stage:
             moved,
             compute,
             (busy["cores"], busy["matrix_engine"], busy["dma"] + moved),
-            mvm + slices[0] + compute + slices[-1],
+            slices[0] + compute + slices[-1],
             slices[0] + late + slices[-1],
         )
 

@@ -4,7 +4,6 @@ Such an outline is made of *slots*: numbered works, whose prices each layer give
 kept with its states (:mod:`hybridsim.engines.outlined`), whatever met it first.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -143,15 +142,3 @@ def plan_of(key: OutlineKey, job: Job) -> tuple[Plan, Ints]:
 def job_of_one(job: Job, layer: PlacedLayer) -> Job:
     """Return the job of one of the layers alone."""
     return Job(replace(job.mapping, layers=(layer,)), job.tokens)
-
-
-def groups(columns: Sequence[Ints]) -> Iterator[Ints]:
-    """Yield the places of entries that agree in all columns, in their order."""
-    number = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        _, own = np.unique(column, return_inverse=True)
-        # numbered anew each time, so that nothing leaves 64 bits
-        _, number = np.unique(number * (int(own.max()) + 1) + own, return_inverse=True)
-    by_number = np.argsort(number, kind="stable")
-    cuts = np.flatnonzero(np.diff(number[by_number])) + 1
-    yield from np.split(by_number, cuts)

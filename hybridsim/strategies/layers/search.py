@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from hybridsim.alike import groups
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import CHOICES
@@ -17,7 +18,6 @@ from hybridsim.strategies.layers.choose import choose_batching
 from hybridsim.strategies.layers.outlines import (
     OutlineKey,
     Steps,
-    groups,
     job_of_one,
     outline_of,
     plan_of,
