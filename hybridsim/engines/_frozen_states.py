@@ -81,7 +81,7 @@ MOVE = record("mask", "state", "next", "start_first", "start_last", "advances", 
 STATE = record("move", "watch_first", "watch_last", "runs")
 WATCH = record("place", "limit")  # place: a loop, or the number of loops plus a gap
 START = record("slot", "work")
-SIZES = record("states", "moves", "starts", "watches")
+SIZES = record("states", "moves", "starts", "watches", "most")  # most: of the states
 CLOCK = record("now", "state", "mask", "near", "exits", "saved", "saved_now", "looks", "power")
 
 
@@ -93,7 +93,7 @@ def execute(
     sizes: Records, limits: Ints, time_ps: Ints, counts: Ints, first: int, latest: Ints,
     found: Ints,
 ) -> int:  # fmt: skip
-    """Execute points from ``first`` on; return the first that was not, as the tables are full.
+    """Execute points from ``first`` on; return the first that was not, as a table is full.
 
     Args:
         loops: Tables of the plan, as are the next seven; ``units`` are those of its resources.
@@ -113,7 +113,7 @@ def execute(
         starts: See there.
         watches: See there.
         advanced: See there: iterations that each loop completes in a move.
-        sizes: How far the tables are filled.
+        sizes: How far the tables are filled, and how many states there may be.
         limits: The largest limit of each watch.
         time_ps: Time of each work [ps], shape (works, points).
         counts: Iterations of each loop, shape (loops, points).
@@ -523,16 +523,12 @@ def _find(
 ) -> int:  # fmt: skip
     """Return the number of the state under construction, which is added if it is new."""
     count = sizes[0].states
-    if count == len(marks) - 1 or sizes[0].watches + len(limits) > len(watches):
+    if count >= sizes[0].most or sizes[0].watches + len(limits) > len(watches):
         return FULL
     new, row = marks[len(marks) - 1], words[len(words) - 1]
     begin = sizes[0].watches
     _make_far(new, loops, gaps, watches, sizes, limits)
-    code = np.int64(0)
-    for word in row:
-        code = (code ^ word) * np.int64(0x9E3779B97F4A7C1)
-        code ^= code >> 29
-    slot = code & (len(table) - 1)
+    slot = _code(row) & (len(table) - 1)
     while table[slot]:
         known = table[slot] - 1
         same = True
@@ -553,6 +549,26 @@ def _find(
     sizes[0].states += 1
     added: int = count
     return added
+
+
+@numba.njit(cache=True, forceinline=True)
+def _code(row: Ints) -> int:
+    """Return what tells most contents of states apart."""
+    code = np.int64(0)
+    for word in row:
+        code = (code ^ word) * np.int64(0x9E3779B97F4A7C1)
+        code ^= code >> 29
+    return code
+
+
+@numba.njit(cache=True)
+def enter(states: int, words: Ints, table: Ints) -> None:
+    """Enter so many states into an empty hash table, which is larger than the one before."""
+    for known in range(states):
+        slot = _code(words[known]) & (len(table) - 1)
+        while table[slot]:
+            slot = (slot + 1) & (len(table) - 1)
+        table[slot] = known + 1
 
 
 @numba.njit(cache=True)
