@@ -12,9 +12,11 @@ from hybridsim.units import Ints
 
 OVERHEAD = 0.05
 """The most that sending, receiving and recording a chunk may take of the time to compute it."""
-LEAST_SECONDS, MOST_SECONDS = 0.2, 5.0
-"""How long a chunk should take: not so short that it is all overhead, nor so long that an
+LEAST_SECONDS, MOST_SECONDS = 1.0, 5.0
+"""How long a chunk should take: not so short that points share little, nor so long that an
 interrupted sweep makes people wait."""
+LAST_SECONDS = 0.2
+"""How long one takes at least when several workers share what is left: one ends that much later."""
 GROWTH = 16
 """By how much a chunk may be larger than the one before: the first ones time themselves."""
 
@@ -40,7 +42,10 @@ class Pace:
 
     def chunk(self, left: int, workers: int) -> int:
         """Return the size of the next chunk: at the end, so that workers finish together."""
-        return max(1, min(self.size, -(-left // (2 * workers)) if workers > 1 else left))
+        if workers == 1:
+            return min(self.size, left)
+        few = round(LAST_SECONDS / self.per_point) if self.per_point else 1
+        return min(self.size, left, max(1, few, -(-left // (2 * workers))))
 
 
 def evaluate_all(
@@ -50,18 +55,21 @@ def evaluate_all(
     workers: int,
     record: Record,
     stopped: Callable[[], bool],
+    begins: Ints | None = None,
 ) -> bool:
     """Evaluate points in order, give finished chunks to ``record``; return whether all were.
 
-    When ``stopped`` says so, nothing more is sent, and what is under way is still recorded.
+    Points from one of the ``begins`` to the next share most work, and stay in one chunk if they
+    can. When ``stopped`` says so, nothing more is sent, and what is under way is still recorded.
     """
+    cuts = np.concatenate(([0], () if begins is None else begins, [len(indices)])).astype(np.int64)
     waiting: dict[Future[Done], tuple[Ints, float]] = {}
     pace, sent = Pace(), 0
     most_waiting = workers + 1 if workers > 1 else 1  # one ahead, so that no worker waits for us
     try:
         while True:
             while sent < len(indices) and len(waiting) < most_waiting and not stopped():
-                chunk = indices[sent : sent + pace.chunk(len(indices) - sent, workers)]
+                chunk = indices[sent : _cut(cuts, sent, pace.chunk(len(indices) - sent, workers))]
                 start = time.perf_counter()
                 future = executor.submit(evaluate_chunk, work, chunk)
                 waiting[future] = chunk, time.perf_counter() - start
@@ -79,6 +87,12 @@ def evaluate_all(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _cut(cuts: Ints, sent: int, size: int) -> int:
+    """Return where a chunk of about a size ends that begins at ``sent``."""
+    last = int(cuts[np.searchsorted(cuts, sent + size, side="right") - 1])
+    return last if last > sent else sent + size
 
 
 def spread(count: int, most: int) -> Ints:
