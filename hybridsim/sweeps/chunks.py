@@ -28,14 +28,15 @@ class Pace:
     """How many points go together, from what the chunks before took."""
 
     per_point: float = 0.0
-    """Seconds per point of the last chunk."""
+    """Seconds per point of the last chunks; one that was cut short says less."""
     overhead: float = 0.0
     """Seconds per chunk that are not computation, a running mean."""
     size: int = 1
 
     def measured(self, points: int, seconds: float, overhead: float) -> None:
         """Take in what a chunk of that many points took."""
-        self.per_point = max(seconds / points, 1e-9)
+        weight = min(1.0, points / self.size)
+        self.per_point += (max(seconds / points, 1e-9) - self.per_point) * weight
         self.overhead += (overhead - self.overhead) / (4 if self.overhead else 1)
         target = min(max(LEAST_SECONDS, self.overhead / OVERHEAD), MOST_SECONDS)
         self.size = max(1, min(round(target / self.per_point), points * GROWTH))
@@ -70,9 +71,9 @@ def evaluate_all(
         while True:
             while sent < len(indices) and len(waiting) < most_waiting and not stopped():
                 chunk = indices[sent : _cut(cuts, sent, pace.chunk(len(indices) - sent, workers))]
-                start = time.perf_counter()
+                start = time.thread_time()  # what else the machine does is no matter
                 future = executor.submit(evaluate_chunk, work, chunk)
-                waiting[future] = chunk, time.perf_counter() - start
+                waiting[future] = chunk, time.thread_time() - start
                 sent += len(chunk)
             if not waiting:
                 return sent == len(indices)
