@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from hybridsim.engines import compiled
 from hybridsim.engines._frozen_loops import Drawn, Works, draw
-from hybridsim.engines._frozen_states import MOVE, SIZES, START, STATE, WATCH, enter, execute
+from hybridsim.engines._frozen_states import States
 from hybridsim.errors import PlanError
 from hybridsim.plan import (
-    Bools,
     Loop,
     Mostly,
     Need,
@@ -38,9 +37,6 @@ from hybridsim.work import MOST_PS, Work
 Floats: TypeAlias = NDArray[np.float64]
 
 _WINDOW = 8
-_GROWTH = 4
-_LARGEST = 2**22
-"""Numbers in the states of a piece, beyond which they are forgotten and begun anew."""
 
 
 @dataclass(eq=False)
@@ -201,108 +197,6 @@ class Looped:
     def _lengths_of(self, drawn: Drawn) -> Ints:
         """Return for each loop the row of its counts; row 0 is that of loops of one iteration."""
         return np.searchsorted(np.array([1, *self.lengths]), drawn.counts)
-
-
-@dataclass(eq=False)
-class States:
-    """The states of a piece."""
-
-    drawn: Drawn
-    lengths: Ints
-    worked_out: int = 0
-    """States that were ever worked out, those that were forgotten again as well."""
-    _room: int = 64
-
-    def __post_init__(self) -> None:
-        self._clear()
-
-    @property
-    def states(self) -> int:
-        """How many states are known."""
-        return int(self._sizes[0]["states"])
-
-    @property
-    def cost(self) -> float:
-        """What working out a state takes, in tasks of a plan that is laid out; as measured."""
-        return 15 + self.drawn.length / 20
-
-    @property
-    def spent(self) -> float:
-        """What all states took so far, in such tasks."""
-        return self.worked_out * self.cost
-
-    def _clear(self) -> None:
-        """Make tables with the state in which nothing has begun; nothing that is once is far."""
-        one = self.drawn
-        self._sizes = np.zeros(1, SIZES)
-        self._limits = np.zeros(len(one.loops) + len(one.gaps), np.int64)
-        self._make_tables()
-        marks = self._marks[0]
-        marks[one.loops["left"]] = np.where(one.loops["window"] == 1, 1, 32_000)
-        marks[one.gaps["place"]] = one.gaps["ahead"]
-        self._states[0]["move"] = -1
-        far = np.flatnonzero(one.loops["window"] > 1)
-        limits = one.loops["ahead"][far] + one.loops["late"][far] - 1
-        self._watches["place"][: len(far)], self._watches["limit"][: len(far)] = far, limits
-        self._limits[far] = limits
-        self._states[0]["watch_last"] = len(far)
-        self._sizes[0] = (1, 0, 0, len(far), 0)
-
-    def _make_tables(self) -> None:
-        one, room = self.drawn, self._room
-        # a row more than states, for one under construction
-        self._words = np.zeros((room + 1, -(-one.length // 4)), np.int64)
-        self._marks = self._words.view(np.int16)
-        self._table = np.zeros(1 << (2 * room).bit_length(), np.int64)
-        self._states = np.zeros(room, STATE)
-        self._moves = np.zeros(4 * room, MOVE)
-        self._advanced = np.zeros((4 * room + 1, len(one.loops)), np.int16)
-        self._starts = np.zeros(8 * room + one.slots, START)
-        self._watches = np.zeros(len(self._limits) * (room + 1), WATCH)
-
-    def _grow(self) -> None:
-        """Make larger tables of the same contents."""
-        filled = self._sizes[0]
-        own = {"_words": "states", "_states": "states", "_moves": "moves", "_advanced": "moves",
-               "_starts": "starts", "_watches": "watches"}  # fmt: skip
-        before = {name: getattr(self, name)[: filled[table]] for name, table in own.items()}
-        self._room *= _GROWTH
-        self._make_tables()
-        for name, rows in before.items():
-            getattr(self, name)[: len(rows)] = rows
-        enter(self.states, self._words, self._table)
-
-    def makespans(self, time_ps: Ints, counts: Ints, most: float) -> tuple[Ints, Bools]:
-        """Return the last ends, and whether they are known and what is waited for ends last.
-
-        Once new states have taken ``most``, in tasks of a plan that is laid out, points that need
-        more of them stay unknown, and those behind them.
-        """
-        one = self.drawn
-        points = time_ps.shape[1]
-        latest, found = np.full(points, -1, np.int64), np.zeros(points, np.int64)
-        own = np.ascontiguousarray(counts[self.lengths])
-        enough = self.worked_out + max(0.0, most) / self.cost
-        point = 0
-        while True:
-            before, begun = self.states, point
-            self._sizes[0]["most"] = int(min(self._room, before + enough - self.worked_out))
-            point = execute(
-                one.loops, one.steps, one.odds, one.uses, one.needs, one.gaps, one.exits,
-                one.units, one.slots, self._marks, self._words, self._table, self._states,
-                self._moves, self._starts, self._watches, self._advanced, self._sizes,
-                self._limits, time_ps, own, point, latest, found,
-            )  # fmt: skip
-            self.worked_out += self.states - before
-            if point == points or self.worked_out + 1 > enough:
-                break
-            if self._room * one.length <= _LARGEST:
-                self._grow()
-                continue
-            if begun == point:
-                point += 1  # a point with more states than there is room for stays unknown
-            self._clear()
-        return latest, (latest >= 0) & (found == (1 << one.sets) - 1)
 
 
 def changed(outline: Outline, counts: Mapping[int, int]) -> Outline:

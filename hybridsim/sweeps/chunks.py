@@ -16,7 +16,7 @@ LEAST_SECONDS, MOST_SECONDS = 1.0, 5.0
 """How long a chunk should take: not so short that points share little, nor so long that an
 interrupted sweep makes people wait."""
 LAST_SECONDS = 0.2
-"""How long one takes at least when several workers share what is left: one ends that much later."""
+"""How long one takes at least when workers share what is left: one may end that much later."""
 GROWTH = 16
 """By how much a chunk may be larger than the one before: the first ones time themselves."""
 

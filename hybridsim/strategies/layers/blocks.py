@@ -118,7 +118,7 @@ def _shared(program: LoraProgram, cluster: Cluster, sizes: Sequence[Ints]) -> li
     index = np.tile(np.arange(len(sizes[0])), len(sizes))
     names = ("in_features", "out_features", "rank")
     columns = {name: getattr(program, name)[index] for name in names}
-    stacked = replace(program, **columns, tokens=np.concatenate(sizes))
+    stacked: LoraProgram = replace(program, **columns, tokens=np.concatenate(sizes))  # type: ignore[arg-type]
     shares = with_shares(stacked, cluster.taken(index)).shares
     assert shares is not None
     engine, cores = (np.split(np.asarray(own), len(sizes)) for own in shares)
