@@ -1,4 +1,4 @@
-"""Outlines as the tables of :mod:`._frozen_states`, cut where pieces run one after the other."""
+"""Outlines as the tables of :mod:`._frozen_records`, cut where pieces run one after the other."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from itertools import accumulate, chain, pairwise
 
 import numpy as np
 
-from hybridsim.engines._frozen_states import (
+from hybridsim.engines._frozen_records import (
     BESIDE,
     COMMON,
     EXIT,

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from hybridsim.engines import compiled
 from hybridsim.engines._frozen_loops import Drawn, Works, draw
-from hybridsim.engines._frozen_states import MOVE, SIZES, START, STATE, WATCH, execute
+from hybridsim.engines._frozen_states import States
 from hybridsim.errors import PlanError
 from hybridsim.plan import (
-    Bools,
     Loop,
     Mostly,
     Need,
     Outline,
+    Plan,
     Step,
     Template,
     Within,
@@ -37,8 +37,6 @@ from hybridsim.work import MOST_PS, Work
 Floats: TypeAlias = NDArray[np.float64]
 
 _WINDOW = 8
-_LARGEST = 2**22
-"""Numbers in the states of a piece, beyond which they are forgotten and begun anew."""
 
 
 @dataclass(eq=False)
@@ -80,22 +78,54 @@ class Looped:
             PlanError: The tasks of a point together last 2^62 ps or more; or its counts cannot
                 be laid out, where there is no table of states.
         """
-        points = time_ps.shape[1]
         if counts is None:
-            counts = self.as_drawn(points)
+            counts = self.as_drawn(time_ps.shape[1])
+        found = self.by_states(time_ps, counts)
+        for point in np.flatnonzero(found < 0).tolist():
+            plan = self.laid_out(tuple(counts[:, point].tolist()))
+            found[point] = compiled.run(plan, time_ps[self.rows(plan.works), point]).makespan
+        return found
+
+    def by_states(self, time_ps: Ints, counts: Ints, most: float = np.inf) -> Ints:
+        """Return the last end of each point as :meth:`makespans` does; -1 where it is not known.
+
+        Where there is no table of states, or the window of its states is too small, nothing is;
+        and where no more states may be worked out than ``most`` allows, in tasks of a plan that
+        is laid out.
+
+        Raises:
+            PlanError: The tasks of a point together last 2^62 ps or more.
+        """
         self._check_totals(time_ps, counts)
+        points = time_ps.shape[1]
         if isinstance(self._tables, str):
-            return self._laid_out(time_ps, counts, np.arange(points))
+            return np.full(points, -1, np.int64)
         counts = np.concatenate((np.ones((1, points), np.int64), counts))
         total, apart = np.zeros(points, np.int64), np.ones(points, np.bool_)
         for piece in self._tables:
-            latest, ends = piece.makespans(time_ps, counts)
+            before = piece.spent
+            latest, ends = piece.makespans(time_ps, counts, most)
+            most -= piece.spent - before
             total += piece.drawn.times * latest
             apart &= ends
         left = np.flatnonzero(~apart)
-        if len(left):
-            total[left] = self._together(time_ps, counts, left)
+        total[left] = -1
+        if len(left) and most > 0 and isinstance(self._whole, States):
+            # pieces that do not run one after the other, or need a wider window
+            own = np.ascontiguousarray(time_ps[:, left])
+            latest, known = self._whole.makespans(own, counts[:, left], most)
+            total[left[known]] = latest[known]
         return total
+
+    def laid_out(self, counts: Sequence[int]) -> Plan:
+        """Return the plan with some counts, one for each of :attr:`lengths`.
+
+        Raises:
+            PlanError: Its loops cannot have these counts.
+        """
+        lengths = dict(zip(self.lengths, counts, strict=True))
+        same = all(own == length for own, length in lengths.items())
+        return (self.outline if same else changed(self.outline, lengths)).expand()
 
     def as_drawn(self, points: int) -> Ints:
         """Return the counts of the outline itself, shape (lengths, points)."""
@@ -110,8 +140,9 @@ class Looped:
     @property
     def spent(self) -> float:
         """What all states so far took to work out, in tasks of a plan that is laid out."""
-        whole = self.__dict__.get("_whole", "")  # only if it was asked for
-        return sum(one.spent for one in (*self.pieces, whole) if isinstance(one, States))
+        # only of those that were asked for
+        drawn = [*self.__dict__.get("_tables", ""), self.__dict__.get("_whole", "")]
+        return sum(one.spent for one in drawn if isinstance(one, States))
 
     def _check_totals(self, time_ps: Ints, counts: Ints) -> None:
         """Refuse points whose ends may not fit 64 bits."""
@@ -120,27 +151,6 @@ class Looped:
             return  # mostly far from that
         fixed, each = self._tasks
         check_total(((fixed + each @ counts) * time_ps).sum(axis=0).max(initial=0.0))
-
-    def _together(self, time_ps: Ints, counts: Ints, points: Ints) -> Ints:
-        """Return the ends of points whose pieces do not run one after the other."""
-        found = np.full(len(points), -1, np.int64)
-        if isinstance(self._whole, States):
-            own, held = np.ascontiguousarray(time_ps[:, points]), counts[:, points]
-            latest, fine = self._whole.makespans(own, held)
-            found[fine] = latest[fine]
-        left = np.flatnonzero(found < 0)
-        found[left] = self._laid_out(time_ps, counts[1:], points[left])
-        return found
-
-    def _laid_out(self, time_ps: Ints, counts: Ints, points: Ints) -> Ints:
-        """Return the ends of points by laying out their plans, each for itself."""
-        found = np.zeros(len(points), np.int64)
-        for i, p in enumerate(points.tolist()):
-            lengths = dict(zip(self.lengths, counts[:, p].tolist(), strict=True))
-            same = all(own == length for own, length in lengths.items())
-            plan = (self.outline if same else changed(self.outline, lengths)).expand()
-            found[i] = compiled.run(plan, time_ps[self.rows(plan.works), p]).makespan
-        return found
 
     def rows(self, works: Sequence[Work]) -> Ints:
         """Return which of the rows of the times each of some works has."""
@@ -187,84 +197,6 @@ class Looped:
     def _lengths_of(self, drawn: Drawn) -> Ints:
         """Return for each loop the row of its counts; row 0 is that of loops of one iteration."""
         return np.searchsorted(np.array([1, *self.lengths]), drawn.counts)
-
-
-@dataclass(eq=False)
-class States:
-    """The states of a piece."""
-
-    drawn: Drawn
-    lengths: Ints
-    worked_out: int = 0
-    """States that were ever worked out, those that were forgotten again as well."""
-    _room: int = 64
-
-    def __post_init__(self) -> None:
-        self._clear(self._room)
-
-    @property
-    def states(self) -> int:
-        """How many states have been worked out."""
-        return int(self._sizes[0]["states"])
-
-    @property
-    def spent(self) -> float:
-        """What that took, in tasks of a plan that is laid out; as measured."""
-        return self.worked_out * (15 + self.drawn.length / 20)
-
-    def _clear(self, room: int) -> None:
-        self._room = room
-        one = self.drawn
-        words = -(-one.length // 4)
-        self._words = np.zeros((room + 1, words), np.int64)
-        self._marks = self._words.view(np.int16)
-        self._table = np.zeros(1 << (2 * room).bit_length(), np.int64)
-        self._states = np.zeros(room, STATE)
-        self._moves = np.zeros(4 * room, MOVE)
-        self._advanced = np.zeros((4 * room + 1, len(one.loops)), np.int16)
-        self._starts = np.zeros(8 * room + one.slots, START)
-        self._watches = np.zeros((len(one.loops) + len(one.gaps)) * (room + 1), WATCH)
-        self._limits = np.zeros(len(one.loops) + len(one.gaps), np.int64)
-        self._sizes = np.zeros(1, SIZES)
-        self._begin()
-
-    def _begin(self) -> None:
-        """Make the state in which nothing has begun; loops of one iteration are never far."""
-        one = self.drawn
-        marks = self._marks[0]
-        marks[one.loops["left"]] = np.where(one.loops["window"] == 1, 1, 32_000)
-        marks[one.gaps["place"]] = one.gaps["ahead"]
-        self._states[0]["move"] = -1
-        far = np.flatnonzero(one.loops["window"] > 1)
-        limits = one.loops["ahead"][far] + one.loops["late"][far] - 1
-        self._watches["place"][: len(far)], self._watches["limit"][: len(far)] = far, limits
-        self._limits[far] = limits
-        self._states[0]["watch_last"] = len(far)
-        self._sizes[0] = (1, 0, 0, len(far))
-
-    def makespans(self, time_ps: Ints, counts: Ints) -> tuple[Ints, Bools]:
-        """Return the last ends, and whether they are known and what is waited for ends last."""
-        one = self.drawn
-        points = time_ps.shape[1]
-        latest, found = np.full(points, -1, np.int64), np.zeros(points, np.int64)
-        own = np.ascontiguousarray(counts[self.lengths])
-        point = begun = 0
-        while True:
-            before = self.states
-            begun, point = point, execute(
-                one.loops, one.steps, one.odds, one.uses, one.needs, one.gaps, one.exits,
-                one.units, one.slots, self._marks, self._words, self._table, self._states,
-                self._moves, self._starts, self._watches, self._advanced, self._sizes,
-                self._limits, time_ps, own, point, latest, found,
-            )  # fmt: skip
-            self.worked_out += self.states - before
-            if point == points:
-                break
-            large = self._room * one.length > _LARGEST
-            if large and begun == point:
-                point += 1  # a point with more states than there is room for stays unknown
-            self._clear(self._room if large else 4 * self._room)
-        return latest, (latest >= 0) & (found == (1 << one.sets) - 1)
 
 
 def changed(outline: Outline, counts: Mapping[int, int]) -> Outline:

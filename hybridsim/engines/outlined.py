@@ -2,8 +2,8 @@
 
 A table of states (:mod:`.looped`) serves a point in a few steps, but each state costs as much as
 tens to hundreds of tasks of a plan on :mod:`.compiled`. So it pays where many points share an
-outline, or where loops are long. Before that is known, points are laid out; and where points
-share too few states, no more is spent on them than on laying out.
+outline, or where loops are long. No more is spent on states than a share of what laying out all
+points so far would have cost: what that leaves open is laid out.
 """
 
 from collections import OrderedDict
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hybridsim.engines import compiled
-from hybridsim.engines.looped import Looped, changed
+from hybridsim.engines.looped import Looped
 from hybridsim.errors import PlanError
 from hybridsim.plan import Outline, Plan
 from hybridsim.units import Ints
 
-_CREDIT = 40_000
-"""Tasks of laid-out plans, and their worth in states, before it matters which way costs less."""
-_FIRST, _GROWTH = 16, 4
-"""Points that are served by states before that is weighed again, and how that number grows."""
+_LEAST = 40_000
+"""Tasks of laid-out plans from which on states may pay."""
+_SHARE = 0.5
+"""What may be spent on states, of what laying out all points would cost."""
 _MOST_TASKS = 2**20
 """Tasks of all laid-out plans that are remembered: about 100 MB."""
 
@@ -31,10 +31,8 @@ class Outlined:
 
     outline: Outline
     looped: Looped = field(init=False)
-    _laid_out: int = 0
-    """Tasks of all points that were laid out."""
-    _served: int = 0
-    """Tasks of all points that states served: what laying them out would have cost."""
+    _tasks: int = 0
+    """Tasks of all points so far: what laying them out would have cost."""
 
     def __post_init__(self) -> None:
         self.looped = Looped(self.outline)
@@ -45,48 +43,22 @@ class Outlined:
         Raises:
             PlanError: As there.
         """
-        points = time_ps.shape[1]
         if counts is None:
-            counts = self.looped.as_drawn(points)
-        total = np.concatenate(([0], np.cumsum(self.looped.tasks(counts))))
-        found, first, size = np.zeros(points, np.int64), 0, _FIRST
-        while first < points:
-            if self._worth_states(int(total[-1] - total[first])):
-                last, size = min(points, first + size), size * _GROWTH
-                self._served += int(total[last] - total[first])
-                found[first:last] = self._by_states(time_ps, counts, first, last)
-            else:
-                # as many as bring the two ways level, or all that is left of few
-                enough = self.looped.spent - self._served + _CREDIT
-                last = int(np.searchsorted(total, total[first] + max(1, enough)))
-                last = min(points, max(first + 1, last))
-                self._laid_out += int(total[last] - total[first])
-                found[first:last] = self._by_plans(time_ps, counts, first, last)
-            first = last
-        return found
-
-    def _worth_states(self, left: int) -> bool:
-        """Return whether points with so many tasks are served by states next."""
-        looped = self.looped
-        if not self._served and self._laid_out + left <= _CREDIT:
-            return False
-        return not looped.why_not and looped.spent <= self._served + self._laid_out + _CREDIT
-
-    def _by_states(self, time_ps: Ints, counts: Ints, first: int, last: int) -> Ints:
-        if (first, last) == (0, time_ps.shape[1]):
-            return self.looped.makespans(time_ps, counts)
-        own = np.ascontiguousarray(time_ps[:, first:last])
-        return self.looped.makespans(own, np.ascontiguousarray(counts[:, first:last]))
-
-    def _by_plans(self, time_ps: Ints, counts: Ints, first: int, last: int) -> Ints:
-        found = np.empty(last - first, np.int64)
-        for point in range(first, last):
+            counts = self.looped.as_drawn(time_ps.shape[1])
+        self._tasks += int(self.looped.tasks(counts).sum())
+        found = np.full(time_ps.shape[1], -1, np.int64)
+        if self._tasks > _LEAST:
+            most = _SHARE * self._tasks - self.looped.spent
+            found = self.looped.by_states(time_ps, counts, most)
+        left = np.flatnonzero(found < 0)
+        for at, point in enumerate(left.tolist()):
             try:
                 plan, rows = self._plan(tuple(counts[:, point].tolist()))
             except PlanError:  # its loops cannot be laid out with these counts
-                found[point - first :] = self._by_states(time_ps, counts, point, last)
+                own = left[at:]
+                found[own] = self.looped.makespans(time_ps[:, own], counts[:, own])
                 break
-            found[point - first] = compiled.run(plan, time_ps[rows, point]).makespan
+            found[point] = compiled.run(plan, time_ps[rows, point]).makespan
         return found
 
     def _plan(self, counts: tuple[int, ...]) -> tuple[Plan, Ints]:
@@ -95,8 +67,7 @@ class Outlined:
         if key in _plans:
             _plans.move_to_end(key)
             return _plans[key][:2]
-        lengths = dict(zip(self.looped.lengths, counts, strict=True))
-        plan = changed(self.outline, lengths).expand()
+        plan = self.looped.laid_out(counts)
         rows = self.looped.rows(plan.works)
         _plans[key] = plan, rows, self
         while len(_plans) > 1 and sum(len(known) for known, _, _ in _plans.values()) > _MOST_TASKS:

@@ -10,8 +10,8 @@ from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
-from hybridsim.sweeps import layer_points, machines
-from hybridsim.sweeps.axes import Axis
+from hybridsim.sweeps import machines
+from hybridsim.sweeps.cases import Cases
 from hybridsim.sweeps.inputs import Inputs, Resolver
 from hybridsim.sweeps.machines import Columns
 from hybridsim.sweeps.placed import Placed, Rows
@@ -34,23 +34,19 @@ class Blocks:
         self._inputs, self._whole = inputs, WholeRuns(inputs)
         self._placing = _Placing(Resolver(inputs))
         self._cases: dict[int, _Case] = {}
-        self._columns = [_columns_of(axis) for axis in inputs.axes]
-        self._shape = tuple(
-            1 if own else length for own, length in zip(self._columns, inputs.shape, strict=True)
-        )
+        self._by_number = Cases(inputs)
 
     def evaluate(self, indices: Ints) -> Results:
         """Return the columns that the study asks for, and ``problem``, of some of its points."""
         if set(self._inputs.columns) & set(DETAILS):
             return self._whole.evaluate(indices)  # these are read off a whole result each
         places = self._inputs.coordinates(indices)
-        of_case = [own % length for own, length in zip(places, self._shape, strict=True)]
-        case = np.ravel_multi_index(of_case, self._shape) if of_case else np.zeros_like(indices)
+        case = np.broadcast_to(self._by_number.of(places), indices.shape)
         found = _Found(self._inputs.columns, len(indices))
         for at in _groups(case):
             columns = {
                 path: numbers[own[at]]
-                for own, by_path in zip(places, self._columns, strict=True)
+                for own, by_path in zip(places, self._by_number.columns, strict=True)
                 for path, numbers in by_path.items()
             }
             self._case(int(case[at[0]])).fill(found, at, columns, indices[at])
@@ -62,17 +58,6 @@ class Blocks:
                 del self._cases[next(iter(self._cases))]
             self._cases[number] = _Case(self._placing)
         return self._cases[number]
-
-
-def _columns_of(axis: Axis) -> dict[str, Ints]:
-    """Return the values of an axis by path, in base units; nothing if some cannot be columns."""
-    found: dict[str, Ints] = {}
-    for path in axis.paths if set(axis.paths) <= layer_points.PATHS else ():
-        values = machines.values_of(axis, path)
-        if values is None:
-            return {}
-        found[path] = values
-    return found
 
 
 def _groups(number: Ints) -> Iterator[Ints]:

@@ -18,6 +18,7 @@ import pandas as pd
 from hybridsim.errors import InputError
 from hybridsim.nesting import json_value
 from hybridsim.sweeps.answers import best_rows, build_table, variance_shares
+from hybridsim.sweeps.cases import Cases
 from hybridsim.sweeps.chunks import evaluate_all
 from hybridsim.sweeps.evaluate import Done, work_on
 from hybridsim.sweeps.executors import open_executor
@@ -144,8 +145,8 @@ def run_study(
         if len(left) or audit:
             with open_executor(executor) as (pool, workers):
                 progressing = _Recorder(inputs, journal, found, before, report)
-                work = work_on(inputs)
-                if not evaluate_all(work, left, pool, workers, progressing, stopped):
+                work, (left, begins) = work_on(inputs), Cases(inputs).in_order(left)
+                if not evaluate_all(work, left, pool, workers, progressing, stopped, begins):
                     raise SweepInterrupted(progressing.done, len(inputs))
                 if audit:
                     checked = _audit(inputs, found, audit, pool, workers, stopped)

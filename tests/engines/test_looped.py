@@ -180,7 +180,7 @@ def test_what_no_engine_can_run_is_refused(step: Step) -> None:
 
 
 def test_states_are_forgotten_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hybridsim.engines.looped._LARGEST", 1 << 12)
+    monkeypatch.setattr("hybridsim.engines._frozen_states._LARGEST", 1 << 12)
     looped = Looped(pipeline(20, 2, 1))
     time_ps = prices(times(looped.outline) * 1000, 300, 1)
     assert_same(looped, time_ps, counts_of(looped, 300))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridsim.alike import groups
-from hybridsim.arch import Machine
+from hybridsim.arch import Cluster, Machine
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.lora_shares import with_shares
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
@@ -101,13 +101,29 @@ def _slots(machine: Machine, full: LoraProgram, tokens: Ints, sizes: SizeColumns
     """Return what batches of points do that have the same steps, with columns of sizes."""
     cluster = machine.cluster
     assert cluster is not None
-
-    def shared(size: Ints) -> LoraProgram:
-        program = replace(full, tokens=size, shares=None)  # type: ignore[arg-type]
-        return with_shares(program, cluster)
-
     first, last = sizes.ends()
-    full = with_shares(full, cluster)
-    programs = BatchPrograms(full, tuple(map(shared, first)), tuple(map(shared, last)))
+    whole, *others = _shared(full, cluster, [sizes.batch, *first, *last])
+    programs = BatchPrograms(whole, tuple(others[: len(first)]), tuple(others[len(first) :]))
     works = batch_works(cluster.element_bytes, programs, tokens)  # type: ignore[arg-type]
     return works.numbered()[1]
+
+
+def _shared(program: LoraProgram, cluster: Cluster, sizes: Sequence[Ints]) -> list[LoraProgram]:
+    """Return the programs of batches of some sizes, each a column, with their rows shared.
+
+    All sizes are shared out at once, as what rows cost is the same for all batches of a layer.
+    """
+    each: list[LoraProgram] = [replace(program, tokens=size) for size in sizes]  # type: ignore[arg-type]
+    if program.choice.unit not in ("both", "balanced"):
+        return each
+    index = np.tile(np.arange(len(sizes[0])), len(sizes))
+    names = ("in_features", "out_features", "rank")
+    columns = {name: getattr(program, name)[index] for name in names}
+    stacked: LoraProgram = replace(program, **columns, tokens=np.concatenate(sizes))  # type: ignore[arg-type]
+    shares = with_shares(stacked, cluster.taken(index)).shares
+    assert shares is not None
+    engine, cores = (np.split(np.asarray(own), len(sizes)) for own in shares)
+    return [
+        replace(own, shares=both)  # type: ignore[arg-type]
+        for own, both in zip(each, zip(engine, cores, strict=True), strict=True)
+    ]
