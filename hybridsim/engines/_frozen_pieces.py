@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridsim.plan import Plan
+from hybridsim.plan import Bools, Plan
 from hybridsim.units import Ints
 
 
@@ -27,6 +27,13 @@ class Piece:
     exits: tuple[Ints, ...]
     """What the next piece waits for: of each of these sets one task ends last in this one."""
     times: int = 1
+
+    def ends_together(self, end: Ints, latest: Ints | int) -> Bools:
+        """Return whether each exit ends last; ``end`` has the shape (tasks, ...)."""
+        holds = np.ones(end.shape[1:], np.bool_)
+        for tasks in self.exits:
+            holds &= end[tasks].max(axis=0, initial=0) == latest
+        return holds
 
 
 def pieces(plan: Plan) -> list[Piece]:

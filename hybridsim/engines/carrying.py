@@ -35,5 +35,4 @@ def makespan_ps(plan: Plan, time_ps: Ints, dispatch: Dispatch, run: Engine) -> i
         return run(plan, time_ps).makespan
     from hybridsim.engines.reservation import reserve, visiting_order
 
-    timeline, _, _, _ = reserve(plan, time_ps, visiting_order(plan))
-    return timeline.makespan
+    return reserve(plan, time_ps, visiting_order(plan))[0].makespan

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hybridsim.engines import engine
 from hybridsim.engines.frozen import Frozen
 from hybridsim.engines.looped import Looped
-from hybridsim.engines.reservation import reservation, visiting
+from hybridsim.engines.reservation import ReservedPiece, visiting
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.strategies import Job, LayerDecisions, NetworkStrategy, Strategy
@@ -24,10 +24,8 @@ from hybridsim.units import Ints
 from hybridsim.work import Work
 
 _NEVER = np.iinfo(np.int64).max
-RESERVED_ORDERS = 4
-"""Orders of a reservation that are kept: each takes about as long to try as reserving anew."""
-LEAST_SHARE = 0.5
-"""Share of points that such an order must serve."""
+_MOST_DIFFERENT = 0.5
+"""Share of its tasks that a reserved plan is reserved in pieces for: they may come to nothing."""
 _MOST_KNOWN = 4096
 """Values that decisions depend on, with what was decided, that are remembered."""
 _ONLY_PRICES = frozenset(
@@ -186,7 +184,7 @@ class PlanPoints:
             )  # fmt: skip
         schedule = decisions.lay_out(job)
         if schedule.dispatch == "reserved":
-            frozen = Frozen(visiting(schedule.plan), reservation, RESERVED_ORDERS, LEAST_SHARE)
+            frozen = Frozen(visiting(schedule.plan), ReservedPiece, _MOST_DIFFERENT)
         else:
             frozen = Frozen(schedule.plan)
         sizes = [layer.tcdm_bytes for layer in schedule.layers]
