@@ -76,5 +76,5 @@ def makespan_ps(plan: Plan, time_ps: Ints, dispatch: Dispatch, run: Engine) -> i
         return run(plan, time_ps).makespan
     from hybridsim.engines.reservation import reserve, visiting_order
 
-    timeline, _, _, _ = reserve(plan, time_ps, visiting_order(plan))
+    timeline, _ = reserve(plan, time_ps, visiting_order(plan))
     return timeline.makespan

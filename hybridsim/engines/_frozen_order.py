@@ -65,14 +65,6 @@ class Order:
     """The use before each on the same unit, or -1."""
     last: Ints
     """Tasks that no edge leads on from; the last end is one of theirs."""
-    gaps: int
-    """1 where tasks were reserved ahead of time, in the gaps that the ones before them left."""
-    after_first: Ints
-    """Tasks before whose start a doubtful task must have ended."""
-    after: Ints
-    passed_first: Ints
-    """Tasks that must leave no gap for a doubtful task, on units that come before its own."""
-    passed: Ints
 
 
 def freeze(plan: Plan, timeline: Timeline) -> Order:
@@ -83,55 +75,21 @@ def freeze(plan: Plan, timeline: Timeline) -> Order:
     width = units[use]
     tail_first = offsets(width)
     previous, tail = _lanes(sequence, use_first, use, offsets(units), tail_first, timeline.end)
-    return tables(plan, sequence, Held(use_first, width, previous, previous, tail_first, tail))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """On which units tasks follow each other. A use is a unit that a task holds."""
-
-    use_first: Ints
-    """Uses of each task."""
-    width: Ints
-    """Units of the resource of each use."""
-    before: Ints
-    """The use right before each on the same unit when it was chosen, or -1."""
-    previous: Ints
-    """The same in the end, when more may have been reserved in between."""
-    tail_first: Ints
-    """Units of the resource of each use, one behind the other."""
-    tail: Ints
-    """The last use of each unit that can block the task, or -1."""
-    after: tuple[Ints, Ints] | None = None
-    """For each task those that stand behind it on a unit already, as offsets and a list."""
-    passed: tuple[Ints, Ints] | None = None
-    """For each task those that leave no gap for it on units before its own."""
-
-
-def tables(plan: Plan, sequence: Ints, held: Held) -> Order:
-    """Return the order of tasks that hold units as said, when looked at in a sequence."""
-    count, gaps = len(plan), held.after is not None
-    owner = np.repeat(np.arange(count), np.diff(held.use_first))
+    owner = np.repeat(np.arange(len(plan)), np.diff(use_first))
     edge_first, edge, ready_first, ready, rival_first, rival, blocks, doubtful = _edges(
-        sequence, plan.need_first, plan.need, held.use_first, held.width, owner, held.before, gaps
+        sequence, plan.need_first, plan.need, use_first, width, owner, previous
     )
-    none = (np.zeros(count + 1, np.int64), np.empty(0, np.int64))
-    after, passed = held.after or none, held.passed or none
-    doubtful |= (np.diff(after[0]) + np.diff(passed[0]) > 0)[sequence]
     doubt = np.where(doubtful, np.cumsum(doubtful, dtype=np.int64) - 1, -1)
     chosen = np.flatnonzero(doubtful)
     ready_first, where = _lists(ready_first, chosen)
     rival_first, which = _lists(rival_first, chosen)
+    group = np.repeat(tail_first[1:], width) - np.arange(len(tail))
     # units of all resources of a task are one behind the other
-    tail_first, tail_of = _lists(held.tail_first[held.use_first], sequence[chosen])
-    after_first, after_of = _lists(after[0], sequence[chosen])
-    passed_first, passed_of = _lists(passed[0], sequence[chosen])
-    group = np.repeat(held.tail_first[1:], held.width) - np.arange(len(held.tail))
+    tail_first, tail_of = _lists(tail_first[use_first], sequence[chosen])
     return Order(
         sequence, edge_first, edge, doubt, ready_first, ready[where], rival_first, rival[which],
-        blocks[which], tail_first, held.tail[tail_of], group[tail_of], owner, held.previous,
-        np.flatnonzero(np.bincount(edge, minlength=count) == 0), int(gaps),
-        after_first, after[1][after_of], passed_first, passed[1][passed_of],
+        blocks[which], tail_first, tail[tail_of], group[tail_of], owner, previous,
+        np.flatnonzero(np.bincount(edge, minlength=len(plan)) == 0),
     )  # fmt: skip
 
 
@@ -178,7 +136,7 @@ _NEED, _RIVAL = 1, 2  # what a task in the window has a way to
 @numba.njit(cache=True)
 def _edges(
     sequence: Ints, need_first: Ints, need: Ints, use_first: Ints, width: Ints, owner: Ints,
-    previous: Ints, gaps: bool,
+    previous: Ints,
 ) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints, Bytes]:  # fmt: skip
     """Return edges, needs and forerunners that matter by place, and which places are doubtful."""
     count = len(sequence)
@@ -218,7 +176,7 @@ def _edges(
             other = owner[previous[k]] if previous[k] >= 0 else -1
             if other >= 0 and direct[other] == _RIVAL and not ways[other]:
                 edge[edges], rival[rivals] = other, other
-                how = _how(task, other, len(needs), gaps, place, edge_first, edge, direct, ways)
+                how = _how(task, other, len(needs), place, edge_first, edge, direct, ways)
                 blocks[rivals] = how if width[k] == 1 else PARTLY
                 doubtful[at] |= blocks[rivals] != SURELY
                 edges += 1
@@ -268,13 +226,10 @@ def _mark(
 
 @numba.njit(cache=True)
 def _how(
-    task: int, other: int, needs: int, gaps: bool, place: Ints, edge_first: Ints, edge: Ints,
-    direct: Bytes, ways: Bytes,
+    task: int, other: int, needs: int, place: Ints, edge_first: Ints, edge: Ints, direct: Bytes,
+    ways: Bytes,
 ) -> int:  # fmt: skip
-    """Return how a forerunner blocks a task; it starts when the last of its own edges ends.
-
-    Where gaps are looked for, one that starts at the same instant leaves none.
-    """
+    """Return how a forerunner blocks a task; it starts when the last of its own edges ends."""
     before = place[other]
     begin, stop = edge_first[before], edge_first[before + 1]
     at_once, earlier = True, stop > begin or needs > 0
@@ -282,7 +237,7 @@ def _how(
         if not ways[edge[e]] & _NEED:
             earlier = False
             at_once = at_once and direct[edge[e]] & _NEED != 0
-    if earlier or (at_once and (gaps or other < task)):
+    if earlier or (at_once and other < task):
         return SURELY
     return UNTIL if other < task else BEFORE
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridsim.plan import Plan
+from hybridsim.plan import Bools, Plan
 from hybridsim.units import Ints
 
 
@@ -28,17 +28,25 @@ class Piece:
     """What the next piece waits for: of each of these sets one task ends last in this one."""
     times: int = 1
 
+    def ends_together(self, end: Ints, latest: Ints | int) -> Bools:
+        """Return whether each exit ends last; ``end`` has the shape (tasks, ...)."""
+        holds = np.ones(end.shape[1:], np.bool_)
+        for tasks in self.exits:
+            holds &= end[tasks].max(axis=0, initial=0) == latest
+        return holds
+
 
 def pieces(plan: Plan) -> list[Piece]:
     """Return the different pieces of a plan."""
-    cuts = _cuts(plan)
+    latest = _latest_needs(plan)
+    cuts = _cuts(latest)
     found: dict[tuple[object, ...], tuple[int, int, tuple[Ints, ...]]] = {}
     count: dict[tuple[object, ...], int] = {}
     units = np.array([resource.units for resource in plan.resources], np.int64)
     for k in range(len(cuts) - 1):
         first, last = int(cuts[k]), int(cuts[k + 1])
         following = int(cuts[k + 2]) if k + 2 < len(cuts) else last
-        exits = _exits(plan, first, last, following)
+        exits = _exits(plan, latest, first, last, following)
         key = _key(plan, units, first, last, exits)
         found.setdefault(key, (first, last, exits))
         count[key] = count.get(key, 0) + 1
@@ -52,12 +60,18 @@ def whole(plan: Plan) -> Piece:
     return Piece(plan, np.arange(len(plan.works)), ())
 
 
-def _cuts(plan: Plan) -> Ints:
+def _latest_needs(plan: Plan) -> Ints:
+    """Return for each task the last one that it waits for, or -1."""
+    latest = np.full(len(plan), -1, np.int64)
+    waiting = np.flatnonzero(np.diff(plan.need_first))
+    if len(waiting):
+        latest[waiting] = np.maximum.reduceat(plan.need, plan.need_first[waiting])
+    return latest
+
+
+def _cuts(latest: Ints) -> Ints:
     """Return the tasks before which the plan may be cut, and its length; 0 is the first."""
-    tasks = len(plan)
-    latest = np.full(tasks, -1, np.int64)
-    user = np.repeat(np.arange(tasks), np.diff(plan.need_first))
-    np.maximum.at(latest, user, plan.need)
+    tasks = len(latest)
     # a task whose last need is n stands in the way of cuts from n + 2 on up to itself
     change = np.zeros(tasks + 2, np.int64)
     begin = np.minimum(latest + 2, np.arange(tasks) + 1)
@@ -68,16 +82,15 @@ def _cuts(plan: Plan) -> Ints:
     return np.unique(cuts).astype(np.int64)
 
 
-def _exits(plan: Plan, first: int, last: int, following: int) -> tuple[Ints, ...]:
+def _exits(plan: Plan, latest: Ints, first: int, last: int, following: int) -> tuple[Ints, ...]:
     """Return what the tasks of the next piece wait for in this one, if for nothing in their own.
 
     Each set is given once. Only those that hold no other one matter.
     """
     sets: dict[tuple[int, ...], None] = {}
-    for task in range(last, following):
+    for task in (last + np.flatnonzero(latest[last:following] < last)).tolist():
         needs = plan.needs_of(task)
-        if not (needs >= last).any():
-            sets[tuple(np.unique(needs[needs >= first] - first).tolist())] = None
+        sets[tuple(np.unique(needs[needs >= first] - first).tolist())] = None
     return tuple(np.array(one, np.int64) for one in sets)
 
 

@@ -6,11 +6,6 @@ ready time until its start: some resource it uses has all units held by tasks th
 before that instant, or at it and stand before the task in the plan. Units are held one task
 after the other, so no more than there are can be held.
 
-A reserved order (:mod:`._frozen_gaps`) holds on the same terms, except that what blocks a task is
-an interval on a unit that ends later than the instant, and before which the gap is too short. And
-a task that went into a gap must still end before the one behind it starts, and must still find no
-gap on the units that are looked at before its own.
-
 Most tasks need no check (:mod:`._frozen_order`). For the others one comparison mostly shows that
 one forerunner blocked the task all along; where it does not, the units are walked back.
 """
@@ -37,8 +32,7 @@ def times(order: Order, work: Ints, time_ps: Ints, end: Ints) -> tuple[Ints, Byt
     _times(
         order.sequence, order.edge_first, order.edge, order.doubt, order.ready_first, order.ready,
         order.rival_first, order.rival, order.blocks, order.tail_first, order.tail, order.group,
-        order.owner, order.previous, order.last, order.gaps, order.after_first, order.after,
-        order.passed_first, order.passed, work, time_ps, end, latest, holds,
+        order.owner, order.previous, order.last, work, time_ps, end, latest, holds,
     )  # fmt: skip
     return latest, holds
 
@@ -47,8 +41,7 @@ def times(order: Order, work: Ints, time_ps: Ints, end: Ints) -> tuple[Ints, Byt
 def _times(
     sequence: Ints, edge_first: Ints, edge: Ints, doubt: Ints, ready_first: Ints, ready: Ints,
     rival_first: Ints, rival: Ints, blocks: Ints, tail_first: Ints, tail: Ints, group: Ints,
-    owner: Ints, previous: Ints, last: Ints, gaps: int, after_first: Ints, after: Ints,
-    passed_first: Ints, passed: Ints, work: Ints, time_ps: Ints, end: Ints, latest: Ints,
+    owner: Ints, previous: Ints, last: Ints, work: Ints, time_ps: Ints, end: Ints, latest: Ints,
     holds: Bytes,
 ) -> None:  # fmt: skip
     start, since = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int64)
@@ -79,9 +72,9 @@ def _times(
                 for p in range(WIDTH):
                     blocked[p] |= end[other, p] == start[p]
             elif blocks[k] != PARTLY:
-                late = np.int64(gaps or blocks[k] == BEFORE)
+                late = np.int64(blocks[k] == BEFORE)
                 for p in range(WIDTH):
-                    began = end[other, p] - time_ps[v, p] + late - gaps * time_ps[w, p]
+                    began = end[other, p] - time_ps[v, p] + late
                     blocked[p] |= (end[other, p] == start[p]) & (began <= since[p])
         missing = 0
         for p in range(WIDTH):
@@ -91,18 +84,8 @@ def _times(
                 if not blocked[p] and holds[p]:
                     holds[p] = _walk(
                         task, p, since[p], start[p], tail_first[d], tail_first[d + 1], tail,
-                        group, owner, previous, gaps, work, time_ps, end, reach,
+                        group, owner, previous, work, time_ps, end, reach,
                     )  # fmt: skip
-        for k in range(after_first[d], after_first[d + 1]):
-            other, v = after[k], work[after[k]]
-            for p in range(WIDTH):
-                holds[p] &= end[task, p] <= end[other, p] - time_ps[v, p]
-        for k in range(passed_first[d], passed_first[d + 1]):
-            other, v = passed[k], work[passed[k]]
-            for p in range(WIDTH):
-                holds[p] &= (end[other, p] > start[p]) & (
-                    end[other, p] - time_ps[v, p] < end[task, p]
-                )
     for task in last:
         for p in range(WIDTH):
             latest[p] = max(latest[p], end[task, p])
@@ -154,7 +137,7 @@ def _latest(end: Ints, edge: Ints, first: int, stop: int, out: Ints) -> None:
 @numba.njit(cache=True)
 def _walk(
     task: int, p: int, ready: int, start: int, first: int, stop: int, tail: Ints, group: Ints,
-    owner: Ints, previous: Ints, gaps: int, work: Ints, time_ps: Ints, end: Ints, reach: Ints,
+    owner: Ints, previous: Ints, work: Ints, time_ps: Ints, end: Ints, reach: Ints,
 ) -> bool:  # fmt: skip
     """Return whether a task is blocked at every instant from ``ready`` until ``start``.
 
@@ -163,9 +146,6 @@ def _walk(
     """
     for k in range(first, stop):
         reach[k - first] = tail[k]
-    # the first instant that a task blocks is its start, or the one behind it; in gaps it is the
-    # first at which the time until its start is too short
-    early = time_ps[work[task], p] - 1 if gaps else 0
     open_ = start
     while open_ > ready:
         best, k = open_, first
@@ -173,8 +153,7 @@ def _walk(
             units, begin = group[k], 0
             for lane in range(k, k + units):
                 begin = max(begin, _blocked_from(
-                    task, p, open_, lane - first, gaps, early, owner, previous, work, time_ps,
-                    end, reach,
+                    task, p, open_, lane - first, owner, previous, work, time_ps, end, reach,
                 ))  # fmt: skip
             best = min(best, begin)
             k += units
@@ -186,8 +165,8 @@ def _walk(
 
 @numba.njit(cache=True, forceinline=True)
 def _blocked_from(
-    task: int, p: int, before: int, lane: int, gaps: int, early: int, owner: Ints,
-    previous: Ints, work: Ints, time_ps: Ints, end: Ints, reach: Ints,
+    task: int, p: int, before: int, lane: int, owner: Ints, previous: Ints, work: Ints,
+    time_ps: Ints, end: Ints, reach: Ints,
 ) -> int:  # fmt: skip
     """Return since when one unit is held for the task at the instant right before ``before``.
 
@@ -196,9 +175,9 @@ def _blocked_from(
     while reach[lane] >= 0:
         other = owner[reach[lane]]
         # who starts together with the task, but stands behind it, does not block it yet
-        late = other > task and not gaps
-        begin = end[other, p] - time_ps[work[other], p] + late - early
-        if begin < before and not (gaps and other > task):
+        late = other > task
+        begin = end[other, p] - time_ps[work[other], p] + late
+        if begin < before:
             held: int = begin if end[other, p] >= before else before
             return held
         reach[lane] = previous[reach[lane]]

@@ -1,18 +1,19 @@
 """The frozen engine for many prices of one plan: same plan, same rule, same integers.
 
-It keeps the orders in which :mod:`.compiled` started the tasks of a plan. In a known order the
-times are a recurrence that needs no events, so a block of points goes through it side by side
-(:mod:`._frozen_times`). Each point is proven: the rule would have found the same order. A point
-that is not goes on to the next order, and in the end to :mod:`.compiled`, whose order is kept too.
-
 A plan that falls apart into pieces that run one after the other (:mod:`._frozen_pieces`) costs
 what its different pieces cost.
+
+Of each piece the engine keeps the orders in which :mod:`.compiled` started its tasks. In a known
+order the times are a recurrence that needs no events, so a block of points goes through it side by
+side (:mod:`._frozen_times`). Each point is proven: the rule would have found the same order. A
+point that is not goes on to the next order, and in the end to :mod:`.compiled`, whose order is
+kept too. Pieces that are reserved ahead of time have a way of their own (:mod:`.reservation`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,111 +22,40 @@ from hybridsim.engines import compiled
 from hybridsim.engines._frozen_order import Order, freeze
 from hybridsim.engines._frozen_pieces import Piece, pieces, whole
 from hybridsim.engines._frozen_times import WIDTH, times
-from hybridsim.plan import Bools, Plan, Timeline, check_total
+from hybridsim.plan import Bools, Plan, check_total
 from hybridsim.units import Ints
-
-Run: TypeAlias = Callable[[Plan, Ints], tuple[Timeline, Callable[[], Order]]]
-"""What decides when the tasks of a plan start: returns the timeline, and how to get its order."""
 
 _MOST_ORDERS = 32
 """Orders that a piece keeps; all of them take about as long as executing a large one."""
-_SAMPLE = 64
-"""Points on which an order is tried first."""
 _PATIENCE = 4
 """New orders in a row that served no other point, after which points are just executed."""
 
 
-def execution(plan: Plan, time_ps: Ints) -> tuple[Timeline, Callable[[], Order]]:
-    """Execute a plan by the execution rule; ``time_ps`` gives the time of each work [ps]."""
-    timeline = compiled.run(plan, time_ps)
-    return timeline, lambda: freeze(plan, timeline)
-
-
-@dataclass(eq=False)
-class Frozen:
-    """A plan, and the orders that were found for it."""
-
-    plan: Plan
-    run: Run = execution
-    """How a point is executed that no known order is proven for."""
-    most_orders: int = _MOST_ORDERS
-    least_share: float = 0.0
-    """The share of points an order must serve, or no more orders are sought. Where executing a
-    point costs little more than trying an order on it, an order has to serve many."""
-
-    def makespans(self, time_ps: Ints) -> Ints:
-        """Return the last end of each point [ps], shape (points,).
-
-        ``time_ps`` has the time of each work at each point [ps], shape (works, points).
-
-        Raises:
-            PlanError: The tasks of a point together last 2^62 ps or more.
-        """
-        # an order would be proven for ends that have wrapped around
-        check_total((self._tasks @ time_ps).max(initial=0.0))
-        total = np.zeros(time_ps.shape[1], np.int64)
-        apart = np.ones(time_ps.shape[1], np.bool_)
-        for piece in self._pieces:
-            latest, ends = piece.makespans(time_ps)
-            total += piece.piece.times * latest
-            apart &= ends
-        if not apart.all():
-            together = np.flatnonzero(~apart)
-            total[together], _ = self._whole.makespans(time_ps[:, together])
-        return total
-
-    def timeline(self, time_ps: Ints) -> Timeline:
-        """Return all times of one point; ``time_ps`` has the shape (works,)."""
-        return self.run(self.plan, time_ps)[0]
-
-    @property
-    def proven(self) -> int:
-        """How often a point of a piece was served by an order that was known."""
-        return sum(piece.proven for piece in self._all)
-
-    @property
-    def executed(self) -> int:
-        """How often a point of a piece was executed."""
-        return sum(piece.executed for piece in self._all)
-
-    @property
-    def _all(self) -> "list[_Retimed]":
-        return [*{id(piece): piece for piece in (*self._pieces, self._whole)}.values()]
-
-    @cached_property
-    def _tasks(self) -> NDArray[np.float64]:
-        """How many tasks do each work."""
-        return np.bincount(self.plan.work, minlength=len(self.plan.works)).astype(np.float64)
-
-    def _retimed(self, piece: Piece) -> "_Retimed":
-        return _Retimed(piece, self.run, self.most_orders, self.least_share)
-
-    @cached_property
-    def _pieces(self) -> "list[_Retimed]":
-        return [self._retimed(piece) for piece in pieces(self.plan)]
-
-    @cached_property
-    def _whole(self) -> "_Retimed":
-        if len(self._pieces) == 1 and self._pieces[0].piece.times == 1:
-            return self._pieces[0]
-        return self._retimed(whole(self.plan))
-
-
-@dataclass(eq=False)
-class _Retimed:
-    """A piece of a plan, and the orders that were found for it."""
+class PiecePoints(Protocol):
+    """A way to find the points of a piece."""
 
     piece: Piece
-    run: Run
-    most_orders: int
-    least_share: float
+    proven: int
+    """How many points were served by an order that was known."""
+    executed: int
+
+    def makespans(self, time_ps: Ints) -> tuple[Ints, Bools]:
+        """Return the last end of each point, and whether what the next piece waits for is that.
+
+        ``time_ps`` has the time of each work of the whole plan at each point [ps].
+        """
+
+
+@dataclass(eq=False)
+class RetimedPiece:
+    """A piece under the execution rule, and the orders that were found for it."""
+
+    piece: Piece
     proven: int = 0
     executed: int = 0
     _orders: list[Order] = field(default_factory=list)
     _idle: int = 0
     """New orders in a row that served no other point."""
-    _hopeless: bool = False
-    """Whether an order served too few points for another one to be sought."""
 
     def makespans(self, time_ps: Ints) -> tuple[Ints, Bools]:
         """Return the last end of each point, and whether what the next piece waits for is that."""
@@ -133,43 +63,22 @@ class _Retimed:
         latest, apart = np.zeros(points, np.int64), np.ones(points, np.bool_)
         left = np.arange(points)
         for order in list(self._orders):
-            left = self._tried(order, time_ps, left, latest, apart)
+            left = self._retime(order, time_ps, left, latest, apart)
         if len(left):
             self._idle = min(self._idle, _PATIENCE - 1)  # one new order per call is worth a try
         while len(left):
             point, left = int(left[0]), left[1:]
             self.executed += 1
-            own = np.ascontiguousarray(time_ps[self.piece.works, point])
-            timeline, order_of = self.run(self.piece.plan, own)
+            plan = self.piece.plan
+            timeline = compiled.run(plan, np.ascontiguousarray(time_ps[self.piece.works, point]))
             latest[point] = timeline.makespan
-            apart[point] = self._ends_together(timeline.end, latest[point])
-            if self._idle < _PATIENCE and len(left) and not self._hopeless:
-                before, new = len(left), order_of()
-                self._orders = [new, *self._orders[: self.most_orders - 1]]
-                left = self._tried(new, time_ps, left, latest, apart)
+            apart[point] = self.piece.ends_together(timeline.end, timeline.makespan)
+            if self._idle < _PATIENCE and len(left):
+                before, new = len(left), freeze(plan, timeline)
+                self._orders = [new, *self._orders[: _MOST_ORDERS - 1]]
+                left = self._retime(new, time_ps, left, latest, apart)
                 self._idle = 0 if len(left) < before else self._idle + 1
         return latest, apart
-
-    def _tried(
-        self, order: Order, time_ps: Ints, points: Ints, latest: Ints, apart: Bools
-    ) -> Ints:
-        """Retime points by an order as long as it serves enough; return those that are left."""
-        few, rest = points[:_SAMPLE], points[_SAMPLE:]
-        left = self._retime(order, time_ps, few, latest, apart)
-        if len(few) - len(left) < self.least_share * len(few):
-            self._hopeless = True
-            self._orders.remove(order)
-            return np.concatenate((left, rest))
-        if len(rest):
-            rest = self._retime(order, time_ps, rest, latest, apart)
-        return np.concatenate((left, rest))
-
-    def _ends_together(self, end: Ints, latest: Ints) -> Bools:
-        """Return whether each exit ends last; ``end`` has the shape (tasks, ...)."""
-        holds = np.ones(end.shape[1:], np.bool_)
-        for tasks in self.piece.exits:
-            holds &= end[tasks].max(axis=0, initial=0) == latest
-        return holds
 
     def _retime(
         self, order: Order, time_ps: Ints, points: Ints, latest: Ints, apart: Bools
@@ -185,7 +94,7 @@ class _Retimed:
             good = holds[: len(own)] != 0
             latest[own[good]] = found[: len(own)][good]
             if piece.exits:
-                apart[own[good]] = self._ends_together(end, found)[: len(own)][good]
+                apart[own[good]] = self.piece.ends_together(end, found)[: len(own)][good]
             left.append(own[~good])
         rest = np.concatenate(left)
         self.proven += len(points) - len(rest)
@@ -193,6 +102,94 @@ class _Retimed:
             self._orders.remove(order)
             self._orders.insert(0, order)
         return rest
+
+
+@dataclass(eq=False)
+class Frozen:
+    """A plan, and what is known of its pieces."""
+
+    plan: Plan
+    way: Callable[[Piece], PiecePoints] = RetimedPiece
+    """How the points of its pieces are found."""
+    most_different: float = 1.0
+    """Share of the tasks that the different pieces may have; with more the plan is left whole."""
+
+    def makespans(self, time_ps: Ints) -> Ints:
+        """Return the last end of each point [ps], shape (points,).
+
+        ``time_ps`` has the time of each work at each point [ps], shape (works, points).
+
+        Raises:
+            PlanError: The tasks of a point together last 2^62 ps or more.
+        """
+        self._check(time_ps)
+        total = np.zeros(time_ps.shape[1], np.int64)
+        apart = np.ones(time_ps.shape[1], np.bool_)
+        for piece in self._pieces:
+            latest, ends = piece.makespans(time_ps)
+            total += piece.piece.times * latest
+            apart &= ends
+        if not apart.all():
+            together = np.flatnonzero(~apart)
+            total[together], _ = self._whole.makespans(time_ps[:, together])
+        return total
+
+    def at_least(self, time_ps: Ints) -> Ints:
+        """Return what no point takes less than: how long its busiest resource is held [ps].
+
+        Raises:
+            PlanError: The tasks of a point together last 2^62 ps or more.
+        """
+        self._check(time_ps)
+        units, held = self._held
+        least: Ints = (-(-(held @ time_ps) // units[:, None])).max(axis=0, initial=0)
+        return least
+
+    def _check(self, time_ps: Ints) -> None:
+        # an order would be proven for ends that have wrapped around
+        check_total((self._tasks @ time_ps).max(initial=0.0))
+
+    @property
+    def proven(self) -> int:
+        """How often a point of a piece was served by an order that was known."""
+        return sum(piece.proven for piece in self._all)
+
+    @property
+    def executed(self) -> int:
+        """How often a point of a piece was executed."""
+        return sum(piece.executed for piece in self._all)
+
+    @property
+    def _all(self) -> list[PiecePoints]:
+        return [*{id(piece): piece for piece in (*self._pieces, self._whole)}.values()]
+
+    @cached_property
+    def _tasks(self) -> NDArray[np.float64]:
+        """How many tasks do each work."""
+        return np.bincount(self.plan.work, minlength=len(self.plan.works)).astype(np.float64)
+
+    @cached_property
+    def _held(self) -> tuple[Ints, Ints]:
+        """Units, and how many tasks of each work use them, of each different resource."""
+        plan, works = self.plan, len(self.plan.works)
+        user = np.repeat(plan.work, np.diff(plan.use_first))
+        held = np.bincount(plan.use * works + user, minlength=len(plan.resources) * works)
+        units = np.array([resource.units for resource in plan.resources], np.int64)
+        rows = np.unique(np.column_stack((units, held.reshape(len(units), works))), axis=0)
+        return rows[:, 0], rows[:, 1:]
+
+    @cached_property
+    def _pieces(self) -> list[PiecePoints]:
+        found = pieces(self.plan)
+        if sum(len(piece.plan) for piece in found) > self.most_different * len(self.plan):
+            found = [whole(self.plan)]
+        return [self.way(piece) for piece in found]
+
+    @cached_property
+    def _whole(self) -> PiecePoints:
+        if len(self._pieces) == 1 and self._pieces[0].piece.times == 1:
+            return self._pieces[0]
+        return self.way(whole(self.plan))
 
 
 def _padded(points: Ints) -> Ints:

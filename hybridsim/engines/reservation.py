@@ -9,14 +9,13 @@ A reserved start is the end of a need, or the end of what holds the resource rig
 both as needs, an engine executes the plan at exactly the reserved times.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
 
-from hybridsim.engines._frozen_gaps import freeze_gaps
-from hybridsim.engines._frozen_order import Order
+from hybridsim.engines._frozen_pieces import Piece
+from hybridsim.engines._reserved_times import Reserver
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.units import Ints
 
@@ -32,8 +31,9 @@ def reserved(plan: Plan, time_ps: Ints) -> tuple[Plan, Timeline]:
     reserved starts; the timeline is the one that an engine finds for it.
     """
     visited = visiting_order(plan)
-    timeline, earlier, later, _ = reserve(plan, time_ps, visited)
+    timeline, lane = reserve(plan, time_ps, visited)
     by_start = visited[np.argsort(timeline.start[visited], kind="stable")]
+    earlier, later = _neighbours(by_start, plan.use_first, lane)
     start = timeline.start[by_start]
     # what a task waits for, turns included, ends when it starts
     return _ordered(plan, by_start, earlier, later), Timeline(start, start, timeline.end[by_start])
@@ -49,21 +49,15 @@ def visiting_order(plan: Plan) -> Ints:
     return _by_level(_levels(plan.need_first, plan.need, moves))
 
 
-def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints, Ints, Ints]:
-    """Return the times of the tasks given in some order, and who follows whom in a resource.
+def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints]:
+    """Return the times of the tasks visited in some order, and the unit of each use.
 
-    ``ready`` of the timeline is when the needs of a task have ended. The second and third column
-    name pairs of tasks: one, and the next one on the same unit. The last one is the unit of each
-    use, numbered over all resources.
+    ``ready`` of the timeline is when the needs of a task have ended. Units are numbered over all
+    resources, in their order.
     """
-    units = np.array([resource.units for resource in plan.resources], np.int64)
-    lanes = np.concatenate(([0], np.cumsum(units))).astype(np.int64)
-    room = np.repeat(np.bincount(plan.use, minlength=len(units)), units)
-    ready, start, end, earlier, later, unit = _reserve(
-        visited, plan.times(time_ps), plan.need_first, plan.need, plan.use_first, plan.use,
-        lanes, room,
-    )  # fmt: skip
-    return Timeline(ready, start, end), earlier, later, unit
+    duration = plan.times(time_ps)
+    end, unit = Reserver(plan, visited).one(time_ps)
+    return Timeline(_ready(plan.need_first, plan.need, end), end - duration, end), unit
 
 
 def visiting(plan: Plan) -> Plan:
@@ -72,10 +66,40 @@ def visiting(plan: Plan) -> Plan:
     return _ordered(plan, visiting_order(plan), none, none)
 
 
-def reservation(plan: Plan, time_ps: Ints) -> tuple[Timeline, Callable[[], Order]]:
-    """Reserve a plan in plan order, for :class:`~hybridsim.engines.frozen.Frozen`."""
-    timeline, _, _, unit = reserve(plan, time_ps, np.arange(len(plan)))
-    return timeline, lambda: freeze_gaps(plan, timeline, unit)
+@dataclass(eq=False)
+class ReservedPiece:
+    """A piece of a plan that is reserved in plan order at each point.
+
+    No order is kept, as to prove that it holds takes as long as reserving anew.
+    """
+
+    piece: Piece
+    proven: int = 0
+    executed: int = 0
+
+    def __post_init__(self) -> None:
+        plan = self.piece.plan
+        self._reserver = Reserver(plan, np.arange(len(plan)))
+
+    def makespans(self, time_ps: Ints) -> tuple[Ints, Bools]:
+        """Return the last end of each point, and whether what the next piece waits for is that."""
+        latest = np.empty(time_ps.shape[1], np.int64)
+        apart = np.empty(time_ps.shape[1], np.bool_)
+        for points, end, found in self._reserver.blocks(time_ps[self.piece.works]):
+            latest[points] = found[: len(points)]
+            apart[points] = self.piece.ends_together(end, found)[: len(points)]
+        self.executed += len(latest)
+        return latest, apart
+
+
+@numba.njit(cache=True)
+def _ready(need_first: Ints, need: Ints, end: Ints) -> Ints:
+    """Return when the needs of each task have ended."""
+    ready = np.zeros(len(end), np.int64)
+    for task in range(len(end)):
+        for k in range(need_first[task], need_first[task + 1]):
+            ready[task] = max(ready[task], end[need[k]])
+    return ready
 
 
 @numba.njit(cache=True)
@@ -116,96 +140,25 @@ def _by_level(level: Ints) -> Ints:
 
 
 @numba.njit(cache=True)
-def _reserve(
-    visited: Ints,
-    duration: Ints,
-    need_first: Ints,
-    need: Ints,
-    use_first: Ints,
-    use: Ints,
-    lanes: Ints,
-    room: Ints,
-) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
-    """Give each task, as visited, the earliest gap; lanes of resource r: lanes[r] to lanes[r + 1].
-
-    A lane is one unit of a resource: intervals sorted by their start, in three columns;
-    ``room`` is the most that each can hold.
-    """
-    tasks = len(duration)
-    ready, start = np.zeros(tasks, np.int64), np.empty(tasks, np.int64)
-    end = np.zeros(tasks, np.int64)
-    first = np.zeros(len(room) + 1, np.int64)
-    first[1:] = np.cumsum(room)
-    last = first[:-1].copy()
-    begins, ends = np.empty(first[-1], np.int64), np.empty(first[-1], np.int64)
-    held = np.empty(first[-1], np.int64)
-    lane_of = np.empty(len(use), np.int64)
-    for task in visited:
-        time = 0
-        for k in range(need_first[task], need_first[task + 1]):
-            time = max(time, end[need[k]])
-        ready[task] = time
-        length, count = duration[task], use_first[task + 1] - use_first[task]
-        # resources are asked in turn until as many as there are agree one after the other
-        k, agreed = use_first[task], 0
-        while agreed < count:
-            fits = _NEVER
-            for lane in range(lanes[use[k]], lanes[use[k] + 1]):
-                gap = _gap(begins, ends, first[lane], last[lane], time, length)
-                if gap < fits:
-                    fits, lane_of[k] = gap, lane
-                if gap == time:
-                    break
-            agreed = agreed + 1 if fits == time else 1
-            time = fits
-            k = k + 1 if k + 1 < use_first[task + 1] else use_first[task]
-        start[task], end[task] = time, time + length
+def _neighbours(by_start: Ints, use_first: Ints, lane: Ints) -> tuple[Ints, Ints]:
+    """Return the pairs of tasks that follow each other on a lane, lane by lane."""
+    lanes = lane.max() + 1 if len(lane) else 0
+    # how many pairs each lane has, shifted by one, then where they begin
+    pairs = np.zeros(lanes + 1, np.int64)
+    held = np.full(lanes, -1, np.int64)
+    for each in lane:
+        pairs[each + 1] += held[each] == 0
+        held[each] = 0
+    pairs = np.cumsum(pairs)
+    earlier, later = np.empty(pairs[-1], np.int64), np.empty(pairs[-1], np.int64)
+    held[:] = -1
+    for task in by_start:
         for k in range(use_first[task], use_first[task + 1]):
-            lane = lane_of[k]
-            at = last[lane]
-            # mostly it belongs near the end
-            while at > first[lane] and begins[at - 1] > time:
-                begins[at], ends[at], held[at] = begins[at - 1], ends[at - 1], held[at - 1]
-                at -= 1
-            begins[at], ends[at], held[at] = time, time + length, task
-            last[lane] += 1
-    earlier, later = _neighbours(first, last, held)
-    return ready, start, end, earlier, later, lane_of
-
-
-@numba.njit(cache=True, forceinline=True)
-def _gap(begins: Ints, ends: Ints, first: int, last: int, time: int, length: int) -> int:
-    """Return the earliest start from ``time`` on of a gap of ``length`` in a lane."""
-    if first == last or ends[last - 1] <= time:
-        return time
-    # mostly the gap is near the end, so the search begins there with steps that double
-    step, high = 1, last - 1
-    while high - step >= first and ends[high - step] > time:
-        high -= step
-        step *= 2
-    low = max(first, high - step)
-    while low < high:
-        middle = (low + high) // 2
-        if ends[middle] <= time:
-            low = middle + 1
-        else:
-            high = middle
-    while low < last and begins[low] < time + length:
-        time = max(time, ends[low])
-        low += 1
-    return time
-
-
-@numba.njit(cache=True)
-def _neighbours(first: Ints, last: Ints, held: Ints) -> tuple[Ints, Ints]:
-    """Return the pairs of tasks that follow each other on a lane."""
-    pairs = np.maximum(last - first[:-1] - 1, 0).sum()
-    earlier, later = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
-    pair = 0
-    for lane in range(len(last)):
-        for at in range(first[lane] + 1, last[lane]):
-            earlier[pair], later[pair] = held[at - 1], held[at]
-            pair += 1
+            own = lane[k]
+            if held[own] >= 0:
+                earlier[pairs[own]], later[pairs[own]] = held[own], task
+                pairs[own] += 1
+            held[own] = task
     return earlier, later
 
 

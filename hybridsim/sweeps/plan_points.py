@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from hybridsim.engines import engine
 from hybridsim.engines.frozen import Frozen
 from hybridsim.engines.looped import Looped
-from hybridsim.engines.reservation import reservation, visiting
+from hybridsim.engines.reservation import ReservedPiece, visiting
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
+from hybridsim.plan import Bools
 from hybridsim.strategies import Job, LayerDecisions, NetworkStrategy, Strategy
 from hybridsim.strategies.job import Decisions, LayerDecision
 from hybridsim.sweeps.machines import Columns, different, prices, with_columns
@@ -24,10 +25,8 @@ from hybridsim.units import Ints
 from hybridsim.work import Work
 
 _NEVER = np.iinfo(np.int64).max
-RESERVED_ORDERS = 4
-"""Orders of a reservation that are kept: each takes about as long to try as reserving anew."""
-LEAST_SHARE = 0.5
-"""Share of points that such an order must serve."""
+_MOST_DIFFERENT = 0.5
+"""Share of its tasks that a reserved plan is reserved in pieces for: they may come to nothing."""
 _MOST_KNOWN = 4096
 """Values that decisions depend on, with what was decided, that are remembered."""
 _ONLY_PRICES = frozenset(
@@ -44,6 +43,8 @@ class Planned:
     works: tuple[Work, ...]
     makespans: Callable[[Ints], Ints]
     """Times of the works at each point [ps] -> last ends [ps]."""
+    at_least: Callable[[Ints], Ints]
+    """The same -> what no last end is before [ps]: found at once, and mostly close."""
     tasks: int
     layers: tuple[LayerDecision, ...]
     tcdm_bytes: int
@@ -59,6 +60,29 @@ class Outcome:
     """Which of the plans each point has; without meaning where there is a problem."""
     problem: NDArray[np.object_]
     """Why a point has no result, or an empty text."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """The points that a plan is a candidate of."""
+
+    at: Ints
+    place: Ints
+    """The place of the plan among the candidates of each."""
+    time_ps: Ints
+    least_ps: Ints
+    """What the plan surely takes at each [ps]."""
+
+    def better(self, taken: Ints, best: Ints, rank: Ints) -> Bools:
+        """Return where so much time beats the best so far; of equal ones the first is best."""
+        now = best[self.at]
+        found: Bools = (taken < now) | ((taken == now) & (self.place < rank[self.at]))
+        return found
+
+    def that_may_be_better(self, best: Ints, rank: Ints) -> "_Asked":
+        """Return the points at which the plan is not surely beaten."""
+        left = self.better(self.least_ps, best, rank)
+        return _Asked(self.at[left], self.place[left], self.time_ps[:, left], self.least_ps[left])
 
 
 @dataclass
@@ -96,19 +120,29 @@ class PlanPoints:
                 problem[alike] = found
                 continue
             for choice, decisions in enumerate(found):
-                candidates.setdefault(decisions, []).append((choice, alike))
+                if decisions not in found[:choice]:
+                    candidates.setdefault(decisions, []).append((choice, alike))
         plans = [self._plan(decisions) for decisions in candidates]
-        for number, (planned, parts) in enumerate(zip(plans, candidates.values(), strict=True)):
-            at = np.concatenate([alike for _, alike in parts])
-            place = np.repeat([own for own, _ in parts], [len(alike) for _, alike in parts])
-            own = {path: column[at] for path, column in columns.items()}
-            time_ps = prices(planned.works, self.mapping.machine, own, len(at))
-            taken = planned.makespans(time_ps)
-            # of several candidates the fastest, and of equal ones the first
-            better = (taken < best[at]) | ((taken == best[at]) & (place < rank[at]))
-            best[at[better]], rank[at[better]] = taken[better], place[better]
-            plan[at[better]] = number
+        asked = [self._asked(planned, parts, columns) for planned, parts in
+                 zip(plans, candidates.values(), strict=True)]  # fmt: skip
+        # those that may be fastest come first, so that most of the others need not be carried out
+        for number in sorted(range(len(plans)), key=lambda number: asked[number].least_ps.mean()):
+            some = asked[number].that_may_be_better(best, rank)
+            taken = plans[number].makespans(some.time_ps)
+            better = some.better(taken, best, rank)
+            at = some.at[better]
+            best[at], rank[at], plan[at] = taken[better], some.place[better], number
         return Outcome(np.where(best == _NEVER, 0, best), plans, plan, problem)
+
+    def _asked(
+        self, planned: Planned, parts: list[tuple[int, Ints]], columns: Columns
+    ) -> "_Asked":
+        """Return the points that a plan is a candidate of, and what it costs there."""
+        at = np.concatenate([alike for _, alike in parts])
+        place = np.repeat([own for own, _ in parts], [len(alike) for _, alike in parts])
+        own = {path: column[at] for path, column in columns.items()}
+        time_ps = prices(planned.works, self.mapping.machine, own, len(at))
+        return _Asked(at, place, time_ps, planned.at_least(time_ps))
 
     def _read(self, columns: Iterable[str]) -> list[str]:
         """Return the columns that decisions may depend on."""
@@ -181,17 +215,22 @@ class PlanPoints:
             draft = decisions.draft(job)
             looped = Looped(draft.outline)
             return Planned(
-                looped.works, looped.makespans, len(draft.outline), draft.layers,
+                looped.works, looped.makespans, _nothing, len(draft.outline), draft.layers,
                 max((layer.tcdm_bytes for layer in draft.layers), default=0),
             )  # fmt: skip
         schedule = decisions.lay_out(job)
         if schedule.dispatch == "reserved":
-            frozen = Frozen(visiting(schedule.plan), reservation, RESERVED_ORDERS, LEAST_SHARE)
+            frozen = Frozen(visiting(schedule.plan), ReservedPiece, _MOST_DIFFERENT)
         else:
             frozen = Frozen(schedule.plan)
         sizes = [layer.tcdm_bytes for layer in schedule.layers]
         sizes += [op.tcdm_bytes for op in schedule.ops]
         return Planned(
-            schedule.plan.works, frozen.makespans, len(schedule.plan), schedule.layers,
-            max(sizes, default=0),
+            schedule.plan.works, frozen.makespans, frozen.at_least, len(schedule.plan),
+            schedule.layers, max(sizes, default=0),
         )  # fmt: skip
+
+
+def _nothing(time_ps: Ints) -> Ints:
+    """Return that a plan may take no time at all: said of layers, which have one candidate."""
+    return np.zeros(time_ps.shape[1], np.int64)

@@ -15,16 +15,15 @@ import pytest
 
 import hybridsim
 from hybridsim.engines import compiled
-from hybridsim.engines.frozen import Frozen, Run, execution
+from hybridsim.engines.frozen import Frozen
 from hybridsim.engines.looped import Looped
-from hybridsim.engines.reservation import reservation, visiting
+from hybridsim.engines.reservation import ReservedPiece, reserve, visiting
 from hybridsim.mapping import place
-from hybridsim.plan import Outline, Plan, Timeline
+from hybridsim.plan import Outline, Plan
 from hybridsim.strategies import Job, TokenParallel, make_strategy
 from hybridsim.units import Ints
 from hybridsim.work import price
-from tests.engines import naive
-from tests.engines.proofs import Proof, point_of, proof, queues, reserving
+from tests.engines.proofs import Proof, point_of, proof, queues
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 
@@ -93,7 +92,7 @@ def test_points(benchmark: Any, network: str, way: str, spread: float) -> None:
 
 @pytest.mark.benchmark(group="points of a reserved network")
 @pytest.mark.parametrize("spread", [0.001, 1.0])
-@pytest.mark.parametrize("way", ["reserved", "frozen"])
+@pytest.mark.parametrize("way", ["by itself", "side by side"])
 def test_reserved_points(benchmark: Any, way: str, spread: float) -> None:
     """MobileBERT on the HARP machine, in batches of 8 tokens."""
     loaded, machine = hybridsim.load("mobilebert", "harp_2026")
@@ -101,10 +100,11 @@ def test_reserved_points(benchmark: Any, way: str, spread: float) -> None:
     plan = visiting(make_strategy("xb_pipe", {"batch": 8}).schedule(job).plan)
     works = price(plan.works, machine).time_ps
     known, time_ps = prices(works, spread, 0), prices(works, spread, 1)
-    if way == "frozen":
-        measure_frozen(benchmark, Frozen(plan, reservation), known, time_ps)
+    if way == "side by side":
+        measure_frozen(benchmark, Frozen(plan, ReservedPiece, 0.5), known, time_ps)
     else:
-        measure_executed(benchmark, reserving, plan, time_ps)
+        visited = np.arange(len(plan))
+        measure_executed(benchmark, lambda plan, own: reserve(plan, own, visited), plan, time_ps)
 
 
 @pytest.mark.benchmark(group="points of a layer in batches of 16 tokens")
@@ -120,16 +120,11 @@ def test_cost_does_not_grow_with_tokens(benchmark: Any, tokens: int) -> None:
 
 @pytest.mark.benchmark(group="refused without need")
 @pytest.mark.parametrize("units", [1, 2, 3])
-@pytest.mark.parametrize(
-    ("run", "rule"), [(execution, naive.run), (reservation, reserving)], ids=["online", "reserved"]
-)
-def test_share_of_needless_refusals(
-    benchmark: Any, run: Run, rule: Callable[[Plan, Ints], Timeline], units: int
-) -> None:
+def test_share_of_needless_refusals(benchmark: Any, units: int) -> None:
     """Of the points of random plans that one order serves, the share that is refused it."""
 
     def prove() -> Proof:
-        return sum((proof(queues(seed, units), seed, run, rule) for seed in range(20)), Proof())
+        return sum((proof(queues(seed, units), seed) for seed in range(20)), Proof())
 
     found = benchmark.pedantic(prove, rounds=1)
     served = found.points - found.refused + found.needless

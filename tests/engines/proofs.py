@@ -1,14 +1,13 @@
 """How points go through one frozen order: proven, refused, or refused though its times hold."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from hybridsim.engines import compiled
+from hybridsim.engines._frozen_order import freeze
 from hybridsim.engines._frozen_times import WIDTH, times
-from hybridsim.engines.frozen import Run, execution
-from hybridsim.engines.reservation import reservation
-from hybridsim.plan import Plan, PlanBuilder, Resource, Timeline
+from hybridsim.plan import Plan, PlanBuilder, Resource
 from hybridsim.units import Ints
 from hybridsim.work import delay
 from tests import random_inputs
@@ -32,11 +31,6 @@ def point_of(time_ps: Ints, point: int) -> Ints:
     return np.ascontiguousarray(time_ps[:, point])
 
 
-def reserving(plan: Plan, time_ps: Ints) -> Timeline:
-    """Reserve a plan in plan order."""
-    return reservation(plan, time_ps)[0]
-
-
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What one order makes of some points."""
@@ -54,21 +48,16 @@ class Proof:
         )
 
 
-def proof(
-    plan: Plan,
-    seed: int,
-    run: Run = execution,
-    rule: Callable[[Plan, Ints], Timeline] = naive.run,
-) -> Proof:
+def proof(plan: Plan, seed: int) -> Proof:
     """Freeze the order of a plan of delays, and compare all times of points around it."""
     own = random_inputs.times(plan)
-    order, time_ps = run(plan, own)[1](), prices(own, WIDTH, seed)
+    order, time_ps = freeze(plan, compiled.run(plan, own)), prices(own, WIDTH, seed)
     end = np.empty((len(plan), WIDTH), np.int64)
     latest, holds = times(order, plan.work, time_ps, end)
     assert holds[0]
     needless = 0
     for point in range(WIDTH):
-        expected = rule(plan, point_of(time_ps, point))
+        expected = naive.run(plan, point_of(time_ps, point))
         same = np.array_equal(end[:, point], expected.end)
         needless += same and not holds[point]
         if holds[point]:

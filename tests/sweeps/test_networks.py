@@ -1,10 +1,12 @@
 """Sweeps over whole networks say what single runs say, whatever the strategy."""
 
+import itertools
 from typing import Any
 
 import pytest
 
 from hybridsim import load, make_strategy, simulate
+from hybridsim.arch import machine_with
 from hybridsim.sweeps import run_study, sweep
 
 ALL = [
@@ -39,6 +41,26 @@ def test_every_strategy_is_what_simulate_finds(studies) -> None:
         result = simulate(own, machine, make_strategy(row["strategy"]), 16)
         for name in ALL:
             assert row[name] == getattr(result, name), (row["strategy"], name)
+
+
+@pytest.mark.parametrize("kind", ["xb_pipe", "xl_pipe", "network"])
+def test_the_fastest_candidate_is_the_one_that_simulate_takes(studies, kind: str) -> None:
+    """Whatever the prices: all batches, and adapters that stay or are fetched again."""
+    prices = {
+        "tile.integration_time": ["16 ns", "128 ns", "900 ns"],
+        "link.width": ["2 B/cycle", "64 B/cycle"],
+        "cluster.dma.bytes_per_cycle": ["8 B/cycle", "64 B/cycle"],
+    }
+    columns = ["latency_ps", "tcdm_bytes", "tasks"]
+    table = sweep(small(studies, axes=prices, strategy=kind, keep=columns))
+    network, machine = load("t5_small_encoder", "harp_2026:t5")
+    assert set(table["problem"]) == {""}
+    for row, values in zip(
+        table.to_dict("records"), itertools.product(*prices.values()), strict=True
+    ):
+        own = machine_with(machine, dict(zip(prices, values, strict=True)))
+        result = simulate(network, own, make_strategy(kind), 16)
+        assert [row[name] for name in columns] == [getattr(result, name) for name in columns]
 
 
 def test_simpy_agrees_on_whole_networks(studies) -> None:
