@@ -128,7 +128,7 @@ def test_whole_networks(benchmark: Any, name: str, spread: str) -> None:
         else np.full(points, 64),
         "link.width": rng.choice([8, 16, 32, 64], points) if wide else np.full(points, 64),
     }  # fmt: skip
-    own = PlanPoints(place(network, machine), make_strategy(name, {"batch": 8}), 128, "unfit")
+    own = PlanPoints(place(network, machine), make_strategy(name, {"batch": 8}), 128)
     benchmark.extra_info["points"] = points
     found = benchmark.pedantic(own.evaluate, (columns, points), rounds=1, warmup_rounds=1)
     assert found.latency_ps.min() > 0
