@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import hybridsim
-from hybridsim._old_names import ANSWERS, STILL_WRITTEN, in_silence
+from hybridsim._old_names import STILL_WRITTEN, in_silence
 from hybridsim.arch import load_machine
 from hybridsim.comparison import compare
 from hybridsim.cost import ask
@@ -43,7 +43,20 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 REFUSED = hybridsim.HybridsimError
 """What is raised where a case is refused; its sentence is part of the digest."""
 
-RENAMED = ANSWERS
+RENAMED = {
+    "all_analog_ps": "yardstick_ps",
+    "bare_ps": "yardstick_ps",
+    "bare_token_ps": "yardstick_token_ps",
+    "bare_token_pj": "yardstick_token_pj",
+    "bare_pj": "yardstick_pj",
+    "bare_per_token_pj": "yardstick_per_token_pj",
+    "bare_tops_per_watt": "yardstick_tops_per_watt",
+    "bare_component_aj": "yardstick_component_aj",
+    "bare_static_aj": "yardstick_static_aj",
+    "bare_critical_path_share": "yardstick_critical_path_share",
+    "without_adapters_pj": "yardstick_pj",
+    "scheduler": "strategy",
+}
 """Name of a field or column as the API has it -> its canonical name; others are canonical. A name
 that is changed later is added here, so that old and new give the same pairs."""
 WORDS = {
