@@ -1,14 +1,16 @@
 """Crossbars shared by layers under an objective: least latency, least area, or between both.
 
-Source of the rules: HARP (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975), as far as its published
-counts identify them: MobileBERT takes 84, 78 and 79 crossbars of 512 x 512. Its placement for
-``balance`` is not identified beyond the count.
+Source of the rules: HARP (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975). MobileBERT takes the
+published 84, 78 and 79 crossbars of 512 x 512. The rule for ``balance`` is HARP's own; those for
+``latency`` and ``area`` were found from the counts, and place MobileBERT on the same tiles as
+HARP's do.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from hybridsim.arch import TileArray
+from hybridsim.mapping.balance import Balanced
+from hybridsim.mapping.shelf import Crossbar, Layer, Shelf
 from hybridsim.mapping.tiling import Block, cut
 from hybridsim.units import ceil_div
 from hybridsim.workload import Network, Op
@@ -17,68 +19,12 @@ COLUMN_STEP = 128
 """Siblings beside each other begin at multiples of so many columns. Source: HARP."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What the rules look at: the shape, who reads the same input, who is the same elsewhere."""
-
-    index: int
-    rows: int
-    columns: int
-    siblings: int
-    """Layers with the same number read the same inputs."""
-    peers: int
-    """Layers with the same number are the same layer of different blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A block on a crossbar."""
-
-    layer: _Layer
-    row: int
-    column: int
-    rows: int
-    columns: int
-
-
-@dataclass(slots=True)
-class _Crossbar:
-    """What lies where on one crossbar."""
-
-    rows: int
-    columns: int
-    held: list[_Held] = field(default_factory=list)
-    free: int = 0
-
-    def has(self, row: int, column: int, rows: int, columns: int) -> bool:
-        """Return whether that rectangle is on the crossbar and free."""
-        return (
-            row + rows <= self.rows
-            and column + columns <= self.columns
-            and all(
-                row >= other.row + other.rows
-                or other.row >= row + rows
-                or column >= other.column + other.columns
-                or other.column >= column + columns
-                for other in self.held
-            )
-        )
-
-    def first_free(self, rows: int, columns: int) -> Iterator[tuple[int, int]]:
-        """Yield free rectangles at the edges of what is there, rows outer, columns inner."""
-        edges = sorted({0} | {other.column + other.columns for other in self.held})
-        for row in sorted({0} | {other.row + other.rows for other in self.held}):
-            for column in edges:
-                if self.has(row, column, rows, columns):
-                    yield row, column
-
-
-Rule = Callable[[_Crossbar, _Layer, int, int], tuple[int, int] | None]
+Rule = Callable[[Crossbar, Layer, int, int], tuple[int, int] | None]
 """Where a block of a layer goes on a crossbar that is in use, or None if not there."""
 
 
 def _for_latency(
-    crossbar: _Crossbar, layer: _Layer, rows: int, columns: int
+    crossbar: Crossbar, layer: Layer, rows: int, columns: int
 ) -> tuple[int, int] | None:
     """Beside a sibling, with which it works at the same time; else only with its peers."""
     siblings = [other for other in crossbar.held if other.layer.siblings == layer.siblings]
@@ -91,109 +37,82 @@ def _for_latency(
     return None
 
 
-def _for_area(
-    crossbar: _Crossbar, layer: _Layer, rows: int, columns: int
-) -> tuple[int, int] | None:
+def _for_area(crossbar: Crossbar, layer: Layer, rows: int, columns: int) -> tuple[int, int] | None:
     """Wherever there is room."""
     return next(crossbar.first_free(rows, columns), None)
 
 
-def _for_balance(
-    crossbar: _Crossbar, layer: _Layer, rows: int, columns: int
-) -> tuple[int, int] | None:
-    """Wherever there is room, but not on columns that a peer uses."""
-    peers = [other for other in crossbar.held if other.layer.peers == layer.peers]
-    for row, column in crossbar.first_free(rows, columns):
-        if not any(
-            column < peer.column + peer.columns and peer.column < column + columns
-            for peer in peers
-        ):
-            return row, column
-    return None
-
-
-RULES: dict[str, Rule] = {
-    "latency": _for_latency,
-    "area": _for_area,
-    "balance": _for_balance,
-}
+RULES: dict[str, Rule] = {"latency": _for_latency, "area": _for_area}
 """Rules by the value of ``tile.sharing``."""
+OBJECTIVES = (*RULES, "balance")
+"""Values of ``tile.sharing`` that are objectives."""
 
 
 def place_for_objective(network: Network, tile: TileArray) -> tuple[list[tuple[Block, ...]], int]:
     """Return the blocks of each static linear layer, and how many crossbars they take.
 
-    Layers are placed level by level of the graph. Each block goes to the first crossbar that the
-    rule allows; blocks of one layer never share a crossbar, as they work at the same time. For
-    latency, layers that read the same input and fit side by side are placed as one.
+    Layers are placed level by level of the graph; blocks of one layer never share a crossbar, as
+    they work at the same time.
     """
-    shelf = _Shelf(tile, RULES[tile.sharing])
     layers = _layers(network)
-    groups: dict[int, list[_Layer]] = {}
-    for layer in layers:
-        groups.setdefault(layer.siblings, []).append(layer)
+    shelf = _balanced(layers, tile) if tile.sharing == "balance" else _ruled(layers, tile)
+    return [tuple(shelf.blocks[layer]) for layer in range(len(layers))], len(shelf.crossbars)
+
+
+def _balanced(layers: Sequence[Layer], tile: TileArray) -> Shelf:
+    balanced = Balanced(tile)
+    for siblings in _together(layers):
+        balanced.place(siblings)
+    return balanced.shelf
+
+
+def _ruled(layers: Sequence[Layer], tile: TileArray) -> Shelf:
+    """Place each block on the first crossbar that the rule allows.
+
+    For latency, layers that read the same input and fit side by side are placed as one.
+    """
+    shelf, rule = Shelf(tile), RULES[tile.sharing]
+    groups = {layer.index: group for group in _together(layers) for layer in group}
     placed: set[int] = set()
     for layer in layers:
         if layer.index in placed:
             continue
-        together = groups[layer.siblings]
+        together = groups[layer.index]
         side_by_side = sum(other.columns for other in together) <= tile.columns
         if tile.sharing == "latency" and layer.rows <= tile.rows and side_by_side:
-            shelf.put(together, layer.rows, [other.columns for other in together])
+            _put(shelf, rule, together, [(layer.rows, other.columns) for other in together])
             placed |= {other.index for other in together}
         else:
-            for rows, columns in cut(tile, layer.rows, layer.columns):
-                shelf.put([layer], rows, [columns])
+            for shape in cut(tile, layer.rows, layer.columns):
+                _put(shelf, rule, [layer], [shape])
             placed.add(layer.index)
-    return [tuple(shelf.blocks[layer]) for layer in range(len(layers))], len(shelf.crossbars)
+    return shelf
 
 
-class _Shelf:
-    """All crossbars, and where the blocks of each layer lie."""
-
-    def __init__(self, tile: TileArray, rule: Rule) -> None:
-        self.crossbars: list[_Crossbar] = []
-        self.blocks: dict[int, list[Block]] = {}
-        self._tile, self._rule = tile, rule
-
-    def put(self, layers: Sequence[_Layer], rows: int, columns: Sequence[int]) -> None:
-        """Place one block of each of ``layers`` side by side on the first crossbar allowed."""
-        width = sum(columns)
-        names = {layer.index for layer in layers}
-        for index, crossbar in enumerate(self.crossbars):
-            if crossbar.free < rows * width:
-                continue
-            if any(other.layer.index in names for other in crossbar.held):
-                continue
-            place = self._rule(crossbar, layers[0], rows, width)
-            if place is not None:
-                self._hold(index, layers, rows, columns, *place)
-                return
-        rows_there, columns_there = self._tile.rows, self._tile.columns
-        self.crossbars.append(
-            _Crossbar(rows_there, columns_there, free=rows_there * columns_there)
-        )
-        self._hold(len(self.crossbars) - 1, layers, rows, columns, 0, 0)
-
-    def _hold(
-        self,
-        index: int,
-        layers: Sequence[_Layer],
-        rows: int,
-        columns: Sequence[int],
-        row: int,
-        column: int,
-    ) -> None:
-        crossbar = self.crossbars[index]
-        for layer, width in zip(layers, columns, strict=True):
-            crossbar.held.append(_Held(layer, row, column, rows, width))
-            crossbar.free -= rows * width
-            block = Block(index, row, column, rows, width)
-            self.blocks.setdefault(layer.index, []).append(block)
-            column += width
+def _put(
+    shelf: Shelf, rule: Rule, layers: Sequence[Layer], shapes: Sequence[tuple[int, int]]
+) -> None:
+    """Place one block of each of ``layers`` side by side on the first crossbar allowed."""
+    rows, width = shapes[0][0], sum(columns for _, columns in shapes)
+    for index, crossbar in enumerate(shelf.crossbars):
+        if crossbar.free < rows * width or crossbar.holds(layers):
+            continue
+        place = rule(crossbar, layers[0], rows, width)
+        if place is not None:
+            shelf.hold(index, layers, shapes, place)
+            return
+    shelf.hold(shelf.open(), layers, shapes, (0, 0))
 
 
-def _layers(network: Network) -> list[_Layer]:
+def _together(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
+    """Yield the layers that read the same inputs, in the order of the first of them."""
+    groups: dict[int, list[Layer]] = {}
+    for layer in layers:
+        groups.setdefault(layer.siblings, []).append(layer)
+    yield from groups.values()
+
+
+def _layers(network: Network) -> list[Layer]:
     """Return the static linear layers by level: the longest way from an input of the network."""
     level: dict[str, int] = {}
     for op in network.ops:
@@ -206,7 +125,7 @@ def _layers(network: Network) -> list[_Layer]:
         layers.append(
             (
                 level[op.name],
-                _Layer(
+                Layer(
                     index,
                     op.in_features,
                     op.out_features,

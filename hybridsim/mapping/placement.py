@@ -6,7 +6,7 @@ from functools import cached_property
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
-from hybridsim.mapping.objectives import RULES, place_for_objective
+from hybridsim.mapping.objectives import OBJECTIVES, place_for_objective
 from hybridsim.mapping.tiling import Block, cut, place_all
 from hybridsim.units import ceil_div
 from hybridsim.workload import Adapter, Linear, Network
@@ -81,7 +81,7 @@ def place(network: Network, machine: Machine) -> Mapping:
     chips = [0] * len(layers)
     if machine.chip_count > 1 and machine.tile.count != "as_needed":
         blocks, crossbars, chips = place_on_chips(network, machine)
-    elif machine.tile.sharing in RULES:
+    elif machine.tile.sharing in OBJECTIVES:
         blocks, crossbars = place_for_objective(network, machine.tile)
     else:
         shapes = [(op.in_features, op.out_features) for op in layers]

@@ -1,6 +1,8 @@
 """Crossbars shared under an objective: nothing lost, and who may lie beside whom."""
 
 from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -8,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybridsim
-from hybridsim.mapping import Mapping, place
-from hybridsim.mapping.objectives import RULES, name_in_block
-from hybridsim.workload import Linear, Network
-
-OBJECTIVES = tuple(RULES)
+from hybridsim.mapping import Block, Mapping, place
+from hybridsim.mapping.objectives import OBJECTIVES
+from hybridsim.workload import Input, Linear, Network
 
 
 def network(shapes: list[list[tuple[int, int]]]) -> Network:
@@ -72,26 +72,126 @@ def test_every_weight_has_exactly_one_device(
 
 
 @pytest.mark.parametrize("model", ["mobilebert", "bert_base"])
-@pytest.mark.parametrize("objective", ["latency", "balance"])
-def test_who_may_share_a_crossbar(model: str, objective: str) -> None:
-    """Latency: siblings and peers alone. Balance: peers never on the same columns."""
+def test_who_may_share_a_crossbar_for_latency(model: str) -> None:
+    """Siblings beside each other, and peers alone."""
     made, machine = hybridsim.load(
-        model, "harp_2026", {"tile.sharing": objective, "tile.count": "as_needed"}
+        model, "harp_2026", {"tile.sharing": "latency", "tile.count": "as_needed"}
     )
-    on: dict[int, list[tuple[Linear, range]]] = defaultdict(list)
-    for layer in place(made, machine).layers:
-        for b in layer.blocks:
-            columns = range(b.first_column, b.first_column + b.columns)
-            on[b.crossbar].append((layer.op, columns))
-    for ops in on.values():
-        for i, (one, its) in enumerate(ops):
-            for other, theirs in ops[:i]:
-                peers = name_in_block(one) == name_in_block(other)
-                if objective == "balance":
-                    assert not (peers and set(its) & set(theirs))
-                elif one.block == other.block:
-                    assert one.inputs == other.inputs
-                    assert not set(its) & set(theirs)
+    for one, other, same_columns in pairs(place(made, machine)):
+        if one.block == other.block:
+            assert one.inputs == other.inputs
+            assert not same_columns
+
+
+def pairs(mapping: Mapping) -> Iterator[tuple[Linear, Linear, bool]]:
+    """Yield the layers that share a crossbar, two by two, and whether they share columns there."""
+    on: dict[int, list[tuple[Linear, Block]]] = defaultdict(list)
+    for layer in mapping.layers:
+        for block in layer.blocks:
+            on[block.crossbar].append((layer.op, block))
+    for held in on.values():
+        for (one, its), (other, theirs) in combinations(held, 2):
+            apart = (
+                its.first_column >= theirs.first_column + theirs.columns
+                or theirs.first_column >= its.first_column + its.columns
+            )
+            yield one, other, not apart
+
+
+def siblings(one: Linear, other: Linear) -> bool:
+    """Whether two layers read the same inputs, so that they may work at the same time."""
+    return one.block == other.block and one.inputs == other.inputs != ()
+
+
+@given(block=sizes, count=st.integers(1, 4))
+@settings(deadline=None)
+def test_balanced_siblings_are_never_in_each_others_way(
+    block: list[tuple[int, int]], count: int
+) -> None:
+    """What balance is for, as far as it is about latency: layers that read the same inputs work
+    at the same time where they share a crossbar."""
+    mapping = placed(network([block] * count), "balance")
+    assert not any(siblings(a, b) and same for a, b, same in pairs(mapping))
+
+
+@given(block=sizes, count=st.integers(1, 4))
+@settings(deadline=None)
+def test_balance_never_takes_more_crossbars_than_blocks_there_are(
+    block: list[tuple[int, int]], count: int
+) -> None:
+    """What balance is for, as far as it is about area: it never takes more than `exclusive`."""
+    made = network([block] * count)
+    assert placed(made, "balance").crossbars <= placed(made, "exclusive").crossbars
+
+
+@given(block=sizes, count=st.integers(2, 4), objective=st.sampled_from(OBJECTIVES))
+@settings(deadline=None)
+def test_blocks_that_come_later_move_nothing(
+    block: list[tuple[int, int]], count: int, objective: str
+) -> None:
+    """Layers are placed one after the other, and what is placed stays there."""
+    fewer = placed(network([block] * (count - 1)), objective)
+    more = placed(network([block] * count), objective)
+    assert [a.blocks for a in fewer.layers] == [b.blocks for b in more.layers[: len(fewer.layers)]]
+
+
+def of_mobilebert(objective: str) -> Mapping:
+    made, machine = hybridsim.load("mobilebert", "harp_2026", {"tile.sharing": objective})
+    return place(made, machine)
+
+
+def test_balanced_siblings_go_together_or_row_by_row() -> None:
+    """The three layers that read a block's input: side by side with those of an earlier block, or
+    each at the row of another one, on a crossbar that no other layer of this block has."""
+    found = {layer.name: layer.blocks[0] for layer in of_mobilebert("balance").layers}
+    names = ("bottleneck.input", "bottleneck.attention", "attention.self.value")
+    for block in range(24):
+        own = [found[f"block{block}.{name}"] for name in names]
+        by_crossbar = defaultdict(set)
+        for each in own:
+            by_crossbar[each.crossbar].add(each.first_row)
+        assert all(len(rows) == 1 for rows in by_crossbar.values())
+
+
+def lying(blocks: int, *widths: int) -> list[tuple[int, int, int]]:
+    """Return where layers with 64 inputs and so many outputs lie, block after block: crossbar,
+    row and column of balanced crossbars of 128 x 96. Layers of a block are siblings."""
+    read = Input(name="x", features=64)
+    layers = [
+        Linear(
+            name=f"block{block}.layer{index}",
+            inputs=("x",),
+            block=block,
+            in_features=64,
+            out_features=width,
+        )
+        for block in range(blocks)
+        for index, width in enumerate(widths)
+    ]
+    made = Network(name="made", source="here", ops=(read, *layers))
+    found = [layer.blocks[0] for layer in placed(made, "balance", rows=128, columns=96).layers]
+    return [(block.crossbar, block.first_row, block.first_column) for block in found]
+
+
+def test_balance_goes_below_the_same_layer_of_the_block_before() -> None:
+    """While there is room; then to a crossbar of its own, which the next one joins."""
+    assert lying(4, 64) == [(0, 0, 0), (0, 64, 0), (1, 0, 0), (1, 64, 0)]
+
+
+def test_balance_goes_beside_the_same_layer_where_there_is_no_room_below() -> None:
+    """At the rows of the latest one; from there again down its columns."""
+    left = [(0, 0, 0), (0, 64, 0)]
+    assert lying(6, 32) == [*left, (0, 64, 32), (0, 0, 32), (0, 0, 64), (0, 64, 64)]
+
+
+def test_balanced_siblings_go_as_one() -> None:
+    """There would be room for one of the third block beside the others, not for both."""
+    first = [(0, 0, 0), (0, 0, 32), (0, 64, 0), (0, 64, 32)]
+    assert lying(3, 32, 32) == [*first, (1, 0, 0), (1, 0, 32)]
+
+
+def test_balanced_siblings_wider_than_a_crossbar_go_each_by_itself() -> None:
+    assert lying(2, 64, 64) == [(0, 0, 0), (1, 0, 0), (0, 64, 0), (1, 64, 0)]
 
 
 def test_area_takes_least() -> None:

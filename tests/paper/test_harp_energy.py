@@ -33,17 +33,13 @@ def test_totals_are_within_one_percent(compared: pd.DataFrame) -> None:
     assert compared["energy_error_percent"].dropna().abs().max() < 1
 
 
-def test_analog_energies_are_within_five_percent_where_the_placement_is_known(
-    compared: pd.DataFrame,
-) -> None:
-    """Nothing here was inferred from energies; `balance` is placed in another way."""
-    known = compared[~compared["other_params"].str.contains("area_latency_balance")]
-    error = known["analog_error_percent"].dropna().abs()
-    assert len(error) == 12
+def test_analog_energies_are_within_five_percent(compared: pd.DataFrame) -> None:
+    """Nothing here was inferred from energies. The two that miss by 3 percent are mapped for area
+    and for balance, where HARP counts fewer of the layers that work at once."""
+    error = compared["analog_error_percent"].dropna().abs()
+    assert len(error) == 13
     assert error.max() < 3.5
     assert (error < 0.6).sum() == 11
-    balance = compared["analog_error_percent"].dropna().abs().max()
-    assert 7 < balance < 8.5  # known to miss
 
 
 def test_a_network_without_siblings_or_tens_of_blocks_agrees_in_full(
