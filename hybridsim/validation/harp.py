@@ -6,6 +6,7 @@ with the reason; what a row leaves open is told in its notes.
 """
 
 from collections.abc import Mapping as MappingType
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from hybridsim.csv_files import Row, read_table
 from hybridsim.engines import engine
 from hybridsim.errors import InputError, UnsupportedError
 from hybridsim.library import MACHINES, NETWORKS, network_path
-from hybridsim.mapping import place
+from hybridsim.mapping import Mapping, place
 from hybridsim.plan import Timeline
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.specs import read_json_mapping
 from hybridsim.strategies import Job, Schedule, carry_out, make_strategy
-from hybridsim.validation.harp_rows import WHOLE_LAYERS, Case, read_row
+from hybridsim.validation.harp_decoder import counted
+from hybridsim.validation.harp_rows import T5_DECODER, WHOLE_LAYERS, Case, read_row
 from hybridsim.workload import Head, Network, load_network, network_from_config
 
 MACHINE = "harp_2026"
@@ -31,7 +33,8 @@ TABLE = MACHINES / MACHINE / "results" / "harp_results.csv"
 COLUMNS = ("figure", "model", "seq_len", "config", "chunk", "other_params", "latency_ms")
 """Columns that a table must have; others are kept as they are."""
 
-_HEADS: dict[str, Head] = {"gpt2": "lm_head", "t5_small_decoder": "lm_head"}
+_Overrides = tuple[tuple[str, str | int], ...]
+_HEADS: dict[str, Head] = {"gpt2": "lm_head", T5_DECODER: "lm_head"}
 """Heads that HARP's graphs have and the bundled networks do not."""
 
 
@@ -132,13 +135,13 @@ def executed(case: Case) -> tuple[Job, Schedule, Timeline]:
     options = dict(case.options)
     if case.strategy not in WHOLE_LAYERS:
         options["batch"] = case.batch
-    placed = _placed(case.network, case.variant, case.overrides)
+    placed, note = _placed(case.network, case.variant, case.overrides, case.tokens, case.past)
     if case.past and not placed.network.remembers:
         raise UnsupportedError(f"{case.network} keeps no keys and values")
     job = Job(placed, case.tokens, past=case.past)
     schedule = make_strategy(case.strategy, options).schedule(job)
     done = carry_out(schedule, job.machine, engine("compiled"))
-    return job, done.schedule, done.timeline
+    return job, replace(done.schedule, notes=done.schedule.notes + note), done.timeline
 
 
 def _number(row: Row, column: str) -> float:
@@ -152,9 +155,7 @@ def _number(row: Row, column: str) -> float:
 
 
 @lru_cache(maxsize=32)
-def _loaded(
-    network: str, variant: str, overrides: tuple[tuple[str, str | int], ...]
-) -> tuple[Network, Machine]:
+def _loaded(network: str, variant: str, overrides: _Overrides) -> tuple[Network, Machine]:
     if network in _HEADS:
         file = NETWORKS / "hf" / network / "config.json"
         config, source = read_json_mapping(file), "config.json of the Hugging Face hub"
@@ -167,5 +168,20 @@ def _loaded(
 
 
 @lru_cache(maxsize=32)
-def _placed(network: str, variant: str, overrides: tuple[tuple[str, str | int], ...]) -> Any:
+def _placed(
+    network: str, variant: str, overrides: _Overrides, tokens: int, past: int
+) -> tuple[Mapping, tuple[str, ...]]:
+    """Return a network on its machine, and what to tell of what HARP counts there."""
+    loaded, machine = _loaded(network, variant, overrides)
+    found = counted(loaded, machine, tokens, past)
+    if found is None:
+        return _placed_as_it_is(network, variant, overrides), ()
+    if found.sram is not None:
+        room = {"memory.sram.size": f"{found.sram} B"}
+        machine = load_machine(f"{MACHINE}:{variant}", dict(overrides) | room)
+    return place(found.network, machine), (found.note,)
+
+
+@lru_cache(maxsize=32)
+def _placed_as_it_is(network: str, variant: str, overrides: _Overrides) -> Mapping:
     return place(*_loaded(network, variant, overrides))

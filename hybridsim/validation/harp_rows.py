@@ -11,14 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hybridsim.errors import UnsupportedError
+from hybridsim.validation.harp_numbers import bytes_, count, keys, link_bits, whole
 
+T5_DECODER = "t5_small_decoder"
+DECODERS = ("gpt2", T5_DECODER)
+"""Bundled networks of HARP that generate."""
 NETWORKS: tuple[tuple[str, str, str], ...] = (
     (r"mobilebert", "mobilebert", "mobilebert"),
     (r"distilbert", "distilbert", "bert_base"),
     (r"(?<![a-z])bert_?(l|large)(?![a-z])", "bert_large", "bert_large"),
     (r"(?<![a-z])bert(_?(b|base))?(?![a-z])", "bert_base", "bert_base"),
     (r"(gpt_?2|nano_?gpt)", "gpt2", "gpt2"),
-    (r"t5.*dec|dec.*t5", "t5_small_decoder", "t5"),
+    (r"t5.*dec|dec.*t5", T5_DECODER, "t5"),
     (r"t5", "t5_small_encoder", "t5"),
 )
 """HARP's name of a network -> bundled network, and variant of the machine. Source: Table III."""
@@ -143,7 +147,7 @@ def read_row(model: str, seq_len: str, config: str, chunk: str, parameters: str)
         row.settings.setdefault("decode", ("1", ""))
     network, variant = _network(row)
     strategy = _strategy(row)
-    tokens, past = _tokens(row, seq_len)
+    tokens, past = _tokens(row, seq_len, network)
     batch = _chunk(row, strategy, chunk, tokens)
     options = tuple(_options(row, strategy, chunk, tokens))
     overrides = tuple(_overrides(row, network))
@@ -166,7 +170,7 @@ def _network(row: _Reading) -> tuple[str, str]:
         if re.search(pattern, row.model):
             if network == "t5_small_encoder" and {"prefill", "decode"} & set(row.settings):
                 row.notes.append("T5 that generates: its decoder is taken")
-                return "t5_small_decoder", variant
+                return T5_DECODER, variant
             return network, variant
     raise UnsupportedError(f"no bundled network is HARP's {row.model!r}")
 
@@ -187,7 +191,7 @@ def _read_config(row: _Reading, config: str) -> None:
         row.settings.setdefault("flash", ("1", ""))
     if found := re.search(r"(mapping|opt(_level)?|objective)_([a-z_]+)", row.config):
         row.settings.setdefault("objective", (found[3], ""))
-    for part in re.findall(r"[\w+]+\s*=\s*[\w.]+", config):
+    for part in re.findall(r"[\w+]+\s*=\s*[\w.(+]+", config):
         _read_parameters(row, part)
 
 
@@ -208,7 +212,7 @@ def _read_parameters(row: _Reading, text: str) -> None:
 
 def _split_remark(part: str) -> tuple[str, str]:
     """Return name and value of ``prefill 128`` or ``256-bit link``; no value if there is none."""
-    if found := re.fullmatch(r"([A-Za-z_+ -]+?)\s*(\d[\w./ ]*)", part):
+    if found := re.fullmatch(r"([A-Za-z_+ -]+?)\s*(\d[\w./ +()]*)", part):
         return found[1], found[2]
     if found := re.fullmatch(r"(\d[\d.]*)[\s-]*(b|bits?|[KMG]i?B)[\s-]+([A-Za-z_ ]+)", part):
         return found[3], f"{found[1]} {found[2]}"
@@ -222,31 +226,38 @@ def _setting(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _tokens(row: _Reading, seq_len: str) -> tuple[int, int]:
+def _tokens(row: _Reading, seq_len: str, network: str) -> tuple[int, int]:
     """Return how many tokens are computed, and how many are kept from before.
 
-    HARP counts the token itself among the ``prefill`` ones: keys and values of an encoder are
-    paid at ``prefill`` of 1 and less. A row that decodes computes one token; without ``prefill``
-    its sequence length is that.
+    HARP counts the token itself among the keys of ``prefill``; ``k(+1)`` tells it apart. Keys and
+    values of an encoder are paid at a ``prefill`` of 1 and less.
+
+    Raises:
+        UnsupportedError: There is no number of tokens, or no prefill where a token is generated.
     """
     numbers = [int(number) for number in re.findall(r"\d+", re.sub(r"\.0*(?!\d)", "", seq_len))]
     if not numbers and "tokens" in row.settings:
-        numbers = [_whole("seq_len", row.settings["tokens"][0])]
+        numbers = [whole("seq_len", row.settings["tokens"][0])]
     if not numbers:
         raise UnsupportedError(f"seq_len {seq_len!r} is no number of tokens")
-    tokens, keys = numbers[-1], numbers[0] if len(numbers) > 1 else 0
-    if "prefill" in row.settings:
-        keys = _count("prefill", row.settings["prefill"][0])
+    tokens = numbers[-1]
+    prefill = row.settings.get("prefill", (seq_len if len(numbers) > 1 else "", ""))[0]
     decodes = _is_on(row, "decode") or "decod" in row.settings.get("phase", ("", ""))[0].lower()
-    if decodes and "prefill" not in row.settings:
-        keys = keys or tokens
-    if not keys:
+    decodes = decodes or "+" in prefill
+    generates = network == T5_DECODER or (network in DECODERS and tokens == 1)
+    if not prefill and (decodes or generates):
+        raise UnsupportedError(
+            f"{row.model} generates, and the row names no prefill, so its keys are not known; "
+            "write prefill=512(+1) in other_params where 512 tokens are before this one"
+        )
+    there = keys(prefill) if prefill else 0
+    if not there:
         return (1 if decodes else _positive(seq_len, tokens)), 0
-    if decodes or tokens <= 1 or tokens == keys:
+    if decodes or tokens <= 1 or tokens == there:
         if tokens > 1:
-            row.notes.append(f"one token with {keys} keys is taken")
-        return 1, keys - 1
-    return _positive(seq_len, tokens), keys
+            row.notes.append(f"one token with {there} keys is taken")
+        return 1, there - 1
+    return _positive(seq_len, tokens), there
 
 
 def _positive(text: str, tokens: int) -> int:
@@ -282,7 +293,7 @@ def _options(
     if _is_on(row, "flash") or "flash" in attention:
         yield "flash", "always"
     if "warp" in row.settings:
-        yield "warp", _whole("warp", row.settings["warp"][0])
+        yield "warp", whole("warp", row.settings["warp"][0])
     if strategy in WHOLE_LAYERS:
         given = row.settings.get("queries", row.settings.get("chunk", (chunk, "")))[0]
         number = re.search(r"\d+", given)
@@ -297,24 +308,24 @@ def _overrides(row: _Reading, network: str) -> Iterator[tuple[str, str | int]]:
     yield from _objective(row, network)
     for setting, (text, unit) in row.settings.items():
         if setting == "link":
-            yield "link.width", f"{_link_bits(text, unit)} b/cycle"
+            yield "link.width", f"{link_bits(text, unit)} b/cycle"
         elif setting == "sram":
-            yield "memory.sram.size", f"{_bytes('sram', text, unit)} B"
+            yield "memory.sram.size", f"{bytes_('sram', text, unit)} B"
         elif setting == "tcdm":
-            yield "cluster.tcdm.size", f"{_bytes('tcdm', text, unit)} B"
+            yield "cluster.tcdm.size", f"{bytes_('tcdm', text, unit)} B"
         elif setting == "dram":
-            yield "memory.dram.bandwidth", f"{_whole('dram', text)} MiB/s"
+            yield "memory.dram.bandwidth", f"{whole('dram', text)} MiB/s"
         elif setting == "dma":
-            yield "cluster.dma.bytes_per_cycle", f"{_whole('dma', text)} B/cycle"
+            yield "cluster.dma.bytes_per_cycle", f"{whole('dma', text)} B/cycle"
         elif setting == "tiles":
-            yield "tile.count", _whole("tiles", text)
+            yield "tile.count", whole("tiles", text)
         elif setting == "tiers":
-            yield "tile.tiers", _whole("tiers", text)
+            yield "tile.tiers", whole("tiers", text)
         elif setting == "integration":
-            yield "tile.integration_time", f"{_whole('integration time', text)} ns"
+            yield "tile.integration_time", f"{whole('integration time', text)} ns"
         elif setting == "crossbar":
-            yield "tile.rows", _whole("crossbar size", text)
-            yield "tile.columns", _whole("crossbar size", text)
+            yield "tile.rows", whole("crossbar size", text)
+            yield "tile.columns", whole("crossbar size", text)
 
 
 def _objective(row: _Reading, network: str) -> Iterator[tuple[str, str | int]]:
@@ -336,54 +347,11 @@ def _objective(row: _Reading, network: str) -> Iterator[tuple[str, str | int]]:
         if not others and network != "mobilebert":
             others = "0"
     if engines:
-        yield "cluster.count", _whole("pmca_red", engines)
+        yield "cluster.count", whole("pmca_red", engines)
     if others:
-        yield "cluster.plain_count", _count("pmca", others)
+        yield "cluster.plain_count", count("pmca", others)
 
 
 def _is_on(row: _Reading, setting: str) -> bool:
     text = row.settings.get(setting, ("no", ""))[0].strip().lower()
     return text not in ("0", "no", "false", "off", "none", "")
-
-
-_NUMBER = re.compile(r"(\d{1,12})(?:\.(\d{1,6}))?\s*([A-Za-z/+]*)")
-
-
-def _count(name: str, text: str) -> int:
-    """Return a number of 0 or more."""
-    match = _NUMBER.match(text.strip())
-    if match is None or (match[2] and int(match[2])):
-        raise UnsupportedError(f"parameter {name}={text} is no whole number")
-    return int(match[1])
-
-
-def _whole(name: str, text: str) -> int:
-    """Return a number of 1 or more."""
-    found = _count(name, text)
-    if not found:
-        raise UnsupportedError(f"parameter {name}={text} is no number of 1 or more")
-    return found
-
-
-def _bytes(name: str, text: str, unit: str) -> int:
-    """Return a size in bytes; a unit in the text wins, KB and MB being KiB and MiB."""
-    match = _NUMBER.match(text.strip())
-    scale = {"": "", "B": "B", "KB": "KiB", "KIB": "KiB", "MB": "MiB", "MIB": "MiB"}
-    if match is None or match[3].upper() not in scale:
-        raise UnsupportedError(f"parameter {name}={text} is no size")
-    factor = {"B": 1, "KiB": 2**10, "MiB": 2**20}[scale[match[3].upper()] or unit]
-    fraction = match[2] or "0"
-    size: int = int(match[1]) * factor + int(fraction) * factor // 10 ** len(fraction)
-    if not size:
-        raise UnsupportedError(f"parameter {name}={text} is no number of 1 or more")
-    return size
-
-
-def _link_bits(text: str, unit: str) -> int:
-    """Return the width of the link in bits; a unit in the text wins."""
-    match = _NUMBER.match(text.strip())
-    in_bytes = bool(match and match[3].startswith("B")) or unit == "B"
-    bits = _whole("link", text) * (8 if in_bytes else 1)
-    if bits % 8:
-        raise UnsupportedError(f"parameter link={text} is no whole number of bytes")
-    return bits

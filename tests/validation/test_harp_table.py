@@ -114,9 +114,11 @@ def test_spellings_of_the_memory(text: str) -> None:
     ("seq_len", "text"),
     [
         ("1", "prefill=128"), ("1", "prefill_len=128"), ("1", "kv_len=128"), ("1", "past: 128"),
-        ("1", "context_length=128"), ("1", "kv_cache=128"), ("128", "decode"),
-        ("128", "mode=decode"), ("128", "prefill=128"), ("128+1", ""), ("1", "prefill 128"),
+        ("1", "context_length=128"), ("1", "kv_cache=128"), ("128", "decode;prefill=128"),
+        ("128", "mode=decode;kv=128"), ("128", "prefill=128"), ("1", "prefill 128"),
         ("128", "phase=decode;prefill=128"), ("1.0", "prefill=128.0"),
+        ("1", "prefill=127(+1)"), ("1", "prefill=127 (+1)"), ("1", "prefill=127+1"),
+        ("127", "prefill=127(+1)"), ("1", "prefill 127(+1)"), ("127+1", ""), ("127 (+1)", ""),
     ],
 )  # fmt: skip
 def test_spellings_of_a_generated_token(seq_len: str, text: str) -> None:
@@ -130,7 +132,25 @@ def test_more_tokens_than_one_go_on_from_a_cache() -> None:
     assert (case.tokens, case.past) == (16, 128)
 
 
-@pytest.mark.parametrize("text", ["prefill=1", "prefill=0", ""])
+def test_a_name_says_the_keys_too() -> None:
+    case = read_case(row(model="GPT2", seq_len="1", config="XB-pipe (prefill=127(+1))"))
+    assert (case.tokens, case.past) == (1, 127)
+
+
+@pytest.mark.parametrize(
+    ("model", "seq_len", "text"),
+    [
+        ("T5_decoder", "1", ""), ("T5_decoder", "128", ""), ("T5", "1", "decode"),
+        ("GPT2", "1", "sram_tiles=8"), ("GPT2", "128", "decode"), ("GPT2", "128", "mode=decode"),
+    ],
+)  # fmt: skip
+def test_a_token_without_its_prefill_is_refused(model: str, seq_len: str, text: str) -> None:
+    """None is assumed: the row says neither what is kept nor that nothing is."""
+    with pytest.raises(UnsupportedError, match=r"names no prefill.*write prefill=512\(\+1\)"):
+        read_case(row(model=model, seq_len=seq_len, other_params=text))
+
+
+@pytest.mark.parametrize("text", ["prefill=1", "prefill=0", "prefill=0(+1)"])
 def test_a_first_token_has_no_past(text: str) -> None:
     case = read_case(row(model="T5_decoder", seq_len="1", other_params=text))
     assert (case.network, case.tokens, case.past) == ("t5_small_decoder", 1, 0)
@@ -167,7 +187,7 @@ def test_parameters_change_the_attention(changes: dict[str, str], options: dict[
         ({"chunk": ""}, "the best is taken"),
         ({"config": "mapping:area"}, "XB-pipe is taken"),
         ({"model": "BERT_B", "other_params": "opt_level=area"}, "1 PMCA.MACE are taken"),
-        ({"model": "GPT2", "seq_len": "256", "other_params": "decode"}, "one token with 256"),
+        ({"model": "GPT2", "seq_len": "256", "other_params": "kv=256"}, "one token with 256"),
         ({"model": "T5", "seq_len": "1", "other_params": "prefill=9"}, "its decoder is taken"),
     ],
 )
@@ -179,7 +199,7 @@ PLAUSIBLE = [
     ("MobileBERT", "384", "IL-Pipe", "auto(attention)", ""),
     ("BERT_L", "128", "XB-pipe", "8", ""),
     ("GPT2", "128", "IL+XL-Pipe", "16", ""),
-    ("T5_decoder", "128", "Serial", "", ""),
+    ("T5_decoder", "1", "Serial", "", "prefill=128(+1)"),
     ("T5_decoder", "1", "XB-pipe", "1", "prefill=512;sram_tiles=1"),
     ("GPT2", "1", "IL-Par", "", "prefill=2048;sram_mib=4"),
     ("MobileBERT", "600", "XB-pipe", "32", "link_bits=64"),
@@ -230,7 +250,7 @@ def test_sweeps_of_a_decoder_go_one_way(name: str, values: tuple[str, ...]) -> N
     ],
 )
 def test_names_of_networks(model: str, network: str, variant: str) -> None:
-    case = read_case(row(model=model))
+    case = read_case(row(model=model, other_params="prefill=9" if "decoder" in model else ""))
     assert (case.network, case.variant) == (network, variant)
 
 

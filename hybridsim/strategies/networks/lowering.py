@@ -333,8 +333,9 @@ def _attention_from_dram(
 ) -> list[Need]:
     """Bring what an attention reads and the SRAM does not hold.
 
-    Kept keys and values come once the attention whose place they take is done; activations
-    that do not fit go out and come back once they are made.
+    Kept keys and values come once the attention whose place they take is done, and behind a
+    barrier not before the block before (HARP's blocks do so); activations that do not fit go out
+    and come back once they are made.
     """
     if not decision.from_dram:
         return []
@@ -342,6 +343,9 @@ def _attention_from_dram(
     needs = operands
     if past:
         needs = layout.outputs[decision.after].last() if decision.after else []
+        if layout.decisions.barrier and work.op.block is not None:
+            before = layout.structure.block_before.get(work.op.block, ())
+            needs = [*needs, *(need for name in before for need in layout.outputs[name].last())]
     uses = (layout.resources.chips[here.chip].dram,)
     return [layout.once(work, [Step(from_dram(decision, past), uses, tuple(needs))])]
 

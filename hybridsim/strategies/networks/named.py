@@ -18,6 +18,7 @@ class Serial(NetworkStrategy):
 
     kind: Literal["serial"] = "serial"
     batch: WholeLayers = "all"
+    barrier: bool = True
     split: bool = False
     attention: Form = "sequential"
     dispatch: Dispatch = "reserved"
@@ -31,6 +32,7 @@ class IntraLayerParallel(NetworkStrategy):
 
     kind: Literal["il_par"] = "il_par"
     batch: WholeLayers = "all"
+    barrier: bool = True
     attention: Form = "sequential"
     dispatch: Dispatch = "reserved"
 
@@ -40,6 +42,7 @@ class IntraLayerPipeline(NetworkStrategy):
 
     kind: Literal["il_pipe"] = "il_pipe"
     batch: WholeLayers = "all"
+    barrier: bool = True
     attention: Form = "pipelined"
     dispatch: Dispatch = "reserved"
 

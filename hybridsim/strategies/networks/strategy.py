@@ -81,7 +81,8 @@ class NetworkStrategy(Spec):
     warp: Count | None = None
     """Keys that the form ``flash`` takes at a time; as many as fit unless given."""
     barrier: bool = False
-    """Whether a block waits for the last batch of the block before."""
+    """Whether a block waits for the last batch of the block before, and so does what the SRAM does
+    not hold of its keys and values."""
     dispatch: Dispatch = "online"
     """Whether a part starts what is ready, or keeps to an order reserved ahead of time."""
     unit: Literal["matrix_engine", "cores", "both", "best"] = "matrix_engine"

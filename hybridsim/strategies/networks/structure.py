@@ -116,6 +116,17 @@ class NetworkStructure:
         """Tiles of each chip."""
         return self._all_tiles if self.machine.tiles is None else self.machine.tiles
 
+    @cached_property
+    def block_before(self) -> dict[int, tuple[str, ...]]:
+        """The works of earlier blocks that a block reads."""
+        found: dict[int, dict[str, None]] = {}
+        for work in self.works:
+            here = work.op.block
+            for name in work.sources if here is not None else ():
+                if here is not None and self.by_name[name].op.block not in (None, here):
+                    found.setdefault(here, {})[name] = None
+        return {block: tuple(names) for block, names in found.items()}
+
     @property
     def _all_tiles(self) -> int:
         """Tiles over which the crossbars of a tier are spread."""
