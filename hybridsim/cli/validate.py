@@ -46,6 +46,10 @@ def harp(
         Path | None,
         typer.Option("--table", help="CSV with the columns of the bundled results."),
     ] = None,
+    before: Annotated[
+        Path | None,
+        typer.Option("--before", help="What --csv printed in another version, to compare with."),
+    ] = None,
     csv_: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
@@ -55,23 +59,25 @@ def harp(
     # only here, as pandas and the engines take a second to import
     from hybridsim.validation.harp import summary
     from hybridsim.validation.harp_energy import compare_energies, energy_summary
+    from hybridsim.validation.harp_kinds import errors_before, kinds, read_before
 
     telling = Telling(verbose, quiet)
     if csv_ and json_:
         raise InputError("--csv and --json are both given; one of them would do")
+    earlier = None if before is None else read_before(before)
     silent = csv_ or json_ or quiet
     with telling.working("simulating", silent):
         compared = compare_energies(table)
     told = summary(compared) | energy_summary(compared)
+    by_kind = kinds(compared, None if earlier is None else errors_before(earlier, compared))
     telling.say("rows", f"{told['simulated']} of {told['rows']} simulated")
     telling.end()
     if csv_:
         typer.echo(compared.to_csv(index=False), nl=False)
     elif json_:
-        rows = compared.astype(object).where(compared.notna(), None)
-        print_json({"summary": told, "rows": rows.to_dict("records")})
+        print_json({"summary": told, "kinds": _records(by_kind), "rows": _records(compared)})
     elif not quiet:
-        _print_harp(compared.to_dict("records"), told)
+        _print_harp(compared.to_dict("records"), told, by_kind)
 
 
 @app.command("rtl")
@@ -259,7 +265,7 @@ def _print_paper(best: "pd.DataFrame", anchors: "pd.DataFrame") -> None:
     console.print(table)
 
 
-def _print_harp(rows: list[dict[Any, Any]], told: dict[str, Any]) -> None:
+def _print_harp(rows: list[dict[Any, Any]], told: dict[str, Any], by_kind: "pd.DataFrame") -> None:
     shown = plain_table(
         "fig", "network", "SL", "strategy", "batch", "HARP (ms)", "ours (ms)", "error (%)",
         right="fig|SL|batch|HARP (ms)|ours (ms)|error (%)",
@@ -280,6 +286,7 @@ def _print_harp(rows: list[dict[Any, Any]], told: dict[str, Any]) -> None:
     console.print(shown)
     if told["energies"]:
         console.print("", _energies(rows), sep="\n")
+    console.print("", _kinds(by_kind), sep="\n")
     for reason in dict.fromkeys(row["reason"] for row in rows if row["reason"]):
         console.print(escape(reason))
     notes = dict.fromkeys(f"{row['model']}: {row['notes']}" for row in rows if row["notes"])
@@ -314,5 +321,24 @@ def _energies(rows: list[dict[Any, Any]]) -> RenderableType:
             f"{float(row['energy_mJ']):.5f}",
             f"{row['simulated_energy_mJ']:.5f}",
             *("-" if error != error else f"{error:+.3f}" for error in errors),
+        )
+    return shown
+
+
+def _kinds(by_kind: "pd.DataFrame") -> RenderableType:
+    """Return the errors of each kind of row, and what they were before if that is known."""
+    was = "latency_worst_before" in by_kind.columns
+    figures = [
+        ("latency, median (%)", "latency_median"),
+        ("worst", "latency_worst"),
+        *([("before", "latency_worst_before")] if was else []),
+        ("energy, worst (%)", "energy_worst"),
+        *([("before", "energy_worst_before")] if was else []),
+    ]
+    heads = [head for head, _ in figures]
+    shown = plain_table("kind", "rows", *heads, right="|".join(["rows", *heads]))
+    for row in by_kind.to_dict("records"):
+        shown.add_row(
+            escape(row["kind"]), str(row["rows"]), *(_percent(row[name]) for _, name in figures)
         )
     return shown
