@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import hybridsim
 from hybridsim.mapping import Block, Mapping, place
 from hybridsim.mapping.objectives import OBJECTIVES
+from hybridsim.strategies.job import Job
+from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.workload import Input, Linear, Network
 
 
@@ -112,6 +114,26 @@ def test_balanced_siblings_are_never_in_each_others_way(
     at the same time where they share a crossbar."""
     mapping = placed(network([block] * count), "balance")
     assert not any(siblings(a, b) and same for a, b, same in pairs(mapping))
+
+
+@given(block=sizes, count=st.integers(1, 4), objective=st.sampled_from(OBJECTIVES))
+@settings(deadline=None)
+def test_no_tier_works_for_two_on_the_same_columns(
+    block: list[tuple[int, int]], count: int, objective: str
+) -> None:
+    """Layers that are one task lie on one tier of each tile that they share, side by side."""
+    mapping = placed(network([block] * count), objective)
+    tiles = mapping.tiles
+    structure = structure_of(Job(mapping, 8))
+    for name, together in structure.together.items():
+        for other in set(together.members) - {name}:
+            for one, two in product(structure.layers[name].blocks, structure.layers[other].blocks):
+                if one.crossbar % tiles == two.crossbar % tiles:
+                    assert one.crossbar == two.crossbar
+                    assert (
+                        one.first_column >= two.first_column + two.columns
+                        or two.first_column >= one.first_column + one.columns
+                    )
 
 
 @given(block=sizes, count=st.integers(1, 4))
