@@ -93,6 +93,7 @@ def changes() -> pd.DataFrame:
     shape = (512, 128)
     plain = load_machine(MACHINE)
     int8 = load_machine(MACHINE, {"cluster.precision": "int8"})
+    by_features = load_machine(f"{MACHINE}:feature_major")
     variants = (
         "gated_engine", "harp_powers", "redmule_2022", "sram_operands",
         "hermes_1_phase", "hermes_4_phase", "speech_chip", "tile_power",
@@ -101,10 +102,11 @@ def changes() -> pd.DataFrame:
         _row("as it is: engine, direct order", plain, *shape),
         *(_row(f"`{name}`", load_machine(f"{MACHINE}:{name}"), *shape) for name in variants),
         _row("swapped order", plain, *shape, choice=SWAPPED),
+        _row("swapped order, `feature_major`", by_features, *shape, choice=SWAPPED),
         _row("cores in fp16", plain, *shape, choice=CORES),
         _row("cores in int8", int8, *shape, choice=CORES),
         *(_row(f"rank {rank}", plain, *shape, rank=rank) for rank in (4, 16, 32)),
-        *(_row(f"batches of {tokens}", plain, *shape, tokens=tokens) for tokens in (8, 12, 128)),
+        *(_row(f"batches of {tokens}", plain, *shape, tokens=tokens) for tokens in (8, 16, 128)),
         _row("A and B fetched for every batch", plain, *shape, weights=True),
     ]
     return pd.DataFrame(rows)

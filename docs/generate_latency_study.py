@@ -9,12 +9,13 @@ import pandas as pd
 
 from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.validation.paper import (
-    anchors_table,
     best_batches,
     cycles_per_token,
     latency_study,
+    layouts_of_y,
     plausible_machines,
 )
+from hybridsim.validation.paper_anchors import anchors_table, readings_table
 
 PAGE = Path(__file__).parent / "latency_study.md"
 UNITS = ("matrix_engine", "cores", "both")
@@ -22,23 +23,23 @@ UNITS = ("matrix_engine", "cores", "both")
 
 def tables() -> dict[str, str]:
     """Return marker name -> Markdown table."""
-    study = latency_study(UNITS)
-    machines = plausible_machines()
+    study, by_features = latency_study(UNITS), latency_study(x_layout="feature_major")
+    readings, machines = readings_table(), plausible_machines()
     near = machines[
         machines["best_percent"].between(3.0, 5.0) & machines["worst_ratio"].between(2.45, 3.0)
     ]
+    anchors = anchors_table(readings)
     return {
-        "anchors": markdown_table(
-            anchors_table(study)[
-                ["anchor", "network", "integration_time", "batch", "published_percent",
-                 "simulated_percent"]
-            ].round(1)
-        ),
+        "anchors": markdown_table(anchors.drop(columns=["source", "why"]).round(2)),
+        "why": "\n".join(f"- **{row.anchor}**: {row.why}" for row in anchors.itertuples()),
+        "readings": markdown_table(readings.round(2)),
         "every-batch": markdown_table(_every_batch(study)),
-        "best-batch": markdown_table(_best(study)),
+        "every-batch-by-features": markdown_table(_every_batch(by_features)),
+        "best-batch": markdown_table(_best(pd.concat([study, by_features]))),
         "machines": markdown_table(near.round(2)),
         "cycles-per-token": markdown_table(cycles_per_token().round(1)),
-    }  # fmt: skip
+        "layouts-of-y": markdown_table(layouts_of_y().round(1)),
+    }
 
 
 def _every_batch(study: pd.DataFrame) -> pd.DataFrame:
@@ -58,9 +59,12 @@ def _best(study: pd.DataFrame) -> pd.DataFrame:
     best["ratio"] = best["ratio"].round(2)
     best["overhead_percent"] = best["overhead_percent"].round(1)
     best = best[best["sequence_length"] == 128]
-    return best[
-        ["layer", "integration_time", "unit", "batch", "overhead_percent", "ratio", "bound"]
-    ]
+    best = best.sort_values(["layer", "integration_time"], kind="stable")
+    columns = [
+        "layer", "integration_time", "unit", "x_layout", "batch", "overhead_percent", "ratio",
+        "bound",
+    ]  # fmt: skip
+    return best[columns]
 
 
 if __name__ == "__main__":

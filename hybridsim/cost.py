@@ -15,8 +15,8 @@ from hybridsim.components.redmule_cycles import Hazard
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError, UnknownNameError, UnsupportedError
 from hybridsim.library import MACHINES, machine_names
-from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
-from hybridsim.programs.lora import Order, Unit
+from hybridsim.programs import CHOICES, LoraChoice, LoraProgram, on_machine
+from hybridsim.programs.lora_choices import Order, Unit
 from hybridsim.programs.lora_energy import lora_energy
 from hybridsim.programs.lora_stream import LoraStream
 from hybridsim.work import price
@@ -299,7 +299,7 @@ def _cluster_lora(machine: Machine, values: Values) -> Answer:
     shape = (values["in"], values["out"], values["rank"], values["tokens"])
     _check_one("cluster lora", values)
     ways: dict[str, Answer] = {}
-    for choice in CHOICES:
+    for choice in on_machine(CHOICES, machine):
         name = str(choice).replace(" ", "_")
         try:
             program = LoraProgram(*shape, choice).on(cluster)
@@ -338,7 +338,7 @@ def _energy_lora(machine: Machine, values: Values) -> Answer:
     tokens = shape[3]
     ways: dict[str, Answer] = {}
     found, problem = None, None
-    for choice in CHOICES:
+    for choice in on_machine(CHOICES, machine):
         try:
             found = lora_energy(machine, *shape, choice)
         except UnsupportedError as error:
@@ -384,7 +384,7 @@ def _cluster_lora_stream(machine: Machine, values: Values) -> Answer:
         if values[name] not in known:
             raise UnknownNameError(f"cluster lora_stream: {name}", values[name], known)
     shape = (values["in"], values["out"], values["rank"], values["tokens"], values["tile"])
-    choice = LoraChoice(unit=values["unit"], order=values["order"])
+    choice = LoraChoice(unit=values["unit"], order=values["order"]).on(cluster)
     stream = LoraStream(cluster, *shape, choice, values["y_buffers"])
     if stream.tiles > MOST_TILES:
         raise InputError(f"{stream.tiles} tiles are more than {MOST_TILES}; give a larger tile")

@@ -121,7 +121,7 @@ def test_a_change_makes_a_part_twice_as_large() -> None:
         "DMA width x 2": lambda m: 2 * m.cluster.dma.bytes_per_cycle / 64,
         "TCDM x 2": lambda m: 2 * m.cluster.tcdm.size / 2**17,
         "matrix engine twice as high": lambda m: 2 * m.cluster.matrix_engine.array_height / 4,
-        "matrix engine twice as wide": lambda m: 2 * m.cluster.matrix_engine.array_width / 12,
+        "matrix engine twice as wide": lambda m: 2 * m.cluster.matrix_engine.array_width / 8,
     }
     for name, ratio in parts.items():
         expected = 8 if name == "integration time / 2" else 4

@@ -8,13 +8,14 @@ from hybridsim.arch.load import (
     machine_with,
     parse_override,
 )
-from hybridsim.arch.machine import Cluster, Machine, TileArray
+from hybridsim.arch.machine import Cluster, Machine, TileArray, XLayout
 
 __all__ = [
     "Cluster",
     "Machine",
     "Overrides",
     "TileArray",
+    "XLayout",
     "load_machine",
     "machine_sources",
     "machine_variants",

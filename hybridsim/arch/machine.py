@@ -1,6 +1,7 @@
 """A machine: tiles, clusters, memory and the link between them, checked as a whole."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import (
 )
 
 from hybridsim.components.aimc_tile import AimcTile, Programming
-from hybridsim.components.core_kernels import Precision, larger
+from hybridsim.components.core_kernels import Precision, larger, smaller
 from hybridsim.components.cores import Cores
 from hybridsim.components.dma import Dma
 from hybridsim.components.energy import MachineArea, MachineEnergy
@@ -49,6 +50,10 @@ class TileArray(AimcTile):
         return None if self.count == "as_needed" else self.count * self.tiers
 
 
+XLayout = Literal["token_major", "feature_major"]
+"""How activations lie in the TCDM: one row per token, or one row per feature."""
+
+
 class Cluster(Spec):
     """A programmable multi-core accelerator (PMCA): cores, engine, DMA and scratchpad."""
 
@@ -64,6 +69,10 @@ class Cluster(Spec):
     """The GEMM accelerator beside the cores, or null for a cluster without one."""
     dma: Dma
     tcdm: Tcdm
+    x_layout: XLayout = "token_major"
+    """How the input X of an adapter arrives in the TCDM: one row per token (``token_major``), or
+    one row per feature with the tokens of a batch side by side (``feature_major``), which is X^T.
+    A product in the other layout makes the cores turn X first. Y and Z are token-major."""
     offload: Offload
     kernel_costs: KernelCosts | None = None
     """Costs of digital kernels as data, or null for the models of cores and matrix engine."""
@@ -138,7 +147,8 @@ class Cluster(Spec):
         ``cycles`` (cycles,): those. On the matrix engine ``gemm`` (m, n, k): Z += X W with X m x n
         and W n x k, and the cores' work of programming it. On the cores ``gemm`` (m, n, k,
         aligned, adds): the fastest kernel for rows without padding, its cores starting together
-        if ``aligned``, and a pass that adds the product to an earlier one if ``adds``; ``add``
+        if ``aligned``, and a pass that adds the product to an earlier one if ``adds``; with a
+        sixth entry the fastest of those that read W row by row, where it lies so; ``add``
         (elements,) and ``transpose`` (elements,). ``zero`` (rows, columns): the DMA fills a buffer
         of the matrix engine, in full rows of its array.
 
@@ -152,18 +162,22 @@ class Cluster(Spec):
 
     def _engine_gemm(self, m: IntLike, n: IntLike, k: IntLike) -> IntLike:
         engine, programming = self.engine, self.offload.program_engine_cycles()
-        return _if_any(m, lambda some: programming + engine.gemm_cycles(some, n, k))
+        return _if_both(m, k, lambda x, z: programming + engine.gemm_cycles(x, n, z))
 
     def _cores_gemm(
-        self, m: IntLike, n: IntLike, k: IntLike, aligned: bool, adds: bool
+        self, m: IntLike, n: IntLike, k: IntLike, aligned: bool, adds: bool, by_rows: str = ""
     ) -> IntLike:
         cores, precision = self.cores, self.precision
 
-        def cycles(some: IntLike) -> IntLike:
-            product = cores.unpadded_gemm_cycles(some, n, k, precision, aligned)
-            return product + (cores.vector_add_cycles(some * k, precision) if adds else 0)
+        def cycles(x: IntLike, z: IntLike) -> IntLike:
+            if by_rows:
+                kernels = cores.gemm_kernels(x, n, z, precision, aligned=aligned)
+                product = reduce(smaller, (kernels[name] for name in _BY_ROWS if name in kernels))
+            else:
+                product = cores.unpadded_gemm_cycles(x, n, z, precision, aligned)
+            return product + (cores.vector_add_cycles(x * z, precision) if adds else 0)
 
-        return _if_any(m, cycles)
+        return _if_both(m, k, cycles)
 
     def _add(self, elements: IntLike) -> IntLike:
         return _if_any(elements, lambda some: self.cores.vector_add_cycles(some, self.precision))
@@ -172,8 +186,8 @@ class Cluster(Spec):
         return _if_any(elements, lambda some: self.cores.transpose_cycles(some, self.precision))
 
     def _zero(self, rows: IntLike, columns: IntLike) -> IntLike:
-        full, size = self.engine.buffer_rows, columns * self.element_bytes
-        return _if_any(rows, lambda some: self.dma.transfer_cycles(full(some) * size))
+        full, size = self.engine.buffer_rows, self.element_bytes
+        return _if_both(rows, columns, lambda m, k: self.dma.transfer_cycles(full(m) * k * size))
 
 
 def _if_any(amount: IntLike, cycles: Callable[[IntLike], IntLike]) -> IntLike:
@@ -185,6 +199,13 @@ def _if_any(amount: IntLike, cycles: Callable[[IntLike], IntLike]) -> IntLike:
     return cycles(amount) if amount > 0 else 0
 
 
+def _if_both(m: IntLike, k: IntLike, cycles: Callable[[IntLike, IntLike], IntLike]) -> IntLike:
+    """Return the cycles of so many rows and columns; none where there are none of either."""
+    return _if_any(m, lambda some: _if_any(k, lambda columns: cycles(some, columns)))
+
+
+_BY_ROWS = ("gemm_broadcast_unpadded", "gemm_scalar_blocked", "gemm_scalar_naive")
+"""Kernels of the cores that read W row by row: one element of X times a row of W."""
 _KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
     ("matrix_engine", "gemm"): Cluster._engine_gemm,
     ("cores", "gemm"): Cluster._cores_gemm,

@@ -143,18 +143,19 @@ def paper(
     _one_of(csv_, json_)
     if out_ is not None:
         check_folder(out_)
-    from hybridsim.validation.paper import anchors_table, best_batches, latency_study, with_best
+    from hybridsim.validation.paper import best_batches, both_layouts, with_best
+    from hybridsim.validation.paper_anchors import anchors_table, readings_table
 
     silent = csv_ or json_ or quiet
     with telling.working("simulating", silent):
-        study = with_best(latency_study())
-        best, anchors = best_batches(study), anchors_table(study)
+        study = with_best(both_layouts())
+        best, anchors = best_batches(study), anchors_table(readings_table())
     telling.say("cases", len(study))
     if out_ is not None:
         from hybridsim.validation.paper_report import report_files  # matplotlib is slow to import
 
         with telling.working("drawing", silent):
-            write_all(out_, report_files(study))
+            write_all(out_, report_files(study, anchors))
     telling.end()
     rows = _records(study)
     if csv_:
@@ -238,13 +239,14 @@ def _print_rtl(comparison: "Comparison") -> None:
 
 
 def _print_paper(best: "pd.DataFrame", anchors: "pd.DataFrame") -> None:
-    right = "t|batch|over %"
-    table = plain_table("network", "integration", "t", "batch", "over %", "bound by", right=right)
+    heads = ("network", "integration", "t", "X", "batch", "over %", "bound by")
+    table = plain_table(*heads, right="t|batch|over %")
     for row in best.to_dict("records"):
         table.add_row(
             escape(row["network"]),
             row["integration_time"],
             str(row["sequence_length"]),
+            row["x_layout"].replace("_", "-"),
             str(int(row["batch"])),
             f"{row['overhead_percent']:.1f}",
             str(row["bound"]),
@@ -252,17 +254,16 @@ def _print_paper(best: "pd.DataFrame", anchors: "pd.DataFrame") -> None:
     console = out()
     console.print(table)
     console.print()
-    heads = ("published", "simulated")
-    table = plain_table("anchor", "network", "integration", *heads, right="|".join(heads))
+    readings = ("published", "X by tokens", "by features", "and early")
+    table = plain_table("anchor", "network", "at", *readings, right="|".join(readings))
+    columns = ("published", "by_tokens", "by_features", "early")
     for row in anchors.to_dict("records"):
-        table.add_row(
-            row["anchor"],
-            escape(row["network"]),
-            row["integration_time"],
-            f"{row['published_percent']:.1f} %",
-            f"{row['simulated_percent']:.1f} %",
-        )
+        figures = [f"{row[f'{name}_percent']:.1f} %" for name in columns]
+        network = row["network"].removeprefix("layer_")
+        table.add_row(row["anchor"], escape(network), row["integration_time"], *figures)
     console.print(table)
+    for row in anchors.to_dict("records"):
+        console.print(f"\n{row['anchor']}: {escape(row['why'])}")
 
 
 def _print_harp(rows: list[dict[Any, Any]], told: dict[str, Any], by_kind: "pd.DataFrame") -> None:

@@ -56,12 +56,14 @@ def _ways(layer: LayerDecision, cluster: Cluster) -> list[_Way]:
         engine = cluster.matrix_engine
         units.append(EngineSplit(engine.array_height, engine.array_width, engine.pipe_regs))
     if choice.unit != "matrix_engine":
-        units.append(_on_cores(cluster))
+        units.append(_on_cores(cluster, choice.order == "swapped"))
     return [_Way(unit, choice.order == "swapped", float(adapter.scale)) for unit in units]
 
 
-def _on_cores(cluster: Cluster) -> CoreSplit:
+def _on_cores(cluster: Cluster, swapped: bool) -> CoreSplit:
     """Return the order of summation of the kernels that the cores run with streams and FREP."""
+    if swapped:  # one element of A^T after the other times a row of X^T
+        return CoreSplit(cluster.cores.count)
     first = {"fp32": Order.SIMD, "fp16": Order.EXPANDING, "int8": Order.SEQUENTIAL}
     return CoreSplit(cluster.cores.count, xa=first[cluster.precision])
 

@@ -1,5 +1,20 @@
 """What a cluster executes: kernels with their units, before a strategy orders them."""
 
-from hybridsim.programs.lora import BALANCED, CHOICES, Kernel, LoraChoice, LoraProgram
+from hybridsim.programs.lora import Kernel, LoraProgram
+from hybridsim.programs.lora_choices import (
+    BALANCED,
+    CHOICES,
+    LoraChoice,
+    OrderOption,
+    on_machine,
+)
 
-__all__ = ["BALANCED", "CHOICES", "Kernel", "LoraChoice", "LoraProgram"]
+__all__ = [
+    "BALANCED",
+    "CHOICES",
+    "Kernel",
+    "LoraChoice",
+    "LoraProgram",
+    "OrderOption",
+    "on_machine",
+]

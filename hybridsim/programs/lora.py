@@ -17,42 +17,13 @@ import numpy as np
 from hybridsim.arch import Cluster
 from hybridsim.components.core_kernels import larger, smaller
 from hybridsim.errors import UnsupportedError
+from hybridsim.programs.lora_choices import LoraChoice
+from hybridsim.programs.lora_layout import turned_first
 from hybridsim.programs.lora_shares import Costs, shares_of
-from hybridsim.units import Spec, ceil_div
+from hybridsim.units import ceil_div
 from hybridsim.work import NOTHING, Work
 
-Unit = Literal["matrix_engine", "cores", "both", "balanced"]
-Order = Literal["direct", "swapped"]
-Add = Literal["fused", "separate"]
 KernelUnit = Literal["matrix_engine", "cores", "dma"]
-
-
-class LoraChoice(Spec):
-    """How a cluster computes an adapter; the choices are independent of each other."""
-
-    unit: Unit
-    """Which part multiplies: the matrix engine, the cores, both with the rows split, or both with
-    the rows of each product split on their own (``balanced``)."""
-    order: Order
-    """``direct``: U = X A. ``swapped``: U^T = A^T X^T, so that the rank fills the array's rows."""
-    add: Add = "fused"
-    """``fused``: the product is added onto Y where Y lies. ``separate``: V = U B goes into a
-    buffer of its own, so it needs no Y, and the cores add Y to it."""
-
-    def __str__(self) -> str:
-        name = f"{self.unit} {self.order}" if self.unit == "matrix_engine" else self.unit
-        return name if self.add == "fused" else f"{name}, separate add"
-
-
-CHOICES = (
-    LoraChoice(unit="matrix_engine", order="direct"),
-    LoraChoice(unit="matrix_engine", order="swapped"),
-    LoraChoice(unit="cores", order="direct"),
-    LoraChoice(unit="both", order="direct"),
-)
-"""The ways to compute an adapter, in the order in which ties are broken."""
-BALANCED = LoraChoice(unit="balanced", order="direct")
-"""Both units, each product split on its own: U = X A may run where U B does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +140,15 @@ class LoraProgram:
             UnsupportedError: There is no such program: ``balanced`` adds on the engine, and takes
                 all inputs at once.
         """
-        first, second = self.engine_rows
+        found = self._by_unit(*self.engine_rows)
+        if not self.choice.turns_x:
+            return found
+        sizes = [self.tokens * inputs for inputs in self.input_slices]
+        works = [self._work("cores", "transpose", "transpose x", size) for size in sizes]
+        return turned_first(found, [Kernel(work, reads=("x",)) for work in works])
+
+    def _by_unit(self, first: int, second: int) -> tuple[Kernel, ...]:
+        """Return the kernels for X in the layout that the order of the operands asks for."""
         if self.choice.unit == "cores":
             return self._on_cores(self.tokens, self.tokens)
         if self.choice.unit == "matrix_engine":
@@ -217,6 +196,10 @@ class LoraProgram:
             UnsupportedError: The cluster has no matrix engine for such rows.
         """
         rows = self.buffer_rows(cluster)
+        hidden = rows * self.rank
+        if self.choice.order == "swapped" and self.choice.unit != "cores":
+            # U^T takes full rows of the array as well, and U takes its place
+            hidden = larger(hidden, cluster.engine.buffer_rows(self.rank) * self.tokens)
         copies = 1 if self.choice.add == "fused" else 2
         inputs, held = self.in_features, self.in_features + self.out_features
         if self.slice_inputs is not None:
@@ -224,7 +207,7 @@ class LoraProgram:
             held = larger(inputs, self.widest)
         return cluster.element_bytes * (
             self.rank * held
-            + buffers * (self.tokens * inputs + rows * (self.rank + copies * self.widest))
+            + buffers * (self.tokens * inputs + hidden + rows * copies * self.widest)
         )
 
     def buffer_rows(self, cluster: Cluster) -> int:
@@ -233,7 +216,7 @@ class LoraProgram:
         Raises:
             UnsupportedError: The cluster has no matrix engine for full rows of its array.
         """
-        if self.choice.unit == "cores" or self.choice.order != "direct":
+        if self.choice.unit == "cores":
             return self.tokens
         return cluster.engine.buffer_rows(self.tokens)
 
@@ -243,35 +226,25 @@ class LoraProgram:
 
     def _on_engine(self, first: int, second: int) -> tuple[Kernel, ...]:
         """U into a zeroed buffer, then Z = U B + Y in place: the engine adds by itself."""
-        if self.choice.order == "swapped":
-            return self._on_engine_swapped()
-        work, last = self._work, len(self.input_slices) - 1
-        kernels = [Kernel(work("dma", "zero", "zero u", first, self.rank))]
-        for index, inputs in enumerate(self.input_slices):
-            product = work("matrix_engine", "gemm", "xa", first, inputs, self.rank)
-            kernels.append(Kernel(product, (index,), ("x", "a"), ("x",) * (index == last)))
+        kernels = self._u_on_engine(first)
         return (*kernels, *self._slices_on_engine(second, after=len(kernels) - 1))
 
-    def _on_engine_swapped(self) -> tuple[Kernel, ...]:
-        """U^T = A^T X^T, then Z = U B + Y.
-
-        X arrives token by token and U^T leaves rank by rank, so the cores transpose both.
-        """
-        work, tokens, rank = self._work, self.tokens, self.rank
-        kernels = [Kernel(work("dma", "zero", "zero u", rank, tokens))]
+    def _u_on_engine(self, rows: int) -> list[Kernel]:
+        """U = X A for so many tokens; swapped, U^T = A^T X^T, which the cores turn."""
+        work, last = self._work, len(self.input_slices) - 1
+        m, k = (self.rank, rows) if self.choice.order == "swapped" else (rows, self.rank)
+        kernels = [Kernel(work("dma", "zero", "zero u", m, k))]
         for index, inputs in enumerate(self.input_slices):
-            last, at = index == len(self.input_slices) - 1, len(kernels)
-            turn = work("cores", "transpose", "transpose x", tokens * inputs)
-            product = work("matrix_engine", "gemm", "xa", rank, inputs, tokens)
-            # a slice is turned when the engine has read the one before, whose place it takes
-            before = (at - 1,) if index else ()
-            kernels += [
-                Kernel(turn, before, ("x",)),
-                Kernel(product, (at - 1, at), ("a",), ("x",) * last),
-            ]
-        turn = work("cores", "transpose", "transpose u", tokens * rank)
-        kernels.append(Kernel(turn, (len(kernels) - 1,)))
-        return (*kernels, *self._slices_on_engine(tokens, after=len(kernels) - 1))
+            product = work("matrix_engine", "gemm", "xa", m, inputs, k)
+            kernels.append(Kernel(product, (index,), ("x", "a"), ("x",) * (index == last)))
+        return self._u_by_tokens(kernels, rows)
+
+    def _u_by_tokens(self, kernels: list[Kernel], rows: int) -> list[Kernel]:
+        """Return kernels that make U, with the cores turning U^T where they made that."""
+        if self.choice.order == "swapped":
+            turn = self._work("cores", "transpose", "transpose u", rows * self.rank)
+            kernels.append(Kernel(turn, (len(kernels) - 1,)))
+        return kernels
 
     def _slices_on_engine(self, rows: int, after: int) -> tuple[Kernel, ...]:
         """Z = U B + Y, slice by slice."""
@@ -307,18 +280,12 @@ class LoraProgram:
         return tuple(kernels)
 
     def _on_cores(self, first: int, second: int) -> tuple[Kernel, ...]:
-        """U = X A, then slice by slice V = U B and the vector addition Y + V.
+        """U, then slice by slice V = U B and the vector addition Y + V.
 
-        The kernels write their product, so each further slice of inputs is added to U. X arrives
-        by DMA as contiguous rows, which the cores begin together (aligned); a product that follows
-        another one finds them spread over the banks, as the measured programs do.
+        A product that follows another one finds the cores spread over the banks, as the measured
+        programs do.
         """
-        work, kernels = self._work, list[Kernel]()
-        for index, inputs in enumerate(self.input_slices):
-            last = index == len(self.input_slices) - 1
-            product = work("cores", "gemm", "xa", first, inputs, self.rank, True, index > 0)
-            after = (index - 1,) if index else ()
-            kernels.append(Kernel(product, after, ("x", "a"), ("x",) * last))
+        work, kernels = self._work, self._u_on_cores(first)
         made = len(kernels) - 1
         for index, columns in enumerate(self.slices):
             product = work("cores", "gemm", "ub", second, self.rank, columns, False, False)
@@ -334,6 +301,23 @@ class LoraProgram:
             ]
         return tuple(kernels)
 
+    def _u_on_cores(self, rows: int) -> list[Kernel]:
+        """U = X A for so many tokens; swapped, U^T = A^T X^T, which the cores turn.
+
+        The kernels write their product, so each further slice of inputs is added to U. X arrives
+        by DMA as contiguous rows, which the cores begin together (aligned). Swapped, it is read by
+        rows of features, which only some kernels can.
+        """
+        kernels, swapped = list[Kernel](), self.choice.order == "swapped"
+        m, k = (self.rank, rows) if swapped else (rows, self.rank)
+        by_rows = ("by rows",) * swapped
+        for index, inputs in enumerate(self.input_slices):
+            last = index == len(self.input_slices) - 1
+            product = self._work("cores", "gemm", "xa", m, inputs, k, True, index > 0, *by_rows)
+            after = (index - 1,) if index else ()
+            kernels.append(Kernel(product, after, ("x", "a"), ("x",) * last))
+        return self._u_by_tokens(kernels, rows)
+
     def _balanced(self, first: int, second: int) -> tuple[Kernel, ...]:
         """Each product takes its first rows to the engine, the others to the cores.
 
@@ -342,13 +326,17 @@ class LoraProgram:
         check_balanced(self)
         on_engine = self._on_engine(first, second)
         on_cores = self._on_cores(self.tokens - first, self.tokens - second)
-        kernels = [*on_engine[:2], *on_cores[:1]]
+        head, other = (self._u_on_engine(first), self._u_on_cores(self.tokens - first))
+        made = len(head) - 1, len(head) + len(other) - 1
+        shifted = [replace(k, after=tuple(i + len(head) for i in k.after)) for k in other]
+        kernels = [*head, *shifted]
         for index in range(len(self.slices)):
-            product, addition = on_cores[1 + 2 * index : 3 + 2 * index]
+            own = len(other) + 2 * index
+            product, addition = on_cores[own : own + 2]
             third = len(kernels)
             kernels += [
-                replace(on_engine[2 + index], after=(1, 2)),
-                replace(product, after=(1, 2)),
+                replace(on_engine[len(head) + index], after=made),
+                replace(product, after=made),
                 replace(addition, after=(third + 1,)),
             ]
         return tuple(kernels)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from hybridsim.arch import Cluster, Machine
 from hybridsim.components.energy import ClusterEnergy, MachineEnergy, TileEnergy
 from hybridsim.errors import UnsupportedError
-from hybridsim.programs.lora import LoraChoice, LoraProgram
+from hybridsim.programs.lora import LoraProgram
 from hybridsim.programs.lora_activity import Activity, batch_activity, weights_activity
+from hybridsim.programs.lora_choices import LoraChoice
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def lora_energy(
             f"{machine.name} does not tell what its tiles and clusters draw; "
             "a section energy: with tile: and cluster: in its file would do"
         )
+    choice = choice.on(cluster)
     program = LoraProgram(in_features, out_features, rank, tokens, choice).on(cluster)
     done = batch_activity(program, cluster)
     return LoraEnergy(

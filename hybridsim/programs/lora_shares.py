@@ -133,14 +133,47 @@ def shares_of(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
     one = program.taken(batch)
     if isinstance(costs, Cluster):
         costs = _taken(costs, batch)
+    rest = tokens[batch] - rows
     engine = np.stack(_engine_cycles(one, costs, rows))
-    cores = np.stack(_cores_cycles(one, costs, tokens[batch] - rows))
-    if not balanced:
-        engine[0] += costs.cycles(Work("dma", "zero", "zero u", (rows, one.rank)))
+    cores = np.stack(_cores_cycles(one, costs, rest))
+    turning = _u_cycles(one, costs, rows)
+    cores[0] += turning + _u_cycles(one, costs, rest)
+    if balanced:
+        cores[0] += _x_cycles(one, costs, tokens[batch])
+    else:
+        engine[0] += costs.cycles(_u_work(one, "dma", "zero", "zero u", rows)) + turning
     found = np.empty((2, len(tokens)), np.int64)
     fill: Any = loop_for(fill_balanced if balanced else fill_together, len(rows))
     fill(end - count, end, *engine, *cores, found)
     return rows[found]
+
+
+def _u_work(
+    program: "LoraProgram", part: str, kind: str, label: str, rows: Ints, *inputs: int
+) -> Work:
+    """Return a work on so many tokens of U, or of U^T in the swapped order."""
+    swapped = program.choice.order == "swapped"
+    m, k = (program.rank, rows) if swapped else (rows, program.rank)
+    return Work(part, kind, label, (m, *inputs, k))
+
+
+def _u_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> Ints:
+    """Return the cycles that the cores turn so many tokens of U^T."""
+    if program.choice.order == "direct":
+        return np.zeros_like(rows)
+    work = Work("cores", "transpose", "transpose u", (rows * program.rank,))
+    found: Ints = costs.cycles(work)
+    return found
+
+
+def _x_cycles(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
+    """Return the cycles that the cores turn X, for batches of so many tokens."""
+    found = np.zeros_like(tokens)
+    if program.choice.turns_x:
+        for inputs in program.input_slices:
+            work = Work("cores", "transpose", "transpose x", (tokens * inputs,))
+            found = found + costs.cycles(work)
+    return found
 
 
 def _tried(tokens: Ints, program: "LoraProgram") -> tuple[Ints, Ints]:
@@ -197,7 +230,7 @@ def _engine_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[In
     """Return the cycles of the engine for that many rows of each product."""
     first, second = np.zeros_like(rows), np.zeros_like(rows)
     for inputs in program.input_slices:
-        work = Work("matrix_engine", "gemm", "xa", (rows, inputs, program.rank))
+        work = _u_work(program, "matrix_engine", "gemm", "xa", rows, inputs)
         first = first + costs.cycles(work)
     for columns, times in _widths(program):
         work = Work("matrix_engine", "gemm", "ub+y", (rows, program.rank, columns))
@@ -209,8 +242,10 @@ def _cores_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Int
     """Return the cycles of the cores for that many rows of each product."""
     first, second, rank = np.zeros_like(rows), np.zeros_like(rows), program.rank
     for index, inputs in enumerate(program.input_slices):
-        work = Work("cores", "gemm", "xa", (rows, inputs, rank, True, index > 0))
-        first = first + costs.cycles(work)
+        work = _u_work(program, "cores", "gemm", "xa", rows, inputs)
+        by_rows = ("by rows",) * (program.choice.order == "swapped")
+        shape = (*work.shape, True, index > 0, *by_rows)
+        first = first + costs.cycles(replace(work, shape=shape))
     for columns, times in _widths(program):
         product = Work("cores", "gemm", "ub", (rows, rank, columns, False, False))
         addition = Work("cores", "add", "add y", (rows * columns,))

@@ -18,7 +18,8 @@ from hybridsim.arch import Cluster
 from hybridsim.components.core_kernels import larger
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.plan import Need, Plan, PlanBuilder, Resource, Step, Within
-from hybridsim.programs.lora import CHOICES, Kernel, KernelUnit, LoraChoice, LoraProgram
+from hybridsim.programs.lora import Kernel, KernelUnit, LoraProgram
+from hybridsim.programs.lora_choices import CHOICES, LoraChoice
 from hybridsim.units import IntLike, Ints, ceil_div, format_bytes
 from hybridsim.work import Work
 
@@ -82,7 +83,7 @@ class LoraStream:
         rows = min(self.tile, self.tokens)
         full = rows
         engine = self.cluster.matrix_engine
-        if engine is not None and self.choice.unit != "cores" and self.choice.order == "direct":
+        if engine is not None and self.choice.unit != "cores":
             full = engine.buffer_rows(rows)
         return self.cluster.element_bytes * (
             self.rank * (self.in_features + self.out_features)

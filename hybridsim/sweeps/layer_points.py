@@ -161,9 +161,10 @@ class _Block:
         points, machine = self._stacked(adapted), self.machine
         if machine.arrays():
             machine = machine.taken(np.tile(np.arange(self.points), kinds))
-        chosen = choose(machine, points, strategy.choices, order)
+        choices = strategy.choices(machine)
+        chosen = choose(machine, points, choices, order)
         job = self._job(adapted[0][0])
-        found = layer_times(machine, points, chosen, strategy.choices, order, job)
+        found = layer_times(machine, points, chosen, choices, order, job)
         latency, tasks, idle = found.latency_ps, found.tasks, found.idle
         shape = (kinds, self.points)
         counts = np.array([count for _, count in adapted], np.int64)[:, None]
@@ -219,10 +220,11 @@ class _Block:
 
     def _may_be_unsupported(self) -> Bools:
         """Return where an adapter may lack a unit rather than room."""
-        cluster, strategy = self.given.mapping.machine.cluster, self.given.strategy
+        machine, strategy = self.given.mapping.machine, self.given.strategy
+        cluster = machine.cluster
         assert isinstance(strategy, PipelinedStrategy | LayerSerial)
         assert cluster is not None
-        able = any(can_compute(cluster, choice) for choice in strategy.choices)
+        able = any(can_compute(cluster, choice) for choice in strategy.choices(machine))
         large = np.full(self.points, not able)
         for layer, _ in self.adapted:
             for size in (self.inner(layer), self.outer(layer), self.tokens_of(layer)):

@@ -17,7 +17,6 @@ from hybridsim.validation.paper import (
     BATCHES,
     INTEGRATION_TIMES,
     MACHINE,
-    anchors_table,
     best_batches,
 )
 
@@ -35,14 +34,19 @@ MEMORY_ANCHORS = {(128, 8): 8.2, (512, 8): 21.0, (128, 128): 70.0, (512, 128): 1
 def balance_table() -> pd.DataFrame:
     """Return layer, batch, unit and ns_per_token: what a token takes on tile and cluster.
 
+    The unit ``swapped`` is the matrix engine in swapped order, with X by features.
+
     A cluster's time is that of the kernels of one batch, all operands in the TCDM. The tile's rows
     have no batch: it takes as long for every token.
     """
     cluster = load_machine(MACHINE).cluster
     assert cluster is not None
+    direct, swapped, cores, _ = CHOICES
+    by_features = swapped.model_copy(update={"x_layout": "feature_major"})
+    ways = {"matrix_engine": direct, "swapped": by_features, "cores": cores}
     rows: list[dict[str, object]] = []
     for inner in _INNER:
-        for unit, choice in (("matrix_engine", CHOICES[0]), ("cores", CHOICES[2])):
+        for unit, choice in ways.items():
             for batch in BATCHES:
                 program = LoraProgram(inner, _OUTER, _RANK, batch, choice)
                 ns = cluster.to_ps(program.compute_cycles(cluster)) / batch / 1000
@@ -99,19 +103,20 @@ def _value(text: Any, path: str) -> Any:
     return text
 
 
-def report_files(study: pd.DataFrame) -> dict[str, str | bytes]:
+def report_files(study: pd.DataFrame, anchors: pd.DataFrame) -> dict[str, str | bytes]:
     """Return file name -> content: the page, the table of the study, and its figures.
 
-    ``study`` is what :func:`hybridsim.validation.paper.latency_study` returns, with its best.
+    ``study`` is what :func:`hybridsim.validation.paper.both_layouts` returns, with its best, and
+    ``anchors`` what :func:`hybridsim.validation.paper_anchors.anchors_table` does.
     """
-    anchors, memory, balance = anchors_table(study), memory_table(), balance_table()
-    of_figure = study[
-        (study["sequence_length"] == SEQUENCE_LENGTH) & (study["unit"] == "matrix_engine")
-    ].dropna(subset=["latency_ps"])
+    memory, balance = memory_table(), balance_table()
     drawn: dict[str, Build] = {
         "fig4a_balance": lambda: figures.balance_figure(balance),
         "fig4b_memory": lambda: figures.memory_figure(memory),
-        "fig4c_overhead": lambda: figures.overhead_figure(of_figure, anchors),
+        "fig4c_overhead": lambda: figures.overhead_figure(_drawn(study, "token_major"), anchors),
+        "fig4c_feature_major": lambda: figures.overhead_figure(
+            _drawn(study, "feature_major"), anchors
+        ),
         "anchors": lambda: figures.anchors_figure(anchors),
     }
     files: dict[str, str | bytes] = {
@@ -121,6 +126,12 @@ def report_files(study: pd.DataFrame) -> dict[str, str | bytes]:
     for name, build in drawn.items():
         files |= {f"{name}.{kind}": file_of(build, kind) for kind in KINDS}
     return files
+
+
+def _drawn(study: pd.DataFrame, x_layout: str) -> pd.DataFrame:
+    """Return the cases of a panel: one length, on the matrix engine, with X in one layout."""
+    chosen = (study["sequence_length"] == SEQUENCE_LENGTH) & (study["x_layout"] == x_layout)
+    return study[chosen & (study["unit"] == "matrix_engine")].dropna(subset=["latency_ps"])
 
 
 def page(study: pd.DataFrame, anchors: pd.DataFrame, memory: pd.DataFrame) -> str:
@@ -138,6 +149,9 @@ def page(study: pd.DataFrame, anchors: pd.DataFrame, memory: pd.DataFrame) -> st
             "",
             "![published and simulated overheads](anchors.png)",
             "",
+            *_READINGS,
+            *(f"- **{row.anchor}**: {row.why}" for row in anchors.itertuples()),
+            "",
             *_NOT_CLOSER,
             "## a: balance of tile and cluster",
             "",
@@ -151,8 +165,10 @@ def page(study: pd.DataFrame, anchors: pd.DataFrame, memory: pd.DataFrame) -> st
             *_MEMORY,
             "## c: overhead",
             "",
-            "![overhead](fig4c_overhead.png)",
+            "![overhead, X by tokens](fig4c_overhead.png)",
+            "![overhead, X by features](fig4c_feature_major.png)",
             "",
+            *_OVERHEAD,
             f"The best batch of each case, for {SEQUENCE_LENGTH} tokens on the matrix engine:",
             "",
             markdown_table(_best_rows(best)),
@@ -181,10 +197,20 @@ _HEAD = (
     "inferred.",
     "",
 )
+_READINGS = (
+    "Simulated by tokens is the machine as it is: activations arrive one row per token. By",
+    "features they arrive as one row per feature (`cluster.x_layout=feature_major`), so that the",
+    "engine can take A^T X^T; early, it does so while the tile still integrates the batch.",
+    "",
+)
 _NOT_CLOSER = (
-    "No constant was chosen to meet a published figure. The worst case depends on what is not",
-    "public: clock, size of the engine, DMA and sequence length.",
-    "[docs/latency_study.md](../../docs/latency_study.md) shows which machines come near both.",
+    "No constant was chosen to meet a published figure. The array is that of a branch of RedMulE",
+    "that bears the name of the paper's co-first author; whether the paper used it is not public.",
+    "[docs/latency_study.md](../../docs/latency_study.md) shows other machines near both.",
+    "",
+)
+_OVERHEAD = (
+    "Left X by tokens and the direct order, right X by features and the swapped order.",
     "",
 )
 _BALANCE = (
@@ -201,7 +227,7 @@ _MEMORY = (
 )
 _ASSUMED = (
     "Fields of the machine that the publications do not give, as its file says. The figures are",
-    f"for {SEQUENCE_LENGTH} tokens and the matrix engine in its direct order; both are assumed.",
+    f"for {SEQUENCE_LENGTH} tokens and the matrix engine alone; both are assumed.",
     "",
 )
 
@@ -212,11 +238,17 @@ def _anchor_rows(anchors: pd.DataFrame) -> pd.DataFrame:
         {
             "anchor": anchors["source"],
             "published": [f"{value:.0f} %" for value in anchors["published_percent"]],
-            "simulated": [f"{value:.1f} %" for value in anchors["simulated_percent"]],
+            "by tokens": _percents(anchors["by_tokens_percent"]),
+            "by features": _percents(anchors["by_features_percent"]),
+            "by features, early": _percents(anchors["early_percent"]),
             "case": layer + " at " + anchors["integration_time"],
             "batch": anchors["batch"],
         }
     )
+
+
+def _percents(values: "pd.Series[float]") -> list[str]:
+    return [f"{value:.1f} %" for value in values]
 
 
 def _memory_rows(memory: pd.DataFrame) -> pd.DataFrame:
@@ -236,6 +268,7 @@ def _best_rows(best: pd.DataFrame) -> pd.DataFrame:
         {
             "layer": best["network"].str.removeprefix("layer_"),
             "integration time": best["integration_time"],
+            "X": best["x_layout"].str.replace("_", "-"),
             "batch": best["batch"],
             "overhead": [f"{value:.1f} %" for value in best["overhead_percent"]],
             "times all-analog": [f"{value:.2f}" for value in best["ratio"]],

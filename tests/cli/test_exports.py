@@ -61,7 +61,7 @@ def test_figures_of_a_sweep_go_to_its_folder(cli, tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, "")
     assert (tmp_path / "figure_pareto.pdf").read_bytes().startswith(b"%PDF")
     again = cli("sweep", STUDY, "--out", str(tmp_path), "--json")
-    assert json.loads(again.stdout)["recorded_before"] == 60
+    assert json.loads(again.stdout)["recorded_before"] == 120
 
 
 def test_a_comparison_of_whole_networks_names_their_parts(cli) -> None:

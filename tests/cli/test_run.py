@@ -112,7 +112,7 @@ RUN = ("run", "mobilebert", "ahwa_lora_2026")
         ((*RUN, "--set", "cluster.tcdm.size=4 KiB"), "not even one token fits"),
         ((*RUN, "--set", "cluster.matrix_engine=null"), "no matrix engine"),
         ((*RUN, "--set", "tile.count=100"), "261 are missing"),
-        ((*RUN, "--batch", "128"), "a batch of 60 fits"),
+        ((*RUN, "--batch", "128"), "a batch of 64 fits"),
         ((*RUN, "--set", "nonsense"), "path=value"),
     ],
 )

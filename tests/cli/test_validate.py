@@ -126,10 +126,13 @@ def test_the_study_of_the_paper(cli: Any) -> None:
     rows = list(csv.DictReader(io.StringIO(cli("validate", "paper", "--csv").stdout)))
     assert len(rows) == len(found["study"])
     assert json.dumps(found["study"])  # no NaN: it went through a JSON reader already
-    cases = {(r["network"], r["integration_time"], r["sequence_length"], r["unit"]) for r in rows}
+    keys = ("network", "integration_time", "sequence_length", "x_layout", "unit")
+    cases = {tuple(row[key] for key in keys) for row in rows}
     assert sum(row["best"] == "True" for row in rows) == len(cases)
     done = cli("validate", "paper")
     assert done.exit_code == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "172.0 %" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert all(row["why"] in said for row in found["anchors"])
     assert "one of them" in cli.refused("validate", "paper", "--csv", "--json")

@@ -47,9 +47,9 @@ def test_one_unknown_power_makes_the_sum_unknown(part: str) -> None:
 
 
 def test_events_count_at_their_highest_rate() -> None:
-    """A 48-MAC array at 500 MHz and 2.65 pJ, 64 B of TCDM a cycle, 192 mW of cores."""
+    """A 32-MAC array at 500 MHz and 2.65 pJ, 64 B of TCDM a cycle, 192 mW of cores."""
     machine = load_machine("ahwa_lora_2026")
-    cluster = 192_000 + (48 * 2_650_000 + 64 * 1_250_000) * 500_000_000 // 10**12
+    cluster = 192_000 + (32 * 2_650_000 + 64 * 1_250_000) * 500_000_000 // 10**12
     tile = 93_460 * 512 * 512 // 256_000
     link = 64 * 150_000 * 500_000_000 // 10**12
     assert tdp_uw(machine, 3) == 3 * tile + cluster + link

@@ -77,9 +77,9 @@ def test_bytes_are_those_of_the_operands() -> None:
     assert sizes["a"] == [512 * 8 * 2]
     assert sizes["b"] == [8 * 128 * 2]
     assert sizes["x"] == [32 * 1024] * 3 + [1024]
-    # the engine is 12 rows high: 36 for 32 tokens, 12 for one
-    assert sizes["u"] == [36 * 16] * 3 + [12 * 16]
-    assert sizes["y"] == [36 * 256] * 3 + [12 * 256]
+    # the engine is 8 rows high: 32 for 32 tokens, 8 for one
+    assert sizes["u"] == [32 * 16] * 3 + [8 * 16]
+    assert sizes["y"] == [32 * 256] * 3 + [8 * 256]
 
 
 def test_each_cluster_has_rows_of_its_own() -> None:

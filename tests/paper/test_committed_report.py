@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridsim.validation.paper import latency_study, with_best
+from hybridsim.validation.paper import both_layouts, with_best
+from hybridsim.validation.paper_anchors import anchors_table, readings_table
 from hybridsim.validation.paper_report import (
     MEMORY_ANCHORS,
     assumptions,
@@ -18,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "reports" / "ahwa_lora_2026"
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str | bytes]:
-    return report_files(with_best(latency_study()))
+    return report_files(with_best(both_layouts()), anchors_table(readings_table()))
 
 
 def test_page_and_table_are_those_of_today(files: dict[str, str | bytes]) -> None:
@@ -41,5 +42,10 @@ def test_published_scratchpads_come_out() -> None:
 
 def test_what_is_assumed_is_listed_with_its_reason() -> None:
     table = assumptions()
-    assert {"cluster.clock.frequency", "cluster.matrix_engine.array_width"} <= set(table["field"])
+    fields = {
+        "cluster.clock.frequency",
+        "cluster.matrix_engine.array_width",
+        "cluster.x_layout",
+    }
+    assert fields <= set(table["field"])
     assert table["value"].notna().all()

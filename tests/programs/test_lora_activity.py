@@ -64,11 +64,11 @@ def test_weights_are_moved_whole(choice: LoraChoice) -> None:
 
 
 def test_buffers_are_zeroed_in_full_rows_of_the_array() -> None:
-    """32 rows on an array of 12 take 36 rows of U, two bytes each."""
-    done = batch_activity(LoraProgram(512, 128, 8, 32, CHOICES[0]), CLUSTER)
-    assert done["zero u", "dma"] == Activity(tcdm_bytes=36 * 8 * 2)
-    swapped = batch_activity(LoraProgram(512, 128, 8, 32, CHOICES[1]), CLUSTER)
-    assert swapped["zero u", "dma"] == Activity(tcdm_bytes=12 * 32 * 2)
+    """36 rows on an array of 8 take 40 rows of U, two bytes each."""
+    done = batch_activity(LoraProgram(512, 128, 8, 36, CHOICES[0]), CLUSTER)
+    assert done["zero u", "dma"] == Activity(tcdm_bytes=40 * 8 * 2)
+    swapped = batch_activity(LoraProgram(512, 128, 4, 36, CHOICES[1]), CLUSTER)
+    assert swapped["zero u", "dma"] == Activity(tcdm_bytes=8 * 36 * 2)
 
 
 def test_activities_add_and_repeat() -> None:

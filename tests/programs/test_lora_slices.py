@@ -8,8 +8,7 @@ import hybridsim
 from hybridsim.arch import Cluster, load_machine
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import place
-from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
-from hybridsim.programs.lora import BALANCED
+from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
 from hybridsim.strategies import Job, make_strategy
 
 

@@ -206,8 +206,8 @@ def test_what_does_not_fit_is_refused(cluster: Cluster) -> None:
 def test_memory_counts_every_buffer(cluster: Cluster) -> None:
     stream = LoraStream(cluster, 512, 128, 8, 128, 16)
     assert stream.tcdm_bytes == 2 * (8 * 640 + 2 * 16 * 512 + 2 * 16 * 8 + 2 * 16 * 128)
-    engine = LoraStream(cluster, 512, 128, 8, 128, 16, CHOICES[0])
-    assert engine.tcdm_bytes == 2 * (8 * 640 + 2 * 16 * 512 + 2 * 24 * 8 + 2 * 24 * 128)
+    engine = LoraStream(cluster, 512, 128, 8, 128, 12, CHOICES[0])
+    assert engine.tcdm_bytes == 2 * (8 * 640 + 2 * 12 * 512 + 2 * 16 * 8 + 2 * 16 * 128)
     short = LoraStream(cluster, 512, 128, 8, 4, 16)
     assert short.tcdm_bytes == 2 * (8 * 640 + 2 * 4 * 512 + 2 * 4 * 8 + 2 * 4 * 128)
 

@@ -130,7 +130,7 @@ def test_a_front_is_that_of_the_sweep() -> None:
     table = run_study(inputs, None, "in-process", 0, None).table
     points = pareto_points(inputs, table)
     assert points["pareto"].sum() == table["pareto"].sum()
-    assert points["case"].nunique() == 12
+    assert points["case"].nunique() == 24
     np.testing.assert_array_equal(
         np.sort(points["latency_ps"]), np.sort(table[table["feasible"]]["latency_ps"])
     )

@@ -179,9 +179,9 @@ def test_a_scratchpad_that_holds_no_token_is_refused() -> None:
 
 
 def test_published_overheads_are_beaten() -> None:
-    """4 % in the best case becomes less than 1 %; 2.72 times less than 1.8 on one cluster.
+    """4 % in the best case becomes less than 1 %; 2.72 times less than 2 on one cluster.
 
-    Below 1.45 times no order of work helps: a 512x128 layer asks a cluster for 185 ns per token.
+    Below 1.63 times no order of work helps: a 512x128 layer asks a cluster for 209 ns per token.
     """
     ratio = {}
     for name, shape, time, clusters in (
@@ -194,5 +194,5 @@ def test_published_overheads_are_beaten() -> None:
         )
         ratio[name] = 1 + simulate(layer(*shape), machine, Auto(), 128).overhead_percent / 100
     assert ratio["best"] < 1.01
-    assert 1.45 < ratio["worst"] < 1.8
+    assert 1.63 < ratio["worst"] < 2
     assert ratio["worst on two"] < 1.2

@@ -171,7 +171,9 @@ def blocks(draw: st.DrawFn) -> tuple[dict[str, np.ndarray[Any, Any]], Machine]:
         update={"integration_time": column(st.sampled_from([10_000, 128_000, 2_000_000]))}
     )
     link = MACHINE.link.model_copy(update={"width": column(st.sampled_from([8, 64]))})
-    parts = cluster.model_copy(update={"clock": clock, "dma": dma, "tcdm": tcdm})
+    layout = draw(st.sampled_from(["token_major", "feature_major"]))
+    changed = {"clock": clock, "dma": dma, "tcdm": tcdm, "x_layout": layout}
+    parts = cluster.model_copy(update=changed)
     machine = MACHINE.model_copy(update={"cluster": parts, "tile": tile, "link": link})
     return points, machine
 
@@ -179,7 +181,7 @@ def blocks(draw: st.DrawFn) -> tuple[dict[str, np.ndarray[Any, Any]], Machine]:
 strategies = st.fixed_dictionaries(
     {
         "unit": st.sampled_from(["matrix_engine", "cores", "both", "balanced", "either", "best"]),
-        "order": st.sampled_from(["direct", "swapped", "best"]),
+        "order": st.sampled_from(["natural", "direct", "swapped", "best"]),
         "early_xa": st.booleans(),
         "add": st.sampled_from(["fused", "separate"]),
         "first_batch": st.none() | st.integers(1, 20),
@@ -201,10 +203,10 @@ def test_a_block_is_decided_as_its_points_are(block: Any, options: dict[str, Any
     points, machine = block
     strategy: Any = make_strategy("token_parallel", options)
     order = strategy.batch_order(the_job(points, machine.taken(0), 0))
-    found = choose(machine, LayerPoints(**points), strategy.choices, order)
+    found = choose(machine, LayerPoints(**points), strategy.choices(machine), order)
     for at in range(len(points["tokens"])):
         point = {name: int(column[at]) for name, column in points.items()}
-        expected = naive_choice(machine.taken(at), point, strategy.choices, order)
+        expected = naive_choice(machine.taken(at), point, strategy.choices(machine), order)
         assert found.fits[at] == (expected is not None)
         if expected is not None:
             columns = (found.choice, found.sliced, found.batch, found.buffers, found.tcdm_bytes)
@@ -225,9 +227,9 @@ def test_a_block_takes_as_long_as_its_points_do(
         points["buffers"][:] = 1
     order = strategy.batch_order(the_job(points, machine.taken(0), 0))
     columns = LayerPoints(**points)
-    chosen = choose(machine, columns, strategy.choices, order)
+    chosen = choose(machine, columns, strategy.choices(machine), order)
     done = np.zeros(len(columns), np.bool_)
-    for own in points_alike(machine, columns, chosen, strategy.choices, order):
+    for own in points_alike(machine, columns, chosen, strategy.choices(machine), order):
         times = own.times()
         job = the_job(points, own.machine.taken(0), int(own.points[0]))
         for group in own.outlines():
@@ -263,8 +265,8 @@ def test_equal_keys_share_an_outline_of_slots() -> None:
     for each, last in ((points, 4), (longer, 8)):
         strategy: Any = make_strategy("token_parallel", {"last_batch": last})
         order = strategy.batch_order(Job(place(layer(16, 16), MACHINE), 1))
-        chosen = choose(MACHINE, each, strategy.choices, order)
-        alike = points_alike(MACHINE, each, chosen, strategy.choices, order)
+        chosen = choose(MACHINE, each, strategy.choices(MACHINE), order)
+        alike = points_alike(MACHINE, each, chosen, strategy.choices(MACHINE), order)
         keys.append({part.key for own in alike for part in own.outlines()})
     assert len(keys[0]) == 2
     assert len(keys[0] & keys[1]) > 0

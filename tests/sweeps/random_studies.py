@@ -28,6 +28,7 @@ MORE_AXES: dict[str, list[Any]] = {
     "chips.link.latency": ["0 ns", "3 us"],
     "cluster.count": [1, 3],
     "cluster.matrix_engine.array_height": [2, 4],
+    "cluster.x_layout": ["token_major", "feature_major"],
     "tile.count": ["as_needed", 3],
     "link.count": [1, 2],
     "cluster.tcdm.size": ["64 b"],
@@ -71,7 +72,7 @@ CHAIN_STRATEGIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "layer_serial": {"unit": st.sampled_from(["matrix_engine", "best"])},
     "token_parallel": {
         "unit": st.sampled_from(["matrix_engine", "cores", "both", "balanced", "either", "best"]),
-        "order": st.sampled_from(["direct", "swapped", "best"]),
+        "order": st.sampled_from(["natural", "direct", "swapped", "best"]),
         "early_xa": st.booleans(),
         "add": st.sampled_from(["fused", "separate"]),
         "first_batch": st.none() | st.integers(1, 4),

@@ -11,6 +11,7 @@ from hybridsim.report.figures.style import (
     BLACK,
     BLUE,
     COLUMN,
+    GREEN,
     GREY,
     MARKERS,
     ORANGE,
@@ -22,6 +23,11 @@ from hybridsim.report.figures.style import (
 
 _SHAPES = {"128x128": BLUE, "512x128": VERMILION}
 _TIMES = {"128 ns": ("o", "-"), "256 ns": ("s", "--"), "512 ns": ("^", ":")}
+_UNITS = {
+    "matrix_engine": ("engine, X A", "o", "-"),
+    "swapped": ("engine, AᵀXᵀ", "s", ":"),
+    "cores": ("cores", "D", "--"),
+}
 _PUBLISHED: dict[str, Any] = {
     "marker": MARKERS[7],
     "color": BLACK,
@@ -37,11 +43,10 @@ def draw_balance(table: pd.DataFrame, axes: Axes) -> None:
     integration time, for all batches.
     """
     for (layer, unit), rows in table[table["unit"] != "tile"].groupby(["layer", "unit"]):
-        engine = unit == "matrix_engine"
+        name, marker, style = _UNITS[str(unit)]
         axes.plot(
-            rows["batch"], rows["ns_per_token"], color=_SHAPES[str(layer)],
-            marker="o" if engine else "D", linestyle="-" if engine else "--", markersize=3,
-            label=f"{layer}, {'matrix engine' if engine else unit}",
+            rows["batch"], rows["ns_per_token"], color=_SHAPES[str(layer)], marker=marker,
+            linestyle=style, markersize=3, label=f"{layer}, {name}",
         )  # fmt: skip
     batches = table["batch"].dropna()
     for value in sorted(table[table["unit"] == "tile"]["ns_per_token"]):
@@ -130,11 +135,17 @@ def overhead_figure(study: pd.DataFrame, anchors: pd.DataFrame) -> Figure:
 
 def anchors_figure(anchors: pd.DataFrame) -> Figure:
     """Return published and simulated anchors side by side, one column wide."""
-    figure, axes = blank(COLUMN, 0.9 + 0.4 * len(anchors))
+    figure, axes = blank(COLUMN, 1.2 + 0.6 * len(anchors))
     places = range(len(anchors))
-    for shift, name, color in ((-0.2, "published", ORANGE), (0.2, "simulated", BLUE)):
-        values = anchors[f"{name}_percent"]
-        axes.barh([p + shift for p in places], values, height=0.38, color=color, label=name)
+    bars = (
+        ("published", "published", ORANGE),
+        ("by_tokens", "X by tokens", BLUE),
+        ("by_features", "X by features", GREEN),
+        ("early", "X by features, early", GREY),
+    )
+    for number, (name, label, color) in enumerate(bars):
+        values, shift = anchors[f"{name}_percent"], 0.2 * number - 0.3
+        axes.barh([p + shift for p in places], values, height=0.19, color=color, label=label)
         for place, value in enumerate(values):
             axes.annotate(
                 f"{value:.1f}", (value, place + shift), xytext=(3, 0), va="center", fontsize=6.5,

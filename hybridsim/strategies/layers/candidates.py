@@ -11,7 +11,7 @@ from hybridsim.arch import Cluster, Machine
 from hybridsim.components.matrix_engine import MOST
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
-from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
+from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram, on_machine
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, SizeColumns
 from hybridsim.strategies.layers.choose import can_compute, slice_widths
 from hybridsim.units import Ints
@@ -106,7 +106,7 @@ def candidates(machine: Machine, layer: PlacedLayer, tokens: int, space: Space) 
     shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
     programs: list[LoraProgram] = []
     found = [np.empty((8, 0), np.int64)]
-    for choice in _choices():
+    for choice in on_machine(_choices(), machine):
         for columns in slice_widths(machine, layer) if can_compute(cluster, choice) else ():
             program = LoraProgram(*shape, sizes, choice, columns)  # type: ignore[arg-type]
             need = program.tcdm_bytes(cluster, 1), program.tcdm_bytes(cluster, 2)

@@ -89,8 +89,8 @@ class SeparateAdd(PipelinedStrategy):
 class Swapped(PipelinedStrategy):
     """The engine works on A^T X^T, whose result is as wide as the batch instead of the rank.
 
-    U^T = A^T X^T, so that the rank fills the rows of the engine. The cores transpose X before and
-    U after it, as tokens arrive one vector at a time.
+    U^T = A^T X^T, so that the rank fills the rows of the engine. The cores transpose U after it,
+    and X before it where X arrives by tokens.
     """
 
     kind: Literal["swapped"] = "swapped"
@@ -101,8 +101,8 @@ class Swapped(PipelinedStrategy):
 class SplitCores(PipelinedStrategy):
     """Each layer takes the faster of engine and cores for its batch.
 
-    A job of the engine pays for being programmed and fills rows of 12, so small batches go to the
-    cores, which work on rows of 8.
+    A job of the engine pays for being programmed and leaves columns empty at low ranks, so small
+    batches of wide layers go to the cores.
     """
 
     kind: Literal["split_cores"] = "split_cores"

@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.programs import BALANCED, CHOICES, LoraChoice
+from hybridsim.programs import BALANCED, CHOICES, LoraChoice, OrderOption, on_machine
 from hybridsim.strategies.job import Draft, Job, Schedule
 from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
 from hybridsim.strategies.layers.choose import LayerPoints, batchings, choose_batching
@@ -61,20 +62,20 @@ class AdaptedStrategy(LayerStrategy):
     """Which part of the cluster multiplies. ``both`` splits the rows of a batch, ``balanced``
     those of each product. ``either`` takes the faster of engine and cores for each layer,
     ``best`` the fastest of all. Source of the default: Li et al. 2026 use RedMulE."""
-    order: Literal["direct", "swapped", "best"] = "direct"
-    """Operand order on the matrix engine: X A, or A^T X^T."""
+    order: OrderOption = "natural"
+    """Operand order on the matrix engine: X A (``direct``), A^T X^T (``swapped``), the faster one
+    (``best``), or the one that takes X as the machine's ``cluster.x_layout`` brings it, without a
+    transposition (``natural``)."""
     buffers: Count = 2
     """Batches that a cluster holds at once, where they fit; 2 is double buffering."""
 
-    @property
-    def choices(self) -> tuple[LoraChoice, ...]:
-        """The ways to compute an adapter that the options leave open."""
+    def choices(self, machine: Machine) -> tuple[LoraChoice, ...]:
+        """Return the ways to compute an adapter on a machine that the options leave open."""
         units = UNITS.get(self.unit, (self.unit,))
         return tuple(
             choice
-            for choice in (*CHOICES, BALANCED)
-            if choice.unit in units
-            and (self.order in (choice.order, "best") or choice.unit != "matrix_engine")
+            for choice in on_machine((*CHOICES, BALANCED), machine)
+            if choice.unit in units and choice.ordered(self.order)
         )
 
     def batch_order(self, job: Job) -> BatchOrder:
@@ -114,13 +115,13 @@ class PipelinedStrategy(AdaptedStrategy):
     stream: bool = False
     """Whether a layer works on a batch as soon as the layers it reads have stored it."""
 
-    @property
-    def choices(self) -> tuple[LoraChoice, ...]:
-        """The ways to compute an adapter that the options leave open."""
+    def choices(self, machine: Machine) -> tuple[LoraChoice, ...]:
+        """Return the ways to compute an adapter on a machine that the options leave open."""
+        found = super().choices(machine)
         if self.add == "fused":
-            return super().choices
+            return found
         # a balanced split adds on the engine whatever is asked for, unless it is asked for alone
-        kept = (c for c in super().choices if c.unit != "balanced" or self.unit == "balanced")
+        kept = (c for c in found if c.unit != "balanced" or self.unit == "balanced")
         return tuple(choice.model_copy(update={"add": self.add}) for choice in kept)
 
     def decide(self, job: Job) -> LayerDecisions:
@@ -199,7 +200,7 @@ class BatchChooser:
             for shape, batch, most in keys
         ]
         columns = LayerPoints(*np.array(points, np.int64).T)
-        found = batchings(machine, columns, strategy.choices, self._order)
+        found = batchings(machine, columns, strategy.choices(machine), self._order)
         # what does not fit is left to be asked for, and refused in words
         fitting = zip(keys, found, strict=True)
         self._known |= {key: own for key, own in fitting if own is not None}
@@ -218,7 +219,7 @@ class BatchChooser:
                 layer,
                 job.tokens_of(layer),
                 batch or strategy.batch,
-                strategy.choices,
+                strategy.choices(job.machine),
                 buffers or strategy.buffers,
                 self._order,
             )

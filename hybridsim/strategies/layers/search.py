@@ -9,7 +9,7 @@ import numpy as np
 from hybridsim.alike import groups
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.programs import CHOICES
+from hybridsim.programs import CHOICES, on_machine
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchSizes
 from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
@@ -86,7 +86,7 @@ def _answer(question: _Question) -> Found:
     every = candidates(machine, layer, tokens, space)
     if not len(every):
         # says what is missing
-        choose_batching(machine, layer, tokens, None, CHOICES, 1)
+        choose_batching(machine, layer, tokens, None, on_machine(CHOICES, machine), 1)
         raise CapacityError(f"{layer.name}: none of the batches that were to be tried fits")
     times = BatchTimes(every)
     bounds, parts = bounds_of(times)

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, model_validator
 
 from hybridsim._old_names import OldAttribute, say, with_new_keys
+from hybridsim.arch import Machine
 from hybridsim.engines import Dispatch, engine, makespan_ps
 from hybridsim.errors import CapacityError
-from hybridsim.programs import CHOICES, LoraChoice
+from hybridsim.programs import CHOICES, LoraChoice, OrderOption, on_machine
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.adapters import fit_every_cluster
@@ -88,8 +89,9 @@ class NetworkStrategy(Spec):
     unit: Literal["matrix_engine", "cores", "both", "best"] = "matrix_engine"
     """Which part of a cluster multiplies for adapters; ``best`` takes the fastest.
     Source of the default: Li et al. 2026 run the adapters on RedMulE."""
-    order: Literal["direct", "swapped", "best"] = "direct"
-    """Operand order of the adapters on the matrix engine: X A, or A^T X^T."""
+    order: OrderOption = "natural"
+    """Operand order of the adapters on the matrix engine: X A (``direct``), A^T X^T (``swapped``),
+    the faster one (``best``), or the one that takes X as it arrives (``natural``)."""
     early_xa: bool = False
     """Whether X A runs beside the MVMs of its batch; U is stored in between."""
     keep_adapters: KeepAdapters = "best"
@@ -195,7 +197,7 @@ class NetworkStrategy(Spec):
             barrier=self.barrier,
             dispatch=self.dispatch,
             adapters=AdapterOptions(
-                self._choices,
+                self._choices(job.machine),
                 self.early_xa,
                 keep == "network",
                 keep == "layer",
@@ -205,13 +207,11 @@ class NetworkStrategy(Spec):
             by_capacity=self.adapters_by_capacity,
         )
 
-    @property
-    def _choices(self) -> tuple[LoraChoice, ...]:
+    def _choices(self, machine: Machine) -> tuple[LoraChoice, ...]:
         return tuple(
             choice
-            for choice in CHOICES
-            if self.unit in (choice.unit, "best")
-            and (self.order in (choice.order, "best") or choice.unit != "matrix_engine")
+            for choice in on_machine(CHOICES, machine)
+            if self.unit in (choice.unit, "best") and choice.ordered(self.order)
         )
 
 
