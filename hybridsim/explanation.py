@@ -16,9 +16,9 @@ from hybridsim.measure.critical_path import critical_path
 from hybridsim.measure.measure import overhead_percent
 from hybridsim.measure.result import LayerResult, Result
 from hybridsim.measure.stalls import stalls_by_resource
-from hybridsim.simulation import Run, execute, job_of, yardstick
+from hybridsim.simulation import Run, execute, job_of
 from hybridsim.specs import validate
-from hybridsim.strategies import STRATEGIES, Job, Schedule, Strategy, make_strategy
+from hybridsim.strategies import STRATEGIES, Job, Schedule, Strategy, make_strategy, yardstick
 from hybridsim.strategies.job import Decisions, Structure
 from hybridsim.units import Clock
 from hybridsim.work import price

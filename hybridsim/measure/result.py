@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from hybridsim._old_names import OldAttribute
 from hybridsim.errors import SpecError
 from hybridsim.measure.answer import Answer, Document
+from hybridsim.measure.coverage import Coverage
 from hybridsim.nesting import check_json_depth
 from hybridsim.units import format_bytes, format_energy, format_ps
 
@@ -237,10 +238,29 @@ class NumericsResult(Answer):
         )
 
 
+class WholeNetworkResult(Answer):
+    """What the whole network takes, beside a study of its linear layers alone."""
+
+    strategy: str = ""
+    """The fastest of the strategies for whole networks, with its own defaults."""
+    latency_ps: int | None = None
+    """Start to end of all its ops [ps]; None where no such strategy can run."""
+    yardstick_ps: int | None = None
+    """The same strategy on the network without adapters [ps]."""
+    overhead_percent: float | None = None
+    """(latency - yardstick) / yardstick [%]."""
+    covers: Coverage | None = None
+    """What the latency covers."""
+    tried: dict[str, int] = {}
+    """Strategy -> its latency [ps], of all that could run."""
+    problem: str = ""
+    """Why no strategy for whole networks can run; empty otherwise."""
+
+
 class Result(Document):
     """What a network costs on a machine under a strategy, with everything that went in."""
 
-    left_out = ("notes", "past", "analog_noise")
+    left_out = ("notes", "past", "analog_noise", "whole_network")
 
     hybridsim_version: str
     network: str
@@ -256,6 +276,16 @@ class Result(Document):
     """The yardstick: the same network without adapter work, under the same freedom [ps]."""
     overhead_percent: float
     """(latency - yardstick) / yardstick [%]."""
+    layer_by_layer_ps: int | None = None
+    """All-analog layers one after the other, whatever the strategy may do [ps]: the yardstick of
+    the paper. None for strategies for whole networks."""
+    layer_by_layer_percent: float | None = None
+    """(latency - layer by layer) / layer by layer [%]: overhead as the paper defines it."""
+    covers: Coverage | None = None
+    """What the latency covers; None in results of releases that did not say."""
+    whole_network: WholeNetworkResult | None = None
+    """What the whole network takes, where the run is of its layers alone and it was asked for;
+    left out of JSON otherwise."""
     throughput_tokens_per_s: float
     """Tokens divided by latency: one sequence at a time, not a steady state [1/s]."""
     bound: str

@@ -39,7 +39,9 @@ def covers(strategy: Strategy) -> bool:
     """Return whether a strategy runs a network layer by layer, each on its own."""
     if isinstance(strategy, PipelinedStrategy):
         return not strategy.stream and not strategy.prefetch_weights
-    return isinstance(strategy, AllAnalog | LayerSerial)
+    if isinstance(strategy, AllAnalog):
+        return not strategy.stream
+    return isinstance(strategy, LayerSerial)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,22 +4,7 @@ from typing import Literal
 
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import BatchOrder
-from hybridsim.strategies.layers.decisions import LayerDecisions
-from hybridsim.strategies.layers.options import AdaptedStrategy, LayerStrategy, PipelinedStrategy
-
-
-class AllAnalog(LayerStrategy):
-    """Every layer is only its MVMs, one layer after the other: no adapter work at all.
-
-    This is what overhead is measured against. Source: Li et al. 2026, Fig. 4 (overhead per
-    layer relative to a fully analog implementation).
-    """
-
-    kind: Literal["all_analog"] = "all_analog"
-
-    def decide(self, job: Job) -> LayerDecisions:
-        """Return that nothing is adapted."""
-        return LayerDecisions()
+from hybridsim.strategies.layers.options import AdaptedStrategy, PipelinedStrategy
 
 
 class LayerSerial(AdaptedStrategy):
@@ -127,7 +112,8 @@ class CrossLayer(PipelinedStrategy):
 
     Layers work on different batches at the same time. Attention needs all tokens, so nothing after
     it begins before. Layers run together as long as their adapters fit the scratchpads together.
-    Beside an all-analog network that runs layer after layer the overhead can be negative.
+    The yardstick streams as well, so beside layers in turn (``layer_by_layer_percent``) alone can
+    the overhead be negative.
     """
 
     kind: Literal["cross_layer"] = "cross_layer"

@@ -22,17 +22,24 @@ from hybridsim.strategies.layers.decisions import (
     shape_of,
 )
 from hybridsim.strategies.layers.streams import groups_of, stream_notes
-from hybridsim.units import Count, Spec
+from hybridsim.units import Count, Spec, ceil_div
 
 UNITS = {
     "either": ("matrix_engine", "cores"),
     "best": ("matrix_engine", "cores", "both", "balanced"),
 }
 """Values of ``unit`` that leave a choice."""
+_MOST_ANALOG_BATCHES = 2048
+"""Batches of a streamed yardstick, so that its plan stays small however long a sequence is."""
 
 
 class LayerStrategy(Spec, ABC):
     """A strategy for the static linear layers of a network and their adapters."""
+
+    def without_adapters(self) -> "AllAnalog":
+        """Return how the layers run without adapters under the same freedom: one after the other,
+        or streamed where this strategy may stream."""
+        return AllAnalog()
 
     @abstractmethod
     def decide(self, job: Job) -> LayerDecisions:
@@ -50,6 +57,34 @@ class LayerStrategy(Spec, ABC):
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of all layers."""
         return self.decide(job).lay_out(job)
+
+
+class AllAnalog(LayerStrategy):
+    """Every layer is only its MVMs, one layer after the other: no adapter work at all.
+
+    This is what overhead is measured against. Source: Li et al. 2026, Fig. 4 (overhead per
+    layer relative to a fully analog implementation).
+    """
+
+    kind: Literal["all_analog"] = "all_analog"
+    stream: bool = False
+    """Whether a layer works on a batch as soon as the layers it reads have: the yardstick of
+    strategies that may stream."""
+    batch: Count | None = None
+    """Tokens per batch of a stream; None takes the least, which nothing beats: one token, or as
+    many as give 2048 batches."""
+
+    def without_adapters(self) -> "AllAnalog":
+        """Return this: there are no adapters."""
+        return self
+
+    def decide(self, job: Job) -> LayerDecisions:
+        """Return that nothing is adapted."""
+        if not self.stream:
+            return LayerDecisions()
+        batch = self.batch or ceil_div(job.tokens, _MOST_ANALOG_BATCHES)
+        groups = groups_of(job, lambda *_: None, (min(batch, job.tokens),), 1)
+        return LayerDecisions((), tuple(groups))
 
 
 class AdaptedStrategy(LayerStrategy):
@@ -113,6 +148,10 @@ class PipelinedStrategy(AdaptedStrategy):
     """Whether A and B of the next layer are fetched during this one, where they fit beside it."""
     stream: bool = False
     """Whether a layer works on a batch as soon as the layers it reads have stored it."""
+
+    def without_adapters(self) -> AllAnalog:
+        """Return all-analog layers, streamed in the same batches where this streams."""
+        return AllAnalog(stream=True, batch=self.batch) if self.stream else AllAnalog()
 
     @property
     def choices(self) -> tuple[LoraChoice, ...]:
