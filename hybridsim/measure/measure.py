@@ -186,6 +186,7 @@ def _layer(
         batch=decided.batch,
         buffers=decided.buffers,
         unit=str(decided.choice) if decided.choice else "",
+        clusters=decided.batching.order.clusters if decided.batching else 0,
         tiles=len(layer.tiles),
         occupancy=job.mapping.layer_occupancy(layer),
         tcdm_bytes=decided.tcdm_bytes,

@@ -154,6 +154,9 @@ class LayerResult(Answer):
     """Batches that the cluster holds at once."""
     unit: str
     """What multiplies: the part of the cluster and the operand order; empty without adapter."""
+    clusters: int = 0
+    """Clusters that take the batches in turn; 0 without adapter, and for strategies for whole
+    networks, which share out each op by itself."""
     tiles: int
     """Tiles that work on each token."""
     occupancy: float

@@ -1,7 +1,7 @@
 """Strategies for the static linear layers and their adapters: decide, and lay out."""
 
 from hybridsim.strategies.layers.auto import Auto
-from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
+from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
 from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
 from hybridsim.strategies.layers.choose import Chosen, LayerPoints, can_compute, choose
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
@@ -47,6 +47,7 @@ __all__ = [
     "PipelinedStrategy",
     "PointsAlike",
     "SeparateAdd",
+    "SizeColumns",
     "SplitCores",
     "StepOfBatch",
     "Swapped",

@@ -64,9 +64,7 @@ class Auto(LayerStrategy):
         """Yield the streams that are compared, by what they are called."""
         if not self.across_layers:
             return
-        clusters = job.machine.cluster.count if job.machine.cluster else 1
-        options = [CrossLayer(), *(_STREAMS if clusters == 1 else (*_STREAMS, *_ON_ALL))]
-        for strategy in options:
+        for strategy in _STREAMS:
             try:
                 yield _called(strategy), strategy.decide(job)
             except (CapacityError, UnsupportedError):
@@ -85,10 +83,10 @@ def best_of_layers(job: Job) -> dict[Shape, Found]:
 
 _BY_ESTIMATE = TokenParallel(unit="best", order="best", early_xa=True)
 _STREAMS = (
+    CrossLayer(),
     CrossLayer(early_xa=True, prefetch_weights=True),
     CrossLayer(early_xa=True, unit="best", prefetch_weights=True),
 )
-_ON_ALL = (CrossLayer(early_xa=True, unit="best", clusters="all", prefetch_weights=True),)
 
 
 def _called(strategy: PipelinedStrategy) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import BatchOrder
 from hybridsim.strategies.layers.options import AdaptedStrategy, PipelinedStrategy
+from hybridsim.units import Count
 
 
 class LayerSerial(AdaptedStrategy):
@@ -96,14 +97,15 @@ class SplitCores(PipelinedStrategy):
 
 
 class MultiCluster(PipelinedStrategy):
-    """The batches of a layer go round all clusters.
+    """The batches of a layer go round all clusters, without asking whether fewer would do.
 
-    Each cluster has its own A, B and buffers; one link feeds them all. On a machine with one
-    cluster this is ``token_parallel``.
+    Each cluster has its own A, B and buffers; one link feeds them all. All strategies that overlap
+    tiles and clusters can do that, and do by default where it is faster; this one always does. On a
+    machine with one cluster it is ``token_parallel``.
     """
 
     kind: Literal["multi_cluster"] = "multi_cluster"
-    clusters: int | Literal["all"] = "all"
+    clusters: Count | Literal["all", "best"] = "all"
     """Clusters that take the batches of a layer in turn."""
 
 

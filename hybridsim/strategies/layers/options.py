@@ -14,6 +14,7 @@ from hybridsim.programs import BALANCED, CHOICES, LoraChoice
 from hybridsim.strategies.job import Draft, Job, Schedule
 from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
 from hybridsim.strategies.layers.choose import LayerPoints, batchings, choose_batching
+from hybridsim.strategies.layers.clusters import best_by_shape, fastest
 from hybridsim.strategies.layers.decisions import (
     LayerDecisions,
     Shape,
@@ -142,8 +143,9 @@ class PipelinedStrategy(AdaptedStrategy):
     """Tokens of the first batch; the next ones double, up to the full batch. None: no ramp."""
     last_batch: Count | None = None
     """Tokens of the last batch; those before it double, up to the full batch. None: no ramp."""
-    clusters: Count | Literal["all"] = 1
-    """Clusters that take the batches of a layer in turn, each with its own A, B and buffers."""
+    clusters: Count | Literal["all", "best"] = "best"
+    """Clusters that take the batches of a layer in turn, each with its own A, B and buffers.
+    ``best`` runs each number of them, and takes all unless fewer are as fast."""
     prefetch_weights: bool = False
     """Whether A and B of the next layer are fetched during this one, where they fit beside it."""
     stream: bool = False
@@ -170,6 +172,36 @@ class PipelinedStrategy(AdaptedStrategy):
                 clusters than asked for.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
+        ways = self._ways(job)
+        if len(ways) == 1:
+            return ways[0]._decided(job)
+        if self.stream:
+            return fastest(job, [way._decided(job) for way in ways])
+        each = [BatchChooser(way, job).by_shape() for way in ways]
+        best = best_by_shape(job, each)
+        if not self.prefetch_weights:
+            return one_by_one(job, best)
+        return fastest(job, [one_by_one(job, own, True) for own in (best, *each)])
+
+    def batch_orders(self, job: Job) -> list[BatchOrder]:
+        """Return how batches follow each other, for each number of clusters that is tried.
+
+        Raises:
+            CapacityError: More clusters are asked for than the machine has.
+        """
+        return [way.batch_order(job) for way in self._ways(job)]
+
+    def _ways(self, job: Job) -> "list[PipelinedStrategy]":
+        """Return this with each number of clusters that is tried; an estimate takes them all."""
+        if self.clusters != "best":
+            return [self]
+        there = job.machine.cluster.count if job.machine.cluster else 1
+        adapted = bool(job.mapping.network.adapted_layers)
+        tried = [there] if job.engine is None else range(1, there + 1 if adapted else 2)
+        return [self.model_copy(update={"clusters": count}) for count in tried]
+
+    def _decided(self, job: Job) -> LayerDecisions:
+        """Return how each layer is computed on a number of clusters that is not open."""
         chooser = BatchChooser(self, job)
         if not self.stream:
             return one_by_one(job, chooser.by_shape(), self.prefetch_weights)
@@ -192,11 +224,11 @@ class PipelinedStrategy(AdaptedStrategy):
             CapacityError: More clusters are asked for than the machine has.
         """
         there = job.machine.cluster.count if job.machine.cluster else 0
-        wanted = there if self.clusters == "all" else self.clusters
+        wanted = there if self.clusters in ("all", "best") else int(self.clusters)
         if wanted > there > 0:
             raise CapacityError(
-                f"clusters: found {wanted}; {job.machine.name} has {there}; give 1 to {there}, or "
-                f"'all', or raise cluster.count"
+                f"clusters: found {wanted}; {job.machine.name} has {there}; give 1 to {there}, "
+                f"'all' or 'best', or raise cluster.count"
             )
         return BatchOrder(self.early_xa, self.first_batch, self.last_batch, max(1, wanted))
 
@@ -209,6 +241,8 @@ class BatchChooser:
     job: Job
     _order: BatchOrder = field(init=False)
     _known: dict[tuple[object, ...], Batching] = field(default_factory=dict)
+    _unfit: dict[tuple[object, ...], CapacityError] = field(default_factory=dict)
+    """Why nothing fits, where that was asked before: a stream asks for each of its stretches."""
 
     def __post_init__(self) -> None:
         self._order = self.strategy.batch_order(self.job)
@@ -251,14 +285,20 @@ class BatchChooser:
             return None
         strategy, job = self.strategy, self.job
         key = (shape_of(job, layer), batch, buffers)
+        if key in self._unfit:
+            raise self._unfit[key]
         if key not in self._known:
-            self._known[key] = choose_batching(
-                job.machine,
-                layer,
-                job.tokens_of(layer),
-                batch or strategy.batch,
-                strategy.choices,
-                buffers or strategy.buffers,
-                self._order,
-            )
+            try:
+                self._known[key] = choose_batching(
+                    job.machine,
+                    layer,
+                    job.tokens_of(layer),
+                    batch or strategy.batch,
+                    strategy.choices,
+                    buffers or strategy.buffers,
+                    self._order,
+                )
+            except CapacityError as error:
+                self._unfit[key] = error
+                raise
         return self._known[key]
