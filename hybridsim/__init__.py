@@ -126,6 +126,7 @@ __all__ = [
     "place",
     "simulate",
     "sweep",
+    "whole_network",
 ]
 
 _old_names.find_old_names(__name__)

@@ -75,6 +75,8 @@ class Explanation:
             "tokens": self.result.tokens,
             "latency_ps": self.result.latency_ps,
             "overhead_percent": self.result.overhead_percent,
+            "layer_by_layer_percent": self.result.layer_by_layer_percent,
+            "covers": self.result.covers.model_dump() if self.result.covers else None,
             "notes": list(self.result.notes),
             **{
                 name: getattr(self, name).to_dict("records")

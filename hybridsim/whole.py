@@ -5,9 +5,9 @@ from dataclasses import replace
 from hybridsim.arch import Machine
 from hybridsim.engines import engine, makespan_ps
 from hybridsim.errors import CapacityError, InputError
-from hybridsim.measure.coverage import coverage_of
+from hybridsim.measure.coverage import WholeNetworkResult, coverage_of
 from hybridsim.measure.measure import overhead_percent
-from hybridsim.measure.result import Result, WholeNetworkResult
+from hybridsim.measure.result import Result
 from hybridsim.simulation import Run, execute, job_of
 from hybridsim.strategies import (
     NETWORK_STRATEGIES,
@@ -43,7 +43,7 @@ def whole_network(
         except InputError as error:
             problem = problem or error
     if not found:
-        return WholeNetworkResult(problem=in_few_words(problem) if problem else "")
+        return WholeNetworkResult(problem=problem.in_few_words if problem else "")
     best = min(found, key=lambda name: found[name])
     strategy = _named(best)
     job = job_of(network, machine, strategy, tokens, past)
@@ -88,16 +88,11 @@ def run_by_default(
         best = whole_network(network, machine, tokens, past)
         if best.problem:
             raise
-        why = f"layers cannot be studied one by one: {in_few_words(error)}"
+        why = f"layers cannot be studied one by one: {error.in_few_words}"
     strategy = _named(best.strategy)
     done = execute(network, machine, strategy, tokens, engine, check_numerics, past)
     notes = (why, *done.result.notes)
     return replace(done, result=done.result.model_copy(update={"notes": notes}))
-
-
-def in_few_words(error: InputError) -> str:
-    """Return what is wrong, without what would help."""
-    return " ".join(str(error).split()).partition(";")[0]
 
 
 def _named(name: str) -> NetworkStrategy:
@@ -124,9 +119,7 @@ class _Runs:
             self._asked[strategy.kind, adapted] = self._run(strategy.decide(job), job, adapted)
         return self._asked[strategy.kind, adapted]
 
-    def _run(
-        self, decisions: NetworkDecisions, job: Job, adapted: bool
-    ) -> tuple[Schedule, int]:
+    def _run(self, decisions: NetworkDecisions, job: Job, adapted: bool) -> tuple[Schedule, int]:
         if (adapted, decisions) not in self._known:
             own = decisions.lay_out(job)
             time_ps = price(own.plan.works, job.machine).time_ps

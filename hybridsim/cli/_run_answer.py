@@ -16,22 +16,23 @@ SHORT_KINDS = {"matrix_engine": "engine"}
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
     """Return a result as a table with a row per layer or layers alike, and the answer below it."""
-    table = plain_table(
-        "layer", "#", "shape", "t", "latency", "yardstick", "over", "bound by",
-        right="#|shape|t|latency|yardstick|over", may_go="yardstick|t",
-    )  # fmt: skip
+    heads = ["layer", "#", "shape", "t", "latency", "yardstick", "over", "bound by"]
+    if not result.layers_in_turn:
+        heads = [head for head in heads if head not in ("yardstick", "over")]
+    table = plain_table(*heads, right="#|shape|t|latency|yardstick|over", may_go="yardstick|t")
     for layers in _alike(result.layers, every_layer):
         first = layers[0]
-        table.add_row(
-            escape(_name_of([layer.name for layer in layers])),
-            str(len(layers)),
-            f"{first.in_features}x{first.out_features}",
-            _range((layer.batch for layer in layers), str) if first.rank else "-",
-            times(layer.latency_ps for layer in layers),
-            times(layer.yardstick_ps for layer in layers),
-            _range((layer.overhead_percent for layer in layers), _whole_percent),
-            _bounds(layers),
-        )
+        cells = {
+            "layer": escape(_name_of([layer.name for layer in layers])),
+            "#": str(len(layers)),
+            "shape": f"{first.in_features}x{first.out_features}",
+            "t": _range((layer.batch for layer in layers), str) if first.rank else "-",
+            "latency": times(layer.latency_ps for layer in layers),
+            "yardstick": times(layer.yardstick_ps for layer in layers),
+            "over": _range((layer.overhead_percent for layer in layers), _whole_percent),
+            "bound by": _bounds(layers),
+        }
+        table.add_row(*(cells[head] for head in heads))
     others = [_other_ops(result), ""] if result.ops else []
     return Group(table, "", *others, *_summary(result), *noise_lines(result, every_layer))
 
@@ -54,7 +55,7 @@ def _name_of(names: Sequence[str]) -> str:
 
 
 def times(values_ps: Iterable[int]) -> str:
-    """Return times as one, or from the least to the most of them, with one unit where that does."""
+    """Return times that are equal as one, others from the least to the most of them."""
     return _range(values_ps, format_ps)
 
 
@@ -73,7 +74,7 @@ def _whole_percent(value: float) -> str:
 
 
 def _bounds(layers: Sequence[LayerResult]) -> str:
-    """Return what layers are bound by: the part that bounds most of them, and that it is not all."""
+    """Return the part that bounds most layers, with two dots where it does not bound all."""
     kinds = [layer.bound for layer in layers]
     most = max(dict.fromkeys(kinds), key=kinds.count)
     said = SHORT_KINDS.get(most, most)
@@ -132,9 +133,7 @@ def _summary(result: Result) -> list[Sentence]:
     if result.free_ops:
         kinds = sorted({re.sub(r"block\d+\.|\d+", "", name) for name in result.free_ops})
         names = ", ".join(kinds[:4]) + (", ..." if len(kinds) > 4 else "")
-        lines.append(
-            told("free", f"{len(result.free_ops)} ops, declared by the machine: {names}")
-        )
+        lines.append(told("free", f"{len(result.free_ops)} ops, declared by the machine: {names}"))
     if result.numerics is not None:
         lines.append(told("numerics", result.numerics.summary))
     return lines

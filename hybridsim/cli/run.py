@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import pandas as pd
 import typer
-from rich.console import Group, RenderableType
-from rich.markup import escape
 
 from hybridsim.arch import load_machine, machine_sources
 from hybridsim.cli._options import (
+    DEFAULT,
     Arch,
     Batch,
     Engine,
@@ -29,12 +28,13 @@ from hybridsim.cli._options import (
     network_of,
     write_all,
 )
-from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json
+from hybridsim.cli._run_answer import render
+from hybridsim.cli._terminal import Telling, ends_cleanly, out, print_json
 from hybridsim.errors import SpecError, UnknownNameError
-from hybridsim.measure.result import AnalogNoiseRow, LayerResult, OpResult, Result
+from hybridsim.measure.result import Result
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import make_strategy
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.whole import run_by_default, with_whole_network
 from hybridsim.workload import Network
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ AnalogNoise = Annotated[
 ]
 EveryLayer = Annotated[
     bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
+]
+LayersOnly = Annotated[
+    bool,
+    typer.Option("--layers-only", help="Leave out what all ops of the network take beside them."),
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for page.html, result.json and tables.")
@@ -67,8 +71,8 @@ def run(
     workload: Workload,
     arch: Arch,
     strategy: Annotated[
-        str, typer.Option(help="Strategy; hybridsim list names them.")
-    ] = "token_parallel",
+        str | None, typer.Option(help="Strategy; token_parallel by default, list names all.")
+    ] = None,
     tokens: Tokens = None,
     past: Past = 0,
     batch: Batch = None,
@@ -78,6 +82,7 @@ def run(
     check_numerics: CheckNumerics = False,
     analog_noise: AnalogNoise = None,
     every_layer: EveryLayer = False,
+    layers_only: LayersOnly = False,
     out_: Out = None,
     trace: TraceFile = None,
     flows: TraceFlows = "auto",
@@ -95,11 +100,18 @@ def run(
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
     groups = by_target(set_, batch)
     with telling.working("simulating", quiet or json_):
-        chosen = make_strategy(strategy, groups["strategy"])
+        options = groups["strategy"]
         network = network_of(workload, groups["adapters"], no_adapters)
         machine = load_machine(arch, groups["machine"])
-        done = execute(network, machine, chosen, tokens, engine, check_numerics, past)
+        if strategy is None and not options and not past:
+            done = run_by_default(network, machine, tokens, engine, check_numerics)
+        else:
+            chosen = make_strategy(strategy or DEFAULT, options)
+            done = execute(network, machine, chosen, tokens, engine, check_numerics, past)
         result = with_analog_noise(done.result, times)
+    if not layers_only:
+        with telling.working("running the whole network", quiet or json_):
+            result = with_whole_network(result, network, machine)
     _tell(telling, result)
     if trace is not None:
         with telling.working("writing the trace", quiet or json_):

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from pydantic import Field
+
 from hybridsim.measure.answer import Answer
 from hybridsim.strategies import Job, Schedule
 from hybridsim.strategies.networks.dataflow import dataflow
@@ -50,6 +52,25 @@ class Coverage(Answer):
         if self.free:
             said += f"; free {_counted(self.free)}"
         return said
+
+
+class WholeNetworkResult(Answer):
+    """What the whole network takes, beside a study of its linear layers alone."""
+
+    strategy: str = ""
+    """The fastest of the strategies for whole networks, with its own defaults."""
+    latency_ps: int | None = None
+    """Start to end of all its ops [ps]; None where no such strategy can run."""
+    yardstick_ps: int | None = None
+    """The same strategy on the network without adapters [ps]."""
+    overhead_percent: float | None = None
+    """(latency - yardstick) / yardstick [%]."""
+    covers: Coverage | None = None
+    """What the latency covers."""
+    tried: dict[str, int] = Field(default_factory=dict)
+    """Strategy -> its latency [ps], of all that could run."""
+    problem: str = ""
+    """Why no strategy for whole networks can run; empty otherwise."""
 
 
 def coverage_of(job: Job, schedule: Schedule) -> Coverage:

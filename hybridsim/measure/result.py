@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from hybridsim._old_names import OldAttribute
 from hybridsim.errors import SpecError
 from hybridsim.measure.answer import Answer, Document
-from hybridsim.measure.coverage import Coverage
+from hybridsim.measure.coverage import Coverage, WholeNetworkResult
 from hybridsim.nesting import check_json_depth
 from hybridsim.units import format_bytes, format_energy, format_ps
 
@@ -241,25 +241,6 @@ class NumericsResult(Answer):
         )
 
 
-class WholeNetworkResult(Answer):
-    """What the whole network takes, beside a study of its linear layers alone."""
-
-    strategy: str = ""
-    """The fastest of the strategies for whole networks, with its own defaults."""
-    latency_ps: int | None = None
-    """Start to end of all its ops [ps]; None where no such strategy can run."""
-    yardstick_ps: int | None = None
-    """The same strategy on the network without adapters [ps]."""
-    overhead_percent: float | None = None
-    """(latency - yardstick) / yardstick [%]."""
-    covers: Coverage | None = None
-    """What the latency covers."""
-    tried: dict[str, int] = {}
-    """Strategy -> its latency [ps], of all that could run."""
-    problem: str = ""
-    """Why no strategy for whole networks can run; empty otherwise."""
-
-
 class Result(Document):
     """What a network costs on a machine under a strategy, with everything that went in."""
 
@@ -327,6 +308,14 @@ class Result(Document):
 
     scheduler: ClassVar[OldAttribute] = OldAttribute("strategy")
     all_analog_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
+
+    @property
+    def layers_in_turn(self) -> bool:
+        """Whether layers run one after the other, so that each has an overhead of its own.
+
+        Where they overlap, the latency of one tells how long it waits for others as well.
+        """
+        return not self.ops and self.layer_by_layer_ps in (None, self.yardstick_ps)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""
