@@ -78,12 +78,8 @@ def comparison_page(document: Mapping[str, Any], activity: pd.DataFrame) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    absent = {
-        column.key
-        for column in _COLUMNS
-        if column.key in ("problem", "energy_pj", "layer_by_layer_percent")
-        and not any(row.get(column.key) for row in rows)
-    }
+    optional = ("problem", "energy_pj", "layer_by_layer_percent")
+    absent = {key for key in optional if not any(row.get(key) for row in rows)}
     columns = [column for column in _COLUMNS if column.key not in absent]
     return table("strategies", "Strategies", columns, rows)
 

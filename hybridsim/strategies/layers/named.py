@@ -99,9 +99,9 @@ class SplitCores(PipelinedStrategy):
 class MultiCluster(PipelinedStrategy):
     """The batches of a layer go round all clusters, without asking whether fewer would do.
 
-    Each cluster has its own A, B and buffers; one link feeds them all. All strategies that overlap
-    tiles and clusters can do that, and do by default where it is faster; this one always does. On a
-    machine with one cluster it is ``token_parallel``.
+    Each cluster has its own A, B and buffers; one link feeds them all. Others that overlap tiles
+    and clusters do that where it is faster; this one always does. On a machine with one cluster it
+    is ``token_parallel``.
     """
 
     kind: Literal["multi_cluster"] = "multi_cluster"
