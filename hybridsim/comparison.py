@@ -82,6 +82,9 @@ def compare(
 ) -> Comparison:
     """Run a network under several strategies and return them side by side.
 
+    Each row says what its latency covers, its overhead under the freedom of the strategy, and the
+    one that the paper defines (``layer_by_layer_percent``).
+
     ``strategies`` are names, all strategies with adapters unless given; where none of these can
     run, for want of scratchpad, those for whole networks. ``options`` are set on
     every strategy that has them; an option that none of them has is refused. A strategy that the

@@ -279,7 +279,7 @@ def changes_of(machine: Machine) -> Iterator[Change]:
     yield Change("DMA width x 2", _at("dma.bytes_per_cycle", f"{width} B/cycle"))
     yield Change("TCDM x 2", _at("tcdm.size", f"{2 * cluster.tcdm.size} B"))
     count = cluster.count + 1
-    yield Change("one more cluster", _at("count", count), {"clusters": "all"})
+    yield Change("one more cluster", _at("count", count), {"clusters": "best"})
     engine = cluster.matrix_engine
     if engine is None:
         return

@@ -76,7 +76,8 @@ def _whole_percent(value: float) -> str:
 def _bounds(layers: Sequence[LayerResult]) -> str:
     """Return the part that bounds most layers, with two dots where it does not bound all."""
     kinds = [layer.bound for layer in layers]
-    most = max(dict.fromkeys(kinds), key=kinds.count)
+    parts = [kind for kind in kinds if kind != "nothing"] or kinds
+    most = max(dict.fromkeys(parts), key=parts.count)
     said = SHORT_KINDS.get(most, most)
     return said if len(set(kinds)) == 1 else f"{said}.."
 
@@ -85,7 +86,7 @@ def _other_ops(result: Result) -> RenderableType:
     """Return the ops that are no linear layers, by kind: how many, where, and how long."""
     table = plain_table(
         "other op", "#", "on", "split", "latency", "busy", "cost",
-        right="#|split|latency|busy", may_go="cost|split",
+        right="#|split|latency|busy", may_go="split|busy|cost",
     )  # fmt: skip
     alike: dict[str, list[OpResult]] = {}
     for op in result.ops:

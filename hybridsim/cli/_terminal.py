@@ -107,11 +107,12 @@ _NO_LIMIT = 10_000
 """A width that no table reaches [columns]."""
 
 
-def plain_table(*columns: str, right: str = "", may_go: str = "") -> PlainTable:
+def plain_table(*columns: str, right: str = "", may_go: str = "", whole: str = "") -> PlainTable:
     """Return an empty table without a frame.
 
     Columns named in ``right`` (``a|b``) are right-aligned, those in ``may_go`` are left out where
-    there is no room; one named ``layer`` is cut, not folded.
+    there is no room, and those in ``whole`` keep their words whole whatever that leaves for the
+    others. One named ``layer`` is cut, not folded.
     """
     table = PlainTable(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     table.may_go = tuple(may_go.split("|")) if may_go else ()
@@ -122,7 +123,7 @@ def plain_table(*columns: str, right: str = "", may_go: str = "") -> PlainTable:
             column,
             justify="right" if column in numbers else "left",
             overflow="ellipsis" if name else "fold",
-            no_wrap=name,
+            no_wrap=name or column in whole.split("|"),
         )
     return table
 
