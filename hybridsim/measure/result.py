@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from hybridsim._old_names import OldAttribute
 from hybridsim.errors import SpecError
+from hybridsim.measure._result_html import result_html
 from hybridsim.measure.answer import Answer, Document
 from hybridsim.measure.coverage import Coverage, WholeNetworkResult
-from hybridsim.measure._result_html import result_html
 from hybridsim.nesting import check_json_depth
 from hybridsim.units import format_energy
 

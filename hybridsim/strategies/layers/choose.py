@@ -80,8 +80,7 @@ class Chosen:
 
     def with_others(self, where: Bools, others: "Chosen") -> "Chosen":
         """Return this with others in some places."""
-        names = ("choice", "sliced", "batch", "buffers", "tcdm_bytes", "candidate")
-        pairs = ((getattr(others, name), getattr(self, name)) for name in names)
+        pairs = ((getattr(others, own), getattr(self, own)) for own in self.__slots__)
         return Chosen(*(np.where(where, new, old) for new, old in pairs))
 
     def program(
