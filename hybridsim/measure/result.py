@@ -3,6 +3,8 @@
 Beside them what the run draws, how much silicon its machine takes, and how noisy its tiles are.
 """
 
+from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,94 +13,17 @@ from pydantic import ValidationError
 
 from hybridsim._old_names import OldAttribute
 from hybridsim.errors import SpecError
-from hybridsim.measure._result_html import result_html
 from hybridsim.measure.answer import Answer, Document
 from hybridsim.measure.coverage import Coverage, WholeNetworkResult
+from hybridsim.measure.energy_result import AreaResult, EnergyResult
 from hybridsim.nesting import check_json_depth
-from hybridsim.units import format_energy
+from hybridsim.units import format_bytes, format_ps
 
 MOST_BYTES = 256 * 2**20
 """The largest result that is read [bytes]."""
-
-
-class EnergyResult(Answer):
-    """Energy and power of a run. ``component_aj`` and ``static_aj`` add up to the total exactly,
-    and so do ``op_aj`` and ``static_aj``."""
-
-    total_pj: float
-    """Work and static energy of the whole run [pJ]."""
-    analog_pj: float
-    """Work of tiles and their periphery [pJ]."""
-    digital_pj: float
-    """Work of all other parts [pJ]."""
-    static_pj: float
-    """What parts draw for being there: leakage, clock, refresh [pJ]; 0 where none is known."""
-    yardstick_pj: float
-    """The yardstick: the same network without adapter work, static energy included [pJ]."""
-    per_token_pj: float
-    """Total over tokens [pJ]."""
-    macs: int
-    """Multiply-accumulates of linear layers, adapters and attention."""
-    tops_per_watt: float
-    """Two operations per multiply-accumulate, over the total [10^12 / J]."""
-    edp_js: float
-    """Energy-delay product: total x latency [J s]."""
-    average_power_w: float
-    """Total over latency [W]."""
-    peak_power_w: float
-    """The most that is drawn at an instant, each task's energy taken as even over its time [W]."""
-    tdp_w: float | None
-    """All parts at work at the same time [W]; None where the power of a part is unknown."""
-    component_aj: dict[str, int]
-    """Part -> what its work draws [aJ]."""
-    static_aj: dict[str, int]
-    """Part -> what it draws for being there [aJ]."""
-    op_aj: dict[str, int]
-    """Op or layer -> what its work draws [aJ]."""
-    not_counted: tuple[str, ...]
-    """Kinds of parts that work in the run, but whose energy is unknown: none of it is in here."""
-
-    without_adapters_pj: ClassVar[OldAttribute] = OldAttribute("yardstick_pj")
-
-    @property
-    def total_aj(self) -> int:
-        """Work and static energy of the whole run [aJ], exact."""
-        return sum(self.component_aj.values()) + sum(self.static_aj.values())
-
-    @property
-    def overhead_percent(self) -> float:
-        """What adapters add to the energy of the network without them [%]."""
-        yardstick = self.yardstick_pj
-        return (self.total_pj - yardstick) * 100 / yardstick if yardstick else 0.0
-
-    @property
-    def summary(self) -> str:
-        """One line for people."""
-        parts = [
-            f"{format_energy(round(pj * 10**6))} {name}"
-            for name, pj in (
-                ("analog", self.analog_pj),
-                ("digital", self.digital_pj),
-                ("static", self.static_pj),
-            )
-            if pj or name != "static"
-        ]
-        text = f"{format_energy(self.total_aj)} ({', '.join(parts)})"
-        if self.not_counted:
-            names = ", ".join(name.replace("_", " ") for name in self.not_counted)
-            text += f"; unknown and left out: {names}"
-        return text
-
-
-class AreaResult(Answer):
-    """Silicon of a machine, as far as the areas of its parts are known."""
-
-    total_um2: int
-    """All parts whose area is known [um2]."""
-    component_um2: dict[str, int]
-    """Part -> area of all parts of that kind [um2]."""
-    not_counted: tuple[str, ...]
-    """Parts of the machine whose area is unknown: they are not in the total."""
+MOST_SHOWN = 12
+"""Layers that a notebook shows, those with the longest latency."""
+_CELL = "text-align:right;padding:2px 8px"
 
 
 class AnalogNoiseRow(Answer):
@@ -339,7 +264,7 @@ class Result(Document):
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
-        return result_html(self)
+        return _html(self)
 
     def to_csv(self) -> str:
         """Return the layers as CSV, units in the column names."""
@@ -369,3 +294,51 @@ def read_result(path: Path) -> Result:
 
 
 # --- in notebooks -------------------------------------------------------------------------------
+
+
+def _html(result: Result) -> str:
+    """Return the answer, what bounds it and the slowest layers; no script, no style sheet.
+
+    Colours are those of the notebook, so it reads in light and dark.
+    """
+    shares = ", ".join(
+        f"{escape(kind.replace('_', ' '))} {share:.0%}"
+        for kind, share in result.critical_path_share.items()
+        if share >= 0.005
+    )
+    rows = sorted(result.layers, key=lambda layer: -layer.latency_ps)[:MOST_SHOWN]
+    left = len(result.layers) - len(rows)
+    head = ("layer", "shape", "batch", "latency", "overhead", "bound by")
+    heads = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in head)
+    body = "".join(_row(layer) for layer in rows)
+    more = f"<p>and {left:,} layers that take less</p>" if left else ""
+    return (
+        f"<div><p><strong>{escape(result.network)} on {escape(result.machine)}</strong>: "
+        f"{format_ps(result.latency_ps)} for {result.tokens} tokens, "
+        f"{result.overhead_percent:.1f} % more than the yardstick, "
+        f"{format_ps(result.yardstick_ps)} "
+        f"{'without adapters' if result.ops else 'all-analog'} "
+        f"({escape(result.strategy)})<br>bound by {shares or 'nothing'} of the critical path; "
+        f"{format_bytes(result.tcdm_bytes)} of TCDM{_covers(result)}</p>"
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
+    )
+
+
+def _covers(result: Result) -> str:
+    return f"<br>covers {escape(result.covers.text)}" if result.covers else ""
+
+
+def _row(layer: LayerResult) -> str:
+    return (
+        f'<tr><th scope="row" style="text-align:left">{escape(layer.name)}</th>'
+        + "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in _cells(layer))
+        + "</tr>"
+    )
+
+
+def _cells(layer: LayerResult) -> Iterator[str]:
+    yield f"{layer.in_features} x {layer.out_features}"
+    yield str(layer.batch) if layer.rank else "-"
+    yield format_ps(layer.latency_ps)
+    yield f"{layer.overhead_percent:.1f} %"
+    yield layer.bound.replace("_", " ")
