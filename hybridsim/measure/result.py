@@ -89,7 +89,8 @@ class LayerResult(Answer):
     yardstick_ps: int
     """The yardstick: the same for the layer without adapter work [ps]."""
     overhead_percent: float
-    """(latency - yardstick) / yardstick [%]."""
+    """(latency - yardstick) / yardstick [%]. Where layers overlap, both times count waiting for
+    other layers as well, so it is no overhead of this layer and may be below zero."""
     bound: str
     """The kind of part that takes most of the layer's critical path."""
     utilization: dict[str, float]
