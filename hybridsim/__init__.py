@@ -12,7 +12,8 @@ What there is, by what it is for:
 
 - inputs: ``load``, ``load_network``, ``load_machine``, ``network_names``, ``machine_names``,
   ``Network``, ``Machine``
-- questions: ``simulate``, ``compare``, ``explain``, ``generate``, ``sweep``, ``ask``, ``place``
+- questions: ``simulate``, ``whole_network``, ``compare``, ``explain``, ``generate``, ``sweep``,
+  ``ask``, ``place``
 - answers: ``Result``, ``LayerResult``, ``ResourceResult``, ``Comparison``, ``Explanation``,
   ``Generation``, ``Mapping``
 - strategies, by name: ``make_strategy``, ``Strategy``
@@ -71,6 +72,7 @@ from hybridsim.strategies import (
     make_strategy,
 )
 from hybridsim.sweeps import sweep
+from hybridsim.whole import whole_network
 from hybridsim.workload import Network, load_network
 
 __all__ = [
@@ -124,6 +126,7 @@ __all__ = [
     "place",
     "simulate",
     "sweep",
+    "whole_network",
 ]
 
 _old_names.find_old_names(__name__)

@@ -1,7 +1,7 @@
 """Strategies side by side: how long, how busy, how much scratchpad, and where time is lost."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -35,16 +35,34 @@ class Comparison:
     tokens: int
     rows: tuple[dict[str, Any], ...]
     """One row per strategy, units in the names; ``problem`` says why a strategy cannot run."""
+    notes: tuple[str, ...] = ()
+    """Why these strategies were taken, where others were to be expected."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per strategy, in the order in which they were asked for."""
         return pd.DataFrame(list(self.rows))
 
     @property
+    def covers(self) -> list[str]:
+        """What the latencies cover, a line for all or one for each that differs."""
+        return coverage_lines(row for row in self.rows if not row["problem"])
+
+    @property
     def best(self) -> str:
         """The strategy with adapters that takes least, the first of several."""
         ran = [row for row in self.rows if not row["problem"] and row["strategy"] != "all_analog"]
         return str(min(ran, key=lambda row: row["latency_ps"])["strategy"]) if ran else ""
+
+
+def coverage_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what the latencies of strategies cover: said once where that is the same for all."""
+    of: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("covers"):
+            of.setdefault(str(row["covers"]), []).append(str(row["strategy"]))
+    if len(of) == 1:
+        return [f"covers {text}" for text in of]
+    return [f"{', '.join(names)}: covers {text}" for text, names in of.items()]
 
 
 def adapter_strategies() -> list[str]:
@@ -64,7 +82,11 @@ def compare(
 ) -> Comparison:
     """Run a network under several strategies and return them side by side.
 
-    ``strategies`` are names, all strategies with adapters unless given. ``options`` are set on
+    Each row says what its latency covers, its overhead under the freedom of the strategy, and the
+    one that the paper defines (``layer_by_layer_percent``).
+
+    ``strategies`` are names, all strategies with adapters unless given; where none of these can
+    run, for want of scratchpad, those for whole networks. ``options`` are set on
     every strategy that has them; an option that none of them has is refused. A strategy that the
     machine cannot run has a ``problem`` instead of figures. ``past`` is that of
     :func:`hybridsim.simulate`. ``on_run`` is called with the name of each strategy that ran and
@@ -75,7 +97,17 @@ def compare(
         SpecError: An option is one of no strategy, or has no sense.
         InputError: No strategy is named, one is named twice, or none of them can run.
     """
-    names = list(adapter_strategies() if strategies is None else strategies)
+    if strategies is None:
+        try:
+            return compare(network, machine, adapter_strategies(), tokens, options, past, on_run)
+        except CapacityError as error:
+            if options or past:
+                raise
+            names = list(NETWORK_STRATEGIES)
+            found = compare(network, machine, names, tokens, on_run=on_run)
+            why = f"layers cannot be studied one by one: {error.in_few_words}"
+            return replace(found, notes=(why,))
+    names = list(strategies)
     if not names or len(set(names)) != len(names):
         raise InputError(f"strategies: found {names}; name one or more, each once")
     chosen = {name: make_strategy(name, _own(name, names, options or {})) for name in names}
@@ -135,6 +167,9 @@ def _row(name: str, run: Run) -> dict[str, Any]:
         "latency_ps": result.latency_ps,
         "yardstick_ps": result.yardstick_ps,
         "overhead_percent": result.overhead_percent,
+        "layer_by_layer_ps": result.layer_by_layer_ps,
+        "layer_by_layer_percent": result.layer_by_layer_percent,
+        "covers": result.covers.text if result.covers else "",
         "worst_layer_percent": worst.overhead_percent if worst else 0.0,
         "tcdm_bytes": result.tcdm_bytes,
         **({"energy_pj": result.energy.total_pj} if result.energy else {}),

@@ -22,6 +22,11 @@ class HybridsimError(Exception):
 class InputError(HybridsimError):
     """The request cannot be served as it stands; nothing has been written."""
 
+    @property
+    def in_few_words(self) -> str:
+        """What is wrong, without what would help."""
+        return " ".join(str(self).split()).partition(";")[0]
+
 
 class SpecError(InputError):
     """A file, or a value in it, is not what it should be."""

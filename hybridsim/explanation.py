@@ -16,9 +16,9 @@ from hybridsim.measure.critical_path import critical_path
 from hybridsim.measure.measure import overhead_percent
 from hybridsim.measure.result import LayerResult, Result
 from hybridsim.measure.stalls import stalls_by_resource
-from hybridsim.simulation import Run, execute, job_of, yardstick
+from hybridsim.simulation import Run, execute, job_of
 from hybridsim.specs import validate
-from hybridsim.strategies import STRATEGIES, Job, Schedule, Strategy, make_strategy
+from hybridsim.strategies import STRATEGIES, Job, Schedule, Strategy, make_strategy, yardstick
 from hybridsim.strategies.job import Decisions, Structure
 from hybridsim.units import Clock
 from hybridsim.work import price
@@ -75,6 +75,8 @@ class Explanation:
             "tokens": self.result.tokens,
             "latency_ps": self.result.latency_ps,
             "overhead_percent": self.result.overhead_percent,
+            "layer_by_layer_percent": self.result.layer_by_layer_percent,
+            "covers": self.result.covers.model_dump() if self.result.covers else None,
             "notes": list(self.result.notes),
             **{
                 name: getattr(self, name).to_dict("records")
@@ -277,7 +279,7 @@ def changes_of(machine: Machine) -> Iterator[Change]:
     yield Change("DMA width x 2", _at("dma.bytes_per_cycle", f"{width} B/cycle"))
     yield Change("TCDM x 2", _at("tcdm.size", f"{2 * cluster.tcdm.size} B"))
     count = cluster.count + 1
-    yield Change("one more cluster", _at("count", count), {"clusters": "all"})
+    yield Change("one more cluster", _at("count", count), {"clusters": "best"})
     engine = cluster.matrix_engine
     if engine is None:
         return

@@ -6,6 +6,7 @@ from typing import Any
 
 from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine, load_machine
+from hybridsim.engines import Engine
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
@@ -14,13 +15,14 @@ from hybridsim.measure.measure import measure
 from hybridsim.measure.result import Result
 from hybridsim.plan import Timeline
 from hybridsim.strategies import (
-    AllAnalog,
+    LAYER_BY_LAYER,
     Job,
     NetworkStrategy,
     Schedule,
     Strategy,
     TokenParallel,
     carry_out,
+    yardstick,
 )
 from hybridsim.work import Prices
 from hybridsim.workload import Network, load_network
@@ -41,8 +43,8 @@ def simulate(
 ) -> Result:
     """Predict how long ``network`` takes on ``machine``, beside the network without adapters.
 
-    Strategies for single layers are measured against the all-analog network, those for whole
-    networks against themselves on the network without adapters.
+    Strategies for single layers are measured against all-analog layers, which stream where the
+    strategy may; those for whole networks against themselves on the network without adapters.
 
     ``strategy`` is token-parallel unless given; ``tokens`` is the length of one
     sequence, and the network's own unless given. ``check_numerics`` also runs the adapter
@@ -90,9 +92,10 @@ def execute(
     job, run = job_of(network, machine, strategy, tokens, past), engine_by_name(engine)
     done = carry_out(strategy.schedule(job), machine, run)
     schedule, timeline = done.schedule, done.timeline
-    against = done
+    against, known = done, None
     if (other := yardstick(strategy, job)) is not None:
         against = carry_out(other[0].schedule(other[1]), machine, run)
+        known = other[0], against.makespan
     result = measure(
         job,
         schedule,
@@ -100,6 +103,7 @@ def execute(
         (against.schedule, against.timeline),
         labels={"strategy": strategy.kind, "engine": engine},
         inputs=_inputs(network, machine, strategy, job.tokens) | ({"past": past} if past else {}),
+        layer_by_layer_ps=_layer_by_layer_ps(strategy, job, run, known),
     )
     if check_numerics and machine.cluster is not None:
         # only here, as Numba takes a quarter of a second to import
@@ -153,11 +157,18 @@ def _check_past(past: int, network: Network, strategy: Strategy) -> None:
         )
 
 
-def yardstick(strategy: Strategy, job: Job) -> tuple[Strategy, Job] | None:
-    """Return what overhead is measured against, or None where that is the run itself."""
-    if not isinstance(strategy, NetworkStrategy):
-        return AllAnalog(), job
-    return (strategy, job.without_adapters()) if job.mapping.network.adapted_layers else None
+def _layer_by_layer_ps(
+    strategy: Strategy, job: Job, run: Engine, against: tuple[Strategy, int] | None
+) -> int | None:
+    """Return how long all-analog layers take in turn [ps]; None for whole networks.
+
+    ``against`` is the yardstick and its latency [ps], which is mostly that.
+    """
+    if isinstance(strategy, NetworkStrategy):
+        return None
+    if against is not None and against[0] == LAYER_BY_LAYER:
+        return against[1]
+    return carry_out(LAYER_BY_LAYER.schedule(job), job.machine, run).makespan
 
 
 def load(

@@ -49,6 +49,10 @@ _KINDS = ("pdf", "png", "svg")
 """Formats of figures."""
 
 
+DEFAULT = "token_parallel"
+"""The strategy unless one is named: the paper's."""
+
+
 class Command(TyperCommand):
     """A command that takes options under the names of earlier releases too, and says so."""
 

@@ -3,16 +3,20 @@
 import json
 import platform
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
+from rich.text import Text
 
 from hybridsim._old_names import said_on_stderr
 from hybridsim._version import __version__
@@ -80,12 +84,38 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def plain_table(*columns: str, right: str = "") -> Table:
+class PlainTable(Table):
+    """A table without a frame that leaves out columns rather than break words.
+
+    ``may_go`` names columns that are left out, the first first, as long as the rest is too wide.
+    """
+
+    may_go: tuple[str, ...] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines of what fits."""
+        open_ended = options.update(max_width=_NO_LIMIT)
+        for name in self.may_go:
+            if Measurement.get(console, open_ended, self).maximum <= options.max_width:
+                break
+            kept = [column for column in self.columns if column.header != name]
+            self.columns = [replace(column, _index=i) for i, column in enumerate(kept)]
+        yield from super().__rich_console__(console, options)
+
+
+_NO_LIMIT = 10_000
+"""A width that no table reaches [columns]."""
+
+
+def plain_table(*columns: str, right: str = "", may_go: str = "", whole: str = "") -> PlainTable:
     """Return an empty table without a frame.
 
-    Columns named in ``right`` (``a|b``) are right-aligned; one named ``layer`` is cut, not folded.
+    Columns named in ``right`` (``a|b``) are right-aligned, those in ``may_go`` are left out where
+    there is no room, and those in ``whole`` keep their words whole whatever that leaves for the
+    others. One named ``layer`` is cut, not folded.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    table = PlainTable(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    table.may_go = tuple(may_go.split("|")) if may_go else ()
     numbers = right.split("|")
     for column in columns:
         name = column == "layer"
@@ -93,9 +123,43 @@ def plain_table(*columns: str, right: str = "") -> Table:
             column,
             justify="right" if column in numbers else "left",
             overflow="ellipsis" if name else "fold",
-            no_wrap=name,
+            no_wrap=name or column in whole.split("|"),
         )
     return table
+
+
+class Sentence:
+    """Text for a terminal, as it stands: wrapped at words, never within one.
+
+    What follows the first line begins ``indent`` columns to the right.
+    """
+
+    def __init__(self, text: str, indent: int = 0) -> None:
+        self._text, self._indent = text, indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines; a word that is longer than a line has one of its own."""
+        head = self._text[: len(self._text) - len(self._text.lstrip())]
+        lines = textwrap.wrap(
+            self._text.strip(),
+            max(20, options.max_width),
+            initial_indent=head,
+            subsequent_indent=" " * self._indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines or [""]:
+            yield Text(line, no_wrap=True, overflow="ignore")
+
+
+def told(label: str, text: str) -> Sentence:
+    """Return a line of a summary: what, and what there is to say of it."""
+    return Sentence(f"  {label:<13s}{text}", 15)
+
+
+def noted(text: str) -> Sentence:
+    """Return a note below a summary."""
+    return Sentence(f"  {text}", 4)
 
 
 _LIBRARIES = ("numpy", "numba", "pandas", "pydantic")

@@ -25,7 +25,15 @@ from hybridsim.cli._options import (
     network_of,
     write_all,
 )
-from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._terminal import (
+    Sentence,
+    Telling,
+    ends_cleanly,
+    out,
+    plain_table,
+    print_json,
+    working,
+)
 from hybridsim.errors import InputError, SpecError
 from hybridsim.units import format_bytes, format_energy, format_ps
 
@@ -109,6 +117,7 @@ def document(found: "Comparison") -> dict[str, Any]:
         "machine": found.machine,
         "tokens": found.tokens,
         "best": found.best,
+        **({"notes": list(found.notes)} if found.notes else {}),
         "strategies": list(found.rows),
     }
 
@@ -150,43 +159,54 @@ def _write(
 def render(found: "Comparison") -> RenderableType:
     """Return a comparison as a table of at most 80 columns, and what it says below."""
     known = any("energy_pj" in row for row in found.rows)
+    ran = [row for row in found.rows if not row["problem"]]
+    apart = any(_apart(row) for row in ran)
     parts = _parts(found)
-    heads = ["energy"] if known else []
-    table = plain_table(
-        "strategy", "latency", *heads, "over", "TCDM",
-        *parts.values(), "loses to" if known else "loses time to",
-        right="|".join(("latency", "energy", "over", "TCDM", *parts.values())),
-    )  # fmt: skip
+    heads = [
+        "strategy", "latency", *(["energy"] if known else []), "over",
+        *(["by layer"] if apart else []), "TCDM", *parts.values(),
+        "loses to" if known or apart else "loses time to",
+    ]  # fmt: skip
+    table = plain_table(*heads, right="|".join(heads[1:-1]), may_go=f"TCDM|{heads[-2]}")
     for row in found.rows:
-        if row["problem"]:
-            table.add_row(escape(row["strategy"]), *["-"] * (3 + known + len(parts)), "cannot run")
-            continue
-        shares = [f"{row.get(f'{kind}_critical', 0):.0%}" for kind in parts]
-        size = format_bytes(row["tcdm_bytes"]) if row["tcdm_bytes"] else "-"
-        over = f"{row['overhead_percent']:.1f} %"
-        if known:  # one column more asks for shorter ones
-            size = size if len(size) < 9 else f"{row['tcdm_bytes'] / 1024:.0f} KiB"
-            over = over if len(over) < 7 else f"{row['overhead_percent']:.0f} %"
-        table.add_row(
-            escape(row["strategy"]),
-            format_ps(row["latency_ps"]),
-            *([format_energy(round(row["energy_pj"] * 10**6))] if known else []),
-            over,
-            size,
-            *shares,
-            _loss(row),
-        )
-    problems = [
-        f"{escape(row['strategy'])}: {escape(row['problem'])}"
-        for row in found.rows
-        if row["problem"]
-    ]
-    head = f"{found.network} on {found.machine}, {found.tokens} tokens; best: {found.best}"
+        cells = _cells(row, parts, known) if not row["problem"] else {}
+        name, last = escape(row["strategy"]), cells.get("loses to", "cannot run")
+        table.add_row(name, *(cells.get(head, "-") for head in heads[1:-1]), last)
     names = [*parts.values()]
-    legend = (
-        f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle"
-    )
-    return Group(table, "", escape(head), legend, *problems)
+    said = [
+        f"{found.network} on {found.machine}, {found.tokens} tokens; best: {found.best}",
+        f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle",
+        *(["by layer: over all-analog layers in turn, as the paper defines it"] if apart else []),
+        *found.covers,
+        *found.notes,
+        *(f"{row['strategy']}: {row['problem']}" for row in found.rows if row["problem"]),
+    ]
+    return Group(table, "", *(Sentence(text, 2) for text in said))
+
+
+def _cells(row: dict[str, Any], parts: dict[str, str], known: bool) -> dict[str, str]:
+    """Return the cells of a strategy that ran, by the heads of their columns."""
+    size = format_bytes(row["tcdm_bytes"]) if row["tcdm_bytes"] else "-"
+    over = f"{row['overhead_percent']:.1f} %"
+    by_layer = row.get("layer_by_layer_percent")
+    if known:  # one column more asks for shorter ones
+        size = size if len(size) < 9 else f"{row['tcdm_bytes'] / 1024:.0f} KiB"
+        over = over if len(over) < 7 else f"{row['overhead_percent']:.0f} %"
+    return {
+        "latency": format_ps(row["latency_ps"]),
+        "energy": format_energy(round(row["energy_pj"] * 10**6)) if "energy_pj" in row else "-",
+        "over": over,
+        "by layer": "-" if by_layer is None else f"{by_layer:.1f} %",
+        "TCDM": size,
+        **{name: f"{row.get(f'{kind}_critical', 0):.0%}" for kind, name in parts.items()},
+        "loses to": _loss(row),
+    }
+
+
+def _apart(row: dict[str, Any]) -> bool:
+    """Return whether the overhead of the paper is another one than that of a strategy."""
+    by_layer = row.get("layer_by_layer_percent")
+    return by_layer is not None and by_layer != row["overhead_percent"]
 
 
 def _parts(found: "Comparison") -> dict[str, str]:

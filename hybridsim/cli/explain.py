@@ -8,13 +8,24 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
-from hybridsim.cli._options import Json, Quiet, Verbose, by_target, network_of
-from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._options import DEFAULT, Json, Quiet, Verbose, by_target, network_of
+from hybridsim.cli._run_answer import overhead
+from hybridsim.cli._terminal import (
+    Sentence,
+    Telling,
+    ends_cleanly,
+    noted,
+    out,
+    plain_table,
+    print_json,
+    working,
+)
 from hybridsim.errors import InputError
 from hybridsim.measure.result import Result, read_result
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
 from hybridsim.units import format_ps
+from hybridsim.whole import run_by_default
 
 if TYPE_CHECKING:
     from hybridsim.explanation import Explanation
@@ -32,8 +43,8 @@ def explain(
     ],
     run: Annotated[bool, typer.Option("--run", help="Run NETWORK on MACHINE now.")] = False,
     strategy: Annotated[
-        str, typer.Option(help="With --run: strategy; hybridsim list names them.")
-    ] = "token_parallel",
+        str | None, typer.Option(help="With --run: strategy; token_parallel by default.")
+    ] = None,
     tokens: Annotated[int | None, typer.Option(help="With --run: tokens per sequence.")] = None,
     past: Annotated[
         int, typer.Option(help="With --run: tokens before these, as hybridsim run takes it.")
@@ -74,7 +85,7 @@ def explain(
 
 def _run(
     what: list[str],
-    strategy: str,
+    strategy: str | None,
     tokens: int | None,
     past: int,
     batch: int | None,
@@ -84,8 +95,10 @@ def _run(
         raise InputError(f"--run: found {len(what)} names; give a network and a machine")
     groups = by_target(settings, batch)
     network = network_of(what[0], groups["adapters"])
-    chosen = make_strategy(strategy, groups["strategy"])
     machine = load_machine(what[1], groups["machine"])
+    if strategy is None and not groups["strategy"] and not past:
+        return run_by_default(network, machine, tokens).result
+    chosen = make_strategy(strategy or DEFAULT, groups["strategy"])
     return simulate(network, machine, chosen, tokens, past=past)
 
 
@@ -105,11 +118,11 @@ def render(found: "Explanation") -> RenderableType:
     """Return an explanation as tables of at most 80 columns."""
     result = found.result
     head = (
-        f"{escape(result.network)} on {escape(result.machine)}, {result.tokens} tokens, "
-        f"{result.strategy}: {format_ps(result.latency_ps)}, overhead "
-        f"{result.overhead_percent:.2f} %"
+        f"{result.network} on {result.machine}, {result.tokens} tokens, {result.strategy}: "
+        f"{format_ps(result.latency_ps)}, overhead {overhead(result)}"
     )
-    parts: list[RenderableType] = [head, *(f"  {escape(note)}" for note in result.notes), ""]
+    covers = [Sentence(f"covers {result.covers.text}", 2)] if result.covers else []
+    parts: list[RenderableType] = [Sentence(head, 2), *covers, *map(noted, result.notes), ""]
     parts += [_path(found), "", _kinds(found), "", _stalls(found), "", _changes(found)]
     return Group(*parts)
 
@@ -129,9 +142,10 @@ def _path(found: "Explanation") -> RenderableType:
 
 
 def _kinds(found: "Explanation") -> RenderableType:
+    over = ["over"] if found.result.layers_in_turn else []
     table = plain_table(
-        "layer", "#", "shape", "latency", "over", "share", "bound by",
-        right="#|shape|latency|over|share",
+        "layer", "#", "shape", "latency", *over, "share", "bound by",
+        right="#|shape|latency|over|share", may_go="over|share",
     )  # fmt: skip
     for row in found.kinds.head(MOST_KINDS).to_dict("records"):
         table.add_row(
@@ -139,7 +153,7 @@ def _kinds(found: "Explanation") -> RenderableType:
             str(row["layers"]),
             str(row["shape"]),
             format_ps(int(row["latency_ps"])),
-            f"{row['overhead_percent']:.0f} %",
+            *([f"{row['overhead_percent']:.0f} %"] if over else []),
             f"{row['share']:.0%}",
             str(row["bound"]).replace("_", " "),
         )
@@ -171,5 +185,6 @@ def _changes(found: "Explanation") -> RenderableType:
             f"{row['overhead_percent']:.1f} %",
         )
     tried = len(found.changes)
-    lines = [f"  {escape(str(arguments))}" for arguments in best["arguments"]]
-    return Group(table, *lines, f"each of {tried} changes was run again; --json has them all")
+    lines = [noted(str(arguments)) for arguments in best["arguments"]]
+    last = Sentence(f"each of {tried} changes was run again; --json has them all")
+    return Group(table, *lines, last)

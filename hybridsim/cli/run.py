@@ -1,17 +1,15 @@
 """``hybridsim run``: one network on one machine, and its answer as a table for people."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import pandas as pd
 import typer
-from rich.console import Group, RenderableType
-from rich.markup import escape
 
 from hybridsim.arch import load_machine, machine_sources
 from hybridsim.cli._options import (
+    DEFAULT,
     Arch,
     Batch,
     Engine,
@@ -30,12 +28,13 @@ from hybridsim.cli._options import (
     network_of,
     write_all,
 )
-from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json
+from hybridsim.cli._run_answer import render
+from hybridsim.cli._terminal import Telling, ends_cleanly, out, print_json
 from hybridsim.errors import SpecError, UnknownNameError
-from hybridsim.measure.result import AnalogNoiseRow, LayerResult, OpResult, Result
+from hybridsim.measure.result import Result
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import make_strategy
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.whole import run_by_default, with_whole_network
 from hybridsim.workload import Network
 
 if TYPE_CHECKING:
@@ -50,6 +49,10 @@ AnalogNoise = Annotated[
 ]
 EveryLayer = Annotated[
     bool, typer.Option("--every-layer", help="One row per layer, however many there are.")
+]
+LayersOnly = Annotated[
+    bool,
+    typer.Option("--layers-only", help="Leave out what all ops of the network take beside them."),
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for page.html, result.json and tables.")
@@ -68,8 +71,8 @@ def run(
     workload: Workload,
     arch: Arch,
     strategy: Annotated[
-        str, typer.Option(help="Strategy; hybridsim list names them.")
-    ] = "token_parallel",
+        str | None, typer.Option(help="Strategy; token_parallel by default, list names all.")
+    ] = None,
     tokens: Tokens = None,
     past: Past = 0,
     batch: Batch = None,
@@ -79,6 +82,7 @@ def run(
     check_numerics: CheckNumerics = False,
     analog_noise: AnalogNoise = None,
     every_layer: EveryLayer = False,
+    layers_only: LayersOnly = False,
     out_: Out = None,
     trace: TraceFile = None,
     flows: TraceFlows = "auto",
@@ -96,11 +100,18 @@ def run(
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
     groups = by_target(set_, batch)
     with telling.working("simulating", quiet or json_):
-        chosen = make_strategy(strategy, groups["strategy"])
+        options = groups["strategy"]
         network = network_of(workload, groups["adapters"], no_adapters)
         machine = load_machine(arch, groups["machine"])
-        done = execute(network, machine, chosen, tokens, engine, check_numerics, past)
+        if strategy is None and not options and not past:
+            done = run_by_default(network, machine, tokens, engine, check_numerics)
+        else:
+            chosen = make_strategy(strategy or DEFAULT, options)
+            done = execute(network, machine, chosen, tokens, engine, check_numerics, past)
         result = with_analog_noise(done.result, times)
+    if not layers_only:
+        with telling.working("running the whole network", quiet or json_):
+            result = with_whole_network(result, network, machine)
     _tell(telling, result)
     if trace is not None:
         with telling.working("writing the trace", quiet or json_):
@@ -167,118 +178,6 @@ def _tell(telling: Telling, result: Result) -> None:
     telling.say("engine", f"{result.engine}, {result.tasks:,} tasks")
 
 
-MOST_ROWS = 40
-"""Layers that are shown one by one; longer networks are shown by kind of layer."""
-SHORT_KINDS = {"matrix_engine": "engine"}
-"""Kinds of parts as the narrow table names them."""
-
-
-def render(result: Result, every_layer: bool = False) -> RenderableType:
-    """Return a result as a table per layer, or per kind of layer, and the answer below it."""
-    table = plain_table(
-        "layer", "#", "shape", "t", "latency", "yardstick", "over", "bound by",
-        right="#|shape|t|latency|yardstick|over",
-    )  # fmt: skip
-    one_by_one = every_layer or len(result.layers) <= MOST_ROWS
-    for name, count, layer in _rows(result, one_by_one):
-        table.add_row(
-            escape(name),
-            str(count),
-            f"{layer.in_features}x{layer.out_features}",
-            str(layer.batch) if layer.rank else "-",
-            format_ps(layer.latency_ps),
-            format_ps(layer.yardstick_ps),
-            _percent(layer.overhead_percent),
-            SHORT_KINDS.get(layer.bound, layer.bound),
-        )
-    others = [_other_ops(result), ""] if result.ops else []
-    return Group(table, "", *others, *_summary(result), *noise_lines(result, one_by_one))
-
-
-def _other_ops(result: Result) -> RenderableType:
-    """Return the ops that are no linear layers, by kind: how many, where, the slowest of them."""
-    table = plain_table(
-        "other op", "#", "on", "split", "latency", "busy", "cost",
-        right="#|split|latency|busy",
-    )  # fmt: skip
-    alike: dict[str, list[OpResult]] = {}
-    for op in result.ops:
-        alike.setdefault(re.sub(r"\d+", "*", op.name), []).append(op)
-    for name, ops in alike.items():
-        slowest = max(ops, key=lambda op: op.latency_ps)
-        table.add_row(
-            escape(name),
-            str(len(ops)),
-            slowest.where,
-            str(slowest.pieces),
-            format_ps(slowest.latency_ps),
-            format_ps(slowest.busy_ps),
-            slowest.cost_from.replace("_", " "),
-        )
-    return table
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1f} %" if value < 100 else f"{value:.0f} %"
-
-
-def _rows(result: Result, one_by_one: bool) -> list[tuple[str, int, LayerResult]]:
-    """Return (name, how many, one of them); layers alike in all but their index are one row.
-
-    In a run of a whole network blocks overlap and differ a little; the slowest one is shown.
-    """
-    if one_by_one:
-        return [(layer.name, 1, layer) for layer in result.layers]
-    alike: dict[tuple[Any, ...], list[LayerResult]] = {}
-    for layer in result.layers:
-        kind = re.sub(r"\d+", "*", layer.name)
-        key: tuple[Any, ...] = (kind, layer.in_features, layer.out_features)
-        if not result.ops:
-            key += (layer.latency_ps, layer.bound)
-        alike.setdefault(key, []).append(layer)
-    return [
-        (str(key[0]), len(layers), max(layers, key=lambda layer: layer.latency_ps))
-        for key, layers in alike.items()
-    ]
-
-
-def _summary(result: Result) -> list[str]:
-    shares = ", ".join(
-        f"{SHORT_KINDS.get(kind, kind.replace('_', ' '))} {share:.0%}"
-        for kind, share in result.critical_path_share.items()
-        if share >= 0.005
-    )
-    rank = max((layer.rank for layer in result.layers), default=0)
-    what = f"adapters of rank {rank}" if rank else "no adapters"
-    tokens = f"{result.tokens} tokens" if result.tokens != 1 else "1 token"
-    if result.past:
-        tokens += f" after {result.past}"
-    lines = [
-        f"{escape(result.network)} on {escape(result.machine)}, {tokens}, {what}, "
-        f"{result.strategy}:",
-        f"  latency      {format_ps(result.latency_ps)}  "
-        f"(yardstick {format_ps(result.yardstick_ps)}, "
-        f"{'without adapters' if result.ops else 'all-analog'})",
-        f"  overhead     {result.overhead_percent:.2f} %",
-        f"  bound by     {shares} of the critical path",
-        f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
-    ]
-    if result.energy is not None:
-        lines.append(f"  energy       {result.energy.summary}")
-    if result.tcdm_bytes:
-        lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
-    lines += [f"  {escape(note)}" for note in result.notes]
-    if result.free_ops:
-        kinds = sorted({re.sub(r"block\d+\.|\d+", "", name) for name in result.free_ops})
-        names = ", ".join(kinds[:4]) + (", ..." if len(kinds) > 4 else "")
-        lines.append(
-            f"  free         {len(result.free_ops)} ops, declared by the machine: {names}"
-        )
-    if result.numerics is not None:
-        lines.append(f"  numerics     {result.numerics.summary}")
-    return lines
-
-
 def noise_times(text: str | None) -> tuple[float, ...]:
     """Return the seconds since programming that ``t=1h,1y`` asks for; none for None.
 
@@ -318,34 +217,3 @@ def noise_files(result: Result) -> dict[str, str]:
         return {}
     frame = pd.DataFrame([row.model_dump() for row in result.analog_noise.rows])
     return {"analog_noise.csv": frame.to_csv(index=False)}
-
-
-def noise_lines(result: Result, one_by_one: bool) -> list[RenderableType]:
-    """Return the noise as a table: one row per layer or kind of layer, columns per time."""
-    noise = result.analog_noise
-    if noise is None:
-        return []
-    from hybridsim.analog.times import format_time
-
-    times = list(dict.fromkeys(row.seconds for row in noise.rows))
-    heads = [f"{format_time(t)} {what}" for t in times for what in ("SNR", "1-cos")]
-    table = plain_table("layer", "#", *heads, right="|".join(["#", *heads]))
-    alike: dict[tuple[str, ...], list[str]] = {}
-    by_layer: dict[str, list[AnalogNoiseRow]] = {}
-    for row in noise.rows:
-        by_layer.setdefault(row.layer, []).append(row)
-    for name, rows in by_layer.items():
-        kind = name if one_by_one else re.sub(r"\d+", "*", name)
-        cells = [
-            text for row in rows for text in (f"{row.snr_db:.1f} dB", f"{row.cosine_error:.4f}")
-        ]
-        alike.setdefault((kind, *cells), []).append(name)
-    for (kind, *cells), names in alike.items():
-        table.add_row(escape(kind), str(len(names)), *cells)
-    return [
-        "",
-        f"analog noise over time since programming, mean of {noise.chips} chips, tiles as in the "
-        "paper:",
-        table,
-        f"weights {noise.weights}; IR drop left out",
-    ]

@@ -120,7 +120,7 @@ def _network(network: Network) -> dict[str, Any]:
 
 
 def _print_machine(document: dict[str, Any]) -> None:
-    table = plain_table("field", "value", "source")
+    table = plain_table("field", "value", "source", whole="field")
     for path, value in _flat(document["machine"]):
         if path not in ("name", "description"):
             source = _nearest(document["sources"], path)

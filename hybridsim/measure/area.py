@@ -1,7 +1,7 @@
 """Area of a machine by part, what parts draw for being there, and the power of all at once."""
 
 from hybridsim.arch import Machine
-from hybridsim.measure.result import AreaResult
+from hybridsim.measure.energy_result import AreaResult
 from hybridsim.units import ceil_div
 
 

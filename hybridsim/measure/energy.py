@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hybridsim.measure.area import static_uw, tdp_uw
 from hybridsim.measure.charge import ANALOG, COMPONENTS, Charge
 from hybridsim.measure.charges import Charges
-from hybridsim.measure.result import EnergyResult
+from hybridsim.measure.energy_result import EnergyResult
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, Schedule
 from hybridsim.units import Ints

@@ -8,6 +8,7 @@ import pandas as pd
 
 from hybridsim._version import __version__
 from hybridsim.measure.area import area_of
+from hybridsim.measure.coverage import coverage_of
 from hybridsim.measure.critical_path import critical_path
 from hybridsim.measure.energy import energy_result
 from hybridsim.measure.result import LayerResult, OpResult, ResourceResult, Result
@@ -23,14 +24,18 @@ def measure(
     yardstick: tuple[Schedule, Timeline],
     labels: MappingType[str, str],
     inputs: dict[str, Any],
+    layer_by_layer_ps: int | None = None,
 ) -> Result:
     """Return what a run shows, beside the run of the same network without adapters.
 
-    ``labels`` names the strategy and the engine.
+    ``labels`` names the strategy and the engine. ``layer_by_layer_ps`` is how long all-analog
+    layers take in turn [ps], None for a strategy that covers more than layers.
     """
     plan = schedule.plan
     alone = _latency_by_op(*yardstick)
     path = _kinds_on_path(plan, timeline)
+    latency, least = timeline.makespan, yardstick[1].makespan
+    by_layer = layer_by_layer_ps
     return Result(
         hybridsim_version=__version__,
         network=job.mapping.network.name,
@@ -38,9 +43,12 @@ def measure(
         **labels,
         tokens=job.tokens,
         past=job.past,
-        latency_ps=timeline.makespan,
-        yardstick_ps=yardstick[1].makespan,
-        overhead_percent=overhead_percent(timeline.makespan, yardstick[1].makespan),
+        latency_ps=latency,
+        yardstick_ps=least,
+        overhead_percent=overhead_percent(latency, least),
+        layer_by_layer_ps=by_layer,
+        layer_by_layer_percent=None if by_layer is None else overhead_percent(latency, by_layer),
+        covers=coverage_of(job, schedule),
         throughput_tokens_per_s=job.tokens * 1e12 / timeline.makespan if len(plan) else 0.0,
         bound=_largest(path.sum().to_dict()),
         critical_path_share=_shares(path.sum()),
@@ -60,9 +68,16 @@ def measure(
         resources=_resources(plan, timeline),
         energy=energy_result(job, schedule, timeline, yardstick),
         area=area_of(job.machine, job.mapping.tiles),
-        notes=schedule.notes,
+        notes=(*schedule.notes, *([_ANOMALY] if latency < least else [])),
         inputs=inputs,
     )
+
+
+_ANOMALY = (
+    "faster than its yardstick, a scheduling anomaly: with adapters parts start what is ready in "
+    "another order, which happens to suit the network better (docs/strategies.md)"
+)
+"""What is said of a negative overhead: the yardstick has the same freedom."""
 
 
 def _latency_by_op(schedule: Schedule, timeline: Timeline) -> dict[str, int]:
@@ -171,6 +186,7 @@ def _layer(
         batch=decided.batch,
         buffers=decided.buffers,
         unit=str(decided.choice) if decided.choice else "",
+        clusters=decided.batching.order.clusters if decided.batching else 0,
         tiles=len(layer.tiles),
         occupancy=job.mapping.layer_occupancy(layer),
         tcdm_bytes=decided.tcdm_bytes,

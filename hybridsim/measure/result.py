@@ -14,94 +14,16 @@ from pydantic import ValidationError
 from hybridsim._old_names import OldAttribute
 from hybridsim.errors import SpecError
 from hybridsim.measure.answer import Answer, Document
+from hybridsim.measure.coverage import Coverage, WholeNetworkResult
+from hybridsim.measure.energy_result import AreaResult, EnergyResult
 from hybridsim.nesting import check_json_depth
-from hybridsim.units import format_bytes, format_energy, format_ps
+from hybridsim.units import format_bytes, format_ps
 
 MOST_BYTES = 256 * 2**20
 """The largest result that is read [bytes]."""
 MOST_SHOWN = 12
 """Layers that a notebook shows, those with the longest latency."""
 _CELL = "text-align:right;padding:2px 8px"
-
-
-class EnergyResult(Answer):
-    """Energy and power of a run. ``component_aj`` and ``static_aj`` add up to the total exactly,
-    and so do ``op_aj`` and ``static_aj``."""
-
-    total_pj: float
-    """Work and static energy of the whole run [pJ]."""
-    analog_pj: float
-    """Work of tiles and their periphery [pJ]."""
-    digital_pj: float
-    """Work of all other parts [pJ]."""
-    static_pj: float
-    """What parts draw for being there: leakage, clock, refresh [pJ]; 0 where none is known."""
-    yardstick_pj: float
-    """The yardstick: the same network without adapter work, static energy included [pJ]."""
-    per_token_pj: float
-    """Total over tokens [pJ]."""
-    macs: int
-    """Multiply-accumulates of linear layers, adapters and attention."""
-    tops_per_watt: float
-    """Two operations per multiply-accumulate, over the total [10^12 / J]."""
-    edp_js: float
-    """Energy-delay product: total x latency [J s]."""
-    average_power_w: float
-    """Total over latency [W]."""
-    peak_power_w: float
-    """The most that is drawn at an instant, each task's energy taken as even over its time [W]."""
-    tdp_w: float | None
-    """All parts at work at the same time [W]; None where the power of a part is unknown."""
-    component_aj: dict[str, int]
-    """Part -> what its work draws [aJ]."""
-    static_aj: dict[str, int]
-    """Part -> what it draws for being there [aJ]."""
-    op_aj: dict[str, int]
-    """Op or layer -> what its work draws [aJ]."""
-    not_counted: tuple[str, ...]
-    """Kinds of parts that work in the run, but whose energy is unknown: none of it is in here."""
-
-    without_adapters_pj: ClassVar[OldAttribute] = OldAttribute("yardstick_pj")
-
-    @property
-    def total_aj(self) -> int:
-        """Work and static energy of the whole run [aJ], exact."""
-        return sum(self.component_aj.values()) + sum(self.static_aj.values())
-
-    @property
-    def overhead_percent(self) -> float:
-        """What adapters add to the energy of the network without them [%]."""
-        yardstick = self.yardstick_pj
-        return (self.total_pj - yardstick) * 100 / yardstick if yardstick else 0.0
-
-    @property
-    def summary(self) -> str:
-        """One line for people."""
-        parts = [
-            f"{format_energy(round(pj * 10**6))} {name}"
-            for name, pj in (
-                ("analog", self.analog_pj),
-                ("digital", self.digital_pj),
-                ("static", self.static_pj),
-            )
-            if pj or name != "static"
-        ]
-        text = f"{format_energy(self.total_aj)} ({', '.join(parts)})"
-        if self.not_counted:
-            names = ", ".join(name.replace("_", " ") for name in self.not_counted)
-            text += f"; unknown and left out: {names}"
-        return text
-
-
-class AreaResult(Answer):
-    """Silicon of a machine, as far as the areas of its parts are known."""
-
-    total_um2: int
-    """All parts whose area is known [um2]."""
-    component_um2: dict[str, int]
-    """Part -> area of all parts of that kind [um2]."""
-    not_counted: tuple[str, ...]
-    """Parts of the machine whose area is unknown: they are not in the total."""
 
 
 class AnalogNoiseRow(Answer):
@@ -153,6 +75,9 @@ class LayerResult(Answer):
     """Batches that the cluster holds at once."""
     unit: str
     """What multiplies: the part of the cluster and the operand order; empty without adapter."""
+    clusters: int = 0
+    """Clusters that take the batches in turn; 0 without adapter, and for strategies for whole
+    networks, which share out each op by itself."""
     tiles: int
     """Tiles that work on each token."""
     occupancy: float
@@ -164,7 +89,8 @@ class LayerResult(Answer):
     yardstick_ps: int
     """The yardstick: the same for the layer without adapter work [ps]."""
     overhead_percent: float
-    """(latency - yardstick) / yardstick [%]."""
+    """(latency - yardstick) / yardstick [%]. Where layers overlap, both times count waiting for
+    other layers as well, so it is no overhead of this layer and may be below zero."""
     bound: str
     """The kind of part that takes most of the layer's critical path."""
     utilization: dict[str, float]
@@ -240,7 +166,7 @@ class NumericsResult(Answer):
 class Result(Document):
     """What a network costs on a machine under a strategy, with everything that went in."""
 
-    left_out = ("notes", "past", "analog_noise")
+    left_out = ("notes", "past", "analog_noise", "whole_network")
 
     hybridsim_version: str
     network: str
@@ -256,6 +182,16 @@ class Result(Document):
     """The yardstick: the same network without adapter work, under the same freedom [ps]."""
     overhead_percent: float
     """(latency - yardstick) / yardstick [%]."""
+    layer_by_layer_ps: int | None = None
+    """All-analog layers one after the other, whatever the strategy may do [ps]: the yardstick of
+    the paper. None for strategies for whole networks."""
+    layer_by_layer_percent: float | None = None
+    """(latency - layer by layer) / layer by layer [%]: overhead as the paper defines it."""
+    covers: Coverage | None = None
+    """What the latency covers; None in results of releases that did not say."""
+    whole_network: WholeNetworkResult | None = None
+    """What the whole network takes, where the run is of its layers alone and it was asked for;
+    left out of JSON otherwise."""
     throughput_tokens_per_s: float
     """Tokens divided by latency: one sequence at a time, not a steady state [1/s]."""
     bound: str
@@ -294,6 +230,14 @@ class Result(Document):
 
     scheduler: ClassVar[OldAttribute] = OldAttribute("strategy")
     all_analog_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
+
+    @property
+    def layers_in_turn(self) -> bool:
+        """Whether layers run one after the other, so that each has an overhead of its own.
+
+        Where they overlap, the latency of one tells how long it waits for others as well.
+        """
+        return not self.ops and self.layer_by_layer_ps in (None, self.yardstick_ps)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per layer, units in the column names."""
@@ -376,9 +320,13 @@ def _html(result: Result) -> str:
         f"{format_ps(result.yardstick_ps)} "
         f"{'without adapters' if result.ops else 'all-analog'} "
         f"({escape(result.strategy)})<br>bound by {shares or 'nothing'} of the critical path; "
-        f"{format_bytes(result.tcdm_bytes)} of TCDM</p>"
+        f"{format_bytes(result.tcdm_bytes)} of TCDM{_covers(result)}</p>"
         f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
     )
+
+
+def _covers(result: Result) -> str:
+    return f"<br>covers {escape(result.covers.text)}" if result.covers else ""
 
 
 def _row(layer: LayerResult) -> str:

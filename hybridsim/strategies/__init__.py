@@ -56,6 +56,7 @@ from hybridsim.strategies.networks import (
     Serial,
     TokenTemplate,
 )
+from hybridsim.strategies.yardstick import LAYER_BY_LAYER, analog_yardstick, yardstick
 from hybridsim.units import Spec
 
 ADAPTER_STRATEGIES: dict[str, type[Spec]] = {
@@ -123,6 +124,7 @@ __getattr__ = old_names_of(
 
 __all__ = [
     "ADAPTER_STRATEGIES",
+    "LAYER_BY_LAYER",
     "NETWORK_STRATEGIES",
     "STRATEGIES",
     "AllAnalog",
@@ -165,9 +167,11 @@ __all__ = [
     "Swapped",
     "TokenParallel",
     "TokenTemplate",
+    "analog_yardstick",
     "carry_out",
     "make_strategy",
     "one_by_one",
     "shape_of",
     "steps_of",
+    "yardstick",
 ]

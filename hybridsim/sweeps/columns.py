@@ -13,8 +13,8 @@ from hybridsim.sweeps.axes import quantity
 
 MEASURED = {
     "latency_ps": "Start to end of the whole run [ps].",
-    "yardstick_ps": "The same network without adapter work [ps]; for a strategy for whole "
-    "networks its own run without adapters.",
+    "yardstick_ps": "The same network without adapter work, streamed where the strategy streams "
+    "[ps]; for a strategy for whole networks its own run without adapters.",
     "tcdm_bytes": "The most scratchpad that anything takes on a cluster [bytes].",
     "batch": "Tokens per batch, the least of all adapted layers.",
     "buffers": "Batches in flight on the cluster, the least of all adapted layers.",

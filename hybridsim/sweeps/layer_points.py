@@ -12,14 +12,17 @@ import numpy as np
 
 from hybridsim.arch import Machine
 from hybridsim.components.matrix_engine import MOST
+from hybridsim.engines import engine
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.strategies import AllAnalog, Job, LayerSerial, PipelinedStrategy, Strategy
 from hybridsim.strategies.layers import (
+    BatchOrder,
     Chosen,
     LayerPoints,
+    SizeColumns,
     can_compute,
     choose,
 )
@@ -39,7 +42,9 @@ def covers(strategy: Strategy) -> bool:
     """Return whether a strategy runs a network layer by layer, each on its own."""
     if isinstance(strategy, PipelinedStrategy):
         return not strategy.stream and not strategy.prefetch_weights
-    return isinstance(strategy, AllAnalog | LayerSerial)
+    if isinstance(strategy, AllAnalog):
+        return not strategy.stream
+    return isinstance(strategy, LayerSerial)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +110,32 @@ class LayerPointsOf:
         return _Block(self, columns, points).without_adapters().yardstick_ps
 
 
+@dataclass(slots=True, eq=False)
+class _Adapted:
+    """All layers with adapters of all points, as they were decided and executed; columns."""
+
+    chosen: Chosen
+    latency: Ints
+    tasks: Ints
+    idle: Bools
+    """Where not every cluster gets a batch."""
+
+    @classmethod
+    def of(cls, chosen: Chosen) -> "_Adapted":
+        """Return what was decided, before anything is executed."""
+        count = len(chosen.fits)
+        none = np.zeros(count, np.int64)
+        return cls(chosen, none, none.copy(), np.zeros(count, np.bool_))
+
+    def take(self, other: "_Adapted") -> None:
+        """Take over what is faster on another number of clusters."""
+        fits = self.chosen.fits
+        better = other.chosen.fits & (~fits | (other.latency < self.latency))
+        self.chosen = self.chosen.with_others(better, other.chosen)
+        for name in ("latency", "tasks", "idle"):
+            getattr(self, name)[better] = getattr(other, name)[better]
+
+
 @dataclass
 class _Block:
     """Some points at once."""
@@ -151,21 +182,18 @@ class _Block:
         return Found(latency, latency, none, batch, none, tasks, no, no)
 
     def adapt(self, alone: Found) -> Found:
-        """Return what the points are with adapters."""
-        adapted, strategy = self.adapted, self.given.strategy
-        assert isinstance(strategy, PipelinedStrategy | LayerSerial)
-        order = strategy.batch_order(Job(self.given.mapping, self.given.tokens))
+        """Return what the points are with adapters; of several numbers of clusters the fastest."""
+        adapted = self.adapted
+        orders = self._orders()
         if not adapted:
             return alone
         kinds = len(adapted)
         points, machine = self._stacked(adapted), self.machine
         if machine.arrays():
             machine = machine.taken(np.tile(np.arange(self.points), kinds))
-        choices = strategy.choices(machine)
-        chosen = choose(machine, points, choices, order)
-        job = self._job(adapted[0][0])
-        found = layer_times(machine, points, chosen, choices, order, job)
-        latency, tasks, idle = found.latency_ps, found.tasks, found.idle
+        own = self._run(machine, points, orders[0], len(orders) > 1)
+        for order in orders[1:]:
+            own.take(self._run(machine, points, order, True))
         shape = (kinds, self.points)
         counts = np.array([count for _, count in adapted], np.int64)[:, None]
         analog = np.zeros(self.points, np.int64)
@@ -174,14 +202,49 @@ class _Block:
                 analog += count * self._analog_ps(layer)
         plain_layers = sum(count for layer, count in self.layers if layer.adapter is None)
         if len(self.given.mapping.layers) == 1:
-            idle[:] = False  # nothing follows that could meet a late transfer
+            own.idle[:] = False  # nothing follows that could meet a late transfer
         return self._joined(
             alone,
-            chosen,
-            (latency.reshape(shape) * counts).sum(axis=0) + analog,
-            (tasks.reshape(shape) * counts).sum(axis=0) + plain_layers,
-            np.asarray(idle.reshape(shape).any(axis=0)),
+            own.chosen,
+            (own.latency.reshape(shape) * counts).sum(axis=0) + analog,
+            (own.tasks.reshape(shape) * counts).sum(axis=0) + plain_layers,
+            np.asarray(own.idle.reshape(shape).any(axis=0)),
         )
+
+    def _orders(self) -> list[BatchOrder]:
+        """Return how batches follow each other, for each number of clusters that is tried."""
+        strategy, mapping = self.given.strategy, self.given.mapping
+        job = Job(mapping, self.given.tokens, engine("compiled"))
+        if isinstance(strategy, PipelinedStrategy):
+            return strategy.batch_orders(job)
+        assert isinstance(strategy, LayerSerial)
+        return [strategy.batch_order(job)]
+
+    def _run(
+        self, machine: Machine, points: LayerPoints, order: BatchOrder, several: bool
+    ) -> "_Adapted":
+        """Decide and execute all layers of all points on a number of clusters.
+
+        Where ``several`` numbers are tried, clusters without a batch are left out.
+        """
+        strategy = self.given.strategy
+        assert isinstance(strategy, PipelinedStrategy | LayerSerial)
+        choices = strategy.choices(machine)
+        chosen = choose(machine, points, choices, order)
+        job, own = self._job(self.adapted[0][0]), _Adapted.of(chosen)
+        used = np.full(len(points), order.clusters, np.int64)
+        if several:
+            ramps = order.first_batch or 0, order.last_batch or 0
+            sizes = SizeColumns.of(points.tokens, np.maximum(chosen.batch, 1), *ramps)
+            used = np.minimum(used, sizes.batches)
+        for count in np.unique(used[chosen.fits]).tolist():
+            at = np.flatnonzero(chosen.fits & (used == count))
+            on, some = replace(order, clusters=count), chosen.taken(at)
+            there = machine.taken(at) if machine.arrays() else machine
+            found = layer_times(there, points.taken(at), some, choices, on, job)
+            own.latency[at], own.tasks[at] = found.latency_ps, found.tasks
+            own.idle[at] = found.idle
+        return own
 
     def _joined(
         self, alone: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.plan import Bools
-from hybridsim.strategies import NetworkStrategy, Strategy
+from hybridsim.strategies import NetworkStrategy, Strategy, analog_yardstick
 from hybridsim.sweeps import layer_points, machines
 from hybridsim.sweeps.columns import MEASURED
 from hybridsim.sweeps.layer_points import LayerPointsOf
@@ -99,8 +99,9 @@ class Placed:
         if not self.yardstick:
             return np.zeros(points, np.int64)
         if not isinstance(self.strategy, NetworkStrategy):
-            return self._layers.yardstick_ps(columns, points)
-        if not self.mapping.network.adapted_layers:
+            if not analog_yardstick(self.strategy).stream:
+                return self._layers.yardstick_ps(columns, points)
+        elif not self.mapping.network.adapted_layers:
             return latency
         return self._yardstick_plans.evaluate(columns, points).latency_ps
 
@@ -114,4 +115,6 @@ class Placed:
 
     @cached_property
     def _yardstick_plans(self) -> PlanPoints:
-        return self._plans.without_adapters()
+        if isinstance(self.strategy, NetworkStrategy):
+            return self._plans.without_adapters()
+        return PlanPoints(self.mapping, analog_yardstick(self.strategy), self.tokens)

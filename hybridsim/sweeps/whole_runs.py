@@ -10,13 +10,13 @@ from hybridsim.mapping import place
 from hybridsim.measure.result import Result
 from hybridsim.simulation import MOST_TOKENS, simulate
 from hybridsim.strategies import (
-    AllAnalog,
     Job,
     LayerDecision,
     NetworkStrategy,
     Schedule,
     Strategy,
     carry_out,
+    yardstick,
 )
 from hybridsim.sweeps.inputs import Inputs, Point, Resolver
 from hybridsim.units import Ints
@@ -137,10 +137,7 @@ def measured(
 
 def _yardstick_ps(strategy: Strategy, job: Job, latency: int, run: Engine) -> int:
     """Return the latency without adapter work [ps]."""
-    if not isinstance(strategy, NetworkStrategy):
-        schedule = AllAnalog().schedule(job)
-    elif job.mapping.network.adapted_layers:
-        schedule = strategy.yardstick(job)
-    else:
+    if (against := yardstick(strategy, job)) is None:
         return latency
-    return carry_out(schedule, job.machine, run).makespan
+    other, bare = against
+    return carry_out(other.schedule(bare), job.machine, run).makespan

@@ -111,7 +111,7 @@ def test_events_are_those_of_the_definition(strategy: str, batch: int) -> None:
 def test_adapters_are_fetched_once_per_layer_and_cluster(options: dict[str, Any]) -> None:
     changes = {"energy.cluster.tcdm_byte": None, "energy.link": {"byte_hop": "1 aJ/B"}}
     machine = load_machine(AHWA, {**changes, "cluster.count": 2})
-    run = run_of("minilm_l6", machine, "token_parallel", 64, **options)
+    run = run_of("minilm_l6", machine, "token_parallel", 64, **{"clusters": 1, **options})
     shapes = [(d.layer.op.in_features, d.layer.op.out_features) for d in run.schedule.layers]
     weights = sum(8 * (inner + outer) for inner, outer in shapes)
     tokens = sum(64 * (inner + 2 * outer) for inner, outer in shapes)

@@ -77,7 +77,7 @@ CHAIN_STRATEGIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "add": st.sampled_from(["fused", "separate"]),
         "first_batch": st.none() | st.integers(1, 4),
         "last_batch": st.none() | st.integers(1, 4),
-        "clusters": st.sampled_from([1, "all", 2]),
+        "clusters": st.sampled_from([1, "all", 2, "best"]),
         "prefetch_weights": st.sampled_from([False, False, False, True]),
         "stream": st.sampled_from([False, False, False, True]),
     },

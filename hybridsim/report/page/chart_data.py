@@ -133,7 +133,7 @@ def waterfall(result: Result, path: pd.DataFrame) -> pd.DataFrame:
     work. Where they overlap, it adds what its adapters take on the critical path, and what they
     hide of other work is a step of its own. Each step begins where the one before it ended.
     """
-    changes = _on_path(result, path) if result.ops else _by_layer(result)
+    changes = _by_layer(result) if result.layers_in_turn else _on_path(result, path)
     changes.sort(key=lambda change: -abs(change[2]))
     steps, rest = changes[:MOST_STEPS], changes[MOST_STEPS:]
     if rest:

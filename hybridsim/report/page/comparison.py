@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from hybridsim._old_names import COLUMNS, renamed
+from hybridsim.comparison import coverage_lines
 from hybridsim.errors import SpecError
 from hybridsim.nesting import json_value
 from hybridsim.report.page.cells import Column, Table, shown, table
@@ -33,6 +34,9 @@ _COLUMNS = (
     Column("latency_ps", "latency", "time", "Start to end of the whole run."),
     Column("energy_pj", "energy", "energy", "Work and static energy of the whole run."),
     Column("overhead_percent", "overhead", "percent", "Over the same network without adapters."),
+    Column(
+        "layer_by_layer_percent", "layer by layer", "percent", "Over all-analog layers in turn."
+    ),
     Column("worst_layer_percent", "worst layer", "percent", "Overhead of the worst layer."),
     Column("tcdm_bytes", "TCDM", "size", "The most scratchpad that a layer takes."),
     Column("bound", "bound by", "word", "The part that takes most of the critical path."),
@@ -68,16 +72,14 @@ def comparison_page(document: Mapping[str, Any], activity: pd.DataFrame) -> str:
         best=by_name.get(document["best"]),
         ran=ran,
         charts={chart.name: chart for chart in charts},
+        covers=coverage_lines(ran),
         strategies=_table(rows),
     )
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    absent = {
-        column.key
-        for column in _COLUMNS
-        if column.key in ("problem", "energy_pj") and not any(row.get(column.key) for row in rows)
-    }
+    optional = ("problem", "energy_pj", "layer_by_layer_percent")
+    absent = {key for key in optional if not any(row.get(key) for row in rows)}
     columns = [column for column in _COLUMNS if column.key not in absent]
     return table("strategies", "Strategies", columns, rows)
 
@@ -128,7 +130,8 @@ def lanes_chart(activity: pd.DataFrame, ran: Rows) -> Chart:
     size = scale_of(longest)[0]
     drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].str.replace("_", " ")
     ends = [{"strategy": r["strategy"], "end": r["latency_ps"] / size} for r in ran]
-    analog = [{"analog": ran[0]["yardstick_ps"] / size}]
+    in_turn = ran[0].get("layer_by_layer_ps") or ran[0]["yardstick_ps"]
+    analog = [{"analog": in_turn / size}]
     strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
     parts = list(dict.fromkeys(drawn["kind"]))
     lanes: Spec = {

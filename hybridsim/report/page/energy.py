@@ -7,7 +7,8 @@ import pandas as pd
 
 from hybridsim.measure.charge import ANALOG
 from hybridsim.measure.energy import RunEnergy, power_curve
-from hybridsim.measure.result import AreaResult, EnergyResult, Result
+from hybridsim.measure.energy_result import AreaResult, EnergyResult
+from hybridsim.measure.result import Result
 from hybridsim.report.page.cells import Cell, part_name, percent, shown
 from hybridsim.report.page.headline import Figure, count_of
 from hybridsim.simulation import Run

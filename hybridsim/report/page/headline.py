@@ -59,15 +59,16 @@ class Headline:
 
 def headline(result: Result, explanation: Explanation | None = None) -> Headline:
     """Return the answer of a result, with the best changes where they were tried."""
-    against = "without adapters" if result.ops else "all-analog"
+    against = "without adapters" if result.ops else "of all-analog layers"
     figures = (
         _figure(result, "latency_ps", "latency", f"{count_of(result)}, start to end"),
         _figure(
             result,
             "overhead_percent",
             "overhead",
-            f"over {shown('time', result.yardstick_ps)} {against}",
+            f"over {shown('time', result.yardstick_ps)} {against}{_by_layer(result)}",
         ),
+        *_whole_network(result),
         Figure(
             "throughput_tokens_per_s",
             "throughput",
@@ -107,6 +108,25 @@ def _figure(result: Result, key: str, label: str, note: str) -> Figure:
     kind = {"ps": "time", "percent": "percent", "bytes": "size"}[key.rpartition("_")[2]]
     text = percent(value) if kind == "percent" else shown(kind, value)  # type: ignore[arg-type]
     return Figure(key, label, Cell(value, text), note)
+
+
+def _by_layer(result: Result) -> str:
+    """Return the overhead that the paper defines, where it is another one."""
+    by_layer = result.layer_by_layer_percent
+    if by_layer is None or result.layers_in_turn:
+        return ""
+    return f" that stream as well; layer by layer {percent(by_layer)}"
+
+
+def _whole_network(result: Result) -> tuple[Figure, ...]:
+    whole = result.whole_network
+    if whole is None or whole.latency_ps is None or whole.overhead_percent is None:
+        return ()
+    note = (
+        f"of the whole network under {whole.strategy}, overhead {percent(whole.overhead_percent)}"
+    )
+    cell = Cell(whole.latency_ps, shown("time", whole.latency_ps))
+    return (Figure("whole_network.latency_ps", "all ops", cell, note),)
 
 
 def _energy(result: Result) -> tuple[Figure, ...]:

@@ -1,12 +1,11 @@
 """Strategies for the static linear layers and their adapters: decide, and lay out."""
 
 from hybridsim.strategies.layers.auto import Auto
-from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
+from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
 from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
 from hybridsim.strategies.layers.choose import Chosen, LayerPoints, can_compute, choose
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
 from hybridsim.strategies.layers.named import (
-    AllAnalog,
     CrossLayer,
     EarlyXa,
     FusedAdd,
@@ -17,7 +16,12 @@ from hybridsim.strategies.layers.named import (
     Swapped,
     TokenParallel,
 )
-from hybridsim.strategies.layers.options import BatchChooser, LayerStrategy, PipelinedStrategy
+from hybridsim.strategies.layers.options import (
+    AllAnalog,
+    BatchChooser,
+    LayerStrategy,
+    PipelinedStrategy,
+)
 from hybridsim.strategies.layers.outlines import OutlineKey, outline_of
 from hybridsim.strategies.layers.steps import StepOfBatch, steps_of
 
@@ -43,6 +47,7 @@ __all__ = [
     "PipelinedStrategy",
     "PointsAlike",
     "SeparateAdd",
+    "SizeColumns",
     "SplitCores",
     "StepOfBatch",
     "Swapped",

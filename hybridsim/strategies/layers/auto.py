@@ -8,7 +8,7 @@ from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.decisions import LayerDecisions, Shape, one_by_one, shape_of
 from hybridsim.strategies.layers.named import CrossLayer, TokenParallel
-from hybridsim.strategies.layers.options import LayerStrategy, PipelinedStrategy
+from hybridsim.strategies.layers.options import AllAnalog, LayerStrategy, PipelinedStrategy
 from hybridsim.strategies.layers.search import Found, best_of_layer, describe
 from hybridsim.units import format_ps
 
@@ -25,6 +25,10 @@ class Auto(LayerStrategy):
     across_layers: bool = True
     """Whether layers may be streamed, or only run one after the other."""
 
+    def without_adapters(self) -> AllAnalog:
+        """Return all-analog layers, streamed where this may stream."""
+        return AllAnalog(stream=self.across_layers)
+
     def decide(self, job: Job) -> LayerDecisions:
         """Return the best combination.
 
@@ -36,12 +40,14 @@ class Auto(LayerStrategy):
         if job.engine is None:
             return _BY_ESTIMATE.decide(job)
         found = best_of_layers(job)
+        if not found:
+            return self.without_adapters().decide(job)
         batchings = {shape: own.batching for shape, own in found.items()}
-        one_after_other = [("layer after layer", one_by_one(job, batchings))]
-        if found:
-            ahead = one_by_one(job, batchings, prefetch=True)
-            one_after_other.append(("weights fetched ahead", ahead))
-        tried = [*one_after_other, *(self._streams(job) if found else ())]
+        one_after_other = [
+            ("layer after layer", one_by_one(job, batchings)),
+            ("weights fetched ahead", one_by_one(job, batchings, prefetch=True)),
+        ]
+        tried = [*one_after_other, *self._streams(job)]
         timed = [
             (job.run_ps(own.draft(job).outline.expand()), i) for i, (_, own) in enumerate(tried)
         ]
@@ -58,9 +64,7 @@ class Auto(LayerStrategy):
         """Yield the streams that are compared, by what they are called."""
         if not self.across_layers:
             return
-        clusters = job.machine.cluster.count if job.machine.cluster else 1
-        options = [CrossLayer(), *(_STREAMS if clusters == 1 else (*_STREAMS, *_ON_ALL))]
-        for strategy in options:
+        for strategy in _STREAMS:
             try:
                 yield _called(strategy), strategy.decide(job)
             except (CapacityError, UnsupportedError):
@@ -79,10 +83,10 @@ def best_of_layers(job: Job) -> dict[Shape, Found]:
 
 _BY_ESTIMATE = TokenParallel(unit="best", order="best", early_xa=True)
 _STREAMS = (
+    CrossLayer(),
     CrossLayer(early_xa=True, prefetch_weights=True),
     CrossLayer(early_xa=True, unit="best", prefetch_weights=True),
 )
-_ON_ALL = (CrossLayer(early_xa=True, unit="best", clusters="all", prefetch_weights=True),)
 
 
 def _called(strategy: PipelinedStrategy) -> str:

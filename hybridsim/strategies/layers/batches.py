@@ -169,6 +169,11 @@ class SizeColumns:
         """Batches after the full ones."""
         return np.where(self.down > 0, self.down, self.left > 0)
 
+    @property
+    def batches(self) -> Ints:
+        """Batches of each layer."""
+        return self.before + self.count + self.after
+
     def ends(self) -> tuple[list[Ints], list[Ints]]:
         """Return the sizes of the first and of the last batches, each a column.
 

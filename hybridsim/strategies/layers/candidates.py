@@ -161,12 +161,10 @@ def _orders_of(
 ) -> Iterator[tuple[int, int, int, int]]:
     """Yield how batches may follow each other; a ramp or a separate product needs an early start.
 
-    On several clusters a layer takes one of them, or all.
+    A layer takes some of the clusters, or all, but no more than it has full batches.
     """
     batches = -(-tokens // size)
-    for count in dict.fromkeys((1, clusters)):
-        if count > 1 and batches == 1:
-            continue
+    for count in range(1, min(clusters, batches) + 1):
         if add == "fused":
             yield (0, 0, 0, count)
         for first in dict.fromkeys((*space.starts, tokens % size or None)):

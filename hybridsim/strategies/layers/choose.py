@@ -78,6 +78,11 @@ class Chosen:
         choice, *others = (column[index] for column in columns)
         return Chosen(choice, self.sliced[index], *others)
 
+    def with_others(self, where: Bools, others: "Chosen") -> "Chosen":
+        """Return this with others in some places."""
+        pairs = ((getattr(others, own), getattr(self, own)) for own in self.__slots__)
+        return Chosen(*(np.where(where, new, old) for new, old in pairs))
+
     def program(
         self, machine: Machine, points: LayerPoints, choices: Sequence[LoraChoice], at: Ints
     ) -> LoraProgram:

@@ -4,22 +4,8 @@ from typing import Literal
 
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import BatchOrder
-from hybridsim.strategies.layers.decisions import LayerDecisions
-from hybridsim.strategies.layers.options import AdaptedStrategy, LayerStrategy, PipelinedStrategy
-
-
-class AllAnalog(LayerStrategy):
-    """Every layer is only its MVMs, one layer after the other: no adapter work at all.
-
-    This is what overhead is measured against. Source: Li et al. 2026, Fig. 4 (overhead per
-    layer relative to a fully analog implementation).
-    """
-
-    kind: Literal["all_analog"] = "all_analog"
-
-    def decide(self, job: Job) -> LayerDecisions:
-        """Return that nothing is adapted."""
-        return LayerDecisions()
+from hybridsim.strategies.layers.options import AdaptedStrategy, PipelinedStrategy
+from hybridsim.units import Count
 
 
 class LayerSerial(AdaptedStrategy):
@@ -111,14 +97,15 @@ class SplitCores(PipelinedStrategy):
 
 
 class MultiCluster(PipelinedStrategy):
-    """The batches of a layer go round all clusters.
+    """The batches of a layer go round all clusters, without asking whether fewer would do.
 
-    Each cluster has its own A, B and buffers; one link feeds them all. On a machine with one
-    cluster this is ``token_parallel``.
+    Each cluster has its own A, B and buffers; one link feeds them all. Others that overlap tiles
+    and clusters do that where it is faster; this one always does. On a machine with one cluster it
+    is ``token_parallel``.
     """
 
     kind: Literal["multi_cluster"] = "multi_cluster"
-    clusters: int | Literal["all"] = "all"
+    clusters: Count | Literal["all", "best"] = "all"
     """Clusters that take the batches of a layer in turn."""
 
 
@@ -127,7 +114,8 @@ class CrossLayer(PipelinedStrategy):
 
     Layers work on different batches at the same time. Attention needs all tokens, so nothing after
     it begins before. Layers run together as long as their adapters fit the scratchpads together.
-    Beside an all-analog network that runs layer after layer the overhead can be negative.
+    The yardstick streams as well, so beside layers in turn (``layer_by_layer_percent``) alone can
+    the overhead be negative.
     """
 
     kind: Literal["cross_layer"] = "cross_layer"

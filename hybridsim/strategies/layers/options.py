@@ -15,6 +15,7 @@ from hybridsim.programs import BALANCED, CHOICES, LoraChoice, OrderOption, on_ma
 from hybridsim.strategies.job import Draft, Job, Schedule
 from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
 from hybridsim.strategies.layers.choose import LayerPoints, batchings, choose_batching
+from hybridsim.strategies.layers.clusters import best_by_shape, fastest
 from hybridsim.strategies.layers.decisions import (
     LayerDecisions,
     Shape,
@@ -23,17 +24,24 @@ from hybridsim.strategies.layers.decisions import (
     shape_of,
 )
 from hybridsim.strategies.layers.streams import groups_of, stream_notes
-from hybridsim.units import Count, Spec
+from hybridsim.units import Count, Spec, ceil_div
 
 UNITS = {
     "either": ("matrix_engine", "cores"),
     "best": ("matrix_engine", "cores", "both", "balanced"),
 }
 """Values of ``unit`` that leave a choice."""
+_MOST_ANALOG_BATCHES = 2048
+"""Batches of a streamed yardstick, so that its plan stays small however long a sequence is."""
 
 
 class LayerStrategy(Spec, ABC):
     """A strategy for the static linear layers of a network and their adapters."""
+
+    def without_adapters(self) -> "AllAnalog":
+        """Return how the layers run without adapters under the same freedom: one after the other,
+        or streamed where this strategy may stream."""
+        return AllAnalog()
 
     @abstractmethod
     def decide(self, job: Job) -> LayerDecisions:
@@ -51,6 +59,34 @@ class LayerStrategy(Spec, ABC):
     def schedule(self, job: Job) -> Schedule:
         """Return the plan of all layers."""
         return self.decide(job).lay_out(job)
+
+
+class AllAnalog(LayerStrategy):
+    """Every layer is only its MVMs, one layer after the other: no adapter work at all.
+
+    This is what overhead is measured against. Source: Li et al. 2026, Fig. 4 (overhead per
+    layer relative to a fully analog implementation).
+    """
+
+    kind: Literal["all_analog"] = "all_analog"
+    stream: bool = False
+    """Whether a layer works on a batch as soon as the layers it reads have: the yardstick of
+    strategies that may stream."""
+    batch: Count | None = None
+    """Tokens per batch of a stream; None takes the least, which nothing beats: one token, or as
+    many as give 2048 batches."""
+
+    def without_adapters(self) -> "AllAnalog":
+        """Return this: there are no adapters."""
+        return self
+
+    def decide(self, job: Job) -> LayerDecisions:
+        """Return that nothing is adapted."""
+        if not self.stream:
+            return LayerDecisions()
+        batch = self.batch or ceil_div(job.tokens, _MOST_ANALOG_BATCHES)
+        groups = groups_of(job, lambda *_: None, (min(batch, job.tokens),), 1)
+        return LayerDecisions((), tuple(groups))
 
 
 class AdaptedStrategy(LayerStrategy):
@@ -108,12 +144,17 @@ class PipelinedStrategy(AdaptedStrategy):
     """Tokens of the first batch; the next ones double, up to the full batch. None: no ramp."""
     last_batch: Count | None = None
     """Tokens of the last batch; those before it double, up to the full batch. None: no ramp."""
-    clusters: Count | Literal["all"] = 1
-    """Clusters that take the batches of a layer in turn, each with its own A, B and buffers."""
+    clusters: Count | Literal["all", "best"] = "best"
+    """Clusters that take the batches of a layer in turn, each with its own A, B and buffers.
+    ``best`` runs each number of them, and takes all unless fewer are as fast."""
     prefetch_weights: bool = False
     """Whether A and B of the next layer are fetched during this one, where they fit beside it."""
     stream: bool = False
     """Whether a layer works on a batch as soon as the layers it reads have stored it."""
+
+    def without_adapters(self) -> AllAnalog:
+        """Return all-analog layers, streamed in the same batches where this streams."""
+        return AllAnalog(stream=True, batch=self.batch) if self.stream else AllAnalog()
 
     def choices(self, machine: Machine) -> tuple[LoraChoice, ...]:
         """Return the ways to compute an adapter on a machine that the options leave open."""
@@ -132,6 +173,36 @@ class PipelinedStrategy(AdaptedStrategy):
                 clusters than asked for.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
+        ways = self._ways(job)
+        if len(ways) == 1:
+            return ways[0]._decided(job)
+        if self.stream:
+            return fastest(job, [way._decided(job) for way in ways])
+        each = [BatchChooser(way, job).by_shape() for way in ways]
+        best = best_by_shape(job, each)
+        if not self.prefetch_weights:
+            return one_by_one(job, best)
+        return fastest(job, [one_by_one(job, own, True) for own in (best, *each)])
+
+    def batch_orders(self, job: Job) -> list[BatchOrder]:
+        """Return how batches follow each other, for each number of clusters that is tried.
+
+        Raises:
+            CapacityError: More clusters are asked for than the machine has.
+        """
+        return [way.batch_order(job) for way in self._ways(job)]
+
+    def _ways(self, job: Job) -> "list[PipelinedStrategy]":
+        """Return this with each number of clusters that is tried; an estimate takes them all."""
+        if self.clusters != "best":
+            return [self]
+        there = job.machine.cluster.count if job.machine.cluster else 1
+        adapted = bool(job.mapping.network.adapted_layers)
+        tried = [there] if job.engine is None else range(1, there + 1 if adapted else 2)
+        return [self.model_copy(update={"clusters": count}) for count in tried]
+
+    def _decided(self, job: Job) -> LayerDecisions:
+        """Return how each layer is computed on a number of clusters that is not open."""
         chooser = BatchChooser(self, job)
         if not self.stream:
             return one_by_one(job, chooser.by_shape(), self.prefetch_weights)
@@ -154,11 +225,11 @@ class PipelinedStrategy(AdaptedStrategy):
             CapacityError: More clusters are asked for than the machine has.
         """
         there = job.machine.cluster.count if job.machine.cluster else 0
-        wanted = there if self.clusters == "all" else self.clusters
+        wanted = there if self.clusters in ("all", "best") else int(self.clusters)
         if wanted > there > 0:
             raise CapacityError(
-                f"clusters: found {wanted}; {job.machine.name} has {there}; give 1 to {there}, or "
-                f"'all', or raise cluster.count"
+                f"clusters: found {wanted}; {job.machine.name} has {there}; give 1 to {there}, "
+                f"'all' or 'best', or raise cluster.count"
             )
         return BatchOrder(self.early_xa, self.first_batch, self.last_batch, max(1, wanted))
 
@@ -171,6 +242,8 @@ class BatchChooser:
     job: Job
     _order: BatchOrder = field(init=False)
     _known: dict[tuple[object, ...], Batching] = field(default_factory=dict)
+    _unfit: dict[tuple[object, ...], CapacityError] = field(default_factory=dict)
+    """Why nothing fits, where that was asked before: a stream asks for each of its stretches."""
 
     def __post_init__(self) -> None:
         self._order = self.strategy.batch_order(self.job)
@@ -213,14 +286,20 @@ class BatchChooser:
             return None
         strategy, job = self.strategy, self.job
         key = (shape_of(job, layer), batch, buffers)
+        if key in self._unfit:
+            raise self._unfit[key]
         if key not in self._known:
-            self._known[key] = choose_batching(
-                job.machine,
-                layer,
-                job.tokens_of(layer),
-                batch or strategy.batch,
-                strategy.choices(job.machine),
-                buffers or strategy.buffers,
-                self._order,
-            )
+            try:
+                self._known[key] = choose_batching(
+                    job.machine,
+                    layer,
+                    job.tokens_of(layer),
+                    batch or strategy.batch,
+                    strategy.choices(job.machine),
+                    buffers or strategy.buffers,
+                    self._order,
+                )
+            except CapacityError as error:
+                self._unfit[key] = error
+                raise
         return self._known[key]

@@ -168,10 +168,6 @@ class NetworkStrategy(Spec):
         own: list[Keep] = ["layer", "batch"] if several else ["batch"]
         return ["network", *own] if fit_every_cluster(network, job.machine) else own
 
-    def yardstick(self, job: Job) -> Schedule:
-        """Return what overhead is measured against: the same strategy without any adapter."""
-        return self.schedule(job.without_adapters())
-
     def decide_for(self, job: Job, choice: Choice) -> NetworkDecisions:
         """Return what is decided for one choice of what is open, without executing anything.
 

@@ -1,0 +1,73 @@
+"""What a terminal of 80 columns shows of every bundled network: whole words, whole lines."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console, RenderableType
+
+import hybridsim
+from hybridsim.cli import _run_answer
+from hybridsim.cli.compare import render as compared
+from hybridsim.cli.explain import render as explained
+from hybridsim.comparison import compare
+from hybridsim.explanation import explain
+from hybridsim.library import network_names
+from hybridsim.whole import run_by_default, with_whole_network
+
+COLUMNS = 80
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] if "8b" in name else [])
+    for name in network_names()
+]
+
+
+def lines(shown: RenderableType, width: int) -> list[str]:
+    """Return what a terminal of a width shows."""
+    file = io.StringIO()
+    Console(file=file, width=width, highlight=False).print(shown)
+    return file.getvalue().splitlines()
+
+
+def check(shown: RenderableType) -> None:
+    """Check that every line fits, and that every word is one of the text on endless lines."""
+    found = lines(shown, COLUMNS)
+    assert [line for line in found if len(line) > COLUMNS] == []
+    whole = set(" ".join(lines(shown, 100_000)).split())
+    assert [word for line in found for word in line.split() if word not in whole] == []
+
+
+def machine_for(network: str) -> str:
+    """Return a machine that the network fits."""
+    return "llm_2026" if network.startswith("llama") else "ahwa_lora_2026"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_fits_with_its_words_whole(name: str) -> None:
+    network, machine = hybridsim.load(name, machine_for(name))
+    result = run_by_default(network, machine, 9).result
+    check(_run_answer.render(with_whole_network(result, network, machine)))
+    check(_run_answer.render(result, every_layer=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_explanation_fits_with_its_words_whole(name: str) -> None:
+    network, machine = hybridsim.load(name, machine_for(name))
+    check(explained(explain(run_by_default(network, machine, 2).result)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_comparison_fits_with_its_words_whole(name: str) -> None:
+    network, machine = hybridsim.load(name, machine_for(name))
+    check(compared(compare(network, machine, tokens=2)))
+
+
+def test_layers_alike_are_one_row() -> None:
+    network, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026")
+    result = run_by_default(network, machine, 16).result
+    table = lines(_run_answer.render(result), COLUMNS)
+    rows = table[1 : table.index("")]
+    assert len(rows) == 6
+    assert all(re.match(r"block\*\.\S+ +6 ", row) for row in rows)
+    every = lines(_run_answer.render(result, every_layer=True), COLUMNS)
+    assert every.index("") == 1 + len(result.layers)
