@@ -87,7 +87,10 @@ def compare(
     with working("comparing", silent), telling.stage("simulating"):
         names = None if strategies is None else [name.strip() for name in strategies.split(",")]
         keep = None if out_ is None else seen.add
-        found = side_by_side(network, machine, names, tokens, groups["strategy"], past, keep)
+        drawn = plot is not None or out_ is not None
+        found = side_by_side(
+            network, machine, names, tokens, groups["strategy"], past, keep, intervals=drawn
+        )
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])
         telling.say("strategy", f"{row['strategy']}: {done}")

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine, machine_sources
+from hybridsim.certainty import with_interval
 from hybridsim.cli._options import (
     Arch,
     Batch,
@@ -100,7 +101,7 @@ def run(
         network = network_of(workload, groups["adapters"], no_adapters)
         machine = load_machine(arch, groups["machine"])
         done = execute(network, machine, chosen, tokens, engine, check_numerics, past)
-        result = with_analog_noise(done.result, times)
+        result = with_analog_noise(with_interval(done), times)
     _tell(telling, result)
     if trace is not None:
         with telling.working("writing the trace", quiet or json_):
@@ -253,20 +254,27 @@ def _summary(result: Result) -> list[str]:
     tokens = f"{result.tokens} tokens" if result.tokens != 1 else "1 token"
     if result.past:
         tokens += f" after {result.past}"
+    interval = result.interval
+
+    def sure(what: str) -> str:
+        return f" ({getattr(interval, what)})" if interval else ""
+
     lines = [
         f"{escape(result.network)} on {escape(result.machine)}, {tokens}, {what}, "
         f"{result.strategy}:",
-        f"  latency      {format_ps(result.latency_ps)}  "
+        f"  latency      {format_ps(result.latency_ps)}{sure('latency')}  "
         f"(yardstick {format_ps(result.yardstick_ps)}, "
         f"{'without adapters' if result.ops else 'all-analog'})",
-        f"  overhead     {result.overhead_percent:.2f} %",
+        f"  overhead     {result.overhead_percent:.2f} %{sure('overhead')}",
         f"  bound by     {shares} of the critical path",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
     ]
     if result.energy is not None:
-        lines.append(f"  energy       {result.energy.summary}")
+        lines.append(f"  energy       {result.energy.summary}{sure('energy')}")
     if result.tcdm_bytes:
         lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
+    if interval and interval.assumed:
+        lines.append(f"  assumed      {interval.assumed}")
     lines += [f"  {escape(note)}" for note in result.notes]
     if result.free_ops:
         kinds = sorted({re.sub(r"block\d+\.|\d+", "", name) for name in result.free_ops})

@@ -1,5 +1,6 @@
 """What a reader takes away first: the answer, what bounds it, what would change it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hybridsim.explanation import Explanation
@@ -60,13 +61,16 @@ class Headline:
 def headline(result: Result, explanation: Explanation | None = None) -> Headline:
     """Return the answer of a result, with the best changes where they were tried."""
     against = "without adapters" if result.ops else "all-analog"
+    sure = _sure(result)
     figures = (
-        _figure(result, "latency_ps", "latency", f"{count_of(result)}, start to end"),
+        _figure(
+            result, "latency_ps", "latency", f"{count_of(result)}, start to end{sure('latency')}"
+        ),
         _figure(
             result,
             "overhead_percent",
             "overhead",
-            f"over {shown('time', result.yardstick_ps)} {against}",
+            f"over {shown('time', result.yardstick_ps)} {against}{sure('overhead')}",
         ),
         Figure(
             "throughput_tokens_per_s",
@@ -109,6 +113,12 @@ def _figure(result: Result, key: str, label: str, note: str) -> Figure:
     return Figure(key, label, Cell(value, text), note)
 
 
+def _sure(result: Result) -> Callable[[str], str]:
+    """Return what ends the note of a figure with its interval; with nothing if there is none."""
+    interval = result.interval
+    return lambda what: "" if interval is None else f"; {getattr(interval, what)}"
+
+
 def _energy(result: Result) -> tuple[Figure, ...]:
     energy = result.energy
     if energy is None:
@@ -117,7 +127,7 @@ def _energy(result: Result) -> tuple[Figure, ...]:
     parts += [("static", energy.static_pj)] if energy.static_pj else []
     split = ", ".join(f"{name} {pj / (energy.total_pj or 1):.0%}" for name, pj in parts)
     each = shown("energy", energy.per_token_pj)
-    note = f"{each} per token; {split}".replace("%", "\u00a0%")
+    note = f"{each} per token; {split}".replace("%", "\u00a0%") + _sure(result)("energy")
     cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
     return (Figure("energy.total_pj", "energy", cell, note),)
 
