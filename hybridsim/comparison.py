@@ -87,7 +87,7 @@ def compare(
     for name, strategy in chosen.items():
         try:
             run = execute(network, machine, strategy, tokens, past=past)
-            rows.append(_row(name, run) | (interval_columns(run) if intervals else {}))
+            rows.append(_row(name, run, intervals))
             if on_run is not None:
                 on_run(name, run)
         except (CapacityError, UnsupportedError) as error:
@@ -128,7 +128,7 @@ def _fixed(name: str, key: str) -> bool:
     return len(allowed) == 1
 
 
-def _row(name: str, run: Run) -> dict[str, Any]:
+def _row(name: str, run: Run, intervals: bool) -> dict[str, Any]:
     """Return the figures of one strategy."""
     result = run.result
     adapted = [layer for layer in result.layers if layer.rank]
@@ -138,6 +138,7 @@ def _row(name: str, run: Run) -> dict[str, Any]:
         "latency_ps": result.latency_ps,
         "yardstick_ps": result.yardstick_ps,
         "overhead_percent": result.overhead_percent,
+        **(interval_columns(run) if intervals else {}),
         "worst_layer_percent": worst.overhead_percent if worst else 0.0,
         "tcdm_bytes": result.tcdm_bytes,
         **({"energy_pj": result.energy.total_pj} if result.energy else {}),

@@ -19,7 +19,8 @@ from hybridsim.certainty.energies import energy_bounds
 from hybridsim.certainty.residuals import LEVEL, Floats, Residuals, bundled_residuals
 from hybridsim.certainty.works import doubts_of
 from hybridsim.engines import Engine, engine
-from hybridsim.measure.result import IntervalResult, LayerInterval, Result
+from hybridsim.measure.interval import IntervalResult, LayerInterval
+from hybridsim.measure.result import Result
 from hybridsim.plan import Plan, Timeline
 from hybridsim.simulation import Run
 from hybridsim.strategies import Schedule
@@ -59,7 +60,7 @@ def interval_of(
     with_engine = execute or engine("compiled")
     spans = own.spans(draws, with_engine)
     alone = spans if against is own else against.spans(draws, with_engine)
-    return _told(run, draws, own, (spans, own.point), (alone, against.point))
+    return _answer(run, draws, own, (spans, own.point), (alone, against.point))
 
 
 def with_interval(run: Run) -> Result:
@@ -171,7 +172,7 @@ def bounds_of(samples: Floats | Ints, point: float) -> tuple[float, float]:
     return min(low, point), max(high, point)
 
 
-def _told(
+def _answer(
     run: Run,
     draws: Draws,
     own: Sampled,

@@ -2,8 +2,9 @@
 
 A residual (measured - simulated cycles) is told as a *score*: in units of what the model itself
 is unsure of. Where cores meet in the banks of the TCDM that is the range of bank conflicts, from
-least to most, of which the model charges the usual share. On the matrix engine it is the number
-of tiles, as each may wait for the port. Elsewhere it is one cycle: starts, ends and fences.
+least to most, of which the model charges the usual share. On the matrix engine it is the square
+root of the number of tiles: each may wait for the port, a little more or less than the model
+says, and what is independent adds up so. Elsewhere it is one cycle: starts, ends and fences.
 
 Source of the form: nonconformity scores that are normalised by the difficulty of an example,
 Papadopoulos, Gammerman and Vovk, *Normalized nonconformity measures for regression conformal
@@ -13,6 +14,7 @@ Learning in a Random World*, 2005, Sec. 4.5.
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 from hybridsim.components.core_kernels import GEMMS, LAYERNORMS, Precision
 from hybridsim.components.cores import Cores, Level
@@ -36,25 +38,26 @@ class Regime:
 
     name: str
     """``part.way``; a way may fall back on its part where few rows were measured."""
-    unit: int = 1
+    unit: float = 1.0
     """What a score of one stands for [cycles]."""
 
 
 def engine_regime(engine: MatrixEngine, m: int, n: int, k: int) -> Regime:
-    """Return the regime of a job of the matrix engine, as it is run; a score is cycles per tile.
+    """Return the regime of a job of the matrix engine, as it is run.
 
     A job of few tiles is known tile by tile. In longer ones tiles may wait for the port: never
     where the reduction is long, always where it is short.
     """
     tiles = ceil_div(m, engine.array_width) * ceil_div(k, engine.tile_columns)
+    unit = sqrt(tiles)
     heights = ceil_div(n, engine.array_height)
     if tiles <= FEW_TILES:
-        return Regime("engine.few tiles", tiles)
+        return Regime("engine.few tiles", unit)
     if heights >= LONG:
-        return Regime("engine.long reduction", tiles)
+        return Regime("engine.long reduction", unit)
     if heights > SHORT:
-        return Regime("engine.port shared", tiles)
-    return Regime("engine.short reduction", tiles)
+        return Regime("engine.port shared", unit)
+    return Regime("engine.short reduction", unit)
 
 
 def gemm_regime(

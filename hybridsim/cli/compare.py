@@ -87,9 +87,8 @@ def compare(
     with working("comparing", silent), telling.stage("simulating"):
         names = None if strategies is None else [name.strip() for name in strategies.split(",")]
         keep = None if out_ is None else seen.add
-        drawn = plot is not None or out_ is not None
         found = side_by_side(
-            network, machine, names, tokens, groups["strategy"], past, keep, intervals=drawn
+            network, machine, names, tokens, groups["strategy"], past, keep, intervals=True
         )
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])

@@ -45,9 +45,6 @@ from hybridsim.validation.rtl import (
 )
 from hybridsim.work import price
 
-WIDEST = 3
-"""Half of an interval may be so many times the median error of its group, or is called wide."""
-
 
 @dataclass(frozen=True, slots=True)
 class Judged:

@@ -12,7 +12,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from hybridsim.explanation import stalls_table
 from hybridsim.measure.critical_path import critical_path
-from hybridsim.measure.result import LayerInterval, LayerResult, Result
+from hybridsim.measure.interval import LayerInterval
+from hybridsim.measure.result import LayerResult, Result
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.figures.style import (
     BLACK,

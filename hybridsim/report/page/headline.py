@@ -1,9 +1,9 @@
 """What a reader takes away first: the answer, what bounds it, what would change it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from hybridsim.explanation import Explanation
+from hybridsim.measure.interval import told
 from hybridsim.measure.result import Result
 from hybridsim.report.page.cells import Cell, percent, shown
 
@@ -61,16 +61,19 @@ class Headline:
 def headline(result: Result, explanation: Explanation | None = None) -> Headline:
     """Return the answer of a result, with the best changes where they were tried."""
     against = "without adapters" if result.ops else "all-analog"
-    sure = _sure(result)
+    interval = result.interval
     figures = (
         _figure(
-            result, "latency_ps", "latency", f"{count_of(result)}, start to end{sure('latency')}"
+            result,
+            "latency_ps",
+            "latency",
+            count_of(result) + f", start to end{told(interval, 'latency')}",
         ),
         _figure(
             result,
             "overhead_percent",
             "overhead",
-            f"over {shown('time', result.yardstick_ps)} {against}{sure('overhead')}",
+            f"over {shown('time', result.yardstick_ps)} {against}{told(interval, 'overhead')}",
         ),
         Figure(
             "throughput_tokens_per_s",
@@ -113,12 +116,6 @@ def _figure(result: Result, key: str, label: str, note: str) -> Figure:
     return Figure(key, label, Cell(value, text), note)
 
 
-def _sure(result: Result) -> Callable[[str], str]:
-    """Return what ends the note of a figure with its interval; with nothing if there is none."""
-    interval = result.interval
-    return lambda what: "" if interval is None else f"; {getattr(interval, what)}"
-
-
 def _energy(result: Result) -> tuple[Figure, ...]:
     energy = result.energy
     if energy is None:
@@ -127,7 +124,7 @@ def _energy(result: Result) -> tuple[Figure, ...]:
     parts += [("static", energy.static_pj)] if energy.static_pj else []
     split = ", ".join(f"{name} {pj / (energy.total_pj or 1):.0%}" for name, pj in parts)
     each = shown("energy", energy.per_token_pj)
-    note = f"{each} per token; {split}".replace("%", "\u00a0%") + _sure(result)("energy")
+    note = f"{each} per token; {split}{told(result.interval, 'energy')}".replace("%", "\u00a0%")
     cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
     return (Figure("energy.total_pj", "energy", cell, note),)
 

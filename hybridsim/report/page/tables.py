@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim.measure.interval import LayerInterval
 from hybridsim.measure.result import (
     AnalogNoiseResult,
-    LayerInterval,
     LayerResult,
     OpResult,
     Result,
