@@ -1,5 +1,7 @@
 """Write the tables and the figure of docs/trust.md anew: ``python docs/generate_trust.py``.
 
+The table of residuals, from which intervals come, is written first.
+
 Everything between the markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
 """
 
@@ -8,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from hybridsim.certainty.residuals import FILE, Residuals
 from hybridsim.report.figures.validation import save_rtl_figure
 from hybridsim.report.markdown import markdown_table, refilled
+from hybridsim.validation.certainty import calibrated, coverage, judged
 from hybridsim.validation.rtl import Compared, Comparison, compare_with_rtl
 
 PAGE = Path(__file__).parent / "trust.md"
@@ -17,14 +21,26 @@ FIGURE = Path(__file__).parent / "img" / "rtl.png"
 WORST_ROWS = 12
 
 
-def tables(comparison: Comparison) -> dict[str, str]:
+def tables(comparison: Comparison, residuals: Residuals) -> dict[str, str]:
     """Return marker name -> Markdown table."""
     return {
         "summary": markdown_table(_summary(comparison)),
         "worst": markdown_table(_worst(comparison)),
         "outcomes": markdown_table(_outcomes(comparison)),
         "reasons": markdown_table(comparison.reasons()[["rows", "reason"]]),
+        "coverage": markdown_table(_coverage(comparison, residuals, "group")),
+        "regimes": markdown_table(_coverage(comparison, residuals, "regime")),
     }
+
+
+def _coverage(comparison: Comparison, residuals: Residuals, by: str) -> pd.DataFrame:
+    """Return what intervals cover, and how wide they are."""
+    table = coverage(judged(comparison, residuals), by)
+    shown = table[[by, "half", "rows"]].copy()
+    shown["covered"] = table["covered_percent"].map(lambda share: f"{share:.1f} %")
+    shown["median error"] = table["median_error_percent"].map(_percent)
+    shown["median half width"] = table["median_half_width_percent"].map(_percent)
+    return shown
 
 
 def _summary(comparison: Comparison) -> pd.DataFrame:
@@ -73,9 +89,10 @@ def _percent(value: Any) -> str:
 def main() -> None:
     """Write page and figure."""
     comparison = compare_with_rtl()
-    PAGE.write_text(
-        refilled(PAGE.read_text(encoding="utf-8"), tables(comparison)), encoding="utf-8"
-    )
+    residuals = calibrated(comparison)
+    FILE.write_text(residuals.to_json(), encoding="utf-8")
+    text = refilled(PAGE.read_text(encoding="utf-8"), tables(comparison, residuals))
+    PAGE.write_text(text, encoding="utf-8")
     FIGURE.parent.mkdir(exist_ok=True)
     save_rtl_figure(comparison.points(), FIGURE)
 

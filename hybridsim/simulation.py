@@ -16,6 +16,7 @@ from hybridsim.measure.result import Result
 from hybridsim.plan import Timeline
 from hybridsim.strategies import (
     LAYER_BY_LAYER,
+    CarriedOut,
     Job,
     NetworkStrategy,
     Schedule,
@@ -71,6 +72,8 @@ class Run:
     """What the works of the plan take on the machine."""
     timeline: Timeline
     result: Result
+    against: CarriedOut | None = None
+    """The yardstick as it was carried out; None where that is the run itself."""
 
 
 @old_keywords(scheduler="strategy")
@@ -111,7 +114,8 @@ def execute(
 
         numerics = numerics_of(schedule, machine.cluster)
         result = result.model_copy(update={"numerics": numerics})
-    return Run(job, schedule, done.prices, timeline, result)
+    measured_by = None if against is done else against
+    return Run(job, schedule, done.prices, timeline, result, measured_by)
 
 
 def job_of(

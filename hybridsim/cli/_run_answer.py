@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.cli._terminal import Sentence, noted, plain_table, told
+from hybridsim.measure.interval import told as sure
 from hybridsim.measure.result import AnalogNoiseRow, LayerResult, OpResult, Result
 from hybridsim.units import format_bytes, format_ps
 
@@ -115,21 +116,25 @@ def _summary(result: Result) -> list[Sentence]:
     tokens = f"{result.tokens} tokens" if result.tokens != 1 else "1 token"
     if result.past:
         tokens += f" after {result.past}"
+    interval = result.interval
+    latency = format_ps(result.latency_ps) + sure(interval, "latency")
     head = f"{result.network} on {result.machine}, {tokens}, {what}, {result.strategy}:"
     lines = [
         Sentence(head),
-        told("latency", f"{format_ps(result.latency_ps)}  ({against(result)})"),
+        told("latency", f"{latency}  ({against(result)})"),
         *([told("covers", result.covers.text)] if result.covers else []),
-        told("overhead", overhead(result)),
+        told("overhead", overhead(result) + sure(interval, "overhead")),
         *_whole_network(result),
         told("bound by", f"{shares} of the critical path"),
         *_clusters(result),
         told("tiles", f"{result.tiles}, {result.occupancy:.0%} of their devices hold weights"),
     ]
     if result.energy is not None:
-        lines.append(told("energy", result.energy.summary))
+        lines.append(told("energy", result.energy.summary + sure(interval, "energy")))
     if result.tcdm_bytes:
         lines.append(told("TCDM", f"{format_bytes(result.tcdm_bytes)} at most on a cluster"))
+    if interval is not None and interval.assumed:
+        lines.append(told("assumed", interval.assumed))
     lines += [noted(note) for note in result.notes]
     if result.free_ops:
         kinds = sorted({re.sub(r"block\d+\.|\d+", "", name) for name in result.free_ops})

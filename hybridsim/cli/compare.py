@@ -95,7 +95,9 @@ def compare(
     with working("comparing", silent), telling.stage("simulating"):
         names = None if strategies is None else [name.strip() for name in strategies.split(",")]
         keep = None if out_ is None else seen.add
-        found = side_by_side(network, machine, names, tokens, groups["strategy"], past, keep)
+        found = side_by_side(
+            network, machine, names, tokens, groups["strategy"], past, keep, intervals=True
+        )
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])
         telling.say("strategy", f"{row['strategy']}: {done}")

@@ -8,6 +8,7 @@ import pandas as pd
 import typer
 
 from hybridsim.arch import load_machine, machine_sources
+from hybridsim.certainty import with_interval
 from hybridsim.cli._options import (
     DEFAULT,
     Arch,
@@ -108,7 +109,7 @@ def run(
         else:
             chosen = make_strategy(strategy or DEFAULT, options)
             done = execute(network, machine, chosen, tokens, engine, check_numerics, past)
-        result = with_analog_noise(done.result, times)
+        result = with_analog_noise(with_interval(done), times)
     if not layers_only:
         with telling.working("running the whole network", quiet or json_):
             result = with_whole_network(result, network, machine)

@@ -95,6 +95,9 @@ def rtl(
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Also draw it: a .png, .svg or .pdf file.")
     ] = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="What 90 % intervals cover, and how wide they are.")
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -112,7 +115,9 @@ def rtl(
     telling.end()
     if figure is not None:
         _draw(comparison.points(), figure)
-    if csv_:
+    if intervals:
+        _tell_intervals(comparison, csv_, json_)
+    elif csv_:
         print_csv((*comparison.columns, *APPENDED), comparison.records())
     elif json_:
         print_json(
@@ -236,6 +241,33 @@ def _print_rtl(comparison: "Comparison") -> None:
             listed.add_row(f"{row['rows']:,}", escape(row["reason"]))
         console.print()
         console.print(listed)
+
+
+def _tell_intervals(comparison: "Comparison", csv_: bool, json_: bool) -> None:
+    """Print what intervals from the fitted half cover, by kernel and by regime."""
+    from hybridsim.certainty.residuals import bundled_residuals
+    from hybridsim.validation.certainty import coverage, judged
+
+    rows = judged(comparison, bundled_residuals())
+    by_group, by_regime = (_records(coverage(rows, by)) for by in ("group", "regime"))
+    if json_:
+        print_json({"by_kernel": by_group, "by_regime": by_regime})
+        return
+    if csv_:
+        print_csv(list(by_regime[0]), by_regime)
+        return
+    heads = ("rows", "covered", "median error", "half width")
+    for told, name in ((by_group, "group"), (by_regime, "regime")):
+        table = plain_table(name, "half", *heads, right="|".join(heads))
+        for row in told:
+            figures = [_percent(row[f"{key}_percent"]) for key in _COVERAGE]
+            table.add_row(escape(row[name]), row["half"], f"{row['rows']:,}", *figures)
+        out().print(table)
+        out().print()
+    out().print("all but rows in percent; errors and half widths of the simulated cycles")
+
+
+_COVERAGE = ("covered", "median_error", "median_half_width")
 
 
 def _print_paper(best: "pd.DataFrame", anchors: "pd.DataFrame") -> None:

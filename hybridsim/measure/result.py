@@ -16,6 +16,7 @@ from hybridsim.errors import SpecError
 from hybridsim.measure.answer import Answer, Document
 from hybridsim.measure.coverage import Coverage, WholeNetworkResult
 from hybridsim.measure.energy_result import AreaResult, EnergyResult
+from hybridsim.measure.interval import IntervalResult, told
 from hybridsim.nesting import check_json_depth
 from hybridsim.units import format_bytes, format_ps
 
@@ -166,7 +167,7 @@ class NumericsResult(Answer):
 class Result(Document):
     """What a network costs on a machine under a strategy, with everything that went in."""
 
-    left_out = ("notes", "past", "analog_noise", "whole_network")
+    left_out = ("notes", "past", "analog_noise", "interval", "whole_network")
 
     hybridsim_version: str
     network: str
@@ -223,6 +224,8 @@ class Result(Document):
     """What the run draws; None where the machine does not tell its energies."""
     area: AreaResult | None = None
     """The silicon of the machine; None where it does not tell the areas of its parts."""
+    interval: IntervalResult | None = None
+    """How sure latency, overhead and energy are; left out of JSON where it was not asked for."""
     notes: tuple[str, ...] = ()
     """What the strategy says of its decisions, a line each; left out of JSON if there are none."""
     inputs: dict[str, Any]
@@ -315,8 +318,8 @@ def _html(result: Result) -> str:
     more = f"<p>and {left:,} layers that take less</p>" if left else ""
     return (
         f"<div><p><strong>{escape(result.network)} on {escape(result.machine)}</strong>: "
-        f"{format_ps(result.latency_ps)} for {result.tokens} tokens, "
-        f"{result.overhead_percent:.1f} % more than the yardstick, "
+        f"{format_ps(result.latency_ps)}{told(result.interval, 'latency')} for {result.tokens} "
+        f"tokens, {result.overhead_percent:.1f} % more than the yardstick, "
         f"{format_ps(result.yardstick_ps)} "
         f"{'without adapters' if result.ops else 'all-analog'} "
         f"({escape(result.strategy)})<br>bound by {shares or 'nothing'} of the critical path; "

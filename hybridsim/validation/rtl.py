@@ -358,6 +358,16 @@ def _kernel_answer(cluster: Cluster, row: Row) -> tuple[int | None, str]:
 
 def _lora_answer(cluster: Cluster, row: Row) -> tuple[int | None, str]:
     """Execute the plan of a measured adapter program."""
+    stream, reason = stream_of(cluster, row)
+    if stream is None:
+        return None, reason
+    if stream.tiles > MOST_TILES:
+        return None, f"more than {MOST_TILES} tiles are not executed"
+    return stream_cycles(stream), ""
+
+
+def stream_of(cluster: Cluster, row: Row) -> tuple[LoraStream | None, str]:
+    """Return the program of a measured adapter, or the reason why there is none."""
     program = _LORA_KERNEL.fullmatch(row.cells["kernel"])
     shape = _LORA_SHAPE.fullmatch(row.cells["shape"])
     if program is None or shape is None:
@@ -372,9 +382,7 @@ def _lora_answer(cluster: Cluster, row: Row) -> tuple[int | None, str]:
         y_buffers=2 if program[2] == "double" else 1,
         kernels=MEASURED_KERNELS,
     )
-    if stream.tiles > MOST_TILES:
-        return None, f"more than {MOST_TILES} tiles are not executed"
-    return stream_cycles(stream), ""
+    return stream, ""
 
 
 def half_of(name: str) -> str:

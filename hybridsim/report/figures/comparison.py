@@ -38,6 +38,8 @@ _PARTS = (
 def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what is drawn: strategy, overhead_percent, yardstick_ms, and ms on each part used.
 
+    With intervals also below_ms and above_ms, from the latency to their ends.
+
     ``rows`` is a comparison; strategies that cannot run are left out. The parts of a strategy add
     up to its latency.
     """
@@ -48,6 +50,9 @@ def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
         column = f"{kind}_critical"
         if column in ran and (ran[column].fillna(0) > 0).any():
             table[name] = ran["latency_ps"] * ran[column].fillna(0) / 1e9
+    if "latency_low_ps" in ran:
+        table["below_ms"] = (ran["latency_ps"] - ran["latency_low_ps"]) / 1e9
+        table["above_ms"] = (ran["latency_high_ps"] - ran["latency_ps"]) / 1e9
     return table.reset_index(drop=True)
 
 
@@ -59,6 +64,10 @@ def draw_comparison(table: pd.DataFrame, axes: Axes) -> None:
             continue
         axes.barh(table["strategy"], table[name], left=left, color=color, label=name, height=0.7)
         left = left + table[name]
+    if "below_ms" in table:
+        reach = table[["below_ms", "above_ms"]].to_numpy().T
+        places = list(range(len(table)))
+        axes.errorbar(left, places, xerr=reach, fmt="none", ecolor="black", capsize=2, lw=0.8)
     axes.axvline(table["yardstick_ms"].iloc[0], color=_ALL_ANALOG, linewidth=1, label="all-analog")
     for place, (length, over) in enumerate(zip(left, table["overhead_percent"], strict=True)):
         axes.annotate(

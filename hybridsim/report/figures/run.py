@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from hybridsim.explanation import stalls_table
 from hybridsim.measure.critical_path import critical_path
+from hybridsim.measure.interval import LayerInterval
 from hybridsim.measure.result import LayerResult, Result
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.figures.style import (
@@ -79,12 +80,14 @@ def layer_bars(result: Result) -> pd.DataFrame:
     """Return kind, layers, yardstick_ps, added_ps and bound of each kind of layer.
 
     Layers whose names differ in numbers alone are one kind; times are sums over them, and the
-    bound is that of the slowest. Kinds are in the order of the network; of more than
-    :data:`MOST_KINDS` those that take least are one.
+    bound is that of the slowest. With intervals also below_ps and above_ps, from the latency to
+    their ends, added up: layers alike err alike. Kinds are in the order of the network; of more
+    than :data:`MOST_KINDS` those that take least are one.
     """
     alike: dict[str, list[LayerResult]] = {}
     for layer in result.layers:
         alike.setdefault(re.sub(r"\d+", "*", layer.name), []).append(layer)
+    ends = {} if result.interval is None else {e.name: e for e in result.interval.layers}
     rows = [
         {
             "kind": kind,
@@ -93,6 +96,7 @@ def layer_bars(result: Result) -> pd.DataFrame:
             "added_ps": sum(layer.latency_ps - layer.yardstick_ps for layer in layers),
             "bound": max(layers, key=lambda layer: layer.latency_ps).bound,
         }
+        | (_error_bar(layers, ends) if ends else {})
         for kind, layers in alike.items()
     ]
     table = pd.DataFrame(rows)
@@ -100,14 +104,26 @@ def layer_bars(result: Result) -> pd.DataFrame:
     kept = table[total.rank(method="first", ascending=False) <= MOST_KINDS]
     rest = table.drop(kept.index)
     if len(rest):
-        other = rest[["layers", "yardstick_ps", "added_ps"]].sum().to_dict()
+        summed = [name for name in table.columns if name not in ("kind", "bound")]
+        other = rest[summed].sum().to_dict()
         other |= {"kind": f"{len(rest)} other kinds", "bound": "nothing"}
         kept = pd.concat([kept, pd.DataFrame([other])], ignore_index=True)
     return kept.reset_index(drop=True)
 
 
+def _error_bar(layers: list[LayerResult], ends: dict[str, LayerInterval]) -> dict[str, int]:
+    """Return how far the intervals of some layers reach below and above their latencies [ps]."""
+    return {
+        "below_ps": sum(layer.latency_ps - ends[layer.name].latency_low_ps for layer in layers),
+        "above_ps": sum(ends[layer.name].latency_high_ps - layer.latency_ps for layer in layers),
+    }
+
+
 def draw_layers(table: pd.DataFrame, axes: Axes) -> None:
-    """Draw all-analog time and, on top, what adapters add, in the colour of what bounds it."""
+    """Draw all-analog time and, on top, what adapters add, in the colour of what bounds it.
+
+    Error bars are the 90 % intervals, where there are some.
+    """
     both = table["yardstick_ps"] + table["added_ps"].clip(lower=0)
     unit, size = time_unit(float(both.max()))
     places = range(len(table))
@@ -120,6 +136,12 @@ def draw_layers(table: pd.DataFrame, axes: Axes) -> None:
             rows.index, rows["added_ps"] / size, left=rows["yardstick_ps"] / size, color=color,
             height=0.7, label=f"added, bound by {NAMES.get(str(bound), bound)}",
         )  # fmt: skip
+    if "below_ps" in table:
+        total = (table["yardstick_ps"] + table["added_ps"]) / size
+        reach = (table[["below_ps", "above_ps"]] / size).to_numpy().T
+        axes.errorbar(
+            total, list(places), xerr=reach, fmt="none", ecolor=BLACK, capsize=1.5, linewidth=0.7
+        )
     labels = [f"{row['kind']} ({row['layers']})" for row in table.to_dict("records")]
     axes.set_yticks(places, labels)
     axes.invert_yaxis()

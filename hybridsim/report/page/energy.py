@@ -95,6 +95,9 @@ def unknowns(result: Result) -> tuple[str, ...]:
         found.append("Silicon is unknown: the machine does not tell the areas of its parts.")
     elif area.not_counted:
         found.append(f"Area unknown, so it is left out: {_names(area.not_counted)}.")
+    if result.interval is not None and result.interval.not_in_interval:
+        names = ", ".join(result.interval.not_in_interval)
+        found.append(f"Assumed, with no row of RTL, so not in the intervals: {names}.")
     return tuple(found)
 
 

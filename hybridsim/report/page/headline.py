@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hybridsim.explanation import Explanation
+from hybridsim.measure.interval import told
 from hybridsim.measure.result import Result
 from hybridsim.report.page.cells import Cell, percent, shown
 
@@ -60,13 +61,20 @@ class Headline:
 def headline(result: Result, explanation: Explanation | None = None) -> Headline:
     """Return the answer of a result, with the best changes where they were tried."""
     against = "without adapters" if result.ops else "of all-analog layers"
+    interval = result.interval
     figures = (
-        _figure(result, "latency_ps", "latency", f"{count_of(result)}, start to end"),
+        _figure(
+            result,
+            "latency_ps",
+            "latency",
+            count_of(result) + f", start to end{told(interval, 'latency')}",
+        ),
         _figure(
             result,
             "overhead_percent",
             "overhead",
-            f"over {shown('time', result.yardstick_ps)} {against}{_by_layer(result)}",
+            f"over {shown('time', result.yardstick_ps)} {against}{_by_layer(result)}"
+            f"{told(interval, 'overhead')}",
         ),
         *_whole_network(result),
         Figure(
@@ -137,7 +145,7 @@ def _energy(result: Result) -> tuple[Figure, ...]:
     parts += [("static", energy.static_pj)] if energy.static_pj else []
     split = ", ".join(f"{name} {pj / (energy.total_pj or 1):.0%}" for name, pj in parts)
     each = shown("energy", energy.per_token_pj)
-    note = f"{each} per token; {split}".replace("%", "\u00a0%")
+    note = f"{each} per token; {split}{told(result.interval, 'energy')}".replace("%", "\u00a0%")
     cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
     return (Figure("energy.total_pj", "energy", cell, note),)
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from hybridsim.measure.result import AnalogNoiseResult, LayerResult, OpResult, Result
+from hybridsim.measure.interval import LayerInterval
+from hybridsim.measure.result import (
+    AnalogNoiseResult,
+    LayerResult,
+    OpResult,
+    Result,
+)
 from hybridsim.report.page.cells import Column, Kind, Table, table
 
 _LAYERS: tuple[tuple[str, str, Kind], ...] = (
@@ -25,6 +31,10 @@ _LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("tiles", "tiles", "count"),
     ("occupancy", "occupancy", "share"),
     ("tokens", "tokens", "count"),
+)
+_ENDS: tuple[tuple[str, str, Kind], ...] = (
+    ("latency_low_ps", "90 % from", "time"),
+    ("latency_high_ps", "to", "time"),
 )
 _OPS: tuple[tuple[str, str, Kind], ...] = (
     ("name", "op", "text"),
@@ -50,8 +60,14 @@ _ABOUT = {
 
 def layers_table(result: Result) -> Table:
     """Return one row per static linear layer."""
-    records = (layer.model_dump() for layer in result.layers)
-    return table("layers", "Layers", _columns(_LAYERS, LayerResult), records)
+    records = [layer.model_dump() for layer in result.layers]
+    columns = _columns(_LAYERS, LayerResult)
+    if result.interval is not None:
+        after = [name for name, _, _ in _LAYERS].index("latency_ps") + 1
+        columns = (*columns[:after], *_columns(_ENDS, LayerInterval), *columns[after:])
+        for record, ends in zip(records, result.interval.layers, strict=True):
+            record |= ends.model_dump(include={name for name, _, _ in _ENDS})
+    return table("layers", "Layers", columns, records)
 
 
 def ops_table(result: Result) -> Table | None:

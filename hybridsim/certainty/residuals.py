@@ -1,0 +1,121 @@
+"""What models missed on RTL, by regime: the table, its quantiles, and draws from it.
+
+Split conformal prediction. Of n scores |measured - simulated| / unit of rows that calibrate, the
+ceil((n + 1) level)-th smallest, q, bounds the score of a further row of the regime with a
+probability of at least ``level``, if rows come in no particular order: simulated +- q x unit
+covers it. Source: Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005;
+Lei et al., JASA 2018, Theorem 2.2. A regime with so few rows that the rank is beyond n takes all
+rows of its part, where they have the same unit; else the largest of its own (n / (n + 1)).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridsim.errors import SpecError
+from hybridsim.library import MACHINES
+from hybridsim.nesting import json_value
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.9
+"""Share of rows that an interval is to cover."""
+FILE = MACHINES / "ahwa_lora_2026" / "residuals.json"
+"""The bundled table, beside the rows that it was made from."""
+POOLED = ("dma", "engine")
+"""Parts whose regimes have the same unit, so that few rows of one may be joined by the others."""
+_DIGITS = 4
+"""Decimals of a score in the table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Scores of measured rows by regime."""
+
+    scores: Mapping[str, Floats]
+    """Regime -> |measured - simulated| / unit, from small to large."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Sequence[float]]) -> "Residuals":
+        """Return the table of some scores, in any order."""
+        return cls({name: np.sort(np.abs(np.round(found[name], _DIGITS))) for name in found})
+
+    def rows(self, regime: str) -> Floats:
+        """Return the scores that stand for a regime: its own, or those of its part if few."""
+        own = self.scores.get(regime, np.empty(0))
+        if _rank(len(own), LEVEL) <= len(own):
+            return own
+        part = regime.partition(".")[0]
+        if part not in POOLED:
+            return own
+        alike = [s for name, s in self.scores.items() if name.partition(".")[0] == part]
+        pooled: Floats = np.sort(np.concatenate(alike)) if alike else np.empty(0)
+        return pooled
+
+    def bound(self, regime: str, level: float = LEVEL) -> float:
+        """Return the score that a further row of a regime stays within, with that probability."""
+        rows = self.rows(regime)
+        return float(rows[min(_rank(len(rows), level), len(rows)) - 1]) if len(rows) else 0.0
+
+    def drawn(self, regime: str, share: Floats) -> Floats:
+        """Return signed scores for shares drawn evenly from 0 to 1.
+
+        The size is the order statistic at its conformal rank, so a share of ``level`` of the draws
+        lies within :meth:`bound`; the sign is even, so that an interval holds the estimate.
+        Source: conformal predictive distributions, Vovk et al., Machine Learning 108, 2019.
+        """
+        rows = self.rows(regime)
+        if not len(rows) or not rows[-1]:
+            return np.zeros_like(share)
+        folded = np.abs(2 * share - 1)
+        place = np.minimum((folded * (len(rows) + 1)).astype(np.int64), len(rows) - 1)
+        found: Floats = np.where(share < 0.5, -1.0, 1.0) * rows[place]
+        return found
+
+    def scaled(self, factor: float) -> "Residuals":
+        """Return the same with all scores so many times as large."""
+        return Residuals({name: factor * scores for name, scores in self.scores.items()})
+
+    def to_json(self) -> str:
+        """Return the table as text, a line per regime: rows that are exact are counted."""
+        lines = []
+        for name, scores in sorted(self.scores.items()):
+            entry = {"exact": int((scores == 0).sum()), "scores": scores[scores > 0].tolist()}
+            lines.append(f"    {json.dumps(name)}: {json.dumps(entry)}")
+        about = "written by docs/generate_trust.py from the fitted half of cycles/*.csv"
+        return f'{{\n  "about": {json.dumps(about)},\n  "regimes": {{\n' + (
+            ",\n".join(lines) + "\n  }\n}\n"
+        )
+
+
+def _rank(rows: int, level: float) -> int:
+    """Return which of so many scores bounds a further one: ceil((n + 1) level), from 1."""
+    return ceil(round((rows + 1) * level, 9))
+
+
+def read_residuals(path: Path) -> Residuals:
+    """Return the table in a file.
+
+    Raises:
+        SpecError: There is none.
+    """
+    try:
+        document: Any = json_value(path.read_text(encoding="utf-8"), str(path))
+        regimes = document["regimes"].items()
+        return Residuals.of({n: [0.0] * e["exact"] + list(e["scores"]) for n, e in regimes})
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        problem = "is no table of residuals; docs/generate_trust.py writes one"
+        raise SpecError(str(path), "", problem) from None
+
+
+@lru_cache(maxsize=1)
+def bundled_residuals() -> Residuals:
+    """Return the table that comes with hybridsim."""
+    return read_residuals(FILE)
