@@ -20,8 +20,13 @@ PER = 12
 """Tiles per entry of a table; a multiple of 3 because the port serves three readers in turn."""
 NEAR, FAR = 4, 8
 """Chunks of X between which a wait is continued as a straight line for longer ``n``."""
+FEW, SHORT = 6, 2
+"""Jobs of so many tiles and chunks of X at most are replayed whole: their first waits are unlike
+those that follow, and unlike each other."""
 UNKNOWN, WANTED = -1, -2
 """Entries of a table that nobody asked for yet, and those that somebody did."""
+WHOLE_UNKNOWN, WHOLE_HANGS = 0, -1
+"""Entries of the table of whole jobs besides :data:`WANTED`."""
 HANGS_UNKNOWN, HANGS_NOT, HANGS, HANGS_WANTED = 0, 1, 2, 3
 """Entries of the table of jobs that hang."""
 
@@ -70,6 +75,9 @@ class Waits(NamedTuple):
     """Of the third tile."""
     hangs: Ints
     """Whether jobs of up to three heights hang, by (rows of W / H, rows of X) and columns."""
+    whole: Ints
+    """Cycles, and wait for the Z buffer, of whole jobs of few tiles, by :func:`whole_row` and the
+    columns of the last tile."""
     asked: Ints
     """How many entries were asked for since the tables were filled last; shape (1,)."""
 
@@ -278,10 +286,48 @@ def column_waits(array: Array, waits: Waits, cut: Tiles, short: bool, part: int)
     return total
 
 
-def wait_of(array: Array, waits: Waits, cut: Tiles) -> int:
-    """Return how long the array waits in a job [cycles]."""
+def is_few(array: Array, cut: Tiles) -> bool:
+    """Return whether a job is one of those that are replayed whole."""
+    return 1 < cut.down * cut.across <= FEW and cut.n_rows <= SHORT * array.depth
+
+
+def whole_row(array: Array, cut: Tiles) -> int:
+    """Return the row of a job of few tiles in the table of whole jobs."""
+    if cut.down == 1:
+        shape = cut.across - 2
+    elif cut.down == 2:
+        shape = 4 + cut.across
+    elif cut.down == 3:
+        shape = 7 + cut.across
+    else:
+        shape = 6 + cut.down
+    deep = cut.n_rows // array.height - 1
+    deepest = SHORT * (array.pipe_regs + 1)
+    return (shape * deepest + deep) * array.width + cut.last_rows - 1
+
+
+def whole_at(array: Array, waits: Waits, cut: Tiles, part: int) -> int:
+    """Return the cycles of a job of few tiles, or its wait for the Z buffer; 0 or less if none."""
+    row, column = whole_row(array, cut), cut.last_columns
+    if waits.whole[row, column, 0] == WHOLE_UNKNOWN:
+        waits.whole[row, column, 0] = WANTED
+    if waits.whole[row, column, 0] == WANTED:
+        waits.asked[0] += 1
+        return 0
+    return int(waits.whole[row, column, part])
+
+
+def wait_of(array: Array, waits: Waits, cut: Tiles, start: int) -> int:
+    """Return how long the array waits in a job [cycles].
+
+    Less than none where the first tiles of a short job begin earlier than :func:`start_of` says.
+    """
     if cut.down * cut.across == 1:
         return 0
+    if is_few(array, cut):
+        whole = whole_at(array, waits, cut, 0)
+        if whole > 0:
+            return whole - start - compute_of(array, cut) - cut.last_columns
     # lines through the waits of short jobs may cross zero on long ones; a wait cannot
     return max(0, (all_waits(array, waits, cut, 0) + PER // 2) // PER)
 
@@ -290,6 +336,8 @@ def z_wait_of(array: Array, waits: Waits, cut: Tiles, wait: int) -> int:
     """Return how much of a wait is for the Z buffer [cycles]."""
     if cut.down * cut.across == 1:
         return 0
+    if is_few(array, cut) and whole_at(array, waits, cut, 0) > 0:
+        return min(wait, whole_at(array, waits, cut, 1))
     return min(wait, max(0, all_waits(array, waits, cut, 1) // PER))
 
 
@@ -315,7 +363,8 @@ def cycles_of(array: Array, waits: Waits, m: int, n: int, k: int, with_y: bool, 
         m, n, k = padded(array, waits, m, n, k, with_y)
     cut = tiles_of(array, m, n, k)
     start = start_of(array, waits, m, n, cut, with_y)
-    return start + compute_of(array, cut) + wait_of(array, waits, cut) + cut.last_columns
+    wait = wait_of(array, waits, cut, start)
+    return start + compute_of(array, cut) + wait + cut.last_columns
 
 
 def terms_of(
@@ -325,10 +374,13 @@ def terms_of(
     if pads:
         m, n, k = padded(array, waits, m, n, k, with_y)
     cut = tiles_of(array, m, n, k)
-    wait = wait_of(array, waits, cut)
+    start = start_of(array, waits, m, n, cut, with_y)
+    wait, early = wait_of(array, waits, cut, start), 0
+    if wait < 0:
+        wait, early = 0, wait
     z_wait = z_wait_of(array, waits, cut, wait)
     store = SETTLE + array.width
-    preload = start_of(array, waits, m, n, cut, with_y) - SETUP - store
+    preload = start + early - SETUP - store
     drain = store + cut.last_columns
     return SETUP, preload, compute_of(array, cut), wait - z_wait, z_wait, drain
 
@@ -336,7 +388,9 @@ def terms_of(
 # --- columns --------------------------------------------------------------------------------
 
 _SHAPES = (ceil_div, tiles_of, early_pad, narrow_edge, hangs, most_rows, hazard_of, padded)
-_WAITS = (entry, wait_at, after_edge, all_waits, column_waits, wait_of)
+_WAITS = (
+    entry, wait_at, after_edge, all_waits, column_waits, is_few, whole_row, whole_at, wait_of
+)  # fmt: skip
 _CYCLES = (*_SHAPES, *_WAITS, start_of, compute_of)
 
 

@@ -283,7 +283,7 @@ def _move_reads(job: Ints, streams: Ints, state: Ints, wires: Ints) -> bool:
         streams,
         X,
         job[LAST_ROWS] if last_rows else job[WIDTH],
-        more_x or (starting and state[CHUNKS_READ] == 0),
+        more_x or starting,
         wires[GRANTED] and wires[GRANT] == X,
         wires[LOAD_X],
     )
@@ -379,14 +379,15 @@ def _move_stores(job: Ints, state: Ints, wires: Ints) -> None:
 @_inlined
 def _count_chunk(job: Ints, state: Ints) -> None:
     """Move the X reader to its next chunk: along n, then the next column tile, then down."""
-    state[CHUNKS_READ] += 1
+    total = job[ROW_TILES] * job[COLUMN_TILES] * job[CHUNKS]
+    state[CHUNKS_READ] = 0 if state[CHUNKS_READ] == total else state[CHUNKS_READ] + 1
     state[READ_CHUNK] += 1
     if state[READ_CHUNK] == job[CHUNKS]:
         state[READ_CHUNK] = 0
         state[READ_COLUMN_TILE] += 1
         if state[READ_COLUMN_TILE] == job[COLUMN_TILES]:
             state[READ_COLUMN_TILE] = 0
-            state[READ_ROW_TILE] += 1
+            state[READ_ROW_TILE] = (state[READ_ROW_TILE] + 1) % job[ROW_TILES]
 
 
 @_inlined
