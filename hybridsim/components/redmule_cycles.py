@@ -27,8 +27,10 @@ UNKNOWN, WANTED = -1, -2
 """Entries of a table that nobody asked for yet, and those that somebody did."""
 WHOLE_UNKNOWN, WHOLE_HANGS = 0, -1
 """Entries of the table of whole jobs besides :data:`WANTED`."""
-HANGS_UNKNOWN, HANGS_NOT, HANGS, HANGS_WANTED = 0, 1, 2, 3
-"""Entries of the table of jobs that hang."""
+MOST_PADS = 4
+"""Hazards that padding meets one after the other at most."""
+OUTCOME_UNKNOWN, WORKS, HANGS, WRONG, OUTCOME_WANTED = range(5)
+"""Entries of the table of jobs that hang or compute wrongly."""
 
 
 class Hazard(IntEnum):
@@ -42,6 +44,7 @@ class Hazard(IntEnum):
     EARLY_PAD = 5
     NARROW_EDGE = 6
     DEADLOCK = 7
+    OVERTAKEN = 8
 
 
 class Array(NamedTuple):
@@ -73,8 +76,8 @@ class Waits(NamedTuple):
     than those that follow, because the queues were full when the job began."""
     tile_3: Ints
     """Of the third tile."""
-    hangs: Ints
-    """Whether jobs of up to three heights hang, by (rows of W / H, rows of X) and columns."""
+    outcomes: Ints
+    """What becomes of jobs of up to three heights, by (rows of W / H, rows of X) and columns."""
     whole: Ints
     """Cycles, and wait for the Z buffer, of whole jobs of few tiles, by :func:`whole_row` and the
     columns of the last tile."""
@@ -144,8 +147,8 @@ def narrow_edge(array: Array, cut: Tiles) -> bool:
     return several and cut.last_columns + store <= array.depth
 
 
-def hangs(array: Array, waits: Waits, m: int, n: int, k: int) -> bool:
-    """Return whether a job with ``n`` of at most three heights hangs in the arbiter.
+def outcome_of(array: Array, waits: Waits, m: int, n: int, k: int) -> int:
+    """Return whether a job with ``n`` of at most three heights works, hangs, or is wrong.
 
     The arbiters come back to the same turn after at most 6 tiles (3 turns of the port, 2 of Y
     and Z), so longer jobs are cut to 7 to 12 tiles down and across; on 1,500 random jobs of 2
@@ -154,15 +157,16 @@ def hangs(array: Array, waits: Waits, m: int, n: int, k: int) -> bool:
     m = m - array.width * (max(0, ceil_div(m, array.width) - 7) // 6 * 6)
     k = k - array.depth * (max(0, ceil_div(k, array.depth) - 7) // 6 * 6)
     row = ceil_div(n, array.height) * most_rows(array) + m
-    if waits.hangs[row, k] == HANGS_UNKNOWN:
-        waits.hangs[row, k] = HANGS_WANTED
-    if waits.hangs[row, k] == HANGS_WANTED:
+    if waits.outcomes[row, k] == OUTCOME_UNKNOWN:
+        waits.outcomes[row, k] = OUTCOME_WANTED
+    if waits.outcomes[row, k] == OUTCOME_WANTED:
         waits.asked[0] += 1
-    return bool(waits.hangs[row, k] == HANGS)
+        return WORKS
+    return int(waits.outcomes[row, k])
 
 
 def most_rows(array: Array) -> int:
-    """Return one more than the rows of X of the longest job in the table of jobs that hang."""
+    """Return one more than the rows of X of the longest job in the table of outcomes."""
     return 12 * array.width + 1
 
 
@@ -172,9 +176,15 @@ def hazard_of(array: Array, waits: Waits, m: int, n: int, k: int, with_y: bool) 
     height, several = array.height, cut.down * cut.across > 1
     if several and not with_y:
         return Hazard.NO_Y
-    if n < height or (n == height and several):
+    # one tile with n = H: of 4 x 8 one of three rows with 5 to 7 rows of X was wrong, and all with
+    # fewer rows, or on an array that loads X more slowly, were right
+    early = array.width < height * array.pipe_regs and 3 < cut.last_rows < array.width
+    if n < height or (n == height and (several or early)):
         return Hazard.SHORT_REDUCTION
-    if n <= 2 * height and cut.down > 1 and cut.across == 1:
+    outcome = WORKS
+    if height < n <= 3 * height and cut.down > 1:
+        outcome = outcome_of(array, waits, m, n, k)
+    if outcome != WORKS and n <= 2 * height and cut.across == 1:
         return Hazard.SHORT_TALL
     if cut.down >= cut.n_rows and n % height != 0:
         return Hazard.TALL_RAGGED
@@ -182,9 +192,10 @@ def hazard_of(array: Array, waits: Waits, m: int, n: int, k: int, with_y: bool) 
         return Hazard.EARLY_PAD
     if narrow_edge(array, cut):
         return Hazard.NARROW_EDGE
-    ragged = cut.down > 1 and cut.across > 1 and cut.last_columns < array.depth
-    if n <= 3 * height and ragged and hangs(array, waits, m, n, k):
+    if outcome == HANGS:
         return Hazard.DEADLOCK
+    if outcome == WRONG:
+        return Hazard.OVERTAKEN
     return Hazard.NONE
 
 
@@ -193,19 +204,21 @@ def padded(
 ) -> tuple[int, int, int]:
     """Return the smallest shape found that works: n, k or both filled up with zeros."""
     height, depth = array.height, array.depth
-    cut = tiles_of(array, m, n, k)
-    if n < height or (n == height and cut.down * cut.across > 1):
-        n = 2 * height
-    if n <= 2 * height and cut.down > 1 and cut.across == 1:
-        n = 3 * height
-    if early_pad(array, n, cut):
-        n = n // depth * depth + 2 * height
-    n_rows = ceil_div(n, height) * height
-    if cut.down >= n_rows:
-        n = n_rows
-    code = hazard_of(array, waits, m, n, k, with_y)
-    if code == Hazard.NARROW_EDGE or code == Hazard.DEADLOCK:
-        k = cut.across * depth
+    for _ in range(MOST_PADS):
+        code = hazard_of(array, waits, m, n, k, with_y)
+        if code == Hazard.NONE or code == Hazard.NO_Y:
+            break
+        full = ceil_div(k, depth) * depth
+        if code == Hazard.SHORT_REDUCTION:
+            n = 2 * height
+        elif code == Hazard.EARLY_PAD:
+            n = n // depth * depth + 2 * height
+        elif code == Hazard.TALL_RAGGED:
+            n = ceil_div(n, height) * height
+        elif k < full and (code == Hazard.NARROW_EDGE or code == Hazard.DEADLOCK):
+            k = full
+        else:
+            n = (ceil_div(max(n, 2 * height), height) + 1) * height
     return m, n, k
 
 
@@ -387,7 +400,7 @@ def terms_of(
 
 # --- columns --------------------------------------------------------------------------------
 
-_SHAPES = (ceil_div, tiles_of, early_pad, narrow_edge, hangs, most_rows, hazard_of, padded)
+_SHAPES = (ceil_div, tiles_of, early_pad, narrow_edge, outcome_of, most_rows, hazard_of, padded)
 _WAITS = (
     entry, wait_at, after_edge, all_waits, column_waits, is_few, whole_row, whole_at, wait_of
 )  # fmt: skip
