@@ -472,6 +472,7 @@ class Cores(Spec):
             cycles + program.each * work.lanes * per,
             per,
             self.contention.element_wise.percent(level) - 100 if busy else 0,
+            self.fp_latency + self.ssr_switch if busy else 0,
         )
 
     def _rows(
