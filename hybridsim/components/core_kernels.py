@@ -163,9 +163,9 @@ SCALAR_EXP = 60
 element of the measured softmax takes, 5 find the maximum and 5 scale (a load and a dependent
 operation take 5.1 in the micro-benchmark); this split is assumed."""
 SSR_EXP = 15
-"""Cycles of an exponential with streams and a hardware loop, in blocks of 64: (2,855 - 1,897) / 64.
-Source: opencompl/riscv-paper-experiments efc5737, results/kernels.csv, ``exp_macro`` in fp64 on one
-Snitch core in Verilator; the same for other formats is assumed."""
+"""Cycles of an exponential with streams and a hardware loop: (2,855 - 1,897) / 64. Source:
+opencompl/riscv-paper-experiments efc5737, results/kernels.csv, ``exp_macro`` of 64 and 128 in
+fp64, on one Snitch core in Verilator; the same for other formats is assumed."""
 SSR_EXP_ONCE = 1897 - 64 * SSR_EXP
 """What such a pass costs once, until its blocks overlap. Source: as :data:`SSR_EXP`."""
 

@@ -554,11 +554,10 @@ class Cores(Spec):
             return [self._program(programs, kernel, what)]
         return [program for program in programs.values() if not self._missing(program)]
 
-
     def _exponential(
         self, programs: Mapping[str, AnyExponential], kernel: str | None, what: str
     ) -> list[AnyExponential]:
-        """Return one program by its name, or those that compute exponentials as the machine does."""
+        """Return a program by its name, or those with the exponentials of the machine."""
         found = self._candidates(programs, kernel, what)
         if kernel is not None:
             return found

@@ -1,4 +1,4 @@
-"""Which rows of X the RedMulE array really multiplies: the replay with the contents of its buffers.
+"""Which rows of X the RedMulE array really multiplies: the replay with what its buffers hold.
 
 X goes from memory to a pad, row by row, and from the pad to a buffer of 2 H columns, column by
 column. Nothing in the hardware checks that the column which the array takes is that of the tile it

@@ -182,7 +182,7 @@ def hazard_of(array: Array, waits: Waits, m: int, n: int, k: int, with_y: bool) 
     if n < height or (n == height and (several or early)):
         return Hazard.SHORT_REDUCTION
     outcome = WORKS
-    if height < n <= 3 * height and cut.down > 1:
+    if height < n <= 3 * height and several:
         outcome = outcome_of(array, waits, m, n, k)
     if outcome != WORKS and n <= 2 * height and cut.across == 1:
         return Hazard.SHORT_TALL

@@ -74,7 +74,9 @@ class WaitTables:
             tile_3=table(classes, width),
             # zeros take no memory until they are written
             outcomes=np.zeros((4 * most_rows(self.array), _LONGEST * self.depth + 1), np.int8),
-            whole=np.zeros((len(_FEW_SHAPES) * self._deepest * width, self.depth + 1, 2), np.int64),
+            whole=np.zeros(
+                (len(_FEW_SHAPES) * self._deepest * width, self.depth + 1, 2), np.int64
+            ),
             asked=np.zeros(1, np.int64),
         )
 
@@ -107,7 +109,9 @@ class WaitTables:
         for row, columns in np.argwhere(waits.outcomes == OUTCOME_WANTED).tolist():
             deep, rows = divmod(row, most_rows(self.array))
             array = self.height, self.width, self.pipe_regs
-            waits.outcomes[row, columns] = _KNOWN[outcome(*array, rows, deep * self.height, columns)]
+            waits.outcomes[row, columns] = _KNOWN[
+                outcome(*array, rows, deep * self.height, columns)
+            ]
 
     def _whole(self, row: int, columns: int) -> tuple[int, int]:
         """Replay a job of few tiles as it is."""

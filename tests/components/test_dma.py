@@ -47,7 +47,16 @@ def test_contiguous_copies_are_exact(size, cycles):
 
 @pytest.mark.parametrize(
     ("size", "cycles"),
-    [(4, 28), (64, 28), (256, 33), (512, 43), (1024, 58), (8192, 158), (32768, 543), (65536, 1053)],
+    [
+        (4, 28),
+        (64, 28),
+        (256, 33),
+        (512, 43),
+        (1024, 58),
+        (8192, 158),
+        (32768, 543),
+        (65536, 1053),
+    ],
 )
 def test_contiguous_stores_are_exact(size, cycles):
     """Snitch cluster RTL, TCDM to DRAM: 512 B and 1 KiB are slow, 2 KiB and more are not."""
