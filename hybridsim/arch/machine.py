@@ -23,7 +23,7 @@ from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
-from hybridsim.components.tcdm import Tcdm
+from hybridsim.components.tcdm import MEASURED_BANKS, Tcdm
 from hybridsim.errors import UnsupportedError
 from hybridsim.specs import PlacedError
 from hybridsim.units import Clock, Count, IntLike, Spec
@@ -94,6 +94,12 @@ class Cluster(Spec):
         if size % banks:
             problem = f"found {size} B, which do not divide into {banks} banks"
             raise PlacedError("tcdm.size", problem)
+        if banks != MEASURED_BANKS:
+            raise PlacedError(
+                "tcdm.banks",
+                f"found {banks}; kernels, transfers and their conflicts were measured with "
+                f"{MEASURED_BANKS} banks, and no model covers others: write {MEASURED_BANKS}",
+            )
         pairs = {
             "cores.tcdm_banks": (self.cores.tcdm_banks, "tcdm.banks", banks),
             "cores.word": (self.cores.word, "tcdm.bank_width", self.tcdm.bank_width),

@@ -67,6 +67,8 @@ class ElementFigures(NamedTuple):
     """Words or elements that take so many cycles."""
     spread: int
     """What conflicts add to its words [percent]."""
+    last: int
+    """What the last word takes where no conflicts hide it, on its way out [cycles]."""
 
 
 def share_of(cores: CoresAtWork, m: IntLike, k: IntLike) -> tuple[IntLike, IntLike]:
@@ -146,7 +148,8 @@ def element_cycles(own: ElementFigures, cores: CoresAtWork, elements: IntLike) -
     """Return the cycles of one pass: ceil(elements / cores), in words if packed."""
     share = ceil_div(elements, cores.used)
     steps = ceil_div(share, cores.lanes) if own.packed else share
-    return ceil_div(steps * own.cycles, own.per) + own.once + ceil_div(steps * own.spread, 100)
+    conflicts = larger(ceil_div(steps * own.spread, 100), own.last)
+    return ceil_div(steps * own.cycles, own.per) + own.once + conflicts
 
 
 def fastest_pass(passes: Sequence[ElementFigures], cores: CoresAtWork, elements: int) -> int:
@@ -172,7 +175,7 @@ def fill_gemms(
         found[i] = fastest_gemm(kernels, cores, m[i], n[i], k[i])
 
 
-@using(ceil_div, smaller, element_cycles, fastest_pass)
+@using(ceil_div, larger, smaller, element_cycles, fastest_pass)
 def fill_passes(
     passes: Sequence[ElementFigures], cores: CoresAtWork, elements: Ints, found: Ints
 ) -> None:

@@ -17,6 +17,10 @@ from hybridsim.units import IntLike, ceil_div
 Precision = Literal["fp32", "fp16", "int8"]
 """Element type; ``int8`` has no measured row: SIMD width 8, the counts of ``fp16`` (assumed)."""
 
+Exponential = Literal["scalar", "ssr_frep", "instruction"]
+"""How cores compute exponentials: by scalar instructions, by streams and hardware loops, or by an
+instruction of its own."""
+
 ELEMENT_BITS: dict[Precision, int] = {"fp32": 32, "fp16": 16, "int8": 8}
 
 UNROLL = 8
@@ -119,6 +123,10 @@ class ElementProgram:
     """Whether it works on SIMD words."""
     step: tuple[int, int]
     """Cycles per word or element, as numerator and denominator."""
+    each: int = 0
+    """Cycles per element beside those per word, where a part of a packed pass is not packed."""
+    exponential: Exponential | None = None
+    """How it computes exponentials, if it does."""
 
 
 VECTOR_ADDS: dict[str, ElementProgram] = {
@@ -150,21 +158,69 @@ TRANSPOSES: dict[str, ElementProgram] = {
     "transpose_scalar": ElementProgram((), 0, 65, False, (15, 4)),
 }
 
+SCALAR_EXP = 60
+"""Cycles of a scalar exponential with its load, subtraction and store: of the 70 cycles that an
+element of the measured softmax takes, 5 find the maximum and 5 scale (a load and a dependent
+operation take 5.1 in the micro-benchmark); this split is assumed."""
+SSR_EXP = 15
+"""Cycles of an exponential with streams and a hardware loop: (2,855 - 1,897) / 64. Source:
+opencompl/riscv-paper-experiments efc5737, results/kernels.csv, ``exp_macro`` of 64 and 128 in
+fp64, on one Snitch core in Verilator; the same for other formats is assumed."""
+SSR_EXP_ONCE = 1897 - 64 * SSR_EXP
+"""What such a pass costs once, until its blocks overlap. Source: as :data:`SSR_EXP`."""
+
 GELUS: dict[str, ElementProgram] = {
-    # assumed: x sigmoid(1.702 x), 11 instructions a word: scale, exponential, add one, estimate
-    # of the reciprocal, three Newton steps of two, product (there is no division instruction)
-    "gelu_exp_instruction": ElementProgram((*_STREAMS, "exp_instruction"), 2, 44, True, (11, 1)),
-    # assumed: the same around a software exponential of 319 cycles (VEXP, arXiv 2504.11227)
-    "gelu_software_exp": ElementProgram((), 0, 65, False, (319 + 10, 1)),
+    # x sigmoid(1.702 x) with one division: scale, exponential, add one, estimate of the
+    # reciprocal, three Newton steps of two, product (there is no division instruction). All of
+    # these are assumed but for the exponential.
+    # dependent operations of 4 cycles each, and 3 integer ones for the estimate
+    "gelu_scalar": ElementProgram(
+        (), 0, 65, False, (SCALAR_EXP + 9 * 4 + 3, 1), exponential="scalar"
+    ),
+    # 10 instructions a word around the exponentials of its elements
+    "gelu_ssr_frep": ElementProgram(
+        _STREAMS, 2, 44 + SSR_EXP_ONCE, True, (10, 1), SSR_EXP, exponential="ssr_frep"
+    ),
+    # 11 instructions a word, the exponential among them
+    "gelu_exp_instruction": ElementProgram(
+        (*_STREAMS, "exp_instruction"), 2, 44, True, (11, 1), exponential="instruction"
+    ),
 }
 
-SOFTMAXES: dict[str, ElementProgram] = {
-    # published cycles per output, taken as those of one core: 2.125 and 360 (VEXP, arXiv
-    # 2504.11227); the prologue is assumed
-    "softmax_exp_instruction": ElementProgram(
-        (*_STREAMS, "exp_instruction"), 3, 44, False, (17, 8)
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxProgram:
+    """A softmax of whole rows: the maximum, exponentials and their sum, quotients."""
+
+    needs: tuple[str, ...]
+    streams: int
+    prologue: int
+    row: int
+    """Cycles per row: loops, their ends, reciprocal in software."""
+    element: tuple[int, int]
+    """Cycles per element, as numerator and denominator."""
+    word: int
+    """Cycles per SIMD word, over all passes that are packed."""
+    crowd: tuple[int, int]
+    """Cycles per element that each further core at work adds, as numerator and denominator."""
+    exponential: Exponential
+
+
+SOFTMAXES: dict[str, SoftmaxProgram] = {
+    # polynomial of degree 5, all scalar. Source: rows softmax_scalar: 1x128 = 260 + 70 x 128 on
+    # one core, and 70.903 an element between 8x128 and 8x768 on eight. That 149 of the 260 recur
+    # with every row is assumed, the rest is as in layernorm_scalar; so is fp16
+    "softmax_scalar": SoftmaxProgram((), 0, 73, 149, (70, 1), 0, (9, 70), "scalar"),
+    # maximum, subtraction, sum and quotient 1 cycle a word each (counts), around the exponentials
+    # of SSR_EXP; a row costs what one of layernorm_ssr_frep does (assumed)
+    "softmax_ssr_frep": SoftmaxProgram(
+        _STREAMS, 3, 44 + SSR_EXP_ONCE, 122, (SSR_EXP, 1), 4, (0, 1), "ssr_frep"
     ),
-    "softmax_software_exp": ElementProgram((), 0, 65, False, (360, 1)),
+    # published cycles per output, taken as those of one core: 2.125 (VEXP, arXiv 2504.11227); the
+    # prologue is assumed
+    "softmax_exp_instruction": SoftmaxProgram(
+        (*_STREAMS, "exp_instruction"), 3, 44, 0, (17, 8), 0, (0, 1), "instruction"
+    ),
 }
 
 

@@ -33,9 +33,11 @@ from hybridsim.components.core_kernels import (
     TRANSPOSES,
     VECTOR_ADDS,
     ElementProgram,
+    Exponential,
     GemmProgram,
     Precision,
     RowProgram,
+    SoftmaxProgram,
     larger,
     rows_per_core,
     smaller,
@@ -47,7 +49,8 @@ Percent = Annotated[int, Field(strict=True, ge=100)]
 """A time in percent of the undisturbed one, at least 100."""
 Level = Literal["least", "typical", "most"]
 """Which bank conflicts to charge: none, those usually measured, or the worst of the range."""
-AnyProgram = TypeVar("AnyProgram", GemmProgram, ElementProgram, RowProgram)
+AnyProgram = TypeVar("AnyProgram", GemmProgram, ElementProgram, RowProgram, SoftmaxProgram)
+AnyExponential = TypeVar("AnyExponential", ElementProgram, SoftmaxProgram)
 
 
 class Contention(Spec):
@@ -129,6 +132,9 @@ class Cores(Spec):
     """Several elements of a 64-bit floating-point register per instruction."""
     exp_instruction: bool
     """An exponential on SIMD words; only simulated in the literature (VEXP, arXiv 2504.11227)."""
+    exponential: Exponential | None = None
+    """How softmax and GELU compute exponentials: ``scalar``, the measured program; ``ssr_frep``;
+    or ``instruction``. Null takes the instruction where there is one, and else scalar ones."""
     word: Width
     """Floating-point register and TCDM access [bit]; elements per SIMD word follow from it."""
     tcdm_banks: Count
@@ -159,7 +165,19 @@ class Cores(Spec):
             raise ValueError(f"tcdm_banks: found {self.tcdm_banks}; write a power of two")
         if self.word % max(ELEMENT_BITS.values()):
             raise ValueError(f"word: found {self.word} bit; write a multiple of 32 bit")
+        for program in SOFTMAXES.values():
+            missing = self._missing(program)
+            if program.exponential == self.exponential and missing:
+                raise ValueError(
+                    f"exponential: {self.exponential} needs {', '.join(missing)}: true"
+                )
         return self
+
+    @property
+    def exponentials(self) -> Exponential:
+        """How exponentials are computed."""
+        wanted = self._missing(SOFTMAXES["softmax_exp_instruction"])
+        return self.exponential or ("scalar" if wanted else "instruction")
 
     def lanes(self, precision: Precision) -> int:
         """Return how many elements a SIMD word holds."""
@@ -360,7 +378,7 @@ class Cores(Spec):
         cores: int | None = None,
         level: Level = "typical",
     ) -> IntLike:
-        """Return the cycles of x sigmoid(1.702 x); instruction counts, not measured (assumed)."""
+        """Return the cycles of x sigmoid(1.702 x); counts around an exponential (assumed)."""
         return self._elements(GELUS, elements, precision, kernel, cores, level)
 
     def softmax_cycles(
@@ -371,17 +389,26 @@ class Cores(Spec):
         kernel: str | None = None,
         *,
         cores: int | None = None,
+        level: Level = "typical",
     ) -> IntLike:
         """Return the cycles of the softmax of each of ``rows`` vectors of ``columns``.
 
-        Published cycles per output (VEXP, arXiv 2504.11227), on the core that takes most rows;
-        a row is not shared between cores (assumed).
+        Each core takes ceil(rows / cores) whole rows (assumed); only scalar fp32 is measured.
+        The cores begin in the same bank, and with their scalar loads and stores they meet on.
         """
         used = self._used(cores)
-        costs = [
-            self._total_of(program, rows_per_core(rows, used) * columns, used)
-            for program in self._candidates(SOFTMAXES, kernel, "softmax kernel")
-        ]
+        others, each = smaller(rows, used) - 1, rows_per_core(rows, used)
+        costs = []
+        for program in self._exponential(SOFTMAXES, kernel, "softmax kernel"):
+            elements, (cycles, per) = each * columns, program.element
+            cost = each * program.row + ceil_div(elements * cycles, per) + program.prologue
+            cost = cost + sum(self._fixed(program.streams, used).values())
+            cost = cost + program.word * each * ceil_div(columns, self.lanes(precision))
+            crowd, per = program.crowd
+            if crowd and level != "least":
+                cost = cost + others * self.contention.start(precision)
+                cost = cost + ceil_div(elements * others * crowd, per)
+            costs.append(cost)
         return reduce(smaller, costs)
 
     def layernorm_cycles(
@@ -425,29 +452,28 @@ class Cores(Spec):
         """Return the cost of the fastest program: ceil(elements / cores), in words if packed."""
         work = self._at_work(precision, cores)
         passes = [
-            self._element_figures(program, work.used, level)
-            for program in self._candidates(programs, kernel, "element-wise kernel")
+            self._element_figures(program, work, level)
+            for program in self._exponential(programs, kernel, "element-wise kernel")
         ]
         if isinstance(elements, np.ndarray):
             return over_columns(fill_passes, (passes, work), elements)
         return fastest_pass(passes, work, elements)
 
-    def _element_figures(self, program: ElementProgram, used: int, level: Level) -> ElementFigures:
+    def _element_figures(
+        self, program: ElementProgram, work: CoresAtWork, level: Level
+    ) -> ElementFigures:
         """Return a pass over elements in numbers, as its equation takes them."""
         # one operation a cycle keeps the banks busy; slower loops leave them time to recover
-        busy = program.streams and program.step == (1, 1) and used > 1
-        return ElementFigures(
-            sum(self._fixed(program.streams, used).values()) + program.prologue,
-            int(program.packed),
-            *program.step,
-            self.contention.element_wise.percent(level) - 100 if busy else 0,
-        )
-
-    def _total_of(self, program: ElementProgram, steps: IntLike, used: int) -> IntLike:
-        """Return the conflict-free cost of ``steps`` words or elements on one core."""
+        busy = program.streams and program.step == (1, 1) and work.used > 1
         cycles, per = program.step
-        fixed = sum(self._fixed(program.streams, used).values()) + program.prologue
-        return ceil_div(steps * cycles, per) + fixed
+        return ElementFigures(
+            sum(self._fixed(program.streams, work.used).values()) + program.prologue,
+            int(program.packed),
+            cycles + program.each * work.lanes * per,
+            per,
+            self.contention.element_wise.percent(level) - 100 if busy else 0,
+            self.fp_latency + self.ssr_switch if busy else 0,
+        )
 
     def _rows(
         self,
@@ -504,7 +530,9 @@ class Cores(Spec):
             raise UnsupportedError(f"{cores} cores: this cluster has 1 to {self.count}")
         return cores
 
-    def _missing(self, program: GemmProgram | ElementProgram | RowProgram) -> list[str]:
+    def _missing(
+        self, program: GemmProgram | ElementProgram | RowProgram | SoftmaxProgram
+    ) -> list[str]:
         return [name for name in program.needs if not getattr(self, name)]
 
     def _program(self, programs: Mapping[str, AnyProgram], kernel: str, what: str) -> AnyProgram:
@@ -525,6 +553,15 @@ class Cores(Spec):
         if kernel is not None:
             return [self._program(programs, kernel, what)]
         return [program for program in programs.values() if not self._missing(program)]
+
+    def _exponential(
+        self, programs: Mapping[str, AnyExponential], kernel: str | None, what: str
+    ) -> list[AnyExponential]:
+        """Return a program by its name, or those with the exponentials of the machine."""
+        found = self._candidates(programs, kernel, what)
+        if kernel is not None:
+            return found
+        return [one for one in found if one.exponential in (None, self.exponentials)]
 
 
 def _total(terms: Mapping[str, IntLike]) -> IntLike:

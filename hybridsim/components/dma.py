@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from hybridsim.components.core_kernels import larger
+from pydantic import Field
+
+from hybridsim.components.core_kernels import larger, smaller
 from hybridsim.units import BytesPerCycle, Count, Cycles, IntLike, Spec, ceil_div
 
 Place = Literal["memory", "tcdm"]
@@ -17,9 +19,13 @@ class Dma(Spec):
     Snitch cluster (pulp-platform/snitch_cluster at 2fa38482), rows ``dma:*`` of
     ``snitch_kernels.csv``; memory answers at the cluster's port, its own latency comes on top.
 
+    A contiguous store to memory takes two cycles a beat until the memory has accepted one whole
+    burst, after which beats follow each other: so a store that is shorter than a burst is slow,
+    and never slower than a burst (``store_burst``, ``store_ahead``).
+
     Not modelled: strided transfers from TCDM to memory were slower in that test bench for a
-    reason that was not found, so they cost here what they cost within TCDM; transfers of 512 B
-    and 1 KiB to memory took 5 and 15 cycles more than this; misaligned ends take a beat more.
+    reason that was not found, so they cost here what they cost within TCDM; misaligned ends take
+    a beat more.
     """
 
     bytes_per_cycle: BytesPerCycle
@@ -38,6 +44,12 @@ class Dma(Spec):
     """How many short rows take ``short_rows_cycles`` thereafter."""
     short_rows_cycles: Cycles
     """The least time for ``short_rows`` rows of a strided transfer."""
+    store_burst: int = Field(default=0, strict=True, ge=0)
+    """Beats that a contiguous store to memory counts for at least, as far as it fills them at two
+    cycles a beat; 0 where memory takes a beat a cycle from the first one on (assumed where no
+    store was measured)."""
+    store_ahead: int = Field(default=0, strict=True, ge=0)
+    """Beats of such a store that memory takes without a pause."""
 
     def beats(self, size_bytes: IntLike, rows: IntLike | int = 1) -> IntLike:
         """Return the cycles in which data move; each row begins a new beat."""
@@ -50,8 +62,12 @@ class Dma(Spec):
         *,
         source: Place = "memory",
         strided: bool = False,
+        to: Place | None = None,
     ) -> IntLike:
         """Return the cycles of one transfer of ``size_bytes`` in all, cut into ``rows`` rows.
+
+        ``to`` is where it writes: the other side, if not given, as programs store what they read
+        from TCDM.
 
         issue + first byte + beats; rows so short that the engine cannot begin one every few
         cycles cost ``short_rows_cycles / short_rows`` each instead, but for the first ones. More
@@ -59,14 +75,16 @@ class Dma(Spec):
         Source: the class.
         """
         if isinstance(rows, int) and rows == 1 and not strided:
-            return self.issue_1d + self._first_byte(source) + self._row_beats(size_bytes, 1)
+            beats = self._row_beats(size_bytes, 1)
+            return self.issue_1d + self._first_byte(source) + self._moved(beats, source, to)
         many = (rows > 1) | strided
         issue = self.issue_1d + (self.issue_2d - self.issue_1d) * many
         row = self._row_beats(size_bytes, rows)
         # a row costs short_rows_cycles / short_rows at least, but for the first few
         waiting = larger(0 * row + rows - self.rows_ahead, 0)
         lost = waiting * larger(self.short_rows_cycles - self.short_rows * row, 0)
-        data = rows * row + lost // self.short_rows
+        data = many * (rows * row) + lost // self.short_rows
+        data = data + (1 - many) * self._moved(row, source, to)
         return issue + self._first_byte(source) + data
 
     def queued_cycles(
@@ -78,6 +96,13 @@ class Dma(Spec):
         """
         pace = larger(self._row_beats(size_bytes, 1), self.issue_1d)
         return self.transfer_cycles(size_bytes, source=source) + (transfers - 1) * pace
+
+    def _moved(self, beats: IntLike, source: Place, to: Place | None) -> IntLike:
+        """Return the cycles in which the data of a contiguous transfer move."""
+        to_memory = to == "memory" or (to is None and source == "tcdm")
+        if not to_memory or not self.store_burst:
+            return beats
+        return larger(smaller(2 * beats - self.store_ahead, self.store_burst), beats)
 
     def _row_beats(self, size_bytes: IntLike, rows: IntLike | int) -> IntLike:
         row = size_bytes if isinstance(rows, int) and rows == 1 else ceil_div(size_bytes, rows)

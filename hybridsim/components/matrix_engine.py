@@ -52,6 +52,8 @@ HAZARDS = {
     "still being pushed (wrong numbers); pad k to full tiles",
     Hazard.DEADLOCK: "short n and a last column of tiles that is not full: the arbiter of Y and "
     "Z keeps a winner that has withdrawn (hang); pad k to full tiles",
+    Hazard.OVERTAKEN: "n is at most three times the height, and columns of X are overtaken by "
+    "those of the next row of tiles (silently wrong numbers); pad n by H or 2 H",
 }
 """What each :class:`Hazard` means and what would do, in words."""
 

@@ -20,10 +20,17 @@ PER = 12
 """Tiles per entry of a table; a multiple of 3 because the port serves three readers in turn."""
 NEAR, FAR = 4, 8
 """Chunks of X between which a wait is continued as a straight line for longer ``n``."""
+FEW, SHORT = 6, 2
+"""Jobs of so many tiles and chunks of X at most are replayed whole: their first waits are unlike
+those that follow, and unlike each other."""
 UNKNOWN, WANTED = -1, -2
 """Entries of a table that nobody asked for yet, and those that somebody did."""
-HANGS_UNKNOWN, HANGS_NOT, HANGS, HANGS_WANTED = 0, 1, 2, 3
-"""Entries of the table of jobs that hang."""
+WHOLE_UNKNOWN, WHOLE_HANGS = 0, -1
+"""Entries of the table of whole jobs besides :data:`WANTED`."""
+MOST_PADS = 4
+"""Hazards that padding meets one after the other at most."""
+OUTCOME_UNKNOWN, WORKS, HANGS, WRONG, OUTCOME_WANTED = range(5)
+"""Entries of the table of jobs that hang or compute wrongly."""
 
 
 class Hazard(IntEnum):
@@ -37,6 +44,7 @@ class Hazard(IntEnum):
     EARLY_PAD = 5
     NARROW_EDGE = 6
     DEADLOCK = 7
+    OVERTAKEN = 8
 
 
 class Array(NamedTuple):
@@ -68,8 +76,11 @@ class Waits(NamedTuple):
     than those that follow, because the queues were full when the job began."""
     tile_3: Ints
     """Of the third tile."""
-    hangs: Ints
-    """Whether jobs of up to three heights hang, by (rows of W / H, rows of X) and columns."""
+    outcomes: Ints
+    """What becomes of jobs of up to three heights, by (rows of W / H, rows of X) and columns."""
+    whole: Ints
+    """Cycles, and wait for the Z buffer, of whole jobs of few tiles, by :func:`whole_row` and the
+    columns of the last tile."""
     asked: Ints
     """How many entries were asked for since the tables were filled last; shape (1,)."""
 
@@ -136,8 +147,8 @@ def narrow_edge(array: Array, cut: Tiles) -> bool:
     return several and cut.last_columns + store <= array.depth
 
 
-def hangs(array: Array, waits: Waits, m: int, n: int, k: int) -> bool:
-    """Return whether a job with ``n`` of at most three heights hangs in the arbiter.
+def outcome_of(array: Array, waits: Waits, m: int, n: int, k: int) -> int:
+    """Return whether a job with ``n`` of at most three heights works, hangs, or is wrong.
 
     The arbiters come back to the same turn after at most 6 tiles (3 turns of the port, 2 of Y
     and Z), so longer jobs are cut to 7 to 12 tiles down and across; on 1,500 random jobs of 2
@@ -146,15 +157,16 @@ def hangs(array: Array, waits: Waits, m: int, n: int, k: int) -> bool:
     m = m - array.width * (max(0, ceil_div(m, array.width) - 7) // 6 * 6)
     k = k - array.depth * (max(0, ceil_div(k, array.depth) - 7) // 6 * 6)
     row = ceil_div(n, array.height) * most_rows(array) + m
-    if waits.hangs[row, k] == HANGS_UNKNOWN:
-        waits.hangs[row, k] = HANGS_WANTED
-    if waits.hangs[row, k] == HANGS_WANTED:
+    if waits.outcomes[row, k] == OUTCOME_UNKNOWN:
+        waits.outcomes[row, k] = OUTCOME_WANTED
+    if waits.outcomes[row, k] == OUTCOME_WANTED:
         waits.asked[0] += 1
-    return bool(waits.hangs[row, k] == HANGS)
+        return WORKS
+    return int(waits.outcomes[row, k])
 
 
 def most_rows(array: Array) -> int:
-    """Return one more than the rows of X of the longest job in the table of jobs that hang."""
+    """Return one more than the rows of X of the longest job in the table of outcomes."""
     return 12 * array.width + 1
 
 
@@ -164,9 +176,15 @@ def hazard_of(array: Array, waits: Waits, m: int, n: int, k: int, with_y: bool) 
     height, several = array.height, cut.down * cut.across > 1
     if several and not with_y:
         return Hazard.NO_Y
-    if n < height or (n == height and several):
+    # one tile with n = H: of 4 x 8 one of three rows with 5 to 7 rows of X was wrong, and all with
+    # fewer rows, or on an array that loads X more slowly, were right
+    early = array.width < height * array.pipe_regs and 3 < cut.last_rows < array.width
+    if n < height or (n == height and (several or early)):
         return Hazard.SHORT_REDUCTION
-    if n <= 2 * height and cut.down > 1 and cut.across == 1:
+    outcome = WORKS
+    if height < n <= 3 * height and several:
+        outcome = outcome_of(array, waits, m, n, k)
+    if outcome != WORKS and n <= 2 * height and cut.across == 1:
         return Hazard.SHORT_TALL
     if cut.down >= cut.n_rows and n % height != 0:
         return Hazard.TALL_RAGGED
@@ -174,9 +192,10 @@ def hazard_of(array: Array, waits: Waits, m: int, n: int, k: int, with_y: bool) 
         return Hazard.EARLY_PAD
     if narrow_edge(array, cut):
         return Hazard.NARROW_EDGE
-    ragged = cut.down > 1 and cut.across > 1 and cut.last_columns < array.depth
-    if n <= 3 * height and ragged and hangs(array, waits, m, n, k):
+    if outcome == HANGS:
         return Hazard.DEADLOCK
+    if outcome == WRONG:
+        return Hazard.OVERTAKEN
     return Hazard.NONE
 
 
@@ -185,19 +204,21 @@ def padded(
 ) -> tuple[int, int, int]:
     """Return the smallest shape found that works: n, k or both filled up with zeros."""
     height, depth = array.height, array.depth
-    cut = tiles_of(array, m, n, k)
-    if n < height or (n == height and cut.down * cut.across > 1):
-        n = 2 * height
-    if n <= 2 * height and cut.down > 1 and cut.across == 1:
-        n = 3 * height
-    if early_pad(array, n, cut):
-        n = n // depth * depth + 2 * height
-    n_rows = ceil_div(n, height) * height
-    if cut.down >= n_rows:
-        n = n_rows
-    code = hazard_of(array, waits, m, n, k, with_y)
-    if code == Hazard.NARROW_EDGE or code == Hazard.DEADLOCK:
-        k = cut.across * depth
+    for _ in range(MOST_PADS):
+        code = hazard_of(array, waits, m, n, k, with_y)
+        if code == Hazard.NONE or code == Hazard.NO_Y:
+            break
+        full = ceil_div(k, depth) * depth
+        if code == Hazard.SHORT_REDUCTION:
+            n = 2 * height
+        elif code == Hazard.EARLY_PAD:
+            n = n // depth * depth + 2 * height
+        elif code == Hazard.TALL_RAGGED:
+            n = ceil_div(n, height) * height
+        elif k < full and (code == Hazard.NARROW_EDGE or code == Hazard.DEADLOCK):
+            k = full
+        else:
+            n = (ceil_div(max(n, 2 * height), height) + 1) * height
     return m, n, k
 
 
@@ -278,10 +299,48 @@ def column_waits(array: Array, waits: Waits, cut: Tiles, short: bool, part: int)
     return total
 
 
-def wait_of(array: Array, waits: Waits, cut: Tiles) -> int:
-    """Return how long the array waits in a job [cycles]."""
+def is_few(array: Array, cut: Tiles) -> bool:
+    """Return whether a job is one of those that are replayed whole."""
+    return 1 < cut.down * cut.across <= FEW and cut.n_rows <= SHORT * array.depth
+
+
+def whole_row(array: Array, cut: Tiles) -> int:
+    """Return the row of a job of few tiles in the table of whole jobs."""
+    if cut.down == 1:
+        shape = cut.across - 2
+    elif cut.down == 2:
+        shape = 4 + cut.across
+    elif cut.down == 3:
+        shape = 7 + cut.across
+    else:
+        shape = 6 + cut.down
+    deep = cut.n_rows // array.height - 1
+    deepest = SHORT * (array.pipe_regs + 1)
+    return (shape * deepest + deep) * array.width + cut.last_rows - 1
+
+
+def whole_at(array: Array, waits: Waits, cut: Tiles, part: int) -> int:
+    """Return the cycles of a job of few tiles, or its wait for the Z buffer; 0 or less if none."""
+    row, column = whole_row(array, cut), cut.last_columns
+    if waits.whole[row, column, 0] == WHOLE_UNKNOWN:
+        waits.whole[row, column, 0] = WANTED
+    if waits.whole[row, column, 0] == WANTED:
+        waits.asked[0] += 1
+        return 0
+    return int(waits.whole[row, column, part])
+
+
+def wait_of(array: Array, waits: Waits, cut: Tiles, start: int) -> int:
+    """Return how long the array waits in a job [cycles].
+
+    Less than none where the first tiles of a short job begin earlier than :func:`start_of` says.
+    """
     if cut.down * cut.across == 1:
         return 0
+    if is_few(array, cut):
+        whole = whole_at(array, waits, cut, 0)
+        if whole > 0:
+            return whole - start - compute_of(array, cut) - cut.last_columns
     # lines through the waits of short jobs may cross zero on long ones; a wait cannot
     return max(0, (all_waits(array, waits, cut, 0) + PER // 2) // PER)
 
@@ -290,6 +349,8 @@ def z_wait_of(array: Array, waits: Waits, cut: Tiles, wait: int) -> int:
     """Return how much of a wait is for the Z buffer [cycles]."""
     if cut.down * cut.across == 1:
         return 0
+    if is_few(array, cut) and whole_at(array, waits, cut, 0) > 0:
+        return min(wait, whole_at(array, waits, cut, 1))
     return min(wait, max(0, all_waits(array, waits, cut, 1) // PER))
 
 
@@ -315,7 +376,8 @@ def cycles_of(array: Array, waits: Waits, m: int, n: int, k: int, with_y: bool, 
         m, n, k = padded(array, waits, m, n, k, with_y)
     cut = tiles_of(array, m, n, k)
     start = start_of(array, waits, m, n, cut, with_y)
-    return start + compute_of(array, cut) + wait_of(array, waits, cut) + cut.last_columns
+    wait = wait_of(array, waits, cut, start)
+    return start + compute_of(array, cut) + wait + cut.last_columns
 
 
 def terms_of(
@@ -325,18 +387,23 @@ def terms_of(
     if pads:
         m, n, k = padded(array, waits, m, n, k, with_y)
     cut = tiles_of(array, m, n, k)
-    wait = wait_of(array, waits, cut)
+    start = start_of(array, waits, m, n, cut, with_y)
+    wait, early = wait_of(array, waits, cut, start), 0
+    if wait < 0:
+        wait, early = 0, wait
     z_wait = z_wait_of(array, waits, cut, wait)
     store = SETTLE + array.width
-    preload = start_of(array, waits, m, n, cut, with_y) - SETUP - store
+    preload = start + early - SETUP - store
     drain = store + cut.last_columns
     return SETUP, preload, compute_of(array, cut), wait - z_wait, z_wait, drain
 
 
 # --- columns --------------------------------------------------------------------------------
 
-_SHAPES = (ceil_div, tiles_of, early_pad, narrow_edge, hangs, most_rows, hazard_of, padded)
-_WAITS = (entry, wait_at, after_edge, all_waits, column_waits, wait_of)
+_SHAPES = (ceil_div, tiles_of, early_pad, narrow_edge, outcome_of, most_rows, hazard_of, padded)
+_WAITS = (
+    entry, wait_at, after_edge, all_waits, column_waits, is_few, whole_row, whole_at, wait_of
+)  # fmt: skip
 _CYCLES = (*_SHAPES, *_WAITS, start_of, compute_of)
 
 

@@ -16,7 +16,9 @@ An array of height ``H``, width ``L`` and ``P`` pipeline registers makes output 
 and ``D = H(P + 1)`` columns, one after the other along a row of tiles.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numba
@@ -71,8 +73,18 @@ Z_EMPTY, Z_LOADED, Z_PUSHED = range(3)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Counting who holds the arrays in every small function took several times as long as its step.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-_compiled: Callable[[_Function], _Function] = numba.njit(cache=True, **_OPTIONS)
-_inlined: Callable[[_Function], _Function] = numba.njit(forceinline=True, **_OPTIONS)
+compiled: Callable[[_Function], _Function] = numba.njit(cache=True, **_OPTIONS)
+inlined: Callable[[_Function], _Function] = numba.njit(forceinline=True, **_OPTIONS)
+
+
+def of_this_state(function: _Function) -> _Function:
+    """Give a function that leads here a name that tells the state of this file.
+
+    Numba keeps machine code by the name of a function and by the age of its own file.
+    """
+    state = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    function.__qualname__ = f"{function.__name__}_{state}"
+    return function
 
 
 class Replay(NamedTuple):
@@ -97,12 +109,12 @@ def replay(
     The memory always grants and answers in the next cycle.
     """
     machine = np.zeros((3, 10), np.int64), np.zeros(61, np.int64), np.zeros(22, np.int64)
-    job = _job(height, width, pipe_regs, m, n, k, with_y)
+    job = job_of(height, width, pipe_regs, m, n, k, with_y)
     cycles, hangs, wait_w, wait_x, wait_y = _run(job, *machine)
     return Replay(int(cycles) + START_AND_END, bool(hangs), int(wait_w + wait_x), int(wait_y))
 
 
-def _job(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y: bool) -> Ints:
+def job_of(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y: bool) -> Ints:
     """Return the sizes that the tiler derives from a shape, in the order of the indices above."""
     depth = height * (pipe_regs + 1)
     return np.array(
@@ -114,7 +126,15 @@ def _job(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y
     )  # fmt: skip
 
 
-@_compiled
+@inlined
+def longest(job: Ints) -> tuple[int, int]:
+    """Return how long a job can go without moving, and how long it can take, unless it hangs."""
+    patience = 4 * job[DEPTH] + 8 * job[WIDTH] + 64  # longer than any wait that ends
+    tiles = job[ROW_TILES] * job[COLUMN_TILES]
+    return patience, (tiles + 1) * (2 * (job[PIPE] + 1) * (job[PADDED_N] + job[HEIGHT]) + patience)
+
+
+@compiled
 def _run(job: Ints, streams: Ints, state: Ints, wires: Ints) -> tuple[int, bool, int, int, int]:
     """Step the machine until the last row of Z is stored, or nothing can move any more.
 
@@ -122,29 +142,45 @@ def _run(job: Ints, streams: Ints, state: Ints, wires: Ints) -> tuple[int, bool,
     """
     state[REFILLING] = state[FIRST] = 1
     cycle, moved = 0, 0
-    patience = 4 * job[DEPTH] + 8 * job[WIDTH] + 64  # longer than any wait that ends
-    tiles = job[ROW_TILES] * job[COLUMN_TILES]
-    limit = (tiles + 1) * (2 * (job[PIPE] + 1) * (job[PADDED_N] + job[HEIGHT]) + patience)
+    patience, limit = longest(job)
     while True:
         cycle += 1
-        _decide(job, streams, state, wires)
-        _arbitrate(streams, state, wires)
+        decide(job, streams, state, wires)
         if state[DONE] and state[COMPUTING]:
             return cycle, False, state[WAIT_W], state[WAIT_X], state[WAIT_Y]
-        if wires[GRANTED] or (state[FEED] >= LOAD_W and not wires[STALL]):
+        if moves(state, wires):
             moved = cycle
         if cycle - moved > patience or cycle > limit:
             return cycle, True, state[WAIT_W], state[WAIT_X], state[WAIT_Y]
-        chunk_read = _move_reads(job, streams, state, wires)
-        _move_stores(job, state, wires)
-        if chunk_read:
-            _count_chunk(job, state)
-        _move_z_buffer(state, wires)
-        _move_pad(job, state, wires)
-        _move_feed(job, state, wires, streams[W, ROWS])
+        move(job, streams, state, wires)
 
 
-@_inlined
+@inlined
+def decide(job: Ints, streams: Ints, state: Ints, wires: Ints) -> None:
+    """Work out everything that the machine does in this cycle."""
+    _decide(job, streams, state, wires)
+    _arbitrate(streams, state, wires)
+
+
+@inlined
+def moves(state: Ints, wires: Ints) -> bool:
+    """Return whether anything moves in this cycle."""
+    return bool(wires[GRANTED] or (state[FEED] >= LOAD_W and not wires[STALL]))
+
+
+@inlined
+def move(job: Ints, streams: Ints, state: Ints, wires: Ints) -> None:
+    """Do what was decided."""
+    chunk_read = _move_reads(job, streams, state, wires)
+    _move_stores(job, state, wires)
+    if chunk_read:
+        _count_chunk(job, state)
+    _move_z_buffer(state, wires)
+    _move_pad(job, state, wires)
+    _move_feed(job, state, wires, streams[W, ROWS])
+
+
+@inlined
 def _decide(job: Ints, streams: Ints, state: Ints, wires: Ints) -> None:
     """Work out what the array, the X pad and the Z buffer do in this cycle."""
     last_rows = state[X_ROW_TILE] == job[ROW_TILES] - 1 and job[LAST_ROWS] != 0
@@ -183,7 +219,7 @@ def _decide(job: Ints, streams: Ints, state: Ints, wires: Ints) -> None:
     wires[WRITE_X] = filling and not state[REFILLING]
 
 
-@_inlined
+@inlined
 def _decide_feed(job: Ints, state: Ints, wires: Ints, w_waits: bool, y_loaded: bool) -> None:
     """Decide whether the array takes the next row of W, stalls, or shifts."""
     feed, stall = state[FEED], False
@@ -217,7 +253,7 @@ def _decide_feed(job: Ints, state: Ints, wires: Ints, w_waits: bool, y_loaded: b
     wires[PAD_SETUP] = feed == PRELOAD and following == LOAD_W
 
 
-@_inlined
+@inlined
 def _arbitrate(streams: Ints, state: Ints, wires: Ints) -> None:
     """Give the port to X, W or Y/Z, round robin; between Y and Z by a second arbiter.
 
@@ -257,7 +293,7 @@ def _arbitrate(streams: Ints, state: Ints, wires: Ints) -> None:
     wires[GRANTED], wires[GRANT] = granted, grant
 
 
-@_inlined
+@inlined
 def _asks(streams: Ints, which: int) -> bool:
     """Return whether a reader puts a request on the port.
 
@@ -272,7 +308,7 @@ def _asks(streams: Ints, which: int) -> bool:
     return streams[which, REQUESTS] > 0 and streams[which, RESPONSES] < QUEUE and not cautious
 
 
-@_inlined
+@inlined
 def _move_reads(job: Ints, streams: Ints, state: Ints, wires: Ints) -> bool:
     """Advance the three readers one cycle; return whether X has delivered a whole chunk."""
     tiles = job[ROW_TILES] * job[COLUMN_TILES]
@@ -283,7 +319,7 @@ def _move_reads(job: Ints, streams: Ints, state: Ints, wires: Ints) -> bool:
         streams,
         X,
         job[LAST_ROWS] if last_rows else job[WIDTH],
-        more_x or (starting and state[CHUNKS_READ] == 0),
+        more_x or starting,
         wires[GRANTED] and wires[GRANT] == X,
         wires[LOAD_X],
     )
@@ -306,7 +342,7 @@ def _move_reads(job: Ints, streams: Ints, state: Ints, wires: Ints) -> bool:
     return chunk_read
 
 
-@_inlined
+@inlined
 def _move_reader(
     streams: Ints, which: int, length: int, start: bool, granted: bool, taken: bool
 ) -> bool:
@@ -350,7 +386,7 @@ def _move_reader(
     return False
 
 
-@_inlined
+@inlined
 def _move_stores(job: Ints, state: Ints, wires: Ints) -> None:
     """Advance the writer of Z: rows leave the buffer, get an address, wait for the port."""
     length = job[ROW_TILES] * job[COLUMN_TILES] * job[WIDTH]
@@ -376,20 +412,21 @@ def _move_stores(job: Ints, state: Ints, wires: Ints) -> None:
         state[Z_ISSUED] += not all_issued
 
 
-@_inlined
+@inlined
 def _count_chunk(job: Ints, state: Ints) -> None:
     """Move the X reader to its next chunk: along n, then the next column tile, then down."""
-    state[CHUNKS_READ] += 1
+    total = job[ROW_TILES] * job[COLUMN_TILES] * job[CHUNKS]
+    state[CHUNKS_READ] = 0 if state[CHUNKS_READ] == total else state[CHUNKS_READ] + 1
     state[READ_CHUNK] += 1
     if state[READ_CHUNK] == job[CHUNKS]:
         state[READ_CHUNK] = 0
         state[READ_COLUMN_TILE] += 1
         if state[READ_COLUMN_TILE] == job[COLUMN_TILES]:
             state[READ_COLUMN_TILE] = 0
-            state[READ_ROW_TILE] += 1
+            state[READ_ROW_TILE] = (state[READ_ROW_TILE] + 1) % job[ROW_TILES]
 
 
-@_inlined
+@inlined
 def _move_z_buffer(state: Ints, wires: Ints) -> None:
     """Advance the buffer that holds Y before a tile and Z after it, never both."""
     phase = state[ZBUF]
@@ -409,7 +446,7 @@ def _move_z_buffer(state: Ints, wires: Ints) -> None:
     state[ZBUF_STORE] = 0 if stored else state[ZBUF_STORE] + wires[STORE_Z]
 
 
-@_inlined
+@inlined
 def _move_pad(job: Ints, state: Ints, wires: Ints) -> None:
     """Advance the X pad: filled row by row from memory, emptied column by column to the array."""
     phase, step, full = state[PAD], wires[STEP], wires[PAD_FULL]
@@ -453,7 +490,7 @@ def _move_pad(job: Ints, state: Ints, wires: Ints) -> None:
         state[OUTPUT] = (state[OUTPUT] + 1) % job[HEIGHT]
 
 
-@_inlined
+@inlined
 def _move_feed(job: Ints, state: Ints, wires: Ints, w_rows: int) -> None:
     """Advance the counters of the state machine that feeds the array."""
     starts = state[FEED] == OFF and not state[COMPUTING]
@@ -490,7 +527,7 @@ def _move_feed(job: Ints, state: Ints, wires: Ints, w_rows: int) -> None:
     state[FEED] = following
 
 
-@_inlined
+@inlined
 def _count_x(job: Ints, state: Ints, wires: Ints, starts: bool) -> None:
     """Follow which chunk of X the array is consuming, and when the pad must be loaded again."""
     full, drained = wires[PAD_FULL], wires[PAD_DRAINED]
@@ -518,7 +555,7 @@ def _count_x(job: Ints, state: Ints, wires: Ints, starts: bool) -> None:
             state[X_DONE] = state[X_ROW_TILE] == job[ROW_TILES]
 
 
-@_inlined
+@inlined
 def _count_w(job: Ints, state: Ints, wires: Ints) -> bool:
     """Count a consumed row of W; return whether it was the last of a tile."""
     if not wires[TAKE_W]:
@@ -535,7 +572,7 @@ def _count_w(job: Ints, state: Ints, wires: Ints) -> bool:
     return True
 
 
-@_inlined
+@inlined
 def _count_y(job: Ints, state: Ints) -> None:
     """Move to the next tile of Y and Z; the row count wraps where the hardware's does."""
     state[Y_COLUMN_TILE] += 1

@@ -11,14 +11,19 @@ from typing import TypeVar
 
 import numpy as np
 
+from hybridsim.components.redmule_contents import Outcome, outcome
 from hybridsim.components.redmule_cycles import (
     FAR,
+    FEW,
     HANGS,
-    HANGS_NOT,
-    HANGS_WANTED,
+    OUTCOME_WANTED,
     PER,
+    SHORT,
     UNKNOWN,
     WANTED,
+    WHOLE_HANGS,
+    WORKS,
+    WRONG,
     Array,
     Waits,
     entry,
@@ -28,6 +33,14 @@ from hybridsim.components.redmule_replay import Replay, replay
 from hybridsim.units import Ints
 
 Found = TypeVar("Found")
+_FEW_SHAPES = [
+    (down, across)
+    for down in range(1, FEW + 1)
+    for across in range(1, FEW + 1)
+    if 1 < down * across <= FEW
+]
+"""Tiles down and across of jobs that are replayed whole, in the order of ``whole_row``."""
+_KNOWN = {Outcome.WORKS: WORKS, Outcome.HANGS: HANGS, Outcome.WRONG: WRONG}
 _LONGEST = 12
 """Tiles down and across of the longest job that is asked whether it hangs."""
 
@@ -45,6 +58,7 @@ class WaitTables:
         self.height, self.width, self.pipe_regs = height, width, pipe_regs
         self.depth = height * (pipe_regs + 1)
         self.array = Array(height, width, pipe_regs, self.depth)
+        self._deepest = SHORT * (pipe_regs + 1)
         classes = FAR * (pipe_regs + 1) + 1
 
         def table(rows: int, columns: int) -> Ints:
@@ -59,7 +73,10 @@ class WaitTables:
             tile_2=table(classes, width),
             tile_3=table(classes, width),
             # zeros take no memory until they are written
-            hangs=np.zeros((4 * most_rows(self.array), _LONGEST * self.depth + 1), np.int8),
+            outcomes=np.zeros((4 * most_rows(self.array), _LONGEST * self.depth + 1), np.int8),
+            whole=np.zeros(
+                (len(_FEW_SHAPES) * self._deepest * width, self.depth + 1, 2), np.int64
+            ),
             asked=np.zeros(1, np.int64),
         )
 
@@ -87,10 +104,23 @@ class WaitTables:
         for table, measure in measures:
             for row, column in np.argwhere(table[..., 0] == WANTED).tolist():
                 table[row, column] = measure(row, column)
-        for row, columns in np.argwhere(waits.hangs == HANGS_WANTED).tolist():
+        for row, columns in np.argwhere(waits.whole[..., 0] == WANTED).tolist():
+            waits.whole[row, columns] = self._whole(row, columns)
+        for row, columns in np.argwhere(waits.outcomes == OUTCOME_WANTED).tolist():
             deep, rows = divmod(row, most_rows(self.array))
-            job = self._replay(rows, deep * self.height, columns)
-            waits.hangs[row, columns] = HANGS if job.hangs else HANGS_NOT
+            array = self.height, self.width, self.pipe_regs
+            waits.outcomes[row, columns] = _KNOWN[
+                outcome(*array, rows, deep * self.height, columns)
+            ]
+
+    def _whole(self, row: int, columns: int) -> tuple[int, int]:
+        """Replay a job of few tiles as it is."""
+        row, rows = divmod(row, self.width)
+        shape, deep = divmod(row, self._deepest)
+        down, across = _FEW_SHAPES[shape]
+        m, k = self.width * (down - 1) + rows + 1, self.depth * (across - 1) + columns
+        job = self._replay(m, (deep + 1) * self.height, k)
+        return (WHOLE_HANGS, 0) if job.hangs else (job.cycles, job.z_wait)
 
     def _known(self, table: Ints, row: int, column: int) -> int:
         """Return an entry that another one is measured with."""

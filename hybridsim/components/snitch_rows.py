@@ -102,8 +102,8 @@ def _vector_row(
     if kernel.startswith("layernorm_"):
         name = "layernorm_ssr_frep" if "ssr" in kernel else "layernorm_scalar"
         return cores.layernorm_cycles(rows, features, precision, name, cores=used), ""
-    if kernel.startswith("softmax"):
-        return None, "the exponential of the measured program is not known"
+    if kernel.startswith("softmax_scalar"):
+        return cores.softmax_cycles(rows, features, precision, "softmax_scalar", cores=used), ""
     return None, f"no equation for {kernel!r}"
 
 
@@ -118,12 +118,14 @@ def _dma_row(dma: Dma, kind: str, shape: str, note: str) -> Answer:
         return None, f"shape {shape!r} is not rows x bytes"
     rows, row_bytes = map(int, match.groups())
     source: Place = "tcdm" if kind.replace("2D ", "").startswith(("TCDM", "zeromem")) else "memory"
+    # a first build of the test bench sent what was written to TCDM to memory as well
+    to: Place = "memory" if "->DRAM" in kind or "mirrored" in note else "tcdm"
     if "back" in kind:
         return dma.queued_cycles(row_bytes, rows, source=source), ""
     strided = kind.startswith("2D")
     if strided and "TCDM->DRAM" in kind:
         return None, "strided stores were anomalously slow in the test bench: not modelled"
-    cycles = dma.transfer_cycles(rows * row_bytes, rows, source=source, strided=strided)
+    cycles = dma.transfer_cycles(rows * row_bytes, rows, source=source, strided=strided, to=to)
     issued = re.search(r"issue (\d+) cyc", note)
     if issued:
         cycles += int(issued[1]) - (dma.issue_2d if strided or rows > 1 else dma.issue_1d)

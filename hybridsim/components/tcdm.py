@@ -3,6 +3,9 @@
 from hybridsim.components.core_kernels import larger
 from hybridsim.units import Count, IntLike, Size, Spec, Width, ceil_div
 
+MEASURED_BANKS = 32
+"""The only number of banks with which kernels were measured (``snitch_kernels.csv``)."""
+
 
 class Tcdm(Spec):
     """The banked scratchpad of a cluster; a bank serves one access a cycle.

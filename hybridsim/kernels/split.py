@@ -99,6 +99,9 @@ class EngineSplit:
     """L: rows of the array, that is of the result, computed side by side."""
     pipe_regs: int
     """P: pipeline registers of an element; P + 1 columns are in flight in each."""
+    taken: Callable[[int, int, int], tuple[int, int, int]] | None = None
+    """The sizes that the engine is really given for M, N and K, past the jobs that it cannot do;
+    None adds no more than whole steps."""
 
     def __post_init__(self) -> None:
         _at_least(1, "EngineSplit.height", self.height)
@@ -132,9 +135,11 @@ class EngineSplit:
 
     def pad(self, x: Array, w: Array, y: Array) -> tuple[Array, Array, Array]:
         """Return the operands with zeros up to whole tiles and whole reduction steps."""
-        reduction = max(2, ceil_div(x.shape[1], self.height)) * self.height
-        rows = ceil_div(y.shape[0], self.width) * self.width
-        columns = ceil_div(y.shape[1], self.tile_columns) * self.tile_columns
+        m, n, k = y.shape[0], x.shape[1], y.shape[1]
+        m, n, k = self.taken(m, n, k) if self.taken else (m, n, k)
+        reduction = max(2, ceil_div(n, self.height)) * self.height
+        rows = ceil_div(m, self.width) * self.width
+        columns = ceil_div(k, self.tile_columns) * self.tile_columns
         return (
             _padded(x, rows, reduction),
             _padded(w, reduction, columns),

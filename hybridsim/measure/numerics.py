@@ -54,7 +54,8 @@ def _ways(layer: LayerDecision, cluster: Cluster) -> list[_Way]:
     units: list[Split] = []
     if choice.unit != "cores" and cluster.matrix_engine is not None:
         engine = cluster.matrix_engine
-        units.append(EngineSplit(engine.array_height, engine.array_width, engine.pipe_regs))
+        array = engine.array_height, engine.array_width, engine.pipe_regs
+        units.append(EngineSplit(*array, taken=engine.padded))
     if choice.unit != "matrix_engine":
         units.append(_on_cores(cluster, choice.order == "swapped"))
     return [_Way(unit, choice.order == "swapped", float(adapter.scale)) for unit in units]

@@ -39,7 +39,7 @@ OPERATIONS = {"gemm_with_Y": True, "matmul_no_Y": False}
 """How a table calls a job with Y and one without."""
 TOTALS = {
     "RedMulE, height 4": r"RedMulE 4x\d+( without Y)?",
-    "cores and DMA": "gemm|dot|vadd|layernorm|dma",
+    "cores and DMA": "gemm|dot|vadd|layernorm|softmax|dma",
 }
 """Groups of groups: name -> pattern of the groups in it."""
 LARGEST_ARRAY = {"array_height": 32, "array_width": 128, "pipe_regs": 8}

@@ -107,6 +107,8 @@ def test_an_override_that_is_none_is_refused(text: str, says: str) -> None:
         ({"tile.rows": "512"}, "tile.rows", "'512'"),
         ({"nothing.here": 1}, "nothing.here", "not a group"),
         ({"cluster.tcdm.size": "100 B"}, "cluster", "banks"),
+        ({"cluster.tcdm.banks": 16}, "cluster", "measured with 32 banks"),
+        ({"cluster.tcdm.banks": 16, "cluster.cores.tcdm_banks": 16}, "cluster", "write 32"),
     ],
 )
 def test_a_wrong_override_names_itself(

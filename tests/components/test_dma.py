@@ -16,11 +16,12 @@ FIELDS = {
     "short_rows_cycles": "8 cycles",
 }
 WIDE = Dma(**FIELDS)
+STORING = Dma(**FIELDS, store_burst=32, store_ahead=3)
 NARROW = Dma(**{**FIELDS, "bytes_per_cycle": "8 B/cycle"})
 
 SIZES = st.integers(1, 1 << 20)
 ROWS = st.integers(1, 200)
-ENGINES = st.sampled_from([WIDE, NARROW])
+ENGINES = st.sampled_from([WIDE, NARROW, STORING])
 SOURCES = st.sampled_from(["memory", "tcdm"])
 
 
@@ -42,6 +43,28 @@ def test_contiguous_loads_are_exact(size, cycles):
 def test_contiguous_copies_are_exact(size, cycles):
     """Snitch cluster RTL, TCDM to TCDM."""
     assert seen_after(WIDE.transfer_cycles(size, source="tcdm"), strided=False) == cycles
+
+
+@pytest.mark.parametrize(
+    ("size", "cycles"),
+    [
+        (4, 28),
+        (64, 28),
+        (256, 33),
+        (512, 43),
+        (1024, 58),
+        (8192, 158),
+        (32768, 543),
+        (65536, 1053),
+    ],
+)
+def test_contiguous_stores_are_exact(size, cycles):
+    """Snitch cluster RTL, TCDM to DRAM: 512 B and 1 KiB are slow, 2 KiB and more are not."""
+    taken = STORING.transfer_cycles(size, source="tcdm")
+    assert seen_after(taken, strided=False) == cycles
+    assert WIDE.transfer_cycles(size, source="tcdm") <= taken
+    copied = STORING.transfer_cycles(size, source="tcdm", to="tcdm")
+    assert copied == WIDE.transfer_cycles(size, source="tcdm")
 
 
 @pytest.mark.parametrize(

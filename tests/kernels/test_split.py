@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.errors import SpecError
 from hybridsim.kernels.split import CoreSplit, EngineSplit, multiply
 from tests.kernels.oracles import law
@@ -109,6 +110,16 @@ def test_a_short_reduction_is_padded_to_twice_the_engine_height():
     assert padded.shape == (12, 8)
     np.testing.assert_array_equal(padded[0], [1, 1, 1, 0, 0, 0, 0, 0])
     assert not padded[1:].any()
+
+
+def test_operands_are_padded_to_what_the_engine_is_given():
+    """Rank 8 on a height of 8: the engine pads to n = 24, past a hazard."""
+    taken = MatrixEngine(array_height=8, array_width=24, pipe_regs=3, port_width="512 bit").padded
+    x, w, y = (np.ones(shape, np.float32) for shape in ((48, 8), (8, 128), (48, 128)))
+    padded, other, _ = EngineSplit(height=8, width=24, pipe_regs=3, taken=taken).pad(x, w, y)
+    assert padded.shape == (48, 24)
+    assert other.shape == (24, 128)
+    assert not padded[:, 8:].any()
 
 
 def test_a_unit_of_nothing_is_refused():

@@ -53,7 +53,7 @@ def labels(plan: Plan) -> list[str]:
 
 
 def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None:
-    """All rows of snitch_kernels.csv within 3 %: loads, tiles, conflicts, last store."""
+    """All rows of snitch_kernels.csv within 2 %: loads, tiles, conflicts, last store."""
     table = read_table(MACHINES / "ahwa_lora_2026/cycles/snitch_kernels.csv")
     table.require(CORES_COLUMNS)
     errors = []
@@ -71,17 +71,18 @@ def test_the_measured_programs_are_met(cluster: Cluster, engine: Engine) -> None
         cycles = carried_out(stream.plan(), stream.cluster, engine).makespan / PS
         errors.append(100 * (cycles / row.whole("cycles") - 1))
     assert len(errors) == 12
-    assert np.abs(errors).max() <= 3
-    assert abs(np.mean(errors)) <= 1.5
+    assert np.abs(errors).max() <= 2
+    assert abs(np.mean(errors)) <= 0.5
 
 
 def test_one_tile_is_a_chain(cluster: Cluster) -> None:
-    """Nothing overlaps: A, then B and X behind it, both kernels, store."""
+    """Nothing overlaps: A, then B and X behind it, 30 cycles, both kernels, store."""
     stream = LoraStream(cluster, 128, 128, 8, 8, 8, kernels=MEASURED_KERNELS)
     kernels = sum(cycles for _, cycles in stream.tile_kernels(8))
     dma = cluster.dma
     load = dma.transfer_cycles(128 * 8 * 2) + dma.beats(8 * 128 * 2) + dma.beats(8 * 128 * 2)
-    assert stream_cycles(stream) == load + kernels + dma.transfer_cycles(2048, source="tcdm")
+    store = dma.transfer_cycles(2048, source="tcdm")
+    assert stream_cycles(stream) == load + 30 + kernels + store
 
 
 @given(shape=streams)
@@ -192,7 +193,7 @@ def test_conflicts_with_the_dma_slow_the_cores(cluster: Cluster) -> None:
     lasted = durations(plan, cluster)[np.array(labels(plan)) == "xa"] // PS
     free = stream.tile_kernels(16)[0][1]
     x, z = 16 * 512 * 2 // 64, 16 * 128 * 2 // 64
-    assert (lasted - free).tolist() == [x // 5, (x + z) // 5, z // 5]
+    assert (lasted - free - 30).tolist() == [x // 5, (x + z) // 5, z // 5]
 
 
 def test_what_does_not_fit_is_refused(cluster: Cluster) -> None:

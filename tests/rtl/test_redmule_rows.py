@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from hybridsim.components.matrix_engine import MatrixEngine
+from hybridsim.components.redmule_contents import Outcome, outcome
 from hybridsim.components.redmule_cycles import Hazard
 from hybridsim.components.redmule_replay import START_AND_END, replay
 
@@ -72,39 +73,37 @@ def errors(rows: list[Row]) -> np.ndarray:
     m, n, k, cycles = (np.array([getattr(row, name) for row in rows]) for name in
                        ("m", "n", "k", "cycles"))  # fmt: skip
     first = rows[0]
-    model = engine(first.height, first.width).gemm_cycles(m, n, k, first.with_y)
+    model = engine(first.height, first.width).raw_cycles(m, n, k, first.with_y)
     return (model - cycles) / cycles * 100
 
 
 @pytest.mark.parametrize("with_y", [True, False])
 @pytest.mark.parametrize(("height", "width"), [(4, 12), (4, 8)])
 def test_the_model_meets_its_targets_on_both_halves(height, width, with_y):
-    """Median 0.2 %, 99th percentile 3 %, worst 6 %, on the fitted and on the other rows."""
+    """Median 0.2 %, 99th percentile 1 %, worst 1.6 %, on the fitted and on the other rows."""
     rows = exact_rows(height, width, with_y)
     for fitted in (True, False):
         off = np.abs(errors([row for row in rows if row.fitted == fitted]))
         assert np.median(off) <= 0.2
-        assert np.percentile(off, 99) <= 3.0
-        assert off.max() <= 6.0
+        assert np.percentile(off, 99) <= 1.0
+        assert off.max() <= 1.6
 
 
 def test_squares_on_an_array_that_nothing_was_fitted_on():
-    """8 x 24: all squares from 16 to the cycle; 8 x 8 x 8 is the known 5 cycles (3.2 %) off."""
+    """8 x 24: all squares from 8 to 256 to the cycle."""
     rows = exact_rows(8, 24, with_y=True)
-    off = dict(zip([row.m for row in rows], np.abs(errors(rows)), strict=True))
-    assert off.pop(8) == pytest.approx(3.2, abs=0.1)
-    assert len(off) == 8
-    assert max(off.values()) == 0
+    assert len(rows) == 9
+    assert not np.any(errors(rows))
 
 
 @pytest.mark.parametrize(("height", "width"), ARRAYS)
 def test_almost_every_replay_is_exact(height, width):
-    """The cycle-by-cycle replay misses only very short jobs, by 5 cycles at most."""
+    """The cycle-by-cycle replay misses only jobs of one tile, by 4 cycles at most."""
     rows = exact_rows(height, width, with_y=True)
     off = [replay(height, width, 3, row.m, row.n, row.k).cycles - row.cycles for row in rows]
     wrong = [short for short in off if short]
-    assert len(wrong) <= max(1, len(rows) // 80)
-    assert all(-5 <= short < 0 for short in wrong)
+    assert len(wrong) <= len(rows) // 80
+    assert all(-2 <= short <= 4 for short in wrong)
 
 
 def test_the_fitted_constant_is_the_most_frequent_difference():
@@ -123,6 +122,18 @@ def test_jobs_that_hang_in_the_replay_are_those_that_hung():
             assert job.hangs == (row.status == "hung"), row
 
 
+def test_the_contents_of_the_buffers_tell_which_jobs_are_wrong():
+    """With n > H every row but one, whose sizes the hardware mixes up (TALL_RAGGED)."""
+    missed = [
+        row[:5]
+        for row in ROWS
+        if row.with_y and row.n > row.height
+        and (outcome(row.height, row.width, 3, row.m, row.n, row.k) == Outcome.WORKS)
+        != (row.status == "bit_exact")
+    ]  # fmt: skip
+    assert missed == [(4, 12, 240, 9, 16)]
+
+
 def confusion() -> Counter[tuple[bool, str, bool]]:
     """Rows by (with Y, measured status, flagged by the model)."""
     found: Counter[tuple[bool, str, bool]] = Counter()
@@ -132,19 +143,21 @@ def confusion() -> Counter[tuple[bool, str, bool]]:
     return found
 
 
-def test_no_working_shape_is_refused_and_nearly_all_others_are_known():
+def test_no_row_that_fails_passes_and_few_that_work_are_flagged():
     found = confusion()
-    assert sum(found[with_y, "bit_exact", True] for with_y in (True, False)) == 0
-    assert found[True, "hung", False] == found[False, "hung", False] == 0
-    # One tile of 5 rows with n = H gave wrong numbers, where others with n = H did not.
-    assert found[True, "wrong_result", False] <= 1
+    for status in ("hung", "wrong_result"):
+        assert found[True, status, False] == found[False, status, False] == 0
+    assert found[True, "bit_exact", True] + found[False, "bit_exact", True] == 2
 
 
 def test_what_is_charged_for_a_working_shape_is_the_shape_itself():
+    """But for one tile with n = H on 4 x 8: of 5, 6 and 7 rows the first were wrong there."""
     for row in ROWS:
         if row.status == "bit_exact":
             shape = row.m, row.n, row.k
-            assert engine(row.height, row.width).padded(*shape, row.with_y) == shape, row
+            charged = engine(row.height, row.width).padded(*shape, row.with_y)
+            short = row.width == 8 and row.n == 4 and 3 < row.m < 8
+            assert charged == ((row.m, 8, row.k) if short else shape), row
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ have to find, count and name.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from hybridsim.arch import Cluster, Machine
@@ -40,10 +41,11 @@ class Candidate:
 def naive_best(job: Job, layer: PlacedLayer, space: Space) -> Found:
     """Return the best of all candidates, visited by their bounds until none can be better."""
     tokens = job.tokens_of(layer)
-    ranked = sorted(
+    ranked = [
         (*bound(job.machine, tokens, candidate), index, candidate)
         for index, candidate in enumerate(candidates(job.machine, layer, tokens, space))
-    )
+    ]
+    ranked.sort(key=itemgetter(0))  # of equal bounds the first, whichever part it is of
     first, tried = _least(job, layer, ranked)
     others = [each for each in ranked if each[3].program.choice != first.batching.program.choice]
     second, more = _least(job, layer, others[:MOST_SECONDS]) if others else (None, 0)

@@ -37,47 +37,41 @@ def figures(comparison: Comparison) -> pd.DataFrame:
 
 @pytest.mark.parametrize("half", ["all", "fitted", "held back"])
 def test_jobs_of_an_engine_of_height_4_are_close(figures: pd.DataFrame, half: str) -> None:
-    """Median 0.2 %, 99th percentile 3 %, worst 6 %, fitted or not."""
+    """Median 0.2 %, 99th percentile 1 %, worst 3 %, fitted or not."""
     found = figures.loc[("RedMulE, height 4", half)]
     assert found["compared"] > 900
     assert found["median_percent"] <= 0.2
-    assert found["p99_percent"] <= 3
-    assert found["worst_percent"] <= 6
+    assert found["p99_percent"] <= 1
+    assert found["worst_percent"] <= 3
 
 
 def test_squares_on_an_array_of_height_8_are_close(comparison: Comparison) -> None:
-    """8 x 24, which nothing was fitted on: 3 %; 8 x 8 x 8 alone is 5 of 154 cycles off."""
-    errors = {
-        one.row.cells["m"]: abs(one.error_percent or 0)
-        for one in comparison.rows
-        if one.group == "RedMulE 8x24"
-    }
-    assert len(errors) == 9
-    assert errors.pop("8") <= 3.3
-    assert max(errors.values()) <= 3
+    """8 x 24, which nothing was fitted on: to the cycle."""
+    errors = [one.error_percent for one in comparison.rows if one.group == "RedMulE 8x24"]
+    assert errors == [0] * 9
 
 
 @pytest.mark.parametrize("half", ["all", "fitted", "held back"])
 def test_cores_and_dma_are_close(figures: pd.DataFrame, half: str) -> None:
     found = figures.loc[("cores and DMA", half)]
     assert found["compared"] > 90
-    assert found["median_percent"] <= 3
-    assert found["p90_percent"] <= 8
+    assert found["median_percent"] <= 0.1
+    assert found["p90_percent"] <= 2
+    assert found["p99_percent"] <= 10
 
 
 def test_adapter_programs_are_close(figures: pd.DataFrame) -> None:
-    """First load to last store, executed as a plan: 6 % at worst."""
+    """First load to last store, executed as a plan: 2 % at worst."""
     found = figures.loc[("lora", "all")]
     assert found["compared"] == found["rows"] >= 12
-    assert found["worst_percent"] <= 6
+    assert found["worst_percent"] <= 2
     assert ("lora", "fitted") not in figures.index
 
 
 def test_the_model_knows_which_jobs_fail(comparison: Comparison) -> None:
     found = comparison.outcomes().set_index("measured")
-    assert found.loc["bit_exact", "fails"] == 0
-    assert found.loc["hung", "works"] == 0
-    assert found.loc["wrong_result", "works"] <= 1
+    assert found.loc["bit_exact", "fails"] == 2
+    assert found.loc["hung", "works"] == found.loc["wrong_result", "works"] == 0
     assert found.to_numpy().sum() == 2831
 
 
@@ -95,7 +89,7 @@ def test_all_bundled_rows_are_there_unchanged(comparison: Comparison) -> None:
         with path.open(encoding="utf-8") as file:
             rows += list(csv.DictReader(line for line in file if not line.startswith("#")))
     records = comparison.records()
-    assert len(records) == len(rows) == 2831 + 294
+    assert len(records) == len(rows) == 2831 + 297
     for row, record in zip(rows, records, strict=True):
         assert {name: record[name] for name in row} == row
         assert tuple(record)[-3:] == APPENDED
