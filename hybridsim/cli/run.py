@@ -33,7 +33,7 @@ from hybridsim.cli._options import (
 )
 from hybridsim.cli._terminal import Telling, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import SpecError, UnknownNameError
-from hybridsim.measure.interval import told
+from hybridsim.measure.interval import sure
 from hybridsim.measure.result import AnalogNoiseRow, LayerResult, OpResult, Result
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import make_strategy
@@ -259,15 +259,15 @@ def _summary(result: Result) -> list[str]:
     lines = [
         f"{escape(result.network)} on {escape(result.machine)}, {tokens}, {what}, "
         f"{result.strategy}:",
-        f"  latency      {format_ps(result.latency_ps)}{told(interval, 'latency')}  "
+        f"  latency      {format_ps(result.latency_ps)}{sure(interval, 'latency')}  "
         f"(yardstick {format_ps(result.yardstick_ps)}, "
         f"{'without adapters' if result.ops else 'all-analog'})",
-        f"  overhead     {result.overhead_percent:.2f} %{told(interval, 'overhead')}",
+        f"  overhead     {result.overhead_percent:.2f} %{sure(interval, 'overhead')}",
         f"  bound by     {shares} of the critical path",
         f"  tiles        {result.tiles}, {result.occupancy:.0%} of their devices hold weights",
     ]
     if result.energy is not None:
-        lines.append(f"  energy       {result.energy.summary}{told(interval, 'energy')}")
+        lines.append(f"  energy       {result.energy.summary}{sure(interval, 'energy')}")
     if result.tcdm_bytes:
         lines.append(f"  TCDM         {format_bytes(result.tcdm_bytes)} at most on a cluster")
     if interval and interval.assumed:
