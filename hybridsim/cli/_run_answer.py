@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.cli._terminal import Sentence, noted, plain_table, told
-from hybridsim.measure.interval import told as sure
+from hybridsim.measure.interval import sure
 from hybridsim.measure.result import AnalogNoiseRow, LayerResult, OpResult, Result
 from hybridsim.units import format_bytes, format_ps
 

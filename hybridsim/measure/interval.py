@@ -96,7 +96,7 @@ def between(low: int, high: int, shown: Callable[[int], str]) -> str:
     return f"{low / size:.{digits}f} .. {high / size:.{digits}f} {unit}"
 
 
-def told(interval: IntervalResult | None, what: Literal["latency", "overhead", "energy"]) -> str:
+def sure(interval: IntervalResult | None, what: Literal["latency", "overhead", "energy"]) -> str:
     """Return the interval of a figure in brackets, to stand behind it; nothing without one."""
     text = "" if interval is None else getattr(interval, what)
     return f" ({text})" if text else ""

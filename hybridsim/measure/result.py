@@ -16,7 +16,7 @@ from hybridsim.errors import SpecError
 from hybridsim.measure.answer import Answer, Document
 from hybridsim.measure.coverage import Coverage, WholeNetworkResult
 from hybridsim.measure.energy_result import AreaResult, EnergyResult
-from hybridsim.measure.interval import IntervalResult, told
+from hybridsim.measure.interval import IntervalResult, sure
 from hybridsim.nesting import check_json_depth
 from hybridsim.units import format_bytes, format_ps
 
@@ -318,7 +318,7 @@ def _html(result: Result) -> str:
     more = f"<p>and {left:,} layers that take less</p>" if left else ""
     return (
         f"<div><p><strong>{escape(result.network)} on {escape(result.machine)}</strong>: "
-        f"{format_ps(result.latency_ps)}{told(result.interval, 'latency')} for {result.tokens} "
+        f"{format_ps(result.latency_ps)}{sure(result.interval, 'latency')} for {result.tokens} "
         f"tokens, {result.overhead_percent:.1f} % more than the yardstick, "
         f"{format_ps(result.yardstick_ps)} "
         f"{'without adapters' if result.ops else 'all-analog'} "

@@ -27,8 +27,14 @@ DERIVED = {
     "overhead_percent": ("latency_ps", "yardstick_ps"),
 }
 """Column -> the measured columns that it is computed from."""
+INTERVALS = {
+    "latency_ps": ("latency_low_ps", "latency_high_ps"),
+    "overhead_percent": ("overhead_low_percent", "overhead_high_percent"),
+}
+"""Column -> the ends of its 90 % interval, which are columns of their own."""
 DETAILED: dict[str, Literal["text", "number"]] = {
     "bound": "text",
+    **{end: "number" for ends in INTERVALS.values() for end in ends},
 }
 """What takes a whole Result to find out, and so more time per point; see ``sweep/details.py``."""
 TEXTS = frozenset(name for name, kind in DETAILED.items() if kind == "text")

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOMS = (
     "units.py", "csv_files.py", "compiling.py", "alike.py", "work.py", "simulation.py",
     "components", "workload", "kernels", "plan", "programs", "arch", "mapping", "strategies",
-    "engines", "analog", "measure", "sweeps",
+    "engines", "analog", "measure", "certainty", "sweeps",
 )  # fmt: skip
 """What a result depends on beside the study's inputs: cost equations to measurement."""
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hybridsim.certainty import with_interval
 from hybridsim.engines import Engine, engine
 from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
 from hybridsim.measure.result import Result
-from hybridsim.simulation import MOST_TOKENS, simulate
+from hybridsim.simulation import MOST_TOKENS, execute
 from hybridsim.strategies import (
     Job,
     LayerDecision,
@@ -18,6 +19,7 @@ from hybridsim.strategies import (
     carry_out,
     yardstick,
 )
+from hybridsim.sweeps.columns import INTERVALS
 from hybridsim.sweeps.inputs import Inputs, Point, Resolver
 from hybridsim.units import Ints
 
@@ -26,8 +28,21 @@ Columns = dict[str, Any]
 
 DOES_NOT_FIT = "does not fit the TCDM of a cluster"
 """The problem of such a point, whoever finds it; running the point alone says what would fit."""
+ENDS = tuple(end for ends in INTERVALS.values() for end in ends)
+"""Columns that are ends of 90 % intervals."""
+
+
+def _end(name: str) -> Callable[[Result], int | float | str | None]:
+    def read(result: Result) -> int | float | None:
+        found: int | float | None = getattr(result.interval, name, None)
+        return found
+
+    return read
+
+
 DETAILS: Mapping[str, Callable[[Result], int | float | str | None]] = {
-    "bound": lambda result: result.bound
+    "bound": lambda result: result.bound,
+    **{end: _end(end) for end in ENDS},
 }
 """Column -> how it is read off a whole result; None where the machine does not say."""
 
@@ -75,7 +90,8 @@ class WholeRuns:
             row["yardstick_ps"] = _yardstick_ps(point.strategy, job, latency, self._run)
         asked = [name for name in self._columns if name in DETAILS]
         if asked:
-            whole = simulate(point.network, point.machine, point.strategy, tokens, self._name)
+            run = execute(point.network, point.machine, point.strategy, tokens, self._name)
+            whole = with_interval(run) if set(asked) & set(ENDS) else run.result
             row |= {name: detail(name, whole) for name in asked}
         return row
 

@@ -31,3 +31,16 @@ def test_the_command_says_why_points_have_no_result(cli, studies) -> None:
     axes = {"strategy.batch": [8, 128]}
     done = cli("sweep", str(studies.write(network="layer_512x128", tokens=128, axes=axes)))
     assert "1 times: does not fit the TCDM of a cluster" in done.stdout
+
+
+def test_ends_of_intervals_are_columns_where_a_study_asks_for_them(studies) -> None:
+    names = [end for ends in columns.INTERVALS.values() for end in ends]
+    table = sweep(
+        studies.write(
+            keep=["latency_ps", "overhead_percent", *names], axes={"strategy.batch": [8, 16]}
+        )
+    )
+    for name, (low, high) in columns.INTERVALS.items():
+        assert (table[low] <= table[name]).all()
+        assert (table[name] <= table[high]).all()
+    assert (table["latency_low_ps"] < table["latency_high_ps"]).all()

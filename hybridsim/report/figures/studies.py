@@ -1,5 +1,7 @@
 """Figures of studies: fronts of a sweep, accuracy against slowdown, accuracy over the years."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -24,16 +26,21 @@ from hybridsim.report.figures.style import (
     time_unit,
 )
 from hybridsim.sweeps.answers import cases
+from hybridsim.sweeps.columns import INTERVALS
 from hybridsim.sweeps.inputs import Inputs
 
 MOST_CASES = 8
 """Cases whose fronts are lines of their own in one figure; of more, fronts are markers alone."""
+MOST_BARS = 60
+"""Points of fronts up to which each has its error bars."""
 _LOGARITHMIC = 20
 """A larger ratio of the largest to the smallest value is drawn on a logarithmic axis."""
 
 
 def pareto_points(inputs: Inputs, table: pd.DataFrame) -> pd.DataFrame:
-    """Return case, the first two objectives, and pareto, of the feasible points of a study.
+    """Return the first two objectives, pareto and case, of the feasible points of a study.
+
+    With them the ends of their 90 % intervals, where the study keeps these.
 
     Raises:
         InputError: The study has one objective, or no feasible point.
@@ -43,7 +50,8 @@ def pareto_points(inputs: Inputs, table: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             f"--figures: {inputs.study.name} has one objective; a front needs two, so add another"
         )
-    points = table[[*objectives[:2], "feasible", "pareto"]].copy()
+    ends = [end for name in objectives[:2] for end in INTERVALS.get(name, ()) if end in table]
+    points = table[[*objectives[:2], *ends, "feasible", "pareto"]].copy()
     names = np.full(len(table), "", dtype=object)
     for rows in cases(inputs, table):
         names[rows] = _case(inputs, table.iloc[rows[0]])
@@ -66,8 +74,12 @@ def _case(inputs: Inputs, row: pd.Series) -> str:
 
 
 def draw_pareto(points: pd.DataFrame, axes: Axes) -> None:
-    """Draw all points faintly and, of each case, the front as a line of markers."""
-    x, y = (name for name in points.columns if name not in ("case", "pareto"))
+    """Draw all points faintly and, of each case, the front as a line of markers.
+
+    The first two columns are the axes. Points of fronts have error bars where their intervals are
+    known, if there are no more than :data:`MOST_BARS`.
+    """
+    x, y = points.columns[:2]
     values = {name: _scaled(name, points[name]) for name in (x, y)}
     axes.plot(
         values[x][1], values[y][1], linestyle="none", marker=".", markersize=2, color=LIGHT,
@@ -80,6 +92,8 @@ def draw_pareto(points: pd.DataFrame, axes: Axes) -> None:
             color=SERIES[0], markersize=3, label=f"fronts of {front['case'].nunique()} cases",
         )  # fmt: skip
         front = front.iloc[:0]
+    if len(front) <= MOST_BARS:
+        _draw_intervals(front, {x: values[x][1], y: values[y][1]}, axes)
     for place, (case, rows) in enumerate(front.groupby("case", sort=False)):
         order = rows.sort_values([x, y], kind="stable").index
         axes.plot(
@@ -92,6 +106,27 @@ def draw_pareto(points: pd.DataFrame, axes: Axes) -> None:
         low, high = column.min(), column.max()
         if low > 0 and high / low > _LOGARITHMIC:
             (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+
+
+def _draw_intervals(
+    front: pd.DataFrame, values: dict[str, "pd.Series[float]"], axes: Axes
+) -> None:
+    """Draw the 90 % intervals of some points, along the axes that have them."""
+    reach: list[np.ndarray[Any, Any] | None] = []
+    for name, scaled in values.items():
+        low, high = INTERVALS.get(name, ("", ""))
+        if low not in front:
+            reach.append(None)
+            continue
+        own = front[name].astype(float)
+        size = (scaled[front.index] / own.where(own != 0)).median()
+        ends = (own - front[low], front[high] - own)
+        reach.append(np.array([(end * size).to_numpy(float) for end in ends]))
+    if any(each is not None for each in reach):
+        x, y = (scaled[front.index] for scaled in values.values())
+        axes.errorbar(
+            x, y, xerr=reach[0], yerr=reach[1], fmt="none", ecolor=GREY, linewidth=0.6, zorder=1
+        )
 
 
 def _scaled(name: str, column: pd.Series) -> tuple[str, pd.Series]:

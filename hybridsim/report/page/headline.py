@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hybridsim.explanation import Explanation
-from hybridsim.measure.interval import told
+from hybridsim.measure.interval import sure
 from hybridsim.measure.result import Result
 from hybridsim.report.page.cells import Cell, percent, shown
 
@@ -67,14 +67,14 @@ def headline(result: Result, explanation: Explanation | None = None) -> Headline
             result,
             "latency_ps",
             "latency",
-            count_of(result) + f", start to end{told(interval, 'latency')}",
+            count_of(result) + f", start to end{sure(interval, 'latency')}",
         ),
         _figure(
             result,
             "overhead_percent",
             "overhead",
             f"over {shown('time', result.yardstick_ps)} {against}{_by_layer(result)}"
-            f"{told(interval, 'overhead')}",
+            f"{sure(interval, 'overhead')}",
         ),
         *_whole_network(result),
         Figure(
@@ -145,7 +145,7 @@ def _energy(result: Result) -> tuple[Figure, ...]:
     parts += [("static", energy.static_pj)] if energy.static_pj else []
     split = ", ".join(f"{name} {pj / (energy.total_pj or 1):.0%}" for name, pj in parts)
     each = shown("energy", energy.per_token_pj)
-    note = f"{each} per token; {split}{told(result.interval, 'energy')}".replace("%", "\u00a0%")
+    note = f"{each} per token; {split}{sure(result.interval, 'energy')}".replace("%", "\u00a0%")
     cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
     return (Figure("energy.total_pj", "energy", cell, note),)
 
