@@ -82,6 +82,8 @@ def layer_names() -> Iterator[Case]:
         if strategy != "auto":
             yield Case("layer_128x128", "ahwa_lora_2026:128ns", strategy, 320)
             yield Case("minilm_l6", "ahwa_lora_2026", strategy, 24)
+    for options in ({"stream": True}, {"stream": True, "batch": 8}):
+        yield Case("small_bert", "ahwa_lora_2026", "all_analog", 33, options)
     for settings in ({}, {"cluster.count": 2, "tile.integration_time": "96 ns"}):
         for across in (True, False):
             options = {"across_layers": across}

@@ -42,7 +42,7 @@ def test_the_page_shows_the_overheads_of_whole_mobilebert() -> None:
     assert set(shown) == set(everything)
     for name, (kind, options) in everything.items():
         strategy = hybridsim.make_strategy(kind, options)
-        overhead = hybridsim.simulate(network, machine, strategy, 128).overhead_percent
+        overhead = hybridsim.simulate(network, machine, strategy, 128).layer_by_layer_percent
         assert shown[name] == str(round(overhead, 1)), name
 
 
