@@ -1,6 +1,6 @@
 """What a cluster executes: kernels with their units, before a strategy orders them."""
 
-from hybridsim.programs.lora import Kernel, LoraProgram
+from hybridsim.programs.lora import LoraProgram
 from hybridsim.programs.lora_choices import (
     BALANCED,
     CHOICES,
@@ -8,6 +8,7 @@ from hybridsim.programs.lora_choices import (
     OrderOption,
     on_machine,
 )
+from hybridsim.programs.lora_kernels import Kernel
 
 __all__ = [
     "BALANCED",

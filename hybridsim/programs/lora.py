@@ -10,7 +10,7 @@ found once (:meth:`LoraProgram.on`) and kept in the program.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,40 +18,10 @@ from hybridsim.arch import Cluster
 from hybridsim.components.core_kernels import larger, smaller
 from hybridsim.errors import UnsupportedError
 from hybridsim.programs.lora_choices import LoraChoice
-from hybridsim.programs.lora_layout import turned_first
+from hybridsim.programs.lora_kernels import Kernel, KernelUnit, turned_first
 from hybridsim.programs.lora_shares import Costs, shares_of
 from hybridsim.units import ceil_div
 from hybridsim.work import NOTHING, Work
-
-KernelUnit = Literal["matrix_engine", "cores", "dma"]
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """One kernel of a program: the work of a unit, and after which others it runs."""
-
-    work: Work
-    """What runs, and on which unit; without rows or elements it is idle."""
-    after: tuple[int, ...] = ()
-    """Earlier kernels of the program that must have ended."""
-    reads: tuple[str, ...] = ()
-    """Operands it needs from outside the program: ``x``, ``y``, ``a``, ``b``."""
-    frees: tuple[str, ...] = ()
-    """Buffers that the next batch may overwrite once it has ended: ``x``, ``u``, ``v``."""
-    slice: int = 0
-    """Which columns of Y and B it reads; a kernel that reads Y makes that slice of Z."""
-    fills: tuple[str, ...] = ()
-    """Buffers of a slice that it is the first to write: ``v``."""
-
-    @property
-    def unit(self) -> str:
-        """The unit that runs it."""
-        return self.work.part
-
-    @property
-    def slice_work(self) -> bool:
-        """Whether it works on a slice of the outputs rather than on U."""
-        return "b" in self.reads or "y" in self.reads or "v" in self.fills
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from hybridsim.arch import Cluster
-from hybridsim.programs.lora import Kernel, LoraProgram
+from hybridsim.programs.lora import LoraProgram
+from hybridsim.programs.lora_kernels import Kernel
 
 Doing = tuple[str, str]
 """What is done and by which unit, as in ``("xa", "matrix_engine")``."""

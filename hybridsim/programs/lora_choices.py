@@ -1,7 +1,7 @@
 """How a cluster may compute an adapter: unit, operand order, and how Y is added.
 
 The order of the operands asks for a layout of X: X A for rows of tokens, A^T X^T for rows of
-features. Where X arrives in the other one, the cores turn it first (:mod:`.lora_layout`).
+features. Where X arrives in the other one, the cores turn it first (:mod:`.lora_kernels`).
 """
 
 from collections.abc import Iterable

@@ -18,8 +18,9 @@ from hybridsim.arch import Cluster
 from hybridsim.components.core_kernels import larger
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.plan import Need, Plan, PlanBuilder, Resource, Step, Within
-from hybridsim.programs.lora import Kernel, KernelUnit, LoraProgram
+from hybridsim.programs.lora import LoraProgram
 from hybridsim.programs.lora_choices import CHOICES, LoraChoice
+from hybridsim.programs.lora_kernels import Kernel, KernelUnit
 from hybridsim.units import IntLike, Ints, ceil_div, format_bytes
 from hybridsim.work import Work
 

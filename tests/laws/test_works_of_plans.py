@@ -16,8 +16,9 @@ CASES = [("minilm_l6", "ahwa_lora_2026"), ("gpt2", "harp_2026:gpt2")]
 WHOLE_NETWORKS = [name for name, kind in STRATEGIES.items() if issubclass(kind, NetworkStrategy)]
 CUT = [name for name in WHOLE_NETWORKS if name not in ("serial", "il_par", "il_pipe")]
 """Strategies that pass a network through in batches."""
-FIXED = [name for name in STRATEGIES if name != "auto"]
-"""Strategies that can be told all that they would decide by times."""
+FIXED = [name for name in STRATEGIES if name not in ("auto", "split_cores")]
+"""Strategies that can be told all that they would decide by times; ``split_cores`` takes the
+faster unit of each layer."""
 COLUMNS = ("work", "use_first", "use", "need_first", "need", "room", "op", "item")
 
 

@@ -52,8 +52,8 @@ def draw_balance(table: pd.DataFrame, axes: Axes) -> None:
     for value in sorted(table[table["unit"] == "tile"]["ns_per_token"]):
         axes.axhline(value, color=GREY, linewidth=0.7)
         axes.annotate(
-            f"tile, {value:.0f} ns", (batches.max(), value), xytext=(0, 2),
-            textcoords="offset points", ha="right", fontsize=6.5, color=GREY,
+            f"tile, {value:.0f} ns", (batches.max(), value), xytext=(0, -2),
+            textcoords="offset points", ha="right", va="top", fontsize=6.5, color=GREY,
         )  # fmt: skip
     _batches(axes, sorted(batches.unique()))
     axes.set_ylim(bottom=0)
