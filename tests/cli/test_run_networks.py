@@ -26,7 +26,7 @@ def test_a_composed_strategy(cli) -> None:
 
 
 def test_what_is_shown(cli) -> None:
-    shown = cli(*RUN, "--strategy", "xb_pipe", "--batch", "8").stdout
+    shown = " ".join(cli(*RUN, "--strategy", "xb_pipe", "--batch", "8").stdout.split())
     assert "block*.attention.self " in shown
     assert "kernel costs" in shown
     assert "yardstick 3.86 ms, without adapters" in shown
