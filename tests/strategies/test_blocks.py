@@ -263,7 +263,7 @@ def test_equal_keys_share_an_outline_of_slots() -> None:
     longer = replace(points, batch=2 * points.batch)
     keys = []
     for each, last in ((points, 4), (longer, 8)):
-        strategy: Any = make_strategy("token_parallel", {"last_batch": last})
+        strategy: Any = make_strategy("token_parallel", {"last_batch": last, "clusters": 1})
         order = strategy.batch_order(Job(place(layer(16, 16), MACHINE), 1))
         chosen = choose(MACHINE, each, strategy.choices(MACHINE), order)
         alike = points_alike(MACHINE, each, chosen, strategy.choices(MACHINE), order)

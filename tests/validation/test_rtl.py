@@ -12,6 +12,7 @@ import pytest
 from hybridsim.errors import InputError, SpecError, UnsupportedError
 from hybridsim.report.figures.validation import rtl_points, save_rtl_figure
 from hybridsim.report.markdown import refilled
+from hybridsim.validation.certainty import calibrated
 from hybridsim.validation.rtl import (
     APPENDED,
     Comparison,
@@ -258,7 +259,7 @@ def test_the_page_on_trust_holds_what_is_computed(comparison: Comparison) -> Non
     """Run ``python docs/generate_trust.py`` where it does not."""
     module = generator()
     page = (DOCS / "trust.md").read_text(encoding="utf-8")
-    again = refilled(page, module.tables(comparison))
+    again = refilled(page, module.tables(comparison, calibrated(comparison)))
     assert numbers(page) == numbers(again)
     assert (DOCS / "img" / "rtl.png").stat().st_size < 200_000
 
