@@ -1,5 +1,6 @@
 """What an answer says: what it covers, what it is measured against; no choice is beaten."""
 
+import math
 from typing import Any
 
 import pytest
@@ -78,11 +79,15 @@ def test_open_clusters_are_never_beaten_by_a_number_that_could_be_named(
     assert machine.cluster is not None
     there = machine.cluster.count
     named = data.draw(st.sampled_from([1, "all", *range(1, there + 1)]))
-    open_, given_ = (
-        simulate(network, machine, make_strategy("token_parallel", own), tokens).latency_ps
-        for own in (options, options | {"clusters": named})
-    )
-    assert open_ <= given_
+
+    def latency_ps(own: dict[str, Any]) -> float:
+        try:
+            run = simulate(network, machine, make_strategy("token_parallel", own), tokens)
+        except hybridsim.CapacityError:
+            return math.inf  # the batch that is asked for does not fit
+        return run.latency_ps
+
+    assert latency_ps(options) <= latency_ps(options | {"clusters": named})
 
 
 def test_on_one_cluster_open_clusters_are_one() -> None:
