@@ -76,10 +76,8 @@ def compare(
     if csv_ and json_:
         raise InputError("--csv and --json: give one of them")
     kind = check_figures(figures, out_)
-    if plot is not None and plot.suffix.lower() not in FIGURES:
-        raise InputError(f"--plot: found {plot.name!r}; a name in {', '.join(FIGURES)} would do")
-    if plot is not None and not plot.absolute().parent.is_dir():
-        raise InputError(f"--plot: there is no folder {plot.parent}; an existing one would do")
+    if plot is not None:
+        _check_plot(plot)
     if out_ is not None:
         check_folder(out_)
     groups = by_target(set_, batch)
@@ -110,6 +108,18 @@ def compare(
         print_json(document(found))
     elif not quiet:
         out().print(render(found))
+
+
+def _check_plot(plot: Path) -> None:
+    """Refuse a file that no plot can be written to, before anything is run.
+
+    Raises:
+        InputError: Its name ends in no kind of picture, or its folder does not exist.
+    """
+    if plot.suffix.lower() not in FIGURES:
+        raise InputError(f"--plot: found {plot.name!r}; a name in {', '.join(FIGURES)} would do")
+    if not plot.absolute().parent.is_dir():
+        raise InputError(f"--plot: there is no folder {plot.parent}; an existing one would do")
 
 
 def document(found: "Comparison") -> dict[str, Any]:

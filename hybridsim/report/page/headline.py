@@ -145,7 +145,7 @@ def _energy(result: Result) -> tuple[Figure, ...]:
     parts += [("static", energy.static_pj)] if energy.static_pj else []
     split = ", ".join(f"{name} {pj / (energy.total_pj or 1):.0%}" for name, pj in parts)
     each = shown("energy", energy.per_token_pj)
-    note = f"{each} per token; {split}{sure(result.interval, 'energy')}".replace("%", "\u00a0%")
+    note = f"{each} per token; {split}".replace("%", "\u00a0%") + sure(result.interval, "energy")
     cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
     return (Figure("energy.total_pj", "energy", cell, note),)
 
