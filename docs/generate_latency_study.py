@@ -9,7 +9,6 @@ import pandas as pd
 
 from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.validation.paper import (
-    best_batches,
     cycles_per_token,
     latency_study,
     layouts_of_y,
@@ -18,26 +17,24 @@ from hybridsim.validation.paper import (
 from hybridsim.validation.paper_anchors import anchors_table, readings_table
 
 PAGE = Path(__file__).parent / "latency_study.md"
-UNITS = ("matrix_engine", "cores", "both")
 
 
 def tables() -> dict[str, str]:
     """Return marker name -> Markdown table."""
-    study, by_features = latency_study(UNITS), latency_study(x_layout="feature_major")
+    study, by_features = latency_study(), latency_study(x_layout="feature_major")
     readings, machines = readings_table(), plausible_machines()
     near = machines[
         machines["best_percent"].between(3.0, 5.0) & machines["worst_ratio"].between(2.45, 3.0)
     ]
-    anchors = anchors_table(readings)
+    anchors, cycles = anchors_table(readings), cycles_per_token()
     return {
         "anchors": markdown_table(anchors.drop(columns=["source", "why"]).round(2)),
         "why": "\n".join(f"- **{row.anchor}**: {row.why}" for row in anchors.itertuples()),
         "readings": markdown_table(readings.round(2)),
         "every-batch": markdown_table(_every_batch(study)),
         "every-batch-by-features": markdown_table(_every_batch(by_features)),
-        "best-batch": markdown_table(_best(pd.concat([study, by_features]))),
         "machines": markdown_table(near.round(2)),
-        "cycles-per-token": markdown_table(cycles_per_token().round(1)),
+        "cycles-per-token": markdown_table(cycles[cycles["array"] == "4 x 8"].round(1)),
         "layouts-of-y": markdown_table(layouts_of_y().round(1)),
     }
 
@@ -50,21 +47,6 @@ def _every_batch(study: pd.DataFrame) -> pd.DataFrame:
     table = engine.pivot_table("overhead_percent", keys, "batch", dropna=False).round(1)
     table.columns = [f"t = {batch}" for batch in table.columns]
     return table.dropna(how="all").reset_index()
-
-
-def _best(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the best batch of each case, with what multiplies and what bounds it."""
-    best = best_batches(study)
-    best["layer"] = best["network"].str.removeprefix("layer_")
-    best["ratio"] = best["ratio"].round(2)
-    best["overhead_percent"] = best["overhead_percent"].round(1)
-    best = best[best["sequence_length"] == 128]
-    best = best.sort_values(["layer", "integration_time"], kind="stable")
-    columns = [
-        "layer", "integration_time", "unit", "x_layout", "batch", "overhead_percent", "ratio",
-        "bound",
-    ]  # fmt: skip
-    return best[columns]
 
 
 if __name__ == "__main__":

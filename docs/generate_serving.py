@@ -53,7 +53,7 @@ def policies() -> pd.DataFrame:
 
 def ways() -> pd.DataFrame:
     """Return parameters, area and the cost of a switch for 1 to 64 tasks."""
-    table = compare_alternatives(*hybridsim.load("mobilebert", MACHINE)).table
+    table = compare_alternatives(*hybridsim.load("mobilebert", MACHINE), (1, 8, 64)).table
     return pd.DataFrame(
         {
             "tasks": table["tasks"],

@@ -14,18 +14,16 @@ from hybridsim.certainty.residuals import FILE, Residuals
 from hybridsim.report.figures.validation import save_rtl_figure
 from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.validation.certainty import calibrated, coverage, judged
-from hybridsim.validation.rtl import Compared, Comparison, compare_with_rtl
+from hybridsim.validation.rtl import Comparison, compare_with_rtl
 
 PAGE = Path(__file__).parent / "trust.md"
 FIGURE = Path(__file__).parent / "img" / "rtl.png"
-WORST_ROWS = 12
 
 
 def tables(comparison: Comparison, residuals: Residuals) -> dict[str, str]:
     """Return marker name -> Markdown table."""
     return {
         "summary": markdown_table(_summary(comparison)),
-        "worst": markdown_table(_worst(comparison)),
         "outcomes": markdown_table(_outcomes(comparison)),
         "reasons": markdown_table(comparison.reasons()[["rows", "reason"]]),
         "coverage": markdown_table(_coverage(comparison, residuals, "group")),
@@ -36,6 +34,7 @@ def tables(comparison: Comparison, residuals: Residuals) -> dict[str, str]:
 def _coverage(comparison: Comparison, residuals: Residuals, by: str) -> pd.DataFrame:
     """Return what intervals cover, and how wide they are."""
     table = coverage(judged(comparison, residuals), by)
+    table = table[table["half"] != "fitted"]
     shown = table[[by, "half", "rows"]].copy()
     shown["covered"] = table["covered_percent"].map(lambda share: f"{share:.1f} %")
     shown["median error"] = table["median_error_percent"].map(_percent)
@@ -45,36 +44,12 @@ def _coverage(comparison: Comparison, residuals: Residuals, by: str) -> pd.DataF
 
 def _summary(comparison: Comparison) -> pd.DataFrame:
     table = comparison.summary()
+    table = table[table["half"] != "fitted"]
     figures = [name for name in table.columns if name.endswith("_percent")]
     shown = table[["group", "half", "rows", "compared", "exact"]].copy()
     for name in figures:
         shown[name.removesuffix("_percent")] = table[name].map(_percent)
     return shown
-
-
-def _worst(comparison: Comparison) -> pd.DataFrame:
-    """Return the rows that are furthest off; a row of the engine is named by its shape."""
-    known = [one for one in comparison.rows if one.error_percent is not None]
-    known.sort(key=lambda one: -abs(one.error_percent or 0))
-    return pd.DataFrame(
-        [
-            {
-                "group": one.group,
-                "row": _name(one),
-                "measured": one.measured,
-                "simulated": one.simulated,
-                "error": _percent(one.error_percent),
-            }
-            for one in known[:WORST_ROWS]
-        ]
-    )
-
-
-def _name(one: Compared) -> str:
-    cells = one.row.cells
-    if "kernel" in cells:
-        return f"{cells['kernel']} {cells['shape']} {cells['precision']}"
-    return f"m={cells['m']} n={cells['n']} k={cells['k']}"
 
 
 def _outcomes(comparison: Comparison) -> pd.DataFrame:

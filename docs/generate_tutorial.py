@@ -1,6 +1,8 @@
-"""Write what the commands of docs/tutorial.md print anew: ``python docs/generate_tutorial.py``.
+"""Write what the commands of the tutorials print anew: ``python docs/generate_tutorial.py``.
 
-Console blocks hold commands after a ``$`` and what they print; YAML blocks are ``study.yaml``.
+Console blocks hold commands after a ``$`` and what they print. A block of YAML, JSON or text with
+a name behind the language is a file; YAML without one is ``study.yaml``. The folder ``reports`` is
+that of the repository.
 """
 
 import os
@@ -10,8 +12,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-PAGE = Path(__file__).parent / "tutorial.md"
-_BLOCK = re.compile(r"^```(console|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).resolve().parent
+PAGES = sorted(
+    page for page in DOCS.glob("tutorial*.md") if "$ hybridsim " in page.read_text("utf-8")
+)
+_BLOCK = re.compile(
+    r"^```(console|yaml|json|text(?= ))(?: ([\w./]+))?\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 Run = Callable[[list[str]], str]
 
 
@@ -22,9 +29,11 @@ def followed(page: str, run: Run) -> str:
     """
 
     def block(match: "re.Match[str]") -> str:
-        language, text = match.groups()
-        if language == "yaml":
-            Path("study.yaml").write_text(text, encoding="utf-8")
+        language, name, text = match.groups()
+        if language != "console":
+            file = Path(name or "study.yaml")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text, encoding="utf-8")
             return match[0]
         lines = []
         for line in text.splitlines():
@@ -32,6 +41,8 @@ def followed(page: str, run: Run) -> str:
                 lines += [line, *_output(shlex.split(line[2:]), run)]
         return "```console\n" + "".join(f"{line}\n" for line in lines) + "```"
 
+    if not Path("reports").exists():
+        Path("reports").symlink_to(DOCS.parent / "reports")
     return _BLOCK.sub(block, page)
 
 
@@ -39,7 +50,7 @@ def _output(words: list[str], run: Run) -> list[str]:
     if words[0] == "ls":
         return listed(words[1:])
     if words[0] != "hybridsim":
-        raise ValueError(f"{PAGE.name}: found {words[0]!r}; hybridsim and ls are followed")
+        raise ValueError(f"found {words[0]!r}; hybridsim and ls are followed")
     return [line.rstrip() for line in run(words[1:]).splitlines()]
 
 
@@ -65,8 +76,8 @@ def _run(arguments: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    text = PAGE.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        text = followed(text, _run)
-    PAGE.write_text(text, encoding="utf-8")
+    for page in PAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            written = followed(page.read_text(encoding="utf-8"), _run)
+        page.write_text(written, encoding="utf-8")

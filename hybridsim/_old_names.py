@@ -309,16 +309,16 @@ class _Finder(MetaPathFinder, Loader):
         today = sys.modules[module.__name__] = import_module(new)
         package, _, below = module.__name__.partition(".")
         verb, _, last = below.rpartition(".")
-        function = vars(sys.modules[package]).get(verb)
+        function = getattr(sys.modules[package], verb, None)
         if callable(function):  # what is imported below a verb is also an attribute of it
             setattr(function, last, today)
 
 
 class _Package(ModuleType):
-    """A package whose functions stay what they are when a module of the same name is imported."""
+    """A package whose names stay what they are when a module of the same name is imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and callable(self.__dict__.get(name)):
+        if isinstance(value, ModuleType) and name in self.__all__:
             return
         super().__setattr__(name, value)
 

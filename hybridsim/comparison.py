@@ -1,6 +1,6 @@
 """Strategies side by side: how long, how busy, how much scratchpad, and where time is lost."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +12,15 @@ from hybridsim.certainty import interval_of
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.measure.critical_path import critical_share
 from hybridsim.measure.stalls import stalls_by_resource
+from hybridsim.shown import html, lines
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import (
     ADAPTER_STRATEGIES,
     NETWORK_STRATEGIES,
-    STRATEGIES,
     make_strategy,
+    strategy_class,
 )
+from hybridsim.units import format_ps
 from hybridsim.workload import Network
 
 KINDS = ("tile", "matrix_engine", "cores", "dma", "link")
@@ -42,6 +44,32 @@ class Comparison:
     def to_frame(self) -> pd.DataFrame:
         """Return one row per strategy, in the order in which they were asked for."""
         return pd.DataFrame(list(self.rows))
+
+    def __str__(self) -> str:
+        """Return a line per strategy, the fastest marked."""
+        return lines(self._head, ((name, ", ".join(cells)) for name, *cells in self._told()))
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self._head}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        columns = ("strategy", "latency", "overhead", "bound by")
+        return html(self._head, columns, self._told())
+
+    @property
+    def _head(self) -> str:
+        fastest = f", fastest {self.best}" if self.best else ""
+        return f"{self.network} on {self.machine}, {self.tokens:,} tokens{fastest}"
+
+    def _told(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield for each strategy its name, latency, overhead and bound, or why it cannot run."""
+        for row in self.rows:
+            if row["problem"]:
+                yield row["strategy"], str(row["problem"]), "", ""
+                continue
+            latency, bound = format_ps(int(row["latency_ps"])), str(row["bound"])
+            yield row["strategy"], latency, f"{row['overhead_percent']:.2f} %", bound
 
     @property
     def covers(self) -> list[str]:
@@ -102,12 +130,13 @@ def compare(
     """
     if strategies is None:
         try:
-            return compare(network, machine, adapter_strategies(), tokens, options, past, on_run)
+            names = adapter_strategies()
+            return compare(network, machine, names, tokens, options, past, on_run, intervals)
         except CapacityError as error:
             if options or past:
                 raise
             names = list(NETWORK_STRATEGIES)
-            found = compare(network, machine, names, tokens, on_run=on_run)
+            found = compare(network, machine, names, tokens, on_run=on_run, intervals=intervals)
             why = f"layers cannot be studied one by one: {error.in_few_words}"
             return replace(found, notes=(why,))
     names = list(strategies)
@@ -147,16 +176,17 @@ def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[st
 
 
 def _fields(name: str) -> set[str]:
-    """Return the options of a strategy, under an old name too; none if there is no such one."""
+    """Return the options of a strategy, under an old name too."""
     old = {"chunk"} if name in NETWORK_STRATEGIES else set()
-    return old.union(STRATEGIES[name].model_fields) if name in STRATEGIES else old
+    return old.union(strategy_class(name).model_fields)
 
 
 def _fixed(name: str, key: str) -> bool:
     """Return whether a strategy leaves no choice for one of its options."""
-    if key not in STRATEGIES[name].model_fields:
+    fields = strategy_class(name).model_fields
+    if key not in fields:
         return False
-    allowed = getattr(STRATEGIES[name].model_fields[key].annotation, "__args__", ())
+    allowed = getattr(fields[key].annotation, "__args__", ())
     return len(allowed) == 1
 
 

@@ -7,13 +7,14 @@ single values; for columns a loop over it is compiled by Numba, which takes a se
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import FunctionType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from hybridsim.machine_code import CompiledOnCall, keeping
 from hybridsim.units import Ints
 
 FEW = 64
@@ -73,7 +74,12 @@ def side_by_side(*columns: Any) -> list[Ints]:
 
 
 def _as_records(figures: Any) -> Any:
-    """Return a list of named tuples as an array of records, whose type tells no length."""
+    """Return a list of named tuples as an array of records, whose type tells no length.
+
+    A truth is a number, as machine code of numbers alone can be shipped.
+    """
+    if isinstance(figures, bool):
+        return int(figures)
     if not isinstance(figures, list):
         return figures
     fields = [(name, np.int64) for name in figures[0]._fields]
@@ -86,14 +92,32 @@ _compiled_so_far: set[Callable[..., Any]] = set()
 @cache
 def compiled(loop: AnyFunction) -> AnyFunction:
     """Return a marked loop, compiled; machine code is kept on disk."""
-    import numba  # slow to import
-
     _compiled_so_far.add(loop)
+    return cast(AnyFunction, _Loop(loop))
+
+
+class _Loop(CompiledOnCall):
+    """A marked loop that is machine code."""
+
     # The loops allocate nothing. Counting who holds the tables in every small function that they
     # are handed to takes ten times as long as the equations themselves.
-    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-    found: AnyFunction = numba.njit(cache=True, **options)(_ready(loop))
-    return found
+    allocates = False
+
+    def __init__(self, loop: Callable[..., Any]) -> None:
+        super().__init__(f"{loop.__module__}:{loop.__name__}")
+        self._loop = loop
+
+    @cached_property
+    def state(self) -> str:
+        """A short text that differs when a source of the loop, or this file, differs."""
+        return _state((self._loop, *_uses[self._loop]))
+
+    @cached_property
+    def by_numba(self) -> Callable[..., Any]:
+        """The loop as Numba compiles it; machine code is kept on disk."""
+        options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+        found: Callable[..., Any] = keeping(True, options)(_ready(self._loop))
+        return found
 
 
 def _ready(function: Callable[..., Any]) -> FunctionType:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from hybridsim.arch import Cluster, Machine, load_machine
+from hybridsim.boundary.values import whole
 from hybridsim.components.core_kernels import ELEMENT_BITS
 from hybridsim.components.cycle_table import read_cores_table, read_engine_table
 from hybridsim.components.matrix_engine import HAZARDS, MatrixEngine
@@ -27,6 +28,8 @@ Answer = dict[str, Any]
 
 SOURCES = ("model", "table")
 """Where the cycles of a GEMM come from: an equation, or a row that was measured."""
+MOST_SIZE = 10**9 - 1
+"""The largest size that can be asked for; the product of two such sizes fits 64 bits."""
 MOST_TILES = 2**16
 """The most tiles of a stream that are executed."""
 _NJ = 10**9
@@ -101,10 +104,7 @@ def _size(what: str, name: str, value: Any) -> Any:
         if (value < 1).any():
             raise InputError(f"{what}: {name}: found {int(value.min())}; give 1 or more")
         return value
-    text = str(value)
-    if not text.isdecimal() or not 1 <= len(text) <= 9 or int(text) < 1:
-        raise InputError(f"{what}: {name}: found {text[:40]!r}; give a whole number of 1 or more")
-    return int(text)
+    return whole(str(value), f"{what}: {name}", 1, MOST_SIZE)
 
 
 def _cluster(machine: Machine) -> Cluster:
@@ -122,6 +122,9 @@ def _engine_gemm(machine: Machine, values: Values) -> Answer:
     engine = cluster.matrix_engine
     if engine is None:
         raise UnsupportedError(f"{machine.name} has no matrix engine")
+    if not isinstance(engine, MatrixEngine):
+        m, n, k = (values[name] for name in "mnk")
+        return _timed(cluster, engine.gemm_cycles(m, n, k), engine.part, macs=m * n * k)
     shape = m, n, k = tuple(values[name] for name in "mnk")
     if _from_table(values):
         return _timed(cluster, *_measured_on_engine(machine, engine, shape))

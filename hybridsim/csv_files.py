@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridsim.boundary.reading import read_text
+from hybridsim.boundary.values import is_printable, printable
 from hybridsim.errors import SpecError, did_you_mean
-from hybridsim.units import format_bytes
 
 MOST_BYTES = 64 * 2**20
 """The largest table that is read [bytes]; the largest bundled one is a hundredth of it."""
@@ -79,8 +80,8 @@ def read_table(path: Path) -> Table:
         SpecError: The file does not exist or is no text; it is larger than :data:`MOST_BYTES`; it
             has no column names or no rows; a column is named twice; a row is too long or short.
     """
-    file = str(path)
-    numbered = list(_records(_read(path), file))
+    file = printable(str(path))
+    numbered = list(_records(read_text(path, MOST_BYTES, "give a CSV file"), file))
     if not numbered:
         raise SpecError(file, "", "is empty; write a line of column names, then one row a line")
     columns = tuple(name.strip() for name in numbered[0][1])
@@ -104,22 +105,6 @@ def read_table(path: Path) -> Table:
     return Table(file, columns, tuple(rows))
 
 
-def _read(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise SpecError(str(path), "", "is a folder; give a CSV file")
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            most = format_bytes(MOST_BYTES)
-            raise SpecError(str(path), "", f"is {format_bytes(size)}; at most {most} are read")
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SpecError(str(path), "", "no such file; give a CSV file") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file in UTF-8"
-        raise SpecError(str(path)[:200], "", f"cannot be read: {reason}") from None
-
-
 def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and cells of every record that is no comment and not blank."""
     lines = text.split("\n")
@@ -128,6 +113,9 @@ def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader((line + "\n" for line in kept), strict=True)
     try:
         for cells in reader:
+            if not all(map(is_printable, cells)):
+                problem = "has a control character in a cell; plain text would do"
+                raise SpecError(file, f"line {reader.line_num}", problem)
             if cells:
                 yield reader.line_num, cells
     except csv.Error as error:

@@ -9,6 +9,7 @@
     │   ├── CapacityError     a network or a batch that does not fit the machine
     │   └── UnsupportedError  a shape or operation that the modelled hardware cannot do
     └── PlanError             a plan that no engine can execute (a fault of a strategy)
+        └── TooLongError      one whose times do not fit 64 bits; an InputError as well
 """
 
 from collections.abc import Iterable
@@ -58,6 +59,10 @@ class UnsupportedError(InputError):
 
 class PlanError(HybridsimError):
     """A plan breaks the contract of :mod:`hybridsim.plan`."""
+
+
+class TooLongError(InputError, PlanError):
+    """A work, or a plan, of 2^62 ps (53 days) or more: its end might not fit 64 bits."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,7 +1,11 @@
-"""Where the machines and networks that come with hybridsim lie on disk."""
+"""Where the machines and networks that come with hybridsim lie on disk, and what heads them."""
 
+import os
 from pathlib import Path
+from typing import Any
 
+from hybridsim.boundary.reading import is_file, is_folder
+from hybridsim.boundary.values import path_of
 from hybridsim.errors import SpecError, UnknownNameError
 
 _PACKAGE = Path(__file__).parent
@@ -22,6 +26,38 @@ def machine_names() -> list[str]:
 def network_names() -> list[str]:
     """Return the names of the bundled networks."""
     return sorted(path.stem for path in NETWORKS.glob("*.yaml"))
+
+
+def network_sources() -> dict[str, str]:
+    """Return bundled network -> where its shapes come from, without reading its ops."""
+    return {name: _head(NETWORKS / f"{name}.yaml").get("source", "") for name in network_names()}
+
+
+def variant_names() -> dict[str, list[str]]:
+    """Return bundled machine -> the names of its variants, without reading its parts."""
+    heads = {name: _head(MACHINES / name / "arch.yaml") for name in machine_names()}
+
+    def variants(name: str) -> list[str]:
+        head = heads.get(name.partition(":")[0], {})
+        inherited = variants(head["extends"]) if "extends" in head else []
+        return list(dict.fromkeys([*inherited, *head.get("variants", ())]))
+
+    return {name: variants(name) for name in heads}
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """Return the top of a bundled file: key -> its text, or the keys below it."""
+    import yaml  # only here, as most of the command line asks for paths alone
+
+    root: Any = yaml.compose(
+        path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )
+    return {
+        key.value: [own.value for own, _ in value.value]
+        if isinstance(value, yaml.MappingNode)
+        else value.value
+        for key, value in root.value
+    }
 
 
 def machine_path(name: str) -> Path:
@@ -47,16 +83,13 @@ def network_path(name: str) -> Path:
 def _find(what: str, name: str, bundled: Path, in_folder: str, known: list[str]) -> Path:
     if name in known:
         return bundled
-    path = Path(name)
-    try:
-        if path.is_dir() and (path / in_folder).is_file():
-            return path / in_folder
-        if path.is_file():
-            return path
-    except OSError:  # a name too long for the file system is not a path
-        raise UnknownNameError(what, name[:60], known) from None
-    if path.is_dir():
-        raise SpecError(name, "", f"the folder holds no {in_folder}")
+    path = path_of(name, what)
+    if is_folder(path):
+        if not is_file(path / in_folder):
+            raise SpecError(name, "", f"the folder holds no {in_folder}")
+        return path / in_folder
+    if os.path.exists(path):  # False too where it cannot be looked at
+        return path
     if path.suffix in {".yaml", ".yml", ".json", ".onnx"} or len(path.parts) > 1:
         raise SpecError(
             name, "", f"no such file; give a path, or a bundled {what}: {', '.join(known)}"

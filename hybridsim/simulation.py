@@ -8,9 +8,10 @@ from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine, load_machine
 from hybridsim.engines import Engine
 from hybridsim.engines import engine as engine_by_name
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, UnsupportedError
 from hybridsim.library import network_path
 from hybridsim.mapping import place
+from hybridsim.measure.elasticity import elasticities
 from hybridsim.measure.measure import measure
 from hybridsim.measure.result import Result
 from hybridsim.plan import Timeline
@@ -23,6 +24,7 @@ from hybridsim.strategies import (
     Strategy,
     TokenParallel,
     carry_out,
+    named,
     yardstick,
 )
 from hybridsim.work import Prices
@@ -93,7 +95,8 @@ def execute(
     """
     strategy = strategy or TokenParallel()
     job, run = job_of(network, machine, strategy, tokens, past), engine_by_name(engine)
-    done = carry_out(strategy.schedule(job), machine, run)
+    decided = strategy.schedule(job)
+    done = carry_out(decided, machine, run)
     schedule, timeline = done.schedule, done.timeline
     against, known = done, None
     if (other := yardstick(strategy, job)) is not None:
@@ -106,6 +109,8 @@ def execute(
         (against.schedule, against.timeline),
         labels={"strategy": strategy.kind, "engine": engine},
         inputs=_inputs(network, machine, strategy, job.tokens) | ({"past": past} if past else {}),
+        # all engines find the same times
+        worth=elasticities(decided, machine, engine_by_name("compiled")),
         layer_by_layer_ps=_layer_by_layer_ps(strategy, job, run, known),
     )
     if check_numerics and machine.cluster is not None:
@@ -136,6 +141,11 @@ def job_of(
         raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
     if past:
         _check_past(past, network, strategy)
+    if network.expert_weights and not isinstance(strategy, NetworkStrategy):
+        raise UnsupportedError(
+            f"{strategy.kind} takes one layer after the other, and {network.name} has experts, "
+            "which work at the same time; choose a strategy for whole networks such as network"
+        )
     compiled = engine_by_name("compiled")  # for strategies that try what they decide
     return Job(place(network, machine), tokens, compiled, past)
 
@@ -189,6 +199,6 @@ def _inputs(network: Network, machine: Machine, strategy: Strategy, tokens: int)
     return {
         "network": network.to_text(),
         "machine": machine.to_text(),
-        "strategy": strategy.model_dump(mode="json"),  # type: ignore[attr-defined]
+        "strategy": named(strategy),
         "tokens": tokens,
     }

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from hybridsim.arch import Machine
-from hybridsim.engines import engine, makespan_ps
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.measure.coverage import WholeNetworkResult, coverage_of
 from hybridsim.measure.measure import overhead_percent
@@ -11,13 +12,13 @@ from hybridsim.measure.result import Result
 from hybridsim.simulation import Run, execute, job_of
 from hybridsim.strategies import (
     NETWORK_STRATEGIES,
-    Job,
     NetworkDecisions,
     NetworkStrategy,
-    Schedule,
     make_strategy,
 )
-from hybridsim.work import price
+from hybridsim.strategies.networks.least import least
+from hybridsim.strategies.networks.strategy import Choice, KnownBounds, makespan_of
+from hybridsim.units import Ints
 from hybridsim.workload import Network
 
 
@@ -26,36 +27,45 @@ def whole_network(
 ) -> WholeNetworkResult:
     """Return what all ops take under the fastest of the strategies for whole networks.
 
-    Each is run with its own defaults; of equally fast ones the first is taken. Plans of equal
-    decisions are laid out once.
+    Each has its own defaults; of equally fast ones the first is taken. All their candidates are
+    tried as if they were those of one, so that bounds exclude most of them.
 
     Raises:
         InputError: ``tokens`` or ``past`` make no sense for the network.
     """
-    runs = _Runs()
-    found: dict[str, int] = {}
-    problem: InputError | None = None
-    for name in NETWORK_STRATEGIES:
-        strategy = _named(name)
-        job = job_of(network, machine, strategy, tokens, past)
-        try:
-            found[name] = runs.of(strategy, job)[1]
-        except InputError as error:
-            problem = problem or error
-    if not found:
-        return WholeNetworkResult(problem=problem.in_few_words if problem else "")
-    best = min(found, key=lambda name: found[name])
-    strategy = _named(best)
-    job = job_of(network, machine, strategy, tokens, past)
-    covers = coverage_of(job, runs.of(strategy, job)[0])
-    least = runs.of(strategy, job.without_adapters())[1]
+    strategies = {name: _named(name) for name in NETWORK_STRATEGIES}
+    job = job_of(network, machine, strategies["network"], tokens, past)
+    choices, bounds, known = list[tuple[str, Choice]](), list[Ints](), KnownBounds()
+    for name, strategy in strategies.items():
+        own = strategy.candidates(job)
+        choices += [(name, choice) for choice in own]
+        bounds.append(strategy.bounds_ps(job, own, known))
+
+    def run(one: tuple[str, Choice]) -> tuple[int, tuple[str, NetworkDecisions]]:
+        strategy = strategies[one[0]]
+        decisions = strategy.decide_for(job, one[1])
+        return makespan_of(job, decisions), (one[0], decisions)
+
+    try:
+        found = least(choices, np.concatenate(bounds), run)
+    except InputError as error:
+        return WholeNetworkResult(problem=error.in_few_words)
+    assert found is not None
+    best, decisions = found.what
+    yardstick = found.time_ps
+    if network.adapted_layers:
+        other = strategies[best].fastest(job.without_adapters())
+        assert other is not None
+        yardstick = other.time_ps
     return WholeNetworkResult(
         strategy=best,
-        latency_ps=found[best],
-        yardstick_ps=least,
-        overhead_percent=overhead_percent(found[best], least),
-        covers=covers,
-        tried=found,
+        latency_ps=found.time_ps,
+        yardstick_ps=yardstick,
+        overhead_percent=overhead_percent(found.time_ps, yardstick),
+        covers=coverage_of(job, decisions.lay_out(job)),
+        tried={best: found.time_ps},
+        slower=tuple(name for name in strategies if name != best),
+        batch=decisions.batch or job.rows,
     )
 
 
@@ -99,30 +109,3 @@ def _named(name: str) -> NetworkStrategy:
     strategy = make_strategy(name)
     assert isinstance(strategy, NetworkStrategy)
     return strategy
-
-
-class _Runs:
-    """Runs of one network on one machine; strategies that decide alike share a plan."""
-
-    def __init__(self) -> None:
-        self._asked: dict[tuple[str, bool], tuple[Schedule, int]] = {}
-        self._known: dict[tuple[bool, NetworkDecisions], tuple[Schedule, int]] = {}
-
-    def of(self, strategy: NetworkStrategy, job: Job) -> tuple[Schedule, int]:
-        """Return what a strategy decides, and how long that takes [ps].
-
-        Raises:
-            InputError: Nothing fits, or the machine lacks a unit.
-        """
-        adapted = bool(job.mapping.network.adapted_layers)
-        if (strategy.kind, adapted) not in self._asked:
-            self._asked[strategy.kind, adapted] = self._run(strategy.decide(job), job, adapted)
-        return self._asked[strategy.kind, adapted]
-
-    def _run(self, decisions: NetworkDecisions, job: Job, adapted: bool) -> tuple[Schedule, int]:
-        if (adapted, decisions) not in self._known:
-            own = decisions.lay_out(job)
-            time_ps = price(own.plan.works, job.machine).time_ps
-            latency = makespan_ps(own.plan, time_ps, own.dispatch, engine("compiled"))
-            self._known[adapted, decisions] = own, latency
-        return self._known[adapted, decisions]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hybridsim.errors import PlanError, UnsupportedError
+from hybridsim.errors import PlanError, TooLongError, UnsupportedError
 from hybridsim.units import Ints
 
 NOTHING = -1
@@ -36,6 +36,8 @@ class Work:
     """Tokens of the batch that it works on."""
     bytes: int = NOTHING
     """Bytes of an adapter's operands that it moves."""
+    sort: str = ""
+    """Which of several kinds of that part does it; "" for the usual one."""
 
 
 class Program(Protocol):
@@ -61,9 +63,12 @@ def delay(label: str, time_ps: int) -> Work:
     return Work("delay", "wait", label, (time_ps,))
 
 
-def mvm(members: tuple[tuple[Any, Any], ...], tokens: Any) -> Work:
-    """Return the MVMs of so many tokens on layers of (in, out) features, at once."""
-    return Work("tile", "mvm", "mvm", (members, tokens), tokens)
+def mvm(members: tuple[tuple[Any, Any], ...], tokens: Any, copies: Any = 1) -> Work:
+    """Return the MVMs of so many tokens on layers of (in, out) features, at once.
+
+    Each of several copies of the weights takes its share of the tokens, the largest sets the pace.
+    """
+    return Work("tile", "mvm", "mvm", (members, -(-tokens // copies)), tokens)
 
 
 def no_price(work: Work, where: str) -> UnsupportedError:
@@ -97,7 +102,8 @@ def price(works: Sequence[Work], machine: Pricing, machines: int | None = None) 
 
     Raises:
         UnsupportedError: A part that a work asks for is not there, or does not know the work.
-        PlanError: A price is no whole number of picoseconds from 1 to below 2^62.
+        PlanError: A price is no whole number of picoseconds of 1 or more.
+        TooLongError: One is 2^62 ps or more.
     """
     shape = (len(works),) if machines is None else (len(works), machines)
     found = np.empty(shape, np.int64)
@@ -119,7 +125,12 @@ def _checked(work: Work, time_ps: Any) -> Any:
         whole = isinstance(time_ps, int | np.integer) and not isinstance(time_ps, bool)
         least = most = time_ps
     if not whole or not 1 <= least <= most < MOST_PS:
-        shown = least if not whole or least < 1 else most
+        if whole and least >= 1:
+            raise TooLongError(
+                f"part {work.part}: {work.label!r} takes 2^62 ps (53 days) or more; a faster part "
+                "or fewer tokens would do"
+            )
+        shown = least
         raise PlanError(
             f"part {work.part}: prices {work.label!r} at {shown!r} ps; a price is a whole number "
             "of picoseconds, from 1 to below 2^62"

@@ -57,6 +57,8 @@ def test_the_whole_is_the_sum_of_its_tokens() -> None:
     assert found.latency_ps == found.time_to_first_token_ps + sum(found.token_ps)
     assert found.yardstick_ps == found.prefill.yardstick_ps + sum(found.yardstick_token_ps)
     assert found.tokens_per_s == pytest.approx(27e12 / found.latency_ps)
+    later = len(found.token_ps)
+    assert found.decode_tokens_per_s == pytest.approx(3e12 * later / sum(found.token_ps))
     assert found.decode is not None
     assert found.decode.latency_ps == sum(found.token_ps) // 8
     for phase in (found.prefill, found.decode):

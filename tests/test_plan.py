@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridsim.errors import PlanError
+from hybridsim.errors import CapacityError, PlanError
 from hybridsim.plan import Loop, Need, Plan, PlanBuilder, Resource, Step, Timeline, Within
+from hybridsim.plan.building import MOST_TASKS
 from hybridsim.work import delay
 from tests.random_inputs import delays, plans
 
@@ -210,3 +211,12 @@ def test_a_need_of_a_step_that_is_not_there_is_refused() -> None:
     builder = PlanBuilder((Resource("tile", "tile"),))
     with pytest.raises(PlanError, match="needs step 3 of a loop of 1 steps"):
         builder.repeat("layer", [Step(delay("mvm", 1), (0,), (Within(3, back=2),))], 4)
+
+
+def test_a_plan_that_fits_no_memory_is_refused_before_it_is_laid_out() -> None:
+    builder = PlanBuilder((Resource("tile0", "tile"),))
+    builder.repeat("op", [Step(delay("wait", 1), (0,), ())], MOST_TASKS + 1)
+    with pytest.raises(CapacityError, match="has 33,554,433 tasks; at most 33,554,432"):
+        builder.build()
+    with pytest.raises(CapacityError, match="larger batches, fewer tokens"):
+        builder.outline().expand()

@@ -1,12 +1,14 @@
 """Stamping a part of a plan, and linking tasks that are laid out already."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridsim.errors import PlanError
-from hybridsim.plan import Need, PlanBuilder, Resource, Step, Within
+from hybridsim.plan import Mostly, Need, PlanBuilder, Resource, Step, Within
 from hybridsim.work import Work, delay
 from tests.random_inputs import delays, mostly_delay
 
@@ -45,8 +47,11 @@ def laid_out(stamped: bool) -> PlanBuilder:
     return builder
 
 
-def test_stamped_equals_laid_out_one_by_one() -> None:
-    stamped, single = laid_out(True).build(), laid_out(False).build()
+@pytest.mark.parametrize("outlined", [False, True])
+def test_stamped_equals_laid_out_one_by_one(outlined: bool) -> None:
+    single = laid_out(False).build()
+    stamped = laid_out(True)
+    stamped = stamped.outline().expand() if outlined else stamped.build()
     assert stamped.ops == single.ops
     assert stamped.loops == single.loops
     for column in (
@@ -119,6 +124,40 @@ def test_steps_that_are_used_twice_need_what_is_in_their_own_loop() -> None:
     assert [plan.needs_of(task).tolist() for task in range(4)] == [[], [0], [], [2]]
 
 
+def test_links_within_what_is_stamped_are_there_in_each_copy() -> None:
+    """A link from outside stays where it is: its user waits for the same distance before it."""
+    builder = PlanBuilder(PARTS)
+    builder.add("start", delay("go", 1), ())
+    builder.add("next", delay("go", 1), ())
+    loop = builder.repeat("a", [Step(delay("work", 1), (0,))], 3)
+    builder.link(np.array([1, 3, 4]), np.array([0, 1, 2]))
+    builder.link(np.array([2]), np.array([1]))
+    builder.stamp(loop.first, {"a": ["b", "c"]}, {}, 2)
+    builder.stamp(len(builder), {}, {}, 1)  # nothing, so no link
+    plan = builder.build()
+    once = [[1], [1], [2]]
+    copies = [[need + 3 * copy for need in each] for copy in range(3) for each in once]
+    assert [plan.needs_of(task).tolist() for task in range(11)] == [[], [0], *copies]
+
+
+def test_an_outline_is_as_long_as_its_plan() -> None:
+    builder = laid_out(stamped=False)
+    assert len(builder.outline()) == len(builder.outline().expand()) == len(builder) == 25
+
+
+@pytest.mark.parametrize("sorts", [("", ""), ("", "wide"), ("wide", "wide"), ("small", "wide")])
+def test_a_work_is_done_by_the_kind_of_part_that_it_holds(sorts: tuple[str, str]) -> None:
+    resources = tuple(Resource(f"t{i}", "tile", sort=sort) for i, sort in enumerate(sorts))
+    builder = PlanBuilder((*resources, Resource("link", "link")))
+    work = Work("tile", "mvm", "mvm", (((8, 8),), 4), 4)
+    for use in (0, 1):
+        builder.repeat(f"op{use}", [Step(work, (2, use)), Step((work, work), (use,))], 2)
+    plan = builder.build()
+    done = [plan.works[number] for number in plan.work]
+    assert [each.sort for each in done] == [sort for sort in sorts for _ in range(4)]
+    assert {replace(each, sort="") for each in done} == {work}
+
+
 def test_only_whole_loops_are_stamped() -> None:
     builder = PlanBuilder(PARTS)
     builder.repeat("a", [Step(delay("work", 1), (0,))], 3)
@@ -131,6 +170,13 @@ def time_ps(work: Work) -> int:
     return work.shape[0]
 
 
+def numbers(mostly: Mostly, count: int) -> list[int]:
+    """Return the numbers of the works of so many iterations."""
+    column = np.full(count, -1)
+    mostly.fill(column, time_ps)
+    return column.tolist()
+
+
 @given(st.data())
 def test_works_of_a_part_are_those_of_the_whole(data: st.DataObject) -> None:
     first, last = (data.draw(st.lists(st.integers(1, 9), max_size=4)) for _ in range(2))
@@ -138,11 +184,11 @@ def test_works_of_a_part_are_those_of_the_whole(data: st.DataObject) -> None:
     usual = data.draw(st.integers(1, 9))
     mostly = mostly_delay("work", usual, last, first)
     each = [*first, *[usual] * (count - len(first) - len(last)), *last]
-    assert mostly.each(count, time_ps).tolist() == each
+    assert numbers(mostly, count) == each
     start, step = data.draw(st.integers(0, count)), data.draw(st.integers(1, 4))
     stop = data.draw(st.integers(start, count))
     part = mostly.part(start, stop, step, count)
-    assert part.each(len(range(start, stop, step)), time_ps).tolist() == each[start:stop:step]
+    assert numbers(part, len(range(start, stop, step))) == each[start:stop:step]
 
 
 def test_more_odd_works_than_iterations_are_refused() -> None:

@@ -29,7 +29,7 @@ def test_overhead_is_relative_to_all_analog(result: Result) -> None:
 
 def test_shares_of_the_critical_path_add_up(result: Result) -> None:
     assert sum(result.critical_path_share.values()) == pytest.approx(1)
-    assert result.bound == next(iter(result.critical_path_share))
+    assert result.bound == next(iter(result.elasticity))
 
 
 def test_utilization_is_a_share(result: Result) -> None:

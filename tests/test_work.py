@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from hybridsim.arch import load_machine
 from hybridsim.components.interconnect import Flow
-from hybridsim.errors import PlanError, UnsupportedError
+from hybridsim.errors import PlanError, SpecError, TooLongError, UnsupportedError
 from hybridsim.programs.attention import Attention
-from hybridsim.work import MOST_PS, Pricing, Work, delay, price
+from hybridsim.work import MOST_PS, Pricing, Work, delay, mvm, price
 
 AHWA = load_machine("ahwa_lora_2026")
 MESH = load_machine("llm_2026:mesh")
@@ -61,12 +61,10 @@ class Fixed:
         return self._time_ps
 
 
-ONE_BY_ONE = [0, -1, -(2**70), MOST_PS, 2**70, 2.0, np.float64(2), True, np.True_, None, "2"]
+ONE_BY_ONE = [0, -1, -(2**70), 2.0, np.float64(2), True, np.True_, None, "2"]
 TOGETHER = [
     np.array([3, 0]),
     np.array([-1, 3]),
-    np.array([3, MOST_PS]),
-    np.array([3, 2**63], np.uint64),
     np.array([3.0, 4.0]),
     np.array([True, True]),
     np.array([3, 2**70]),  # of objects
@@ -95,11 +93,18 @@ def test_every_other_whole_number_is_a_price(time_ps: Any) -> None:
         assert found.time_ps.shape == ((1,) if machines is None else (1, 3))
 
 
-def test_a_part_that_takes_no_time_is_named() -> None:
-    """A machine can be written down whose tiles take none; nothing runs on it."""
-    changes = {"tile.integration_time": "0 ns", "tile.periphery.lanes": 0}
-    with pytest.raises(PlanError, match="part tile: prices 'mvm' at 0 ps"):
-        price([MVM], load_machine("ahwa_lora_2026", changes))
+def test_a_tile_that_takes_no_time_is_refused() -> None:
+    with pytest.raises(SpecError, match="integration_time: found '0 ns'; at least 1 ps would do"):
+        load_machine("ahwa_lora_2026", {"tile.integration_time": "0 ns"})
+
+
+BEYOND = (MOST_PS, 2**70, np.array([3, MOST_PS]), np.array([3, 2**63], np.uint64))
+
+
+@pytest.mark.parametrize("time_ps", BEYOND, ids=repr)
+def test_a_work_beyond_64_bits_is_the_users_error(time_ps: Any) -> None:
+    with pytest.raises(TooLongError, match=r"'mvm' takes 2\^62 ps \(53 days\) or more"):
+        price([MVM], Fixed(time_ps), 2)
 
 
 def test_a_delay_takes_its_time_whatever_the_machine() -> None:
@@ -208,3 +213,15 @@ def test_every_field_changes_some_price(path: str) -> None:
     low, high = FIELDS[path]
     found = price(asked, changed(MESH, path, np.array([low, high])), 2).time_ps
     assert (found[:, 0] != found[:, 1]).any()
+
+
+# ---- copies of weights
+
+
+@given(st.integers(1, 500), st.integers(1, 9))
+def test_the_largest_share_of_the_tokens_sets_the_pace_of_copies(tokens: int, copies: int) -> None:
+    members = ((512, 128), (512, 64))
+    assert mvm(members, tokens) == mvm(members, tokens, 1)
+    shares = [len(range(copy, tokens, copies)) for copy in range(copies)]
+    assert mvm(members, tokens, copies).shape == (members, max(shares))
+    assert mvm(members, tokens, copies).tokens == tokens

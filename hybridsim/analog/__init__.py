@@ -10,9 +10,11 @@
 """
 
 from hybridsim.analog.converters import Converters, DriftCompensation, calibrated_range
+from hybridsim.analog.correction import Correction, Residuals, fit
 from hybridsim.analog.device import PcmDevice
 from hybridsim.analog.fidelity import Fidelity, layer_fidelity, network_fidelity, random_weights
 from hybridsim.analog.layer import AnalogLayer, LayerState, ProgrammedLayer
+from hybridsim.analog.ranges import Ranges, calibrated_bound, calibrated_converters
 from hybridsim.analog.tile import AnalogSettings, ProgrammedTile, TileState
 from hybridsim.analog.times import STANDARD_TIMES, ElapsedTime, format_time, parse_time
 
@@ -21,6 +23,7 @@ __all__ = [
     "AnalogLayer",
     "AnalogSettings",
     "Converters",
+    "Correction",
     "DriftCompensation",
     "ElapsedTime",
     "Fidelity",
@@ -28,8 +31,13 @@ __all__ = [
     "PcmDevice",
     "ProgrammedLayer",
     "ProgrammedTile",
+    "Ranges",
+    "Residuals",
     "TileState",
+    "calibrated_bound",
+    "calibrated_converters",
     "calibrated_range",
+    "fit",
     "format_time",
     "layer_fidelity",
     "network_fidelity",

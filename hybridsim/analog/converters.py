@@ -44,6 +44,8 @@ class Converters(Spec):
     input_scaling: Literal["per_vector", "fixed"] = "per_vector"
     """``per_vector`` scales each vector by its own largest magnitude (aihwkit: ABS_MAX);
     ``fixed`` by the layer's input range, and cuts what lies beyond it."""
+    input_range: Annotated[float, Field(gt=0)] | None = None
+    """The largest input with fixed scaling; null for what the layer is given or calibrated to."""
     bound_management: Literal["clamp", "iterative"] = "clamp"
     """What happens to a vector whose output exceeds the bound: it is cut, or the vector is
     halved and computed again until it fits (aihwkit: ITERATIVE)."""
@@ -58,8 +60,10 @@ def quantize(values: F32, bits: int | None, bound: float) -> F32:
     """
     limit = np.float32(bound)
     if bits is not None:
-        step = np.float32(2 * bound / (2**bits - 2))
-        values = np.rint(values / step) * step
+        step = max(np.float32(2 * bound / (2**bits - 2)), np.finfo(np.float32).smallest_subnormal)
+        # a value too many steps away for float32 is beyond the bound as well, and cut there
+        with np.errstate(over="ignore"):
+            values = np.rint(values / step) * step
     return np.clip(values, -limit, limit)
 
 
@@ -70,6 +74,7 @@ def input_scales(x: F32, converters: Converters, input_range: float | None) -> F
         UnsupportedError: The scaling is fixed and the layer has no input range.
     """
     if converters.input_scaling == "fixed":
+        input_range = input_range or converters.input_range
         if input_range is None:
             raise UnsupportedError(
                 "input_scaling: found 'fixed' without an input range; give the layer one, as "

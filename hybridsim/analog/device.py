@@ -43,8 +43,13 @@ Conductance = Annotated[
 """A conductance, in microsiemens."""
 Seconds = Annotated[float, Field(gt=0)]
 """A constant of a published fit, in seconds."""
+Kelvin = Annotated[float, Field(ge=200, le=450)]
+"""Between cold outdoors and where phases begin to change [K]; assumed."""
 Factor = Annotated[float, Field(ge=0)]
 """A factor on a published effect; 1 is as published, 0 switches it off."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A share of devices."""
 
 FITTED_G_MAX = 25.0
 """The largest conductance of the devices on which programming noise was fitted [uS]."""
@@ -82,6 +87,29 @@ class PcmDevice(Spec):
     """Factor on the drift exponents, for studies."""
     read_scale: Factor = 1.0
     """Factor on the read noise, for studies."""
+    temperature: Kelvin = 300.0
+    """At which it is read [K]; it was programmed, and the fits were made, at 300 K (assumed)."""
+    activation: tuple[float, float] = (0.0, 0.0)
+    """Slope and offset of the activation energy of conduction over ln(g / g_max) [eV], not below
+    zero: amorphous states, with low g, conduct the more by heat. Assumed where it is not 0; at 0
+    the temperature changes nothing."""
+    stuck_low: Share = 0.0
+    """Share of devices that stay at zero whatever is programmed; assumed where it is not 0."""
+    stuck_high: Share = 0.0
+    """Share of devices that stay at g_max; they drift as others do. Assumed where it is not 0."""
+
+
+def check_shares(device: PcmDevice) -> None:
+    """Refuse more stuck devices than there are.
+
+    Raises:
+        UnsupportedError: They are.
+    """
+    stuck = device.stuck_low + device.stuck_high
+    if stuck > 1:
+        raise UnsupportedError(
+            f"stuck_low, stuck_high: found {stuck:g} of the devices together; at most 1 would do"
+        )
 
 
 _LEAST_MAXIMUM = np.float32(1e-7)
@@ -104,15 +132,17 @@ def as_weights(weights: ArrayLike, what: str = "weights") -> F32:
     return matrix
 
 
-def clip(weights: F32, sigmas: float | None) -> F32:
+def clip(weights: F32, sigmas: float | None, spread: float | None = None) -> F32:
     """Return the weights of a layer cut at ``sigmas`` standard deviations of the layer.
+
+    ``spread`` is the standard deviation where it is not that of these weights.
 
     Source: the paper clips layer-wise at three standard deviations ("layer gaussian"). It is
     done once; None leaves the weights alone.
     """
     if sigmas is None:
         return weights
-    limit = np.float32(sigmas * float(weights.std()))
+    limit = np.float32(sigmas * (float(weights.std()) if spread is None else spread))
     return np.clip(weights, -limit, limit)
 
 
@@ -151,7 +181,13 @@ def programming_sigma(g: F32, device: PcmDevice) -> F32:
 def program(g: F32, device: PcmDevice, rng: np.random.Generator) -> F32:
     """Return what devices hold after programming to ``g`` [uS]; never below zero."""
     noise = rng.standard_normal(g.shape, dtype=np.float32)
-    return np.maximum(g + programming_sigma(g, device) * noise, np.float32(0))
+    found = np.maximum(g + programming_sigma(g, device) * noise, np.float32(0))
+    if not device.stuck_low and not device.stuck_high:
+        return found
+    drawn = rng.random(g.shape, dtype=np.float32)
+    found = np.where(drawn < device.stuck_low, np.float32(0), found)
+    high = drawn > 1 - np.float32(device.stuck_high)
+    return np.where(high, np.float32(device.g_max), found)
 
 
 def read_level(g: F32, device: PcmDevice) -> F32:
@@ -211,6 +247,30 @@ def draw_exponents(g: F32, device: PcmDevice, rng: np.random.Generator) -> F32:
     drawn = np.abs(exponent_mean(g, device) + exponent_spread(g, device) * noise)
     exponents: F32 = drawn * np.float32(device.drift_scale)
     return exponents
+
+
+BOLTZMANN = 8.617333e-5
+"""[eV/K]. Source: CODATA 2018."""
+REFERENCE_K = 300.0
+"""The temperature of programming [K]; assumed."""
+
+
+def warmed(programmed: F32, device: PcmDevice) -> F32 | None:
+    """Return g(T) / g(300 K) of devices that were programmed to ``programmed`` [uS]; None for 1.
+
+    exp(-E / k (1 / T - 1 / T0)), E = slope ln(g / g_max) + offset: conduction activated by heat,
+    to first order, the same at all times. Source of the law: Arrhenius; that the energy depends
+    on the state, and that analog tiles need a compensation for it: Boybat et al., IEDM 2021. That
+    drift is faster in the heat is left out.
+    """
+    slope, offset = device.activation
+    colder = 1 / device.temperature - 1 / REFERENCE_K
+    if not colder or not (slope or offset):
+        return None
+    r = np.maximum(programmed / np.float32(device.g_max), _LEAST_DRIFT_STATE)
+    energy = np.maximum(np.float32(slope) * np.log(r) + np.float32(offset), np.float32(0))
+    factor: F32 = np.exp(energy * np.float32(-colder / BOLTZMANN))
+    return factor
 
 
 def decay(exponents: F32, seconds: float, device: PcmDevice) -> F32:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybridsim.analog.device import F32, as_weights, clip
+from hybridsim.analog.side_path import SidePath, taken_out
 from hybridsim.analog.tile import AnalogSettings, ProgrammedTile, TileState
 from hybridsim.errors import UnsupportedError
 
@@ -47,7 +48,11 @@ class AnalogLayer:
     ) -> None:
         self.settings = settings or AnalogSettings()
         self.weights = as_weights(weights)
-        self.clipped = clip(self.weights, self.settings.clip_sigmas)
+        rest, self.side = taken_out(self.weights, self.settings.side_path_sigmas)
+        spread = float(self.weights.std())
+        self.clipped = clip(rest, self.settings.clip_sigmas, spread)
+        """What the crossbars are to hold, shape (out, in)."""
+        self._lost = rest - self.clipped
         if input_range is not None and not input_range > 0:
             raise UnsupportedError(f"input_range: found {input_range}; above 0 would do")
         self.input_range = input_range
@@ -56,7 +61,7 @@ class AnalogLayer:
     def clipping_error(self) -> float:
         """What clipping takes away: ||W - clipped|| / ||W||, 0 to 1."""
         whole = float(np.linalg.norm(self.weights))
-        return float(np.linalg.norm(self.weights - self.clipped)) / whole if whole else 0.0
+        return float(np.linalg.norm(self._lost)) / whole if whole else 0.0
 
     def program(self, seed: int | Sequence[int]) -> "ProgrammedLayer":
         """Write the weights to crossbars once; the same seed gives the same chip."""
@@ -71,7 +76,8 @@ class AnalogLayer:
             )
             for index, part in enumerate(parts)
         )
-        return ProgrammedLayer(parts, tiles, (out_features, in_features), named, self.input_range)
+        shape = (out_features, in_features)
+        return ProgrammedLayer(parts, tiles, shape, named, self.input_range, self.side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class ProgrammedLayer:
     """(out, in) features."""
     seed: tuple[int, ...]
     input_range: float | None
+    side: SidePath
 
     def at(self, seconds: float, reading: int = 0) -> "LayerState":
         """Return the layer ``seconds`` after programming, with one draw of its read noise."""
@@ -91,7 +98,7 @@ class ProgrammedLayer:
             raise UnsupportedError(f"seconds: found {seconds}; 0 or more would do")
         states = tuple(tile.at(seconds, reading) for tile in self.tiles)
         noise = (*self.seed, _MVM, round(seconds * 1e6), reading)
-        return LayerState(self.parts, states, self.shape, noise, self.input_range)
+        return LayerState(self.parts, states, self.shape, noise, self.input_range, self.side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +110,11 @@ class LayerState:
     shape: tuple[int, int]
     seed: tuple[int, ...]
     input_range: float | None
+    side: SidePath
+    """Weights that are digital."""
 
     def mvm(self, x: ArrayLike, rng: np.random.Generator | None = None) -> F32:
-        """Return x W^T as the crossbars compute it, (tokens, in) to (tokens, out).
+        """Return x W^T as crossbars and side path compute it, (tokens, in) to (tokens, out).
 
         Output noise comes from ``rng``, or from the layer's own stream, the same at every call.
         Partial sums of several row blocks are added digitally.
@@ -120,7 +129,7 @@ class LayerState:
                 f"x: found the shape {vectors.shape}; (tokens, {in_features}) would do"
             )
         rng = rng or np.random.default_rng(self.seed)
-        y = np.zeros((len(vectors), out_features), np.float32)
+        y = self.side.product(vectors, out_features)
         for part, tile in zip(self.parts, self.tiles, strict=True):
             y[:, part.columns] += tile.mvm(vectors[:, part.rows], rng, self.input_range)
         return y
@@ -132,8 +141,9 @@ class LayerState:
 
     @property
     def effective_weights(self) -> F32:
-        """The weights that the crossbars stand for, compensated, shape (out, in)."""
+        """The weights that crossbars, compensated, and side path stand for, shape (out, in)."""
         weights = np.empty(self.shape, np.float32)
         for part, tile in zip(self.parts, self.tiles, strict=True):
             weights[part.columns, part.rows] = tile.effective_weights.T
+        weights[self.side.outputs, self.side.inputs] += self.side.values
         return weights

@@ -17,20 +17,26 @@ from hybridsim.analog.converters import (
 from hybridsim.analog.device import (
     F32,
     PcmDevice,
+    check_shares,
     column_maxima,
     decay,
     draw_exponents,
     program,
     read,
     split,
+    warmed,
 )
+from hybridsim.analog.ranges import Ranges
+from hybridsim.analog.wires import with_wires
 from hybridsim.units import Count, Spec
 
 
 class AnalogSettings(Spec):
     """Device, mapping, converters and compensation of analog layers.
 
-    IR drop, asymmetry between the two devices of a pair, and stuck devices are left out.
+    Stuck devices, the resistance of bit lines and temperature are off unless a share, a resistance
+    or an activation energy says otherwise; word lines, and asymmetry between the two devices of a
+    pair, are left out.
     """
 
     rows: Count = 512
@@ -40,6 +46,9 @@ class AnalogSettings(Spec):
     clip_sigmas: Annotated[float, Field(gt=0)] | None = 3.0
     """Where weights are cut, in standard deviations of their layer; null for nowhere. Source:
     3 sigma, layer gaussian, in the paper."""
+    side_path_sigmas: Annotated[float, Field(gt=0)] | None = None
+    """Beyond how many standard deviations of their layer weights stay digital, in a sparse matrix
+    beside the crossbars (:mod:`.side_path`); null for none. Assumed where it is given."""
     scaling: Literal["column", "tile"] = "column"
     """Whether each column or each tile is scaled to the full conductance range. Source: the paper
     scales per column."""
@@ -51,8 +60,13 @@ class AnalogSettings(Spec):
     """The phase-change device."""
     converters: Converters = Converters()
     """DAC, ADC and output noise."""
+    wire_resistance: Annotated[float, Field(ge=0)] = 0.0
+    """Resistance of a bit line from one row to the next [ohm]; 0 for none. aihwkit takes 0.35
+    (``ir_drop_g_ratio``, at 5 uS). See :func:`~.wires.with_wires` for how far it holds."""
     compensation: DriftCompensation = DriftCompensation()
-    """The calibration read against drift."""
+    """The calibration read against drift; it reads at the bound that the converters are given."""
+    ranges: Ranges = Ranges()
+    """Whether the ADC's bound is calibrated for each layer of a network."""
 
 
 Seed = Sequence[int]
@@ -96,8 +110,15 @@ class _Devices:
         """Return the signed conductance [uS] that a read at ``seconds`` finds."""
         programmed = np.abs(self.net)
         drifted = programmed * decay(self.exponents, seconds, settings.device)
+        warm = warmed(programmed, settings.device)
+        drifted = drifted if warm is None else drifted * warm
         found = read(drifted, programmed, seconds, settings.device, rng)
         return np.copysign(found, self.net)
+
+
+def _drop(settings: AnalogSettings, full_scale: float | None = None) -> float:
+    """Return what one segment of a bit line drops at a full conductance, in inputs."""
+    return settings.wire_resistance * (full_scale or settings.device.g_max) * 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +137,7 @@ class ProgrammedTile:
     @classmethod
     def from_weights(cls, block: F32, settings: AnalogSettings, seed: Seed) -> "ProgrammedTile":
         """Program a (rows, columns) block of weights; ``seed`` decides every draw."""
+        check_shares(settings.device)
         rng = np.random.default_rng([*seed, _PROGRAM])
         scales = column_maxima(block, settings.scaling == "column")
         relative = block / scales
@@ -133,7 +155,7 @@ class ProgrammedTile:
             exponent = np.where(net > 0, *exponents)
             devices = (_Devices(net * stretch, exponent),)
             full_scale = float(settings.device.g_max * stretch)
-        after = net / np.float32(settings.device.g_max)
+        after = with_wires(net / np.float32(settings.device.g_max), _drop(settings))
         how = settings.compensation
         if how.reference == "target":
             baseline = max(float(np.abs(relative).mean(dtype=np.float64)), LEAST_READOUT)
@@ -149,6 +171,7 @@ class ProgrammedTile:
         rng = np.random.default_rng([*self.seed, _READ, round(seconds * 1e6), reading])
         found = [part.at(seconds, self.settings, rng) for part in self.devices]
         weights: F32 = sum(found[1:], start=found[0]) / np.float32(self.full_scale)
+        weights = with_wires(weights, _drop(self.settings, self.full_scale))
         alpha = 1.0
         if self.settings.compensation.kind == "global":
             now = readout(weights, self.settings.converters, self.settings.compensation, rng)

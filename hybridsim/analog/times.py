@@ -20,7 +20,7 @@ STANDARD_TIMES = ("0s", "1h", "1d", "1mo", "1y", "10y")
 LONGEST = 1000 * SECONDS["y"]
 """The longest time that is accepted [s]; the drift model was measured over hours to months."""
 
-_TIME = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]+)")
+_TIME = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]+)", re.ASCII)
 
 
 def parse_time(text: object) -> float:

@@ -1,19 +1,24 @@
 """From a machine's name or file, and dotted overrides, to a checked machine."""
 
-from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from hybridsim.arch.files import (
+    Chain,
+    Overrides,
+    data_of,
+    note_overrides,
+    read_chain,
+    sources_of,
+    split_name,
+    variants_of,
+    with_choice,
+    with_overrides,
+)
 from hybridsim.arch.machine import Machine
-from hybridsim.errors import SpecError, UnknownNameError
-from hybridsim.library import machine_path
+from hybridsim.errors import SpecError
+from hybridsim.library import machine_names, machine_path
 from hybridsim.specs import read_yaml_mapping, shown, validate, yaml_value
-
-Overrides = Mapping[str, Any]
-"""Dotted path -> value, as in ``{"tile.integration_time": "128 ns"}``."""
 
 _BY_USER = "--set"
 
@@ -28,13 +33,17 @@ def load_machine(name: str, overrides: Overrides | None = None) -> Machine:
         UnknownNameError: No such machine, or no such variant of it.
         SpecError: The file or an override does not describe a machine.
     """
-    path, text, variant = _read(name)
-    data = _with_overrides(text, variant, str(path))
+    chain = _read(name)
+    file = str(chain[-1].path)
+    data = with_overrides(data_of(chain), overrides or {}, _BY_USER)
     try:
-        return validate(Machine, _with_overrides(data, overrides or {}, _BY_USER), str(path))
+        return validate(Machine, data, file)
     except SpecError as error:
         if any(_is_about(error, dotted) for dotted in overrides or {}):
             raise SpecError(_BY_USER, error.place, error.problem) from None
+        if len(chain) == 1 and error.problem.startswith("key ") and "is missing" in error.problem:
+            hint = "give it, or write 'extends: MACHINE' and only what differs from that one"
+            raise SpecError(file, error.place, f"{error.problem}; {hint}") from None
         raise
 
 
@@ -46,7 +55,7 @@ def machine_with(machine: Machine, overrides: Overrides) -> Machine:
     """
     if not overrides:
         return machine
-    return validate(Machine, _with_overrides(machine.to_text(), overrides, _BY_USER), _BY_USER)
+    return validate(Machine, with_overrides(machine.to_text(), overrides, _BY_USER), _BY_USER)
 
 
 def _is_about(error: SpecError, dotted: str) -> bool:
@@ -57,16 +66,34 @@ def _is_about(error: SpecError, dotted: str) -> bool:
 
 def machine_variants(name: str) -> dict[str, Overrides]:
     """Return the named groups of overrides that a machine's file offers."""
-    return _variants(read_yaml_mapping(machine_path(_split(name)[0])), name)
+    return variants_of(read_chain(machine_path(split_name(name)[0])))
 
 
 def machine_sources(name: str, overrides: Overrides | None = None) -> dict[str, str]:
-    """Return, for every value of a machine, the comment beside it in the file: its source."""
-    path, _, variant = _read(name)
-    comments = _comments(path)
-    suffix = _split(name)[1]
-    comments |= dict.fromkeys(variant, comments.get(f"variants.{suffix}", f"variant {suffix}"))
-    return comments | dict.fromkeys(overrides or {}, "set by the user")
+    """Return, for every value of a machine, the comment beside it in its files: its source."""
+    sources = sources_of(_read(name))
+    for path in overrides or {}:
+        note_overrides(sources, {path: None}, "set by the user")
+    return sources
+
+
+def is_machine(name: str) -> bool:
+    """Return whether a name, maybe with a variant, is that of a machine or of a file of one."""
+    base, _ = split_name(name)
+    if base in machine_names() or base.endswith("arch.yaml"):
+        return True
+    path = Path(base)
+    if path.is_dir():
+        return (path / "arch.yaml").is_file()
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        return False
+    return not {"extends", "tile"}.isdisjoint(read_yaml_mapping(path))
+
+
+def _read(name: str) -> Chain:
+    """Return the files of a machine, with the variant asked for chosen in the last one."""
+    base, wanted = split_name(name)
+    return with_choice(read_chain(machine_path(base)), wanted, base)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -83,84 +110,3 @@ def parse_override(text: str) -> tuple[str, Any]:
     except SpecError as error:
         problem = f"{shown(value)} is not read as a value: {error.problem}"
         raise SpecError(_BY_USER, path.strip(), problem) from None
-
-
-def _split(name: str) -> tuple[str, str]:
-    base, _, variant = name.partition(":")
-    return base, variant
-
-
-def _read(name: str) -> tuple[Path, dict[str, Any], Overrides]:
-    """Return file, content without variants, and the overrides of the variant asked for."""
-    base, wanted = _split(name)
-    path = machine_path(base)
-    data = read_yaml_mapping(path)
-    variants = _variants(data, str(path))
-    if wanted and wanted not in variants:
-        raise UnknownNameError(f"variant of {base}", wanted, variants)
-    data.pop("variants", None)
-    return path, data, variants.get(wanted, {})
-
-
-def _variants(data: Mapping[str, Any], file: str) -> dict[str, Overrides]:
-    variants = data.get("variants") or {}
-    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
-        raise SpecError(file, "variants", "write a mapping from name to {path: value}")
-    return {str(name): group for name, group in variants.items()}
-
-
-def _with_overrides(data: Mapping[str, Any], overrides: Overrides, file: str) -> dict[str, Any]:
-    """Return a copy of ``data`` with each dotted path set to its value."""
-    result = deepcopy(dict(data))
-    for dotted, value in overrides.items():
-        *folders, last = dotted.split(".")
-        place = result
-        for depth, folder in enumerate(folders):
-            inner = place.get(folder)
-            if not isinstance(inner, dict):
-                where = ".".join(folders[: depth + 1])
-                raise SpecError(file, dotted, f"{where!r} is not a group of values here")
-            place = inner
-        place[last] = value
-    return result
-
-
-def _comments(path: Path) -> dict[str, str]:
-    """Return dotted path -> the comment at the end of the line where its value stands."""
-    text = path.read_text(encoding="utf-8")
-    after_value = _end_of_line_comments(text)
-    found: dict[str, str] = {}
-
-    def visit(node: yaml.Node, dotted: str) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                name = f"{dotted}.{key.value}" if dotted else str(key.value)
-                comment = after_value.get(key.end_mark.line)
-                if not (isinstance(value, yaml.SequenceNode) and not value.flow_style):
-                    # a list line by line ends where the next key stands
-                    comment = after_value.get(value.end_mark.line, comment)
-                if comment and not (isinstance(value, yaml.MappingNode) and not value.flow_style):
-                    found[name] = comment
-                visit(value, name)
-
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    if root is not None:
-        visit(root, "")
-    return found
-
-
-def _end_of_line_comments(text: str) -> dict[int, str]:
-    """Return line number -> comment at its end, with the comment lines that continue it."""
-    comments: dict[int, str] = {}
-    origin = last = -1
-    for number, line in enumerate(text.splitlines()):
-        before, hash_sign, comment = line.partition("#")
-        if not hash_sign:
-            continue
-        if before.strip():
-            comments[number] = comment.strip()
-            origin = last = number
-        elif origin >= 0 and last + 1 == number:  # a comment line right below continues it
-            comments[origin] += " " + comment.strip()
-            last = number
-    return comments

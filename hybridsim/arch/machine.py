@@ -1,18 +1,26 @@
 """A machine: tiles, clusters, memory and the link between them, checked as a whole."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
+    Discriminator,
     Field,
     NonNegativeInt,
+    SerializeAsAny,
     SerializerFunctionWrapHandler,
+    Tag,
+    ValidationInfo,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
+from hybridsim.arch.kinds import OF_TILES, check_kinds, kind_of, seen
+from hybridsim.arch.mapping_rules import MappingRules
 from hybridsim.components.aimc_tile import AimcTile, Programming
 from hybridsim.components.core_kernels import Precision, larger, smaller
 from hybridsim.components.cores import Cores
@@ -23,17 +31,25 @@ from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.components.memory import Memory
 from hybridsim.components.offload import Offload
+from hybridsim.components.parts import GemmUnit, OutsidePart, RowUnit, names_a_part, part_of
 from hybridsim.components.tcdm import MEASURED_BANKS, Tcdm
-from hybridsim.errors import UnsupportedError
-from hybridsim.specs import PlacedError
-from hybridsim.units import Clock, Count, IntLike, Spec
+from hybridsim.errors import InputError, UnsupportedError
+from hybridsim.shown import flat, html, lines
+from hybridsim.specs import PlacedError, differences
+from hybridsim.units import Clock, Count, IntLike, Parts, Spec, at_most, ceil_div
 from hybridsim.work import Work, no_price
+
+_AS_BUILT = (
+    "read_phases", "input_slices", "columns_per_converter", "conversion_time",
+    "devices_per_weight",
+)  # fmt: skip
+"""Keys of a tile that are left out where it does nothing of the kind."""
 
 
 class TileArray(AimcTile):
     """The tiles of a machine: all alike, and how layers share them."""
 
-    count: Count | Literal["as_needed"]
+    count: Annotated[Count, at_most(10**6, "no system has more tiles")] | Literal["as_needed"]
     """Tiles on the machine; ``as_needed`` gives each network the tiles that it asks for."""
     sharing: Literal["exclusive", "packed", "latency", "area", "balance"]
     """Which layers may share a crossbar: none (``exclusive``); whichever fit, by guillotine cuts
@@ -43,6 +59,27 @@ class TileArray(AimcTile):
 
     programming: Programming | None = None
     """What writing weights anew takes, or null where nothing is known or assumed of it."""
+
+    @model_validator(mode="after")
+    def _told_alike(self) -> Self:
+        """Refuse converters in turns that take no time, and other devices written than read."""
+        if self.columns_per_converter > 1 and self.conversion_time is None:
+            problem = "is missing: what each of the columns that share a converter waits for"
+            raise PlacedError("conversion_time", problem)
+        written = self.programming.devices_per_weight if self.programming else None
+        if self.devices_per_weight > 1 and written not in (None, self.devices_per_weight):
+            problem = f"found {self.devices_per_weight}; {written}, as programming says, would do"
+            raise PlacedError("devices_per_weight", problem)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what most tiles do in one read, with a converter per column."""
+        text: dict[str, Any] = handler(self)
+        for name in _AS_BUILT:
+            if text.get(name) in (1, None):
+                text.pop(name, None)
+        return text
 
     @property
     def crossbars(self) -> int | None:
@@ -54,28 +91,68 @@ XLayout = Literal["token_major", "feature_major"]
 """How activations lie in the TCDM: one row per token, or one row per feature."""
 
 
+def _engine_tag(engine: object) -> str:
+    return "GemmUnit" if isinstance(engine, GemmUnit) else "MatrixEngine"
+
+
+AnyEngine = Annotated[
+    Annotated[MatrixEngine, Tag("MatrixEngine")]
+    | Annotated[SerializeAsAny[GemmUnit], Tag("GemmUnit")],
+    Discriminator(_engine_tag),
+]
+"""RedMulE, or a part from outside that multiplies in its place."""
+
+
 class Cluster(Spec):
     """A programmable multi-core accelerator (PMCA): cores, engine, DMA and scratchpad."""
 
-    count: Count
+    count: Parts
     """Clusters on the machine, all alike."""
-    plain_count: NonNegativeInt = 0
+    plain_count: Annotated[NonNegativeInt, at_most(1024, "no chip has more clusters")] = 0
     """Further clusters, the same but for having no matrix engine."""
     clock: Clock
+    """Of cores, engine, DMA and scratchpad."""
     precision: Precision
     """Number format in which adapters are held and computed."""
     cores: Cores
-    matrix_engine: MatrixEngine | None
-    """The GEMM accelerator beside the cores, or null for a cluster without one."""
+    """The cores that compute."""
+    matrix_engine: AnyEngine | None
+    """The GEMM accelerator beside the cores, or null for a cluster without one; ``part`` names one
+    from outside of the package."""
+    row_unit: SerializeAsAny[RowUnit] | None = None
+    """What computes softmax, norms or activations in place of the cores: ``part`` names it; null
+    where the cores do."""
     dma: Dma
+    """What moves data into the scratchpad and out of it."""
     tcdm: Tcdm
+    """The scratchpad."""
     x_layout: XLayout = "token_major"
     """How the input X of an adapter arrives in the TCDM: one row per token (``token_major``), or
     one row per feature with the tokens of a batch side by side (``feature_major``), which is X^T.
     A product in the other layout makes the cores turn X first. Y and Z are token-major."""
     offload: Offload
+    """How cores meet, sleep and wake, and program the engine."""
     kernel_costs: KernelCosts | None = None
     """Costs of digital kernels as data, or null for the models of cores and matrix engine."""
+
+    @field_validator("matrix_engine", "row_unit", mode="before")
+    @classmethod
+    def _from_outside(cls, given: Any, info: ValidationInfo) -> Any:
+        base: type[OutsidePart] = GemmUnit if info.field_name == "matrix_engine" else RowUnit
+        if not names_a_part(given):
+            return given
+        try:
+            return part_of(given, base)
+        except InputError as error:
+            raise PlacedError("", str(error)) from None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the unit that most clusters lack."""
+        text: dict[str, Any] = handler(self)
+        if self.row_unit is None:
+            text.pop("row_unit", None)
+        return text
 
     @property
     def total(self) -> int:
@@ -118,8 +195,13 @@ class Cluster(Spec):
         """Return the same cluster at another clock."""
         return self.model_copy(update={"clock": clock})
 
+    def row_unit_for(self, kernel: str) -> RowUnit | None:
+        """Return the unit that takes a kernel of rows from the cores, or None where they do it."""
+        unit = self.row_unit
+        return unit if unit is not None and kernel in unit.takes else None
+
     @property
-    def engine(self) -> MatrixEngine:
+    def engine(self) -> MatrixEngine | GemmUnit:
         """The matrix engine, where it can compute in the cluster's number format.
 
         Raises:
@@ -144,7 +226,7 @@ class Cluster(Spec):
             UnsupportedError: The cluster lacks the unit, or does not know the work.
         """
         if work.kind == "program":
-            return work.shape[0].time_ps(self)
+            return larger(work.shape[0].time_ps(self), 1)
         return larger(self.to_ps(self.cycles(work)), 1)
 
     def cycles(self, work: Work) -> Any:
@@ -229,7 +311,8 @@ class Chips(Spec):
     Each has the tiles, clusters, link and memory that the machine describes.
     """
 
-    count: Count
+    count: Parts
+    """Chips in a row."""
     link: ChipLink
     """What leads from each chip to the next, and back: one link per direction."""
 
@@ -238,12 +321,23 @@ class Machine(Spec):
     """A hybrid machine: static weights on tiles, adapters and all that is dynamic on clusters."""
 
     name: str
+    """What results call the machine."""
     description: str
+    """What it is, for people."""
     tile: TileArray
+    """The analog tiles, and how many there are: the usual ones, where there are several kinds."""
+    tiles: differences("TileArray") = Field(default={})  # type: ignore[valid-type]
+    """Further kinds of tiles beside the usual ones, by name: each says what differs from ``tile``,
+    and is else as that (``{big: {rows: 1024, count: 8}}``)."""
     cluster: Cluster | None
-    """The clusters, or null for a machine that is analog only."""
+    """The clusters, or null for a machine that is analog only: the usual ones, which compute all
+    that no rule gives to others, where there are several kinds."""
+    clusters: differences("Cluster") = Field(default={})  # type: ignore[valid-type]
+    """Further kinds of clusters, by name: each says what differs from ``cluster``."""
     link: Link
     """What transfers between tiles, clusters and memory cross."""
+    mapping: MappingRules = MappingRules()
+    """How weights are laid on the tiles; left out where each lies there once."""
     network_on_chip: OnChip | None = None
     """What transfers on a chip cross instead of the link, in strategies for whole networks; null
     for the link."""
@@ -269,14 +363,41 @@ class Machine(Spec):
             raise PlacedError("tile.sharing", problem)
         return self
 
+    @model_validator(mode="after")
+    def _kinds_are_whole(self) -> Self:
+        """Refuse kinds of parts that are none, and rules of kinds that are not there."""
+        check_kinds(self)
+        return self
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the parts that most machines lack."""
         text: dict[str, Any] = handler(self)
-        for name in ("network_on_chip", "chips"):
-            if text.get(name) is None:
+        for name in ("network_on_chip", "chips", "tiles", "clusters"):
+            if not text.get(name):
                 text.pop(name, None)
+        if self.mapping == MappingRules():
+            text.pop("mapping", None)
         return text
+
+    def __str__(self) -> str:
+        """Return what the machine is, a line for each of its parts."""
+        text = self.to_text()
+        head = f"Machine {text.pop('name')}: {text.pop('description')}"
+        facts = {
+            part: ", ".join(f"{path} {value}".strip() for path, value in flat(below))
+            for part, below in text.items()
+        }
+        return lines(head, facts.items())
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.name}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: every value that is there."""
+        text = self.to_text()
+        head = f"{text.pop('name')}: {text.pop('description')}"
+        return html(head, ("field", "value"), flat(text))
 
     def time_ps(self, work: Work) -> Any:
         """Return how long a work takes on the part that does it [ps].
@@ -286,8 +407,13 @@ class Machine(Spec):
         """
         if work.part == "delay":
             return work.shape[0]
+        if work.sort:
+            own = (work.sort, "") if work.part in OF_TILES else ("", work.sort)
+            return self.seen(*own).time_ps(replace(work, sort=""))
         if work.kind == "transfer" and self.cluster is not None:
             return self.transfer_ps(work.shape[0])
+        if work.kind == "write":
+            return self.writing_ps(*work.shape)
         part = self._part(work.part)
         if part is None:
             raise no_price(work, self.name)
@@ -299,10 +425,40 @@ class Machine(Spec):
         Raises:
             UnsupportedError: There is no cluster.
         """
+        return larger(*self.transfer_parts_ps(size))
+
+    def transfer_parts_ps(self, size: IntLike) -> tuple[IntLike, IntLike]:
+        """Return what the DMA and what the link take for a transfer, each by itself [ps].
+
+        Raises:
+            UnsupportedError: There is no cluster.
+        """
         if self.cluster is None:
             raise UnsupportedError(f"{self.name} has no cluster whose DMA could move anything")
         dma = self.cluster.to_ps(self.cluster.dma.transfer_cycles(size))
-        return larger(dma, self.link.transfer_ps(size))
+        return dma, self.link.transfer_ps(size)
+
+    def writing_ps(self, rows: int, size: int, sequences: int, live: int) -> Any:
+        """Return what each of some sequences bears of writing tiles anew [ps].
+
+        Rows of a tile are written one after the other while weights of ``size`` bytes come from
+        the external memory, if the machine has any: as long as the slower of both takes, shared by
+        all sequences. ``live`` bytes of each sequence go out to that memory and come back.
+
+        Raises:
+            UnsupportedError: Nothing is known of what writing takes.
+        """
+        if self.tile.programming is None:
+            raise UnsupportedError(
+                f"{self.name} does not say what writing weights takes; give it tile.programming, "
+                "or write mapping.overflow=refuse"
+            )
+        time: Any = self.tile.programming.crossbar_ps(rows)
+        moved: Any = 0
+        if self.memory is not None and self.memory.dram is not None:
+            time = larger(time, self.memory.dram.transfer_ps(size))
+            moved = self.memory.dram.transfer_ps(2 * live)
+        return larger(ceil_div(time, sequences) + moved, 1)
 
     def _part(self, name: str) -> Any:
         """Return what prices the works of a part, or None where the machine has no such part."""
@@ -315,6 +471,26 @@ class Machine(Spec):
         if name == "chip_link":
             return self.chips.link if self.chips else None
         return {"link": self.link, "edge": self.network_on_chip}.get(name)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several kinds of tiles or of clusters."""
+        return bool(self.tiles or self.clusters)
+
+    def tile_of(self, sort: str) -> TileArray:
+        """Return a kind of tiles, "" for the usual one."""
+        return kind_of(self.tile, self.tiles, sort, "tiles")
+
+    def cluster_of(self, sort: str) -> Cluster | None:
+        """Return a kind of clusters, "" for the usual one."""
+        if self.cluster is None:
+            return None
+        return kind_of(self.cluster, self.clusters, sort, "clusters")
+
+    def seen(self, tile: str = "", cluster: str = "") -> "Machine":
+        """Return the machine as if it had one kind of tiles and one of clusters alone."""
+        machine: Machine = seen(self, tile, cluster)
+        return machine
 
     @property
     def chip_count(self) -> int:

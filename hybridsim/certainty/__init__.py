@@ -7,6 +7,6 @@ regime, :mod:`.doubts` says what of it a work of a plan carries, and :mod:`.inte
 same plan with many draws of it. What no row measured is named, and is not in the interval.
 """
 
-from hybridsim.certainty.intervals import MOST_SAMPLES, interval_of, with_interval
+from hybridsim.certainty.intervals import MOST_SAMPLES, interval_of, span_interval, with_interval
 
-__all__ = ["MOST_SAMPLES", "interval_of", "with_interval"]
+__all__ = ["MOST_SAMPLES", "interval_of", "span_interval", "with_interval"]

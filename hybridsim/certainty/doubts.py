@@ -16,6 +16,7 @@ from hybridsim.certainty.regimes import (
     vector_regime,
 )
 from hybridsim.components.core_kernels import GEMMS, LAYERNORMS, VECTOR_ADDS
+from hybridsim.components.matrix_engine import MatrixEngine
 from hybridsim.work import Work
 
 Unit = Literal["matrix_engine", "cores", "dma"]
@@ -100,6 +101,8 @@ def _one(regime: Regime, key: Hashable, unit: Unit) -> Doubts:
 def engine_gemm(cluster: Cluster, m: int, n: int, k: int) -> Doubts:
     """Return the doubts of a product on the matrix engine, and of the cores that start it."""
     engine = cluster.engine
+    if not isinstance(engine, MatrixEngine):
+        return unmeasured(f"products on {engine.part}")
     padded = tuple(int(size) for size in engine.padded(m, n, k))
     job = _one(engine_regime(engine, *padded), ("engine", *padded), "matrix_engine")
     return job + _one(CONSTANTS, ("engine is programmed",), "cores")
@@ -149,7 +152,8 @@ def softmax(cluster: Cluster) -> Doubts:
 
     The rows of RTL are a scalar program in fp32.
     """
-    return unmeasured(f"softmax in {cluster.precision}")
+    unit = cluster.row_unit_for("softmax")
+    return unmeasured(f"softmax on {unit.part}" if unit else f"softmax in {cluster.precision}")
 
 
 def _zero(cluster: Cluster, rows: int, columns: int) -> Doubts:

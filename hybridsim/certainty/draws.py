@@ -42,14 +42,18 @@ class Draws:
             total += doubt.cycles * self.of(doubt)
         return total
 
-    def times(self, time_ps: Ints, doubts: Sequence[Doubts], period_ps: float) -> Ints:
+    def times(
+        self, time_ps: Ints, doubts: Sequence[Doubts], period_ps: float | Sequence[float]
+    ) -> Ints:
         """Return the times of works in each sample [ps], shape (works, samples); at least 1 ps.
 
-        ``time_ps`` are their prices, ``period_ps`` is that of the cluster's clock.
+        ``time_ps`` are their prices, ``period_ps`` is that of the cluster's clock, or one each.
         """
         found = np.repeat(time_ps[:, None], self.samples, axis=1)
+        periods = np.broadcast_to(period_ps, len(doubts))
         for number, own in enumerate(doubts):
             if own.found:
-                found[number] += np.rint(self.cycles(own) * period_ps).astype(np.int64)
+                cycles = self.cycles(own) * float(periods[number])
+                found[number] += np.rint(cycles).astype(np.int64)
         least: Ints = np.maximum(found, 1)
         return least

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hybridsim.arch import Cluster
+from hybridsim.arch import Cluster, Machine, sorts
 from hybridsim.certainty.doubts import Doubts, Unit
 from hybridsim.certainty.draws import Draws
 from hybridsim.certainty.residuals import LEVEL
@@ -34,8 +34,10 @@ def energy_bounds(
     counts = np.bincount(run.schedule.plan.work, minlength=len(doubts))
     more = np.zeros(draws.samples)
     if machine.cluster is not None:
-        rates = unit_rates(machine.energy, machine.cluster)
-        for own, count in zip(doubts, counts.tolist(), strict=True):
+        works = run.schedule.plan.works
+        each = {sort: _rates(machine, sort) for sort in sorts(machine, False)}
+        for own, count, work in zip(doubts, counts.tolist(), works, strict=True):
+            rates = each.get(work.sort, each[""])
             for doubt in own.found:
                 more += count * rates[doubt.unit] * doubt.cycles * draws.of(doubt)
     makespan = run.result.latency_ps
@@ -45,6 +47,14 @@ def energy_bounds(
     low = min(0.0, float(np.percentile(more, tail, method="lower")))
     high = max(0.0, float(np.percentile(more, 100 - tail, method="higher")))
     return told.total_pj + low / PJ, told.total_pj + high / PJ
+
+
+def _rates(machine: Machine, sort: str) -> dict[Unit, float]:
+    """Return the rates of a kind of clusters."""
+    own = machine.seen(cluster=sort)
+    assert own.energy is not None
+    assert own.cluster is not None
+    return unit_rates(own.energy, own.cluster)
 
 
 def unit_rates(energy: MachineEnergy, cluster: Cluster) -> dict[Unit, float]:

@@ -19,11 +19,11 @@ from hybridsim.certainty.energies import energy_bounds
 from hybridsim.certainty.residuals import LEVEL, Floats, Residuals, bundled_residuals
 from hybridsim.certainty.works import doubts_of
 from hybridsim.engines import Engine, engine
-from hybridsim.measure.interval import IntervalResult, LayerInterval
+from hybridsim.measure.interval import IntervalResult, LayerInterval, SpanInterval
 from hybridsim.measure.result import Result
 from hybridsim.plan import Plan, Timeline
 from hybridsim.simulation import Run
-from hybridsim.strategies import Schedule
+from hybridsim.strategies import CarriedOut, Schedule
 from hybridsim.units import Ints
 
 MOST_SAMPLES = 200
@@ -63,6 +63,46 @@ def interval_of(
     return _answer(run, draws, own, (spans, own.point), (alone, against.point))
 
 
+def span_interval(
+    own: CarriedOut, against: CarriedOut, machine: Machine, point: tuple[int, int] | None = None
+) -> SpanInterval:
+    """Return the 90 % interval of a plan as it was carried out, and of its yardstick.
+
+    With ``point`` [ps] the interval is that of another time and yardstick, such as a mean, which
+    are taken to be as sure in proportion.
+    """
+    first, second = (
+        Sampled(each.schedule, each.prices.time_ps, each.timeline, machine)
+        for each in (own, against)
+    )
+    same = own is against
+    both = (first,) if same else (first, second)
+    tasks = sum(len(each.plan) for each in both if each.in_doubt)
+    draws = Draws(bundled_residuals(), samples_for(tasks))
+    spans = [each.spans(draws, engine("compiled"))[0] for each in both]
+    latency, yardstick = spans[0], spans[-1]
+    if point is not None:
+        latency = latency * (point[0] / max(1, own.makespan))
+        yardstick = yardstick * (point[1] / max(1, against.makespan))
+    at = point or (own.makespan, against.makespan)
+    low, high = bounds_of(latency, at[0])
+    before = bounds_of(yardstick, at[1])
+    over = (latency - yardstick) * 100 / np.maximum(yardstick, 1)
+    ends = bounds_of(over, (at[0] - at[1]) * 100 / max(1, at[1]))
+    names = sorted(set[str]().union(*(d.unmeasured for d in first.doubts)))
+    return SpanInterval(
+        level=LEVEL,
+        samples=draws.samples,
+        latency_low_ps=int(low),
+        latency_high_ps=int(high),
+        yardstick_low_ps=int(before[0]),
+        yardstick_high_ps=int(before[1]),
+        overhead_low_percent=ends[0],
+        overhead_high_percent=ends[1],
+        not_in_interval=tuple(names),
+    )
+
+
 def with_interval(run: Run) -> Result:
     """Return the result of a run with its intervals."""
     return run.result.model_copy(update={"interval": interval_of(run)})
@@ -98,9 +138,13 @@ class Sampled:
         return any(own.found for own in self.doubts)
 
     @property
-    def period_ps(self) -> float:
-        """The period of the clusters' clock [ps]."""
-        cluster = self.machine.cluster
+    def period_ps(self) -> list[float]:
+        """The period of the clock of the clusters that do each work [ps]."""
+        return [self._period(work.sort) for work in self.plan.works]
+
+    def _period(self, sort: str) -> float:
+        # a kind of tiles has no doubt, whatever its clock
+        cluster = self.machine.cluster_of(sort if sort in self.machine.clusters else "")
         return 1e12 / cluster.clock.frequency if cluster else 1.0
 
     @cached_property

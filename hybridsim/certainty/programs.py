@@ -1,5 +1,6 @@
 """Programs that take a cluster as a whole, taken apart into kernels and transfers in doubt."""
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from hybridsim.programs.adapting import AdapterWork
 from hybridsim.programs.attention import Attention, AttentionShape, AttentionWork
 from hybridsim.programs.lora_stream import LoraStream
 from hybridsim.programs.pieces import Piece
+from hybridsim.programs.product import ProductWork
 from hybridsim.units import ceil_div
 
 _NAMES = {
@@ -36,14 +38,17 @@ _NAMES = {
 
 
 def program_doubts(program: Any, cluster: Cluster) -> Doubts:
-    """Return what is in doubt in a program; one that is not known here is unmeasured."""
+    """Return what is in doubt in a program; one that is not known here is unmeasured, by
+    its name in words."""
     if isinstance(program, AdapterWork):
         return _adapting(program, cluster)
     if isinstance(program, AttentionWork):
         return _attending(program.shape, cluster)
     if isinstance(program, Piece):
         return _piece(program, cluster)
-    return unmeasured(type(program).__name__)
+    if isinstance(program, ProductWork):
+        return _multiplying(program, cluster)
+    return unmeasured(re.sub(r"(?<!^)(?=[A-Z])", " ", type(program).__name__).lower())
 
 
 @lru_cache(maxsize=1024)
@@ -67,6 +72,18 @@ def _adapting(work: AdapterWork, cluster: Cluster) -> Doubts:
                 for way in ("load", "store")
             ]
         total = total + all_of(own).times(count)
+    return total.together
+
+
+@lru_cache(maxsize=1024)
+def _multiplying(work: ProductWork, cluster: Cluster) -> Doubts:
+    """Return the doubts of a layer on a cluster: those of its products and transfers."""
+    total = Doubts()
+    for blocks, times, again in work.products(cluster):
+        total = total + kernel_doubts(work.kernel(blocks, again), cluster).times(times)
+    for way, transfers in zip(("load", "store"), work.transfers(cluster), strict=True):
+        for size, count in transfers:
+            total = total + moved(way, size // count).times(count)
     return total.together
 
 
@@ -101,6 +118,9 @@ def _piece(piece: Piece, cluster: Cluster) -> Doubts:
     """Return the doubts of a norm, an activation or a sum with its transfers."""
     count, rows, columns = piece.parts(cluster)
     function = piece.function
+    if (unit := cluster.row_unit_for(function)) is not None:
+        named = _NAMES.get(function, function.replace("_", " "))
+        return unmeasured(f"{named} on {unit.part}")
     if piece.cost_from(cluster) == "kernel_costs":
         return unmeasured("norms and activations (costs of the machine file)")
     size = rows * columns * cluster.element_bytes

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridsim.boundary.reading import read_json
 from hybridsim.errors import SpecError
 from hybridsim.library import MACHINES
-from hybridsim.nesting import json_value
 
 Floats = NDArray[np.float64]
 
@@ -104,13 +104,13 @@ def read_residuals(path: Path) -> Residuals:
     """Return the table in a file.
 
     Raises:
-        SpecError: There is none.
+        SpecError: There is none, or the file is no JSON.
     """
+    document: Any = read_json(path)
     try:
-        document: Any = json_value(path.read_text(encoding="utf-8"), str(path))
         regimes = document["regimes"].items()
         return Residuals.of({n: [0.0] * e["exact"] + list(e["scores"]) for n, e in regimes})
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         problem = "is no table of residuals; docs/generate_trust.py writes one"
         raise SpecError(str(path), "", problem) from None
 

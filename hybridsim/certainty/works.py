@@ -13,6 +13,7 @@ from hybridsim.work import Work
 
 UNMEASURED = {
     "mvm": "integration time of tiles",
+    "write": "writing of weights",
     "link": "link",
     "edge": "network on chip",
     "dram": "external memory",
@@ -24,7 +25,7 @@ UNMEASURED = {
 
 def doubts_of(work: Work, machine: Machine) -> Doubts:
     """Return what is in doubt in a work of a plan on a machine."""
-    cluster = machine.cluster
+    cluster = machine.cluster_of(work.sort if work.sort in machine.clusters else "")
     if work.part == "delay":
         return Doubts()
     if work.kind not in ("program", "transfer"):

@@ -11,8 +11,8 @@ from hybridsim.measure.interval import sure
 from hybridsim.measure.result import AnalogNoiseRow, LayerResult, OpResult, Result
 from hybridsim.units import format_bytes, format_ps
 
-SHORT_KINDS = {"matrix_engine": "engine"}
-"""Kinds of parts as the narrow table names them."""
+LEAST_SHOWN = 0.005
+"""Elasticities below this are not printed."""
 
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
@@ -79,7 +79,7 @@ def _bounds(layers: Sequence[LayerResult]) -> str:
     kinds = [layer.bound for layer in layers]
     parts = [kind for kind in kinds if kind != "nothing"] or kinds
     most = max(dict.fromkeys(parts), key=parts.count)
-    said = SHORT_KINDS.get(most, most)
+    said = part_name(most)
     return said if len(set(kinds)) == 1 else f"{said}.."
 
 
@@ -106,11 +106,6 @@ def _other_ops(result: Result) -> RenderableType:
 
 
 def _summary(result: Result) -> list[Sentence]:
-    shares = ", ".join(
-        f"{SHORT_KINDS.get(kind, kind.replace('_', ' '))} {share:.0%}"
-        for kind, share in result.critical_path_share.items()
-        if share >= 0.005
-    )
     rank = max((layer.rank for layer in result.layers), default=0)
     what = f"adapters of rank {rank}" if rank else "no adapters"
     tokens = f"{result.tokens} tokens" if result.tokens != 1 else "1 token"
@@ -125,7 +120,7 @@ def _summary(result: Result) -> list[Sentence]:
         *([told("covers", result.covers.text)] if result.covers else []),
         told("overhead", overhead(result) + sure(interval, "overhead")),
         *_whole_network(result),
-        told("bound by", f"{shares} of the critical path"),
+        told("bound by", bound_words(result)),
         *_clusters(result),
         told("tiles", f"{result.tiles}, {result.occupancy:.0%} of their devices hold weights"),
     ]
@@ -143,6 +138,23 @@ def _summary(result: Result) -> list[Sentence]:
     if result.numerics is not None:
         lines.append(told("numerics", result.numerics.summary))
     return lines
+
+
+def part_name(part: str) -> str:
+    """Return a part as narrow tables name it."""
+    name, colon, sort = part.partition(":")
+    return {"matrix_engine": "engine"}.get(name, name.replace("_", " ")) + colon + sort
+
+
+def bound_words(result: Result) -> str:
+    """Return what a run is bound by, with the elasticities of the parts that have any."""
+    shown = [(part_name(part), worth) for part, worth in result.elasticity.items()]
+    shown = [own for own in shown if own[1] >= LEAST_SHOWN]
+    if not shown:  # no single part gains anything, or an earlier release ran it
+        return part_name(result.bound)
+    (first, most), *others = shown
+    text = f"{first} (elasticity {most:.2f}"
+    return text + "".join(f", {part} {worth:.2f}" for part, worth in others) + ")"
 
 
 def against(result: Result) -> str:
@@ -175,11 +187,13 @@ def _whole_network(result: Result) -> list[Sentence]:
         return []
     if whole.latency_ps is None or whole.yardstick_ps is None:
         return [told("all ops", f"no strategy for whole networks runs: {whole.problem}")]
+    batch = f", batch {whole.batch}" if whole.batch and result.tokens > 1 else ""
     return [
         told(
             "all ops",
-            f"{format_ps(whole.latency_ps)} under {whole.strategy}, the fastest of "
-            f"{len(whole.tried)} for whole networks  (yardstick {format_ps(whole.yardstick_ps)}, "
+            f"{format_ps(whole.latency_ps)} under {whole.strategy}{batch}, the fastest of "
+            f"{len(whole.tried) + len(whole.slower)} for whole networks  "
+            f"(yardstick {format_ps(whole.yardstick_ps)}, "
             f"overhead {whole.overhead_percent:.2f} %)",
         )
     ]

@@ -1,12 +1,14 @@
 """What all commands share: where text goes, how errors end a command, what ``--verbose`` says."""
 
+import io
 import json
+import os
 import platform
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -20,13 +22,15 @@ from rich.text import Text
 
 from hybridsim._old_names import said_on_stderr
 from hybridsim._version import __version__
+from hybridsim.boundary.values import printable
+from hybridsim.cli._arguments import BAD_INPUT, check_plain, refuse
 from hybridsim.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BAD_INPUT = 2
-"""Exit code of a request that cannot be served as it stands."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def out() -> Console:
@@ -51,10 +55,45 @@ def ends_cleanly(command: Callable[P, R]) -> Callable[P, R]:
             with said_on_stderr():
                 return command(*args, **kwargs)
         except InputError as error:
-            typer.echo(f"hybridsim: {error}", err=True)
-            raise typer.Exit(BAD_INPUT) from None
+            refuse(error)
+        except KeyboardInterrupt:
+            typer.echo("hybridsim: interrupted; nothing more is written", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
     return wrapped
+
+
+@contextmanager
+def ending_in_a_sentence(arguments: Sequence[str]) -> Iterator[None]:
+    """End the program in one sentence where its arguments or standard output are no good.
+
+    What the terminal's encoding lacks is written out (``\\xb5``) rather than being an error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        check_plain(arguments)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except InputError as error:
+        typer.echo(f"hybridsim: {printable(str(error))}", err=True)
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        _leave_standard_output()
+        with suppress(OSError):
+            typer.echo(
+                f"hybridsim: standard output: cannot be written: {error.strerror}", err=True
+            )
+        sys.exit(BAD_INPUT)
+
+
+def _leave_standard_output() -> None:
+    """Let nothing more be written there, so that Python's end does not fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 @contextmanager
@@ -81,7 +120,8 @@ def bar_on_terminal(quiet: bool, *columns: ProgressColumn) -> Iterator[Progress 
 
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output and nothing else."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    ascii_only = not (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=ascii_only) + "\n")
 
 
 class PlainTable(Table):

@@ -1,35 +1,23 @@
 """``hybridsim adapt``: train adapters against analog noise, and test them over years."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from hybridsim.analog.times import in_order
-from hybridsim.cli._options import (
-    FiguresOption,
-    Json,
-    Quiet,
-    StudyFile,
-    check_figures,
-    check_folder,
-    write_all,
-)
-from hybridsim.cli._terminal import bar_on_terminal, ends_cleanly, out, plain_table, print_json
+from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
+from hybridsim.cli._progress import watching
+from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridsim.training.run import AdaptResult, Watch
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+    from hybridsim.training.run import AdaptResult
 
 
 @ends_cleanly
@@ -39,6 +27,10 @@ def adapt(
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Only this arm of the study; repeatable.")
     ] = None,
+    on: Annotated[
+        Literal["test", "validation"],
+        typer.Option("--on", help="Sentences that judge: choose on validation, test once."),
+    ] = "test",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure a few steps and say how long it all takes.")
     ] = False,
@@ -51,36 +43,32 @@ def adapt(
 
     require_extra()
     kind = check_figures(figures, out_)
-    check_folder(out_)
+    check_place(out_)
     # only here: torch takes seconds to import
     from hybridsim.training.run import StudyRun
 
     file = study / "study.yaml" if study.is_dir() else study
     if is_decoder_study(file):
-        if arm or dry_run or kind:
+        if arm or dry_run or kind or on != "test":
             raise InputError(
-                "--arm, --dry-run and --figures: a decoder's study has none; leave them out"
+                "--arm, --on, --dry-run and --figures: a decoder's study has none; leave them out"
             )
         _adapt_decoder(file, out_, json_, quiet)
         return
-    with _progress(quiet or json_) as watch:
-        try:
-            run = StudyRun(file, out_, watch)
-            if dry_run:
-                _print_forecast(run.forecast(), json_)
-                return
-            result = run.run(tuple(arm or ()))
-        except KeyboardInterrupt:
-            typer.echo(f"hybridsim: interrupted; the same command goes on from {out_}", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    with watching(quiet or json_, out_) as watch:
+        run = StudyRun(file, out_, watch, on)
+        if dry_run:
+            _print_forecast(run.forecast(), json_)
+            return
+        result = run.run(tuple(arm or ()))
     if kind is not None and len(result.accuracy):
         # Matplotlib only where something is drawn
         from hybridsim.report.figures.studies import adaptation_file
 
         write_all(out_, {f"figure_adaptation.{kind}": adaptation_file(result.accuracy, kind)})
     if json_:
-        tables = (result.accuracy, result.differences, result.training)
-        names = ("accuracy", "differences", "training")
+        tables = (result.accuracy, result.differences, result.training, result.metrics)
+        names = ("accuracy", "differences", "training", "metrics")
         print_json({n: t.to_dict("records") for n, t in zip(names, tables, strict=True)})
     elif not quiet:
         out().print(render(result))
@@ -89,12 +77,8 @@ def adapt(
 def _adapt_decoder(file: Path, folder: Path, json_: bool, quiet: bool) -> None:
     from hybridsim.training.decoder_run import STAGES, DecoderRun
 
-    with _progress(quiet or json_) as watch:
-        try:
-            result = DecoderRun(file, folder, watch).run()
-        except KeyboardInterrupt:
-            typer.echo(f"hybridsim: interrupted; the same command goes on from {folder}", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    with watching(quiet or json_, folder) as watch:
+        result = DecoderRun(file, folder, watch).run()
     if json_:
         print_json({"rewards": result.rewards.to_dict("records")})
         return
@@ -114,46 +98,26 @@ def _adapt_decoder(file: Path, folder: Path, json_: bool, quiet: bool) -> None:
     out().print(shown)
 
 
-@contextmanager
-def _progress(quiet: bool) -> Iterator["Watch | None"]:
-    """Show what is done, loss, accuracy and time left on a terminal's standard error."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[remark]}"),
-        TimeRemainingColumn(compact=True),
-    )
-    with bar_on_terminal(quiet, *columns) as bar:
-        if bar is None:
-            yield None
-            return
-        tasks: dict[str, TaskID] = {}
-
-        def watch(what: str, done: int, total: int, remark: str) -> None:
-            if what not in tasks:
-                for old in tasks.values():
-                    bar.remove_task(old)
-                tasks.clear()
-                tasks[what] = bar.add_task(what, total=total, remark=remark)
-            bar.update(tasks[what], completed=done, remark=remark)
-
-        yield watch
-
-
 def render(result: "AdaptResult") -> RenderableType:
     """Return accuracy per arm over time, and what differs from the first arm."""
     study = result.study
+    judging = study.data.test if result.on == "test" else study.data.validation
     lines: list[RenderableType] = [
         f"{study.name}: {escape(study.question)}",
+        *result.notes,
         "",
-        f"accuracy in % and its 95 % interval; {len(study.seeds)} training seeds, "
-        f"{len(study.chips)} programmed chips, {study.data.test:,} test sentences",
+        f"accuracy in % and its 95 % t-interval; {len(study.seeds)} training seeds, "
+        f"{len(study.chips)} programmed chips, {judging:,} {result.on} sentences",
         _table(result.accuracy, "accuracy_percent"),
         "",
         "difference in points; * excludes zero",
     ]
     against = result.differences
+    own = result.metrics
+    if len(own):
+        lines[-1:-1] = [f"{own['metric'].iloc[0]} in % and its 95 % bootstrap interval"]
+        shown = own.rename(columns={"boot95_low": "ci95_low", "boot95_high": "ci95_high"})
+        lines[-1:-1] = [_table(shown, "percent"), ""]
     for name in dict.fromkeys(against["against"]) if len(against) else ():
         chosen = against[against["against"] == name]
         lines += [f"against {name}", _table(chosen, "difference_points")]

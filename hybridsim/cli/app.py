@@ -1,47 +1,23 @@
-"""The commands, put together."""
+"""The command line as a whole."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from hybridsim._version import __version__
-from hybridsim.cli._options import Command, GenerateCommand
-from hybridsim.cli.adapt import adapt
-from hybridsim.cli.codesign import codesign
-from hybridsim.cli.compare import compare
-from hybridsim.cli.cost import cost
-from hybridsim.cli.explain import explain
-from hybridsim.cli.generate import generate_command
-from hybridsim.cli.report import report
-from hybridsim.cli.run import run
-from hybridsim.cli.serve import alternatives, serve
-from hybridsim.cli.show import list_bundled, show
-from hybridsim.cli.sweep import search, sweep
-from hybridsim.cli.validate import app as validate_app
+from hybridsim.cli._commands import Commands
+from hybridsim.cli._terminal import ending_in_a_sentence
 
 app = typer.Typer(
+    cls=Commands,
     name="hybridsim",
-    help="Latency of transformers with LoRA adapters on analog tiles and RISC-V clusters.",
+    help="Latency of transformers with LoRA adapters on analog tiles and RISC-V clusters.\n\n"
+    "Begin with: hybridsim run mobilebert ahwa_lora_2026",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run", cls=Command)(run)
-app.command("report", cls=Command)(report)
-app.command("compare", cls=Command)(compare)
-app.command("explain", cls=Command)(explain)
-app.command("generate", cls=GenerateCommand)(generate_command)
-app.command("cost", cls=Command)(cost)
-app.command("show", cls=Command)(show)
-app.command("sweep", cls=Command)(sweep)
-app.command("search", cls=Command)(search)
-app.command("serve", cls=Command)(serve)
-app.command("alternatives", cls=Command)(alternatives)
-app.command("adapt", cls=Command)(adapt)
-app.command("codesign", cls=Command)(codesign)
-app.command("list", cls=Command)(list_bundled)
-app.add_typer(validate_app, name="validate")
 
 
 def _print_version(asked: bool) -> None:
@@ -64,4 +40,5 @@ def _options(
 
 def main() -> None:
     """Run the command line; the entry point of the ``hybridsim`` script."""
-    app()
+    with ending_in_a_sentence(sys.argv[1:]):
+        app()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,16 +14,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from hybridsim.analog.times import format_time
-from hybridsim.cli._options import (
-    FiguresOption,
-    Json,
-    Quiet,
-    StudyFile,
-    check_figures,
-    check_folder,
-    write_all,
+from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
+from hybridsim.cli._terminal import (
+    Sentence,
+    bar_on_terminal,
+    ends_cleanly,
+    out,
+    plain_table,
+    print_json,
 )
-from hybridsim.cli._terminal import bar_on_terminal, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
 from hybridsim.units import format_energy, format_ps
 
@@ -54,7 +54,7 @@ def codesign(
         raise InputError("--json and --csv: give one of them")
     kind = check_figures(figures, out_)
     if out_ is not None:
-        check_folder(out_)
+        check_place(out_)
     with _progress(quiet) as watch:
         result = run_codesign(study, watch)
     if out_ is not None:
@@ -104,60 +104,86 @@ def render(result: "CodesignResult") -> RenderableType:
     study, table = result.study, result.table
     front = table[table["pareto"]].sort_values("accuracy_percent", ascending=False, kind="stable")
     lines: list[RenderableType] = [
-        f"{study.name}: {escape(study.question)}",
+        Sentence(f"{study.name}: {study.question}"),
         "",
-        f"{len(table):,} points, {int(table['feasible'].sum()):,} meet all constraints; Pareto "
-        f"front of {', '.join(study.objectives)}: {len(front):,} points",
-        f"accuracy is that {format_time(study.after)} after programming, with its 95 % interval; "
-        "slowdown is against the fastest all-analog point",
-        _table(front.iloc[:MOST_ROWS]),
+        Sentence(
+            f"{len(table):,} points, {int(table['feasible'].sum()):,} meet all constraints; "
+            f"Pareto front of {', '.join(study.objectives)}: {len(front):,} points"
+        ),
+        Sentence(
+            f"accuracy [%] is that {format_time(study.after)} after programming, with its 95 % "
+            "interval; tiles is their integration time, slower against the fastest all-analog "
+            "point"
+        ),
+        *_table(front.iloc[:MOST_ROWS]),
     ]
     if len(front) > MOST_ROWS:
         lines.append(f"and {len(front) - MOST_ROWS:,} more (--csv prints all)")
     lines += ["", *_told(result)]
-    lines += [f"note: {escape(note)}" for note in result.notes]
+    lines += [Sentence(f"note: {note}", 2) for note in result.notes]
     return Group(*lines)
 
 
-def _told(result: "CodesignResult") -> list[str]:
+def _told(result: "CodesignResult") -> list[RenderableType]:
     """Return what to ship, where it lies, and the command that simulates it."""
     row = result.shipped
     if row is None:
         return ["nothing to ship: no point meets all constraints", ""]
     there = "" if Path(row["adapter"]).is_dir() else " (not there: adapt writes it)"
     return [
-        f"ship {escape(row['arm'])}, rank {row['rank']}, on {escape(row['machine'])} at "
-        f"{format_ps(row['integration_time_ps'])}: {_accuracy(row)} %, "
-        f"{row['slowdown_percent']:.1f} % slower, {_energy(row['energy_pj'])}",
+        Sentence(
+            f"ship {row['arm']}, rank {row['rank']}, on {row['machine']} at "
+            f"{format_ps(row['integration_time_ps'])}: {_accuracy(row)} %, "
+            f"{row['slowdown_percent']:.1f} % slower, {_energy(row['energy_pj'])}"
+        ),
         f"adapter: {escape(row['adapter'])}{there}",
         f"simulate: {escape(result.command or '')}",
         "",
     ]
 
 
-def _table(rows: pd.DataFrame) -> RenderableType:
-    names = (
-        "ship", "arm", "rank", "bits", "machine", "integration", "batch", "accuracy", "latency",
-        "overhead", "slowdown", "energy",
-    )  # fmt: skip
-    table = plain_table(*names, right="|".join(names[2:4] + names[5:]))
-    for row in rows.to_dict("records"):
-        cells = (
-            "*" if row["ship"] else "",
-            row["arm"],
-            str(row["rank"]),
-            f"{_or_dash(row['dac_bits'])}/{_or_dash(row['adc_bits'])}",
-            row["machine"],
-            format_ps(int(row["integration_time_ps"])),
-            _or_dash(row["batch"]),
-            _accuracy(row),
-            format_ps(int(row["latency_ps"])),
-            f"{row['overhead_percent']:.1f} %",
-            f"{row['slowdown_percent']:.1f} %",
-            _energy(row["energy_pj"]),
-        )
-        table.add_row(*(escape(str(cell)) for cell in cells))
-    return table
+_COLUMNS: dict[str, Callable[[Any], str]] = {
+    "": lambda row: "*" if row["ship"] else "",
+    "arm": lambda row: row["arm"],
+    "rank": lambda row: str(row["rank"]),
+    "bits": lambda row: f"{_or_dash(row['dac_bits'])}/{_or_dash(row['adc_bits'])}",
+    "machine": lambda row: row["machine"],
+    "tiles": lambda row: format_ps(int(row["integration_time_ps"])),
+    "batch": lambda row: _or_dash(row["batch"]),
+    "accuracy": lambda row: _about(row),
+    "latency": lambda row: format_ps(int(row["latency_ps"])),
+    "slower": lambda row: f"{row['slowdown_percent']:.1f} %",
+    "energy": lambda row: _energy(row["energy_pj"]),
+    "overhead": lambda row: f"{row['overhead_percent']:.1f} %",
+}
+"""Heading -> the cell of a row."""
+_CHOSEN = ("arm", "rank", "bits", "machine", "tiles", "batch")
+"""Columns that say what a point is: told once where all points agree."""
+_MAY_GO = "overhead|energy"
+"""Columns that are left out where there is no room, the first first."""
+
+
+def _table(rows: pd.DataFrame) -> list[RenderableType]:
+    """Return what all rows have in common, and a table of the rest."""
+    cells = {
+        name: [cell(row) for row in rows.to_dict("records")] for name, cell in _COLUMNS.items()
+    }
+    same = [name for name in _CHOSEN if len(rows) > 1 and len(set(cells[name])) == 1]
+    names = [name for name in _COLUMNS if name not in same]
+    table = plain_table(
+        *names, right="|".join(("rank", *list(_COLUMNS)[5:])), may_go=_MAY_GO, whole="accuracy"
+    )
+    for row in zip(*(cells[name] for name in names), strict=True):
+        table.add_row(*map(escape, row))
+    told = ", ".join(f"{name} {cells[name][0]}" for name in same)
+    return [*([Sentence(f"all with {told}")] if told else []), table]
+
+
+def _about(row: Any) -> str:
+    """Return an accuracy and half of its interval, which is as wide on both sides."""
+    least = ">=" if row["stands_in"] else ""
+    reach = (row["ci95_high"] - row["ci95_low"]) / 2
+    return f"{least}{row['accuracy_percent']:.1f} +-{reach:.1f}"
 
 
 def _accuracy(row: Any) -> str:

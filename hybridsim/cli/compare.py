@@ -1,4 +1,4 @@
-"""``hybridsim compare``: strategies side by side on one machine."""
+"""``hybridsim compare``: strategies side by side on one machine, or two results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
+from hybridsim.boundary.writing import check_file, check_place, write_all
+from hybridsim.cli._compare_results import compare_results, is_result
 from hybridsim.cli._options import (
-    Arch,
     Batch,
     FiguresOption,
     Json,
@@ -18,12 +19,9 @@ from hybridsim.cli._options import (
     Settings,
     Tokens,
     Verbose,
-    Workload,
     by_target,
     check_figures,
-    check_folder,
     network_of,
-    write_all,
 )
 from hybridsim.cli._terminal import (
     Sentence,
@@ -34,7 +32,7 @@ from hybridsim.cli._terminal import (
     print_json,
     working,
 )
-from hybridsim.errors import InputError, SpecError
+from hybridsim.errors import InputError
 from hybridsim.units import format_bytes, format_energy, format_ps
 
 if TYPE_CHECKING:
@@ -49,8 +47,12 @@ FIGURES = (".png", ".svg", ".pdf")
 
 @ends_cleanly
 def compare(
-    workload: Workload,
-    arch: Arch,
+    workload: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="Network as for run, or the first result.")
+    ],
+    arch: Annotated[
+        str, typer.Argument(metavar="MACHINE", help="Machine as for run, or the second result.")
+    ],
     strategies: Annotated[
         str | None,
         typer.Option("--strategies", help="Names, as in a,b; all with adapters by default."),
@@ -71,15 +73,22 @@ def compare(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Strategies side by side for WORKLOAD on ARCH: latency, use, memory, where time is lost."""
+    """Strategies side by side for NETWORK on MACHINE: latency, use, memory, where time is lost.
+
+    Two results (result.json, or the folder of run --out) instead: what differs between them.
+    """
     telling = Telling(verbose, quiet)
     if csv_ and json_:
         raise InputError("--csv and --json: give one of them")
+    if is_result(workload) or is_result(arch):
+        _refuse_given(strategies, tokens, past, batch, set_, plot, figures)
+        compare_results(workload, arch, out_, csv_, json_, quiet)
+        return
     kind = check_figures(figures, out_)
     if plot is not None:
         _check_plot(plot)
     if out_ is not None:
-        check_folder(out_)
+        check_place(out_)
     groups = by_target(set_, batch)
     network = network_of(workload, groups["adapters"])
     machine = load_machine(arch, groups["machine"])
@@ -110,6 +119,18 @@ def compare(
         out().print(render(found))
 
 
+def _refuse_given(*values: object) -> None:
+    """Refuse what says how strategies are run, where two results are compared.
+
+    Raises:
+        InputError: One of them is given.
+    """
+    names = ("strategies", "tokens", "past", "batch", "set", "plot", "figures")
+    given = [f"--{name}" for name, value in zip(names, values, strict=True) if value]
+    if given:
+        raise InputError(f"{', '.join(given)}: two results are compared as they are")
+
+
 def _check_plot(plot: Path) -> None:
     """Refuse a file that no plot can be written to, before anything is run.
 
@@ -118,8 +139,7 @@ def _check_plot(plot: Path) -> None:
     """
     if plot.suffix.lower() not in FIGURES:
         raise InputError(f"--plot: found {plot.name!r}; a name in {', '.join(FIGURES)} would do")
-    if not plot.absolute().parent.is_dir():
-        raise InputError(f"--plot: there is no folder {plot.parent}; an existing one would do")
+    check_file(plot, "--plot")
 
 
 def document(found: "Comparison") -> dict[str, Any]:
@@ -162,10 +182,7 @@ def _write(
         # Matplotlib only where something is drawn
         from hybridsim.report.figures.comparison import save_comparison_figure
 
-        try:
-            save_comparison_figure(found.to_frame(), plot)
-        except OSError as error:
-            raise SpecError("--plot", str(plot), f"cannot be written: {error.strerror}") from None
+        save_comparison_figure(found.to_frame(), plot)
 
 
 def render(found: "Comparison") -> RenderableType:
@@ -189,6 +206,8 @@ def render(found: "Comparison") -> RenderableType:
         f"{found.network} on {found.machine}, {found.tokens} tokens; best: {found.best}",
         f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle",
         *(["by layer: over all-analog layers in turn, as the paper defines it"] if apart else []),
+        *_freedoms(ran),
+        *_sureness(ran),
         *found.covers,
         *found.notes,
         *(f"{row['strategy']}: {row['problem']}" for row in found.rows if row["problem"]),
@@ -219,6 +238,34 @@ def _apart(row: dict[str, Any]) -> bool:
     """Return whether the overhead of the paper is another one than that of a strategy."""
     by_layer = row.get("layer_by_layer_percent")
     return by_layer is not None and by_layer != row["overhead_percent"]
+
+
+def _freedoms(ran: list[dict[str, Any]]) -> list[str]:
+    """Return whose yardstick streams over layers too, so that its overhead is not the others'."""
+    against: dict[int, list[str]] = {}
+    for row in ran:
+        if _apart(row):
+            against.setdefault(row["yardstick_ps"], []).append(row["strategy"])
+    return [
+        f"over of {', '.join(names)}: against all-analog layers that overlap as well, "
+        f"{format_ps(yardstick)}"
+        for yardstick, names in against.items()
+    ]
+
+
+def _sureness(ran: list[dict[str, Any]]) -> list[str]:
+    """Return how far latencies may be off, in one line; where they are known so well."""
+    widths = [
+        50 * (row["latency_high_ps"] - row["latency_low_ps"]) / row["latency_ps"]
+        for row in ran
+        if row.get("latency_high_ps") and row["latency_ps"]
+    ]
+    if not widths or not max(widths):
+        return []
+    return [
+        f"90 % intervals of the latencies, from RTL: +-{min(widths):.2f} to {max(widths):.2f} %; "
+        "both ends in --json"
+    ]
 
 
 def _parts(found: "Comparison") -> dict[str, str]:

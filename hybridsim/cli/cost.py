@@ -22,10 +22,14 @@ from hybridsim.units import format_bytes, format_ps
 @ends_cleanly
 def cost(
     arch: Arch,
-    component: Annotated[str, typer.Argument(help=f"One of {', '.join(QUESTIONS)}.")],
-    operation: Annotated[str, typer.Argument(help="What it should do, as in gemm.")],
+    component: Annotated[
+        str, typer.Argument(metavar="PART", help=f"One of {', '.join(QUESTIONS)}.")
+    ],
+    operation: Annotated[
+        str, typer.Argument(metavar="OPERATION", help="What it should do, as in gemm.")
+    ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="key=value, as in m=128 n=512 k=8.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="As in m=128 n=512 k=8.")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="path=value: a field of the machine.")
@@ -36,7 +40,7 @@ def cost(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Cycles or bytes of one operation on one part of ARCH."""
+    """Cycles or bytes of one operation on one part of MACHINE."""
     machine = load_machine(arch, dict(parse_override(text) for text in set_ or []))
     values = _values(arguments or [])
     if table is not None:

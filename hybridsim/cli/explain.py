@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from hybridsim.arch import load_machine
 from hybridsim.cli._options import DEFAULT, Json, Quiet, Verbose, by_target, network_of
-from hybridsim.cli._run_answer import overhead
+from hybridsim.cli._run_answer import bound_words, overhead, part_name
 from hybridsim.cli._terminal import (
     Sentence,
     Telling,
@@ -18,9 +18,11 @@ from hybridsim.cli._terminal import (
     out,
     plain_table,
     print_json,
+    told,
     working,
 )
 from hybridsim.errors import InputError
+from hybridsim.measure.interval import sure
 from hybridsim.measure.result import Result, read_result
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
@@ -28,6 +30,8 @@ from hybridsim.units import format_ps
 from hybridsim.whole import run_by_default
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hybridsim.explanation import Explanation
 
 LEAST_SHARE = 0.005
@@ -39,7 +43,11 @@ MOST_KINDS = 12
 @ends_cleanly
 def explain(
     what: Annotated[
-        list[str], typer.Argument(help="A result.json or its folder; with --run NETWORK MACHINE.")
+        list[str],
+        typer.Argument(
+            metavar="RESULT",
+            help="A result.json or its folder; with --run a network and a machine.",
+        ),
     ],
     run: Annotated[bool, typer.Option("--run", help="Run NETWORK on MACHINE now.")] = False,
     strategy: Annotated[
@@ -58,7 +66,7 @@ def explain(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """The critical path, stalls, and the changes of the machine that would help most."""
+    """The critical path, stalls, what is free that would help, and then which hardware."""
     from hybridsim.explanation import explain as explained
 
     telling = Telling(verbose, quiet)
@@ -121,9 +129,20 @@ def render(found: "Explanation") -> RenderableType:
         f"{result.network} on {result.machine}, {result.tokens} tokens, {result.strategy}: "
         f"{format_ps(result.latency_ps)}, overhead {overhead(result)}"
     )
+    interval = result.interval
+    sure_of = [
+        told("latency", f"{format_ps(result.latency_ps)}{sure(interval, 'latency')}"),
+        told("overhead", f"{result.overhead_percent:.2f} %{sure(interval, 'overhead')}"),
+    ]
+    if interval is not None and interval.assumed:
+        sure_of.append(told("assumed", interval.assumed))
     covers = [Sentence(f"covers {result.covers.text}", 2)] if result.covers else []
-    parts: list[RenderableType] = [Sentence(head, 2), *covers, *map(noted, result.notes), ""]
-    parts += [_path(found), "", _kinds(found), "", _stalls(found), "", _changes(found)]
+    bound = Sentence(f"bound by {bound_words(result)}", 2)
+    notes = map(noted, result.notes)
+    parts: list[RenderableType] = [Sentence(head, 2), *sure_of, *covers, bound, *notes, ""]
+    for table in (_path(found), _kinds(found), _stalls(found), _free(found)):
+        parts += [table, ""]
+    parts.append(_changes(found))
     return Group(*parts)
 
 
@@ -155,7 +174,7 @@ def _kinds(found: "Explanation") -> RenderableType:
             format_ps(int(row["latency_ps"])),
             *([f"{row['overhead_percent']:.0f} %"] if over else []),
             f"{row['share']:.0%}",
-            str(row["bound"]).replace("_", " "),
+            part_name(str(row["bound"])),
         )
     left = len(found.kinds) - MOST_KINDS
     return Group(table, f"and {left} more kinds (--json has all)") if left > 0 else table
@@ -170,21 +189,33 @@ def _stalls(found: "Explanation") -> RenderableType:
     return table
 
 
-def _changes(found: "Explanation") -> RenderableType:
-    best = found.best_changes
+def _free(found: "Explanation") -> RenderableType:
+    best, tried = found.best_free, len(found.free)
+    if not tried:
+        return Sentence("on the same machine there is nothing to choose")
     if best.empty:
-        return "no single change of the machine that was tried makes it faster"
-    table = plain_table(
-        "what would help most", "latency", "gain", "over", right="latency|gain|over"
-    )
-    for row in best.to_dict("records"):
+        return Sentence(f"on the same machine none of {tried} other settings makes it faster")
+    said = f"the best of {tried} other strategies and options, run again; --json has all"
+    return Group(_tried("what is free", best), Sentence(said))
+
+
+def _changes(found: "Explanation") -> RenderableType:
+    best, tried = found.best_changes, len(found.changes)
+    beside = "beside the best of what is free" if not found.best_free.empty else "alone"
+    if best.empty:
+        return Sentence(f"no change of the machine that was tried, {beside}, makes it faster")
+    said = f"the best of {tried} changes, each run again {beside}"
+    return Group(_tried("what hardware would help", best), Sentence(said))
+
+
+def _tried(head: str, rows: "pd.DataFrame") -> RenderableType:
+    """Return settings or changes as a table, and below it what to give to hybridsim run."""
+    table = plain_table(head, "latency", "gain", "over", right="latency|gain|over")
+    for row in rows.to_dict("records"):
         table.add_row(
             escape(str(row["change"])),
             format_ps(int(row["latency_ps"])),
             f"{row['gain_percent']:.1f} %",
             f"{row['overhead_percent']:.1f} %",
         )
-    tried = len(found.changes)
-    lines = [noted(str(arguments)) for arguments in best["arguments"]]
-    last = Sentence(f"each of {tried} changes was run again; --json has them all")
-    return Group(table, *lines, last)
+    return Group(table, *(noted(str(arguments)) for arguments in rows["arguments"]))

@@ -5,30 +5,40 @@ from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
-from rich.markup import escape
 
 from hybridsim.arch import load_machine
+from hybridsim.boundary.writing import check_place, write_all
 from hybridsim.cli._options import (
     Arch,
     Engine,
+    HeadOption,
     Json,
     NoAdapters,
     Quiet,
     Settings,
     by_target,
-    check_folder,
     network_of,
-    write_all,
 )
-from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._terminal import (
+    Sentence,
+    ends_cleanly,
+    noted,
+    out,
+    plain_table,
+    print_json,
+    working,
+)
 from hybridsim.generation import generate, strategy_for
 from hybridsim.measure.generation import Generation, Phase, PhaseEnergy
+from hybridsim.measure.interval import between, sure
 from hybridsim.units import format_bytes, format_energy, format_ps
 
 
 @ends_cleanly
 def generate_command(
-    network: Annotated[str, typer.Argument(help="Bundled decoder, YAML file or config.json.")],
+    network: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="Bundled decoder, YAML file or config.json.")
+    ],
     machine: Arch,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 512,
     new: Annotated[int, typer.Option(help="Tokens to generate.")] = 128,
@@ -37,6 +47,7 @@ def generate_command(
     engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
+    head: HeadOption = None,
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder for generation.json and tokens.csv.")
     ] = None,
@@ -45,11 +56,11 @@ def generate_command(
 ) -> None:
     """Time to first token, time per token and overhead of adapters when NETWORK generates text."""
     if out_ is not None:
-        check_folder(out_)
+        check_place(out_)
     groups = by_target(set_)
     with working("generating", quiet or json_):
         chosen = strategy_for(groups["strategy"], strategy)
-        loaded = network_of(network, groups["adapters"], no_adapters)
+        loaded = network_of(network, groups["adapters"], no_adapters, head)
         result = generate(
             loaded,
             load_machine(machine, groups["machine"]),
@@ -103,28 +114,48 @@ def _shares(phase: Phase) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in found if share >= 0.005)
 
 
-def _summary(result: Generation) -> list[str]:
+def _summary(result: Generation) -> list[Sentence]:
     cache = result.cache
     lines = [
-        f"{escape(result.network)} on {escape(result.machine)}, {result.sequences} x "
-        f"({result.prompt} + {result.new}) tokens, {escape(result.strategy)}:",
-        f"  first token  {format_ps(result.time_to_first_token_ps)}",
+        f"{result.network} on {result.machine}, {result.sequences} x "
+        f"({result.prompt} + {result.new}) tokens, {result.strategy}:",
+        f"  first token  {format_ps(result.time_to_first_token_ps)}"
+        f"{sure(result.prefill.interval, 'latency')}",
     ]
     if result.token_ps:
         first, last = result.token_ps[0], result.token_ps[-1]
         lines.append(f"  per token    {format_ps(first)} at first, {format_ps(last)} at last")
+    if result.decode is not None and result.decode.interval is not None:
+        mean = format_ps(result.decode.latency_ps)
+        lines.append(f"  mean token   {mean}{sure(result.decode.interval, 'latency')}")
     lines += [
-        f"  in all       {format_ps(result.latency_ps)}  (yardstick "
+        f"  in all       {format_ps(result.latency_ps)}{_ends(result)}  (yardstick "
         f"{format_ps(result.yardstick_ps)}, without adapters)",
         f"  overhead     {result.overhead_percent:.1f} %",
         f"  throughput   {result.tokens_per_s:.1f} tokens/s, decode alone "
         f"{result.decode_tokens_per_s:.1f}",
         f"  KV cache     {format_bytes(cache.total_bytes)} at the end, in {cache.where}",
     ]
-    for name, phase in (("prefill", result.prefill), ("decode", result.decode)):
+    phases = (("prefill", result.prefill), ("decode", result.decode))
+    for name, phase in phases:
+        if phase is not None and phase.interval is not None:
+            said = phase.interval.overhead
+            lines.append(f"  overhead     {name} {phase.overhead_percent:.2f} % ({said})")
+    intervals = [phase.interval for _, phase in phases if phase and phase.interval]
+    names = sorted({name for each in intervals for name in each.not_in_interval})
+    if names:
+        lines.append(f"  assumed      {', '.join(names)}: no row of RTL, so not in the 90 %")
+    for name, phase in phases:
         if phase is not None and phase.energy is not None:
             lines.append(f"  energy       {name} {_energy_line(phase.energy)}")
-    return lines + [f"  {escape(note)}" for note in result.notes]
+    return [Sentence(line, 15 * (number > 0)) for number, line in enumerate(lines)] + [
+        *map(noted, result.notes)
+    ]
+
+
+def _ends(result: Generation) -> str:
+    ends = result.interval_ps
+    return "" if ends is None else f" (90 %: {between(*ends, format_ps)})"
 
 
 def _energy_line(energy: PhaseEnergy) -> str:

@@ -1,4 +1,4 @@
-"""``hybridsim report``: the page of a run, a comparison or a sweep, written again."""
+"""``hybridsim report``: the page of a run, a comparison, a sweep or a design, written again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +7,9 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 
-from hybridsim.cli._options import check_folder, write_all
-from hybridsim.cli._terminal import ends_cleanly, out, working
+from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.cli._options import Json
+from hybridsim.cli._terminal import ends_cleanly, out, print_json, working
 from hybridsim.errors import InputError
 from hybridsim.units import Duration
 
@@ -18,7 +19,10 @@ _TIME: TypeAdapter[int] = TypeAdapter(Duration)
 @ends_cleanly
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="A folder that run, compare or sweep --out wrote.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="A folder that run, compare, sweep or design --out wrote."
+        ),
     ],
     window: Annotated[
         str | None,
@@ -27,6 +31,7 @@ def report(
     explain: Annotated[
         bool, typer.Option("--explain", help="Also try what would help, and say the best three.")
     ] = False,
+    json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
     """Write page.html of FOLDER again, from the files that lie there."""
@@ -35,11 +40,13 @@ def report(
     from hybridsim.report.page.run_page import page_of_folder
     from hybridsim.report.page.shell import PAGE
 
-    check_folder(folder)
-    with working("writing the page", quiet):
+    check_place(folder)
+    with working("writing the page", json_ or quiet):
         page = page_of_folder(folder, chosen, explain)
     write_all(folder, {PAGE: page})
-    if not quiet:
+    if json_:
+        print_json({"page": str(folder / PAGE)})
+    elif not quiet:
         out().print(escape(str(folder / PAGE)), soft_wrap=True)
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-import pandas as pd
 import typer
 
 from hybridsim.arch import load_machine, machine_sources
+from hybridsim.boundary.writing import check_place, write_all
 from hybridsim.certainty import with_interval
 from hybridsim.cli._options import (
     DEFAULT,
@@ -15,6 +15,7 @@ from hybridsim.cli._options import (
     Batch,
     Engine,
     FiguresOption,
+    HeadOption,
     Json,
     NoAdapters,
     Past,
@@ -25,9 +26,7 @@ from hybridsim.cli._options import (
     Workload,
     by_target,
     check_figures,
-    check_folder,
     network_of,
-    write_all,
 )
 from hybridsim.cli._run_answer import render
 from hybridsim.cli._terminal import Telling, ends_cleanly, out, print_json
@@ -80,6 +79,7 @@ def run(
     engine: Engine = "compiled",
     set_: Settings = None,
     no_adapters: NoAdapters = False,
+    head: HeadOption = None,
     check_numerics: CheckNumerics = False,
     analog_noise: AnalogNoise = None,
     every_layer: EveryLayer = False,
@@ -92,17 +92,17 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Latency per layer and overhead of WORKLOAD on ARCH."""
+    """Latency per layer and overhead of NETWORK on MACHINE."""
     telling = Telling(verbose, quiet)
     if out_ is not None:
-        check_folder(out_)
+        check_place(out_)
     if trace is not None:
         _check_trace(trace, flows)
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
     groups = by_target(set_, batch)
     with telling.working("simulating", quiet or json_):
         options = groups["strategy"]
-        network = network_of(workload, groups["adapters"], no_adapters)
+        network = network_of(workload, groups["adapters"], no_adapters, head)
         machine = load_machine(arch, groups["machine"])
         if strategy is None and not options and not past:
             done = run_by_default(network, machine, tokens, engine, check_numerics)
@@ -216,5 +216,7 @@ def noise_files(result: Result) -> dict[str, str]:
     """Return the table of the noise as a file, where it was asked for."""
     if result.analog_noise is None:
         return {}
+    import pandas as pd  # slow to import
+
     frame = pd.DataFrame([row.model_dump() for row in result.analog_noise.rows])
     return {"analog_noise.csv": frame.to_csv(index=False)}

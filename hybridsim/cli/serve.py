@@ -1,54 +1,74 @@
-"""``hybridsim serve``: requests of many tasks on one chip, adapters swapped in as they come.
+"""``hybridsim serve``: requests of many tasks on one chip, adapters swapped in as they come."""
 
-``hybridsim alternatives``: adapters, reprogrammed tiles, or a chip per task.
-"""
-
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Group, RenderableType
-from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from hybridsim.arch import Machine, load_machine
+from hybridsim.boundary.writing import check_place, write_all
 from hybridsim.cli._options import (
     Arch,
     Json,
     Quiet,
     Settings,
-    Tokens,
     Workload,
     by_target,
-    check_folder,
     network_of,
-    write_all,
 )
-from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json, working
+from hybridsim.cli._serve_answer import render
+from hybridsim.cli._terminal import bar_on_terminal, ends_cleanly, out, print_json
 from hybridsim.errors import InputError, UnknownNameError
 from hybridsim.generation import GenerationTimes, strategy_for
 from hybridsim.service import (
+    FORMATS,
     MIXES,
     POLICIES,
-    Alternatives,
-    Request,
+    TOO_LONG,
+    Mix,
+    PeftAdapter,
+    Requests,
     Service,
-    ServiceResult,
-    compare_alternatives,
+    Targets,
+    fitted,
     poisson_requests,
     read_peft,
     read_requests,
     run_service,
+    service_interval,
+    with_adapters,
 )
-from hybridsim.simulation import execute
+from hybridsim.service.arrivals import read_ps
+from hybridsim.service.decoders import CHUNK, FEW_PASSES
+from hybridsim.service.passes import Interpolated
+from hybridsim.service.requests import MOST_REQUESTS, MOST_TASKS
+from hybridsim.service.result import requests_csv
+from hybridsim.simulation import MOST_TOKENS, execute
 from hybridsim.strategies import NetworkStrategy, Strategy, make_strategy
-from hybridsim.units import format_bytes, format_energy, format_ps
 from hybridsim.workload import Network
 
 Choice = TypeVar("Choice", bound=str)
 
-Requests = Annotated[
-    Path | None, typer.Option(help="CSV of requests: arrival, task, prompt and maybe output.")
+RequestFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--requests",
+        help="File of requests: arrival, task, prompt and maybe output, or a published trace.",
+    ),
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help=f"Format of the file, if not by its columns: {', '.join(FORMATS)}."
+    ),
+]
+TooLongName = Annotated[
+    str, typer.Option(help="Requests longer than the model: refuse, skip, or cut their prompts.")
 ]
 Tasks = Annotated[int, typer.Option(help="Without a file: tasks, equally likely.")]
 Load = Annotated[
@@ -66,8 +86,40 @@ OutputTokens = Annotated[
     int, typer.Option(help="Without a file: tokens that each request generates.")
 ]
 PolicyName = Annotated[str, typer.Option(help="Which adapters stay on chip: lru, pinned or none.")]
-MixName = Annotated[str, typer.Option(help="What shares a batch: grouped (one task) or mixed.")]
-MostInBatch = Annotated[int, typer.Option(help="Most requests in a batch.")]
+MixName = Annotated[
+    str | None,
+    typer.Option(
+        help="What shares a batch: grouped (one task), mixed, or continuous, where requests join "
+        "and leave between tokens; continuous if any generates, grouped otherwise."
+    ),
+]
+MostInBatch = Annotated[
+    int | None, typer.Option(help="Most requests in a batch: 1, or 32 in continuous batching.")
+]
+Chunk = Annotated[
+    int, typer.Option(help="Continuous batching: most prompt tokens between two tokens.")
+]
+Exact = Annotated[
+    bool | None,
+    typer.Option(
+        "--exact/--interpolate",
+        help="Continuous batching: simulate every pass, or some and what lies between by lines; "
+        "by the size of the trace unless given.",
+    ),
+]
+Reuse = Annotated[
+    bool,
+    typer.Option(
+        "--reuse/--no-reuse",
+        help="Continuous batching: keep what prompts have in common, if the trace tells it.",
+    ),
+]
+TargetFirst = Annotated[
+    str | None, typer.Option(help="Goodput: most time to the first token, as in '500 ms'.")
+]
+TargetToken = Annotated[
+    str | None, typer.Option(help="Goodput: most time per token after it, as in '50 ms'.")
+]
 Overlap = Annotated[
     bool, typer.Option("--overlap", help="Fetch the next adapters while a batch runs.")
 ]
@@ -88,7 +140,9 @@ Out = Annotated[
 def serve(
     workload: Workload,
     arch: Arch,
-    requests: Requests = None,
+    requests: RequestFile = None,
+    format_: FormatName = None,
+    too_long: TooLongName = "refuse",
     tasks: Tasks = 8,
     load: Load = 0.7,
     rate: Rate = None,
@@ -97,9 +151,14 @@ def serve(
     tokens: PromptTokens = None,
     output: OutputTokens = 0,
     policy: PolicyName = "lru",
-    mix: MixName = "grouped",
-    batch: MostInBatch = 1,
+    mix: MixName = None,
+    batch: MostInBatch = None,
+    chunk: Chunk = CHUNK,
+    exact: Exact = None,
+    reuse: Reuse = True,
     overlap: Overlap = False,
+    target_first_token: TargetFirst = None,
+    target_token: TargetToken = None,
     adapter: Adapters = None,
     strategy: ServingStrategy = None,
     set_: Settings = None,
@@ -109,36 +168,90 @@ def serve(
 ) -> None:
     """Latency and throughput of many tasks' requests on one chip with swapped adapters."""
     if out_ is not None:
-        check_folder(out_)
+        check_place(out_)
+    how = _one_of("--too-long", too_long, TOO_LONG)
+    targets = Targets(
+        _time("--target-first-token", target_first_token), _time("--target-token", target_token)
+    )
     groups = by_target(set_)
-    network = network_of(workload, groups["adapters"])
+    network, own, chosen_for_them = with_adapters(
+        _adapters(adapter or []), lambda head: network_of(workload, groups["adapters"], head=head)
+    )
+    for note in chosen_for_them:
+        typer.echo(f"hybridsim: {note}", err=True)
     machine = load_machine(arch, groups["machine"])
-    if requests is None:
-        chosen = _strategy(output > 0, strategy, groups["strategy"])
-        arrivals = _Arrivals(tasks, load, rate, count, seed, tokens, output)
-        trace = arrivals.requests(network, machine, chosen)
-    else:
-        trace = read_requests(requests)
-        generates = any(request.output for request in trace)
-        chosen = _strategy(generates, strategy, groups["strategy"])
-    with working("serving", quiet or json_):
-        service = run_service(
-            network,
-            machine,
-            trace,
-            adapters=_adapters(adapter or [], network),
-            policy=_one_of("--policy", policy, POLICIES),
-            mix=_one_of("--mix", mix, MIXES),
-            most=batch,
-            overlap=overlap,
-            strategy=chosen,
-        )
+    arrivals = _Arrivals(tasks, load, rate, count, seed, tokens, output)
+    trace = None if requests is None else fitted(read_requests(requests, format_), network, how)
+    generates = output > 0 if trace is None else trace.requests.generate
+    mixed = _mix(mix, generates)
+    chosen = _strategy(generates or mixed == "continuous", strategy, groups["strategy"])
+    served = arrivals.requests(network, machine, chosen) if trace is None else trace.requests
+    options: dict[str, Any] = {
+        "adapters": own,
+        "policy": _one_of("--policy", policy, POLICIES),
+        "mix": mixed,
+        "most": batch,
+        "overlap": overlap,
+        "chunk": chunk,
+        "exact": exact,
+        "reuse": reuse,
+        "targets": targets,
+    }
+    with _progress(len(served), quiet or json_) as watch:
+        service = run_service(network, machine, served, strategy=chosen, watch=watch, **options)
+    sure = service_interval(service.result, network, machine, served, chosen, **options)
+    service = service.with_interval(sure)
+    if trace is not None:
+        service = service.of_trace(trace)
     if out_ is not None:
         write_all(out_, _files(service))
     if json_:
         print_json(service.result.model_dump(mode="json"))
     elif not quiet:
         out().print(render(service.result))
+
+
+def _mix(name: str | None, generates: bool) -> Mix:
+    """Return what shares a batch: what is asked for, or what suits the requests."""
+    if name is None:
+        return "continuous" if generates else "grouped"
+    return _one_of("--mix", name, MIXES)
+
+
+def _time(option: str, text: str | None) -> int | None:
+    """Return a time that an option gives [ps]."""
+    if text is None:
+        return None
+    found = read_ps(text, unit="")
+    if not found:
+        raise InputError(f"{option}: found {text[:60]!r}; write a time above 0, as in '50 ms'")
+    return found
+
+
+_SECONDS = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+@contextmanager
+def _progress(requests: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show how many requests are done, on a terminal or as a line now and then."""
+    columns = (
+        TextColumn("serving"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+    )  # fmt: skip
+    told = time.monotonic()
+    with bar_on_terminal(quiet, *columns) as bar:
+        task = None if bar is None else bar.add_task("serving", total=requests)
+
+        def watch(done: int) -> None:
+            nonlocal told
+            if bar is not None and task is not None:
+                bar.update(task, completed=done)
+            elif not quiet and time.monotonic() - told > _SECONDS:
+                told = time.monotonic()
+                typer.echo(f"served {done:,} of {requests:,} requests", err=True)
+
+        yield watch
 
 
 def _one_of(option: str, value: str, known: tuple[Choice, ...]) -> Choice:
@@ -167,17 +280,22 @@ class _Arrivals:
     tokens: int | None
     output: int
 
-    def requests(
-        self, network: Network, machine: Machine, strategy: Strategy
-    ) -> tuple[Request, ...]:
+    def requests(self, network: Network, machine: Machine, strategy: Strategy) -> Requests:
         """Return them, ``load`` times as many per second as the chip can serve at best."""
         prompt = (network.sequence_length or 0) if self.tokens is None else self.tokens
-        counts = (("--tasks", self.tasks), ("--count", self.count), ("--tokens", prompt))
-        for option, value in counts:
-            if value < 1:
-                raise InputError(f"{option}: found {value}; write a whole number of 1 or more")
-        if self.output < 0:
-            raise InputError(f"--output: found {self.output}; write a whole number of 0 or more")
+        for option, value, least, most in (
+            ("--tasks", self.tasks, 1, MOST_TASKS),
+            ("--count", self.count, 1, MOST_REQUESTS),
+            ("--tokens", prompt, 1, MOST_TOKENS),
+            ("--output", self.output, 0, MOST_TOKENS),
+            ("--seed", self.seed, 0, 2**63 - 1),
+        ):
+            if not least <= value <= most:
+                raise InputError(
+                    f"{option}: found {value}; write a whole number from {least} to {most}"
+                )
+        if not 0 < self.load < float("inf"):
+            raise InputError(f"--load: found {self.load}; write a number above 0")
         rate = self.rate
         if rate is None:
             rate = self.load * 1e12 / self._alone_ps(network, machine, strategy, prompt)
@@ -191,150 +309,28 @@ class _Arrivals:
         if not self.output:
             return execute(network, machine, strategy, prompt).timeline.makespan
         assert isinstance(strategy, NetworkStrategy)
-        return GenerationTimes(network, machine, strategy).times(prompt, self.output)[1]
+        times = GenerationTimes(network, machine, strategy)
+        if self.output <= FEW_PASSES:
+            return times.times(prompt, self.output)[1]
+        times.check(prompt, self.output)
+        passes = Interpolated(times, prompt + self.output - 1, 1, prompt)
+        tokens = passes.token_ps(1, prompt, self.output - 1)
+        return passes.prompt_ps(prompt, 0, 1) + int(tokens.sum())
 
 
-def _adapters(given: list[str], network: Network) -> dict[str, Network]:
-    """Return task -> network with the adapters of a PEFT folder."""
+def _adapters(given: list[str]) -> dict[str, PeftAdapter]:
+    """Return task -> the adapters of a PEFT folder."""
     found = {}
     for text in given:
         task, equals, folder = text.partition("=")
         if not equals or not task or not folder:
             raise InputError(f"--adapter: found {text[:60]!r}; write task=FOLDER")
-        found[task] = read_peft(Path(folder)).on(network)
+        found[task] = read_peft(Path(folder))
     return found
 
 
-def _files(service: Service) -> dict[str, str]:
+def _files(service: Service) -> dict[str, str | bytes]:
     return {
         "service.json": service.result.to_json() + "\n",
-        "requests.csv": service.requests.to_csv(index=False),
+        "requests.csv": requests_csv(service.served),
     }
-
-
-def _generated(result: ServiceResult) -> list[tuple[str, str]]:
-    """Return the rows of what requests generate."""
-    if result.first_token_ms is None or result.tokens_per_s is None:
-        return []
-    return [
-        *(
-            (f"first token {p}", f"{result.first_token_ms[p]:.4g} ms")
-            for p in ("p50", "p90", "p99")
-        ),
-        ("generated", f"{result.tokens_per_s:.4g} tokens/s"),
-    ]
-
-
-def render(result: ServiceResult) -> RenderableType:
-    """Return the answer as a table for people."""
-    table = plain_table("", "value", right="value")
-    for name, value in (
-        ("requests", f"{result.requests} of {result.tasks} tasks in {result.span_s:.3g} s"),
-        ("throughput", f"{result.throughput_per_s:.4g} requests/s"),
-        ("latency p50", f"{result.latency_ms['p50']:.4g} ms"),
-        ("latency p90", f"{result.latency_ms['p90']:.4g} ms"),
-        ("latency p99", f"{result.latency_ms['p99']:.4g} ms"),
-        *_generated(result),
-        ("waiting, mean", f"{result.waiting_mean_ms:.4g} ms"),
-        ("chip works", f"{result.utilization:.1%} of the time"),
-        ("a batch", f"{result.service_mean_ms:.4g} ms, mean of {result.batches}"),
-        ("swaps", f"{result.swaps} ({result.swaps_per_s:.4g}/s)"),
-        ("swapped", format_bytes(result.swapped_bytes)),
-        ("adapters kept in", result.tier.upper()),
-        ("lost to swaps", f"{result.lost_to_swaps:.1%} of the time"),
-    ):
-        table.add_row(name, value)
-    head = (
-        f"{escape(result.network)} on {escape(result.machine)}, {result.strategy}; "
-        f"policy {result.policy}, {result.mix} batches of up to {result.most}"
-        f"{', fetches overlap' if result.overlap else ''}"
-    )
-    return Group(table, "", head, *(f"  {escape(note)}" for note in result.notes))
-
-
-@ends_cleanly
-def alternatives(
-    workload: Workload,
-    arch: Arch,
-    tasks: Annotated[
-        str, typer.Option(help="Numbers of tasks, with commas.")
-    ] = "1,2,4,8,16,32,64",
-    tokens: Tokens = None,
-    strategy: Annotated[str, typer.Option(help="Strategy.")] = "token_parallel",
-    set_: Settings = None,
-    json_: Json = False,
-    csv_: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
-) -> None:
-    """Several tasks: adapters, tiles written anew for each, or a chip for each."""
-    groups = by_target(set_)
-    network = network_of(workload, groups["adapters"])
-    machine = load_machine(arch, groups["machine"])
-    chosen = make_strategy(strategy, groups["strategy"])
-    with working("simulating", json_ or csv_):
-        found = compare_alternatives(network, machine, _numbers(tasks), chosen, tokens)
-    if json_:
-        rows = found.table.astype(object).where(found.table.notna(), None)
-        print_json({"facts": found.facts, "table": rows.to_dict("records")})
-    elif csv_:
-        typer.echo(found.table.to_csv(index=False), nl=False)
-    else:
-        out().print(render_alternatives(found))
-
-
-def _numbers(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and len(part) < 8 and 0 < int(part) <= 10**6 for part in parts):
-        raise InputError(f"--tasks: found {text[:60]!r}; write numbers as in 1,2,4,8")
-    return [int(part) for part in parts]
-
-
-def render_alternatives(found: Alternatives) -> RenderableType:
-    """Return the table, and below it what one sequence and one switch cost."""
-    table = plain_table(
-        "tasks", "way", "parameters", "tiles", "stored", "area", "switch", "energy",
-        right="tasks|parameters|tiles|stored|area|switch|energy",
-    )  # fmt: skip
-    for row in found.table.to_dict("records"):
-        area = row["area_mm2"]
-        table.add_row(
-            str(row["tasks"]),
-            str(row["way"]).replace("_", " "),
-            f"{row['parameters'] / 1e6:.1f} M",
-            str(row["tiles"]),
-            format_bytes(row["stored_bytes"]),
-            "?" if area is None or area != area else f"{area:.0f} mm2",
-            _range(row["switch_least_ps"], row["switch_most_ps"]),
-            _energy(row["switch_pj"]),
-        )
-    return Group(table, "", *_facts(found.facts))
-
-
-def _range(least: Any, most: Any) -> str:
-    if most is None or most != most:
-        return "?"
-    if least and least != most:
-        return f"{format_ps(int(least))}+"
-    return format_ps(int(most)) if most else "-"
-
-
-def _energy(pj: Any) -> str:
-    return "?" if pj is None or pj != pj else format_energy(round(pj * 1e6)) if pj else "-"
-
-
-def _facts(facts: dict[str, Any]) -> list[str]:
-    lines = [
-        f"a sequence: {format_ps(facts['sequence_ps'])} with adapters, "
-        f"{format_ps(facts['yardstick_ps'])} without",
-        f"tiles anew: {format_ps(facts['reprogram_least_ps'])} if all are written at once, "
-        f"{format_ps(facts['reprogram_most_ps'])} one by one",
-    ]
-    if facts["even_after_least"] is not None:
-        lines.append(
-            f"in time, adapters win below {facts['even_after_least']:.1f} to "
-            f"{facts['even_after_most']:.0f} sequences between two switches"
-        )
-    else:
-        lines.append("in time, adapters never lose: a sequence takes no longer with them")
-    if facts["even_after_energy"] is not None:
-        lines.append(f"in energy, below {facts['even_after_energy']:.1f} sequences")
-    return lines

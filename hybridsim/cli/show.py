@@ -1,87 +1,125 @@
-"""``hybridsim show`` and ``hybridsim list``: what there is, and where its numbers come from."""
+"""``hybridsim show``: what a machine or a network is, and where its numbers come from."""
 
-from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from hybridsim.arch import load_machine, machine_sources, machine_variants
-from hybridsim.cli._options import Json
+from hybridsim.arch import (
+    differences,
+    is_machine,
+    load_machine,
+    machine_sources,
+    machine_variants,
+    machine_yaml,
+    nearest,
+)
+from hybridsim.cli._options import HeadOption, Json, Settings, by_target, network_of
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
-from hybridsim.errors import UnknownNameError
+from hybridsim.errors import InputError, UnknownNameError
 from hybridsim.library import machine_names, network_names, network_path
-from hybridsim.strategies import STRATEGIES
-from hybridsim.workload import Network, load_network
+from hybridsim.specs import read_json_mapping
+from hybridsim.workload import Convolution, Network, load_network
+from hybridsim.workload.families.module_tree import counts_of, counts_of_modules
 
 
 @ends_cleanly
 def show(
-    name: Annotated[str, typer.Argument(help="A machine or a network, by name or file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A machine or a network, by name or file.")
+    ],
+    other: Annotated[
+        str | None, typer.Argument(metavar="OTHER", help="With --diff: another machine.")
+    ] = None,
+    set_: Settings = None,
+    head: HeadOption = None,
+    yaml: Annotated[
+        bool, typer.Option("--yaml", help="A machine as one file, with its sources.")
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="What two machines say differently.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare a config.json with transformers and PEFT.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """A machine or a network, resolved, with the sources of its numbers."""
-    document = _described(name)
+    if (other is not None) != diff or (yaml and (diff or json_)):
+        raise InputError("show: give one name, or --diff and two machines; --yaml stands alone")
+    if diff:
+        assert other is not None
+        _print_differences(name, other, json_)
+        return
+    if yaml:
+        if not is_machine(name):
+            raise InputError(f"--yaml: found {name!r}, which is no machine; a machine would do")
+        typer.echo(machine_yaml(name), nl=False)
+        return
+    document = _described(name, by_target(set_), head)
+    if check:
+        document |= {"check": _checked(name, document, head)}
     if json_:
         print_json(document)
     elif document["what"] == "machine":
         _print_machine(document)
     else:
         _print_network(document)
+    if check and not document["check"]["equal"]:
+        raise typer.Exit(1)
 
 
-@ends_cleanly
-def list_bundled(json_: Json = False) -> None:
-    """What is bundled: machines with their variants, networks, strategies."""
-    machines = {name: list(machine_variants(name)) for name in machine_names()}
-    document = {
-        "machines": machines,
-        "networks": network_names(),
-        "strategies": sorted(STRATEGIES),
-    }
+def _print_differences(first: str, second: str, json_: bool) -> None:
+    found = differences(first, second)
     if json_:
-        print_json(document)
+        print_json([row._asdict() for row in found])
         return
-    _print_list("machine", "variants, as in name:variant", machines.items())
-    _print_list("network", "source", [(n, [_source(n)]) for n in network_names()])
-    summaries = [(n, [_first_sentence(s.__doc__)]) for n, s in sorted(STRATEGIES.items())]
-    _print_list("strategy", "what overlaps", summaries)
+    table = plain_table("field", first, second, "source", whole="field")
+    for row in found:
+        texts = (row.path, str(row.first), str(row.second), row.second_source)
+        table.add_row(*(escape(text) for text in texts))
+    same = f"{first} and {second} say the same but for name and description"
+    out().print(table if found else same)
 
 
-def _print_list(what: str, about: str, rows: Iterable[tuple[str, list[str]]]) -> None:
-    table = plain_table(what, about)
-    for name, texts in rows:
-        table.add_row(name, escape(" ".join(texts)))
-    out().print(table, "")
-
-
-def _source(name: str) -> str:
-    return load_network(network_path(name)).source
-
-
-def _first_sentence(text: str | None) -> str:
-    """Return the first sentence of a docstring, on one line."""
-    paragraph = (text or "").split("\n\n")[0]
-    return " ".join(paragraph.split()).split(". ")[0].rstrip(".")
-
-
-def _described(name: str) -> dict[str, Any]:
+def _described(name: str, groups: dict[str, dict[str, Any]], head: str | None) -> dict[str, Any]:
     """Return a machine or a network as one document; a bundled machine's name wins.
 
     Raises:
         UnknownNameError: Neither a machine nor a network has that name.
     """
-    if name.partition(":")[0] in machine_names() or name.endswith("arch.yaml"):
-        return _machine(name)
+    if is_machine(name):
+        return _machine(name, groups["machine"])
     try:
-        return _network(load_network(network_path(name)))
+        return _network(network_of(name, groups["adapters"], head=head))
     except UnknownNameError:
         known = machine_names() + network_names()
         raise UnknownNameError("machine or network", name, known) from None
 
 
-def _machine(name: str) -> dict[str, Any]:
-    machine = load_machine(name)
+def _checked(name: str, document: dict[str, Any], head: str | None) -> dict[str, Any]:
+    """Return what transformers and PEFT count of a config.json, and whether it is the same.
+
+    Raises:
+        InputError: It is no config.json, has a head, or transformers is not installed.
+    """
+    path = network_path(name) if document["what"] == "network" else None
+    if path is None or path.suffix != ".json" or head not in (None, "none"):
+        raise InputError("--check: give a config.json, and no --head")
+    adapters = document["adapters"]
+    rank = adapters["rank"] if adapters else 8
+    own = counts_of(load_network(path), rank)
+    truth = counts_of_modules(read_json_mapping(path), str(path), rank)
+    # PEFT refuses some models as a whole, and says nothing of their adapters then
+    known = replace(truth, adapter_parameters=truth.adapter_parameters or own.adapter_parameters)
+    counted = asdict(truth)
+    del counted["shapes"]
+    return {"adapter_rank": rank, "transformers": counted, "equal": own == known}
+
+
+def _machine(name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    machine = load_machine(name, changes)
     return {
         "what": "machine",
         "machine": machine.to_text(),
@@ -106,6 +144,7 @@ def _network(network: Network) -> dict[str, Any]:
         "parameters": network.parameters,
         "adapter_parameters": network.adapter_parameters,
         "adapters": network.adapters.to_text() if network.adapters else None,
+        **_rare(network),
         "layers": [
             {
                 "name": op.name,
@@ -119,11 +158,28 @@ def _network(network: Network) -> dict[str, Any]:
     }
 
 
+def _rare(network: Network) -> dict[str, Any]:
+    """Return what only some networks have."""
+    found: dict[str, Any] = {}
+    if network.expert_weights:
+        found["expert_weights"] = network.expert_weights
+    convolutions = [op for op in network.matrices if isinstance(op, Convolution)]
+    if convolutions:
+        found["convolutions"] = len(convolutions)
+        found["convolution_weights"] = sum(op.weights for op in convolutions)
+    shared = len(network.on_tiles) - len(network.matrices)
+    if shared:
+        found["uses_of_shared_layers"] = shared
+    if network.not_modelled:
+        found["not_modelled"] = list(network.not_modelled)
+    return found
+
+
 def _print_machine(document: dict[str, Any]) -> None:
     table = plain_table("field", "value", "source", whole="field")
     for path, value in _flat(document["machine"]):
         if path not in ("name", "description"):
-            source = _nearest(document["sources"], path)
+            source = nearest(document["sources"], path)
             table.add_row(escape(path), escape(str(value)), escape(source))
     console = out()
     name, about = (escape(str(document["machine"][key])) for key in ("name", "description"))
@@ -132,15 +188,6 @@ def _print_machine(document: dict[str, Any]) -> None:
     for name, changes in document["variants"].items():
         changed = ", ".join(f"{path}={value}" for path, value in changes.items())
         console.print(f"variant :{escape(name)}  {escape(changed)}")
-
-
-def _nearest(sources: dict[str, str], path: str) -> str:
-    """Return the source of a value, or else that of the group it stands in."""
-    while path:
-        if path in sources:
-            return sources[path]
-        path = path.rpartition(".")[0]
-    return ""
 
 
 def _flat(tree: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
@@ -156,11 +203,21 @@ def _print_network(document: dict[str, Any]) -> None:
     console.print(f"[bold]{escape(document['name'])}[/]  {escape(document['source'])}")
     for key in (
         "reference", "sequence_length", "ops", "blocks", "static_linear_layers", "weights",
-        "biases", "parameters", "adapter_parameters", "adapters",
+        "biases", "parameters", "adapter_parameters", "adapters", "expert_weights",
+        "convolutions", "convolution_weights", "uses_of_shared_layers", "not_modelled",
     ):  # fmt: skip
+        if key not in document:
+            continue
         value = document[key]
+        value = "; ".join(value) if isinstance(value, list) else value
         text = f"{value:,}" if isinstance(value, int) else str(value)
         console.print(f"  {key.replace('_', ' '):22s}{escape(text)}")
+    if "check" in document:
+        found = document["check"]
+        for key, value in found["transformers"].items():
+            text = "PEFT refuses it" if value is None else f"{value:,}"
+            console.print(f"  {'transformers: ' + key.replace('_', ' '):38s}{text}")
+        console.print(f"  the same: {'yes' if found['equal'] else 'no'}")
     shapes: dict[tuple[int, int], int] = {}
     for layer in document["layers"]:
         shape = (layer["in_features"], layer["out_features"])

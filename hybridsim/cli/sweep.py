@@ -1,103 +1,229 @@
-"""``hybridsim sweep``: every point of a study; ``hybridsim search``: the best without all."""
+"""``hybridsim sweep``: every point of a study, a shard or a sample of it, and shards as one."""
 
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
-import pandas as pd
 import typer
-from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from hybridsim.cli._options import (
-    FiguresOption,
-    Json,
-    Quiet,
-    StudyFile,
-    Verbose,
-    check_figures,
-    check_folder,
-    write_all,
-)
+from hybridsim.boundary.values import decimal
+from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, Verbose, check_figures
+from hybridsim.cli._sweep_forecast import print_forecast
+from hybridsim.cli._sweep_pages import check_pages, write_run_pages
+from hybridsim.cli._sweep_tables import render
 from hybridsim.cli._terminal import (
     Telling,
     bar_on_terminal,
     ends_cleanly,
     out,
-    plain_table,
     print_json,
+    working,
 )
 from hybridsim.errors import InputError
-from hybridsim.sweeps.answers import best_rows, variance_shares
-from hybridsim.sweeps.axes import Axis
-from hybridsim.sweeps.executors import open_executor
-from hybridsim.sweeps.forecast import forecast
 from hybridsim.sweeps.inputs import Inputs, read_inputs
-from hybridsim.sweeps.run import Progress, SweepInterrupted, SweepResult, run_study
-from hybridsim.sweeps.study import read_study, study_constraints
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.sweeps.jobs import jobs_of, run_in_jobs
+from hybridsim.sweeps.large import merge_large
+from hybridsim.sweeps.merging import merge as merge_shards
+from hybridsim.sweeps.run import (
+    Progress,
+    SweepInterrupted,
+    SweepResult,
+    run_shard,
+    run_study,
+)
+from hybridsim.sweeps.samples import sample_study
+from hybridsim.sweeps.study import (
+    MOST_POINTS,
+    STUDY,
+    read_study,
+    read_written_study,
+    study_text,
+)
 
 if TYPE_CHECKING:
     from hybridsim.report.figures.style import Format
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 AUDIT_FAILED = 1
 """Exit code when a point is not the same on SimPy."""
-MOST_REASONS = 3
-"""Reasons for points without a result that are shown."""
-MOST_ROWS = 40
-"""Rows of the Pareto table that are shown."""
-
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for page.html and all finished points; resumes."),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option("--shard", help="i/N: only the i-th of N shares, for `sweep merge` later."),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample", help="Only N (axes + 2) points: what each axis explains, and errors."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the sampler.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table of all points as CSV.")]
 
 
+def ctrl_c(command: Callable[P, R]) -> Callable[P, R]:
+    """End an interrupted command with one sentence and the exit code of shells."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        folder = kwargs.get("out_") or kwargs.get("folder")
+        try:
+            return command(*args, **kwargs)
+        except SweepInterrupted as interrupted:
+            kept = f"kept in {folder}" if folder else "lost; --out DIR would have kept them"
+            typer.echo(f"hybridsim: {interrupted}; they are {kept}", err=True)
+        except KeyboardInterrupt:
+            kept = f"; what was recorded is kept in {folder}" if folder else ""
+            typer.echo(f"hybridsim: interrupted{kept}", err=True)
+        raise typer.Exit(INTERRUPTED)
+
+    return wrapped
+
+
 @ends_cleanly
+@ctrl_c
 def sweep(
     study: StudyFile,
     out_: Out = None,
     executor: Annotated[
-        str, typer.Option(help="in-process, processes:N, dask, dask:N or dask://host:port.")
+        str,
+        typer.Option(help="in-process, processes:N, dask, dask:N, dask://host:port or slurm:N."),
     ] = "in-process",
     audit: Annotated[
         str, typer.Option(help="Share of points to compute again on SimPy, as in 0.1%.")
     ] = "0%",
+    shard: Shard = None,
+    sample: Sample = None,
+    seed: Seed = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many points, how long, what memory.")
     ] = False,
     figures: FiguresOption = None,
+    pages: Annotated[
+        int,
+        typer.Option("--pages", help="Also write the run pages of so many of the best points."),
+    ] = 0,
     json_: Json = False,
     csv_: Csv = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Evaluate every point of STUDY; ends with the Pareto table and what matters."""
+    """Evaluate every point of STUDY; ends with the Pareto table and what matters.
+
+    ``sweep merge OUT SHARD...`` puts the folders of shards together.
+    """
     telling = Telling(verbose, quiet)
     if json_ and csv_:
         raise InputError("--json and --csv: give one of them")
     share, kind = _share(audit), check_figures(figures, out_)
+    check_pages(pages, out_)
+    _check_part(bool(share or kind or pages), csv_, shard, sample, executor)
     if out_ is not None:
-        check_folder(out_)
+        check_place(out_)
     inputs = inputs_of(study)
+    if kind is not None:
+        # Matplotlib only where something is drawn
+        from hybridsim.report.figures.studies import check_objectives
+
+        check_objectives(inputs.study)
     telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
     for axis in inputs.axes:
         telling.say("axis", f"{axis.name}: {len(axis.labels)} values")
     if dry_run:
-        _print_forecast(inputs, executor, json_)
+        print_forecast(inputs, executor, json_)
         return
-    with telling.stage("evaluating"), progress_bar(quiet or verbose) as progress, ctrl_c(out_):
-        result = run_study(inputs, out_, executor, share, progress)
+    if shard is not None:
+        _sweep_shard(inputs, shard, out_, executor, telling, json_, quiet or verbose)
+        return
+    if sample is not None:
+        with telling.stage("evaluating"), progress_bar(quiet or verbose) as progress:
+            sampled = sample_study(inputs, sample, out_, executor, seed, progress)
+        print_result(sampled, telling, json_, csv_, quiet)
+        return
+    with telling.stage("evaluating"), progress_bar(quiet or verbose) as progress:
+        result = _evaluated(inputs, out_, executor, share, progress)
+    if out_ is not None and pages:
+        with (
+            telling.stage("running the best points again"),
+            working("run pages", quiet or verbose),
+        ):
+            write_run_pages(result, out_, pages)
+    _tell(result, out_, kind, telling, json_, csv_, quiet)
+    if result.audit and result.audit.differences:
+        raise typer.Exit(AUDIT_FAILED)
+
+
+def _check_part(
+    whole: bool, csv_: bool, shard: str | None, sample: int | None, executor: str
+) -> None:
+    """Refuse what only makes sense of a ``whole`` sweep.
+
+    Raises:
+        InputError: A shard or a sample is asked for with it.
+    """
+    if shard is not None and (whole or csv_):
+        raise InputError(
+            "--shard: --audit, --figures, --pages and --csv are for whole sweeps; leave them"
+        )
+    if sample is not None and (whole or shard or jobs_of(executor)):
+        raise InputError(
+            "--sample: --shard, --audit, --figures, --pages and slurm:N are for whole sweeps; "
+            "leave them"
+        )
+
+
+def _evaluated(
+    inputs: Inputs, folder: Path | None, executor: str, audit: float, progress: Progress | None
+) -> SweepResult:
+    """Evaluate a whole study, here or in jobs.
+
+    Raises:
+        InputError: As :func:`run_study` and :func:`run_in_jobs`.
+    """
+    jobs = jobs_of(executor)
+    if jobs is None:
+        return run_study(inputs, folder, executor, audit, progress)
+    if folder is None or audit:
+        raise InputError(f"--executor {executor} needs --out DIR, and takes no --audit")
+    return run_in_jobs(inputs, folder, *jobs, progress)
+
+
+def _tell(
+    result: SweepResult,
+    folder: Path | None,
+    kind: "Format | None",
+    telling: Telling,
+    json_: bool,
+    csv_: bool,
+    quiet: bool,
+) -> None:
+    """Write the page of a sweep, and print what it says."""
     telling.say("points", f"{len(result.table):,}, {result.recorded_before:,} recorded before")
-    if out_ is not None:
+    if folder is not None:
         with telling.stage("writing"):
-            write_all(out_, _files(result, kind))
+            write_all(folder, _files(result, folder, kind))
+    print_result(result, telling, json_, csv_, quiet)
+
+
+def print_result(
+    result: SweepResult, telling: Telling, json_: bool, csv_: bool, quiet: bool
+) -> None:
+    """Print what a sweep, a search or a sample says."""
     telling.end()
     if json_:
         print_json(
@@ -108,17 +234,106 @@ def sweep(
         result.table.to_csv(sys.stdout, index=False)
     elif not quiet:
         out().print(render(result), soft_wrap=True)
-    if result.audit and result.audit.differences:
-        raise typer.Exit(AUDIT_FAILED)
 
 
-def _files(result: SweepResult, kind: "Format | None") -> dict[str, str | bytes]:
+def _sweep_shard(
+    inputs: Inputs,
+    shard: str,
+    folder: Path | None,
+    executor: str,
+    telling: Telling,
+    json_: bool,
+    quiet: bool,
+) -> None:
+    """Evaluate a shard into its folder, and say how to go on.
+
+    Raises:
+        InputError: The shard is none, or has no folder.
+    """
+    number, shards = _number_of_shard(shard)
+    if folder is None:
+        raise InputError("--shard: give --out DIR as well, a folder for each shard")
+    write_all(folder, {STUDY: study_text(inputs.study)})
+    with telling.stage("evaluating"), progress_bar(quiet) as progress:
+        result = run_shard(inputs, (number, shards), folder, executor, progress)
+    telling.end()
+    if json_:
+        told = asdict(replace(result, inputs=None))  # type: ignore[arg-type]
+        print_json({"study": inputs.study.name} | {k: v for k, v in told.items() if k != "inputs"})
+    elif not quiet:
+        out().print(
+            f"{inputs.study.name}: shard {number} of {shards}, {result.points:,} of "
+            f"{len(inputs):,} points in {escape(str(folder))}; when all shards are done, "
+            "hybridsim sweep merge OUT SHARD... puts them together",
+            soft_wrap=True,
+        )
+
+
+def _number_of_shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    number, shards = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= shards:
+        raise InputError(f"--shard: found {text!r}; as in 1/4 for the first of four would do")
+    return number, shards
+
+
+@ends_cleanly
+@ctrl_c
+def merge(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to merge into.")],
+    shards: Annotated[
+        list[Path], typer.Argument(metavar="SHARD...", help="Folders of sweep --shard.")
+    ],
+    figures: FiguresOption = None,
+    json_: Json = False,
+    csv_: Csv = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Put the shards of a sweep together; leaves and says what the whole sweep does."""
+    telling = Telling(verbose, quiet)
+    if json_ and csv_:
+        raise InputError("--json and --csv: give one of them")
+    kind = check_figures(figures, folder)
+    check_place(folder)
+    inputs = _inputs_of_shards(shards)
+    if large := len(inputs) > MOST_POINTS:
+        if csv_ or kind is not None:
+            raise InputError(
+                f"merge: {len(inputs):,} points are no single table; leave --csv and --figures, "
+                f"which take {MOST_POINTS:,}"
+            )
+        telling.say("answers", "from the parts of the shards, which stay where they are")
+    with telling.stage("merging"), progress_bar(quiet or verbose) as progress:
+        result = (merge_large if large else merge_shards)(inputs, shards, folder, progress)
+    if large:
+        print_result(result, telling, json_, csv_, quiet)
+        return
+    _tell(result, folder, kind, telling, json_, csv_, quiet)
+
+
+def _inputs_of_shards(shards: list[Path]) -> Inputs:
+    """Return the study that all shards are of.
+
+    Raises:
+        InputError: They are of different ones, or one of none.
+    """
+    studies = [read_written_study(folder) for folder in shards]
+    for folder, study in zip(shards, studies, strict=True):
+        if study != studies[0]:
+            raise InputError(
+                f"merge: {folder} and {shards[0]} are shards of different studies "
+                f"({study.name} and {studies[0].name}); shards of one study would do"
+            )
+    return read_inputs(studies[0], str(shards[0] / STUDY))
+
+
+def _files(result: SweepResult, folder: Path, kind: "Format | None") -> dict[str, str | bytes]:
     """Return what is written beside the points: the page, and figures where asked for."""
-    from hybridsim.report.page.shell import PAGE, STUDY
-    from hybridsim.report.page.sweep import study_text, sweep_page
+    from hybridsim.report.page.shell import PAGE
+    from hybridsim.report.page.sweep import pages_of, sweep_page
 
-    files: dict[str, str | bytes] = {PAGE: sweep_page(result)}
-    files[STUDY] = study_text(result.inputs.study)
+    files: dict[str, str | bytes] = {PAGE: sweep_page(result, pages=pages_of(folder))}
     if kind is not None:
         # Matplotlib only where something is drawn
         from hybridsim.report.figures.studies import sweep_files
@@ -135,17 +350,6 @@ def inputs_of(study: Path) -> Inputs:
     """
     file = study / "study.yaml" if study.is_dir() else study
     return read_inputs(read_study(file), str(file))
-
-
-@contextmanager
-def ctrl_c(folder: Path | None) -> Iterator[None]:
-    """End an interrupted command with one sentence and the exit code of shells."""
-    try:
-        yield
-    except SweepInterrupted as interrupted:
-        kept = f"kept in {folder}" if folder else "lost; --out DIR would have kept them"
-        typer.echo(f"hybridsim: {interrupted}; they are {kept}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager
@@ -171,151 +375,8 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
         yield update
 
 
-def render(result: SweepResult) -> RenderableType:
-    """Return the Pareto table, the best points and what each axis explains."""
-    inputs, table = result.inputs, result.table
-    study = inputs.study
-    front = table[table["pareto"]]
-    failed = int((table["problem"] != "").sum())
-    lines: list[RenderableType] = [
-        f"{study.name}: {len(table):,} points, {failed:,} without a result, "
-        f"{int(table['feasible'].sum()):,} meet all constraints",
-        *_reasons(table),
-        "",
-        f"Pareto front of {', '.join(study.objectives)}: {len(front):,} points",
-        points_table(inputs, front.iloc[:MOST_ROWS]),
-    ]
-    if len(front) > MOST_ROWS:
-        lines.append(f"and {len(front) - MOST_ROWS:,} more (--csv prints all)")
-    for name, rows in best_rows(inputs, table).items():
-        lines += ["", f"best {name}", points_table(inputs, table.iloc[rows[:MOST_ROWS]])]
-    if result.whole:
-        lines += ["", "variance explained by each axis alone", _shares_table(result)]
-    if result.audit is not None:
-        wrong = result.audit.differences
-        said = f"{len(wrong)} differences" if wrong else "all the same"
-        lines += ["", f"audit: {result.audit.points:,} points again on SimPy, {said}"]
-        lines += [f"  {escape(text)}" for text in wrong[:MOST_ROWS]]
-    return Group(*lines)
-
-
-def _reasons(table: pd.DataFrame) -> list[str]:
-    """Return why points have no result, the commonest reasons first."""
-    found = table.loc[table["problem"] != "", "problem"].value_counts()
-    lines = [f"  {count:,} times: {escape(str(reason))}" for reason, count in found.items()]
-    more = len(lines) - MOST_REASONS
-    return [*lines[:MOST_REASONS], *([f"  and {more:,} other reasons"] if more > 0 else [])]
-
-
-def points_table(inputs: Inputs, rows: pd.DataFrame) -> RenderableType:
-    """Return some points as a table for people."""
-    told = {c.column for c in study_constraints(inputs.study, inputs.axes)}
-    told |= {*inputs.study.objectives, *(axis.column for axis in inputs.axes)}
-    names = [name for name in rows.columns if name in told]
-    axes = {axis.column: axis for axis in inputs.axes}
-    numbers = "|".join(_heading(name) for name in names)
-    table = plain_table(*(_heading(name) for name in names), right=numbers)
-    for row in rows[names].itertuples(index=False):
-        cells = (_cell(name, value, axes) for name, value in zip(names, row, strict=True))
-        table.add_row(*map(escape, cells))
-    return table
-
-
-def _heading(column: str) -> str:
-    for unit in ("_ps", "_bytes", "_hz", "_bits", "_cycles", "_bytes_per_cycle"):
-        column = column.removesuffix(unit)
-    return column.replace("overhead_percent", "overhead").rpartition(".")[2]
-
-
-def _cell(column: str, value: Any, axes: Mapping[str, Axis]) -> str:
-    """Return a value as the study wrote it, or, for a result, with a unit."""
-    axis = axes.get(column)
-    if axis is not None and axis.numbers is not None:
-        return axis.labels[int((axis.numbers == value).argmax())]
-    if pd.isna(value):
-        return "-"
-    if column.endswith("_ps"):
-        return format_ps(int(value))
-    if column.endswith("_bytes"):
-        return format_bytes(int(value))
-    if column.endswith("_percent"):
-        return f"{value:.2f} %"
-    return str(value)
-
-
-def _shares_table(result: SweepResult) -> RenderableType:
-    shares = variance_shares(result.inputs, result.table)
-    names = [str(name) for name in shares]
-    table = plain_table("axis", *names, right="|".join(names))
-    for axis, *values in shares.itertuples():
-        table.add_row(escape(str(axis)), *(f"{value:.1%}" for value in values))
-    return table
-
-
 def _share(text: str) -> float:
     try:
-        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        raise InputError(f"--audit: found {text!r}; a share would do, as in 0.1%") from None
-
-
-def _print_forecast(inputs: Inputs, executor: str, json_: bool) -> None:
-    with open_executor(executor) as (_, workers):
-        pass
-    expected = forecast(inputs)
-    seconds = expected.seconds / workers
-    if json_:
-        print_json(
-            {
-                "study": inputs.study.name,
-                "points": expected.points,
-                "sampled": expected.sampled,
-                "workers": workers,
-                "seconds": seconds,
-                "result_bytes": expected.result_bytes,
-                "worker_bytes": expected.worker_bytes,
-            }
-        )
-        return
-    out().print(
-        f"{inputs.study.name}: {expected.points:,} points",
-        f"  time    {format_ps(int(seconds * 1e12))} on {workers} "
-        f"worker{'s' if workers > 1 else ''} (from {expected.sampled} points)",
-        f"  memory  {format_bytes(expected.result_bytes)} for results, and "
-        f"{format_bytes(expected.worker_bytes) if expected.worker_bytes else '?'} per worker",
-        sep="\n",
-    )
-
-
-@ends_cleanly
-def search(
-    study: StudyFile,
-    trials: Annotated[int, typer.Option(help="Different points to evaluate, per case.")],
-    out_: Out = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 0,
-    json_: Json = False,
-    csv_: Csv = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Search STUDY with Optuna; ends with the Pareto table."""
-    telling = Telling(verbose, quiet)
-    if json_ and csv_:
-        raise InputError("--json and --csv: give one of them")
-    try:
-        from hybridsim.sweeps.search import search as search_study
-    except ImportError:
-        raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
-    if out_ is not None:
-        check_folder(out_)
-    inputs = inputs_of(study)
-    telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
-    with telling.stage("searching"), progress_bar(quiet or verbose) as progress, ctrl_c(out_):
-        result = search_study(inputs, trials, out_, seed, progress)
-    telling.end()
-    if json_:
-        print_json(result.summary() | {"seconds": round(result.seconds, 3)})
-    elif csv_:
-        result.table.to_csv(sys.stdout, index=False)
-    elif not quiet:
-        out().print(render(result), soft_wrap=True)
+        return decimal(text.removesuffix("%"), "--audit") / (100 if text.endswith("%") else 1)
+    except InputError:
+        raise InputError(f"--audit: found {text[:40]!r}; a share would do, as in 0.1%") from None

@@ -1,6 +1,7 @@
 """``hybridsim validate``: the models against measurements, the paper, and HARP's latencies."""
 
 import csv
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
-from hybridsim.cli._options import Json, Quiet, Verbose, check_folder, write_all
+from hybridsim.boundary.writing import check_file, check_place, write_all
+from hybridsim.cli._commands import Command
+from hybridsim.cli._options import Json, Quiet, Verbose
 from hybridsim.cli._terminal import (
     Telling,
     ends_cleanly,
@@ -33,13 +36,14 @@ MOST_NOTES = 8
 app = typer.Typer(
     help="The models against cycles measured on RTL, and against published figures.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")]
 
 
-@app.command("harp")
+@app.command("harp", cls=Command)
 @ends_cleanly
 def harp(
     table: Annotated[
@@ -55,7 +59,7 @@ def harp(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run each published result of HARP and tell how far the simulator is from it."""
+    """HARP's published latencies and energies, run again."""
     # only here, as pandas and the engines take a second to import
     from hybridsim.validation.harp import summary
     from hybridsim.validation.harp_energy import compare_energies, energy_summary
@@ -80,7 +84,7 @@ def harp(
         _print_harp(compared.to_dict("records"), told, by_kind)
 
 
-@app.command("rtl")
+@app.command("rtl", cls=Command)
 @ends_cleanly
 def rtl(
     table: Annotated[
@@ -101,7 +105,7 @@ def rtl(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Every measured row beside the model's answer; a summary unless --csv or --json."""
+    """Every measured row of RTL beside the model's answer."""
     telling = Telling(verbose, quiet)
     _one_of(csv_, json_)
     if figure is not None:
@@ -132,7 +136,7 @@ def rtl(
         _print_rtl(comparison)
 
 
-@app.command("paper")
+@app.command("paper", cls=Command)
 @ends_cleanly
 def paper(
     csv_: Csv = False,
@@ -143,11 +147,11 @@ def paper(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """The latency study of the paper: integration time, shape, length and batch."""
+    """The paper's latency study, and its published overheads."""
     telling = Telling(verbose, quiet)
     _one_of(csv_, json_)
     if out_ is not None:
-        check_folder(out_)
+        check_place(out_)
     from hybridsim.validation.paper import best_batches, both_layouts, with_best
     from hybridsim.validation.paper_anchors import anchors_table, readings_table
 
@@ -187,8 +191,7 @@ def _check_figure(path: Path) -> None:
     """Refuse a figure that could not be written, before any work is done."""
     if path.suffix.lower() not in FIGURES:
         raise SpecError("--figure", str(path), f"write a name that ends in {', '.join(FIGURES)}")
-    if not path.parent.is_dir() or path.is_dir():
-        raise SpecError("--figure", str(path), "lies in no folder; give a file in one that exists")
+    check_file(path, "--figure")
 
 
 def _draw(points: "pd.DataFrame", path: Path) -> None:
@@ -196,10 +199,7 @@ def _draw(points: "pd.DataFrame", path: Path) -> None:
         raise InputError("--figure: no row was compared, so there is nothing to draw")
     from hybridsim.report.figures.validation import save_rtl_figure  # matplotlib is slow to import
 
-    try:
-        save_rtl_figure(points, path)
-    except OSError as error:
-        raise SpecError("--figure", str(path), f"cannot be written: {error.strerror}") from None
+    save_rtl_figure(points, path)
     err().print(f"drawn: {escape(str(path))}", soft_wrap=True)
 
 
@@ -309,7 +309,7 @@ def _print_harp(rows: list[dict[Any, Any]], told: dict[str, Any], by_kind: "pd.D
             escape(str(row["figure"])),
             escape(str(row["model"])),
             escape(str(row["seq_len"])),
-            escape(str(row["config"])),
+            escape(_run_as(row)),
             escape(str(row["chunk"]).replace("(attention)", "")),
             f"{float(row['latency_ms']):.5f}" if ran else "-",
             f"{row['simulated_ms']:.5f}" if ran else "-",
@@ -336,12 +336,19 @@ def _print_harp(rows: list[dict[Any, Any]], told: dict[str, Any], by_kind: "pd.D
         )
 
 
+def _run_as(row: dict[Any, Any]) -> str:
+    """Return the strategy of a row, and what its network is mapped for where the row says it."""
+    said = re.search(r"opt_level=(\w+)", str(row["other_params"]))
+    text = f"{row['config']} {said[1]}" if said else str(row["config"])
+    return re.sub(r"[_:]", " ", text.replace("area_latency_balance", "balance"))
+
+
 def _energies(rows: list[dict[Any, Any]]) -> RenderableType:
     """Return the energies of the rows that have some, with their errors part by part."""
     shown = plain_table(
         "fig", "network", "strategy", "HARP (mJ)", "ours (mJ)", "error (%)",
-        "digital (%)", "analog (%)",
-        right="fig|HARP (mJ)|ours (mJ)|error (%)|digital (%)|analog (%)",
+        "digital", "analog",
+        right="fig|HARP (mJ)|ours (mJ)|error (%)|digital|analog",
     )  # fmt: skip
     for row in rows:
         if row["energy_error_percent"] != row["energy_error_percent"]:  # nothing to compare
@@ -350,7 +357,7 @@ def _energies(rows: list[dict[Any, Any]]) -> RenderableType:
         shown.add_row(
             escape(str(row["figure"])),
             escape(str(row["model"])),
-            escape(str(row["config"])),
+            escape(_run_as(row)),
             f"{float(row['energy_mJ']):.5f}",
             f"{row['simulated_energy_mJ']:.5f}",
             *("-" if error != error else f"{error:+.3f}" for error in errors),

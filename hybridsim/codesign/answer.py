@@ -16,8 +16,8 @@ from hybridsim.codesign.results import read_candidates
 from hybridsim.codesign.study import NUMERIC, CodesignStudy, read_codesign_study
 from hybridsim.errors import SpecError
 from hybridsim.measure.result import Result
-from hybridsim.sweeps.answers import pareto
 from hybridsim.sweeps.columns import parse_constraint
+from hybridsim.sweeps.pareto import pareto
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class CodesignResult:
         )
 
 
-def run_codesign(path: Path, watch: Watch | None = None) -> CodesignResult:
+def run_codesign(path: str | Path, watch: Watch | None = None) -> CodesignResult:
     """Return the answer of a study file, or of ``study.yaml`` in a folder.
 
     Raises:
         InputError: The study, its results, a machine or the network cannot be used.
     """
-    study, file = read_codesign_study(path)
+    study, file = read_codesign_study(Path(path))
     candidates = read_candidates(study, file.parent)
     points = points_of(study, candidates)
     simulator = Simulator(study, file.parent)

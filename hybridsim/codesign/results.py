@@ -1,13 +1,16 @@
 """What ``hybridsim adapt`` found: adapters with their accuracy on chips after years."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hybridsim.analog.times import format_time
+from hybridsim.boundary.reading import read_own, verify
 from hybridsim.codesign.study import CodesignStudy
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.specs import read_json_mapping, validate
@@ -17,6 +20,8 @@ COLUMNS = (
     "arm", "time", "accuracy_percent", "ci95_low", "ci95_high", "seeds", "chips", "sentences",
 )  # fmt: skip
 """What a row of accuracy.csv must say."""
+DIGITAL = "digital"
+"""In place of a time: digital arithmetic."""
 ALIKE = ("model_sha256", "sentences_sha256")
 """What must be the same for accuracies to be compared."""
 
@@ -44,6 +49,8 @@ class Candidate:
     sentences: int
     adapter: Path
     """The folder of the first training seed's adapter, in PEFT's format."""
+    digital_percent: float | None = None
+    """Accuracy of the same adapters in digital arithmetic [%], where it was tested."""
 
     @property
     def kind(self) -> tuple[str, int | None, int | None]:
@@ -59,24 +66,14 @@ def read_candidates(study: CodesignStudy, beside: Path) -> tuple[Candidate, ...]
             folders were tested with different models or sentences.
         UnknownNameError: No folder has one of the study's arms.
     """
-    found: list[Candidate] = []
-    first: dict[str, Any] = {}
+    folders = []
     for i, name in enumerate(study.results):
         folder = next((p for p in (beside / name, Path(name)) if p.is_dir()), None)
         if folder is None:
             problem = f"{name} is no folder here or in {beside}; hybridsim adapt --out writes one"
             raise SpecError("study", f"results[{i}]", problem)
-        about = read_json_mapping(folder / "study.json")
-        for key in ALIKE:
-            if first and about.get(key) != first.get(key):
-                what = "base model" if key == "model_sha256" else "sentences"
-                raise SpecError(
-                    "study", f"results[{i}]",
-                    f"{name} and {study.results[0]} were tested with different {what}, so their "
-                    "accuracies cannot be compared; results of one task would do",
-                )  # fmt: skip
-        first = first or about
-        found += _candidates(folder, about, study)
+        folders.append(folder)
+    found = candidates_of(folders, study.after, "study", "results")
     arms = {candidate.arm for candidate in found}
     for arm in study.arms:
         if arm not in arms:
@@ -87,11 +84,37 @@ def read_candidates(study: CodesignStudy, beside: Path) -> tuple[Candidate, ...]
     return chosen
 
 
-def _candidates(folder: Path, about: dict[str, Any], study: CodesignStudy) -> list[Candidate]:
+def candidates_of(folders: Sequence[Path], after: float, file: str, place: str) -> list[Candidate]:
+    """Return the adapters of results folders that were tested after some time [s].
+
+    ``file`` and ``place`` are where somebody named the folders.
+
+    Raises:
+        SpecError: As :func:`read_candidates`.
+    """
+    found: list[Candidate] = []
+    first: dict[str, Any] = {}
+    for i, folder in enumerate(folders):
+        about = _about(folder / "study.json")
+        for key in ALIKE:
+            if first and about.get(key) != first.get(key):
+                what = "base model" if key == "model_sha256" else "sentences"
+                raise SpecError(
+                    file, f"{place}[{i}]",
+                    f"{folder} and {folders[0]} were tested with different {what}, so their "
+                    "accuracies cannot be compared; results of one task would do",
+                )  # fmt: skip
+        first = first or about
+        found += _candidates(folder, about, format_time(after))
+    return found
+
+
+def _candidates(folder: Path, about: dict[str, Any], time: str) -> list[Candidate]:
     adapted = validate(AdaptStudy, about.get("study"), str(folder / "study.json"), "study")
-    how, time = adapted.analog.converters, format_time(study.after)
+    how, table = adapted.analog.converters, folder / "accuracy.csv"
+    digital = {str(row["arm"]): row for row in _rows(table, DIGITAL, there=False)}
     found = []
-    for row in _rows(folder / "accuracy.csv", time):
+    for row in _rows(table, time):
         arm = str(row["arm"])
         if arm not in adapted.arms:
             problem = f"found the arm {arm!r}, which study.json beside it does not have"
@@ -105,9 +128,16 @@ def _candidates(folder: Path, about: dict[str, Any], study: CodesignStudy) -> li
                 how.output_noise, float(row["accuracy_percent"]), float(row["ci95_low"]),
                 float(row["ci95_high"]), int(row["seeds"]), int(row["chips"]),
                 int(row["sentences"]), _adapter(folder, adapted, arm),
+                float(digital[arm]["accuracy_percent"]) if arm in digital else None,
             )
         )  # fmt: skip
     return found
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """Return what a results folder says of its study."""
+    verify(file)
+    return read_json_mapping(file)
 
 
 def _adapter(folder: Path, adapted: AdaptStudy, arm: str) -> Path:
@@ -120,21 +150,23 @@ def _adapter(folder: Path, adapted: AdaptStudy, arm: str) -> Path:
     return source / "runs" / name / f"seed{adapted.seeds[0]}" / "adapter"
 
 
-def _rows(file: Path, time: str) -> Sequence[dict[str, Any]]:
+def _rows(file: Path, time: str, there: bool = True) -> Sequence[dict[str, Any]]:
+    """Return the rows of a time; ``there`` says that some must be there."""
     try:
-        table = pd.read_csv(file, dtype={"arm": str, "time": str})
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(io.BytesIO(read_own(file)), dtype={"arm": str, "time": str})
+    except ValueError as error:
         raise SpecError(str(file), "", f"cannot be read as a table: {error}") from None
     for column in COLUMNS:
         if column not in table.columns:
             raise SpecError(str(file), "", f"has no column {column!r}; hybridsim adapt writes it")
     numbers = table[[c for c in COLUMNS if c not in ("arm", "time")]]
-    broken = numbers.apply(pd.to_numeric, errors="coerce").isna().any(axis=1)
+    known = numbers.apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
+    broken = known.isna().any(axis=1)
     if broken.any():
         line = int(broken.to_numpy().argmax()) + 2
         raise SpecError(str(file), f"line {line}", "holds no number where one should be")
     rows = table[table["time"] == time]
-    if rows.empty:
+    if rows.empty and there:
         known = ", ".join(dict.fromkeys(t for t in table["time"] if t != "digital"))
         problem = f"has no row for {time} after programming; it has {known or 'no time on chips'}"
         raise SpecError(str(file), "time", problem)

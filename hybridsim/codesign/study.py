@@ -112,6 +112,7 @@ class CodesignStudy(Spec):
     """Adaptation results crossed with machines, integration times and batches."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
+    """The study's name."""
     question: str
     """What it is to answer, in a sentence."""
     network: Text
@@ -148,6 +149,7 @@ class CodesignStudy(Spec):
     objectives: Annotated[dict[Text, Direction], Field(min_length=1)] = Field(default=OBJECTIVES)
     """Column -> what is better."""
     ship: Shipping = Shipping()
+    """Which adapter of the front to ship."""
 
     @model_validator(mode="before")
     @classmethod

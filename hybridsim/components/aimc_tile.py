@@ -3,13 +3,27 @@
 Writing its weights goes row by row, with program and verify.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import NonNegativeInt
 
 from hybridsim.components.core_kernels import larger, smaller
-from hybridsim.units import Clock, Count, Cycles, Duration, Energy, IntLike, Spec, ceil_div
+from hybridsim.units import (
+    Clock,
+    Cycles,
+    Duration,
+    Energy,
+    IntLike,
+    Lines,
+    Parts,
+    Spec,
+    StepTime,
+    at_most,
+    ceil_div,
+)
 from hybridsim.work import Work, no_price
+
+Lanes = Annotated[NonNegativeInt, at_most(2**16, "no array has more columns")]
 
 
 class Periphery(Spec):
@@ -22,7 +36,8 @@ class Periphery(Spec):
     """
 
     clock: Clock
-    lanes: NonNegativeInt
+    """Of the post-processing."""
+    lanes: Lanes
     """Columns post-processed per cycle; 0 means that this is hidden in the integration time."""
     setup: Cycles
     """Cycles before the first column of a vector leaves the periphery."""
@@ -54,21 +69,63 @@ class AimcTile(Spec):
     """A crossbar that performs one matrix-vector multiplication (MVM) at a time.
 
     The whole array integrates in parallel, so the latency of an MVM does not depend on how
-    much of the array a layer fills; only occupancy does. Valid for tiles that hold their
-    weights for the whole run: programming is not part of the time.
+    much of the array a layer fills; only occupancy does, and the turns in which columns share
+    converters. Valid for tiles that hold their weights for the whole run: programming is not part
+    of the time.
+
+    An MVM is ``read_phases`` x ``input_slices`` reads, one after the other. A read is one
+    integration, and then, where conversions take time of their own, the conversions of the columns
+    that share a converter, in turns. Source of the phases: Le Gallo et al., Nature Electronics 6
+    (2023), Extended Data Fig. 4: one modulation cycle, or four for each polarity of inputs and
+    weights. That reads do not overlap, and neighbours share a converter, is assumed.
     """
 
-    rows: Count
-    """Word lines, that is the longest input vector [elements]."""
-    columns: Count
-    """Bit lines, that is the longest output vector [elements]."""
-    tiers: Count
+    rows: Lines
+    """Word lines, that is the longest input vector [elements]; positions of weights, however many
+    devices hold one."""
+    columns: Lines
+    """Bit lines, that is the longest output vector [elements]; positions of weights."""
+    tiers: Parts
     """Crossbars stacked in one tile that share its converters, so that one works at a time."""
-    integration_time: Duration
+    integration_time: StepTime
     """Input pulse to held output of one MVM [ps]."""
-    output_buffers: Count
+    read_phases: Parts = 1
+    """Reads of the array that one slice of an input takes: 4 where positive and negative inputs
+    meet positive and negative weights one after the other."""
+    input_slices: Parts = 1
+    """Slices of its bits in which an input is applied, one read after the other."""
+    columns_per_converter: Lines = 1
+    """Neighbouring columns that share a converter and are read in turns."""
+    conversion_time: StepTime | None = None
+    """One conversion [ps]; null where it is part of the integration time."""
+    devices_per_weight: Parts = 1
+    """Devices that hold one weight, all of them read at the same time."""
+    output_buffers: Parts
     """Batches of outputs that a tile can hold until they are fetched; 2 is ping-pong."""
     periphery: Periphery
+    """The digital post-processing behind the converters."""
+
+    @property
+    def reads(self) -> int:
+        """Reads of the array in one MVM."""
+        return self.read_phases * self.input_slices
+
+    @property
+    def converters(self) -> int:
+        """Converters of a tile, which its tiers share."""
+        return ceil_div(self.columns, self.columns_per_converter)
+
+    def reading_ps(self, out_features: Any) -> Any:
+        """Return how long the crossbars of a layer are read for one vector [ps].
+
+        reads x (integration time + turns x conversion time), with as many turns as columns of the
+        layer share a converter.
+        """
+        read: Any = self.integration_time
+        if self.conversion_time is not None:
+            turns = smaller(smaller(out_features, self.columns), self.columns_per_converter)
+            read = read + turns * self.conversion_time
+        return self.reads * read
 
     def row_blocks(self, in_features: IntLike) -> IntLike:
         """Return into how many row blocks a matrix is cut; their outputs are partial sums."""
@@ -86,10 +143,11 @@ class AimcTile(Spec):
         """Return the time that ``tokens`` successive MVMs take on the crossbars of a layer [ps].
 
         All crossbars of the layer work side by side on the same token:
-        tokens x (integration time + periphery). Source: the class and :class:`Periphery`.
+        tokens x (reading + periphery). Source: the class and :class:`Periphery`.
         """
-        after: IntLike = self.periphery_ps(in_features, out_features)
-        return tokens * (self.integration_time + after)
+        each = self.reading_ps(out_features) + self.periphery_ps(in_features, out_features)
+        time: IntLike = tokens * each
+        return time
 
     def periphery_ps(self, in_features: Any, out_features: Any) -> Any:
         """Return the time that a vector of a layer spends after the integration [ps]."""
@@ -116,7 +174,8 @@ class AimcTile(Spec):
             return tokens * slowest
         if work.kind == "add":
             sums, width, from_tile, rows = work.shape
-            return sums * rows * self.periphery.residual_ps(1, width, from_tile)
+            time: Any = sums * rows * self.periphery.residual_ps(1, width, from_tile)
+            return larger(time, 1)  # the least that a task can last, where a sum is hidden
         raise no_price(work, "the tile")
 
 
@@ -132,7 +191,7 @@ class Programming(Spec):
     """One row, all its pulses and read-outs [ps]."""
     device_energy: Energy
     """One device, all its pulses [aJ]."""
-    devices_per_weight: Count
+    devices_per_weight: Parts
     """Devices that hold one weight."""
 
     def crossbar_ps(self, rows: int) -> int:

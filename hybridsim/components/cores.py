@@ -43,7 +43,7 @@ from hybridsim.components.core_kernels import (
     smaller,
 )
 from hybridsim.errors import UnknownNameError, UnsupportedError
-from hybridsim.units import Count, Cycles, IntLike, Spec, Width, ceil_div
+from hybridsim.units import Cycles, IntLike, Lines, Parts, Spec, Width, ceil_div
 
 Percent = Annotated[int, Field(strict=True, ge=100)]
 """A time in percent of the undisturbed one, at least 100."""
@@ -60,8 +60,11 @@ class Contention(Spec):
     """
 
     typical: Percent
+    """What is usually measured."""
     least: Percent
+    """The lower end of the range."""
     most: Percent
+    """The upper end of the range."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -122,7 +125,7 @@ class Cores(Spec):
     takes integers or int64 arrays and returns the same.
     """
 
-    count: Count
+    count: Parts
     """Compute cores, without the one that drives the DMA."""
     ssr: bool
     """Stream semantic registers: operands arrive from TCDM without load instructions."""
@@ -137,7 +140,7 @@ class Cores(Spec):
     or ``instruction``. Null takes the instruction where there is one, and else scalar ones."""
     word: Width
     """Floating-point register and TCDM access [bit]; elements per SIMD word follow from it."""
-    tcdm_banks: Count
+    tcdm_banks: Lines
     """Banks that consecutive words are spread over, a power of two; that of the cluster's TCDM."""
     fp_latency: Cycles
     """A dependent floating-point operation, whatever its format."""
@@ -158,6 +161,7 @@ class Cores(Spec):
     barrier: Cycles
     """Last arrival at the hardware barrier to the release of all cores; that of the offload."""
     contention: CoresContention
+    """Bank conflicts between the cores' streams."""
 
     @model_validator(mode="after")
     def _known_geometry(self) -> Self:

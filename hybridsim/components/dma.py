@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from hybridsim.components.core_kernels import larger, smaller
-from hybridsim.units import BytesPerCycle, Count, Cycles, IntLike, Spec, ceil_div
+from hybridsim.units import BytesPerCycle, Cycles, IntLike, Lines, Spec, ceil_div
 
 Place = Literal["memory", "tcdm"]
 """Where a transfer reads: memory outside the cluster, or its own TCDM."""
@@ -38,17 +38,17 @@ class Dma(Spec):
     """From the issue to the first beat and from the last one to idle, reading memory."""
     first_byte_from_tcdm: Cycles
     """The same, reading TCDM."""
-    rows_ahead: Count
+    rows_ahead: Lines
     """Short rows of a strided transfer that start without waiting."""
-    short_rows: Count
+    short_rows: Lines
     """How many short rows take ``short_rows_cycles`` thereafter."""
     short_rows_cycles: Cycles
     """The least time for ``short_rows`` rows of a strided transfer."""
-    store_burst: int = Field(default=0, strict=True, ge=0)
+    store_burst: int = Field(default=0, strict=True, ge=0, le=2**16)
     """Beats that a contiguous store to memory counts for at least, as far as it fills them at two
     cycles a beat; 0 where memory takes a beat a cycle from the first one on (assumed where no
     store was measured)."""
-    store_ahead: int = Field(default=0, strict=True, ge=0)
+    store_ahead: int = Field(default=0, strict=True, ge=0, le=2**16)
     """Beats of such a store that memory takes without a pause."""
 
     def beats(self, size_bytes: IntLike, rows: IntLike | int = 1) -> IntLike:

@@ -6,15 +6,40 @@ that is null is not known, or is part of another one, and is not charged. All eq
 integers: microwatts times picoseconds are attojoules.
 """
 
-from typing import Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from hybridsim.units import Area, Count, Energy, EnergyPerByte, EnergyPerMac, IntLike, Power, Spec
+from hybridsim.components.aimc_tile import AimcTile
+from hybridsim.specs import changed, differences
+from hybridsim.units import (
+    Area,
+    Energy,
+    EnergyPerByte,
+    EnergyPerMac,
+    IntLike,
+    Parts,
+    Power,
+    Spec,
+)
 
 
 class EnergySection(Spec):
     """A group of terms, of which at least one is known."""
+
+    rare: ClassVar[tuple[str, ...]] = ()
+    """Terms that are left out of the text where nothing is known of them."""
+
+    @model_serializer(mode="wrap")
+    def _without_rare_terms(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        text: dict[str, Any] = handler(self)
+        for name in self.rare:
+            if getattr(self, name) is None:
+                text.pop(name, None)
+        for name in ("tiles", "clusters"):
+            if text.get(name) == {}:
+                text.pop(name)
+        return text
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -27,15 +52,21 @@ class EnergySection(Spec):
 class TileEnergy(EnergySection):
     """An MVM: the crossbar with its converters, and the digital periphery behind it."""
 
+    rare: ClassVar[tuple[str, ...]] = ("device", "conversion")
+
     crossbar_power: Power | None = None
-    """A crossbar whose devices are all used, with its converters, while it integrates [uW]. A
+    """A crossbar whose devices are all used, with its converters, while it is read [uW]. A
     layer draws the share of the devices that hold its weights. Source of the form: HARP, used
     cells / 512^2 x 0.07 W (IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975)."""
     power_step: Power | None = None
     """To what the power of a layer is rounded, half up [uW]; null: down to the microwatt.
     Source of the form: HARP rounds to 1 mW."""
     mac: EnergyPerMac | None = None
-    """One used device in one MVM, converters included [aJ]."""
+    """One weight in one MVM, all its devices, reads and conversions included [aJ]."""
+    device: Energy | None = None
+    """One device in one read [aJ]."""
+    conversion: Energy | None = None
+    """One conversion of one column [aJ]: of each used column of each row block, in each read."""
     per_crossbar: Energy | None = None
     """One used crossbar in one MVM, however few of its devices are used [aJ]."""
     periphery_power: Power | None = None
@@ -46,7 +77,10 @@ class TileEnergy(EnergySection):
     @property
     def counts_mvms(self) -> bool:
         """Whether anything is known of what an MVM takes."""
-        return any(term is not None for term in (self.crossbar_power, self.mac, self.per_crossbar))
+        terms = (
+            self.crossbar_power, self.mac, self.device, self.conversion, self.per_crossbar
+        )  # fmt: skip
+        return any(term is not None for term in terms)
 
     def layer_power(self, devices: int, crossbar_devices: int) -> int:
         """Return the power of the crossbars of a layer while they integrate [uW].
@@ -59,18 +93,24 @@ class TileEnergy(EnergySection):
             return drawn // crossbar_devices
         return (2 * drawn + crossbar_devices * step) // (2 * crossbar_devices * step) * step
 
-    def mvm_aj(
-        self, devices: int, crossbars: int, crossbar_devices: int, integration_ps: int
-    ) -> int:
+    def mvm_aj(self, tile: AimcTile, in_features: int, out_features: int, crossbars: int) -> int:
         """Return the energy of one vector through the crossbars of a layer [aJ].
 
-        layer_power x integration time + mac x devices + per_crossbar x crossbars.
+        layer_power x reading + mac x weights + device x devices x reads + conversion x columns x
+        reads + per_crossbar x crossbars.
         """
-        return (
-            self.layer_power(devices, crossbar_devices) * integration_ps
-            + (self.mac or 0) * devices
+        weights = in_features * out_features
+        devices = weights * tile.devices_per_weight
+        columns = out_features * tile.row_blocks(in_features)
+        power = self.layer_power(weights, tile.rows * tile.columns)
+        read = (self.device or 0) * devices + (self.conversion or 0) * columns
+        energy: int = (
+            power * tile.reading_ps(out_features)
+            + (self.mac or 0) * weights
+            + read * tile.reads
             + (self.per_crossbar or 0) * crossbars
         )
+        return energy
 
     def periphery_aj(self, crossbars: IntLike, busy_ps: IntLike) -> IntLike:
         """Return the energy of post-processing on so many crossbars for a time [aJ]."""
@@ -138,7 +178,7 @@ class LinkEnergy(EnergySection):
     """One link while it carries a transfer [uW]."""
     byte_hop: EnergyPerByte | None = None
     """One byte over one hop [aJ]."""
-    hops: Count = 1
+    hops: Parts = 1
     """Hops of every transfer over a link, one unless the machine says otherwise; on a network on
     chip hops are counted edge by edge instead."""
 
@@ -186,19 +226,49 @@ class MachineEnergy(EnergySection):
     """What the parts of a machine draw; a part that is null is unknown, and reported as such."""
 
     tile: TileEnergy | None = None
+    """The tiles, MVM by MVM."""
+    tiles: differences("TileEnergy") = Field(default={})  # type: ignore[valid-type]
+    """Further kinds of tiles by name: each says what differs from ``tile``."""
     cluster: ClusterEnergy | None = None
+    """The clusters."""
+    clusters: differences("ClusterEnergy") = Field(default={})  # type: ignore[valid-type]
+    """Further kinds of clusters by name: each says what differs from ``cluster``."""
     link: LinkEnergy | None = None
+    """The links on the chip."""
     chip_link: ChipLinkEnergy | None = None
     """The links between chips."""
     sram: SramEnergy | None = None
+    """The memory on the chip."""
     dram: DramEnergy | None = None
+    """The external memory."""
+
+    def kind(self, part: Literal["tile", "cluster"], sort: str) -> Any:
+        """Return what a kind of tiles or of clusters draws; as the usual one if it says nothing.
+
+        Raises:
+            PlacedError: What it says is no such section.
+        """
+        usual = getattr(self, part)
+        own = getattr(self, f"{part}s").get(sort) if sort else None
+        if not own:
+            return usual
+        place = f"energy.{part}s.{sort}"
+        if usual is None:
+            usual = (TileEnergy if part == "tile" else ClusterEnergy).model_construct()
+        return changed(usual, own, place)
 
 
 class MachineArea(EnergySection):
     """Area of each part; a part that is null is unknown, and left out of the sum by name."""
 
+    rare: ClassVar[tuple[str, ...]] = ("converter",)
+
     tile: Area | None = None
-    """One tile with all its tiers, converters and periphery [um2]."""
+    """One tile with all its tiers, converters and periphery [um2]; without converters where their
+    area is told."""
+    converter: Area | None = None
+    """One converter, or null where they are part of the tile [um2]; a tile has columns / columns
+    per converter of them."""
     cluster: Area | None = None
     """One cluster with a matrix engine [um2]."""
     plain_cluster: Area | None = None
@@ -209,3 +279,15 @@ class MachineArea(EnergySection):
     """The interface of the external memory on the chip [um2]."""
     link: Area | None = None
     """One link [um2]."""
+    tiles: dict[str, Area] = Field(default={})
+    """One tile of each further kind, by name [um2]; as ``tile`` where it is not told."""
+    clusters: dict[str, Area] = Field(default={})
+    """One cluster of each further kind, by name [um2]; as ``cluster`` where it is not told."""
+
+    def of_kinds(self, tile: str, cluster: str) -> Self:
+        """Return the areas as if a kind of tiles and one of clusters were all there are."""
+        update = {
+            "tile": self.tiles.get(tile, self.tile),
+            "cluster": self.clusters.get(cluster, self.cluster),
+        }
+        return self.model_copy(update={**update, "tiles": {}, "clusters": {}})

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hybridsim.components.core_kernels import larger
+from hybridsim.specs import PlacedError
 from hybridsim.units import (
     BytesPerCycle,
     BytesPerSecond,
@@ -15,7 +16,9 @@ from hybridsim.units import (
     Cycles,
     Duration,
     IntLike,
+    Parts,
     Spec,
+    at_most,
     ceil_div,
     in_whole_ps,
 )
@@ -36,11 +39,12 @@ class Link(Spec):
     """
 
     clock: Clock
+    """Of the link."""
     width: BytesPerCycle
     """Bytes moved per cycle."""
     latency: Cycles
     """Cycles from the start of a transfer to its first byte."""
-    count: Count
+    count: Parts
     """Links side by side; each carries one transfer at a time."""
 
     def transfer_cycles(self, size: IntLike) -> IntLike:
@@ -116,13 +120,14 @@ class Passage:
     """What a transfer of several flows takes of a network on chip."""
 
     edges: tuple[int, ...]
-    """The edges that it holds, in increasing order; none where nothing leaves its node."""
+    """The edges and ports that it holds, in increasing order; none where nothing leaves its
+    node."""
     hops: int
     """Edges on the longest of its ways."""
     busiest: int
-    """Bytes that cross the edge with the most of them."""
+    """Bytes that cross the edge or port with the most of them."""
     crossed: int = 0
-    """Bytes that cross each edge, over all edges."""
+    """Bytes that cross each edge, over all edges, without ports."""
     sent: int = 0
     """Bytes that leave all sources, each flow once."""
 
@@ -130,12 +135,14 @@ class Passage:
 class _Network(Spec):
     """A network of routers, each with an edge per direction to its neighbours.
 
-    A transfer takes hop x hops + ceil(busiest / width) cycles, and holds all its edges for so
-    long: ways are reserved as a whole, and flows of one transfer share the edges that both cross
-    (assumed; routers that let packets of two transfers alternate would finish no sooner).
+    A transfer takes hop x hops + ceil(busiest / width) cycles, and holds all its edges, and the
+    ports through which it enters and leaves, for so long: ways are reserved as a whole, and flows
+    of one transfer share the edges that both cross (assumed; routers that let packets of two
+    transfers alternate would finish no sooner).
     """
 
     clock: Clock
+    """Of the routers."""
     width: BytesPerCycle
     """Bytes that cross an edge per cycle."""
     hop: Cycles
@@ -151,6 +158,15 @@ class _Network(Spec):
         """Edges, each direction for itself."""
         raise NotImplementedError
 
+    @property
+    def ports(self) -> int:
+        """Ports of nodes beside the edges, as wide as these; they are numbered behind them."""
+        return 0
+
+    def ends(self, source: int, target: int) -> tuple[int, ...]:
+        """Return the ports through which a transfer enters at one node and leaves at another."""
+        return ()
+
     def route(self, source: int, target: int) -> tuple[int, ...]:
         """Return the edges from one node to another, in their order."""
         raise NotImplementedError
@@ -165,10 +181,11 @@ class _Network(Spec):
             for target in flow.targets:
                 way = self.route(flow.source, target)
                 hops = max(hops, len(way))
-                crossed.update(way)
+                crossed.update(way, self.ends(flow.source, target) if way else ())
             for edge in crossed:
                 load[edge] = load.get(edge, 0) + flow.size
-        busiest, over_all = max(load.values(), default=0), sum(load.values())
+        busiest = max(load.values(), default=0)
+        over_all = sum(size for edge, size in load.items() if edge < self.edges)
         return Passage(tuple(sorted(load)), hops, busiest, over_all, sent)
 
     def time_ps(self, work: Work) -> Any:
@@ -199,16 +216,25 @@ class _Network(Spec):
         return part * self.nodes // parts
 
 
+Side = Annotated[Count, at_most(64, "no chip has a network of more routers")]
+
+
 class Mesh(_Network):
     """Routers in a grid. A transfer goes along its row first, then along the column.
 
-    Node (row, column) is row x columns + column. Source of the routing: dimension order, as in
-    Dally and Towles, Principles and Practices of Interconnection Networks, 2004, Sec. 8.
+    What is attached to a node shares one port into the network and one out of it, each as wide as
+    an edge: what many nodes send to one arrives as fast as a port takes it, over however many
+    edges it comes. Node (row, column) is row x columns + column. Source of the routing: dimension
+    order, as in Dally and Towles, Principles and Practices of Interconnection Networks, 2004,
+    Sec. 8.
     """
 
     kind: Literal["mesh"]
-    rows: Count
-    columns: Count
+    """A mesh."""
+    rows: Side
+    """Routers from top to bottom."""
+    columns: Side
+    """Routers from left to right."""
 
     @property
     def nodes(self) -> int:
@@ -219,6 +245,15 @@ class Mesh(_Network):
     def edges(self) -> int:
         """East, west, south and north of every node; those of the rim lead nowhere."""
         return 4 * self.nodes
+
+    @property
+    def ports(self) -> int:
+        """A port into the network and one out of it at every node."""
+        return 2 * self.nodes
+
+    def ends(self, source: int, target: int) -> tuple[int, ...]:
+        """Return the port in at one node and the port out at another: edges + 2 x node, and 1."""
+        return (self.edges + 2 * source, self.edges + 2 * target + 1)
 
     def route(self, source: int, target: int) -> tuple[int, ...]:
         """Return the edges from one node to another: 4 x node + direction, in their order."""
@@ -235,14 +270,29 @@ class Mesh(_Network):
         return tuple(way)
 
 
+MOST_LEAVES = 4096
+"""The most leaves of a tree, as many nodes as the largest mesh has."""
+
+
 class Tree(_Network):
-    """Routers in a tree whose leaves are the nodes; every edge is as wide as the others."""
+    """Routers in a tree whose leaves are the nodes; every edge is as wide as the others.
+
+    The edges of a leaf are its ports.
+    """
 
     kind: Literal["tree"]
-    arity: Annotated[int, Field(strict=True, ge=2)]
+    """A tree."""
+    arity: Annotated[int, Field(strict=True, ge=2, le=64)]
     """Children of each router."""
-    levels: Count
+    levels: Annotated[Count, at_most(16, "no network on chip is deeper")]
     """Edges between a leaf and the root."""
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if self.nodes > MOST_LEAVES:
+            problem = f"found {self.arity} with {self.levels} levels; at most {MOST_LEAVES} leaves"
+            raise PlacedError("arity", f"{problem} would do")
+        return self
 
     @property
     def nodes(self) -> int:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from hybridsim.units import Clock, Count, Spec, ceil_div
+from hybridsim.units import Clock, Count, Spec, ceil_div, shown_as
 
-_DECIMAL = re.compile(r"(\d{1,12})(?:\.(\d{1,3}))?\s*([A-Za-z/]+)")
+_DECIMAL = re.compile(r"(\d{1,9})(?:\.(\d{1,3}))?\s*([A-Za-z/]+)", re.ASCII)
 
 
 def _thousandths(unit: str, example: str) -> BeforeValidator:
@@ -39,10 +39,19 @@ def _written(unit: str) -> PlainSerializer:
     return PlainSerializer(write, return_type=str)
 
 
-Millicycles = Annotated[int, _thousandths("cycles", "4096.2 cycles"), _written("cycles")]
+Millicycles = Annotated[
+    int,
+    _thousandths("cycles", "4096.2 cycles"),
+    _written("cycles"),
+    shown_as({"cycles": 1}, "4096.2 cycles"),
+]
 """A cost in thousandths of a clock cycle: fitted and inferred costs are no whole cycles."""
 MacsPerCycle = Annotated[
-    int, _thousandths("MAC/cycle", "31.36 MAC/cycle"), Field(gt=0), _written("MAC/cycle")
+    int,
+    _thousandths("MAC/cycle", "31.36 MAC/cycle"),
+    Field(gt=0),
+    _written("MAC/cycle"),
+    shown_as({"MAC/cycle": 1}, "31.36 MAC/cycle", above_zero=True),
 ]
 """A rate in thousandths of a multiply-accumulate per cycle."""
 
@@ -73,11 +82,17 @@ class AttentionCosts(Spec):
     row_step: Count
     """Rows are padded to a multiple of this: the rows of the matrix engine."""
     known: tuple[AttentionRow, ...]
+    """Shapes whose costs are known."""
     gemm_fixed: Millicycles
+    """What a product takes beside its MACs."""
     gemm_rate: MacsPerCycle
+    """MACs of a product per cycle."""
     fixed: Millicycles
+    """What the whole takes beside its MACs and scores."""
     rate: MacsPerCycle
+    """MACs per cycle of the whole."""
     per_score: Millicycles
+    """What the whole takes per score of one core."""
 
     def of(self, rows: int, keys: int, head_dim: int) -> tuple[int, int]:
         """Return the cost of one product and of the softmax [thousandths of a cycle]."""
@@ -102,8 +117,11 @@ class PieceRow(Spec):
     """One shape of a piece of an element-wise or row-wise kernel."""
 
     rows: Count
+    """Vectors of the piece."""
     features: Count
+    """Elements of a vector."""
     cost: Millicycles
+    """The piece with its transfers."""
 
 
 class PieceCosts(Spec):
@@ -117,12 +135,15 @@ class PieceCosts(Spec):
     row_step: Count
     """Rows are padded to a multiple of this."""
     known: tuple[PieceRow, ...]
+    """Shapes whose costs are known."""
     fixed: Millicycles
+    """What a piece takes beside its elements."""
     per_element: Millicycles
     """Per element of one core's rows."""
     single_step: Millicycles
     """The same where every core has one row."""
     most: Millicycles
+    """The most that a piece takes."""
 
     def of(self, rows: int, features: int) -> int:
         """Return the cost of a piece [thousandths of a cycle]."""
@@ -147,6 +168,7 @@ class KernelCosts(Spec):
     """
 
     attention: AttentionCosts
+    """Both products and the softmax."""
     norm: PieceCosts
     """Normalizations of rows."""
     activation: PieceCosts

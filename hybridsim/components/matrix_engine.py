@@ -8,7 +8,7 @@ other, along a row of tiles first. How it works, the equations and their errors:
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -26,7 +26,7 @@ from hybridsim.components.redmule_cycles import (
     terms_of,
 )
 from hybridsim.errors import UnsupportedError
-from hybridsim.units import Count, IntLike, Ints, Spec, Width, ceil_div
+from hybridsim.units import Count, IntLike, Ints, Parts, Spec, Width, at_most, ceil_div
 
 ELEMENT_BITS = 16
 """FP16, the only format that is modelled [bit]."""
@@ -67,11 +67,12 @@ class MatrixEngine(Spec):
     """
 
     kind: Literal["redmule"] = "redmule"
-    array_height: Count
+    """RedMulE."""
+    array_height: Parts
     """H: multiply-adders in a row of the array, along the reduction."""
-    array_width: Count
+    array_width: Parts
     """L: rows of the array, that is rows of X at a time. The designers' limit is H * P."""
-    pipe_regs: Count
+    pipe_regs: Annotated[Count, at_most(64, "no multiply-adder has more stages")]
     """P: pipeline registers of a multiply-adder. At least 1: with 0 the engine never asks for
     its second Y tile, because it does so one stage before the last."""
     port_width: Width

@@ -1,7 +1,7 @@
 """Offload: how cores meet, sleep and wake, and how one of them programs an accelerator."""
 
 from hybridsim.components.core_kernels import larger
-from hybridsim.units import Count, Cycles, IntLike, Spec
+from hybridsim.units import Cycles, IntLike, Lines, Spec
 
 
 class Offload(Spec):
@@ -26,7 +26,7 @@ class Offload(Spec):
     """How much earlier than the last store's arrival the core goes on."""
     peripheral_load: Cycles
     """A load from the peripheral port, to the use of its value."""
-    engine_registers: Count
+    engine_registers: Lines
     """Registers that describe a job of the matrix engine, without the trigger."""
 
     def barrier_cycles(self, barriers: IntLike) -> IntLike:

@@ -37,7 +37,6 @@ from hybridsim.components.redmule_replay import (
     longest,
     move,
     moves,
-    of_this_state,
 )
 from hybridsim.units import Ints
 
@@ -64,7 +63,6 @@ def outcome(height: int, width: int, pipe_regs: int, m: int, n: int, k: int) -> 
 
 
 @compiled
-@of_this_state
 def _outcome(
     job: Ints, streams: Ints, state: Ints, wires: Ints,
     pad: Ints, buffer: Ints, place: Ints, wanted: Ints,

@@ -16,14 +16,11 @@ An array of height ``H``, width ``L`` and ``P`` pipeline registers makes output 
 and ``D = H(P + 1)`` columns, one after the other along a row of tiles.
 """
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from hybridsim.machine_code import machine_code
 from hybridsim.units import Ints, ceil_div
 
 START_AND_END = 35
@@ -70,21 +67,9 @@ Z_EMPTY, Z_LOADED, Z_PUSHED = range(3)
  Y_WIDTH, Y_HEIGHT, GRANTED, GRANT) = range(22)  # fmt: skip
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 # Counting who holds the arrays in every small function took several times as long as its step.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-compiled: Callable[[_Function], _Function] = numba.njit(cache=True, **_OPTIONS)
-inlined: Callable[[_Function], _Function] = numba.njit(forceinline=True, **_OPTIONS)
-
-
-def of_this_state(function: _Function) -> _Function:
-    """Give a function that leads here a name that tells the state of this file.
-
-    Numba keeps machine code by the name of a function and by the age of its own file.
-    """
-    state = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    function.__qualname__ = f"{function.__name__}_{state}"
-    return function
+compiled = machine_code(error_model="numpy", _nrt=False)
+inlined = machine_code(cached=False, forceinline=True, error_model="numpy", _nrt=False)
 
 
 class Replay(NamedTuple):
@@ -109,9 +94,9 @@ def replay(
     The memory always grants and answers in the next cycle.
     """
     machine = np.zeros((3, 10), np.int64), np.zeros(61, np.int64), np.zeros(22, np.int64)
-    job = job_of(height, width, pipe_regs, m, n, k, with_y)
-    cycles, hangs, wait_w, wait_x, wait_y = _run(job, *machine)
-    return Replay(int(cycles) + START_AND_END, bool(hangs), int(wait_w + wait_x), int(wait_y))
+    cycles = _run(job_of(height, width, pipe_regs, m, n, k, with_y), *machine)
+    waits = machine[1][[WAIT_W, WAIT_X, WAIT_Y]].tolist()
+    return Replay(abs(cycles) + START_AND_END, cycles < 0, waits[0] + waits[1], waits[2])
 
 
 def job_of(height: int, width: int, pipe_regs: int, m: int, n: int, k: int, with_y: bool) -> Ints:
@@ -135,10 +120,11 @@ def longest(job: Ints) -> tuple[int, int]:
 
 
 @compiled
-def _run(job: Ints, streams: Ints, state: Ints, wires: Ints) -> tuple[int, bool, int, int, int]:
+def _run(job: Ints, streams: Ints, state: Ints, wires: Ints) -> int:
     """Step the machine until the last row of Z is stored, or nothing can move any more.
 
-    ``streams``, ``state`` and ``wires`` are zeros.
+    ``streams``, ``state`` and ``wires`` are zeros. Returns the cycles, negative in the latter
+    case.
     """
     state[REFILLING] = state[FIRST] = 1
     cycle, moved = 0, 0
@@ -147,11 +133,11 @@ def _run(job: Ints, streams: Ints, state: Ints, wires: Ints) -> tuple[int, bool,
         cycle += 1
         decide(job, streams, state, wires)
         if state[DONE] and state[COMPUTING]:
-            return cycle, False, state[WAIT_W], state[WAIT_X], state[WAIT_Y]
+            return cycle
         if moves(state, wires):
             moved = cycle
         if cycle - moved > patience or cycle > limit:
-            return cycle, True, state[WAIT_W], state[WAIT_X], state[WAIT_Y]
+            return -cycle
         move(job, streams, state, wires)
 
 

@@ -1,7 +1,7 @@
 """Tightly-coupled data memory (TCDM): what fits, and what its banks let through."""
 
 from hybridsim.components.core_kernels import larger
-from hybridsim.units import Count, IntLike, Size, Spec, Width, ceil_div
+from hybridsim.units import IntLike, Lines, Size, Spec, Width, ceil_div
 
 MEASURED_BANKS = 32
 """The only number of banks with which kernels were measured (``snitch_kernels.csv``)."""
@@ -16,7 +16,7 @@ class Tcdm(Spec):
 
     size: Size
     """All banks together [bytes]."""
-    banks: Count
+    banks: Lines
     """Banks, which can be accessed side by side."""
     bank_width: Width
     """Bits that a bank delivers per access."""

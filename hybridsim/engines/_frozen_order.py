@@ -17,10 +17,10 @@ What follows from the edges alone is found here, once:
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridsim.machine_code import machine_code
 from hybridsim.plan import Plan, Timeline
 from hybridsim.units import Ints
 
@@ -105,7 +105,7 @@ def _lists(first: Ints, chosen: Ints) -> tuple[Ints, Ints]:
     return begin, np.repeat(first[chosen] - begin[:-1], lengths) + np.arange(begin[-1])
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _lanes(
     sequence: Ints, use_first: Ints, use: Ints, lane_first: Ints, tail_first: Ints, end: Ints
 ) -> tuple[Ints, Ints]:
@@ -133,7 +133,7 @@ def _lanes(
 _NEED, _RIVAL = 1, 2  # what a task in the window has a way to
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _edges(
     sequence: Ints, need_first: Ints, need: Ints, use_first: Ints, width: Ints, owner: Ints,
     previous: Ints,
@@ -193,7 +193,7 @@ def _edges(
             rival[:rivals].copy(), blocks[:rivals].copy(), doubtful)  # fmt: skip
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _mark(
     at: int, task: int, sequence: Ints, place: Ints, needs: Ints, uses: range, owner: Ints,
     previous: Ints, edge_first: Ints, edge: Ints, direct: Bytes, ways: Bytes, touched: Ints,
@@ -224,7 +224,7 @@ def _mark(
     return marks
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _how(
     task: int, other: int, needs: int, place: Ints, edge_first: Ints, edge: Ints, direct: Bytes,
     ways: Bytes,
@@ -242,7 +242,7 @@ def _how(
     return UNTIL if other < task else BEFORE
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _scarce(use_first: Ints, use: Ints, units: Ints) -> Bytes:
     """Return whether each resource can decide anything.
 
@@ -276,7 +276,7 @@ def _scarce(use_first: Ints, use: Ints, units: Ints) -> Bytes:
     return kept
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _kept_uses(use_first: Ints, use: Ints, kept: Bytes) -> tuple[Ints, Ints]:
     """Return the uses of the resources that are kept."""
     first, found, count = np.zeros_like(use_first), np.empty_like(use), 0

@@ -62,4 +62,5 @@ STATE = record("move", "watch_first", "watch_last", "runs")
 WATCH = record("place", "limit")  # place: a loop, or the number of loops plus a gap
 START = record("slot", "work")
 SIZES = record("states", "moves", "starts", "watches", "most")  # most: of the states
-CLOCK = record("now", "state", "mask", "near", "exits", "saved", "saved_now", "looks", "power")
+CLOCK = record("now", "state", "mask", "near", "exits", "saved", "saved_now", "looks",
+               "power", "rising", "saved_rising", "reach")  # fmt: skip

@@ -38,6 +38,7 @@ from hybridsim.engines._frozen_records import (
     Records,
 )
 from hybridsim.engines._frozen_walk import enter, execute
+from hybridsim.engines.lines import Lines
 from hybridsim.plan import Bools
 from hybridsim.units import Ints
 
@@ -106,7 +107,7 @@ class States:
     @cached_property
     def _rooms(self) -> tuple[Ints, Ints, Records, Ints, NDArray[np.int8]]:
         one = self.drawn
-        ends, begun = np.empty((2, one.slots), np.int64), np.empty((2, len(one.loops)), np.int64)
+        ends, begun = np.empty((4, one.slots), np.int64), np.empty((2, len(one.loops)), np.int64)
         taken = np.empty(one.slots, np.int8)
         return ends, begun, np.zeros(1, CLOCK), np.empty_like(one.units), taken
 
@@ -122,14 +123,17 @@ class States:
             getattr(self, name)[: len(rows)] = rows
         compiled(enter)(self.states, self._words, self._table)
 
-    def makespans(self, time_ps: Ints, counts: Ints, most: float) -> tuple[Ints, Bools]:
+    def makespans(
+        self, time_ps: Ints, counts: Ints, most: float, lines: Lines
+    ) -> tuple[Ints, Bools]:
         """Return the last ends, and whether they are known and what is waited for ends last.
 
-        Once new states have taken ``most``, in tasks of a plan that is laid out, points that need
-        more of them stay unknown, and those behind them.
+        ``time_ps`` and ``counts`` have a column for each kind of the points. Once new states have
+        taken ``most``, in tasks of a plan that is laid out, points that need more of them stay
+        unknown, and those behind them.
         """
         one = self.drawn
-        points = time_ps.shape[1]
+        points = len(lines.kind)
         latest, found = np.full(points, -1, np.int64), np.zeros(points, np.int64)
         own = np.ascontiguousarray(counts[self.lengths])
         enough = self.worked_out + max(0.0, most) / self.cost
@@ -141,7 +145,8 @@ class States:
                 one.loops, one.steps, one.odds, one.uses, one.needs, one.gaps, one.exits,
                 one.units, one.slots, self._marks, self._words, self._table, self._states,
                 self._moves, self._starts, self._watches, self._advanced, self._sizes,
-                self._limits, time_ps, own, point, latest, found, *self._rooms,
+                self._limits, time_ps, lines.growth, lines.kind, lines.place, own, point, latest,
+                found, *self._rooms,
             )  # fmt: skip
             self.worked_out += self.states - before
             if point == points or self.worked_out + 1 > enough:

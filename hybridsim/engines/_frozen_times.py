@@ -10,11 +10,11 @@ Most tasks need no check (:mod:`._frozen_order`). For the others one comparison 
 one forerunner blocked the task all along; where it does not, the units are walked back.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.engines._frozen_order import BEFORE, PARTLY, SURELY, Order
+from hybridsim.machine_code import machine_code
 from hybridsim.units import Ints
 
 Bytes = NDArray[np.int8]
@@ -37,7 +37,7 @@ def times(order: Order, work: Ints, time_ps: Ints, end: Ints) -> tuple[Ints, Byt
     return latest, holds
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _times(
     sequence: Ints, edge_first: Ints, edge: Ints, doubt: Ints, ready_first: Ints, ready: Ints,
     rival_first: Ints, rival: Ints, blocks: Ints, tail_first: Ints, tail: Ints, group: Ints,
@@ -91,7 +91,7 @@ def _times(
             latest[p] = max(latest[p], end[task, p])
 
 
-@numba.njit(cache=True, forceinline=True)
+@machine_code(forceinline=True)
 def _advance(
     end: Ints, task: int, edge: Ints, first: int, stop: int, time_ps: Ints, w: int
 ) -> None:
@@ -119,7 +119,7 @@ def _advance(
             end[task, p] += time_ps[w, p]
 
 
-@numba.njit(cache=True, forceinline=True)
+@machine_code(forceinline=True)
 def _latest(end: Ints, edge: Ints, first: int, stop: int, out: Ints) -> None:
     """Fill in the largest of some ends, 0 of none."""
     if stop == first:
@@ -134,7 +134,7 @@ def _latest(end: Ints, edge: Ints, first: int, stop: int, out: Ints) -> None:
             out[p] = max(out[p], end[a, p])
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _walk(
     task: int, p: int, ready: int, start: int, first: int, stop: int, tail: Ints, group: Ints,
     owner: Ints, previous: Ints, work: Ints, time_ps: Ints, end: Ints, reach: Ints,
@@ -163,7 +163,7 @@ def _walk(
     return True
 
 
-@numba.njit(cache=True, forceinline=True)
+@machine_code(forceinline=True)
 def _blocked_from(
     task: int, p: int, before: int, lane: int, owner: Ints, previous: Ints, work: Ints,
     time_ps: Ints, end: Ints, reach: Ints,

@@ -10,26 +10,32 @@ ones; where a lane has fewer intervals at a point than at others, the rest never
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
-from hybridsim.engines._abreast import (
-    WIDTH,
-    alike,
-    before,
-    choose,
-    differ,
-    item,
-    larger,
-    minus,
-    plus,
-    put,
-    same,
-    some,
-)
+from hybridsim.machine_code import machine_code
 from hybridsim.plan import Plan
 from hybridsim.units import Ints
+
+if TYPE_CHECKING:
+    from hybridsim.engines._abreast import (
+        alike,
+        before,
+        choose,
+        differ,
+        item,
+        larger,
+        minus,
+        plus,
+        put,
+        same,
+        some,
+    )
+
+_ABREAST = "hybridsim.engines._abreast"  # importing it takes as long as Numba does
+_compiled = machine_code(names_from=_ABREAST, _nrt=False)
+_inlined = machine_code(names_from=_ABREAST, _nrt=False, inline="always")
 
 _NEVER = 2**62
 _NEAR = 8  # intervals from the end of a lane that are looked at one by one
@@ -58,6 +64,8 @@ class Reserver:
         ``time_ps`` has the shape (works, points), ends have (tasks, WIDTH); they are overwritten
         by the next block.
         """
+        from hybridsim.engines._abreast import WIDTH
+
         room, lane = self._room((WIDTH,)), np.empty(0, np.int64)
         end, latest = np.empty((len(self._plan), WIDTH), np.int64), np.empty((1, WIDTH), np.int64)
         for first in range(0, time_ps.shape[1], WIDTH):
@@ -76,21 +84,21 @@ class Reserver:
         plan = self._plan
         _reserve(
             self._visited, plan.work, time_ps, plan.need_first, plan.need, plan.use_first,
-            plan.use, self._units, self._first, *room, end, latest, lane,
+            plan.use, self._units, self._first, *room, end, latest, lane, self._first[:-1].copy(),
         )  # fmt: skip
 
 
-@numba.njit(cache=True)
+@_compiled
 def _reserve(
     visited: Ints, work: Ints, time_ps: Ints, need_first: Ints, need: Ints, use_first: Ints,
     use: Ints, units: Ints, first: Ints, begins: Ints, ends: Ints, end: Ints, latest: Ints,
-    lane_of: Ints,
+    lane_of: Ints, last: Ints,
 ) -> None:  # fmt: skip
     """Give each task, as visited, the earliest gap; lanes of resource r: units[r] to units[r + 1].
 
-    ``lane_of`` is filled in for points by themselves alone.
+    ``lane_of`` is filled in for points by themselves alone; ``last`` is where each lane ends,
+    which at first is where it begins.
     """
-    last = first[:-1].copy()
     most = alike(0, time_ps)
     for task in visited:
         length, ready = item(time_ps, work[task]), alike(0, time_ps)
@@ -124,7 +132,7 @@ def _reserve(
     put(latest, 0, most)
 
 
-@numba.njit(cache=True, inline="always")
+@_inlined
 def _gap(begins: Ints, ends: Ints, first: int, last: int, stop: Ints, length: Ints) -> Ints:
     """Return the earliest end, from ``stop`` on, of a gap of ``length`` in a lane."""
     start = minus(stop, length)
@@ -144,7 +152,7 @@ def _gap(begins: Ints, ends: Ints, first: int, last: int, stop: Ints, length: In
     return stop
 
 
-@numba.njit(cache=True)
+@_compiled
 def _first_open(ends: Ints, low: int, high: int, start: Ints) -> int:
     """Return the first interval between two that ends after a start at any point."""
     while low < high:
@@ -156,7 +164,7 @@ def _first_open(ends: Ints, low: int, high: int, start: Ints) -> int:
     return low
 
 
-@numba.njit(cache=True, inline="always")
+@_inlined
 def _hold(begins: Ints, ends: Ints, first: int, last: int, start: Ints, stop: Ints) -> int:
     """Put an interval into a lane, and return where the lane now ends.
 
@@ -180,7 +188,7 @@ def _hold(begins: Ints, ends: Ints, first: int, last: int, start: Ints, stop: In
     return last + 1
 
 
-@numba.njit(cache=True)
+@_compiled
 def _hold_one(
     begins: Ints, ends: Ints, first: Ints, last: Ints, lane: int, next_lane: int, start: Ints,
     stop: Ints,

@@ -25,18 +25,19 @@ And when the plan outgrows the caches: a task has 16 bytes beside its three time
 All heaps of plan indices lie in one array and grow downwards: item 0 of a heap is
 ``heaps[root]``, item ``i`` is ``heaps[root - i]``.
 
-Numba counts references to an array wherever its last use lies in one branch only, and that makes
-the engine three times slower. Hence a function reads from its arrays before it branches, and what
-is not a column of the plan or the timeline lies in a few arrays of records.
+Nothing is allocated in machine code. So no references to arrays are counted there, which would
+make the engine three times slower, and the code can be shipped. What is not a column of the plan
+or the timeline lies in a few arrays of records.
 """
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.errors import PlanError
+from hybridsim.machine_code import machine_code
 from hybridsim.plan import Plan, Timeline
 from hybridsim.units import Ints
 
@@ -44,10 +45,13 @@ Record: TypeAlias = Any
 Records: TypeAlias = NDArray[Any]
 Int32s: TypeAlias = NDArray[np.int32]
 
-_AGENDA = -1
-_NOBODY = 2**63 - 1
+_compiled = machine_code(_nrt=False)
+_inlined = machine_code(_nrt=False, forceinline=True)
+
+AGENDA = -1
+NOBODY = 2**63 - 1
 _MOST_TASKS = 2**31 - 1
-_READY, _START, _END = range(3)  # rows of the times
+_READY, _START, END = range(3)  # rows of the times
 
 
 def _record(*fields: str, of: type[np.signedinteger[Any]] = np.int64) -> np.dtype[Any]:
@@ -99,22 +103,49 @@ def execute(plan: Plan, duration: Ints) -> Timeline:
     Raises:
         PlanError: As :func:`run`.
     """
-    if len(plan) > _MOST_TASKS:
-        raise PlanError(f"a plan of {len(plan)} tasks: the compiled engine takes {_MOST_TASKS}")
-    tasks = np.zeros(len(plan), _TASK)
+    own = SetUp.of(plan)
     times = np.empty((3, len(plan)), np.int64)
-    slots = np.zeros(1 << (2 * len(plan)).bit_length(), np.int32)
-    examples, sizes = _number_queues(plan.use_first, plan.use, slots, tasks)
-    _watch(duration, plan.need_first, plan.need, tasks, times)
-    queues = _queues(plan, examples, sizes)
-    places = _places(plan, queues)
-    heaps = np.empty(int(places["root"][_AGENDA]) + 1, np.int32)
-    held = sum(resource.units for resource in plan.resources)
-    delays = int(sizes[queues["use_first"] == queues["use_last"]].sum())
-    running = np.zeros(min(len(plan), held + delays), _RUNNING)
-    _execute(tasks, times, plan.need_first, plan.need, queues, plan.use, places, heaps, running,
-             np.zeros(1, _CLOCK))  # fmt: skip
+    watch(duration, plan.need_first, plan.need, own.tasks, times)
+    run_tasks(own.tasks, times, plan.need_first, plan.need, own.queues, plan.use, own.places,
+              own.heaps, own.running, own.clock)  # fmt: skip
     return Timeline(*times)
+
+
+@dataclass(frozen=True, eq=False)
+class SetUp:
+    """What an execution of a plan works on, as it is before anything has begun."""
+
+    tasks: Records
+    queues: Records
+    places: Records
+    heaps: Int32s
+    running: Records
+    clock: Records
+
+    @classmethod
+    def of(cls, plan: Plan) -> "SetUp":
+        """Return what an execution of a plan begins with.
+
+        Raises:
+            PlanError: As :func:`run`.
+        """
+        if len(plan) > _MOST_TASKS:
+            raise PlanError(
+                f"a plan of {len(plan)} tasks: the compiled engine takes {_MOST_TASKS}"
+            )
+        tasks = np.zeros(len(plan), _TASK)
+        slots = np.zeros(1 << (2 * len(plan)).bit_length(), np.int32)
+        # as long as the plan, but only what is written takes memory
+        examples, sizes = np.empty(len(plan), np.int64), np.empty(len(plan), np.int64)
+        count = _number_queues(plan.use_first, plan.use, slots, tasks, examples, sizes)
+        examples, sizes = examples[:count], sizes[:count]
+        queues = _queues(plan, examples, sizes)
+        places = _places(plan, queues)
+        heaps = np.empty(int(places["root"][AGENDA]) + 1, np.int32)
+        held = sum(resource.units for resource in plan.resources)
+        delays = int(sizes[queues["use_first"] == queues["use_last"]].sum())
+        running = np.zeros(min(len(plan), held + delays), _RUNNING)
+        return cls(tasks, queues, places, heaps, running, np.zeros(1, _CLOCK))
 
 
 def _queues(plan: Plan, examples: Ints, sizes: Ints) -> Records:
@@ -123,7 +154,7 @@ def _queues(plan: Plan, examples: Ints, sizes: Ints) -> Records:
     queues["use_first"] = plan.use_first[examples]
     queues["use_last"] = plan.use_first[examples + 1]
     queues["root"] = np.cumsum(sizes) - 1
-    queues["line_first"], queues["head"], queues["place"] = _NOBODY, _NOBODY, _AGENDA
+    queues["line_first"], queues["head"], queues["place"] = NOBODY, NOBODY, AGENDA
     return queues
 
 
@@ -133,22 +164,22 @@ def _places(plan: Plan, queues: Records) -> Records:
     shift = np.repeat(queues["use_last"] - np.cumsum(length), length)
     used = plan.use[shift + np.arange(len(shift))]
     room = np.bincount(used, minlength=len(plan.resources) + 1)
-    room[_AGENDA] = len(queues)
+    room[AGENDA] = len(queues)
     places = np.zeros(len(room), _PLACE)
-    places["free"][:_AGENDA] = [resource.units for resource in plan.resources]
+    places["free"][:AGENDA] = [resource.units for resource in plan.resources]
     places["root"] = len(plan) + np.cumsum(room) - 1
     return places
 
 
-@numba.njit(cache=True)
-def _number_queues(use_first: Ints, use: Ints, slots: Int32s, tasks: Records) -> tuple[Ints, Ints]:
-    """Set the queue of each task; return the first task of each queue, and how many it has.
+@_compiled
+def _number_queues(use_first: Ints, use: Ints, slots: Int32s, tasks: Records,
+                   examples: Ints, sizes: Ints) -> int:  # fmt: skip
+    """Set the queue of each task; return how many queues there are.
 
-    ``slots`` is an empty hash table, more than twice as long as there are tasks; its length is a
-    power of two. A slot holds 0, or a queue plus 1.
+    Fills in the first task of each queue, and how many it has. ``slots`` is an empty hash table,
+    more than twice as long as there are tasks; its length is a power of two. A slot holds 0, or a
+    queue plus 1.
     """
-    # as long as the plan, but only what is written takes memory
-    examples, sizes = np.empty(len(tasks), np.int64), np.empty(len(tasks), np.int64)
     count = 0
     for task in range(len(tasks)):
         code = 0
@@ -164,10 +195,10 @@ def _number_queues(use_first: Ints, use: Ints, slots: Int32s, tasks: Records) ->
         queue = slots[slot] - 1
         tasks[task].queue = queue
         sizes[queue] += 1
-    return examples[:count].copy(), sizes[:count].copy()
+    return count
 
 
-@numba.njit(cache=True)
+@_compiled
 def _same(use_first: Ints, use: Ints, a: int, b: int) -> bool:
     """Return whether two tasks list the same resources."""
     length = use_first[a + 1] - use_first[a]
@@ -177,8 +208,8 @@ def _same(use_first: Ints, use: Ints, a: int, b: int) -> bool:
     return same
 
 
-@numba.njit(cache=True)
-def _watch(duration: Ints, need_first: Ints, need: Ints, tasks: Records, times: Ints) -> None:
+@_compiled
+def watch(duration: Ints, need_first: Ints, need: Ints, tasks: Records, times: Ints) -> None:
     """Let each task watch the last of its needs; its end is minus its duration for now.
 
     A task that is watched comes before those that watch it, so the first task of the plan watches
@@ -186,7 +217,7 @@ def _watch(duration: Ints, need_first: Ints, need: Ints, tasks: Records, times: 
     is put in front: so watchers become ready in plan order.
     """
     for task in range(len(tasks) - 1, -1, -1):
-        times[_END, task] = -duration[task]
+        times[END, task] = -duration[task]
         tasks[task].unmet = need_first[task + 1] - need_first[task]
         if tasks[task].unmet:
             source = tasks[need[need_first[task + 1] - 1]]
@@ -194,10 +225,10 @@ def _watch(duration: Ints, need_first: Ints, need: Ints, tasks: Records, times: 
             source.watcher = task
 
 
-@numba.njit(cache=True)
-def _execute(tasks: Records, times: Ints, need_first: Ints, need: Ints, queues: Records,
-             uses: Ints, places: Records, heaps: Int32s, running: Records,
-             clock: Records) -> None:  # fmt: skip
+@_compiled
+def run_tasks(tasks: Records, times: Ints, need_first: Ints, need: Ints, queues: Records,
+              uses: Ints, places: Records, heaps: Int32s, running: Records,
+              clock: Records) -> None:  # fmt: skip
     """Carry out the four clauses of the rule, instant by instant, until nothing runs."""
     for task in range(len(tasks)):
         if tasks[task].unmet == 0:
@@ -219,7 +250,7 @@ def _execute(tasks: Records, times: Ints, need_first: Ints, need: Ints, queues: 
         _decide(tasks, times, queues, uses, places, heaps, running, clock)
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _become_ready(task: int, tasks: Records, times: Ints, queues: Records, places: Records,
                   heaps: Int32s, clock: Records) -> None:  # fmt: skip
     """Clause 1: let ``task`` wait in its queue.
@@ -238,7 +269,7 @@ def _become_ready(task: int, tasks: Records, times: Ints, queues: Records, place
     _join(queue, heaps, task, tasks)
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _complete(task: int, tasks: Records, times: Ints, need_first: Ints, need: Ints,
               queues: Records, uses: Ints, places: Records, heaps: Int32s,
               clock: Records) -> None:  # fmt: skip
@@ -254,7 +285,7 @@ def _complete(task: int, tasks: Records, times: Ints, need_first: Ints, need: In
     while watcher:
         row = tasks[watcher]
         following, first, unmet = row.next, need_first[watcher] - 1, row.unmet - 1
-        while unmet and 0 < times[_END, need[first + unmet]] <= clock[0].now:
+        while unmet and 0 < times[END, need[first + unmet]] <= clock[0].now:
             unmet -= 1
         row.unmet = unmet
         if unmet:
@@ -267,56 +298,56 @@ def _complete(task: int, tasks: Records, times: Ints, need_first: Ints, need: In
         watcher = following
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _decide(tasks: Records, times: Ints, queues: Records, uses: Ints, places: Records,
             heaps: Int32s, running: Records, clock: Records) -> None:  # fmt: skip
     """Clause 3: visit in plan order; each takes one unit of all that it uses, or nothing."""
-    while places[_AGENDA].count:
-        task = _take(places[_AGENDA], heaps)
+    while places[AGENDA].count:
+        task = _take(places[AGENDA], heaps)
         queue = queues[tasks[task].queue]
         sender = queue.place
         queue.place = _lacking(queue, uses, places)
-        if queue.place == _AGENDA:
+        if queue.place == AGENDA:
             _begin(task, times, queue, uses, places, running, clock)
             _leave(queue, heaps, tasks)
-        if queue.head != _NOBODY:
+        if queue.head != NOBODY:
             _add(places[queue.place], heaps, queue.head)
-        if sender != _AGENDA:
+        if sender != AGENDA:
             _send(places[sender], places, heaps)
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _begin(task: int, times: Ints, queue: Record, uses: Ints, places: Records,
            running: Records, clock: Records) -> None:  # fmt: skip
     """Clause 4: run ``task`` for its whole duration."""
     for k in range(queue.use_first, queue.use_last):
         places[uses[k]].free -= 1
     times[_START, task] = clock[0].now
-    times[_END, task] = clock[0].now - times[_END, task]
-    _run_until(times[_END, task], task, running, clock)
+    times[END, task] = clock[0].now - times[END, task]
+    _run_until(times[END, task], task, running, clock)
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _lacking(queue: Record, uses: Ints, places: Records) -> int:
     """Return a resource of ``queue`` that has no free unit; the agenda if there is none."""
-    lacking = _AGENDA
+    lacking = AGENDA
     for k in range(queue.use_first, queue.use_last):
         if places[uses[k]].free == 0:
             lacking = uses[k]
     return lacking
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _send(place: Record, places: Records, heaps: Int32s) -> None:
     """Move the first queue that is parked at a resource to the agenda, if a unit is free."""
     if place.free and place.count:
-        _add(places[_AGENDA], heaps, _take(place, heaps))
+        _add(places[AGENDA], heaps, _take(place, heaps))
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _join(queue: Record, heaps: Int32s, task: int, tasks: Records) -> None:
     """Let ``task`` wait in ``queue``: at the end of its line or, if it came late, in its heap."""
-    if queue.line_first == _NOBODY:
+    if queue.line_first == NOBODY:
         queue.line_first = queue.line_last = task
     elif queue.line_last < task:
         tasks[queue.line_last].next = task
@@ -326,26 +357,26 @@ def _join(queue: Record, heaps: Int32s, task: int, tasks: Records) -> None:
     queue.head = min(queue.head, task)
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _leave(queue: Record, heaps: Int32s, tasks: Records) -> None:
     """Take the head out of ``queue``."""
     following = tasks[queue.head].next
     if queue.line_first == queue.head:
-        queue.line_first = following if following else _NOBODY
+        queue.line_first = following if following else NOBODY
     else:
         _take(queue, heaps)
-    others = heaps[queue.root] if queue.count else _NOBODY
+    others = heaps[queue.root] if queue.count else NOBODY
     queue.head = min(queue.line_first, others)
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _add(owner: Record, heaps: Int32s, item: int) -> None:
     """Insert ``item`` into the heap of a place or queue."""
     _rise(heaps, owner.root, owner.count, item)
     owner.count += 1
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _rise(heaps: Int32s, root: int, hole: int, item: int) -> None:
     """Put ``item`` into the ``hole`` of a heap, or as far above it as it belongs."""
     while hole > 0 and heaps[root - ((hole - 1) >> 1)] > item:
@@ -354,7 +385,7 @@ def _rise(heaps: Int32s, root: int, hole: int, item: int) -> None:
     heaps[root - hole] = item
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _take(owner: Record, heaps: Int32s) -> int:
     """Remove and return the least item in the heap of a place or queue."""
     owner.count -= 1
@@ -373,7 +404,7 @@ def _take(owner: Record, heaps: Int32s) -> int:
     return least
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _run_until(end: int, task: int, running: Records, clock: Records) -> None:
     """Insert ``task`` into the heap of running ones."""
     hole = clock[0].running
@@ -385,7 +416,7 @@ def _run_until(end: int, task: int, running: Records, clock: Records) -> None:
     clock[0].running += 1
 
 
-@numba.njit(cache=True, forceinline=True)
+@_inlined
 def _set_aside_first(running: Records, clock: Records) -> None:
     """Move the running task that ends first out of the heap, to the place behind it."""
     clock[0].running -= 1

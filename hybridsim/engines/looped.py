@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hybridsim.engines import compiled
 from hybridsim.engines._frozen_loops import Drawn, Works, draw
 from hybridsim.engines._frozen_states import States
+from hybridsim.engines.lines import Lines
 from hybridsim.errors import PlanError
 from hybridsim.plan import (
     Loop,
@@ -44,6 +45,10 @@ class Looped:
     """An outline and its states so far."""
 
     outline: Outline
+    _cut: int = 0
+    """Points that were executed piece by piece."""
+    _apart: int = 0
+    """Those of them whose pieces were done one after the other."""
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
@@ -86,34 +91,41 @@ class Looped:
             found[point] = compiled.run(plan, time_ps[self.rows(plan.works), point]).makespan
         return found
 
-    def by_states(self, time_ps: Ints, counts: Ints, most: float = np.inf) -> Ints:
+    def by_states(
+        self, time_ps: Ints, counts: Ints, most: float = np.inf, lines: Lines | None = None
+    ) -> Ints:
         """Return the last end of each point as :meth:`makespans` does; -1 where it is not known.
 
         Where there is no table of states, or the window of its states is too small, nothing is;
         and where no more states may be worked out than ``most`` allows, in tasks of a plan that
-        is laid out.
+        is laid out. With ``lines``, times and counts are those of kinds of points.
 
         Raises:
             PlanError: The tasks of a point together last 2^62 ps or more.
         """
-        self._check_totals(time_ps, counts)
-        points = time_ps.shape[1]
+        lines = lines or Lines.apart(time_ps)
+        self._check_totals(time_ps, counts, lines)
+        points = len(lines.kind)
         if isinstance(self._tables, str):
             return np.full(points, -1, np.int64)
-        counts = np.concatenate((np.ones((1, points), np.int64), counts))
+        counts = np.concatenate((np.ones((1, time_ps.shape[1]), np.int64), counts))
         total, apart = np.zeros(points, np.int64), np.ones(points, np.bool_)
-        for piece in self._tables:
+        known = np.ones(points, np.bool_)
+        if 2 * self._apart < self._cut:
+            apart[:] = known[:] = False  # as most were not so far
+        for piece in self._tables if known.any() else ():
             before = piece.spent
-            latest, ends = piece.makespans(time_ps, counts, most)
+            latest, ends = piece.makespans(time_ps, counts, most, lines)
             most -= piece.spent - before
             total += piece.drawn.times * latest
             apart &= ends
+            known &= latest >= 0
+        self._cut, self._apart = self._cut + int(known.sum()), self._apart + int(apart.sum())
         left = np.flatnonzero(~apart)
         total[left] = -1
         if len(left) and most > 0 and isinstance(self._whole, States):
             # pieces that do not run one after the other, or need a wider window
-            own = np.ascontiguousarray(time_ps[:, left])
-            latest, known = self._whole.makespans(own, counts[:, left], most)
+            latest, known = self._whole.makespans(time_ps, counts, most, lines.taken(left))
             total[left[known]] = latest[known]
         return total
 
@@ -144,13 +156,15 @@ class Looped:
         drawn = [*self.__dict__.get("_tables", ""), self.__dict__.get("_whole", "")]
         return sum(one.spent for one in drawn if isinstance(one, States))
 
-    def _check_totals(self, time_ps: Ints, counts: Ints) -> None:
+    def _check_totals(self, time_ps: Ints, counts: Ints, lines: Lines) -> None:
         """Refuse points whose ends may not fit 64 bits."""
-        most = float(self.tasks(counts).max(initial=0))
-        if most * float(time_ps.max(initial=0)) < MOST_PS:
+        place = float(lines.place.max(initial=0))
+        longest = float(time_ps.max(initial=0)) + place * float(lines.growth.max(initial=0))
+        if float(self.tasks(counts).max(initial=0)) * longest < MOST_PS:
             return  # mostly far from that
         fixed, each = self._tasks
-        check_total(((fixed + each @ counts) * time_ps).sum(axis=0).max(initial=0.0))
+        tasks = (fixed + each @ counts)[:, lines.kind]
+        check_total((tasks * lines.times(time_ps)).sum(axis=0).max(initial=0.0))
 
     def rows(self, works: Sequence[Work]) -> Ints:
         """Return which of the rows of the times each of some works has."""

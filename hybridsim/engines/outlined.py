@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hybridsim.engines import compiled
+from hybridsim.engines.lines import Lines
 from hybridsim.engines.looped import Looped
 from hybridsim.errors import PlanError
 from hybridsim.plan import Outline, Plan
 from hybridsim.units import Ints
 
-_LEAST = 40_000
+LEAST = 40_000
 """Tasks of laid-out plans from which on states may pay."""
 _SHARE = 0.5
 """What may be spent on states, of what laying out all points would cost."""
@@ -37,6 +38,10 @@ class Outlined:
     def __post_init__(self) -> None:
         self.looped = Looped(self.outline)
 
+    def met(self, tasks: int) -> None:
+        """Count tasks of points that were laid out elsewhere."""
+        self._tasks += tasks
+
     def makespans(self, time_ps: Ints, counts: Ints | None = None) -> Ints:
         """Return the last end of each point [ps], as :meth:`.Looped.makespans` does.
 
@@ -45,11 +50,7 @@ class Outlined:
         """
         if counts is None:
             counts = self.looped.as_drawn(time_ps.shape[1])
-        self._tasks += int(self.looped.tasks(counts).sum())
-        found = np.full(time_ps.shape[1], -1, np.int64)
-        if self._tasks > _LEAST:
-            most = _SHARE * self._tasks - self.looped.spent
-            found = self.looped.by_states(time_ps, counts, most)
+        found = self.by_states(time_ps, counts)
         left = np.flatnonzero(found < 0)
         for at, point in enumerate(left.tolist()):
             try:
@@ -60,6 +61,21 @@ class Outlined:
                 break
             found[point] = compiled.run(plan, time_ps[rows, point]).makespan
         return found
+
+    def by_states(self, time_ps: Ints, counts: Ints, lines: Lines | None = None) -> Ints:
+        """Return the last end of each point [ps]; -1 where that is to be laid out.
+
+        With ``lines``, times and counts are those of kinds of points.
+
+        Raises:
+            PlanError: As :meth:`makespans`.
+        """
+        lines = lines or Lines.apart(time_ps)
+        self._tasks += int(self.looped.tasks(counts)[lines.kind].sum())
+        if self._tasks <= LEAST:
+            return np.full(len(lines.kind), -1, np.int64)
+        most = _SHARE * self._tasks - self.looped.spent
+        return self.looped.by_states(time_ps, counts, most, lines)
 
     def _plan(self, counts: tuple[int, ...]) -> tuple[Plan, Ints]:
         """Return the plan with some counts, and the row of each of its works."""

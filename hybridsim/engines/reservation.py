@@ -11,14 +11,15 @@ both as needs, an engine executes the plan at exactly the reserved times.
 
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 
 from hybridsim.engines._frozen_pieces import Piece
 from hybridsim.engines._reserved_times import Reserver
+from hybridsim.machine_code import machine_code
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.units import Ints
 
+_compiled = machine_code(_nrt=False)
 _NEVER = 2**62
 _MOVES = {(part, kind) for part in ("link", "edge") for kind in ("move", "weights")}
 """Part and kind of works that bring operands, and are visited with the task that reads them."""
@@ -46,7 +47,10 @@ def visiting_order(plan: Plan) -> Ints:
     are visited with the first task that reads them.
     """
     moves = plan.which(lambda work: (work.part, work.kind) in _MOVES)
-    return _by_level(_levels(plan.need_first, plan.need, moves))
+    level = np.zeros(len(plan), np.int64)
+    first_reader = np.full(len(plan), _NEVER, np.int64)
+    _levels(plan.need_first, plan.need, moves, level, first_reader)
+    return np.argsort(level, kind="stable")
 
 
 def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints]:
@@ -57,7 +61,9 @@ def reserve(plan: Plan, time_ps: Ints, visited: Ints) -> tuple[Timeline, Ints]:
     """
     duration = plan.times(time_ps)
     end, unit = Reserver(plan, visited).one(time_ps)
-    return Timeline(_ready(plan.need_first, plan.need, end), end - duration, end), unit
+    ready = np.zeros(len(plan), np.int64)
+    _ready(plan.need_first, plan.need, end, ready)
+    return Timeline(ready, end - duration, end), unit
 
 
 def visiting(plan: Plan) -> Plan:
@@ -92,24 +98,23 @@ class ReservedPiece:
         return latest, apart
 
 
-@numba.njit(cache=True)
-def _ready(need_first: Ints, need: Ints, end: Ints) -> Ints:
-    """Return when the needs of each task have ended."""
-    ready = np.zeros(len(end), np.int64)
+@_compiled
+def _ready(need_first: Ints, need: Ints, end: Ints, ready: Ints) -> None:
+    """Fill in when the needs of each task have ended; ``ready`` is zeros."""
     for task in range(len(end)):
         for k in range(need_first[task], need_first[task + 1]):
             ready[task] = max(ready[task], end[need[k]])
-    return ready
 
 
-@numba.njit(cache=True)
-def _levels(need_first: Ints, need: Ints, moves: Bools) -> Ints:
-    """Return the longest way to each task; a move counts nothing and goes with its reader."""
-    level = np.zeros(len(moves), np.int64)
+@_compiled
+def _levels(need_first: Ints, need: Ints, moves: Bools, level: Ints, first_reader: Ints) -> None:
+    """Fill in the longest way to each task; a move counts nothing and goes with its reader.
+
+    ``level`` is zeros, and ``first_reader`` never.
+    """
     for task in range(len(moves)):
         for k in range(need_first[task], need_first[task + 1]):
             level[task] = max(level[task], level[need[k]] + (not moves[need[k]]))
-    first_reader = np.full(len(moves), _NEVER, np.int64)
     for task in range(len(moves)):
         if not moves[task]:
             for k in range(need_first[task], need_first[task + 1]):
@@ -122,44 +127,20 @@ def _levels(need_first: Ints, need: Ints, moves: Bools) -> Ints:
             for k in range(need_first[task], need_first[task + 1]):
                 if moves[need[k]]:
                     first_reader[need[k]] = min(first_reader[need[k]], level[task])
-    return level
 
 
-@numba.njit(cache=True)
-def _by_level(level: Ints) -> Ints:
-    """Return the tasks level by level, those of a level in plan order."""
-    begin = np.zeros(level.max() + 2 if len(level) else 1, np.int64)
-    for each in level:
-        begin[each + 1] += 1
-    begin = np.cumsum(begin)
-    order = np.empty(len(level), np.int64)
-    for task in range(len(level)):
-        order[begin[level[task]]] = task
-        begin[level[task]] += 1
-    return order
-
-
-@numba.njit(cache=True)
 def _neighbours(by_start: Ints, use_first: Ints, lane: Ints) -> tuple[Ints, Ints]:
     """Return the pairs of tasks that follow each other on a lane, lane by lane."""
-    lanes = lane.max() + 1 if len(lane) else 0
-    # how many pairs each lane has, shifted by one, then where they begin
-    pairs = np.zeros(lanes + 1, np.int64)
-    held = np.full(lanes, -1, np.int64)
-    for each in lane:
-        pairs[each + 1] += held[each] == 0
-        held[each] = 0
-    pairs = np.cumsum(pairs)
-    earlier, later = np.empty(pairs[-1], np.int64), np.empty(pairs[-1], np.int64)
-    held[:] = -1
-    for task in by_start:
-        for k in range(use_first[task], use_first[task + 1]):
-            own = lane[k]
-            if held[own] >= 0:
-                earlier[pairs[own]], later[pairs[own]] = held[own], task
-                pairs[own] += 1
-            held[own] = task
-    return earlier, later
+    counts = np.diff(use_first)
+    # uses in the order of the starts of their tasks, then by lane
+    owner = np.repeat(by_start, counts[by_start])
+    begin = np.repeat(use_first[by_start], counts[by_start])
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(counts[by_start]), counts[by_start])
+    use = begin + place + np.repeat(counts[by_start], counts[by_start])
+    by_lane = np.argsort(lane[use], kind="stable")
+    owner, held = owner[by_lane], lane[use][by_lane]
+    follows = held[1:] == held[:-1]
+    return owner[:-1][follows], owner[1:][follows]
 
 
 def _ordered(plan: Plan, by: Ints, earlier: Ints, later: Ints) -> Plan:
@@ -167,9 +148,14 @@ def _ordered(plan: Plan, by: Ints, earlier: Ints, later: Ints) -> Plan:
 
     What is added comes behind the needs that a task had.
     """
-    use_first, use, need_first, need, room, order = _columns(
-        by, plan.use_first, plan.use, plan.need_first, plan.need, plan.room, earlier, later
-    )
+    use_first, need_first, rank = _starts(by, plan.use_first, plan.need_first, later)
+    use, need = np.empty(len(plan.use), np.int64), np.empty(need_first[-1], np.int64)
+    room, order = np.zeros(len(need), np.bool_), np.ones(len(need), np.bool_)
+    _columns(
+        by, plan.use_first, plan.use, plan.need_first, plan.need, plan.room, rank[earlier],
+        rank[later], rank, use_first, use, need_first, need, room, order,
+        np.empty(len(by), np.int64),
+    )  # fmt: skip
     return replace(
         plan,
         work=plan.work[by],
@@ -185,36 +171,27 @@ def _ordered(plan: Plan, by: Ints, earlier: Ints, later: Ints) -> Plan:
     )
 
 
-@numba.njit(cache=True)
+def _starts(by: Ints, use_first: Ints, need_first: Ints, later: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return where uses and needs begin in the order ``by``, and the place of each task there."""
+    rank = np.empty(len(by), np.int64)
+    rank[by] = np.arange(len(by))
+    needs = np.diff(need_first) + np.bincount(later, minlength=len(by))
+    begins = [np.concatenate(([0], np.cumsum(own[by]))) for own in (np.diff(use_first), needs)]
+    return begins[0].astype(np.int64), begins[1].astype(np.int64), rank
+
+
+@_compiled
 def _columns(
-    by: Ints,
-    use_first: Ints,
-    use: Ints,
-    need_first: Ints,
-    need: Ints,
-    room: Bools,
-    earlier: Ints,
-    later: Ints,
-) -> tuple[Ints, Ints, Ints, Ints, Bools, Bools]:
-    """Return uses and needs of the tasks in the order ``by``; the last column tells added ones."""
-    tasks = len(by)
-    rank = np.empty(tasks, np.int64)
-    for place in range(tasks):
-        rank[by[place]] = place
-    # how many needs each task has, shifted by one, then where they begin
-    new_use_first = np.zeros(tasks + 1, np.int64)
-    new_need_first = np.zeros(tasks + 1, np.int64)
-    for place in range(tasks):
-        task = by[place]
-        new_use_first[place + 1] = use_first[task + 1] - use_first[task]
-        new_need_first[place + 1] = need_first[task + 1] - need_first[task]
-    for task in later:
-        new_need_first[rank[task] + 1] += 1
-    new_use_first, new_need_first = np.cumsum(new_use_first), np.cumsum(new_need_first)
-    new_use, new_need = np.empty(len(use), np.int64), np.empty(new_need_first[-1], np.int64)
-    new_room, added = np.zeros(len(new_need), np.bool_), np.ones(len(new_need), np.bool_)
-    free = np.empty(tasks, np.int64)  # where the next added need of each task goes
-    for place in range(tasks):
+    by: Ints, use_first: Ints, use: Ints, need_first: Ints, need: Ints, room: Bools,
+    earlier: Ints, later: Ints, rank: Ints, new_use_first: Ints, new_use: Ints,
+    new_need_first: Ints, new_need: Ints, new_room: Bools, added: Bools, free: Ints,
+) -> None:  # fmt: skip
+    """Fill in uses and needs of the tasks in the order ``by``; ``added`` tells the added ones.
+
+    ``earlier`` and ``later`` are places in that order, ``rank`` is the place of each task;
+    ``free`` is where the next added need of each place goes.
+    """
+    for place in range(len(by)):
         task, at = by[place], new_use_first[place]
         for k in range(use_first[task], use_first[task + 1]):
             new_use[at] = use[k]
@@ -225,7 +202,5 @@ def _columns(
             at += 1
         free[place] = at
     for pair in range(len(later)):
-        place = rank[later[pair]]
-        new_need[free[place]] = rank[earlier[pair]]
-        free[place] += 1
-    return new_use_first, new_use, new_need_first, new_need, new_room, added
+        new_need[free[later[pair]]] = earlier[pair]
+        free[later[pair]] += 1

@@ -25,9 +25,10 @@ single rounding, as 53 >= 24 + 2 (Boldo and Melquiond, IEEE Trans. Computers 57(
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from hybridsim.machine_code import machine_code
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -48,7 +49,7 @@ _FIRST_TO_OVERFLOW = 65520.0  # midway between the largest half, 65504, and 2**1
 _SHIFT = 1.5 * 2.0**42  # 53 - 11 bits: in 1.5 * 2**(e + 42) the last bit is worth 2**(e - 10)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def round_half(value: float) -> float:
     """Return the half nearest to a float64, ties to even, as a float64.
 
@@ -61,25 +62,25 @@ def round_half(value: float) -> float:
     return math.copysign(rounded, value)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def fma_half(a: float, b: float, c: float) -> float:
     """Return the half nearest to a b + c for halves a, b, c: rounded once, like the hardware."""
     return round_half(np.float64(a) * np.float64(b) + np.float64(c))
 
 
-@numba.njit(cache=True)
+@machine_code()
 def multiply_add_half(a: float, b: float, c: float) -> float:
     """Return the half a b + c for halves a, b, c, with the product rounded before the sum."""
     return round_half(round_half(a * b) + c)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def fma_single(a: float, b: float, c: float) -> float:
     """Return the single nearest to a b + c for singles a, b, c: rounded once."""
     return np.float64(np.float32(_add_to_odd(np.float64(a) * np.float64(b), np.float64(c))))
 
 
-@numba.njit(cache=True)
+@machine_code()
 def sum_single(a: float, b: float, c: float) -> float:
     """Return the single nearest to a + b + c, for float64 terms: rounded once.
 
@@ -100,20 +101,20 @@ def sum_single(a: float, b: float, c: float) -> float:
     return np.float64(np.float32(_to_odd(total, lacking)))
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _addition_error(a: float, b: float, total: float) -> float:
     """Return a + b - total exactly, where total is the rounded a + b (Knuth, TAOCP 2, 4.2.2)."""
     of_b = total - a
     return (a - (total - of_b)) + (b - of_b)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _add_to_odd(a: float, b: float) -> float:
     total = a + b
     return _to_odd(total, _addition_error(a, b, total))
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _to_odd(total: float, lacking: float) -> float:
     """Return total + lacking rounded to odd, given total as the nearest float64 to it.
 
@@ -133,7 +134,7 @@ def to_half(values: ArrayLike) -> F32:
     return _round_all(flat).reshape(given.shape)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _round_all(values: F64) -> F32:
     rounded = np.empty(values.size, np.float32)
     for i in range(values.size):
@@ -147,7 +148,7 @@ def sum_singles(a: F32, b: F32, c: F32) -> F32:
     return _sum_all(*flat).reshape(a.shape)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _sum_all(a: F32, b: F32, c: F32) -> F32:
     total = np.empty(a.size, np.float32)
     for i in range(a.size):

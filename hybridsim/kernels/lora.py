@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -36,6 +35,7 @@ from hybridsim.kernels.quantize import (
     requantize,
 )
 from hybridsim.kernels.split import Array, CoreSplit, EngineSplit, Order, Split, multiply
+from hybridsim.machine_code import machine_code
 
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -127,7 +127,7 @@ def gemm(x: F32, w: F32, y: F32, *, precision: Precision, order: Order) -> F32:
     return _gemm(_FMA_HALF if order is Order.SEQUENTIAL else _SEPARATE_HALF, x, w, y)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def gemm_int8(x: Int8s, w: Int8s, y: Int32s) -> Int32s:
     """Return X W + Y in 32-bit integers, which no order of summation changes.
 
@@ -201,7 +201,7 @@ def _expanding(x: F32, w: F32, y: F32) -> F32:
     return to_half(lanes[0] + lanes[1])
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _gemm(step: int, x: F32, w: F32, y: F32) -> F32:
     """Sum one product after the other; the float64 accumulators hold numbers of the format."""
     z = np.empty(y.shape, np.float32)
@@ -216,7 +216,7 @@ def _gemm(step: int, x: F32, w: F32, y: F32) -> F32:
     return z
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _add_product(step: int, factor: float, row: F32, sums: F64) -> None:
     """Add factor * row to the sums, with one or two roundings per element."""
     if step == _FMA_HALF:
@@ -230,7 +230,7 @@ def _add_product(step: int, factor: float, row: F32, sums: F64) -> None:
             sums[k] = fma_single(factor, np.float64(row[k]), sums[k])
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _dot_pairs(x: F32, w: F32, lane: int, y: F32) -> F32:
     """Sum elements 4 i + 2 lane and the next one, both products in one step rounded to fp32."""
     z = np.empty(y.shape, np.float32)
@@ -247,7 +247,7 @@ def _dot_pairs(x: F32, w: F32, lane: int, y: F32) -> F32:
     return z
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _scale_and_add(sums: F32, scale: float, y: F32) -> F32:
     """Return y + sums * scale, the scale in fp32, each element with one rounding to fp32."""
     z = np.empty(y.shape, np.float32)

@@ -12,11 +12,11 @@ ties away from zero).
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybridsim.errors import UnsupportedError
+from hybridsim.machine_code import machine_code
 
 Int8s = NDArray[np.int8]
 Int32s = NDArray[np.int32]
@@ -81,7 +81,7 @@ def requantize(sums: Int32s, multiplier: Multiplier) -> Int8s:
     return _requantize(flat, multiplier.mantissa, multiplier.shift).reshape(sums.shape)
 
 
-@numba.njit(cache=True)
+@machine_code()
 def _requantize(sums: Int32s, mantissa: int, shift: int) -> Int8s:
     codes = np.empty(sums.size, np.int8)
     half = 1 << (shift - 1)

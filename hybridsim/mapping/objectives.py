@@ -6,14 +6,14 @@ published 84, 78 and 79 crossbars of 512 x 512. The rule for ``balance`` is HARP
 HARP's do.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hybridsim.arch import TileArray
 from hybridsim.mapping.balance import Balanced
 from hybridsim.mapping.shelf import Crossbar, Layer, Shelf
 from hybridsim.mapping.tiling import Block, cut
 from hybridsim.units import ceil_div
-from hybridsim.workload import Network, Op
+from hybridsim.workload import Linear, Network, Op
 
 COLUMN_STEP = 128
 """Siblings beside each other begin at multiples of so many columns. Source: HARP."""
@@ -48,15 +48,29 @@ OBJECTIVES = (*RULES, "balance")
 """Values of ``tile.sharing`` that are objectives."""
 
 
-def place_for_objective(network: Network, tile: TileArray) -> tuple[list[tuple[Block, ...]], int]:
-    """Return the blocks of each static linear layer, and how many crossbars they take.
+def place_for_objective(
+    network: Network,
+    tile: TileArray,
+    copies: Mapping[str, int],
+    only: Sequence[Linear] | None = None,
+) -> tuple[list[tuple[Block, ...]], int]:
+    """Return the blocks of each layer with weights of its own, and how many crossbars they take.
+
+    ``only`` some of them, where it is given. ``copies`` says how often a layer is there that is
+    there more than once.
 
     Layers are placed level by level of the graph; blocks of one layer never share a crossbar, as
     they work at the same time.
     """
-    layers = _layers(network)
+    own = network.matrices if only is None else only
+    layers = _layers(network, own, copies)
     shelf = _balanced(layers, tile) if tile.sharing == "balance" else _ruled(layers, tile)
-    return [tuple(shelf.blocks[layer]) for layer in range(len(layers))], len(shelf.crossbars)
+    found, at = [], 0
+    for op in own:
+        each = range(at, at + op.matrices[0] * copies.get(op.name, 1))
+        found.append(tuple(block for matrix in each for block in shelf.blocks[matrix]))
+        at = each.stop
+    return found, len(shelf.crossbars)
 
 
 def _balanced(layers: Sequence[Layer], tile: TileArray) -> Shelf:
@@ -112,25 +126,34 @@ def _together(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
     yield from groups.values()
 
 
-def _layers(network: Network) -> list[Layer]:
-    """Return the static linear layers by level: the longest way from an input of the network."""
+def _layers(network: Network, own: Sequence[Linear], copies: Mapping[str, int]) -> list[Layer]:
+    """Return the matrices by level: the longest way from an input of the network."""
     level: dict[str, int] = {}
     for op in network.ops:
         level[op.name] = 1 + max((level[name] for name in op.inputs), default=-1)
     siblings: dict[object, int] = {}
-    peers: dict[str, int] = {}
+    peers: dict[object, int] = {}
+    matrices: dict[object, int] = {}
     layers = []
-    for index, op in enumerate(network.static_linear_layers):
-        reads = (op.block, op.inputs or op.name)
+    each = (
+        (op, matrix, copy)
+        for op in own
+        for matrix in range(op.matrices[0])
+        for copy in range(copies.get(op.name, 1))
+    )
+    for index, (op, matrix, copy) in enumerate(each):
+        # matrices of one layer are no siblings: groups and experts read vectors of their own,
+        # and copies read other tokens
+        reads = (op.block, op.inputs or op.name, matrix, copy)
         layers.append(
             (
                 level[op.name],
                 Layer(
                     index,
-                    op.in_features,
-                    op.out_features,
+                    matrices.setdefault((op.name, matrix), len(matrices)),
+                    *op.matrices[1:],
                     siblings.setdefault(reads, len(siblings)),
-                    peers.setdefault(name_in_block(op), len(peers)),
+                    peers.setdefault((name_in_block(op), copy), len(peers)),
                 ),
             )
         )

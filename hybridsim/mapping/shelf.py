@@ -12,6 +12,8 @@ class Layer:
     """What the rules look at: the shape, who reads the same input, who is the same elsewhere."""
 
     index: int
+    matrix: int
+    """Copies of one matrix have the same number: they work at the same time."""
     rows: int
     columns: int
     siblings: int
@@ -66,8 +68,8 @@ class Crossbar:
 
     def holds(self, layers: Sequence[Layer]) -> bool:
         """Return whether a block of one of ``layers`` is there: all of them work at once."""
-        names = {layer.index for layer in layers}
-        return any(other.layer.index in names for other in self.held)
+        matrices = {layer.matrix for layer in layers}
+        return any(other.layer.matrix in matrices for other in self.held)
 
 
 class Shelf:

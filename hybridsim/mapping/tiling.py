@@ -63,9 +63,11 @@ def cut(tile: TileArray, in_features: int, out_features: int) -> Iterator[tuple[
 
 
 def place_all(
-    tile: TileArray, matrices: Sequence[tuple[int, int]]
+    tile: TileArray, matrices: Sequence[tuple[int, int]], copies: Sequence[int] = ()
 ) -> tuple[list[tuple[Block, ...]], int]:
     """Return the blocks of each (in, out) matrix, and how many crossbars they take.
+
+    Those of its ``copies`` follow each other; each matrix is there once if none are given.
 
     Exclusive sharing gives each block a crossbar of its own; packed sharing puts each block
     into the first crossbar with room for it. The number of crossbars on the machine is not
@@ -73,9 +75,10 @@ def place_all(
     """
     crossbars: list[_Crossbar] = []
     placed = []
-    for in_features, out_features in matrices:
+    often = copies or [1] * len(matrices)
+    for (in_features, out_features), times in zip(matrices, often, strict=True):
         blocks: list[Block] = []
-        for rows, columns in cut(tile, in_features, out_features):
+        for rows, columns in [*cut(tile, in_features, out_features)] * times:
             first_open = 0 if tile.sharing == "packed" else len(crossbars)
             taken = {block.crossbar for block in blocks}
             blocks.append(_first_fit(tile, crossbars, first_open, taken, rows, columns))

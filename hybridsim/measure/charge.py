@@ -1,13 +1,13 @@
 """What a charge is, and what charges ask of a run: which tasks hold what, and do what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from hybridsim.components.energy import MachineEnergy
-from hybridsim.errors import InputError
 from hybridsim.measure.cluster_work import Group, groups_of
 from hybridsim.plan import Bools, Plan, Timeline
 from hybridsim.strategies import Job, Schedule
@@ -16,17 +16,25 @@ from hybridsim.work import Work
 from hybridsim.workload import Attention
 
 COMPONENTS = (
-    "tile", "periphery",
-    "cluster", "cores", "matrix_engine", "dma", "tcdm", "link", "chip_link", "sram", "dram",
+    "tile", "periphery", "programming", "cluster", "cores", "row_unit", "matrix_engine", "dma",
+    "tcdm", "link", "chip_link", "sram", "dram",
 )  # fmt: skip
-"""The parts that energy is told for: tile and periphery are analog, the others digital."""
-ANALOG = ("tile", "periphery")
+"""The parts that energy is told for: tile, periphery and programming are analog, the others
+digital."""
+ANALOG = ("tile", "periphery", "programming")
 FROM_SRAM = ("weights", "keep")
 """Kinds of transfers over link or network on chip that read the SRAM."""
 THROUGH_SRAM = ("keep", "weights", "spill")
 """Kinds of transfers of the external memory whose other end is the SRAM."""
 
-_MOST = 2**63 - 1
+
+def is_analog(told: str) -> bool:
+    """Return whether a part of some kind is analog."""
+    return told.partition(":")[0] in ANALOG
+
+
+MOST_AJ = 2**63 - 1
+"""The most that 64 bits hold [aJ]: 9.2 J."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,53 +44,95 @@ class Charge:
     component: str
     tasks: Ints
     aj: Ints
-    """Energy of each of the tasks [aJ]."""
+    """Energy of each of the tasks [aJ]: of Python's own integers where 64 bits (9.2 J) may not do,
+    as an energy must not stop a latency."""
+    sort: str = ""
+    """Which of several kinds of that part draws it."""
+
+    @property
+    def told(self) -> str:
+        """What draws it: the part, and behind a colon which one of several kinds."""
+        return f"{self.component}:{self.sort}" if self.sort else self.component
 
 
 def over_time(power_uw: int | Ints, time_ps: Ints) -> Ints:
-    """Return power x time [aJ].
-
-    Raises:
-        InputError: A task takes more than 9.2 J, which does not fit 64 bits.
-    """
+    """Return power x time [aJ], exact whatever its size."""
     most = int(np.max(power_uw, initial=0)) * int(time_ps.max(initial=0))
-    if most > _MOST:
-        raise InputError(
-            f"energy: a task of {int(time_ps.max())} ps at {int(np.max(power_uw))} uW takes more "
-            "than 9.2 J; fewer tokens, or a lower power, would do"
-        )
+    if most > MOST_AJ:
+        time_ps = time_ps.astype(object)
     found: Ints = time_ps * power_uw
     return found
 
 
 def shared_out(total: int, weights: Ints) -> Ints:
-    """Return ``total`` cut into integers in proportion to ``weights``; they add up to it.
-
-    Raises:
-        InputError: The total does not fit 64 bits.
-    """
-    if total > _MOST:
-        raise InputError("energy: an op takes more than 9.2 J; fewer tokens would do")
-    share = weights / weights.sum(dtype=np.float64)
-    parts: Ints = np.floor(share * total).astype(np.int64)
-    parts[int(np.argmax(weights))] += total - int(parts.sum())
+    """Return ``total`` cut into integers in proportion to ``weights``; they add up to it."""
+    if total > MOST_AJ // 2:  # shares of floats may be a little too large
+        all_weights = sum(weights.tolist())
+        parts: Ints = np.array([total * w // all_weights for w in weights.tolist()], object)
+    else:
+        share = weights / weights.sum(dtype=np.float64)
+        parts = np.floor(share * total).astype(np.int64)
+    parts[int(np.argmax(weights))] += total - exact_sum(parts)
     return parts
 
 
-class ChargedRun:
-    """The tasks of one run, as charges ask for them."""
+def integers(values: Sequence[int]) -> Ints:
+    """Return integers as an array: of 64 bits, or Python's own where these do not do."""
+    fit = max(values, default=0) <= MOST_AJ
+    return np.array(values, np.int64 if fit else object)
 
-    def __init__(self, job: Job, schedule: Schedule, timeline: Timeline) -> None:
-        assert job.machine.energy is not None
+
+def exact_sum(values: Ints | Sequence[Any]) -> int:
+    """Return the sum of integers, whatever its size."""
+    array = np.asarray(values)
+    if array.dtype == object:
+        return sum(array.tolist())
+    whole, rest = np.divmod(array.astype(np.int64), 2**20)
+    return int(whole.sum()) * 2**20 + int(rest.sum())
+
+
+class ChargedRun:
+    """The tasks of one run, as charges ask for them.
+
+    With ``tile`` or ``cluster`` those of a kind of tiles or of clusters alone, on the machine as
+    if it had no other.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        schedule: Schedule,
+        timeline: Timeline,
+        tile: str | None = None,
+        cluster: str | None = None,
+    ) -> None:
+        self.machine = job.machine.seen(tile or "", cluster or "")
+        assert self.machine.energy is not None
         self.job, self.schedule, self.timeline = job, schedule, timeline
+        self.tile, self.cluster = tile, cluster
         self.plan: Plan = schedule.plan
-        self.energy: MachineEnergy = job.machine.energy
+        self.energy: MachineEnergy = self.machine.energy
         self.counted: set[str] = set()
-        """Kinds of resources whose work is charged."""
+        """Kinds of resources whose work is charged, as :attr:`Resource.told` has them."""
 
     def of_kind(self, *kinds: str) -> Bools:
         """Return for each task whether its work is of some kinds."""
         return self.plan.which(lambda work: work.kind in kinds)
+
+    @property
+    def sort(self) -> str:
+        """The kind of tiles or of clusters that this is about; "" for the usual one, and all."""
+        return self.tile or self.cluster or ""
+
+    def count(self, *kinds: str) -> None:
+        """Note that the work of some kinds of resources is charged."""
+        self.counted.update(f"{kind}:{self.sort}" if self.sort else kind for kind in kinds)
+
+    def mvms(self) -> Ints:
+        """Return the MVMs on the kind of tiles."""
+        return np.flatnonzero(
+            self.plan.which(lambda work: work.kind == "mvm" and work.sort == (self.tile or ""))
+        )
 
     @cached_property
     def of_attention(self) -> Bools:
@@ -102,7 +152,12 @@ class ChargedRun:
 
     def holding(self, kind: str) -> Ints:
         """Return the tasks that hold a resource of a kind, in plan order."""
-        wanted = [i for i, resource in enumerate(self.plan.resources) if resource.kind == kind]
+        own = None if self.tile is self.cluster is None else self.sort
+        wanted = [
+            i
+            for i, resource in enumerate(self.plan.resources)
+            if resource.kind == kind and own in (None, resource.sort)
+        ]
         return self.using(wanted)
 
     def using(self, resources: list[int]) -> Ints:
@@ -127,7 +182,7 @@ class ChargedRun:
     @cached_property
     def groups(self) -> list[Group]:
         """What tasks on single units of clusters do."""
-        return list(groups_of(self.job, self.schedule))
+        return list(groups_of(self.job, self.schedule, self.cluster))
 
     def time(self, tasks: Ints) -> Ints:
         """Return how long each of some tasks runs [ps]."""

@@ -29,6 +29,7 @@ from hybridsim.programs.lora_activity import (
     moved,
     weights_activity,
 )
+from hybridsim.programs.product import ProductWork
 from hybridsim.strategies import Batching, Job, Schedule, StepOfBatch, steps_of
 from hybridsim.units import Ints
 
@@ -49,20 +50,25 @@ class Group:
     activity: Activity
 
 
-def groups_of(job: Job, schedule: Schedule) -> Iterator[Group]:
+def groups_of(job: Job, schedule: Schedule, sort: str | None = None) -> Iterator[Group]:
     """Yield the tasks on units of clusters with what they do, each task once.
 
-    Tasks of strategies that take clusters as a whole are left out.
+    ``sort`` takes those of one kind of clusters alone. Tasks of strategies that take clusters as a
+    whole are left out.
     """
-    cluster = job.machine.cluster
-    if cluster is None:
+    if job.machine.cluster is None:
         return
     alike: dict[Hashable, list[LayerTasks]] = defaultdict(list)
     for own in layer_tasks(schedule):
+        kind = own.decided.layer.cluster_sort
+        if sort not in (None, kind):
+            continue
         batching, ahead = own.batching, own.fetches_ahead
         key = (batching.program, batching.sizes, batching.order.overlap, ahead)
-        alike[key, 0 if ahead else len(own.weights)].append(own)
+        alike[key, 0 if ahead else len(own.weights), kind].append(own)
     for layers in alike.values():
+        cluster = job.machine.cluster_of(layers[0].decided.layer.cluster_sort)
+        assert cluster is not None
         yield from _batches(cluster, layers)
         if layers[0].fetches_ahead:
             for own in layers:
@@ -136,6 +142,8 @@ class ClusterWork:
     """Multiply-accumulates that the arrays had time for."""
     tcdm_bytes: int
     """Bytes that the DMA writes to or reads from the TCDM."""
+    unit_ps: int = 0
+    """How long units work that take kernels of rows from the cores [ps]."""
 
     def times(self, tasks: Ints, count: int) -> "ClusterWork":
         """Return ``count`` times the work, done by some tasks."""
@@ -146,17 +154,24 @@ class ClusterWork:
             self.macs * count,
             self.engine_slots * count,
             self.tcdm_bytes * count,
+            self.unit_ps * count,
         )
 
 
-def cluster_work(job: Job, schedule: Schedule) -> Iterator[ClusterWork]:
-    """Yield adapter tasks and attention tasks on whole clusters with what they do, each once."""
-    cluster, plan = job.machine.cluster, schedule.plan
+def cluster_work(job: Job, schedule: Schedule, sort: str = "") -> Iterator[ClusterWork]:
+    """Yield adapter tasks and attention tasks on whole clusters with what they do, each once.
+
+    Those on a kind of clusters: attention is done by the usual ones.
+    """
+    cluster, plan = job.machine.cluster_of(sort), schedule.plan
     if cluster is None:
         return
-    for shape, tasks in _attentions(schedule).items():
-        yield _attending(cluster, shape, tasks, len(tasks) // shape.batches)
-    adapted = [told.layer.name for told in schedule.layers]
+    if not sort:
+        for shape, tasks in _attentions(schedule).items():
+            yield _attending(cluster, shape, tasks, len(tasks) // shape.batches)
+    for product, tasks in _products(plan, sort).items():
+        yield _multiplying(cluster, product).times(tasks, len(tasks))
+    adapted = [t.layer.name for t in schedule.layers if t.layer.cluster_sort == sort]
     for program, tasks in _adapters(plan, adapted).items():
         yield _adapting(cluster, program).times(tasks, len(tasks))
 
@@ -200,6 +215,28 @@ def _adapters(plan: Plan, layers: Sequence[str]) -> dict[AdapterWork, Ints]:
     return {program: np.concatenate(parts) for program, parts in found.items()}
 
 
+def _products(plan: Plan, sort: str) -> dict[ProductWork, Ints]:
+    """Return the tasks of a kind of clusters that do the same of layers without tiles."""
+    found: dict[ProductWork, Ints] = {}
+    for number, work in enumerate(plan.works):
+        program = work.shape[0] if work.kind == "program" else None
+        if isinstance(program, ProductWork) and work.sort == sort:
+            found[program] = np.flatnonzero(plan.work == number)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _multiplying(cluster: Cluster, work: ProductWork) -> ClusterWork:
+    """Return what one task does that computes a layer, block after block."""
+    cycles = work.product_cycles(cluster)
+    time = int(cluster.to_ps(cycles))
+    nothing, moved = np.empty(0, np.int64), work.moved_bytes(cluster)
+    if not work.on_engine:
+        return ClusterWork(nothing, 0, time, 0, 0, moved)
+    macs = work.rows * work.inputs * work.columns
+    return ClusterWork(nothing, time, 0, macs, cycles * cluster.engine.peak, moved)
+
+
 def _by_op(plan: Plan, program: type) -> dict[int, Ints]:
     """Return op -> its tasks that do a kind of program on a whole cluster, in plan order."""
     tasks = np.flatnonzero(
@@ -216,7 +253,9 @@ def _attending(cluster: Cluster, shape: AttentionShape, tasks: Ints, count: int)
     run = shape.run(cluster)
     macs = run.macs if run.engine_ps else 0
     slots = max(run.engine_slots, macs)
-    one = ClusterWork(tasks, run.engine_ps, run.cores_ps, macs, slots, run.moved_bytes)
+    one = ClusterWork(
+        tasks, run.engine_ps, run.cores_ps, macs, slots, run.moved_bytes, run.unit_ps
+    )
     return one.times(tasks, count)
 
 

@@ -14,6 +14,10 @@ _NAMES = {
     "add": "sum",
     "rotary": "rotary embedding",
     "input": "fetched input",
+    "experts": "layer of experts",
+    "combine": "sum of experts",
+    "select": "choice of experts",
+    "depthwise": "depthwise convolution",
 }
 """Kinds of ops as people count them, where that is another word than the kind."""
 
@@ -68,7 +72,11 @@ class WholeNetworkResult(Answer):
     covers: Coverage | None = None
     """What the latency covers."""
     tried: dict[str, int] = Field(default_factory=dict)
-    """Strategy -> its latency [ps], of all that could run."""
+    """The fastest strategy -> its latency [ps]; of earlier releases all that could run."""
+    slower: tuple[str, ...] = ()
+    """The other strategies, none of whose plans is faster: they were run, or a bound says so."""
+    batch: int | None = None
+    """Tokens that go from op to op together: the fastest of all batches."""
     problem: str = ""
     """Why no strategy for whole networks can run; empty otherwise."""
 
@@ -102,5 +110,6 @@ def _counted(ops: Mapping[str, int], name: str = "") -> str:
     said = []
     for kind, count in ops.items():
         word = name or _NAMES.get(kind, kind.replace("_", " "))
-        said.append(f"{count} {word}{'s' * (count != 1)}")
+        first, of, rest = word.partition(" of ")
+        said.append(f"{count} {first}{'s' * (count != 1)}{of}{rest}")
     return ", ".join(said)

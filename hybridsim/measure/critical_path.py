@@ -1,18 +1,20 @@
 """Which tasks made the run as long as it was."""
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from hybridsim.errors import PlanError
 from hybridsim.plan import Plan, Timeline
 from hybridsim.units import Ints
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 By: TypeAlias = Literal["resource", "kind", "op", "action", "why"]
 
 
-def critical_path(plan: Plan, timeline: Timeline) -> pd.DataFrame:
+def critical_path(plan: Plan, timeline: Timeline) -> "pd.DataFrame":
     """Return a chain of tasks that fills the run from 0 to its last end without a gap.
 
     One row per task, first to last: ``task`` (index in the plan), ``op``, ``action``, ``item``,
@@ -31,7 +33,9 @@ def critical_path(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     Raises:
         PlanError: The timeline is not one that the execution rule gives for this plan.
     """
-    chain, why = _chain(plan, timeline)
+    import pandas as pd  # here and below: slow to import
+
+    chain, why = chain_of(plan, timeline)
     return pd.DataFrame(
         {
             "task": chain,
@@ -45,7 +49,7 @@ def critical_path(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     )
 
 
-def critical_share(plan: Plan, timeline: Timeline, by: By = "resource") -> pd.DataFrame:
+def critical_share(plan: Plan, timeline: Timeline, by: By = "resource") -> "pd.DataFrame":
     """Return what the critical path consists of: time_ps and share [0..1], longest first.
 
     The index is what ``by`` names: the resources that the tasks of the path hold, their kinds,
@@ -53,6 +57,8 @@ def critical_share(plan: Plan, timeline: Timeline, by: By = "resource") -> pd.Da
     counts once, under all their names as in ``dma + link``; one that holds none, as ``delay``.
     The times add up to the makespan.
     """
+    import pandas as pd
+
     path = critical_path(plan, timeline)
     held = by in ("resource", "kind")
     label = _held(plan, path["task"].to_numpy(), by) if held else path[by].to_list()
@@ -62,13 +68,15 @@ def critical_share(plan: Plan, timeline: Timeline, by: By = "resource") -> pd.Da
     return table.rename_axis(by)
 
 
-def started_by(plan: Plan, timeline: Timeline) -> pd.DataFrame:
+def started_by(plan: Plan, timeline: Timeline) -> "pd.DataFrame":
     """Return why each task started when it did, in the order of the plan: cause, why.
 
     ``why`` is that of :func:`critical_path`, as a category; ``cause`` is the task whose end let it
     start, -1 where there is none. A task that waited for several resources at once may have none
     of them alone as its reason, and is then said to have waited for its ``turn``.
     """
+    import pandas as pd
+
     cause, reason = _causes(plan, timeline)
     names = ["start", "data", "room", *(f"resource {r.name}" for r in plan.resources), "turn"]
     reason = np.where((cause < 0) & (timeline.start > 0), len(names) - 1, reason)
@@ -77,8 +85,12 @@ def started_by(plan: Plan, timeline: Timeline) -> pd.DataFrame:
     )
 
 
-def _chain(plan: Plan, timeline: Timeline) -> tuple[Ints, list[str]]:
-    """Return the tasks of the critical path, first to last, and why each one started."""
+def chain_of(plan: Plan, timeline: Timeline) -> tuple[Ints, list[str]]:
+    """Return the tasks of the critical path, first to last, and why each one started.
+
+    Raises:
+        PlanError: As :func:`critical_path`.
+    """
     if not len(plan):
         return np.empty(0, np.int64), []
     cause, reason = _causes(plan, timeline)

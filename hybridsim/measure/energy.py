@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.measure.area import static_uw, tdp_uw
-from hybridsim.measure.charge import ANALOG, COMPONENTS, Charge
+from hybridsim.measure.charge import COMPONENTS, MOST_AJ, Charge, exact_sum, is_analog
 from hybridsim.measure.charges import Charges
 from hybridsim.measure.energy_result import EnergyResult
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, Schedule
 from hybridsim.units import Ints
-from hybridsim.workload import Attention
+from hybridsim.workload import Attention, Experts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PJ = 10**6
 """Attojoules of a picojoule."""
@@ -38,17 +40,17 @@ class RunEnergy:
 
     def of_tasks(self, component: str) -> Ints:
         """Return what each task draws in one part, shape (tasks,) [aJ]."""
-        found = np.zeros(len(self.plan), np.int64)
-        for charge in self.charges:
-            if charge.component == component:
-                np.add.at(found, charge.tasks, charge.aj)
-        return found
+        return self._by_task([c for c in self.charges if c.told == component])
 
     @cached_property
     def by_task(self) -> Ints:
         """What each task draws in all parts together, shape (tasks,) [aJ]."""
-        found = np.zeros(len(self.plan), np.int64)
-        for charge in self.charges:
+        return self._by_task(self.charges)
+
+    def _by_task(self, charges: Sequence[Charge]) -> Ints:
+        most = sum(int(charge.aj.max(initial=0)) for charge in charges)
+        found = np.zeros(len(self.plan), object if most > MOST_AJ else np.int64)
+        for charge in charges:
             np.add.at(found, charge.tasks, charge.aj)
         return found
 
@@ -57,7 +59,7 @@ class RunEnergy:
         """Part -> what its work draws [aJ]; parts that draw nothing are left out."""
         total = dict.fromkeys(COMPONENTS, 0)
         for charge in self.charges:
-            total[charge.component] += exact_sum(charge.aj)
+            total[charge.told] = total.get(charge.told, 0) + exact_sum(charge.aj)
         return {component: aj for component, aj in total.items() if aj}
 
     @cached_property
@@ -73,21 +75,26 @@ class RunEnergy:
     @cached_property
     def by_op(self) -> dict[str, int]:
         """Op or layer -> what its tasks draw [aJ]; MVMs count for the layer whose weights work."""
-        each = [0] * len(self.plan.ops)
-        whole, rest = np.divmod(self.by_task, 2**20)
-        for part, scale in ((whole, 2**20), (rest, 1)):
-            total = np.zeros(len(each), np.int64)
-            np.add.at(total, self.plan.op, part)
-            each = [old + int(new) * scale for old, new in zip(each, total, strict=True)]
+        each = self.by_key(self.plan.op, len(self.plan.ops))
         return dict(zip(self.plan.ops, each, strict=True))
+
+    def by_key(self, key: Ints, count: int, component: str | None = None) -> list[int]:
+        """Return what the tasks of each key from 0 to ``count`` draw [aJ], whatever the sum.
+
+        ``component`` is the part that is asked for, all together unless given.
+        """
+        each = [0] * count
+        drawn = self.by_task if component is None else self.of_tasks(component)
+        whole, rest = drawn // 2**20, drawn % 2**20
+        for part, scale in ((whole, 2**20), (rest, 1)):
+            total = np.zeros(count, part.dtype)
+            np.add.at(total, key, part)
+            each = [old + int(new) * scale for old, new in zip(each, total, strict=True)]
+        return each
 
 
 def energy_of_run(job: Job, schedule: Schedule, timeline: Timeline) -> RunEnergy | None:
-    """Return what a run draws, or None where the machine has no energies.
-
-    Raises:
-        InputError: A task or an op draws more than 9.2 J.
-    """
+    """Return what a run draws, or None where the machine has no energies."""
     if job.machine.energy is None:
         return None
     found = Charges(job, schedule, timeline)
@@ -96,36 +103,28 @@ def energy_of_run(job: Job, schedule: Schedule, timeline: Timeline) -> RunEnergy
         schedule.plan,
         timeline,
         charges,
-        static_uw(job.machine, job.mapping.tiles),
+        static_uw(job.machine, job.mapping.used_tiles),
         found.by_layer,
         found.not_counted,
     )
 
 
-def exact_sum(values: Ints | Sequence[Any]) -> int:
-    """Return the sum of 64-bit integers, whatever its size."""
-    array = np.asarray(values, np.int64)
-    whole, rest = np.divmod(array, 2**20)
-    return int(whole.sum()) * 2**20 + int(rest.sum())
-
-
 Floats = NDArray[np.float64]
 
 
-def power_curve(energy: RunEnergy) -> pd.DataFrame:
+def power_curve(energy: RunEnergy) -> "pd.DataFrame":
     """Return one row per stretch of constant power: time_ps, duration_ps, power_w and parts.
 
     ``time_ps`` is where a stretch begins; ``<part>_w`` what the work of a part draws, ``static_w``
     what parts draw for being there, ``power_w`` all of it. The energy of a task is taken as even
     over its time, so the integral of each column is its energy (to rounding of floats).
     """
+    import pandas as pd  # slow to import
+
     edges = _edges(energy.timeline, energy.charges)
     columns = {
-        f"{part}_w": _drawn(
-            energy.timeline, edges, [c for c in energy.charges if c.component == part]
-        )
-        for part in COMPONENTS
-        if part in energy.by_component
+        f"{part}_w": _drawn(energy.timeline, edges, [c for c in energy.charges if c.told == part])
+        for part in energy.by_component
     }
     static = sum(energy.static_uw.values()) * 1e-6
     table = pd.DataFrame({"time_ps": edges[:-1], "duration_ps": np.diff(edges), **columns})
@@ -158,7 +157,7 @@ def _drawn(timeline: Timeline, edges: Ints, charges: list[Charge]) -> Floats:
     change = np.zeros(len(edges), np.float64)
     for charge in charges:
         start, end = timeline.start[charge.tasks], timeline.end[charge.tasks]
-        power = charge.aj / (end - start) * 1e-6
+        power = charge.aj.astype(np.float64) / (end - start) * 1e-6
         np.add.at(change, np.searchsorted(edges, start), power)
         np.add.at(change, np.searchsorted(edges, end), -power)
     # what is left of differences of floats is no power
@@ -180,8 +179,8 @@ def energy_result(
         alone = other
     macs, time = macs_of(job, schedule), timeline.makespan
     total = found.total
-    analog = sum(found.by_component.get(part, 0) for part in ANALOG)
-    tdp = tdp_uw(job.machine, job.mapping.tiles)
+    analog = sum(aj for part, aj in found.by_component.items() if is_analog(part))
+    tdp = tdp_uw(job.machine, job.mapping.used_tiles)
     return EnergyResult(
         total_pj=total / PJ,
         analog_pj=analog / PJ,
@@ -220,7 +219,9 @@ def macs_of(job: Job, schedule: Schedule) -> int:
     total = 0
     for decided in schedule.layers:
         op, tokens = decided.layer.op, job.sequences * job.tokens_of(decided.layer)
-        total += tokens * op.in_features * op.out_features
+        count, inputs, outputs = op.matrices
+        # a vector passes through one expert, but through the matrices of all groups
+        total += tokens * inputs * outputs * (1 if isinstance(op, Experts) else count)
         if decided.choice is not None and decided.layer.adapter is not None:
             rank = decided.layer.adapter.rank
             total += tokens * rank * (op.in_features + op.out_features)

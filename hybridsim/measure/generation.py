@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from hybridsim._old_names import OldAttribute, renamed
 from hybridsim.measure.answer import Answer, Document
+from hybridsim.measure.interval import SpanInterval
 
 
 def overhead_percent(latency: int, yardstick: int) -> float:
@@ -35,7 +36,9 @@ class PhaseEnergy(Answer):
     static_aj: dict[str, int]
     """Part -> what it draws for being there [aJ]."""
     yardstick_component_aj: dict[str, int]
+    """The yardstick: what the work of each part draws without adapters [aJ]."""
     yardstick_static_aj: dict[str, int]
+    """The yardstick: what each part draws for being there without adapters [aJ]."""
     not_counted: tuple[str, ...]
     """Kinds of parts that work, but whose energy is unknown: none of it is in here."""
 
@@ -67,6 +70,9 @@ class Phase(Answer):
     """The yardstick: the same for the network without adapters."""
     energy: PhaseEnergy | None = None
     """What the phase draws; of decode all of its tokens. None where the machine does not tell."""
+    interval: SpanInterval | None = None
+    """How sure latency, yardstick and overhead are; of decode by the token in the middle, to which
+    the mean is taken to be as sure in proportion. None where an earlier release did not ask."""
 
     bare_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
     bare_critical_path_share: ClassVar[OldAttribute] = OldAttribute(
@@ -99,9 +105,13 @@ class Generation(Document):
     """Equal sequences that run together, from the prompt to the last token."""
 
     hybridsim_version: str
+    """The release that computed it."""
     network: str
+    """The network's name."""
     machine: str
+    """The machine's name."""
     strategy: str
+    """The strategy's name."""
     prompt: int
     """Tokens of each prompt."""
     new: int
@@ -109,8 +119,9 @@ class Generation(Document):
     sequences: int
     """Equal sequences that run together."""
     prefill: Phase
+    """The prompt's own run, which gives the first token."""
     decode: Phase | None
-    """None where only one token is generated."""
+    """The tokens after the first; None where only one token is generated."""
     token_ps: tuple[int, ...]
     """Time from token to token, for each but the first [ps]."""
     yardstick_token_ps: tuple[int, ...]
@@ -120,6 +131,7 @@ class Generation(Document):
     yardstick_token_pj: tuple[float, ...] = ()
     """The yardstick: the same for the network without adapters [pJ]."""
     cache: Cache
+    """Kept keys and values at the end."""
     notes: tuple[str, ...]
     """What a person should know, a line each."""
     inputs: dict[str, Any]
@@ -135,6 +147,20 @@ class Generation(Document):
     @classmethod
     def _sequences_were_a_batch(cls, given: Any) -> Any:
         return renamed(given, {"batch": "sequences"})
+
+    @property
+    def interval_ps(self) -> tuple[int, int] | None:
+        """The ends of the 90 % interval of :attr:`latency_ps`; None where they are unknown.
+
+        Both phases at their ends at once, as the same kernels run in both.
+        """
+        ends = [(self.prefill, 1), *([(self.decode, len(self.token_ps))] if self.decode else [])]
+        known = [(phase.interval, count) for phase, count in ends if phase.interval is not None]
+        if len(known) < len(ends):
+            return None
+        low = sum(count * own.latency_low_ps for own, count in known)
+        high = sum(count * own.latency_high_ps for own, count in known)
+        return min(low, self.latency_ps), max(high, self.latency_ps)
 
     @property
     def time_to_first_token_ps(self) -> int:
@@ -177,7 +203,10 @@ class Generation(Document):
             "tokens_per_s",
             "decode_tokens_per_s",
         )
-        return self.model_dump(mode="json") | {name: getattr(self, name) for name in derived}
+        ends = self.interval_ps
+        found = {name: getattr(self, name) for name in derived}
+        found["interval_ps"] = None if ends is None else [*ends]
+        return self.model_dump(mode="json") | found
 
     def to_csv(self) -> str:
         """Return a row per token, units in the column names; the first comes with the prompt."""

@@ -12,13 +12,62 @@ class LayerInterval(Answer):
     """How sure the figures of one layer are."""
 
     name: str
+    """The layer's name."""
     latency_low_ps: int
     """The lower end of its latency, by what was measured on RTL [ps]."""
     latency_high_ps: int
     """The upper end of its latency [ps]."""
     overhead_low_percent: float
+    """The lower end of its overhead [%]."""
     overhead_high_percent: float
     """The ends of its overhead [%]."""
+
+
+class SpanInterval(Answer):
+    """How sure a time and its yardstick are, by what the models of its kernels missed on RTL."""
+
+    level: float
+    """How likely a row of RTL lies in such an interval, 0 to 1."""
+    samples: int
+    """How often the plan was carried out with other draws."""
+    latency_low_ps: int
+    """The lower end of the latency [ps]."""
+    latency_high_ps: int
+    """The upper end of the latency [ps]."""
+    yardstick_low_ps: int
+    """The lower end of the yardstick [ps]."""
+    yardstick_high_ps: int
+    """The upper end of the yardstick [ps]."""
+    overhead_low_percent: float
+    """The lower end of the overhead [%]."""
+    overhead_high_percent: float
+    """The upper end of the overhead, latency and yardstick drawn together [%]."""
+    not_in_interval: tuple[str, ...]
+    """What no row of RTL says anything about: assumed or published, and not in the interval."""
+
+    @property
+    def latency(self) -> str:
+        """The latency's interval for people."""
+        return self._said(between(self.latency_low_ps, self.latency_high_ps, format_ps))
+
+    @property
+    def overhead(self) -> str:
+        """The overhead's interval for people."""
+        low, high = self.overhead_low_percent, self.overhead_high_percent
+        return self._said(f"{low:.2f} .. {high:.2f} %" if high > low else f"{low:.2f} %")
+
+    @property
+    def assumed(self) -> str:
+        """What is not in the interval, for people; empty if nothing is."""
+        names = ", ".join(self.not_in_interval)
+        return f"{names}: no row of RTL, so not in the {self._level}" if names else ""
+
+    @property
+    def _level(self) -> str:
+        return f"{100 * self.level:.0f} %"
+
+    def _said(self, ends: str) -> str:
+        return f"{self._level}: {ends}"
 
 
 class IntervalResult(Answer):
@@ -29,16 +78,21 @@ class IntervalResult(Answer):
     samples: int
     """How often the plan was carried out with other draws."""
     seed: int
+    """Of the draws."""
     latency_low_ps: int
+    """The lower end of the latency of the run [ps]."""
     latency_high_ps: int
     """The ends of the latency of the run [ps]."""
     yardstick_low_ps: int
+    """The lower end of the yardstick [ps]."""
     yardstick_high_ps: int
     """The ends of the yardstick [ps]."""
     overhead_low_percent: float
+    """The lower end of the overhead [%]."""
     overhead_high_percent: float
     """The ends of the overhead, run and yardstick drawn together [%]."""
     energy_low_pj: float | None
+    """The lower end of the energy [pJ]; None where it is unknown."""
     energy_high_pj: float | None
     """The ends of the energy, as far as it depends on cycles [pJ]; None where it is unknown."""
     layers: tuple[LayerInterval, ...]
@@ -96,7 +150,10 @@ def between(low: int, high: int, shown: Callable[[int], str]) -> str:
     return f"{low / size:.{digits}f} .. {high / size:.{digits}f} {unit}"
 
 
-def sure(interval: IntervalResult | None, what: Literal["latency", "overhead", "energy"]) -> str:
+def sure(
+    interval: IntervalResult | SpanInterval | None,
+    what: Literal["latency", "overhead", "energy"],
+) -> str:
     """Return the interval of a figure in brackets, to stand behind it; nothing without one."""
     text = "" if interval is None else getattr(interval, what)
     return f" ({text})" if text else ""

@@ -47,9 +47,7 @@ class LayerTasks:
 
     def clusters(self, job: Job) -> tuple[Ints, Ints]:
         """Return the cluster of each pair of weights, and that of each batch."""
-        first = self.decided.layer.cluster
-        assert first is not None
-        in_turn = (first + np.arange(len(self.weights))) % len(job.resources.clusters)
+        in_turn = np.array(job.resources.in_turn(self.decided.layer, len(self.weights)), np.int64)
         return in_turn, in_turn[np.arange(len(self.batches)) % len(in_turn)]
 
 

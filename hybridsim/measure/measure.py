@@ -1,20 +1,26 @@
 """From a plan and its timeline to a Result."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hybridsim._version import __version__
+from hybridsim.arch import USUAL_CLUSTER, USUAL_TILE, taken_as_usual
+from hybridsim.mapping import PlacedLayer
 from hybridsim.measure.area import area_of
 from hybridsim.measure.coverage import coverage_of
-from hybridsim.measure.critical_path import critical_path
+from hybridsim.measure.critical_path import chain_of
+from hybridsim.measure.elasticity import Elasticities, bound_of
 from hybridsim.measure.energy import energy_result
 from hybridsim.measure.result import LayerResult, OpResult, ResourceResult, Result
-from hybridsim.measure.usage import usage
+from hybridsim.measure.usage import busy_and_idle
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import Job, LayerDecision, Schedule
+
+Times = dict[str, dict[str, int]]
+"""Op -> kind of part -> time [ps]."""
 
 
 def measure(
@@ -24,16 +30,19 @@ def measure(
     yardstick: tuple[Schedule, Timeline],
     labels: MappingType[str, str],
     inputs: dict[str, Any],
+    worth: Elasticities,
     layer_by_layer_ps: int | None = None,
 ) -> Result:
     """Return what a run shows, beside the run of the same network without adapters.
 
-    ``labels`` names the strategy and the engine. ``layer_by_layer_ps`` is how long all-analog
-    layers take in turn [ps], None for a strategy that covers more than layers.
+    ``labels`` names the strategy and the engine; ``worth`` is what each part is worth.
+    ``layer_by_layer_ps`` is how long all-analog layers take in turn [ps], None for a strategy that
+    covers more than layers.
     """
     plan = schedule.plan
     alone = _latency_by_op(*yardstick)
     path = _kinds_on_path(plan, timeline)
+    on_path = _in_all(path.values())
     latency, least = timeline.makespan, yardstick[1].makespan
     by_layer = layer_by_layer_ps
     return Result(
@@ -50,8 +59,9 @@ def measure(
         layer_by_layer_percent=None if by_layer is None else overhead_percent(latency, by_layer),
         covers=coverage_of(job, schedule),
         throughput_tokens_per_s=job.tokens * 1e12 / timeline.makespan if len(plan) else 0.0,
-        bound=_largest(path.sum().to_dict()),
-        critical_path_share=_shares(path.sum()),
+        bound=bound_of(worth.run, on_path),
+        elasticity=dict(worth.run),
+        critical_path_share=_shares(on_path),
         tiles=job.mapping.tiles,
         crossbars=job.mapping.crossbars,
         occupancy=job.mapping.occupancy,
@@ -62,13 +72,19 @@ def measure(
         ),
         tasks=len(plan),
         utilization=_utilization_by_kind(plan, timeline),
-        layers=_layers(job, schedule, timeline, alone, path),
+        layers=_layers(job, schedule, timeline, alone, path, worth.ops),
         ops=_ops(schedule, timeline),
         free_ops=schedule.free,
         resources=_resources(plan, timeline),
         energy=energy_result(job, schedule, timeline, yardstick),
-        area=area_of(job.machine, job.mapping.tiles),
-        notes=(*schedule.notes, *([_ANOMALY] if latency < least else [])),
+        area=area_of(job.machine, job.mapping.used_tiles),
+        notes=(
+            *job.mapping.notes,
+            *taken_as_usual(job.machine),
+            *(f"not modelled: {each}" for each in job.mapping.network.not_modelled),
+            *schedule.notes,
+            *([_ANOMALY] if latency < least else []),
+        ),
         inputs=inputs,
     )
 
@@ -141,14 +157,14 @@ def _layers(
     schedule: Schedule,
     timeline: Timeline,
     yardstick: dict[str, int],
-    path: pd.DataFrame,
+    path: Times,
+    worth: MappingType[str, MappingType[str, float]],
 ) -> tuple[LayerResult, ...]:
     plan = schedule.plan
     latency = _latency_by_op(schedule, timeline)
     busy = _busy_by_layer(plan, timeline)
     for layer, carrier in schedule.carried_by.items():
         busy[layer] = {**busy[carrier], **busy.get(layer, {})}
-    kind_time = dict(zip(path.index, path.to_dict("records"), strict=True))
     return tuple(
         _layer(
             job,
@@ -156,7 +172,8 @@ def _layers(
             latency[decided.layer.name],
             yardstick[decided.layer.name],
             busy[decided.layer.name],
-            kind_time.get(_carrier(schedule, decided.layer.name, kind_time), {}),
+            path.get(_carrier(schedule, decided.layer.name, path), {}),
+            worth.get(_carrier(schedule, decided.layer.name, worth), {}),
         )
         for decided in schedule.layers
     )
@@ -174,6 +191,7 @@ def _layer(
     yardstick: int,
     busy: dict[str, float],
     on_path: MappingType[Any, Any],
+    worth: MappingType[str, float],
 ) -> LayerResult:
     layer = decided.layer
     return LayerResult(
@@ -193,101 +211,110 @@ def _layer(
         latency_ps=latency,
         yardstick_ps=yardstick,
         overhead_percent=overhead_percent(latency, yardstick),
-        bound=_largest(on_path),
+        bound=bound_of(worth, on_path),
+        elasticity=dict(worth),
         utilization={kind: time / latency for kind, time in busy.items()},
+        **_kinds(job, layer),
     )
 
 
-def _uses(plan: Plan, timeline: Timeline) -> pd.DataFrame:
-    """Return one row per use of a resource: op, resource, kind, duration."""
-    holder = plan.holder
-    kinds = np.array([resource.kind for resource in plan.resources], dtype=object)
-    return pd.DataFrame(
-        {
-            "op": plan.op[holder],
-            "resource": plan.use,
-            "kind": kinds[plan.use],
-            "duration_ps": timeline.duration[holder],
-        }
-    )
+def _kinds(job: Job, layer: PlacedLayer) -> dict[str, str]:
+    """Return what kinds of parts a layer is on, where there are several."""
+    machine = job.machine
+    return {
+        "placed_on": _placed_on(job, layer),
+        "adapter_on": (layer.cluster_sort or USUAL_CLUSTER)
+        if machine.clusters and layer.adapter
+        else "",
+    }
+
+
+def _placed_on(job: Job, layer: PlacedLayer) -> str:
+    if not job.mapping.spread:
+        return ""
+    if layer.tiles:
+        return layer.sort or USUAL_TILE
+    return layer.cluster_sort or USUAL_CLUSTER
 
 
 def _busy_by_layer(plan: Plan, timeline: Timeline) -> dict[str, dict[str, float]]:
     """Return op name -> kind -> mean busy time of the resources of that kind it uses [ps]."""
-    busy = (
-        _uses(plan, timeline).groupby(["op", "kind", "resource"], sort=True)["duration_ps"].sum()
-    )
-    mean = busy.groupby(level=["op", "kind"], sort=True).mean()
-    found: dict[str, dict[str, float]] = {name: {} for name in plan.ops}
-    for key, value in mean.items():
-        op, kind = cast(tuple[int, str], key)
-        found[plan.ops[op]][kind] = float(value)
+    holder, parts = plan.holder, len(plan.resources)
+    # an op and a resource make one number
+    pairs, place = np.unique(plan.op[holder] * parts + plan.use, return_inverse=True)
+    busy = np.zeros(len(pairs), np.int64)
+    np.add.at(busy, place, timeline.duration[holder])
+    each: dict[str, dict[str, list[int]]] = {name: {} for name in plan.ops}
+    for pair, time in zip(pairs.tolist(), busy.tolist(), strict=True):
+        op, resource = divmod(pair, parts)
+        each[plan.ops[op]].setdefault(plan.resources[resource].told, []).append(time)
+    return {
+        op: {kind: sum(times) / len(times) for kind, times in sorted(kinds.items())}
+        for op, kinds in each.items()
+    }
+
+
+def _kinds_on_path(plan: Plan, timeline: Timeline) -> Times:
+    """Return the time on the critical path by op and kind of part [ps].
+
+    A task that holds several parts counts for the first of them, which is the one it works on;
+    one that holds none, as ``delay``.
+    """
+    tasks, _ = chain_of(plan, timeline)
+    kinds = [*(resource.told for resource in plan.resources), "delay"]
+    uses = np.diff(plan.use_first)[tasks] > 0
+    first = np.full(len(tasks), len(plan.resources))
+    first[uses] = plan.use[plan.use_first[tasks[uses]]]
+    found: Times = {}
+    for op, part, time in zip(
+        plan.op[tasks].tolist(), first.tolist(), timeline.duration[tasks].tolist(), strict=True
+    ):
+        own = found.setdefault(plan.ops[op], {})
+        own[kinds[part]] = own.get(kinds[part], 0) + time
     return found
 
 
-def _kinds_on_path(plan: Plan, timeline: Timeline) -> pd.DataFrame:
-    """Return the time on the critical path [ps]: one row per op, one column per kind.
-
-    A task that holds several parts counts for the first of them, which is the one it works on.
-    """
-    path = critical_path(plan, timeline)
-    task = path["task"].to_numpy()
-    uses = np.diff(plan.use_first)[task] > 0
-    kinds = np.array([*(resource.kind for resource in plan.resources), "delay"], dtype=object)
-    first = np.full(len(task), len(plan.resources))
-    first[uses] = plan.use[plan.use_first[task[uses]]]
-    names = np.array(plan.ops, dtype=object)
-    table = pd.DataFrame(
-        {"op": names[plan.op[task]], "kind": kinds[first], "ps": timeline.duration[task]}
-    )
-    return table.pivot_table("ps", "op", "kind", aggfunc="sum", fill_value=0)
+def _in_all(each: Iterable[MappingType[str, int]]) -> dict[str, int]:
+    """Return kind -> time of all ops together [ps], in the order of the alphabet."""
+    total: dict[str, int] = {}
+    for times in each:
+        for kind, time in times.items():
+            total[kind] = total.get(kind, 0) + time
+    return dict(sorted(total.items()))
 
 
-def _largest(times: MappingType[Any, Any]) -> str:
-    """Return the kind with the largest time, the first in the alphabet on a tie."""
-    longest = max(times.values(), default=0)
-    return min(
-        (str(kind) for kind, time in times.items() if time == longest > 0), default="nothing"
-    )
-
-
-def _shares(times: "pd.Series[Any]") -> dict[str, float]:
-    total = times.sum()
-    ordered = times.sort_values(ascending=False, kind="stable")
-    return {str(kind): float(time / total) for kind, time in ordered.items() if time}
+def _shares(times: MappingType[str, int]) -> dict[str, float]:
+    """Return kind -> share of all times, the largest first."""
+    total = sum(times.values())
+    ordered = sorted(times.items(), key=lambda item: -item[1])
+    return {kind: time / total for kind, time in ordered if time}
 
 
 def _utilization_by_kind(plan: Plan, timeline: Timeline) -> dict[str, float]:
     """Return kind -> share of the run that its parts are busy, each part of the machine alike."""
-    table = usage(plan, timeline)
-    parts = np.array([resource.parts for resource in plan.resources])
-    weighted = pd.DataFrame(
-        {
-            "kind": [resource.kind for resource in plan.resources],
-            "busy": table["busy_ps"].to_numpy(float) * parts,
-            "there": (table["busy_ps"] + table["idle_ps"]).to_numpy(float) * parts,
-        }
-    )
-    total = weighted.groupby("kind", sort=True).sum()
-    return {str(k): float(r.busy / r.there) if r.there else 0.0 for k, r in total.iterrows()}
+    busy, there = dict[str, int](), dict[str, int]()
+    for resource, own, idle in zip(plan.resources, *_usage(plan, timeline), strict=True):
+        kind, parts = resource.told, resource.parts
+        busy[kind] = busy.get(kind, 0) + own * parts
+        there[kind] = there.get(kind, 0) + (own + idle) * parts
+    return {kind: busy[kind] / there[kind] if there[kind] else 0.0 for kind in sorted(busy)}
 
 
 def _resources(plan: Plan, timeline: Timeline) -> tuple[ResourceResult, ...]:
-    table = usage(plan, timeline)
     return tuple(
         ResourceResult(
             name=resource.name,
             kind=resource.kind,
             parts=resource.parts,
-            busy_ps=int(busy),
-            idle_ps=int(idle),
-            utilization=float(share),
+            busy_ps=busy,
+            idle_ps=idle,
+            utilization=busy / max(busy + idle, 1),
+            sort=resource.sort,
         )
-        for resource, busy, idle, share in zip(
-            plan.resources,
-            table["busy_ps"],
-            table["idle_ps"],
-            table["utilization"],
-            strict=True,
-        )
+        for resource, busy, idle in zip(plan.resources, *_usage(plan, timeline), strict=True)
     )
+
+
+def _usage(plan: Plan, timeline: Timeline) -> tuple[list[int], list[int]]:
+    busy, idle = busy_and_idle(plan, timeline)
+    return busy.tolist(), idle.tolist()

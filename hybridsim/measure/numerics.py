@@ -7,6 +7,8 @@ from functools import lru_cache
 from hybridsim.analog import AnalogSettings, Fidelity, layer_fidelity, random_weights
 from hybridsim.analog.fidelity import random_vectors
 from hybridsim.arch import Cluster
+from hybridsim.components.matrix_engine import MatrixEngine
+from hybridsim.components.parts import GemmUnit
 from hybridsim.errors import UnsupportedError
 from hybridsim.kernels.check import AdapterShape, NumericsRow, check_numerics
 from hybridsim.kernels.split import CoreSplit, EngineSplit, Order, Split
@@ -52,8 +54,13 @@ def _ways(layer: LayerDecision, cluster: Cluster) -> list[_Way]:
     if choice is None or adapter is None:
         return []
     units: list[Split] = []
-    if choice.unit != "cores" and cluster.matrix_engine is not None:
-        engine = cluster.matrix_engine
+    engine = cluster.matrix_engine
+    if choice.unit != "cores" and isinstance(engine, GemmUnit):
+        raise UnsupportedError(
+            f"check-numerics: nothing is known of the order in which {engine.part} sums; leave it "
+            "out, or choose strategy.unit=cores"
+        )
+    if choice.unit != "cores" and isinstance(engine, MatrixEngine):
         array = engine.array_height, engine.array_width, engine.pipe_regs
         units.append(EngineSplit(*array, taken=engine.padded))
     if choice.unit != "matrix_engine":
@@ -107,12 +114,10 @@ def analog_noise_of(
     Raises:
         UnsupportedError: The network has no static linear layer, or no time is given.
     """
-    if not network.static_linear_layers or not seconds:
+    if not network.matrices or not seconds:
         raise UnsupportedError("analog noise: a network with linear layers and a time would do")
     settings = settings or AnalogSettings()
-    rows = [
-        row for layer in network.static_linear_layers for row in _rows(layer, seconds, settings)
-    ]
+    rows = [row for layer in network.matrices for row in _rows(layer, seconds, settings)]
     return AnalogNoiseResult(
         weights=WEIGHTS, chips=CHIPS, settings=settings.to_text(), rows=tuple(rows)
     )
@@ -121,8 +126,9 @@ def analog_noise_of(
 def _rows(
     layer: Linear, seconds: Sequence[float], settings: AnalogSettings
 ) -> list[AnalogNoiseRow]:
-    drawn = min(layer.out_features, settings.columns)
-    found = _of_shape(layer.in_features, drawn, tuple(seconds), settings)
+    _, inputs, outputs = layer.matrices
+    drawn = min(outputs, settings.columns)
+    found = _of_shape(inputs, drawn, tuple(seconds), settings)
     fields = [asdict(row) | {"layer": layer.name} for row in found]
     return [
         AnalogNoiseRow(**{key: value for key, value in row.items() if key != "chips"})

@@ -19,6 +19,7 @@ batches of a layer or for the whole run.
 """
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -64,8 +65,8 @@ def tcdm_occupancy(run: Executed) -> pd.DataFrame:
     ``bytes`` lie there from ``time_ps`` until the next row of the same cluster. The rows of a
     cluster are in the order of time, begin at 0, and end with what is left behind, which is
     nothing unless adapters stay. A pool of clusters, as strategies for whole networks have it, is
-    one cluster named ``clusters`` that holds what lies in all of them. A machine without clusters
-    gives no rows.
+    one cluster named ``clusters`` that holds what lies in all of them; of several kinds each has a
+    pool. A machine without clusters gives no rows.
     """
     table = tcdm_buffers(run)
     names = _cluster_names(run)
@@ -85,7 +86,7 @@ def tcdm_buffers(run: Executed) -> pd.DataFrame:
     whole it is ``op``, and adapters that stay are ``adapters``. ``item`` is the
     batch of tokens.
     """
-    pooled = _pool(run.schedule.plan) is not None
+    pooled = bool(_pools(run.schedule.plan))
     parts = [*(_pool_buffers(run) if pooled else _layers(run))]
     length = [len(part.size) for part in parts]
 
@@ -121,42 +122,51 @@ class _Buffers(NamedTuple):
     size: Ints
 
 
-def _pool(plan: Plan) -> int | None:
-    """Return the resource that stands for all clusters, or None if each has its own parts."""
-    kinds = [resource.kind for resource in plan.resources]
-    return kinds.index("cluster") if "cluster" in kinds else None
+def _pools(plan: Plan) -> list[int]:
+    """Return the resources that stand for all clusters of a kind, the usual one first; none if
+    each cluster has its own parts."""
+    pools = [k for k, resource in enumerate(plan.resources) if resource.kind == "cluster"]
+    sorts = {plan.resources[pool].sort: pool for pool in reversed(pools)}  # of the first chip
+    return sorted(sorts.values())
 
 
 def _cluster_names(run: Executed) -> list[str]:
     plan = run.schedule.plan
-    if _pool(plan) is not None:
-        return [POOL]
+    if pools := _pools(plan):
+        return [POOL, *(plan.resources[pool].name for pool in pools[1:])]
     cores = (r.name for r in plan.resources if r.kind == "cores")
     return [name.rpartition(".")[0] for name in cores]
 
 
 def _pool_buffers(run: Executed) -> Iterator[_Buffers]:
     """Yield what the tasks on a pool of clusters hold while they run, and adapters that stay."""
-    plan, timeline = run.schedule.plan, run.timeline
-    pool = _pool(plan)
-    assert pool is not None
-    kept = run.schedule.kept_bytes
-    if kept:
-        zero, makespan = np.zeros(1, np.int64), np.array([timeline.makespan])
-        size = np.array([kept * plan.resources[pool].units])
-        yield _Buffers(zero, zero - 1, "adapters", zero, zero, makespan, size)
-    adapted = [layer for layer in run.schedule.layers if layer.choice is not None]
-    yield from _at_home(run, [layer for layer in adapted if layer.homes])
-    size_of = {op.op.name: op.tcdm_bytes for op in run.schedule.ops}
-    size_of |= {layer.layer.name: layer.tcdm_bytes - layer.kept_bytes - kept for layer in adapted}
+    plan, timeline, schedule = run.schedule.plan, run.timeline, run.schedule
+    pools = _pools(plan)
+    kept = {"": schedule.kept_bytes, **schedule.kept_of_kinds}
+    number = {plan.resources[pool].sort: place for place, pool in enumerate(pools)}
+    for sort, held in kept.items():
+        if held:
+            zero, makespan = np.zeros(1, np.int64), np.array([timeline.makespan])
+            whole = np.array([held * plan.resources[pools[number[sort]]].units])
+            first = zero + number[sort]
+            yield _Buffers(first, zero - 1, "adapters", zero, zero, makespan, whole)
+    adapted = [layer for layer in schedule.layers if layer.choice is not None or layer.tcdm_bytes]
+    yield from _at_home(run, [layer for layer in adapted if layer.homes], number)
+    size_of = {op.op.name: op.tcdm_bytes for op in schedule.ops}
+    for layer in adapted:
+        own = layer.kept_bytes + kept[layer.layer.cluster_sort]
+        size_of[layer.layer.name] = layer.tcdm_bytes - own
     sizes = np.array([size_of.get(name, 0) for name in plan.ops], np.int64)
-    task = plan.holder[plan.use == pool]
-    op, zeros = plan.op[task], np.zeros(len(task), np.int64)
-    start, end = timeline.start[task], timeline.end[task]
-    yield _Buffers(zeros, op, "op", plan.item[task], start, end, sizes[op])
+    for place, pool in enumerate(pools):
+        task = plan.holder[plan.use == pool]
+        op, where = plan.op[task], np.full(len(task), place, np.int64)
+        start, end = timeline.start[task], timeline.end[task]
+        yield _Buffers(where, op, "op", plan.item[task], start, end, sizes[op])
 
 
-def _at_home(run: Executed, layers: Sequence[LayerDecision]) -> Iterator[_Buffers]:
+def _at_home(
+    run: Executed, layers: Sequence[LayerDecision], number: MappingType[str, int]
+) -> Iterator[_Buffers]:
     """Yield A and B of layers that keep them: from their fetch to the last use."""
     plan, timeline = run.schedule.plan, run.timeline
     place = {name: index for index, name in enumerate(plan.ops)}
@@ -168,7 +178,8 @@ def _at_home(run: Executed, layers: Sequence[LayerDecision]) -> Iterator[_Buffer
         one, zero = np.ones(1, np.int64), np.zeros(1, np.int64)
         size = one * layer.kept_bytes * layer.homes
         last = timeline.end[own].max(initial=0)
-        yield _Buffers(zero, one * op, "adapters", zero, one * begin, one * last, size)
+        where = zero + number[layer.layer.cluster_sort]
+        yield _Buffers(where, one * op, "adapters", zero, one * begin, one * last, size)
 
 
 def _layers(run: Executed) -> Iterator[_Buffers]:
@@ -186,7 +197,8 @@ class _Adapter:
 
     def buffers(self) -> Iterator[_Buffers]:
         """Yield A and B on each cluster, and the buffers of all batches."""
-        program, element = self.program, self.run.job.structure.machine.element_bytes
+        program = self.program
+        element = self.run.job.shape_of(self.own.decided.layer).element_bytes
         rank, rows = program.rank, self._rows
         yield self._weights("a", 0, rank * program.in_features * element)
         yield self._weights("b", 1, rank * program.out_features * element)
@@ -247,7 +259,7 @@ class _Adapter:
     @property
     def _rows(self) -> Ints:
         """Rows of U, V and Y in each batch: the engine writes full rows of its array."""
-        cluster = self.run.job.machine.cluster
+        cluster = self.run.job.machine.cluster_of(self.own.decided.layer.cluster_sort)
         assert cluster is not None
         sizes = self.own.batching.sizes
         rows = {n: self.program.of_tokens(n).buffer_rows(cluster) for n in sizes.different}

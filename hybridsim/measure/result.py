@@ -6,22 +6,24 @@ Beside them what the run draws, how much silicon its machine takes, and how nois
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from hybridsim._old_names import OldAttribute
+from hybridsim.boundary.reading import is_folder, read_own_json
 from hybridsim.errors import SpecError
-from hybridsim.measure.answer import Answer, Document
+from hybridsim.measure.answer import Answer, Document, Sparse
 from hybridsim.measure.coverage import Coverage, WholeNetworkResult
 from hybridsim.measure.energy_result import AreaResult, EnergyResult
 from hybridsim.measure.interval import IntervalResult, sure
-from hybridsim.nesting import check_json_depth
+from hybridsim.shown import lines
+from hybridsim.specs import shown
 from hybridsim.units import format_bytes, format_ps
 
-MOST_BYTES = 256 * 2**20
-"""The largest result that is read [bytes]."""
+if TYPE_CHECKING:
+    import pandas as pd
+
 MOST_SHOWN = 12
 """Layers that a notebook shows, those with the longest latency."""
 _CELL = "text-align:right;padding:2px 8px"
@@ -31,6 +33,7 @@ class AnalogNoiseRow(Answer):
     """One layer at one time after programming."""
 
     layer: str
+    """The layer's name."""
     seconds: float
     """Time since programming [s]."""
     relative_error: float
@@ -57,19 +60,24 @@ class AnalogNoiseResult(Answer):
     settings: dict[str, object]
     """Device, mapping, converters and compensation, as text with units."""
     rows: tuple[AnalogNoiseRow, ...]
+    """One entry per layer and time."""
 
 
-class LayerResult(Answer):
+class LayerResult(Sparse):
     """What one static linear layer costs."""
 
     name: str
+    """The layer's name."""
     block: int | None
     """Index of the transformer block, or None outside of the blocks."""
     in_features: int
+    """Elements of an input vector."""
     out_features: int
+    """Elements of an output vector."""
     rank: int
     """Rank of the adapter; 0 without one."""
     tokens: int
+    """Vectors that pass through it."""
     batch: int
     """Tokens per batch, as the strategy chose."""
     buffers: int
@@ -93,10 +101,19 @@ class LayerResult(Answer):
     """(latency - yardstick) / yardstick [%]. Where layers overlap, both times count waiting for
     other layers as well, so it is no overhead of this layer and may be below zero."""
     bound: str
-    """The kind of part that takes most of the layer's critical path."""
+    """The part whose elasticity for the layer is largest."""
+    elasticity: dict[str, float] = Field(default_factory=dict)
+    """Part -> relative gain in speed of the layer alone over that of the part, measured with the
+    part 10 % faster; the largest first."""
     utilization: dict[str, float]
     """Kind of part -> share of the layer's latency that the parts it uses are busy, 0 to 1."""
+    placed_on: str = ""
+    """The kind of tiles that hold it, or of clusters that compute it; empty where a machine has
+    one kind of each."""
+    adapter_on: str = ""
+    """The kind of clusters that compute its adapter; likewise."""
 
+    left_out: ClassVar[tuple[str, ...]] = ("placed_on", "adapter_on")
     all_analog_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
 
 
@@ -104,6 +121,7 @@ class OpResult(Answer):
     """What one op that is no linear layer costs."""
 
     name: str
+    """The op's name."""
     kind: str
     """What it is: ``attention``, ``norm``, ``activation``, ``add``, ``embedding``."""
     block: int | None
@@ -124,26 +142,36 @@ class OpResult(Answer):
     """Time that parts spend on it in all, without transfers over the link [ps]."""
 
 
-class ResourceResult(Answer):
+class ResourceResult(Sparse):
     """How one part of the machine spent the run."""
 
     name: str
+    """What the part is called."""
     kind: str
+    """What the part is."""
     parts: int
     """Equal parts in lockstep that this row stands for."""
     busy_ps: int
+    """Time at work [ps]."""
     idle_ps: int
     """Busy and idle add up to units times makespan [ps]."""
     utilization: float
+    """Busy time over the makespan, 0 to 1."""
+    sort: str = ""
+    """Which of several kinds of that part it is; empty for the usual one."""
+
+    left_out: ClassVar[tuple[str, ...]] = ("sort",)
 
 
 class NumericsResult(Answer):
     """How far the adapters of a run are from their definition, on random operands."""
 
     precision: str
+    """The number format of the adapters."""
     shapes: int
     """Different shapes and ways to compute among the layers."""
     worst_absolute_error: float
+    """The largest absolute error."""
     worst_relative_error: float
     """Largest absolute error over the largest magnitude of the result."""
     worst_layer: str
@@ -170,11 +198,17 @@ class Result(Document):
     left_out = ("notes", "past", "analog_noise", "interval", "whole_network")
 
     hybridsim_version: str
+    """The release that computed it."""
     network: str
+    """The network's name."""
     machine: str
+    """The machine's name."""
     strategy: str
+    """The strategy's name."""
     engine: str
+    """The engine that executed the plan."""
     tokens: int
+    """Tokens per sequence."""
     past: int = 0
     """Tokens before these, whose keys and values were kept; left out of JSON if there are none."""
     latency_ps: int
@@ -196,11 +230,16 @@ class Result(Document):
     throughput_tokens_per_s: float
     """Tokens divided by latency: one sequence at a time, not a steady state [1/s]."""
     bound: str
-    """The kind of part that takes most of the critical path."""
+    """The part whose elasticity is largest."""
+    elasticity: dict[str, float] = Field(default_factory=dict)
+    """Part -> relative gain in speed of the run over that of the part, measured with the part
+    10 % faster and all decisions kept; the largest first."""
     critical_path_share: dict[str, float]
     """Kind of part -> its share of the critical path, 0 to 1."""
     tiles: int
+    """Tiles that hold weights."""
     crossbars: int
+    """Crossbars that hold weights."""
     occupancy: float
     """Share of the devices of the used crossbars that hold weights, 0 to 1."""
     tcdm_bytes: int
@@ -220,6 +259,7 @@ class Result(Document):
     free_ops: tuple[str, ...] = ()
     """Ops that cost nothing because the machine declares them free."""
     resources: tuple[ResourceResult, ...]
+    """The parts of the machine."""
     energy: EnergyResult | None = None
     """What the run draws; None where the machine does not tell its energies."""
     area: AreaResult | None = None
@@ -242,19 +282,23 @@ class Result(Document):
         """
         return not self.ops and self.layer_by_layer_ps in (None, self.yardstick_ps)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """Return one row per layer, units in the column names."""
+        import pandas as pd  # here and below: slow to import
+
         rows = []
         for layer in self.layers:
-            row = layer.model_dump(exclude={"utilization"})
+            row = layer.model_dump(exclude={"utilization", "elasticity"})
             row |= {f"{kind}_utilization": u for kind, u in layer.utilization.items()}
             if self.energy is not None:
                 row["energy_pj"] = self.energy.op_aj[layer.name] / 10**6
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def ops_frame(self) -> pd.DataFrame:
+    def ops_frame(self) -> "pd.DataFrame":
         """Return one row per op that is no linear layer, units in the column names."""
+        import pandas as pd
+
         rows = [op.model_dump() for op in self.ops]
         columns = [*OpResult.model_fields]
         if self.energy is not None:
@@ -262,9 +306,18 @@ class Result(Document):
             columns.append("energy_pj")
         return pd.DataFrame(rows, columns=columns)
 
-    def resources_frame(self) -> pd.DataFrame:
+    def resources_frame(self) -> "pd.DataFrame":
         """Return one row per part of the machine, units in the column names."""
+        import pandas as pd
+
         return pd.DataFrame([resource.model_dump() for resource in self.resources])
+
+    def __str__(self) -> str:
+        """Return the answer in ten lines at most."""
+        return lines(_head(self), _facts(self))
+
+    def __repr__(self) -> str:
+        return f"<Result: {_head(self)}, {format_ps(self.latency_ps)}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
@@ -279,22 +332,55 @@ def read_result(path: Path) -> Result:
     """Return the result in a file, or in the ``result.json`` of a folder.
 
     Raises:
-        SpecError: There is none, or what is there is none.
+        SpecError: There is none, what is there is none, or it has changed since it was written.
     """
+    path = path / "result.json" if is_folder(path) else path
+    would_do = "a result.json, or the folder of hybridsim run --out, would do"
+    document = read_own_json(path, would_do)
     try:
-        path = path / "result.json" if path.is_dir() else path
-        if path.stat().st_size > MOST_BYTES:
-            raise SpecError(str(path), "", f"is larger than {MOST_BYTES} B")
-        text = path.read_text(encoding="utf-8")
-        check_json_depth(text, str(path))
-        return Result.from_json(text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not text"
-        problem = f"{reason}; a result.json, or the folder of hybridsim run --out, would do"
-        raise SpecError(str(path), "", problem) from None
+        result = Result.model_validate(document)
+    except SpecError as error:  # of a format that is not known here
+        raise SpecError(str(path), error.place, error.problem) from None
     except ValidationError:
         problem = "is no result; what hybridsim run --out wrote would do"
         raise SpecError(str(path), "", problem) from None
+    for name in ("network", "machine", "strategy"):
+        found = result.inputs.get(name, {})
+        if not isinstance(found, dict):
+            problem = f"found {shown(found)}; a mapping (key: value) would do"
+            raise SpecError(str(path), f"inputs.{name}", problem)
+    return result
+
+
+# --- as text ------------------------------------------------------------------------------------
+
+
+def _head(result: Result) -> str:
+    tokens = f"{result.tokens:,} tokens" + (f" after {result.past:,}" if result.past else "")
+    return f"{result.network} on {result.machine}, {tokens}, {result.strategy}"
+
+
+def _facts(result: Result) -> Iterator[tuple[str, str]]:
+    """Yield what there is to say of a result, a line each."""
+    interval, energy = result.interval, result.energy
+    yardstick = "without adapters" if result.ops else "all-analog"
+    yield "latency", format_ps(result.latency_ps) + sure(interval, "latency")
+    yield "yardstick", f"{format_ps(result.yardstick_ps)}, {yardstick}"
+    yield "overhead", f"{result.overhead_percent:.2f} %" + sure(interval, "overhead")
+    yield "covers", result.covers.text if result.covers else ""
+    yield "bound by", f"{_path(result)} of the critical path"
+    yield "tiles", f"{result.tiles:,}, {result.occupancy:.0%} of their devices hold weights"
+    yield "energy", energy.summary + sure(interval, "energy") if energy else ""
+    yield "TCDM", f"{format_bytes(result.tcdm_bytes)} at most on a cluster"
+    others = f", {len(result.ops):,} other ops: ops_frame()" if result.ops else ""
+    yield "rows", f"{len(result.layers):,} layers: to_frame(){others}; all of it: to_json()"
+
+
+def _path(result: Result) -> str:
+    """Return what the critical path consists of, the largest share first."""
+    shares = result.critical_path_share.items()
+    found = [f"{kind.replace('_', ' ')} {share:.0%}" for kind, share in shares if share >= 0.005]
+    return ", ".join(found) or "nothing"
 
 
 # --- in notebooks -------------------------------------------------------------------------------
@@ -305,11 +391,6 @@ def _html(result: Result) -> str:
 
     Colours are those of the notebook, so it reads in light and dark.
     """
-    shares = ", ".join(
-        f"{escape(kind.replace('_', ' '))} {share:.0%}"
-        for kind, share in result.critical_path_share.items()
-        if share >= 0.005
-    )
     rows = sorted(result.layers, key=lambda layer: -layer.latency_ps)[:MOST_SHOWN]
     left = len(result.layers) - len(rows)
     head = ("layer", "shape", "batch", "latency", "overhead", "bound by")
@@ -322,7 +403,8 @@ def _html(result: Result) -> str:
         f"tokens, {result.overhead_percent:.1f} % more than the yardstick, "
         f"{format_ps(result.yardstick_ps)} "
         f"{'without adapters' if result.ops else 'all-analog'} "
-        f"({escape(result.strategy)})<br>bound by {shares or 'nothing'} of the critical path; "
+        f"({escape(result.strategy)})<br>bound by {escape(result.bound.replace('_', ' '))}; "
+        f"critical path: {escape(_path(result))}; "
         f"{format_bytes(result.tcdm_bytes)} of TCDM{_covers(result)}</p>"
         f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
     )

@@ -1,4 +1,4 @@
-"""Single generated tokens: each is executed, and what they share is laid out and charged once."""
+"""Tokens after others: each run is executed, and what they share is laid out and charged once."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -6,11 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from hybridsim.engines import Engine
-from hybridsim.errors import CapacityError
 from hybridsim.measure.area import static_uw
-from hybridsim.measure.charge import Charge
+from hybridsim.measure.charge import Charge, exact_sum
 from hybridsim.measure.charges import Charges
-from hybridsim.measure.energy import exact_sum, macs_of
+from hybridsim.measure.energy import macs_of
 from hybridsim.plan import Plan, Timeline
 from hybridsim.strategies import (
     Choice,
@@ -20,6 +19,7 @@ from hybridsim.strategies import (
     TokenTemplate,
     carry_out,
 )
+from hybridsim.strategies.networks.least import least
 from hybridsim.units import Ints
 from hybridsim.work import price
 
@@ -42,11 +42,7 @@ class Drawn:
 
 
 def drawn(job: Job, schedule: Schedule, timeline: Timeline) -> Drawn | None:
-    """Return what a run draws, or None where the machine has no energies.
-
-    Raises:
-        InputError: A task or an op draws more than 9.2 J.
-    """
+    """Return what a run draws, or None where the machine has no energies."""
     if job.machine.energy is None:
         return None
     found = Charges(job, schedule, timeline)
@@ -67,6 +63,10 @@ def together(runs: list[Drawn]) -> Drawn:
     return Drawn(work, static, sum(run.macs for run in runs), tuple(names))
 
 
+_FEW = 8
+"""Candidates that are run without asking for bounds, which take as long as some runs."""
+
+
 @dataclass(frozen=True)
 class TemplateEnergy:
     """What the tokens of a template draw.
@@ -79,11 +79,7 @@ class TemplateEnergy:
     template: TokenTemplate
 
     def at(self, job: Job, schedule: Schedule, makespan: int) -> Drawn | None:
-        """Return what a token of the template draws, or None where the machine has no energies.
-
-        Raises:
-            InputError: A task or an op draws more than 9.2 J.
-        """
+        """Return what a token of the template draws, or None where the machine has no energies."""
         if job.machine.energy is None:
             return None
         fixed, not_counted = self._fixed
@@ -108,7 +104,7 @@ class TemplateEnergy:
         kept = []
         for charge in found.all():
             stays = ~changing[charge.tasks]
-            kept.append(Charge(charge.component, charge.tasks[stays], charge.aj[stays]))
+            kept.append(replace(charge, tasks=charge.tasks[stays], aj=charge.aj[stays]))
         return _added(kept), found.not_counted
 
     @cached_property
@@ -136,12 +132,12 @@ def _added(charges: list[Charge]) -> dict[str, int]:
     """Return part -> sum of its charges [aJ]."""
     total: dict[str, int] = {}
     for charge in charges:
-        total[charge.component] = total.get(charge.component, 0) + exact_sum(charge.aj)
+        total[charge.told] = total.get(charge.told, 0) + exact_sum(charge.aj)
     return {part: aj for part, aj in total.items() if aj}
 
 
 def _static(job: Job, makespan: int) -> dict[str, int]:
-    power = static_uw(job.machine, job.mapping.tiles)
+    power = static_uw(job.machine, job.mapping.used_tiles)
     return {part: each * makespan for part, each in power.items()}
 
 
@@ -153,7 +149,7 @@ def _at_once(job: Job, plan: Plan) -> Timeline:
 
 @dataclass(frozen=True)
 class TokenRun:
-    """One generated token for each sequence of a job."""
+    """One generated token, or the next ones of a prompt, for each sequence of a job."""
 
     job: Job
     schedule: Schedule
@@ -178,29 +174,29 @@ class TokenRuns:
     job: Job
     strategy: NetworkStrategy
     run: Engine
+    tokens: int = 1
+    """Of each sequence: one that is generated, or a chunk of a prompt."""
     _templates: dict[Choice, TemplateEnergy] = field(default_factory=dict)
 
     def at(self, past: int) -> TokenRun:
-        """Return the run of a token, of the fastest choice that the strategy leaves open.
+        """Return the run of the tokens, of the fastest choice that the strategy leaves open.
 
         Raises:
             CapacityError: Something does not fit the memory that it needs.
         """
-        own = replace(self.job, tokens=1, past=past)
+        own = replace(self.job, tokens=self.tokens, past=past)
         if not TokenTemplate.serves(self.strategy):
             return self._carried_out(own, self.strategy.schedule(own), None)
-        found: list[TokenRun] = []
-        problem = None
-        for choice in self.strategy.candidates(own):
-            try:
-                schedule = self._schedule(own, choice)
-            except CapacityError as error:
-                problem = error
-                continue
-            found.append(self._carried_out(own, schedule, self._templates[choice]))
-        if problem is not None and not found:
-            raise problem
-        return min(found, key=lambda one: one.timeline.makespan)
+        choices = self.strategy.candidates(own)
+        few = len(choices) <= _FEW
+        bounds = np.zeros(len(choices), np.int64) if few else self.strategy.bounds_ps(own, choices)
+
+        def run(choice: Choice) -> tuple[int, TokenRun]:
+            schedule = self._schedule(own, choice)
+            done = self._carried_out(own, schedule, self._templates[choice])
+            return done.timeline.makespan, done
+
+        return least(choices, bounds, run).what
 
     def _carried_out(
         self, job: Job, schedule: Schedule, energy: TemplateEnergy | None

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hybridsim.measure.occupancy import Executed
-from hybridsim.plan import Plan
+from hybridsim.plan import Plan, Resource
 from hybridsim.units import Clock, Ints, ceil_div
 from hybridsim.work import NOTHING, Work
 
@@ -96,7 +96,7 @@ def _is_mvm(work: Work) -> bool:
 def _cycles(run: Executed) -> Ints:
     """Return the duration of each task in cycles of the first part it holds."""
     plan = run.schedule.plan
-    clock_of = [_clock(run, resource.kind) for resource in plan.resources]
+    clock_of = [_clock(run, resource) for resource in plan.resources]
     rate = np.array([clock.frequency if clock else 0 for clock in clock_of] + [0], np.int64)
     held = np.full(len(plan), len(plan.resources), np.int64)
     some = np.diff(plan.use_first) > 0
@@ -109,11 +109,12 @@ def _cycles(run: Executed) -> Ints:
     return np.where(hertz > 0, cycles, NOTHING)
 
 
-def _clock(run: Executed, kind: str) -> Clock | None:
+def _clock(run: Executed, resource: Resource) -> Clock | None:
     machine = run.job.machine
-    if kind in _CLUSTER_PARTS:
-        return machine.cluster.clock if machine.cluster else None
-    return machine.link.clock if kind == "link" else None
+    if resource.kind in _CLUSTER_PARTS:
+        cluster = machine.cluster_of(resource.sort)
+        return cluster.clock if cluster else None
+    return machine.link.clock if resource.kind == "link" else None
 
 
 def shapes(run: Executed) -> dict[str, str]:

@@ -37,6 +37,15 @@ class _Numbers(Generic[T]):
             )
         return known[1]
 
+    def of_all(self, things: Sequence[T]) -> Ints:
+        """Return the numbers of many things, with little to do where all of them are new."""
+        first, number = len(self._number), self._number
+        fresh = dict.fromkeys(things)
+        if len(fresh) == len(things) and fresh.keys().isdisjoint(number):
+            number.update(zip(things, range(first, first + len(things)), strict=True))
+            return np.arange(first, len(number))
+        return np.array([number.setdefault(thing, len(number)) for thing in things], np.int64)
+
     def __iter__(self) -> Iterator[T]:
         return iter(self._number)
 
@@ -66,9 +75,9 @@ class _Each:
     def __init__(self, works: tuple[Work, ...]) -> None:
         self._works = works
 
-    def each(self, count: int, number: Callable[[Work], int]) -> Ints:
-        """Return the numbers of the works of all iterations."""
-        return np.array([number(work) for work in self._works], np.int64)
+    def fill(self, column: Ints, number: Callable[[Work], int]) -> None:
+        """Write the numbers of the works of all iterations."""
+        column[:] = [number(work) for work in self._works]
 
 
 class Expansion:
@@ -130,7 +139,7 @@ class Expansion:
         count, size = loop.count, loop.size
         work = np.tile(pattern.work, count)
         for j, own in pattern.others:
-            work[j::size] = own.each(count, self._works.of)
+            own.fill(work[j::size], self._works.of)
         per_batch = max(1, size // template.batches)
         batches = template.first_item + np.arange(-(-size * count // per_batch))
         needs, need, room = _needs_of_one(template, pattern)
@@ -164,9 +173,7 @@ class Expansion:
         for number, pattern in enumerate(patterns):
             for j, own in pattern.others:
                 end = begin[number] + tasks[number]
-                work[begin[number] + j : end : size[number]] = own.each(
-                    templates[number].loop.count, self._works.of
-                )
+                own.fill(work[begin[number] + j : end : size[number]], self._works.of)
         used = [held for template in templates for held in template.uses]
         uses, use = _gathered(used, step)
         needs, need, room = _needs(templates, patterns, first, size, count, step)
@@ -197,9 +204,7 @@ class Expansion:
         own, times = self._templates(copies.own), copies.times
         shift = (1 + np.arange(times, dtype=np.int64)) * copies.size
         sizes = [template.loop.size * template.loop.count for template in copies.own]
-        op = np.array(
-            [[self._ops.of(names[copy]) for names in copies.ops] for copy in range(times)]
-        )
+        op = self._ops_of(copies)
         use = np.tile(own.use, (times, 1))
         for (number, j), others in copies.uses.items():
             places = _places_of(copies.own[number], j, own, sum(sizes[:number]))
@@ -219,6 +224,16 @@ class Expansion:
                 for loop in own.loops
             ],
         )
+
+    def _ops_of(self, copies: Copies) -> Ints:
+        """Return the op of each template of each copy; templates of one op share their names."""
+        column, first = dict[int, int](), list[Sequence[str]]()
+        for names in copies.ops:
+            if column.setdefault(id(names), len(first)) == len(first):
+                first.append(names)
+        by_copy = zip(*(names[: copies.times] for names in first), strict=True)
+        numbers = self._ops.of_all([*chain.from_iterable(by_copy)])
+        return numbers.reshape(copies.times, -1)[:, [column[id(names)] for names in copies.ops]]
 
 
 def _places_of(template: Template, step: int, columns: _Columns, first: int) -> Ints:

@@ -1,17 +1,29 @@
 """How plans are put together: templates in the order in which they are given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 
-from hybridsim.errors import PlanError
+from hybridsim.errors import CapacityError, PlanError
 from hybridsim.plan._expansion import Expansion
 from hybridsim.plan.columns import Loop, Plan, Resource
 from hybridsim.plan.templates import Copies, Mostly, Need, Step, Template, Within, moved
 from hybridsim.units import Ints
 from hybridsim.work import Work
+
+MOST_TASKS = 2**25
+"""The most tasks of a plan that is laid out; each takes some hundred bytes until it has run."""
+
+
+def _check_size(tasks: int) -> None:
+    if tasks > MOST_TASKS:
+        raise CapacityError(
+            f"the plan has {tasks:,} tasks; at most {MOST_TASKS:,} are laid out: larger batches, "
+            "fewer tokens or another strategy would do"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +57,9 @@ class Outline:
 
         Raises:
             PlanError: As :class:`Plan`.
+            CapacityError: It has more than :data:`MOST_TASKS`.
         """
+        _check_size(len(self))
         return Expansion(self.resources, self.links).plan([self.templates])
 
 
@@ -58,6 +72,8 @@ class PlanBuilder:
     """Templates, and copies of some of them that lie behind those."""
     _links: list[tuple[Ints, Ints]] = field(default_factory=list)
     _size: int = 0
+    _works: dict[tuple[Work, str], Work] = field(default_factory=dict)
+    """Works as several kinds of a part do them, each the very same object."""
 
     def __len__(self) -> int:
         """Return the number of tasks so far, which is the index of the next one."""
@@ -167,17 +183,37 @@ class PlanBuilder:
                     (users[inside] + shift).reshape(-1), (sources[inside] + shift).reshape(-1)
                 )
 
+    @cached_property
+    def _has_kinds(self) -> bool:
+        """Whether any part is of one of several kinds; asked once, as there are many parts."""
+        return any(resource.sort for resource in self.resources)
+
     def _append(self, template: Template) -> Loop:
+        if self._has_kinds:
+            template = replace(template, steps=self._sorted(template))
         last = self._parts[-1]
         assert isinstance(last, list)  # copies are always followed by a list
         last.append(template)
         self._size += template.loop.size * template.loop.count
         return template.loop
 
+    def _sorted(self, template: Template) -> tuple[Step, ...]:
+        """Return the steps of a template, each done by the kind of part that it holds."""
+        found = []
+        for step, uses in zip(template.steps, template.uses, strict=True):
+            sort = next((s for use in uses if (s := self.resources[use].sort)), "")
+            found.append(step.sorted(sort, self._works))
+        return tuple(found)
+
     def outline(self) -> Outline:
         """Return the templates so far, without laying them out."""
         return Outline(self.resources, tuple(self._templates), tuple(self._links))
 
     def build(self) -> Plan:
-        """Return the plan laid out so far; copies as columns beside each other."""
+        """Return the plan laid out so far; copies as columns beside each other.
+
+        Raises:
+            CapacityError: It has more than :data:`MOST_TASKS`.
+        """
+        _check_size(self._size)
         return Expansion(self.resources, tuple(self._links)).plan(self._parts)

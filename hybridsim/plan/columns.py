@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridsim.errors import PlanError
+from hybridsim.errors import PlanError, TooLongError
 from hybridsim.units import Ints
 from hybridsim.work import MOST_PS, Work
 
@@ -30,9 +30,16 @@ class Resource:
     """How many tasks can hold it at the same time."""
     parts: int = 1
     """How many parts of the machine it stands for, when several always work in lockstep."""
+    sort: str = ""
+    """Which of several kinds of that part it is; "" for the usual one."""
+
+    @property
+    def told(self) -> str:
+        """What it is for people: its kind, and behind a colon which one of several."""
+        return f"{self.kind}:{self.sort}" if self.sort else self.kind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # frozen ones take three times as long to make
 class Loop:
     """Tasks that repeat: task ``first + i * size + j`` is step ``j`` of iteration ``i``."""
 
@@ -142,7 +149,7 @@ class Plan:
         """Return how long each task runs [ps], from the time of each work.
 
         Raises:
-            PlanError: All tasks together last 2^62 ps or more.
+            TooLongError: All tasks together last 2^62 ps or more.
         """
         found: Ints = time_ps[self.work]
         check_total(found.sum(dtype=np.float64))
@@ -176,10 +183,13 @@ def check_total(total_ps: float) -> None:
     """Refuse tasks that together last so long that their ends might not fit 64 bits.
 
     Raises:
-        PlanError: They last 2^62 ps or more.
+        TooLongError: They last 2^62 ps or more.
     """
     if total_ps >= MOST_PS:
-        raise PlanError("the tasks last 2^62 ps (53 days) or more; ends might not fit 64 bits")
+        raise TooLongError(
+            "the tasks last 2^62 ps (53 days) or more, and ends might not fit 64 bits; "
+            "faster parts or fewer tokens would do"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,9 +1,7 @@
 """Templates: steps that repeat, before they are laid out as tasks, and copies of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from hybridsim.errors import PlanError
 from hybridsim.plan.columns import Loop
@@ -39,22 +37,24 @@ class Mostly:
     first: tuple[Work, ...] = ()
     """Works of the first iterations."""
 
-    def each(self, count: int, number: Callable[[Work], int]) -> Ints:
-        """Return the numbers of the works of all of ``count`` iterations.
+    def fill(self, column: Ints, number: Callable[[Work], int]) -> None:
+        """Write the numbers of the works of all iterations, as many as the column is long.
 
         Raises:
             PlanError: There are fewer iterations than works of the first and the last ones.
         """
-        if len(self.first) + len(self.last) > count:
+        count, few = len(column), len(self.first) + len(self.last)
+        if few > count:
             raise PlanError(
                 f"{len(self.first)} first and {len(self.last)} last works are more than the "
                 f"{count} iterations of the loop"
             )
-        usual = number(self.usual) if len(self.first) + len(self.last) < count else 0
-        works = np.full(count, usual, np.int64)
-        works[: len(self.first)] = [number(work) for work in self.first]
-        works[count - len(self.last) :] = [number(work) for work in self.last]
-        return works
+        if few < count:
+            column[:] = number(self.usual)
+        for iteration, work in enumerate(self.first):
+            column[iteration] = number(work)
+        for iteration, work in enumerate(self.last, count - len(self.last)):
+            column[iteration] = number(work)
 
     def part(self, start: int, stop: int, step: int, count: int) -> "Mostly":
         """Return the works of the iterations ``range(start, stop, step)`` of ``count``."""
@@ -73,6 +73,22 @@ class Step:
     uses: tuple[int, ...]
     """Resources held, as indices into :attr:`Plan.resources`."""
     needs: tuple[Need | Within, ...] = ()
+
+    def sorted(self, sort: str, known: dict[tuple[Work, str], Work]) -> "Step":
+        """Return the step as one of several kinds of its part does it; ``known`` is remembered."""
+
+        def own(work: Work) -> Work:
+            if work.sort == sort:
+                return work
+            return known.setdefault((work, sort), replace(work, sort=sort))
+
+        work = self.work
+        if isinstance(work, Work):
+            return replace(self, work=own(work))
+        if isinstance(work, Mostly):
+            first, last = (tuple(map(own, some)) for some in (work.first, work.last))
+            return replace(self, work=Mostly(own(work.usual), last, first))
+        return replace(self, work=tuple(map(own, work)))
 
     @property
     def label(self) -> str:

@@ -29,6 +29,8 @@ class AdapterWork:
     """Tokens that are adapted."""
     weights: bool
     """Whether A and B are brought in: once, or for every batch where they go in slices."""
+    banks: bool = False
+    """Whether every batch is for another expert, with an A and a B of its own."""
 
     def time_ps(self, cluster: Cluster) -> Any:
         """Return how long a cluster takes [ps]; fields of it may be columns."""
@@ -36,7 +38,9 @@ class AdapterWork:
         return cluster.to_ps(on_each(cluster.at(ONE_THZ), self._cycles))
 
     def _cycles(self, cluster: Cluster) -> int:
-        first, second, through = _cycles(self.program, cluster, self.rows, self.weights)
+        first, second, through = _cycles(
+            self.program, cluster, self.rows, self.weights, self.banks
+        )
         if self.half == "both":
             return first + second
         return (first if self.half == "first" else second) + through
@@ -44,32 +48,41 @@ class AdapterWork:
 
 @lru_cache(maxsize=4096)
 def _cycles(
-    program: LoraProgram, cluster: Cluster, rows: int, weights: bool
+    program: LoraProgram, cluster: Cluster, rows: int, weights: bool, banks: bool
 ) -> tuple[int, int, int]:
     """Return the cycles of X A, of U B + Y, and of taking U out or in, for ``rows`` tokens.
 
     Operands and results of both by DMA; A and B once per task, in slices once per batch.
     """
-    dma, size = cluster.dma, cluster.element_bytes
     first = second = through = 0
     if weights:
-        passes = ceil_div(rows, program.tokens) if program.slice_inputs is not None else 1
-        first, second = (passes * cycles for cycles in _weight_cycles(program, cluster))
+        again = banks or program.slice_inputs is not None
+        passes = ceil_div(rows, program.tokens) if again else 1
+        first, second = (passes * cycles for cycles in weight_cycles(program, cluster))
     for batch in _batches(rows, program.tokens):
-        part = program.of_tokens(batch).on(cluster)
-        ends = part.ends(part.cycles(cluster))
-        own = zip(ends, part.kernels, strict=True)
-        product = last_end([end for end, kernel in own if not kernel.slice_work])
-        first += _input_cycles(part, cluster) + product
-        for columns in part.slices:
-            y = batch * columns * size
-            second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
-        second += last_end(ends) - product
-        through += dma.transfer_cycles(batch * part.rank * size)
+        own = batch_cycles(program.of_tokens(batch).on(cluster), cluster)
+        first, second, through = first + own[0], second + own[1], through + own[2]
     return first, second, through
 
 
-def _weight_cycles(program: LoraProgram, cluster: Cluster) -> tuple[int, int]:
+def batch_cycles(program: LoraProgram, cluster: Cluster) -> tuple[Any, Any, Any]:
+    """Return the cycles of X A, of U B + Y, and of taking U out or in, for a program's tokens.
+
+    A and B are there. The program holds one number of tokens, or several as columns.
+    """
+    dma, size, batch = cluster.dma, cluster.element_bytes, program.tokens
+    ends = program.ends(program.cycles(cluster))
+    own = zip(ends, program.kernels, strict=True)
+    product = last_end([end for end, kernel in own if not kernel.slice_work])
+    second = last_end(ends) - product
+    for columns in program.slices:
+        y = batch * columns * size
+        second += dma.transfer_cycles(y) + dma.transfer_cycles(y, source="tcdm")
+    through = dma.transfer_cycles(batch * program.rank * size)
+    return _input_cycles(program, cluster) + product, second, through
+
+
+def weight_cycles(program: LoraProgram, cluster: Cluster) -> tuple[int, int]:
     """Return the cycles of bringing A and B in once, whole or slice by slice."""
     dma, size = cluster.dma, cluster.element_bytes * program.rank
     if program.slice_inputs is None:

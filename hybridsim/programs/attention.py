@@ -51,6 +51,8 @@ class AttentionRun:
     """Multiply-accumulates that its array had time for."""
     cores_ps: int = 0
     """How long the cores work [ps]."""
+    unit_ps: int = 0
+    """How long a unit works that takes the softmax from the cores [ps]."""
     macs: int = 0
     """Multiply-accumulates of both products."""
     moved_bytes: int = 0
@@ -172,7 +174,7 @@ class Attention:
             self.has_engine, self.most_warp, self.in_turn, batch, queries,
         )  # fmt: skip
 
-    def time_ps(self, work: Work) -> int:
+    def time_ps(self, work: Work) -> Any:
         """Return how long a work of its plan takes [ps].
 
         ``rows`` and ``store`` (rows, ...): one transfer of so many rows of each matrix.
@@ -195,7 +197,7 @@ class Attention:
             return self.scale_ps(*work.shape)
         raise no_price(work, "attention")
 
-    def partial_softmax_ps(self, rows: int, keys: int) -> int:
+    def partial_softmax_ps(self, rows: int, keys: int) -> Any:
         """Return the time of a softmax that goes on from warp to warp [ps].
 
         Assumed: that of a softmax, times (4 M K + 4 M + (K - 1) M) / (M (6 K - 1)), the operations
@@ -277,8 +279,11 @@ class Attention:
 
     # --- costs ------------------------------------------------------------------------------
 
-    def products_ps(self, rows: int, keys: int) -> tuple[int, int]:
-        """Return the times of Q K^T and of scores x V for ``rows`` queries of one head [ps]."""
+    def products_ps(self, rows: Any, keys: int) -> tuple[Any, Any]:
+        """Return the times of Q K^T and of scores x V for ``rows`` queries of one head [ps].
+
+        ``rows`` may be a column, here and below, where no costs are data.
+        """
         costs, cluster = self.cluster.kernel_costs, self.cluster
         if costs is not None and self.has_engine:
             gemm = millicycles_to_ps(
@@ -290,16 +295,21 @@ class Attention:
             cluster.to_ps(self._gemm_cycles(rows, keys, self.head_dim)),
         )
 
-    def softmax_ps(self, rows: int, keys: int) -> int:
-        """Return the time of the softmax of ``rows`` rows of scores [ps]."""
+    def softmax_ps(self, rows: Any, keys: int) -> Any:
+        """Return the time of the softmax of ``rows`` rows of scores [ps].
+
+        On the unit that takes it from the cores, where the cluster has one.
+        """
         costs, cluster = self.cluster.kernel_costs, self.cluster
+        if (unit := cluster.row_unit_for("softmax")) is not None:
+            return cluster.to_ps(unit.cycles("softmax", rows, keys))
         if costs is not None:
             return millicycles_to_ps(
                 cluster.clock, costs.attention.of(rows, keys, self.head_dim)[1]
             )
         return cluster.to_ps(cluster.cores.softmax_cycles(rows, keys, cluster.precision))
 
-    def transfer_ps(self, *rows: int) -> int:
+    def transfer_ps(self, *rows: Any) -> Any:
         """Return the time of one DMA task that moves matrices of so many rows of a head [ps].
 
         By width alone on a machine whose kernel costs are data, as those were inferred so.
@@ -310,7 +320,7 @@ class Attention:
             return cluster.to_ps(sum(cluster.dma.beats(size) for size in sizes))
         return cluster.to_ps(sum(cluster.dma.transfer_cycles(size) for size in sizes))
 
-    def _gemm_cycles(self, m: int, n: int, k: int) -> int:
+    def _gemm_cycles(self, m: Any, n: int, k: int) -> Any:
         """Cycles of one product without an addend.
 
         The engine adds onto its output buffer, so that is zeroed by the DMA first, as for the
@@ -389,7 +399,7 @@ def _in_batches(attention: Attention, batch: int) -> AttentionRun:
     rows = tuple(part for each in parts for part in each)
     buffers = attention.buffers(rows[0])
     last = np.cumsum([len(each) for each in parts]) - 1
-    done, engine_ps, cores_ps = (
+    done, engine_ps, cores_ps, unit_ps = (
         _sequential(attention, rows)
         if attention.form == "sequential"
         else _executed(attention, rows)
@@ -408,6 +418,7 @@ def _in_batches(attention: Attention, batch: int) -> AttentionRun:
         engine_ps,
         _slots(attention.cluster, engine_ps),
         cores_ps,
+        unit_ps,
         2 * heads * attention.tokens * keys * dim,
         elements * attention.cluster.element_bytes,
     )
@@ -419,10 +430,10 @@ def _slots(cluster: Cluster, engine_ps: int) -> int:
     return engine_ps * cluster.clock.frequency // 10**12 * peak
 
 
-def _sequential(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int]:
+def _sequential(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int, int]:
     """Return when each part is done: one kernel after the other, part by part, then by head.
 
-    And how long the engine and the cores work.
+    And how long the engine, the cores, and a unit beside them work.
     """
     keys = attention.keys
     kept = attention.keys_values == "resident"
@@ -437,13 +448,15 @@ def _sequential(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int,
         each[part] = products[part] + softmax[part] + attention.heads * moved
     first = 2 * attention.heads * attention.transfer_ps(keys) if kept else 0
     ends: Ints = first + np.cumsum([each[part] for part in rows], dtype=np.int64)
-    return ends, sum(products[part] for part in rows), sum(softmax[part] for part in rows)
+    rest = sum(softmax[part] for part in rows)
+    on_unit = rest if attention.cluster.row_unit_for("softmax") is not None else 0
+    return ends, sum(products[part] for part in rows), rest - on_unit, on_unit
 
 
-def _executed(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int]:
+def _executed(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, int, int]:
     """Return when each part is stored, for all heads, as an engine executes the plan.
 
-    And how long the engine and the cores work.
+    And how long the engine, the cores, and a unit beside them work.
     """
     plan = attention.plan(rows)
     prices = price(plan.works, attention).time_ps
@@ -455,4 +468,8 @@ def _executed(attention: Attention, rows: tuple[int, ...]) -> tuple[Ints, int, i
     np.add.at(busy, plan.use, time)  # every task holds one resource
     kinds = [resource.kind for resource in plan.resources]
     engine_ps, cores_ps = (int(busy[kinds.index(name)]) for name in ("matrix_engine", "cores"))
-    return np.maximum.accumulate(by_part), engine_ps, cores_ps
+    on_unit = 0
+    if attention.cluster.row_unit_for("softmax") is not None:
+        of_rows = plan.which(lambda work: work.kind in ("softmax", "partial softmax"))
+        on_unit = int(time[of_rows].sum())
+    return np.maximum.accumulate(by_part), engine_ps, cores_ps - on_unit, on_unit

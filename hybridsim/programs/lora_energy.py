@@ -56,7 +56,7 @@ def lora_energy(
     program = LoraProgram(in_features, out_features, rank, tokens, choice).on(cluster)
     done = batch_activity(program, cluster)
     return LoraEnergy(
-        analog=tokens * _vector_aj(machine, energy.tile, in_features, out_features),
+        analog=tokens * vector_aj(machine, energy.tile, in_features, out_features),
         adapter=_adapter(machine, cluster, energy, energy.cluster, program),
         weights=sum(
             sum(_moved(machine, energy, energy.cluster, activity).values())
@@ -66,13 +66,13 @@ def lora_energy(
     )
 
 
-def _vector_aj(machine: Machine, spec: TileEnergy, in_features: int, out_features: int) -> int:
+def vector_aj(machine: Machine, spec: TileEnergy, in_features: int, out_features: int) -> int:
     """Return the energy of one vector through a layer on crossbars of its own [aJ]."""
     tile = machine.tile
     blocks = tile.crossbars_for(in_features, out_features)
-    devices, time = in_features * out_features, tile.mvm_ps(in_features, out_features, 1)
-    after = spec.periphery_aj(blocks, time - tile.integration_time)
-    return after + spec.mvm_aj(devices, blocks, tile.rows * tile.columns, tile.integration_time)
+    after: int = tile.mvm_ps(in_features, out_features, 1) - tile.reading_ps(out_features)
+    energy = spec.mvm_aj(tile, in_features, out_features, blocks)
+    return energy + spec.periphery_aj(blocks, after)
 
 
 def _adapter(

@@ -9,10 +9,22 @@ from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.errors import CapacityError
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Op
-from hybridsim.workload.ops import Activation, Add, Norm, Rotary
+from hybridsim.workload.ops import (
+    Activation,
+    Add,
+    Combine,
+    Depthwise,
+    Norm,
+    Pool,
+    Rotary,
+    Scan,
+    Select,
+)
 
 _GATED = ("swiglu", "geglu")
-_NORMS = ("layer_norm", "rms_norm", "no_norm")
+_SUMS = ("add", "no_norm", "scale", "combine", "depthwise", "pool", "scan")
+"""Functions that are sums and products of vectors."""
+_NORMS = ("layer_norm", "rms_norm", "no_norm", "scale", "select")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,8 @@ class Piece:
     """Vectors that make one."""
     rows: int
     columns: int
+    terms: int = 1
+    """Products that are summed up for each element: weights of a channel, states of a scan."""
 
     @classmethod
     def of(cls, op: Op, rows: int, columns: int) -> "Piece":
@@ -38,11 +52,25 @@ class Piece:
             return cls("add", max(2, len(op.inputs)), rows, columns)
         if isinstance(op, Rotary):
             return cls("rotary", 1, rows, columns)
+        if isinstance(op, Combine):
+            return cls("combine", op.active, rows, columns, op.active)
+        if isinstance(op, Select):
+            return cls("select", 1, rows, columns, op.active)
+        if isinstance(op, Depthwise):
+            return cls("depthwise", 1, rows, columns, op.kernel)
+        if isinstance(op, Pool):
+            return cls("pool", 1, rows, columns, op.kernel)
+        if isinstance(op, Scan):
+            return cls("scan", 2, rows, columns, op.state)
+        if isinstance(op, Norm) and op.parts > 1:
+            return cls(op.function, 1, rows * op.parts, columns // op.parts)
         assert isinstance(op, Norm | Activation)
         return cls(op.function, 2 if op.function in _GATED else 1, rows, columns)
 
     def cost_from(self, cluster: Cluster) -> str:
-        """Return where the cost comes from: ``kernel_costs`` or ``model``."""
+        """Return where the cost comes from: ``row_unit``, ``kernel_costs`` or ``model``."""
+        if cluster.row_unit_for(self.function) is not None:
+            return "row_unit"
         return "kernel_costs" if self._known(cluster) is not None else "model"
 
     def tcdm_bytes(self, cluster: Cluster, rows: int, columns: int) -> int:
@@ -94,24 +122,38 @@ class Piece:
     def _known(self, cluster: Cluster) -> Callable[[int, int], int] | None:
         """Return the machine's own cost of this kernel, or None."""
         costs, function = cluster.kernel_costs, self.function
-        if costs is None or function in ("add", "rotary", "no_norm", "relu", *_GATED):
+        if (
+            costs is None
+            or cluster.row_unit_for(function)
+            or function in ("rotary", "relu", "select", *_SUMS, *_GATED)
+        ):
             return None
         return costs.norm.of if function in _NORMS else costs.activation.of
 
     def _kernel_cycles(self, cluster: Cluster, rows: int, columns: int) -> int:
-        """Cycles on the cores.
+        """Cycles on the cores, or on the unit that takes the function from them.
 
         Assumed: silu and tanh as gelu, whose kernel is x sigmoid(c x); a gated function as its
-        function and a product; scale and shift (``no_norm``) as one addition.
+        function and a product; scale and shift (``no_norm``) as one addition, as a scale alone.
+        A weighted sum of experts, a convolution of one channel and the mean or the largest of
+        neighbours take an addition for each term (multiply-accumulates, assumed), a scan three:
+        its state times a decay, plus what enters, and what leaves it.
         """
         cores, precision, function = cluster.cores, cluster.precision, self.function
+        if (unit := cluster.row_unit_for(function)) is not None:
+            return unit.cycles(function, rows, columns)
         elements = rows * columns
         if function == "layer_norm":
             return cores.layernorm_cycles(rows, columns, precision)
         if function == "rms_norm":
             return cores.rmsnorm_cycles(rows, columns, precision)
-        if function in ("add", "no_norm"):
-            sums = self.operands - 1 if function == "add" else 1
+        if function == "select":  # assumed: the choice passes the scores once for each expert
+            chosen = self.terms * cores.vector_add_cycles(elements, precision)
+            return cores.softmax_cycles(rows, columns, precision) + chosen
+        if function in _SUMS:
+            sums = {
+                "add": self.operands - 1, "no_norm": 1, "scale": 1, "scan": 3 * self.terms,
+            }.get(function, self.terms)  # fmt: skip
             return sums * cores.vector_add_cycles(elements, precision)
         if function == "rotary":
             return cores.rotary_cycles(elements, precision)

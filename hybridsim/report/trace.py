@@ -13,10 +13,7 @@ rounds away.
 
 import gzip
 import json
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +21,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
+from hybridsim.boundary.writing import check_file, write_file
 from hybridsim.errors import SpecError
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.trace_events import (
@@ -56,8 +54,7 @@ def check_trace_path(path: Path) -> None:
     """
     if not path.name.endswith(ENDINGS):
         raise SpecError("--trace", str(path), f"write a name that ends in {' or '.join(ENDINGS)}")
-    if not path.absolute().parent.is_dir() or path.is_dir():
-        raise SpecError("--trace", str(path), "lies in no folder; give a file in one that exists")
+    check_file(path, "--trace")
 
 
 def write_trace(run: Run, path: Path, flows: Flows = "auto") -> int:
@@ -73,25 +70,12 @@ def write_trace(run: Run, path: Path, flows: Flows = "auto") -> int:
         SpecError: The disk refuses, or the name ends in none of :data:`ENDINGS`.
     """
     check_trace_path(path)
-    try:
-        with _whole_file(path) as file:
-            if path.suffix == ".gz":
-                # no name and no date inside, so that equal runs give equal bytes
-                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                    return _write(run, packed, flows)
-            return _write(run, file, flows)
-    except OSError as error:
-        raise SpecError("--trace", str(path), f"cannot be written: {error.strerror}") from None
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name when it is finished, and is gone if it never is."""
-    folder = path.absolute().parent
-    with tempfile.TemporaryDirectory(prefix=".hybridsim-", dir=folder) as unfinished:
-        with (Path(unfinished) / path.name).open("wb") as file:
-            yield file
-        os.replace(Path(unfinished) / path.name, path)
+    with write_file(path, "--trace") as file:
+        if path.suffix == ".gz":
+            # no name and no date inside, so that equal runs give equal bytes
+            with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+                return _write(run, packed, flows)
+        return _write(run, file, flows)
 
 
 def _write(run: Run, file: "BinaryIO | gzip.GzipFile", flows: Flows) -> int:

@@ -4,7 +4,7 @@ They are read with limits (size, depth, digits), and only what cannot be misread
 key twice, no aliases, no tags, numbers in plain decimal.
 """
 
-import json
+import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hybridsim.boundary.reading import json_of, read_text
+from hybridsim.boundary.values import MOST_DIGITS, is_printable, printable, unprintable
 from hybridsim.errors import SpecError
-from hybridsim.nesting import check_yaml_depth, json_value
+from hybridsim.nesting import check_yaml_depth
 from hybridsim.specs.problems import shown
-from hybridsim.units import format_bytes
 
 if TYPE_CHECKING:
     from yaml import SafeLoader as _YamlLoader
@@ -23,12 +24,8 @@ else:
     # The loader in C is about ten times as fast, but not every build of PyYAML has it.
     _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-MOST_BYTES = 2**20
-"""The largest file that is read [bytes]; the largest bundled one is a thousandth of it."""
-MOST_DIGITS = 18
-"""How long a whole number may be; 18 digits always fit 64 bits."""
-
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _YAML = "tag:yaml.org,2002:"
 
 
@@ -54,6 +51,8 @@ def yaml_value(text: str, file: str) -> Any:
         SpecError: It is broken, too deep, or uses aliases or tags; a key is given twice or is not
             text; or a number is not plain decimal.
     """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise SpecError(file, "", "found bytes that are not UTF-8 text")
     check_yaml_depth(text, file)
     try:
         _check_events(text, file)
@@ -80,27 +79,7 @@ def read_json_mapping(path: Path) -> dict[str, Any]:
             long; or the file is not an object.
     """
     text, file = _read_text(path), str(path)
-
-    def refuse(literal: str) -> None:
-        raise SpecError(file, "", f"found the number {literal}; a finite number would do")
-
-    def whole(digits: str) -> int:
-        return int(digits) if len(digits) <= MOST_DIGITS else _refuse_long(file, "", digits)
-
-    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in _repeated(keys):
-            raise SpecError(file, "", f"key {shown(key)} is given twice; once would do")
-        return dict(pairs)
-
-    try:
-        data = json_value(
-            text, file, object_pairs_hook=mapping, parse_constant=refuse, parse_int=whole
-        )
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise SpecError(file, place, f"broken JSON: {error.msg}") from None
-    return _as_mapping(data, file)
+    return _as_mapping(json_of(text, file), file)
 
 
 # --- text -----------------------------------------------------------------------------------
@@ -108,25 +87,9 @@ def read_json_mapping(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     """Return the text of a file, read no further than the limit."""
-    file = str(path)
-    try:
-        if not path.exists():
-            raise SpecError(file, "", "does not exist")
-        if not path.is_file():
-            raise SpecError(file, "", "is not a file")
-        with path.open("rb") as stream:
-            raw = stream.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise SpecError(file, "", f"cannot be read: {getattr(error, 'strerror', error)}") from None
-    if len(raw) > MOST_BYTES:
-        limit = format_bytes(MOST_BYTES)
-        raise SpecError(file, "", f"is larger than {limit}; at most {limit} would do")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(file, "", f"byte {error.start} is not UTF-8 text") from None
+    text = read_text(path)
     if not text.strip():
-        raise SpecError(file, "", "is empty; a mapping (key: value) would do")
+        raise SpecError(printable(str(path)), "", "is empty; a mapping (key: value) would do")
     return text
 
 
@@ -178,6 +141,8 @@ def _check_nodes(root: yaml.Node, file: str) -> None:
             stack.extend(value for _, value in node.value)
         elif isinstance(node, yaml.SequenceNode):
             stack.extend(node.value)
+        elif not is_printable(node.value):
+            raise SpecError(file, _line(node.start_mark), unprintable(node.value))
         elif node.tag == _YAML + "timestamp":
             node.tag = _YAML + "str"
         elif node.tag in (_YAML + "int", _YAML + "float"):
@@ -185,9 +150,16 @@ def _check_nodes(root: yaml.Node, file: str) -> None:
 
 
 def _check_number(node: yaml.Node, file: str) -> None:
-    """Refuse octal, hexadecimal and base 60 (``1:30``), which YAML 1.1 reads silently."""
+    """Refuse octal, hexadecimal and base 60 (``1:30``), which YAML 1.1 reads silently.
+
+    Infinities and what is no number are refused too.
+    """
     place, text = _line(node.start_mark), node.value
-    plain = _DECIMAL.fullmatch(text) if node.tag == _YAML + "int" else ":" not in text
+    if node.tag == _YAML + "int":
+        plain = _DECIMAL.fullmatch(text) is not None
+    else:
+        plain = len(text) <= 60 and _FLOAT.fullmatch(text) is not None
+        plain = plain and math.isfinite(float(text.replace("_", "")))
     if not plain:
         raise SpecError(file, place, f"found {shown(text)}; a plain decimal number would do")
     if node.tag == _YAML + "int" and len(text) > MOST_DIGITS:
@@ -200,6 +172,8 @@ def _check_keys(keys: Sequence[yaml.Node], file: str) -> None:
             found = shown(key.value) if isinstance(key, yaml.ScalarNode) else "a collection"
             problem = f"found {found} as a key; text would do, in quotes if need be"
             raise SpecError(file, _line(key.start_mark), problem)
+        if not is_printable(key.value):
+            raise SpecError(file, _line(key.start_mark), unprintable(key.value))
     values = [key.value for key in keys]
     for value in _repeated(values):
         last = [key for key in keys if key.value == value][1]

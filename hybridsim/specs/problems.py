@@ -66,7 +66,7 @@ def _problem(spec_type: type[Spec], data: object, details: ErrorDetails) -> tupl
         place, owner = _locate(spec_type, data, details["loc"][:-1])
         fields = owner.model_fields if owner else {}
         if kind == "missing":
-            about = _first_sentence(fields[key].description) if key in fields else ""
+            about = first_sentence(fields[key].description) if key in fields else ""
             return place, f"key {shown(key)} is missing{about and ': '}{about}"
         guess = did_you_mean(key[:100], fields)
         return place, f"unknown key {shown(key)}{guess}; known keys: {', '.join(fields)}"
@@ -144,7 +144,8 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= 4 * most else text[: 4 * most] + "..."
 
 
-def _first_sentence(text: str | None) -> str:
+def first_sentence(text: str | None) -> str:
+    """Return the first sentence of a docstring on one line, without its full stop."""
     return re.split(r"(?<=\.)\s", " ".join((text or "").split()), maxsplit=1)[0].rstrip(".")
 
 

@@ -1,10 +1,12 @@
 """Strategies. To add one: a file here, and its class in ``STRATEGIES``."""
 
 from collections.abc import Mapping
+from inspect import isabstract
 from typing import Any
 
 from hybridsim._old_names import old_names_of
-from hybridsim.errors import UnknownNameError
+from hybridsim.errors import SpecError, UnknownNameError
+from hybridsim.outside import from_outside, names_a_file, offered, origin_of
 from hybridsim.specs import validate
 from hybridsim.strategies.job import (
     CarriedOut,
@@ -95,14 +97,53 @@ STRATEGIES: dict[str, type[Spec]] = {
 def make_strategy(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
     """Return the strategy of that name with its options set.
 
+    ``name`` is one of :data:`STRATEGIES`, an entry point of ``hybridsim.strategies``, or
+    ``file.py:Class``; ``code`` among the options of such a one is the hash of its code.
+
     Raises:
         UnknownNameError: No strategy has that name.
-        SpecError: An option is not one of the strategy's, or has no sense.
+        SpecError: An option is not one of the strategy's, or has no sense; or a strategy from
+            outside fails to import or is none.
     """
-    if name not in STRATEGIES:
-        raise UnknownNameError("strategy", name, STRATEGIES)
-    found: Strategy = validate(STRATEGIES[name], _nested(options or {}), f"strategy {name}")  # type: ignore[assignment]
+    given = dict(options or {})
+    kind = strategy_class(name, None if name in STRATEGIES else given.pop("code", None))
+    found: Strategy = validate(kind, _nested(given), f"strategy {name}")  # type: ignore[assignment]
     return found
+
+
+def strategy_class(name: str, code: str | None = None) -> type[Spec]:
+    """Return the class of a strategy by its name.
+
+    Raises:
+        UnknownNameError: No strategy has that name.
+        SpecError: One from outside fails to import, is none, or has other code.
+    """
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    if not names_a_file(name) and name not in offered("strategy"):
+        raise UnknownNameError("strategy", name, strategy_names())
+    kind = from_outside(name, "strategy", code=code)
+    if not (isinstance(kind, type) and issubclass(kind, LayerStrategy | NetworkStrategy)):
+        problem = "is no strategy; a class that extends LayerStrategy or NetworkStrategy would do"
+        raise SpecError(name, "", problem)
+    if isabstract(kind) or "kind" not in kind.model_fields:
+        missing = sorted({*kind.__abstractmethods__} or {"kind"})
+        raise SpecError(name, "", f"leaves {', '.join(missing)} open; a strategy with it would do")
+    if (own := kind.model_fields["kind"].default) in STRATEGIES:
+        raise SpecError(name, "kind", f"found {own!r}, a strategy of hybridsim; another would do")
+    return kind
+
+
+def strategy_names() -> list[str]:
+    """Return the names of all strategies, those of entry points last."""
+    return [*STRATEGIES, *(name for name in offered("strategy") if name not in STRATEGIES)]
+
+
+def named(strategy: Strategy) -> dict[str, Any]:
+    """Return a strategy as text and numbers that read back, under ``kind`` what it is named by."""
+    text: dict[str, Any] = strategy.model_dump(mode="json")  # type: ignore[attr-defined]
+    origin = origin_of(type(strategy))
+    return text if origin is None else text | {"kind": origin.name, "code": origin.code}
 
 
 def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +211,11 @@ __all__ = [
     "analog_yardstick",
     "carry_out",
     "make_strategy",
+    "named",
     "one_by_one",
     "shape_of",
     "steps_of",
+    "strategy_class",
+    "strategy_names",
     "yardstick",
 ]

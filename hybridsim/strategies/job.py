@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 from hybridsim.arch import Machine
 from hybridsim.components.interconnect import Passage
 from hybridsim.engines import Dispatch, Engine, execute
-from hybridsim.mapping import Mapping, PlacedLayer
+from hybridsim.mapping import Mapping, PlacedLayer, Spread
+from hybridsim.mapping.partitions import Written
 from hybridsim.plan import Outline, Plan, Resource, Timeline
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.machine_shape import MachineShape
+from hybridsim.units import ceil_div
 from hybridsim.work import Prices, price
 from hybridsim.workload import Network, Op
 
@@ -36,7 +38,16 @@ class Resources:
     tiles: dict[str, tuple[int, ...]]
     """Layer name -> its tiles."""
     clusters: tuple[ClusterResources, ...]
+    """Those of all kinds, the usual ones first."""
     link: int
+    first: dict[str, tuple[int, int]]
+    """Kind of clusters -> the number of the first of them, and how many there are."""
+
+    def in_turn(self, layer: PlacedLayer, count: int) -> list[int]:
+        """Return the numbers of clusters of a layer's kind that take its batches in turn."""
+        assert layer.cluster is not None
+        first, there = self.first[layer.cluster_sort]
+        return [first + (layer.cluster - first + phase) % there for phase in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class Structure:
     crossbars: int
     """Crossbars that hold weights."""
     machine: MachineShape
+    spread: tuple[Spread, ...] = ()
+    """The tiles of each kind, where there are several kinds of parts."""
 
     def __hash__(self) -> int:
         # the network and its layers say the same as their counts, but take a millisecond
@@ -69,7 +82,7 @@ class Job:
     mapping: Mapping
     tokens: int
     engine: Engine | None = None
-    """What strategies execute plans with that try what they decide; None leaves them estimates."""
+    """What strategies execute plans with that try networks as a whole; None: they do not."""
     past: int = 0
     """Tokens before these, whose keys and values are kept: what a generated token attends to."""
     sequences: int = 1
@@ -102,6 +115,7 @@ class Job:
             sequences=self.sequences,
             crossbars=mapping.crossbars,
             machine=MachineShape.of(mapping.machine),
+            spread=mapping.spread,
         )
 
     def without_adapters(self) -> "Job":
@@ -111,6 +125,13 @@ class Job:
     def tokens_of(self, layer: PlacedLayer) -> int:
         """Return how many vectors of one sequence pass through a layer."""
         return self.mapping.network.tokens(layer.op, self.tokens)
+
+    def live_bytes(self, written: Written) -> int:
+        """Return what of one sequence is kept outside while tiles are written [bytes]."""
+        network = self.mapping.network
+        ops = [network.op(name) for name in written.live]
+        elements = sum(op.out_features * network.tokens(op, self.tokens) for op in ops)
+        return ceil_div(elements * self.structure.machine.activation_bits, 8)
 
     @cached_property
     def layers(self) -> dict[str, PlacedLayer]:
@@ -123,26 +144,79 @@ class Job:
         found: list[Resource] = []
         tiles = _tile_resources(self.mapping, found)
         shape = self.structure.machine
-        count = shape.chips * shape.clusters
-        clusters = [_cluster_resources(shape.has_engine, index, found) for index in range(count)]
+        clusters: list[ClusterResources] = []
+        first: dict[str, tuple[int, int]] = {}
+        for sort, own in shape.cluster_sorts:
+            count = own.chips * own.clusters
+            first[sort] = len(clusters), count
+            clusters += [_cluster_resources(own.has_engine, k, found, sort) for k in range(count)]
         found.append(Resource("link", "link", shape.chips * shape.links))
-        return Resources(tuple(found), tiles, tuple(clusters), len(found) - 1)
+        return Resources(tuple(found), tiles, tuple(clusters), len(found) - 1, first)
+
+    def seen_by(self, layer: PlacedLayer) -> tuple["Job", PlacedLayer]:
+        """Return the job as if the machine had the kinds of parts alone that a layer is on.
+
+        It has the layers on both kinds, this one among them, which is returned as it is there.
+        """
+        if not self.machine.several:
+            return self, layer
+        kinds = layer.sort, layer.cluster_sort
+        if kinds not in self._seen:
+            own = [each for each in self.mapping.layers if (each.sort, each.cluster_sort) == kinds]
+            first = self.resources.first[layer.cluster_sort][0]
+            layers = tuple(
+                replace(
+                    each, sort="", cluster_sort="",
+                    cluster=None if each.cluster is None else each.cluster - first,
+                )
+                for each in own
+            )  # fmt: skip
+            machine = self.machine.seen(*kinds)
+            mapping = replace(self.mapping, machine=machine, layers=layers, spread=())
+            self._seen[kinds] = replace(self, mapping=mapping)
+        return self._seen[kinds], self._seen[kinds].layers[layer.name]
+
+    @cached_property
+    def _seen(self) -> dict[tuple[str, str], "Job"]:
+        return {}
+
+    @cached_property
+    def of_kinds(self) -> tuple["Job", ...]:
+        """The job as the layers on each two kinds of tiles and clusters see it, each once."""
+        return tuple({id(own): own for own, _ in map(self.seen_by, self.mapping.layers)}.values())
+
+    def machine_of(self, layer: PlacedLayer) -> Machine:
+        """Return the machine as if it had the kinds of parts alone that a layer is on."""
+        return self.machine.seen(layer.sort, layer.cluster_sort)
+
+    def shape_of(self, layer: PlacedLayer) -> MachineShape:
+        """Return the shape of the machine with the kind of a layer's clusters alone."""
+        return self.structure.machine.on_clusters(layer.cluster_sort)
 
 
 def _tile_resources(mapping: Mapping, found: list[Resource]) -> dict[str, tuple[int, ...]]:
     """Append one resource for each set of tiles that the same layers use."""
-    return grouped_resources(
-        "tile", "tile", {layer.name: layer.tiles for layer in mapping.layers}, found
-    )
+    used: dict[str, dict[str, tuple[int, ...]]] = {}
+    for layer in mapping.layers:
+        used.setdefault(layer.sort, {})[layer.name] = layer.tiles
+    by_layer: dict[str, tuple[int, ...]] = {}
+    for sort in sorted(used):
+        by_layer |= grouped_resources("tile", "tile", used[sort], found, sort)
+    return by_layer
 
 
 def grouped_resources(
-    prefix: str, kind: str, used: dict[str, tuple[int, ...]], found: list[Resource]
+    prefix: str,
+    kind: str,
+    used: dict[str, tuple[int, ...]],
+    found: list[Resource],
+    sort: str = "",
 ) -> dict[str, tuple[int, ...]]:
-    """Append one resource for each set of parts that the same layers use.
+    """Append one resource for each set of parts, all of one sort, that the same layers use.
 
     ``used`` gives the parts of each layer by number; the resources of each layer are returned.
     """
+    prefix = f"{sort}.{prefix}" if sort else prefix
     users: dict[int, list[str]] = {}
     for layer, parts in used.items():
         for part in parts:
@@ -156,16 +230,18 @@ def grouped_resources(
         name = f"{prefix}{first}" if len(members) == 1 else f"{prefix}{first}..{last}"
         for user in names:
             used_by[user].append(len(found))
-        found.append(Resource(name, kind, parts=len(members)))
+        found.append(Resource(name, kind, parts=len(members), sort=sort))
     return {name: tuple(resources) for name, resources in used_by.items()}
 
 
-def _cluster_resources(engine: bool, index: int, found: list[Resource]) -> ClusterResources:
-    first, name = len(found), f"cluster{index}"
-    found += [Resource(f"{name}.cores", "cores"), Resource(f"{name}.dma", "dma")]
+def _cluster_resources(
+    engine: bool, index: int, found: list[Resource], sort: str
+) -> ClusterResources:
+    first, name = len(found), f"{sort}.cluster{index}" if sort else f"cluster{index}"
+    parts = ("cores", "dma", "matrix_engine") if engine else ("cores", "dma")
+    found += [Resource(f"{name}.{part}", part, sort=sort) for part in parts]
     if not engine:
         return ClusterResources(first, first + 1, None)
-    found.append(Resource(f"{name}.matrix_engine", "matrix_engine"))
     return ClusterResources(first, first + 1, first + 2)
 
 
@@ -247,6 +323,8 @@ class Schedule:
     of several transfers that hold the same edges, the one that crosses most."""
     kept_bytes: int = 0
     """Scratchpad of every cluster that adapters of all layers take for the whole run [bytes]."""
+    kept_of_kinds: MappingType[str, int] = field(default_factory=dict)
+    """The same of each further kind of clusters [bytes]."""
     dispatch: Dispatch = "online"
     """Whether a part starts what is ready, or keeps to an order that is reserved ahead of time,
     on the prices of the machine on which the plan is carried out."""

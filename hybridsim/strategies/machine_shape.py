@@ -36,6 +36,10 @@ class MachineShape:
     """A network on chip of that routing, for the ways alone."""
     name: str = field(compare=False)
     """What the first machine of the shape is called, for errors."""
+    of_tiles: tuple[tuple[str, "MachineShape"], ...] = ()
+    """Further kinds of tiles: the machine as if it had each of them alone."""
+    of_clusters: tuple[tuple[str, "MachineShape"], ...] = ()
+    """Further kinds of clusters likewise."""
 
     @classmethod
     def of(cls, machine: Machine) -> "MachineShape":
@@ -58,7 +62,24 @@ class MachineShape:
             routing=_routing(machine.network_on_chip),
             network=machine.network_on_chip,
             name=machine.name,
+            of_tiles=tuple((sort, cls.of(machine.seen(tile=sort))) for sort in machine.tiles),
+            of_clusters=tuple(
+                (sort, cls.of(machine.seen(cluster=sort))) for sort in machine.clusters
+            ),
         )
+
+    def on_tiles(self, sort: str) -> "MachineShape":
+        """Return the machine as if it had a kind of tiles alone; "" for the usual one."""
+        return dict(self.of_tiles)[sort] if sort else self
+
+    def on_clusters(self, sort: str) -> "MachineShape":
+        """Return the machine as if it had a kind of clusters alone; "" for the usual one."""
+        return dict(self.of_clusters)[sort] if sort else self
+
+    @property
+    def cluster_sorts(self) -> tuple[tuple[str, "MachineShape"], ...]:
+        """All kinds of clusters, the usual one first."""
+        return (("", self), *self.of_clusters)
 
     @property
     def all_clusters(self) -> int:

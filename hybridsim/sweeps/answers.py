@@ -1,18 +1,19 @@
-"""What a sweep says: its table, the Pareto front, the best points, and which axis matters."""
+"""What a sweep says: its table, the Pareto front and the best points."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridsim.sweeps.columns import DETAILED, MEASURED, RESULTS
+from hybridsim.sweeps.accuracy import SEPARATOR
+from hybridsim.sweeps.columns import ACCURACY, DERIVED, MEASURED, REAL, RESULTS, derive
 from hybridsim.sweeps.inputs import Inputs
-from hybridsim.sweeps.study import study_constraints
+from hybridsim.sweeps.pareto import Bools, pareto
+from hybridsim.sweeps.study import asked_columns, study_constraints
 from hybridsim.units import Ints
-
-Bools = NDArray[np.bool_]
 
 
 def build_table(inputs: Inputs, found: Iterable[tuple[Ints, Mapping[str, Any]]]) -> pd.DataFrame:
@@ -30,14 +31,11 @@ def build_table(inputs: Inputs, found: Iterable[tuple[Ints, Mapping[str, Any]]])
         name: _joined(name, [block[name] for _, block in blocks], order)
         for name in (*inputs.columns, "problem")
     }
-    latency, analog = stored.get("latency_ps"), stored.get("yardstick_ps")
     for name in shown_columns(inputs):
-        if name == "overhead_percent":
-            assert latency is not None
-            assert analog is not None
-            table[name] = (latency - analog) * 100 / analog.where(analog != 0)
+        if name == ACCURACY:
+            table[name] = _accuracy(inputs, indices[order])
         else:
-            table[name] = stored[name]
+            table[name] = derive(name, stored) if name in DERIVED else stored[name]
     table["problem"] = stored["problem"]
     feasible = table["problem"] == ""
     for constraint in study_constraints(inputs.study, inputs.axes):
@@ -73,10 +71,25 @@ def axes_frame(inputs: Inputs, indices: Ints) -> pd.DataFrame:
 
 def shown_columns(inputs: Inputs) -> list[str]:
     """Return the result columns of the table: those kept, sought or compared."""
-    constraints = study_constraints(inputs.study, inputs.axes)
-    asked = {*inputs.study.keep, *inputs.study.objectives, *(c.column for c in constraints)}
     own = {axis.column for axis in inputs.axes}
-    return [name for name in RESULTS if name in asked - own]
+    asked = asked_columns(inputs.study, inputs.axes) - own
+    return [name for name in RESULTS if name in asked]
+
+
+def _accuracy(inputs: Inputs, indices: Ints) -> "pd.Series[Any]":
+    numbers = accuracies(inputs, indices)
+    return pd.Series(pd.arrays.FloatingArray(numbers, np.isnan(numbers)))
+
+
+def accuracies(inputs: Inputs, indices: Ints) -> NDArray[np.float64]:
+    """Return the accuracy of the adapters of some points [%]; NaN where none is known."""
+    names = [axis.name for axis in inputs.axes]
+    places = [names.index(name) for name in inputs.study.accuracy_axes]
+    labels = product(*(inputs.axes[place].labels for place in places))
+    known = [inputs.accuracy.get(SEPARATOR.join(each), np.nan) for each in labels]
+    shape = [len(inputs.axes[place]) for place in places]
+    coordinates = inputs.coordinates(indices)
+    return np.array(known).reshape(shape)[tuple(coordinates[place] for place in places)]
 
 
 def objective_values(inputs: Inputs, table: pd.DataFrame) -> NDArray[np.float64]:
@@ -87,25 +100,6 @@ def objective_values(inputs: Inputs, table: pd.DataFrame) -> NDArray[np.float64]
         for name, direction in inputs.study.objectives.items()
     ]
     return np.stack(columns, axis=1)
-
-
-def pareto(values: NDArray[np.float64], feasible: Bools) -> Bools:
-    """Return which feasible rows no other feasible row dominates; equal rows all stay.
-
-    A row dominates another if it is nowhere larger and somewhere smaller.
-    """
-    rows = np.flatnonzero(feasible & np.isfinite(values).all(axis=1))
-    unique, place = np.unique(values[rows], axis=0, return_inverse=True)
-    left = np.arange(len(unique))
-    front = np.zeros(len(unique), bool)
-    while len(left):
-        # rows are sorted, so the first one left is dominated by none that is left
-        best, rest = left[0], left[1:]
-        front[best] = True
-        left = rest[(unique[rest] < unique[best]).any(axis=1)]
-    mask = np.zeros(len(values), bool)
-    mask[rows] = front[place.reshape(-1)]
-    return mask
 
 
 def best_rows(inputs: Inputs, table: pd.DataFrame) -> dict[str, list[int]]:
@@ -121,33 +115,8 @@ def best_rows(inputs: Inputs, table: pd.DataFrame) -> dict[str, list[int]]:
     return found
 
 
-def variance_shares(inputs: Inputs, table: pd.DataFrame) -> pd.DataFrame:
-    """Return how much of each objective's variance each axis explains alone, 0 to 1.
-
-    One row per axis, one column per objective. The share is that of the main effect: the
-    variance of the mean over each value of the axis, weighted by its points, over the variance of
-    all points. Over a full grid the shares add up to at most 1, and what is missing is due to
-    axes acting together. Points without a result are left out; constraints do not matter.
-    """
-    values = objective_values(inputs, table)
-    ran = np.isfinite(values).all(axis=1)
-    shares = {}
-    for i, name in enumerate(inputs.study.objectives):
-        own = values[ran, i]
-        spread = own - own.mean() if len(own) else own
-        total = float((spread**2).sum())
-        column = []
-        for axis in inputs.axes:
-            codes = pd.factorize(table[axis.column])[0][ran]
-            count = np.maximum(np.bincount(codes), 1)
-            sums = np.bincount(codes, weights=spread)
-            column.append(float((sums**2 / count).sum()) / total if total else 0.0)
-        shares[name] = column
-    return pd.DataFrame(shares, index=pd.Index([a.name for a in inputs.axes], name="axis"))
-
-
 def _joined(name: str, blocks: list[Any], order: Ints) -> "pd.Series[Any]":
-    if DETAILED.get(name) == "number":
+    if name in REAL:
         real = [np.array(block, np.float64) for block in blocks] or [np.empty(0, np.float64)]
         numbers = np.concatenate(real)[order]
         return pd.Series(pd.arrays.FloatingArray(numbers, np.isnan(numbers)))

@@ -43,7 +43,7 @@ _QUANTITIES: dict[str, TypeAdapter[int]] = {
 }
 """Unit as it stands at the end of a column's name -> how a value with a unit is read."""
 
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z][A-Za-z/]*)?")
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z][A-Za-z/]*)?", re.ASCII)
 _RANGE_KEYS = ({"from", "to", "step"}, {"from", "to", "factor"}, {"from", "to", "points"})
 _HEADS = ("network", "machine", "tokens", "strategy", "adapters")
 
@@ -112,8 +112,17 @@ def quantity(unit: str, text: str) -> int:
     Raises:
         ValueError: The text is no such quantity.
     """
+    return in_base_unit(_QUANTITIES[unit], text)
+
+
+def in_base_unit(reader: TypeAdapter[int], text: str) -> int:
+    """Return what a value with a unit is in base units.
+
+    Raises:
+        ValueError: The text is no such quantity.
+    """
     try:
-        return _QUANTITIES[unit].validate_python(text)
+        return reader.validate_python(text)
     except ValidationError as error:
         raise ValueError(str(error.errors()[0].get("ctx", {}).get("error", error))) from None
 

@@ -10,11 +10,14 @@ from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
+from hybridsim.mapping.copies import depend_on_times
 from hybridsim.sweeps import machines
 from hybridsim.sweeps.cases import Cases
+from hybridsim.sweeps.columns import REAL
 from hybridsim.sweeps.inputs import Inputs, Resolver
+from hybridsim.sweeps.kinds import settled
 from hybridsim.sweeps.machines import Columns
-from hybridsim.sweeps.placed import Placed, Rows
+from hybridsim.sweeps.placed import Piece, Placed, Rows, rows_of
 from hybridsim.sweeps.whole_runs import DETAILS, DOES_NOT_FIT, WholeRuns, in_words, tokens_of
 from hybridsim.sweeps.whole_runs import Columns as Results
 from hybridsim.units import Ints
@@ -43,13 +46,19 @@ class Blocks:
         places = self._inputs.coordinates(indices)
         case = np.broadcast_to(self._by_number.of(places), indices.shape)
         found = _Found(self._inputs.columns, len(indices))
+        together: dict[tuple[object, ...], list[Piece]] = {}
         for at in _groups(case):
             columns = {
                 path: numbers[own[at]]
                 for own, by_path in zip(places, self._by_number.columns, strict=True)
                 for path, numbers in by_path.items()
             }
-            self._case(int(case[at[0]])).fill(found, at, columns, indices[at])
+            pieces = self._case(int(case[at[0]])).pieces(found, at, columns, indices[at])
+            for piece in pieces:
+                together.setdefault(piece.shares, []).append(piece)
+        for pieces_alike in together.values():
+            for some in _not_too_many(pieces_alike):
+                found.take_all(some)
         return found.columns(self._whole, indices)
 
     def _case(self, number: int) -> "_Case":
@@ -70,11 +79,24 @@ def _groups(number: Ints) -> Iterator[Ints]:
     yield from np.split(by_number, np.flatnonzero(np.diff(number[by_number])) + 1)
 
 
+def _not_too_many(pieces: list[Piece]) -> Iterator[list[Piece]]:
+    """Yield pieces in groups of about as many points as are evaluated together."""
+    group: list[Piece] = []
+    for piece in pieces:
+        if group and sum(len(own.at) for own in group) + len(piece.at) > _AT_ONCE:
+            yield group
+            group = []
+        group.append(piece)
+    yield group
+
+
 class _Found:
     """Results of some points as they come in."""
 
     def __init__(self, names: tuple[str, ...], points: int) -> None:
-        self.numbers = {name: np.zeros(points, np.int64) for name in names}
+        self.numbers = {
+            name: np.zeros(points, np.float64 if name in REAL else np.int64) for name in names
+        }
         self.known = np.zeros(points, np.bool_)
         self.problem = np.full(points, "", dtype=object)
         self.ask = np.zeros(points, np.bool_)
@@ -86,6 +108,20 @@ class _Found:
             numbers[at] = rows.numbers[name]
         self.problem[at], self.ask[at] = rows.problem, rows.ask
         self.known[at] = rows.problem == ""
+
+    def take_all(self, pieces: list[Piece]) -> None:
+        """Evaluate pieces that share what is to be decided, and take in their rows."""
+        try:
+            for piece, rows in zip(pieces, rows_of(pieces), strict=True):
+                self.take(piece.at, rows)
+        except (InputError, OverflowError) as error:
+            if len(pieces) > 1:
+                for piece in pieces:
+                    self.take_all([piece])
+            elif isinstance(error, CapacityError):
+                self.problem[pieces[0].at] = DOES_NOT_FIT
+            else:
+                self.ask[pieces[0].at] = True  # a run of each by itself says what is wrong
 
     def columns(self, whole: WholeRuns, indices: Ints) -> Results:
         """Return the columns, after running what is left to run; None where nothing is known."""
@@ -111,15 +147,15 @@ class _Case:
     placing: "_Placing"
     _placed: dict[tuple[int, ...], Placed | str | None] = field(default_factory=dict)
 
-    def fill(self, found: _Found, at: Ints, columns: Columns, indices: Ints) -> None:
-        """Fill in the points ``at`` some places.
+    def pieces(self, found: _Found, at: Ints, columns: Columns, indices: Ints) -> Iterator[Piece]:
+        """Yield the points ``at`` some places that are to be evaluated; fill in all others.
 
         What of the columns makes another network or strategy is a part of a case of its own,
         unless layers run one by one.
         """
         placed = self._place((), int(indices[0]))
         if isinstance(placed, Placed) and placed.layer_by_layer:
-            self._fill(found, at, placed, columns)
+            yield from self._sound(found, at, placed, columns, indices)
             return
         own = [columns[path] for path in columns if path not in machines.PATHS]
         machine = {path: c for path, c in columns.items() if path in machines.PATHS}
@@ -127,11 +163,17 @@ class _Case:
         for number, setting in enumerate(settings):
             some = np.flatnonzero(which == number)
             placed = self._place(setting, int(indices[some[0]]))
-            self._fill(found, at[some], placed, {path: c[some] for path, c in machine.items()})
+            here = {path: c[some] for path, c in machine.items()}
+            yield from self._sound(found, at[some], placed, here, indices[some])
 
-    def _fill(
-        self, found: _Found, at: Ints, placed: Placed | str | None, columns: Columns
-    ) -> None:
+    def _sound(
+        self,
+        found: _Found,
+        at: Ints,
+        placed: Placed | str | None,
+        columns: Columns,
+        indices: Ints,
+    ) -> Iterator[Piece]:
         if isinstance(placed, str):
             found.problem[at] = placed
             return
@@ -141,16 +183,12 @@ class _Case:
         sound = placed.sound(columns, len(at))
         if not sound.all():
             found.ask[at[~sound]] = True
-            at, columns = at[sound], {path: c[sound] for path, c in columns.items()}
+            at, indices = at[sound], indices[sound]
+            columns = {path: c[sound] for path, c in columns.items()}
         for first in range(0, len(at), _AT_ONCE):
             some = slice(first, first + _AT_ONCE)
             own = {path: column[some] for path, column in columns.items()}
-            try:
-                found.take(at[some], placed.rows(own, len(at[some])))
-            except CapacityError:
-                found.problem[at[some]] = DOES_NOT_FIT
-            except (InputError, OverflowError):
-                found.ask[at[some]] = True  # a run of each by itself says what is wrong
+            yield Piece(placed, at[some], own, indices[some])
 
     def _place(self, setting: tuple[int, ...], index: int) -> Placed | str | None:
         if setting not in self._placed:
@@ -175,19 +213,24 @@ class _Placing:
             tokens = tokens_of(point)
         except InputError:
             return None
+        if point.machine.several and not settled(point.network, point.machine):
+            return None  # where weights lie depends on times
         try:
             mapping = self._placed(point.network, point.machine)
         except InputError as error:
             return in_words(error)  # where weights lie depends on no column
-        yardstick = "yardstick_ps" in self.resolver.inputs.columns
-        return Placed(mapping, point.strategy, tokens, yardstick)
+        return Placed(mapping, point.strategy, tokens, self.resolver)
 
     def _placed(self, network: Network, machine: Machine) -> PlacedNetwork:
         tile, cluster = machine.tile, machine.cluster
-        key = (
+        key: _Key = (
             id(network), machine.name, tile.rows, tile.columns, tile.tiers, tile.count,
-            tile.sharing, machine.chip_count, cluster and cluster.count,
+            tile.sharing, machine.chip_count, cluster and cluster.count, str(machine.mapping),
         )  # fmt: skip
+        if depend_on_times(machine):
+            key = (*key, str(tile))
+        if machine.mapping.floor != "spread" or machine.several or machine.mapping.layers:
+            key = (*key, str(machine))
         if key not in self._known:
             while len(self._known) >= _MOST_CASES:
                 del self._known[next(iter(self._known))]

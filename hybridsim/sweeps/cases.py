@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -29,19 +30,51 @@ class Cases:
         Cases that differ in their networks alone follow each other: what machine and strategy
         lead to is mostly the same for all.
         """
-        axes = [k for k, columns in enumerate(self.columns) if not columns]
-        axes.sort(key=lambda k: "network" in self.inputs.axes[k].paths)
         number = np.zeros_like(places[0]) if places else np.zeros(1, np.int64)
-        for k in axes:
+        for k in self._telling:
             number = number * len(self.inputs.axes[k]) + places[k]
         return number
 
-    def in_order(self, indices: Ints) -> tuple[Ints, Ints]:
-        """Return points with those of a case next to each other, and where the cases begin."""
-        number = self.of(self.inputs.coordinates(indices))
-        number = np.broadcast_to(number, indices.shape)
-        order = np.argsort(number, kind="stable")
-        return indices[order], np.flatnonzero(np.diff(number[order], prepend=-1))
+    @cached_property
+    def _telling(self) -> list[int]:
+        """The axes that tell cases apart, networks last."""
+        axes = [k for k, columns in enumerate(self.columns) if not columns]
+        return sorted(axes, key=lambda k: "network" in self.inputs.axes[k].paths)
+
+    @cached_property
+    def size(self) -> int:
+        """How many points each case has."""
+        lengths = zip(self.columns, self.inputs.axes, strict=True)
+        return prod(len(axis) for columns, axis in lengths if columns)
+
+    @cached_property
+    def sizes(self) -> tuple[int, int]:
+        """How many points cases that differ in their networks alone have, and each case."""
+        axes = self.inputs.axes
+        networks = prod(len(axes[k]) for k in self._telling if "network" in axes[k].paths)
+        return self.size * networks, self.size
+
+    @cached_property
+    def _axes(self) -> list[int]:
+        """The axes from the one that varies slowest when points of a case follow each other."""
+        axes = range(len(self.columns))
+        return [*self._telling, *(k for k in axes if self.columns[k])]
+
+    def at(self, places: Ints) -> Ints:
+        """Return the points at some places of an order in which those of a case are together."""
+        return self._renumbered(places, self._axes, [*range(len(self._axes))])
+
+    def places(self, indices: Ints) -> Ints:
+        """Return where points stand in that order."""
+        return self._renumbered(indices, [*range(len(self._axes))], self._axes)
+
+    def _renumbered(self, numbers: Ints, given: list[int], wanted: list[int]) -> Ints:
+        """Return the numbers of points in another order of axes."""
+        shape = self.inputs.shape
+        values = np.unravel_index(numbers, [shape[k] for k in given])
+        by_axis = dict(zip(given, values, strict=True))
+        found = np.ravel_multi_index([by_axis[k] for k in wanted], [shape[k] for k in wanted])
+        return np.asarray(found, np.int64)
 
 
 def _columns_of(axis: Axis) -> dict[str, Ints]:

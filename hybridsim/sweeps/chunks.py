@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from hybridsim.errors import InputError
 from hybridsim.sweeps.evaluate import Done, Work, evaluate_chunk
+from hybridsim.sweeps.executors import Processes
 from hybridsim.units import Ints
 
 OVERHEAD = 0.05
@@ -19,6 +22,9 @@ LAST_SECONDS = 0.2
 """How long one takes at least when workers share what is left: one may end that much later."""
 GROWTH = 16
 """By how much a chunk may be larger than the one before: the first ones time themselves."""
+
+MOST_DEATHS = 3
+"""How often in a row processes may die before anything is finished."""
 
 Record = Callable[[Ints, Done], None]
 
@@ -49,51 +55,72 @@ class Pace:
         return min(self.size, left, max(1, few, -(-left // (2 * workers))))
 
 
+class Source(Protocol):
+    """Points that are left to evaluate."""
+
+    def __len__(self) -> int:
+        """Return how many are left."""
+
+    def take(self, most: int) -> Ints:
+        """Return the next points, ``most`` of them or less."""
+
+
 def evaluate_all(
     work: Work,
-    indices: Ints,
+    source: Source,
     executor: Executor,
     workers: int,
     record: Record,
     stopped: Callable[[], bool],
-    begins: Ints | None = None,
 ) -> bool:
     """Evaluate points in order, give finished chunks to ``record``; return whether all were.
 
-    Points from one of the ``begins`` to the next share most work, and stay in one chunk if they
-    can. When ``stopped`` says so, nothing more is sent, and what is under way is still recorded.
+    When ``stopped`` says so, nothing more is sent, and what is under way is still recorded. What
+    a process was doing that dies is done again.
+
+    Raises:
+        InputError: Processes die again and again.
     """
-    cuts = np.concatenate(([0], () if begins is None else begins, [len(indices)])).astype(np.int64)
     waiting: dict[Future[Done], tuple[Ints, float]] = {}
-    pace, sent = Pace(), 0
+    again: list[Ints] = []
+    pace, deaths = Pace(), 0
     most_waiting = workers + 1 if workers > 1 else 1  # one ahead, so that no worker waits for us
     try:
         while True:
-            while sent < len(indices) and len(waiting) < most_waiting and not stopped():
-                chunk = indices[sent : _cut(cuts, sent, pace.chunk(len(indices) - sent, workers))]
+            while (again or len(source)) and len(waiting) < most_waiting and not stopped():
+                chunk = again.pop() if again else source.take(pace.chunk(len(source), workers))
                 start = time.thread_time()  # what else the machine does is no matter
                 future = executor.submit(evaluate_chunk, work, chunk)
                 waiting[future] = chunk, time.thread_time() - start
-                sent += len(chunk)
             if not waiting:
-                return sent == len(indices)
+                return not again and not len(source)
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 chunk, sending = waiting.pop(future)
-                done = future.result()
+                if isinstance(future.exception(), BrokenExecutor):
+                    again.append(chunk)
+                    continue
+                done, deaths = future.result(), 0
                 start = time.perf_counter()
                 record(chunk, done)
                 sending -= done.seconds if workers == 1 and sending > done.seconds else 0
                 overhead = sending + time.perf_counter() - start
                 pace.measured(len(chunk), done.seconds, overhead)
+            if again and not waiting:  # the others of a broken executor end in the same way
+                deaths = _begin_again(executor, deaths)
     finally:
         for future in waiting:
             future.cancel()
 
 
-def _cut(cuts: Ints, sent: int, size: int) -> int:
-    """Return where a chunk of about a size ends that begins at ``sent``."""
-    last = int(cuts[np.searchsorted(cuts, sent + size, side="right") - 1])
-    return last if last > sent else sent + size
+def _begin_again(executor: Executor, deaths: int) -> int:
+    if deaths == MOST_DEATHS or not isinstance(executor, Processes):
+        raise InputError(
+            f"--executor: processes died {deaths + 1} times and finished nothing in between, "
+            "killed from outside or for want of memory; fewer of them would do, and what was "
+            "recorded before is kept"
+        )
+    executor.begin_again()
+    return deaths + 1
 
 
 def spread(count: int, most: int) -> Ints:

@@ -2,14 +2,17 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import TypeAdapter
 
-from hybridsim.errors import UnknownNameError
-from hybridsim.sweeps.axes import quantity
+from hybridsim.boundary.values import decimal
+from hybridsim.errors import SpecError, UnknownNameError
+from hybridsim.sweeps.axes import in_base_unit, quantity
+from hybridsim.units import Area, EnergySum, Power
 
 MEASURED = {
     "latency_ps": "Start to end of the whole run [ps].",
@@ -23,22 +26,57 @@ MEASURED = {
     "tasks": "Tasks that the engine executed.",
 }
 """Whole numbers that every point is stored with, where they are asked for."""
-DERIVED = {
-    "overhead_percent": ("latency_ps", "yardstick_ps"),
+PLACED = {
+    "throughput_tokens_per_s": "Tokens over latency: one sequence at a time [1/s].",
+    "occupancy": "Share of the devices of the used crossbars that hold weights, 0 to 1.",
+    "area_mm2": "Silicon of the machine, as far as the areas of its parts are known [mm2].",
+    "energy_pj": "Work and static energy of the whole run, as far as it is known [pJ].",
 }
-"""Column -> the measured columns that it is computed from."""
+"""Real numbers that blocks of points tell as well as whole runs do."""
 INTERVALS = {
     "latency_ps": ("latency_low_ps", "latency_high_ps"),
     "overhead_percent": ("overhead_low_percent", "overhead_high_percent"),
+    "energy_pj": ("energy_low_pj", "energy_high_pj"),
 }
 """Column -> the ends of its 90 % interval, which are columns of their own."""
 DETAILED: dict[str, Literal["text", "number"]] = {
     "bound": "text",
     **{end: "number" for ends in INTERVALS.values() for end in ends},
 }
-"""What takes a whole Result to find out, and so more time per point; see ``sweep/details.py``."""
+"""What takes a whole Result to find out, and so more time per point."""
 TEXTS = frozenset(name for name, kind in DETAILED.items() if kind == "text")
-RESULTS = (*MEASURED, *DERIVED, *DETAILED)
+REAL = frozenset((*PLACED, *(name for name, kind in DETAILED.items() if kind == "number")))
+"""Columns that are stored as floating-point numbers; no number is none."""
+
+
+def _width(ends: tuple[str, str]) -> str:
+    return ends[0].replace("_low_", "_width_")
+
+
+DERIVED = {
+    "overhead_percent": ("latency_ps", "yardstick_ps"),
+    "edp_js": ("energy_pj", "latency_ps"),
+    "power_w": ("energy_pj", "latency_ps"),
+    **{_width(ends): ends for ends in INTERVALS.values()},
+}
+"""Column -> the stored columns that it is computed from."""
+ACCURACY = "accuracy_percent"
+"""What a study of adapters found, which no run tells."""
+RESULTS = (*MEASURED, *PLACED, *DERIVED, *DETAILED, ACCURACY)
+
+
+def derive(name: str, stored: Mapping[str, "pd.Series[Any]"]) -> "pd.Series[Any]":
+    """Return a derived column from the stored ones; no number where one of them is none."""
+    first, second = (stored[own] for own in DERIVED[name])
+    if name == "overhead_percent":
+        return (first - second) * 100 / second.where(second != 0)
+    if name == "edp_js":
+        return first * 1e-12 * (second * 1e-12)
+    if name == "power_w":  # picojoules over picoseconds
+        return first / second.where(second != 0)
+    return second - first
+
+
 KEPT = ("latency_ps", "yardstick_ps", "overhead_percent", "tcdm_bytes", "batch", "buffers")
 """What a study keeps unless it says otherwise."""
 
@@ -48,6 +86,12 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 _UNITS = ("bytes_per_cycle", "bytes_per_second", "cycles", "bytes", "bits", "hz", "ps")
+_SCALED: dict[str, tuple[TypeAdapter[int], float]] = {
+    "pj": (TypeAdapter(EnergySum), 1e-6),
+    "mm2": (TypeAdapter(Area), 1e-6),
+    "w": (TypeAdapter(Power), 1e-6),
+}
+"""Unit at the end of a column's name -> how a value with a unit is read, and its size in that."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +102,18 @@ class Constraint:
     sign: str
     bound: float
 
+    def compare(self, values: Any) -> Any:
+        """Return whether values meet the comparison, element by element."""
+        return _OPERATORS[self.sign](values, self.bound)
+
     def holds(self, table: pd.DataFrame) -> "pd.Series[bool]":
         """Return, for each row, whether the comparison is true; it is false for nothing."""
-        met: pd.Series[Any] = _OPERATORS[self.sign](table[self.column], self.bound)
+        met: pd.Series[Any] = self.compare(table[self.column])
         return met.astype("boolean").fillna(False).astype(bool)
 
     def excess(self, value: float) -> float:
         """Return how far a value is from meeting the comparison; 0 or less meets it."""
-        if _OPERATORS[self.sign](value, self.bound):
+        if self.compare(value):
             return 0.0
         return max(abs(value - self.bound), 1e-12)
 
@@ -104,8 +152,11 @@ def known_column(name: str, columns: Iterable[str], what: str) -> str:
 
 def _bound(column: str, text: str) -> float:
     try:
-        return float(text.removesuffix("%") if column.endswith("_percent") else text)
-    except ValueError:
+        return decimal(text.removesuffix("%") if column.endswith("_percent") else text, "")
+    except SpecError:
+        scaled = _SCALED.get(column.rpartition("_")[2])
+        if scaled is not None:
+            return in_base_unit(scaled[0], text) * scaled[1]
         unit = next((unit for unit in _UNITS if column.endswith(f"_{unit}")), None)
         if unit is None:
             raise ValueError(f"found {text!r}; a plain number would do for {column}") from None

@@ -4,7 +4,7 @@ import hashlib
 import pickle
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from hybridsim.sweeps.inputs import Inputs
@@ -39,7 +39,7 @@ class Done:
 
 def work_on(inputs: Inputs, engine: str = "compiled") -> Work:
     """Return a study in the form in which it is sent to workers."""
-    blob = pickle.dumps(inputs)
+    blob = pickle.dumps(replace(inputs))  # a copy, without what was found out for keys
     return Work(blob, hashlib.blake2b(blob, digest_size=16).hexdigest() + engine, engine)
 
 

@@ -9,8 +9,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+)
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 from hybridsim.errors import InputError
@@ -68,12 +74,58 @@ def open_executor(text: str) -> Iterator[tuple[Executor, int]]:
         raise InputError(f"--executor: found {text!r}; {FORMS} would do")
 
 
+class Processes(Executor):
+    """Evaluates in other processes of this machine; where one dies, all begin again."""
+
+    def __init__(self, workers: int) -> None:
+        """Start nothing yet: processes start when there is work."""
+        self._workers = workers
+        self._pool = self._new()
+
+    def _new(self) -> ProcessPoolExecutor:
+        # fresh interpreters: a fork would copy threads' locks in whatever state they are
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers, mp_context=spawn, initializer=_become_worker)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Have ``fn`` called in one of the processes."""
+        try:
+            with _interrupts_wait():  # one may be started now
+                return self._pool.submit(fn, *args, **kwargs)
+        except BrokenExecutor as error:
+            future: Future[T] = Future()
+            future.set_exception(error)
+            return future
+
+    def begin_again(self) -> None:
+        """Replace all processes; what they were doing is lost."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = self._new()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes."""
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment; processes that are started in it never hear it.
+
+    Until a fresh interpreter leaves Ctrl-C to its parent, it would end with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # no signals, no mask
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
-    # fresh interpreters: a fork would copy threads' locks in whatever state they are
-    executor = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker
-    )
+    executor = Processes(workers)
     try:
         yield executor
     finally:
@@ -105,20 +157,24 @@ def _cluster(address: str | None, workers: int) -> Iterator[tuple[Executor, int]
     Results are never the same call twice (``pure``), so their identity is not computed from them.
 
     Raises:
-        InputError: Nothing answers at the address, or no worker is there.
+        InputError: Nothing answers at the address, no worker is there, or workers or the
+            scheduler end before the work does.
     """
     import dask
     from distributed import Client, LocalCluster
 
     if address is None:
         with (
+            _lost_in_a_sentence(),
             dask.config.set({"distributed.worker.profile.enabled": False}),
             # one thread each: points are computed by Python code that holds its lock
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                dashboard_address=None,
-                silence_logs=logging.ERROR,
+            _closed_at_the_end(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs=logging.ERROR,
+                )
             ) as cluster,
             Client(cluster) as client,
         ):
@@ -129,8 +185,41 @@ def _cluster(address: str | None, workers: int) -> Iterator[tuple[Executor, int]
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--executor: no Dask scheduler at {address}: {reason}") from None
-    with client:
+    with _lost_in_a_sentence(), client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise InputError(f"--executor: the Dask scheduler at {address} has no workers")
         yield client.get_executor(pure=False), threads
+
+
+@contextmanager
+def _closed_at_the_end(cluster: Any) -> Iterator[Any]:
+    """Close a cluster; what went wrong before is not hidden by what closing trips over.
+
+    A nanny that is about to start its worker anew, as that has died, cannot be closed in peace.
+    """
+    try:
+        yield cluster
+    except BaseException:
+        with suppress(Exception):
+            cluster.close()
+        raise
+    cluster.close()
+
+
+@contextmanager
+def _lost_in_a_sentence() -> Iterator[None]:
+    """Turn what Dask says of dead workers and of a lost scheduler into an error of input."""
+    from distributed.comm import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    kept = "what was recorded before is kept, and the same command goes on from there"
+    try:
+        yield
+    except KilledWorker:
+        raise InputError(
+            "--executor: workers of Dask died again and again at the same points, killed from "
+            f"outside or for want of memory; fewer of them would do, and {kept}"
+        ) from None
+    except (CancelledError, CommClosedError):
+        raise InputError(f"--executor: the Dask scheduler is gone; {kept}") from None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from hybridsim.arch import Machine, load_machine, machine_with
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.library import network_path
-from hybridsim.strategies import Strategy, make_strategy
+from hybridsim.outside import origin_of
+from hybridsim.strategies import Strategy, make_strategy, strategy_class
+from hybridsim.sweeps.accuracy import AccuracyOfAxis, accuracy_by_label
 from hybridsim.sweeps.axes import Axis
-from hybridsim.sweeps.columns import DERIVED
+from hybridsim.sweeps.columns import ACCURACY, DERIVED
 from hybridsim.sweeps.model_version import model_version
-from hybridsim.sweeps.study import Study, fixed_settings, study_axes, study_constraints
+from hybridsim.sweeps.study import Study, asked_columns, fixed_settings, study_axes
 from hybridsim.units import Ints
 from hybridsim.workload import Network, load_network
 
@@ -50,6 +52,8 @@ class Inputs:
     """Machines by the name under which the study knows them."""
     networks: Mapping[str, Network]
     """Networks by the name under which the study knows them."""
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    """Values of the axes on which accuracy depends, joined -> accuracy [%]."""
 
     def __len__(self) -> int:
         return prod(self.shape)
@@ -62,10 +66,9 @@ class Inputs:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Result columns that every point must be evaluated for."""
-        constraints = study_constraints(self.study, self.axes)
-        asked = [*self.study.keep, *self.study.objectives, *(c.column for c in constraints)]
-        own = {axis.column for axis in self.axes}
-        flat = [c for name in asked for c in DERIVED.get(name, (name,)) if name not in own]
+        asked = asked_columns(self.study, self.axes)
+        known = {*(axis.column for axis in self.axes), ACCURACY}
+        flat = [c for name in asked - known for c in DERIVED.get(name, (name,))]
         return tuple(sorted(set(flat)))
 
     def coordinates(self, indices: Ints) -> tuple[Ints, ...]:
@@ -93,20 +96,42 @@ class Inputs:
         which of its settings are axes, nor on the order of axes. Result columns count as inputs:
         a point recorded without a column is not taken for one with it.
         """
+        base, by_axis = self._summands
+        keys = np.tile(base, (len(indices), 1))
+        with np.errstate(over="ignore"):
+            for own, places in zip(by_axis, self.coordinates(indices), strict=True):
+                keys += own[places]
+        return keys
+
+    @cached_property
+    def study_key(self) -> str:
+        """Hash of what all points have in common, and of all values of all axes in their order.
+
+        Points that two studies with the same one number alike are the same.
+        """
+        base, by_axis = self._summands
+        digest = hashlib.blake2b(base.astype("<u8").tobytes(), digest_size=16)
+        for own in by_axis:
+            digest.update(len(own).to_bytes(8, "little") + own.astype("<u8").tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _summands(self) -> tuple[NDArray[np.uint64], list[NDArray[np.uint64]]]:
+        """What all keys have in common; for each axis, what each of its values adds to a key."""
         base = self._digest("model", [model_version(), list(self.columns)])
         with np.errstate(over="ignore"):
             for path, value in self.fixed.items():
                 base = base + self._digest(path, value)
-            keys = np.tile(base, (len(indices), 1))
-            for axis, places in zip(self.axes, self.coordinates(indices), strict=True):
+            by_axis = []
+            for axis in self.axes:
                 own = np.array([self._sum(group) for group in axis.settings], np.uint64)
                 # an axis overrides what is fixed for all
                 shadowed = {p: v for p, v in self.fixed.items() if p in axis.paths}
                 for place, group in enumerate(axis.settings):
                     for path in set(shadowed) & set(group):
                         own[place] -= self._digest(path, shadowed[path])
-                keys += own[places]
-        return keys
+                by_axis.append(own)
+        return base, by_axis
 
     def _sum(self, settings: Mapping[str, Any]) -> NDArray[np.uint64]:
         total = np.zeros(2, np.uint64)
@@ -117,6 +142,8 @@ class Inputs:
     def _digest(self, path: str, value: Any) -> NDArray[np.uint64]:
         if path in ("machine", "network"):
             value = self._content_digest[path, value]
+        elif path == "strategy" and (origin := origin_of(strategy_class(value))):
+            value = [origin.name, origin.code]  # what it computes depends on its code
         text = json.dumps([path, value], sort_keys=True, default=str)
         digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
         return np.frombuffer(digest, "<u8").astype(np.uint64)
@@ -146,7 +173,12 @@ def read_inputs(study: Study, file: str = "study") -> Inputs:
     networks = {
         name: load_network(network_path(name)) for name in _used("network", fixed, axes, file)
     }
-    inputs = Inputs(study, axes, fixed, machines, networks)
+    accuracy: Mapping[str, float] = {}
+    if isinstance(study.accuracy, AccuracyOfAxis):
+        accuracy = accuracy_by_label(study.accuracy, file)
+    elif study.accuracy is not None:
+        accuracy = study.accuracy.percent
+    inputs = Inputs(study, axes, fixed, machines, networks, accuracy)
     _try_values(inputs, file)
     return inputs
 

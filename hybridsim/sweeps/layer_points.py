@@ -5,7 +5,8 @@ the run of a network is the sum of the runs of its layers, and layers alike take
 different layers of all points of a block are decided, priced and executed side by side.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,11 +23,10 @@ from hybridsim.strategies.layers import (
     BatchOrder,
     Chosen,
     LayerPoints,
-    SizeColumns,
     can_compute,
     choose,
+    layer_times,
 )
-from hybridsim.sweeps.layer_times import layer_times
 from hybridsim.sweeps.machines import PATHS as MACHINE_PATHS
 from hybridsim.sweeps.machines import Columns, with_columns
 from hybridsim.units import Ints
@@ -62,6 +62,11 @@ class Found:
     ask: Bools
     """Points that only a run of the whole network tells: a cluster that gets no batch may still
     fetch weights when the next layer begins, or no unit can do what would fit."""
+    decided: Ints
+    """How each layer with an adapter is computed, shape (columns, points): points that agree in
+    them, in tokens and in sizes have the same plan."""
+    adapted: bool = False
+    """Whether batch and buffers are those of adapted layers."""
 
 
 @dataclass
@@ -71,21 +76,8 @@ class LayerPointsOf:
     mapping: PlacedNetwork
     strategy: Strategy
     tokens: int
-
-    def evaluate(self, columns: Columns, points: int) -> Found:
-        """Return what points are, whose ``columns`` hold the values that are not the same for all.
-
-        All of them must have a sense: see :meth:`sound` and :func:`.machines.valid`.
-
-        Raises:
-            CapacityError: The strategy asks for more clusters than there are.
-            OverflowError: A time does not fit 64 bits.
-        """
-        block = _Block(self, columns, points)
-        alone = block.without_adapters()
-        if isinstance(self.strategy, AllAnalog):
-            return alone
-        return block.adapt(alone)
+    others: bool = False
+    """Whether more layers, on other kinds of parts, run before or after these."""
 
     def sound(self, columns: Columns, points: int) -> Bools:
         """Return the points whose tokens, sizes and options make a layer, adapter and strategy."""
@@ -109,8 +101,76 @@ class LayerPointsOf:
         """Return the latency of points without any adapter [ps]."""
         return _Block(self, columns, points).without_adapters().yardstick_ps
 
+    def job(self) -> Job:
+        """Return the job on the machine as it is, whatever the columns."""
+        return Job(self.mapping, self.tokens, engine("compiled"))
 
-@dataclass(slots=True, eq=False)
+
+@dataclass(frozen=True)
+class Together:
+    """Points of networks that lie on one machine under one strategy, with the same columns."""
+
+    given: Sequence[LayerPointsOf]
+    columns: Sequence[Columns]
+    points: Sequence[int]
+
+    def evaluate(self) -> list[Found]:
+        """Return what the points of each network are; all of them must have a sense.
+
+        See :meth:`LayerPointsOf.sound` and :func:`.machines.valid`. Layers of all networks are
+        decided, priced and executed at the same time.
+
+        Raises:
+            CapacityError: The strategy asks for more clusters than there are.
+            OverflowError: A time does not fit 64 bits.
+        """
+        every = zip(self.given, self.columns, self.points, strict=True)
+        blocks = [_Block(*each) for each in every]
+        found = [block.without_adapters() for block in blocks]
+        if isinstance(self.given[0].strategy, AllAnalog):
+            return found
+        orders = [block.order() for block in blocks]
+        adapted = [place for place, block in enumerate(blocks) if block.adapted]
+        if adapted:
+            own = self._adapted([blocks[place] for place in adapted], *orders[adapted[0]])
+            first = 0
+            for place in adapted:
+                end = first + len(blocks[place].rows)
+                found[place] = blocks[place].joined(found[place], own.part(np.arange(first, end)))
+                first = end
+        return found
+
+    def _adapted(
+        self, blocks: list["_Block"], order: BatchOrder, clusters: Sequence[int]
+    ) -> "_Adapted":
+        """Return all layers with adapters, decided and executed."""
+        stacked = [block.stacked() for block in blocks]
+        points = LayerPoints(
+            *(np.concatenate([getattr(own, column.name) for own in stacked])
+              for column in fields(LayerPoints))
+        )  # fmt: skip
+        machine = with_columns(
+            self.given[0].mapping.machine,
+            {path: np.concatenate([block.columns[path][block.rows] for block in blocks])
+             for path in blocks[0].columns if path in MACHINE_PATHS},
+        )  # fmt: skip
+        strategy = self.given[0].strategy
+        assert isinstance(strategy, PipelinedStrategy | LayerSerial)
+        choices, job = strategy.choices(machine), blocks[0].job()
+        chosen = choose(machine, points, choices, order, job, clusters)
+        latency, tasks = np.where(chosen.fits, (chosen.latency_ps, chosen.tasks), 0)
+        left = np.flatnonzero(latency < 0)  # where there was no choice
+        if len(left):
+            own = machine, points, chosen
+            if len(left) < len(latency):
+                own = machine.taken(left), points.taken(left), chosen.taken(left)
+            found = layer_times(*own, choices, order, job)
+            latency[left], tasks[left] = found.latency_ps, found.tasks
+        idle = chosen.fits & (chosen.batches(points, order) < chosen.clusters)
+        return _Adapted(chosen, latency, tasks, idle)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Adapted:
     """All layers with adapters of all points, as they were decided and executed; columns."""
 
@@ -120,20 +180,11 @@ class _Adapted:
     idle: Bools
     """Where not every cluster gets a batch."""
 
-    @classmethod
-    def of(cls, chosen: Chosen) -> "_Adapted":
-        """Return what was decided, before anything is executed."""
-        count = len(chosen.fits)
-        none = np.zeros(count, np.int64)
-        return cls(chosen, none, none.copy(), np.zeros(count, np.bool_))
-
-    def take(self, other: "_Adapted") -> None:
-        """Take over what is faster on another number of clusters."""
-        fits = self.chosen.fits
-        better = other.chosen.fits & (~fits | (other.latency < self.latency))
-        self.chosen = self.chosen.with_others(better, other.chosen)
-        for name in ("latency", "tasks", "idle"):
-            getattr(self, name)[better] = getattr(other, name)[better]
+    def part(self, rows: Ints) -> "_Adapted":
+        """Return some rows."""
+        return _Adapted(
+            self.chosen.taken(rows), self.latency[rows], self.tasks[rows], self.idle[rows]
+        )
 
 
 @dataclass
@@ -149,6 +200,11 @@ class _Block:
         own = {path: c for path, c in self.columns.items() if path in MACHINE_PATHS}
         return with_columns(self.given.mapping.machine, own)
 
+    @property
+    def rows(self) -> Ints:
+        """The point of each row of :meth:`stacked`."""
+        return np.tile(np.arange(self.points), len(self.adapted))
+
     @cached_property
     def _tokens(self) -> Ints:
         return self._column(TOKENS, self.given.tokens)
@@ -162,7 +218,7 @@ class _Block:
             rank = layer.adapter.rank if layer.adapter else 0
             # two lengths tell one token, all, and all but the class token apart
             lengths = network.tokens(layer.op, 7), network.tokens(layer.op, 8)
-            key = (layer.op.in_features, layer.op.out_features, rank, lengths)
+            key = (layer.op.in_features, layer.op.out_features, rank, lengths, layer.copies)
             found.setdefault(key, []).append(layer)
         return [(alike[0], len(alike)) for alike in found.values()]
 
@@ -179,77 +235,44 @@ class _Block:
             latency += count * self._analog_ps(layer)
             batch = np.maximum(batch, self.tokens_of(layer))
         tasks, no = none + len(self.given.mapping.layers), np.zeros(self.points, np.bool_)
-        return Found(latency, latency, none, batch, none, tasks, no, no)
+        return Found(latency, latency, none, batch, none, tasks, no, no, none[None])
 
-    def adapt(self, alone: Found) -> Found:
-        """Return what the points are with adapters; of several numbers of clusters the fastest."""
-        adapted = self.adapted
-        orders = self._orders()
-        if not adapted:
-            return alone
-        kinds = len(adapted)
-        points, machine = self._stacked(adapted), self.machine
-        if machine.arrays():
-            machine = machine.taken(np.tile(np.arange(self.points), kinds))
-        own = self._run(machine, points, orders[0], len(orders) > 1)
-        for order in orders[1:]:
-            own.take(self._run(machine, points, order, True))
-        shape = (kinds, self.points)
-        counts = np.array([count for _, count in adapted], np.int64)[:, None]
+    def joined(self, alone: Found, own: "_Adapted") -> Found:
+        """Return what the points are, of whose layers those with adapters are known."""
+        shape = (-1, self.points)
+        counts = np.array([count for _, count in self.adapted], np.int64)[:, None]
         analog = np.zeros(self.points, np.int64)
         for layer, count in self.layers:
             if layer.adapter is None:
                 analog += count * self._analog_ps(layer)
         plain_layers = sum(count for layer, count in self.layers if layer.adapter is None)
-        if len(self.given.mapping.layers) == 1:
-            own.idle[:] = False  # nothing follows that could meet a late transfer
+        idle = own.idle
+        if len(self.given.mapping.layers) == 1 and not self.given.others:
+            # nothing follows that could meet a late transfer
+            idle = np.zeros_like(idle)
         return self._joined(
             alone,
-            own.chosen,
+            own,
             (own.latency.reshape(shape) * counts).sum(axis=0) + analog,
             (own.tasks.reshape(shape) * counts).sum(axis=0) + plain_layers,
-            np.asarray(own.idle.reshape(shape).any(axis=0)),
+            np.asarray(idle.reshape(shape).any(axis=0)),
         )
 
-    def _orders(self) -> list[BatchOrder]:
-        """Return how batches follow each other, for each number of clusters that is tried."""
-        strategy, mapping = self.given.strategy, self.given.mapping
-        job = Job(mapping, self.given.tokens, engine("compiled"))
+    def order(self) -> tuple[BatchOrder, Sequence[int]]:
+        """Return how batches follow each other, and the numbers of clusters that are tried."""
+        strategy, job = self.given.strategy, self.given.job()
         if isinstance(strategy, PipelinedStrategy):
-            return strategy.batch_orders(job)
+            return strategy.batch_order(job), strategy.cluster_counts(job)
         assert isinstance(strategy, LayerSerial)
-        return [strategy.batch_order(job)]
-
-    def _run(
-        self, machine: Machine, points: LayerPoints, order: BatchOrder, several: bool
-    ) -> "_Adapted":
-        """Decide and execute all layers of all points on a number of clusters.
-
-        Where ``several`` numbers are tried, clusters without a batch are left out.
-        """
-        strategy = self.given.strategy
-        assert isinstance(strategy, PipelinedStrategy | LayerSerial)
-        choices = strategy.choices(machine)
-        chosen = choose(machine, points, choices, order)
-        job, own = self._job(self.adapted[0][0]), _Adapted.of(chosen)
-        used = np.full(len(points), order.clusters, np.int64)
-        if several:
-            ramps = order.first_batch or 0, order.last_batch or 0
-            sizes = SizeColumns.of(points.tokens, np.maximum(chosen.batch, 1), *ramps)
-            used = np.minimum(used, sizes.batches)
-        for count in np.unique(used[chosen.fits]).tolist():
-            at = np.flatnonzero(chosen.fits & (used == count))
-            on, some = replace(order, clusters=count), chosen.taken(at)
-            there = machine.taken(at) if machine.arrays() else machine
-            found = layer_times(there, points.taken(at), some, choices, on, job)
-            own.latency[at], own.tasks[at] = found.latency_ps, found.tasks
-            own.idle[at] = found.idle
-        return own
+        return strategy.batch_order(job), ()
 
     def _joined(
-        self, alone: Found, chosen: Chosen, latency: Ints, tasks: Ints, idle: Bools
+        self, alone: Found, own: "_Adapted", latency: Ints, tasks: Ints, idle: Bools
     ) -> Found:
-        shape = (-1, self.points)
+        chosen, shape = own.chosen, (-1, self.points)
+        decided = (
+            chosen.choice, chosen.sliced, chosen.batch, chosen.buffers, chosen.clusters
+        )  # fmt: skip
         unfit: Bools = np.asarray(~chosen.fits.reshape(shape).all(axis=0))
         ask: Bools = np.where(unfit, idle | self._may_be_unsupported(), idle)
         return Found(
@@ -261,15 +284,17 @@ class _Block:
             tasks,
             unfit,
             ask,
+            np.concatenate([column.reshape(shape) for column in decided]).astype(np.int64),
+            adapted=True,
         )
 
-    def _stacked(self, adapted: list[tuple[PlacedLayer, int]]) -> LayerPoints:
-        """Return all layers of all points, layer by layer."""
+    def stacked(self) -> LayerPoints:
+        """Return all layers with adapters of all points, layer by layer."""
 
         def column(values: list[Ints]) -> Ints:
             return np.concatenate(values).astype(np.int64)
 
-        strategy, layers = self.given.strategy, [layer for layer, _ in adapted]
+        strategy, layers = self.given.strategy, [layer for layer, _ in self.adapted]
         batch = self._column(BATCH, getattr(strategy, "batch", None) or 0)
         buffers = self._column(BUFFERS, getattr(strategy, "buffers", 1))
         return LayerPoints(
@@ -277,6 +302,7 @@ class _Block:
             column([self.outer(layer) for layer in layers]),
             column([self.rank(layer) for layer in layers]),
             column([self.tokens_of(layer) for layer in layers]),
+            column([np.full(self.points, layer.copies) for layer in layers]),
             column([batch] * len(layers)),
             column([buffers] * len(layers)),
         )
@@ -295,7 +321,8 @@ class _Block:
         return large
 
     def _analog_ps(self, layer: PlacedLayer) -> Ints:
-        work = mvm(((self.inner(layer), self.outer(layer)),), self.tokens_of(layer))
+        shape = (self.inner(layer), self.outer(layer))
+        work = mvm((shape,), self.tokens_of(layer), layer.copies)
         found: Ints = price([work], self.machine, self.points).time_ps[0]
         return found
 
@@ -324,7 +351,7 @@ class _Block:
         found = self.columns.get(path)
         return np.full(self.points, value, np.int64) if found is None else found
 
-    def _job(self, layer: PlacedLayer) -> Job:
-        """Return a job of one layer alone."""
-        mapping = replace(self.given.mapping, layers=(layer,))
+    def job(self) -> Job:
+        """Return a job of one layer with an adapter alone."""
+        mapping = replace(self.given.mapping, layers=(self.adapted[0][0],))
         return Job(mapping, self.given.tokens)

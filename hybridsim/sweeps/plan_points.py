@@ -4,8 +4,9 @@ Points differ in the machine alone. Each is decided; those that lead to equal de
 plan, whose times at all of them are found side by side.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from hybridsim.engines import engine
 from hybridsim.engines.frozen import Frozen
 from hybridsim.engines.looped import Looped
 from hybridsim.engines.reservation import ReservedPiece, visiting
-from hybridsim.errors import CapacityError, InputError
+from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.plan import Bools
 from hybridsim.strategies import Job, LayerDecisions, NetworkStrategy, Strategy
@@ -35,6 +36,11 @@ _ONLY_PRICES = frozenset(
 )  # fmt: skip
 """Fields that no decision of a strategy for whole networks reads unless it compares candidates."""
 
+_FASTEST_LINK = {"link.clock.frequency": np.max, "link.width": np.max, "link.latency": np.min}
+"""Fields of links, and which of their values is the fastest."""
+_MOST_LINKS = 64
+"""Groups of points with different links whose bounds are asked for on their own."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
@@ -48,6 +54,8 @@ class Planned:
     tasks: int
     layers: tuple[LayerDecision, ...]
     tcdm_bytes: int
+    number: int
+    """Of the plans of a :class:`PlanPoints`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +93,42 @@ class _Asked:
         return _Asked(self.at[left], self.place[left], self.time_ps[:, left], self.least_ps[left])
 
 
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The best so far of each point."""
+
+    latency_ps: Ints
+    rank: Ints
+    """The place of its candidate; of equally fast ones the first is taken."""
+    plan: Ints
+    problem: NDArray[np.object_]
+    plans: list[Planned] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, points: int) -> "_Best":
+        """Return that nothing is known yet."""
+        nothing = np.zeros(points, np.int64)
+        never = np.full(points, _NEVER, np.int64)
+        return cls(never, nothing, nothing.copy(), np.full(points, "", dtype=object))
+
+    def take(self, at: Ints, taken: Ints, place: Ints, planned: Planned) -> None:
+        """Remember a plan that is better at some points."""
+        self.latency_ps[at], self.rank[at], self.plan[at] = taken, place, len(self.plans)
+        self.plans.append(planned)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """What was decided, with the points that it is a candidate of, and its place there."""
+
+    at: dict[Decisions, list[tuple[int, Ints]]] = field(default_factory=dict)
+
+    def add(self, decided: list[tuple[int, Decisions]], points: Ints) -> None:
+        """Add candidates of some points."""
+        for place, decisions in decided:
+            self.at.setdefault(decisions, []).append((place, points))
+
+
 @dataclass
 class PlanPoints:
     """The points of one placed network and one strategy."""
@@ -93,7 +137,9 @@ class PlanPoints:
     strategy: Strategy
     tokens: int
     _planned: dict[Decisions, Planned] = field(default_factory=dict)
-    _known: dict[tuple[tuple[str, int], ...], list[Decisions] | str] = field(default_factory=dict)
+    _known: dict[tuple[tuple[str, int], ...], list[tuple[int, Decisions]] | str] = field(
+        default_factory=dict
+    )
 
     def evaluate(self, columns: Columns, points: int) -> Outcome:
         """Return what points are whose ``columns`` hold values of the machine."""
@@ -110,29 +156,73 @@ class PlanPoints:
         return PlanPoints(self.mapping.without_adapters(), self.strategy, self.tokens)
 
     def _evaluate(self, columns: Columns, points: int) -> Outcome:
-        best = np.full(points, _NEVER, np.int64)
-        rank, plan = np.zeros(points, np.int64), np.zeros(points, np.int64)
-        problem = np.full(points, "", dtype=object)
-        candidates: dict[Decisions, list[tuple[int, Ints]]] = {}
-        for alike in self._read_alike(columns, points):
-            found = self._decided({path: int(c[alike[0]]) for path, c in columns.items()})
-            if isinstance(found, str):
-                problem[alike] = found
-                continue
-            for choice, decisions in enumerate(found):
-                if decisions not in found[:choice]:
-                    candidates.setdefault(decisions, []).append((choice, alike))
-        plans = [self._plan(decisions) for decisions in candidates]
+        found = _Best.of(points)
+        groups = self._read_alike(columns, points)
+        candidates = _Candidates()
+        for alike in groups:
+            decided = self._decided({path: int(c[alike[0]]) for path, c in columns.items()})
+            if isinstance(decided, str):
+                found.problem[alike] = decided
+            else:
+                candidates.add(decided, alike)
+        self._try(candidates, columns, found)
+        if isinstance(self.strategy, NetworkStrategy):
+            others = _Candidates()
+            for alike in groups:
+                for some in self._alike_in_links(columns, alike):
+                    self._add_others(others, columns, some, found)
+            self._try(others, columns, found)
+        never = found.latency_ps == _NEVER
+        found.problem[~never] = ""
+        return Outcome(np.where(never, 0, found.latency_ps), found.plans, found.plan,
+                       found.problem)  # fmt: skip
+
+    def _try(self, candidates: "_Candidates", columns: Columns, found: "_Best") -> None:
+        """Carry out what may be better than the best so far."""
+        plans = [self._plan(decisions) for decisions in candidates.at]
         asked = [self._asked(planned, parts, columns) for planned, parts in
-                 zip(plans, candidates.values(), strict=True)]  # fmt: skip
+                 zip(plans, candidates.at.values(), strict=True)]  # fmt: skip
         # those that may be fastest come first, so that most of the others need not be carried out
         for number in sorted(range(len(plans)), key=lambda number: asked[number].least_ps.mean()):
-            some = asked[number].that_may_be_better(best, rank)
+            some = asked[number].that_may_be_better(found.latency_ps, found.rank)
             taken = plans[number].makespans(some.time_ps)
-            better = some.better(taken, best, rank)
-            at = some.at[better]
-            best[at], rank[at], plan[at] = taken[better], some.place[better], number
-        return Outcome(np.where(best == _NEVER, 0, best), plans, plan, problem)
+            better = some.better(taken, found.latency_ps, found.rank)
+            found.take(some.at[better], taken[better], some.place[better], plans[number])
+
+    def _add_others(
+        self, others: "_Candidates", columns: Columns, at: Ints, found: "_Best"
+    ) -> None:
+        """Add the candidates beyond the first ones that no bound excludes at some points.
+
+        Bounds are those of the fastest of their links.
+        """
+        strategy = self.strategy
+        assert isinstance(strategy, NetworkStrategy)
+        values = {path: int(column[at[0]]) for path, column in columns.items()}
+        for path, best in _FASTEST_LINK.items():
+            if path in columns:
+                values[path] = int(best(columns[path][at]))
+        job = self._job(values)
+        choices = strategy.candidates(job)
+        first = strategy.leading(job, choices)
+        if first == len(choices):
+            return
+        limit = int(found.latency_ps[at].max())
+        bounds = strategy.bounds_ps(job, choices[first:])
+        for place in (first + np.flatnonzero(bounds <= limit)).tolist():
+            with suppress(InputError):
+                decisions = strategy.decide_for(job, choices[place])
+                may = found.latency_ps[at] >= bounds[place - first]
+                others.add([(place, decisions)], at[may])
+
+    def _alike_in_links(self, columns: Columns, alike: Ints) -> Iterator[Ints]:
+        """Yield points in groups whose links are much alike."""
+        names = [path for path in _FASTEST_LINK if path in columns]
+        if not names:
+            yield alike
+            return
+        order = alike[np.lexsort([columns[path][alike] for path in names])]
+        yield from np.array_split(order, min(len(order), _MOST_LINKS))
 
     def _asked(
         self, planned: Planned, parts: list[tuple[int, Ints]], columns: Columns
@@ -157,7 +247,7 @@ class PlanPoints:
         settings, which = different([columns[path] for path in self._read(columns)], points)
         return [np.flatnonzero(which == group) for group in range(len(settings))]
 
-    def _decided(self, values: dict[str, int]) -> list[Decisions] | str:
+    def _decided(self, values: dict[str, int]) -> list[tuple[int, Decisions]] | str:
         """Return what is decided, of which the fastest is to be taken, or why nothing can be."""
         key = tuple((path, values[path]) for path in self._read(values))
         if key not in self._known:
@@ -169,8 +259,8 @@ class PlanPoints:
                 self._known[key] = self._reason(error)
         return self._known[key]
 
-    def _decide(self, values: dict[str, int]) -> list[Decisions]:
-        """Return what is decided, or all of which the fastest is to be taken.
+    def _decide(self, values: dict[str, int]) -> list[tuple[int, Decisions]]:
+        """Return what is decided, or the first of what the fastest is to be taken of, by place.
 
         Raises:
             InputError: Nothing fits, or the machine lacks a unit.
@@ -178,17 +268,18 @@ class PlanPoints:
         job = self._job(values)
         strategy = self.strategy
         if not isinstance(strategy, NetworkStrategy):
-            return [strategy.decide(job)]
-        found: list[Decisions] = []
-        problem: CapacityError | None = None
-        for choice in strategy.candidates(job):
+            return [(0, strategy.decide(job))]
+        found: dict[Decisions, int] = {}
+        problem: InputError | None = None
+        choices = strategy.candidates(job)
+        for place, choice in enumerate(choices[: strategy.leading(job, choices)]):
             try:
-                found.append(strategy.decide_for(job, choice))
-            except CapacityError as error:
+                found.setdefault(strategy.decide_for(job, choice), place)
+            except (CapacityError, UnsupportedError) as error:
                 problem = problem or error
         if problem is not None and not found:
             raise problem
-        return found
+        return [(place, decisions) for decisions, place in found.items()]
 
     def _reason(self, error: InputError) -> str:
         """Return a problem in words; of a network as a whole it may be any of its memories."""
@@ -198,10 +289,7 @@ class PlanPoints:
 
     def _job(self, values: dict[str, int]) -> Job:
         machine = with_columns(self.mapping.machine, values)
-        mapping = PlacedNetwork(
-            self.mapping.network, machine, self.mapping.layers, self.mapping.crossbars
-        )
-        return Job(mapping, self.tokens, engine("compiled"))
+        return Job(replace(self.mapping, machine=machine), self.tokens, engine("compiled"))
 
     def _plan(self, decisions: Decisions) -> Planned:
         """Return the plan that decisions lead to, laid out once."""
@@ -216,7 +304,7 @@ class PlanPoints:
             looped = Looped(draft.outline)
             return Planned(
                 looped.works, looped.makespans, _nothing, len(draft.outline), draft.layers,
-                max((layer.tcdm_bytes for layer in draft.layers), default=0),
+                max((layer.tcdm_bytes for layer in draft.layers), default=0), len(self._planned),
             )  # fmt: skip
         schedule = decisions.lay_out(job)
         if schedule.dispatch == "reserved":
@@ -227,7 +315,7 @@ class PlanPoints:
         sizes += [op.tcdm_bytes for op in schedule.ops]
         return Planned(
             schedule.plan.works, frozen.makespans, frozen.at_least, len(schedule.plan),
-            schedule.layers, max(sizes, default=0),
+            schedule.layers, max(sizes, default=0), len(self._planned),
         )  # fmt: skip
 
 

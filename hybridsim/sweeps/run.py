@@ -1,39 +1,36 @@
 """Running a study: evaluate what is not recorded yet, then say what all of it shows."""
 
-import json
-import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from hybridsim.errors import InputError
 from hybridsim.nesting import json_value
-from hybridsim.sweeps.answers import best_rows, build_table, variance_shares
-from hybridsim.sweeps.cases import Cases
+from hybridsim.sweeps.answer_files import write_answers
+from hybridsim.sweeps.answers import best_rows, build_table
+from hybridsim.sweeps.audits import Audit, audited
 from hybridsim.sweeps.chunks import evaluate_all
 from hybridsim.sweeps.evaluate import Done, work_on
 from hybridsim.sweeps.executors import open_executor
-from hybridsim.sweeps.inputs import Inputs, Keys, read_inputs
-from hybridsim.sweeps.journal import Journal, disk_errors, write_whole
+from hybridsim.sweeps.inputs import Inputs, read_inputs
+from hybridsim.sweeps.journal import Journal
+from hybridsim.sweeps.misses import met_by, nearest
 from hybridsim.sweeps.model_version import model_version
-from hybridsim.sweeps.study import Study, read_study
+from hybridsim.sweeps.recorded import Rows, Span
+from hybridsim.sweeps.sensitivity import total_shares, variance_shares
+from hybridsim.sweeps.study import MOST_POINTS, Study, read_study
 from hybridsim.units import Ints
-
-KEYS_AT_ONCE = 2**18
-"""Points whose keys are held at the same time while recorded ones are looked up."""
 
 Progress = Callable[[int, int, int], None]
 """Called with the points done, those of them that were recorded before, and all points."""
-Found = list[tuple[Ints, Mapping[str, Any]]]
 
 
 class SweepInterrupted(KeyboardInterrupt):
@@ -45,12 +42,29 @@ class SweepInterrupted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class Audit:
-    """Points that were computed again on the reference engine."""
+class SampledShares:
+    """What each axis explains, estimated from a sample: a row per axis, a column per objective."""
+
+    rows: int
+    """Rows of the sample: each is a point of two samples, and one more for each axis."""
+    complete: int
+    """Those of which all points have a result, from which the shares are."""
+    alone: pd.DataFrame
+    with_others: pd.DataFrame
+    alone_error: pd.DataFrame
+    """Half of the width of the 90 % interval."""
+    with_others_error: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many points of a sweep are what."""
 
     points: int
-    differences: tuple[str, ...]
-    """One sentence per column of a point that is not the same."""
+    with_result: int
+    feasible: int
+    met: Mapping[str, int]
+    """Constraint -> points with a result that meet it, whatever the others."""
 
 
 @dataclass(frozen=True)
@@ -64,36 +78,66 @@ class SweepResult:
     recorded_before: int
     """Points that an earlier run of the same study, into the same folder, had recorded."""
     seconds: float
+    sampled: SampledShares | None = None
+    """Of a sample that was drawn to tell what matters; None for anything else."""
 
     @property
     def whole(self) -> bool:
-        """Whether all points of the grid are there: a sample has no variance shares."""
+        """Whether all points of the grid are there: what a search looked at has no shares."""
         return len(self.table) == len(self.inputs)
+
+    @property
+    def counts(self) -> Counts:
+        """How many points there are, and are what."""
+        table = self.table
+        ran, feasible = int((table["problem"] == "").sum()), int(table["feasible"].sum())
+        return Counts(len(table), ran, feasible, met_by(self.inputs, table))
 
     def summary(self) -> dict[str, Any]:
         """Return what the sweep says, without how long it took, as plain values."""
-        table, study = self.table, self.inputs.study
+        table, study, counts = self.table, self.inputs.study, self.counts
         rows = table.drop(columns=["problem", "feasible", "pareto"])
-        shares = variance_shares(self.inputs, table) if self.whole else pd.DataFrame()
+        near = nearest(self.inputs, table)
         return {
             "study": study.name,
             "question": study.question,
             "model_version": model_version(),
-            "points": len(table),
-            "with_result": int((table["problem"] == "").sum()),
-            "feasible": int(table["feasible"].sum()),
+            "points": counts.points,
+            "with_result": counts.with_result,
+            "feasible": counts.feasible,
             "objectives": dict(study.objectives),
             "constraints": list(study.constraints),
+            "constraints_met": dict(counts.met),
+            "nearest": near
+            and {
+                "point": plain_rows(rows.iloc[[near.row]])[0],
+                "misses": [asdict(miss) for miss in near.misses],
+            },
             "per": list(study.per),
             "pareto": plain_rows(rows[table["pareto"]]),
             "best": {
                 name: plain_rows(rows.iloc[places])
                 for name, places in best_rows(self.inputs, table).items()
             },
-            "variance_share": {str(name): shares[name].to_dict() for name in shares},
+            **self.told_shares(),
             "audit": self.audit
             and {"points": self.audit.points, "differences": list(self.audit.differences)},
         }
+
+    def told_shares(self) -> dict[str, Any]:
+        """Return the shares of the axes, with their errors where they are of a sample."""
+        own = self.sampled
+        if own is not None:
+            return {
+                "variance_share": _plain(own.alone),
+                "total_effect_share": _plain(own.with_others),
+                "variance_share_error": _plain(own.alone_error),
+                "total_effect_share_error": _plain(own.with_others_error),
+                "sample": {"rows": own.rows, "complete": own.complete, "grid": len(self.inputs)},
+            }
+        found = (variance_shares, total_shares) if self.whole else ()
+        told = [_plain(of(self.inputs, self.table)) for of in found] or [{}, {}]
+        return dict(zip(("variance_share", "total_effect_share"), told, strict=True))
 
 
 def sweep(
@@ -136,51 +180,75 @@ def run_study(
     if not 0 <= audit <= 1:
         raise InputError(f"--audit: found {audit:.4g}; a share of 0 to 100 % would do")
     start = time.perf_counter()
+    span = Span.of(inputs)
+    check_size(span)
     with Journal(out) if out is not None else nullcontext() as journal, until_ctrl_c() as stopped:
-        found, left = look_up(inputs, journal)
-        before = len(inputs) - len(left)
-        report = progress or (lambda done, recorded, points: None)
-        report(before, before, len(inputs))
+        recorder = Recorder(span, journal, progress)
         checked = None
-        if len(left) or audit:
+        if recorder.left or audit:
             with open_executor(executor) as (pool, workers):
-                progressing = _Recorder(inputs, journal, found, before, report)
-                work, (left, begins) = work_on(inputs), Cases(inputs).in_order(left)
-                if not evaluate_all(work, left, pool, workers, progressing, stopped, begins):
-                    raise SweepInterrupted(progressing.done, len(inputs))
+                recorder.evaluate(pool, workers, stopped)
                 if audit:
-                    checked = _audit(inputs, found, audit, pool, workers, stopped)
-        table = build_table(inputs, found)
-        result = SweepResult(inputs, table, checked, before, time.perf_counter() - start)
+                    checked = audited(inputs, recorder.found(), audit, pool, workers, stopped)
+                    if checked is None:
+                        raise SweepInterrupted(len(inputs), len(inputs))
+        table = build_table(inputs, recorder.found())
+        result = SweepResult(inputs, table, checked, recorder.before, time.perf_counter() - start)
         if journal is not None:
             journal.finish()
-            write_answers(journal.folder, result)
+            write_answers(journal.folder, inputs, table, result.summary())
     return result
 
 
-def look_up(inputs: Inputs, journal: Journal | None) -> tuple[Found, Ints]:
-    """Return what the journal holds of a study, and the points that it does not hold."""
-    everything = np.arange(len(inputs), dtype=np.int64)
-    parts = [] if journal is None else [p for p in journal.recorded() if _answers(inputs, p[1])]
-    if not parts:
-        return [], everything
-    keys: Keys = np.concatenate([part[0] for part in parts])
-    order = np.argsort(keys[:, 0], kind="stable")
-    rows = {
-        name: np.concatenate([part[1][name] for part in parts])
-        for name in (*inputs.columns, "problem")
-    }
-    found: Found = []
-    left = []
-    for first in range(0, len(inputs), KEYS_AT_ONCE):
-        indices = everything[first : first + KEYS_AT_ONCE]
-        wanted = inputs.keys(indices)
-        place = np.searchsorted(keys[:, 0], wanted[:, 0], sorter=order)
-        row = order[np.minimum(place, len(order) - 1)]
-        known = (keys[row] == wanted).all(axis=1)
-        found.append((indices[known], {name: rows[name][row[known]] for name in rows}))
-        left.append(indices[~known])
-    return found, np.concatenate(left)
+@dataclass(frozen=True)
+class ShardResult:
+    """What a shard of a sweep recorded."""
+
+    inputs: Inputs
+    number: int
+    shards: int
+    points: int
+    recorded_before: int
+    seconds: float
+
+
+def run_shard(
+    inputs: Inputs,
+    shard: tuple[int, int],
+    out: Path,
+    executor: str = "in-process",
+    progress: Progress | None = None,
+) -> ShardResult:
+    """Evaluate shard ``i`` of ``n`` of a study into a folder of its own, which is merged later.
+
+    Raises:
+        InputError: The folder or the executor cannot be used as they are.
+        SweepInterrupted: Ctrl-C was pressed.
+    """
+    start = time.perf_counter()
+    span = Span.of(inputs, shard)
+    check_size(span)
+    with Journal(out) as journal, until_ctrl_c() as stopped:
+        recorder = Recorder(span, journal, progress)
+        if recorder.left:
+            with open_executor(executor) as (pool, workers):
+                recorder.evaluate(pool, workers, stopped)
+        journal.finish()
+    seconds = time.perf_counter() - start
+    return ShardResult(inputs, *shard, len(span), recorder.before, seconds)
+
+
+def check_size(span: Span) -> None:
+    """Refuse more points than one table holds.
+
+    Raises:
+        InputError: There are more.
+    """
+    if len(span) > MOST_POINTS:
+        raise InputError(
+            f"axes: make {len(span):,} points, and one table or shard holds {MOST_POINTS:,}; "
+            "--shard i/N with a larger N would do"
+        )
 
 
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -190,104 +258,60 @@ def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _answers(inputs: Inputs, columns: Mapping[str, Any]) -> bool:
-    return {*inputs.columns, "problem"} <= set(columns)
+def _plain(shares: pd.DataFrame) -> dict[str, dict[str, float]]:
+    rows = [str(axis) for axis in shares.index]
+    return {str(name): dict(zip(rows, shares[name].tolist(), strict=True)) for name in shares}
 
 
-@dataclass
-class _Recorder:
-    """Takes finished chunks: into the journal first, then into what was found."""
+class Recorder:
+    """Points of a study as they come in: into the journal, or kept where there is none."""
 
-    inputs: Inputs
-    journal: Journal | None
-    found: Found
-    before: int
-    progress: Progress
-    done: int = field(init=False)
+    def __init__(self, span: Span, journal: Journal | None, progress: Progress | None) -> None:
+        """Look up what the journal holds already.
 
-    def __post_init__(self) -> None:
-        self.done = self.before
+        Raises:
+            SpecError: A part of the journal is damaged.
+        """
+        self._span, self._journal = span, journal
+        self._kept: list[Rows] = []
+        done = span.nothing_done()
+        if journal is not None:
+            for _ in span.rows(journal, (), done):
+                pass
+        self.left = span.left(done)
+        self.before = self.done = len(span) - len(self.left)
+        self._progress = progress or (lambda done, recorded, points: None)
+        self._progress(self.before, self.before, len(span))
 
-    def __call__(self, indices: Ints, done: Done) -> None:
-        if self.journal is not None:
-            self.journal.append(self.inputs.keys(indices), done.columns)
-        self.found.append((indices, done.columns))
+    def evaluate(self, pool: Executor, workers: int, stopped: Callable[[], bool]) -> None:
+        """Evaluate what is left.
+
+        Raises:
+            SweepInterrupted: It was stopped.
+        """
+        work = work_on(self._span.inputs)
+        if not evaluate_all(work, self.left, pool, workers, self._record, stopped):
+            raise SweepInterrupted(self.done, len(self._span))
+
+    def _record(self, indices: Ints, done: Done) -> None:
+        if self._journal is not None:
+            self._journal.append(self._span.inputs, indices, done.columns)
+        else:
+            self._kept.append((indices, done.columns))
         self.done += len(indices)
-        self.progress(self.done, self.before, len(self.inputs))
+        self._progress(self.done, self.before, len(self._span))
 
+    def found(self) -> Iterator[Rows]:
+        """Yield all points that are recorded.
 
-def _audit(
-    inputs: Inputs, found: Found, share: float, pool: Any, workers: int, stopped: Any
-) -> Audit:
-    """Compute a share of the points again on SimPy, always the same ones, and compare."""
-    count = math.ceil(share * len(inputs))
-    lanes = np.concatenate(
-        [
-            inputs.keys(np.arange(first, min(first + KEYS_AT_ONCE, len(inputs))))[:, 0]
-            for first in range(0, len(inputs), KEYS_AT_ONCE)
-        ]
-    )
-    chosen = np.sort(np.argsort(lanes, kind="stable")[:count])
-    again: Found = []
-
-    def record(indices: Ints, done: Done) -> None:
-        again.append((indices, done.columns))
-
-    if not evaluate_all(work_on(inputs, "reference"), chosen, pool, workers, record, stopped):
-        raise SweepInterrupted(len(inputs), len(inputs))
-    swept = _by_index(found, chosen)
-    differences = []
-    for indices, columns in again:
-        for i, index in enumerate(indices.tolist()):
-            for name, column in columns.items():
-                if column[i] != swept[index][name]:
-                    differences.append(
-                        f"{inputs.labels(index)}: {name} is {column[i]} on SimPy, "
-                        f"{swept[index][name]} in the sweep"
-                    )
-    return Audit(len(chosen), tuple(differences))
-
-
-def _by_index(found: Found, chosen: Ints) -> dict[int, dict[str, Any]]:
-    """Return the rows of some points."""
-    rows = {}
-    for indices, columns in found:
-        for i in np.flatnonzero(np.isin(indices, chosen)).tolist():
-            rows[int(indices[i])] = {name: column[i] for name, column in columns.items()}
-    return rows
-
-
-def write_answers(folder: Path, result: SweepResult, name: str = "sweep") -> None:
-    """Write the table and what it says; the same study leaves the same bytes."""
-    summary = json.dumps(result.summary(), indent=2, ensure_ascii=False) + "\n"
-    with disk_errors(folder):
-        write_whole(
-            folder / f"{name}.parquet", lambda file: result.table.to_parquet(file, index=False)
-        )
-        write_whole(folder / f"{name}.json", lambda file: file.write(summary.encode()))
-        for kind, rows in (("pareto", _front(result)), ("best", _best(result))):
-            text = rows.to_csv(index=False).encode()
-            write_whole(folder / f"{name}_{kind}.csv", partial(_put, text))
-
-
-def _put(text: bytes, file: BinaryIO) -> None:
-    file.write(text)
-
-
-def _front(result: SweepResult) -> pd.DataFrame:
-    """Return the rows of the Pareto front, without what is the same for all of them."""
-    table = result.table
-    return table[table["pareto"]].drop(columns=["problem", "feasible", "pareto"])
-
-
-def _best(result: SweepResult) -> pd.DataFrame:
-    """Return the best rows, and what they are best in."""
-    table = result.table.drop(columns=["problem", "feasible", "pareto"])
-    found = best_rows(result.inputs, result.table)
-    rows = [row for places in found.values() for row in places]
-    best = table.iloc[rows].copy()
-    best.insert(0, "best", [name for name, places in found.items() for _ in places])
-    return best
+        Raises:
+            SpecError: A part of the journal is damaged.
+        """
+        if self._journal is None:
+            yield from self._kept
+        else:
+            names = (*self._span.inputs.columns, "problem")
+            yield from self._span.rows(self._journal, names, self._span.nothing_done())
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
+import pandas as pd
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
@@ -21,59 +22,35 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from hybridsim.errors import InputError
+from hybridsim.sweeps.answer_files import write_answers
 from hybridsim.sweeps.answers import build_table, objective_values
 from hybridsim.sweeps.axes import Axis
-from hybridsim.sweeps.evaluate import make_evaluator
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.journal import Journal, disk_errors
+from hybridsim.sweeps.known import Known
 from hybridsim.sweeps.model_version import model_version
+from hybridsim.sweeps.recorded import Span
 from hybridsim.sweeps.run import (
-    Found,
     Progress,
     SweepInterrupted,
     SweepResult,
-    look_up,
+    check_size,
     until_ctrl_c,
-    write_answers,
 )
 from hybridsim.sweeps.study import study_constraints
 from hybridsim.sweeps.whole_runs import Columns
 
+LOG = "optuna.log"
+"""Name of the file that Optuna's dashboard shows."""
 MOST_REPEATS = 20
 """How often the sampler may ask for known points before it is given an unknown one."""
+
+MISSED = 1e12
+"""How far a point is from a comparison with something that it has no value of."""
 
 _DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
     "minimise": "minimize", "maximise": "maximize",
 }  # fmt: skip
-
-
-@dataclass
-class _Points:
-    """The points that are known, by index, and a way to know more."""
-
-    inputs: Inputs
-    journal: Journal | None
-    rows: dict[int, Columns] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._evaluator = make_evaluator(self.inputs, "compiled")
-        for indices, columns in look_up(self.inputs, self.journal)[0]:
-            for i, index in enumerate(indices.tolist()):
-                self.rows[index] = {name: [column[i]] for name, column in columns.items()}
-
-    def row(self, index: int) -> Columns:
-        """Return the columns of one point, computed and recorded unless they are known."""
-        if index not in self.rows:
-            indices = np.array([index])
-            columns = self._evaluator.evaluate(indices)
-            if self.journal is not None:
-                self.journal.append(self.inputs.keys(indices), columns)
-            self.rows[index] = columns
-        return self.rows[index]
-
-    def found(self, indices: list[int]) -> Found:
-        """Return what is known of some points."""
-        return [(np.array([index]), self.rows[index]) for index in sorted(indices)]
 
 
 def search(
@@ -86,8 +63,9 @@ def search(
     """Return the points that a multi-objective search looks at, ``trials`` of each case.
 
     Optuna's tree-structured Parzen estimator proposes; a case is a combination of the axes that
-    the study calls ``per``. With ``out``, trials and points are kept, and the same call with more
-    trials goes on. As many trials as there are points find the exhaustive front.
+    the study calls ``per``. With ``out``, points are kept, and the same call, with more trials or
+    not, goes on to what it would have found in one go. As many trials as there are points find the
+    exhaustive front.
 
     Raises:
         InputError: ``trials`` is below 1, or the folder cannot be used.
@@ -95,6 +73,7 @@ def search(
     """
     if trials < 1:
         raise InputError(f"--trials: found {trials}; 1 or more would do")
+    check_size(Span.of(inputs))
     start = perf_counter()
     report = progress or (lambda done, recorded, points: None)
     chosen: list[int] = []
@@ -103,7 +82,7 @@ def search(
         _quiet_optuna(),
         until_ctrl_c() as stopped,
     ):
-        points = _Points(inputs, journal)
+        points = Known(inputs, journal)
         before = len(points.rows)
         storage = _storage(out)
         cases = list(_cases(inputs))
@@ -119,7 +98,7 @@ def search(
         result = SweepResult(inputs, table, None, before, perf_counter() - start)
         if journal is not None:
             journal.finish()
-            write_answers(journal.folder, result, "search")
+            write_answers(journal.folder, inputs, table, result.summary(), "search")
     return result
 
 
@@ -188,48 +167,33 @@ def _cases(inputs: Inputs) -> Iterator[_Case]:
 
 def _search_case(
     case: _Case,
-    points: _Points,
+    points: Known,
     trials: int,
     seed: int,
     storage: Any,
     stopped: Callable[[], bool],
 ) -> Iterator[int]:
     """Look at points of a case until there are enough different ones; yield each."""
-    sampler = TPESampler(seed=seed)
     study = optuna.create_study(
         storage=storage,
-        sampler=sampler,
         study_name=case.name,
         directions=[_DIRECTIONS[d] for d in case.inputs.study.objectives.values()],
-        load_if_exists=True,
     )
-    _take_up(case, study)
-    random = np.random.default_rng([seed, len(case.seen)])
-    space, repeats = case.distributions(), 0
+    space, tried, repeats = case.distributions(), 0, 0
     while len(case.seen) < min(trials, case.size) and not stopped():
+        # chance depends on how many trials there were alone, not on what TPE drew before
+        chance = np.random.SeedSequence([seed, tried])
+        study.sampler = TPESampler(seed=int(chance.generate_state(1)[0]))
         if repeats >= MOST_REPEATS:
-            study.enqueue_trial(_unknown(case, random))
+            study.enqueue_trial(_unknown(case, np.random.default_rng(chance)))
         trial = study.ask(space)
         index = case.index(trial.params)
+        tried += 1
         repeats = repeats + 1 if index in case.seen else 0
         _tell(case, study, trial, points.row(index))
         if index not in case.seen:
             case.seen.append(index)
             yield index
-
-
-def _take_up(case: _Case, study: optuna.Study) -> None:
-    """Go on where an earlier process ended: what it had not finished is given up."""
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state in (TrialState.RUNNING, TrialState.WAITING):
-            if trial.state == TrialState.RUNNING:
-                study.tell(trial.number, state=TrialState.FAIL)
-            continue
-        if len(trial.params) < len(case.free):  # the process died before it had chosen
-            continue
-        index = case.index(trial.params)
-        if index not in case.seen:
-            case.seen.append(index)
 
 
 def _tell(case: _Case, study: optuna.Study, trial: optuna.Trial, row: Columns) -> None:
@@ -240,7 +204,9 @@ def _tell(case: _Case, study: optuna.Study, trial: optuna.Trial, row: Columns) -
         return
     constraints = study_constraints(case.inputs.study, case.inputs.axes)
     for text, constraint in zip(case.inputs.study.constraints, constraints, strict=True):
-        trial.set_constraint(text, constraint.excess(float(table[constraint.column].iloc[0])))
+        value = table[constraint.column].iloc[0]
+        missed = MISSED if pd.isna(value) else constraint.excess(float(value))
+        trial.set_constraint(text, missed)
     signs = [1 if d == "minimise" else -1 for d in case.inputs.study.objectives.values()]
     study.tell(trial, [float(v) * sign for v, sign in zip(values, signs, strict=True)])
 
@@ -255,10 +221,16 @@ def _unknown(case: _Case, random: np.random.Generator) -> dict[str, Any]:
 
 
 def _storage(out: Path | None) -> Any:
+    """Return where Optuna keeps trials: a new log for its dashboard, which nobody else reads.
+
+    A search that goes on asks for its first trials again, and finds their points recorded.
+    """
     if out is None:
         return InMemoryStorage()
     with disk_errors(out):
-        return JournalStorage(JournalFileBackend(str(out / "optuna.log")))
+        for name in (LOG, f"{LOG}.lock"):
+            (out / name).unlink(missing_ok=True)
+        return JournalStorage(JournalFileBackend(str(out / LOG)))
 
 
 @contextmanager

@@ -8,13 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from hybridsim._old_names import new_column, new_path, with_new_keys, with_new_paths
+from hybridsim._old_names import in_silence, new_column, new_path, with_new_keys, with_new_paths
+from hybridsim.boundary.reading import read_own_json
 from hybridsim.errors import InputError, SpecError
+from hybridsim.outside import names_a_file
 from hybridsim.specs import read_yaml_mapping, validate
+from hybridsim.sweeps.accuracy import AccuracyOfAxis, AccuracyTable
 from hybridsim.sweeps.axes import Axis, expand_axes
 from hybridsim.sweeps.columns import (
+    ACCURACY,
     KEPT,
     RESULTS,
     TEXTS,
@@ -26,9 +30,23 @@ from hybridsim.sweeps.columns import (
 from hybridsim.units import Count, Spec
 
 MOST_POINTS = 100_000_000
-"""The most points of one study; their keys alone take 1.6 GB."""
+"""The most points of one table; studies of more are run in shards."""
+MOST_OF_ALL = 10**15
+"""The most points of a study; their numbers fit 64 bits many times."""
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _accuracy_tag(given: Any) -> str:
+    table = "axes" in given if isinstance(given, Mapping) else isinstance(given, AccuracyTable)
+    return "AccuracyTable" if table else "AccuracyOfAxis"
+
+
+_Accuracy = Annotated[
+    Annotated[AccuracyOfAxis, Tag("AccuracyOfAxis")]
+    | Annotated[AccuracyTable, Tag("AccuracyTable")],
+    Discriminator(_accuracy_tag),
+]
 
 
 class Study(Spec):
@@ -60,6 +78,17 @@ class Study(Spec):
     best points of its own."""
     keep: Annotated[tuple[Text, ...], Field(min_length=1)] = KEPT
     """Result columns of the table."""
+    accuracy: _Accuracy | None = None
+    """Where ``accuracy_percent`` comes from, if the study asks for it: results of ``hybridsim
+    adapt``, or a table that is written out (``axes``, ``percent``, ``source``)."""
+
+    @property
+    def accuracy_axes(self) -> tuple[str, ...]:
+        """The axes on which accuracy depends."""
+        if self.accuracy is None:
+            return ()
+        own = self.accuracy
+        return own.axes if isinstance(own, AccuracyTable) else (own.axis,)
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +141,27 @@ def read_study(path: Path) -> Study:
     return _with_files(study, file.parent)
 
 
+STUDY = "study.json"
+"""The study beside the answers of a sweep, as it was read."""
+
+
+def read_written_study(folder: Path) -> Study:
+    """Return the study that hybridsim wrote beside the answers of a sweep.
+
+    Raises:
+        SpecError: The file cannot be read, or does not describe a study.
+    """
+    path = folder / STUDY
+    document = read_own_json(path, "hybridsim sweep --out writes it")
+    with in_silence():
+        return validate(Study, document, str(path))
+
+
+def study_text(study: Study) -> str:
+    """Return a study as the file from which it is read again."""
+    return study.model_dump_json(indent=2) + "\n"
+
+
 def study_axes(study: Study, file: str) -> tuple[Axis, ...]:
     """Return the expanded axes, after checking the whole study.
 
@@ -123,8 +173,8 @@ def study_axes(study: Study, file: str) -> tuple[Axis, ...]:
     points = 1
     for axis in axes:
         points *= len(axis)
-    if points > MOST_POINTS:
-        raise SpecError(file, "axes", f"make {points:,} points; at most {MOST_POINTS:,} would do")
+    if points > MOST_OF_ALL:
+        raise SpecError(file, "axes", f"make {points:,} points; at most {MOST_OF_ALL:,} would do")
     fixed = fixed_settings(study)
     varied = {path for axis in axes for path in axis.paths}
     for path in varied & set(fixed) - {"strategy", "tokens"}:
@@ -148,6 +198,12 @@ def study_constraints(study: Study, axes: tuple[Axis, ...]) -> tuple[Constraint,
     return tuple(parse_constraint(text, numeric_columns(axes)) for text in study.constraints)
 
 
+def asked_columns(study: Study, axes: tuple[Axis, ...]) -> set[str]:
+    """Return the columns that a study keeps, seeks or compares."""
+    constraints = study_constraints(study, axes)
+    return {*study.keep, *study.objectives, *(c.column for c in constraints)}
+
+
 def numeric_columns(axes: tuple[Axis, ...]) -> list[str]:
     """Return the columns that can be compared: results, and axes of numbers."""
     own = [axis.column for axis in axes if axis.numbers is not None]
@@ -162,6 +218,29 @@ def _check_columns(study: Study, axes: tuple[Axis, ...], file: str) -> None:
         _placed(file, "objectives", partial(known_column, name, numeric, "objective"))
     for name in study.keep:
         _placed(file, "keep", partial(known_column, name, RESULTS, "column"))
+    _check_accuracy(study, axes, file)
+
+
+def _check_accuracy(study: Study, axes: tuple[Axis, ...], file: str) -> None:
+    given = study.accuracy
+    if given is None:
+        if ACCURACY in asked_columns(study, axes):
+            problem = f"key 'accuracy' is missing, which says where {ACCURACY} comes from"
+            raise SpecError(file, "", problem)
+        return
+    for name in given.axes if isinstance(given, AccuracyTable) else ():
+        check = partial(known_column, name, [axis.name for axis in axes], "axis")
+        _placed(file, "accuracy.axes", check)
+    if isinstance(given, AccuracyTable):
+        return
+    own = next((axis for axis in axes if axis.name == given.axis), None)
+    if own is None:
+        names = ", ".join(axis.name for axis in axes)
+        raise SpecError(file, "accuracy.axis", f"found {given.axis!r}; one of {names} would do")
+    for label in given.arms:
+        if label not in own.labels:
+            problem = f"axis {own.name} has no value {label!r}; one of its values would do"
+            raise SpecError(file, "accuracy.arms", problem)
 
 
 def _placed(file: str, place: str, check: Any) -> None:
@@ -172,21 +251,24 @@ def _placed(file: str, place: str, check: Any) -> None:
 
 
 def _with_files(study: Study, folder: Path) -> Study:
-    """Return the study with machine and network files that lie beside it by their path."""
+    """Return the study with files of machines, networks and strategies beside it by their path."""
 
     def beside(name: Any) -> Any:
         if not isinstance(name, str):
             return name
+        if names_a_file(name):  # a strategy in a file of one's own
+            file = folder / name.rpartition(":")[0]
+            return str(folder / name) if file.is_file() else name
         base, colon, variant = name.partition(":")
         found = (folder / base).exists() and ("/" in base or "." in base)
         return f"{folder / base}{colon}{variant}" if found else name
 
     def in_group(path: str, value: Any) -> Any:
-        return beside(value) if path in ("machine", "network") else value
+        return beside(value) if path in ("machine", "network", "strategy") else value
 
     axes: dict[str, Any] = {}
     for name, given in study.axes.items():
-        if name in ("machine", "network") and isinstance(given, list):
+        if name in ("machine", "network", "strategy") and isinstance(given, list):
             axes[name] = [beside(value) for value in given]
         elif isinstance(given, dict):
             axes[name] = {
@@ -197,7 +279,18 @@ def _with_files(study: Study, folder: Path) -> Study:
             }
         else:
             axes[name] = given
-    changes = {"machine": beside(study.machine), "network": beside(study.network), "axes": axes}
+    strategy = study.strategy
+    if isinstance(strategy, dict):
+        strategy = strategy | {"kind": beside(strategy["kind"])}
+    changes = {
+        "machine": beside(study.machine),
+        "network": beside(study.network),
+        "strategy": beside(strategy),
+        "axes": axes,
+    }
+    if isinstance(study.accuracy, AccuracyOfAxis):
+        results = str(folder / study.accuracy.results)  # an absolute path stays what it is
+        changes["accuracy"] = study.accuracy.model_copy(update={"results": results})
     return study.model_copy(update=changes)
 
 

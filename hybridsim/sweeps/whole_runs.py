@@ -1,13 +1,17 @@
 """Points of a study run as a whole, one by one, on any engine: what blocks are checked against."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from hybridsim.certainty import with_interval
 from hybridsim.engines import Engine, engine
 from hybridsim.errors import CapacityError, HybridsimError, InputError
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import place
+from hybridsim.measure.area import area_of
+from hybridsim.measure.energy import PJ, energy_of_run
 from hybridsim.measure.result import Result
 from hybridsim.simulation import MOST_TOKENS, execute
 from hybridsim.strategies import (
@@ -72,6 +76,7 @@ class WholeRuns:
     def _row(self, point: Point) -> dict[str, Any]:
         tokens = tokens_of(point)
         mapping = place(point.network, point.machine)
+        asked = [name for name in self._columns if name in DETAILS]
         # strategies that try what they decide do so on the compiled engine
         job = Job(mapping, tokens, engine("compiled"))
         try:
@@ -80,15 +85,23 @@ class WholeRuns:
             if isinstance(point.strategy, NetworkStrategy):
                 raise  # there it may be another memory that is too small
             raise CapacityError(DOES_NOT_FIT) from None
-        latency = carry_out(schedule, point.machine, self._run).makespan
+        if problem := not_known(self._columns, mapping):
+            raise InputError(problem)
+        done = carry_out(schedule, point.machine, self._run)
+        latency = done.makespan
         row: dict[str, Any] = measured(schedule.layers, mapping, tokens) | {
             "latency_ps": latency,
             "tcdm_bytes": most_tcdm(schedule),
             "tasks": len(schedule.plan),
+            "throughput_tokens_per_s": tokens * 1e12 / latency if len(schedule.plan) else 0.0,
         }
+        row |= of_placement(mapping)
+        if "energy_pj" in self._columns:
+            energy = energy_of_run(job, done.schedule, done.timeline)
+            assert energy is not None
+            row["energy_pj"] = energy.total / PJ
         if "yardstick_ps" in self._columns:
             row["yardstick_ps"] = _yardstick_ps(point.strategy, job, latency, self._run)
-        asked = [name for name in self._columns if name in DETAILS]
         if asked:
             run = execute(point.network, point.machine, point.strategy, tokens, self._name)
             whole = with_interval(run) if set(asked) & set(ENDS) else run.result
@@ -121,11 +134,29 @@ def detail(name: str, result: Result) -> int | float | str:
     """
     value = DETAILS[name](result)
     if value is None:
-        raise InputError(
-            f"{name}: machine {result.machine} does not give what it is computed from; add that "
-            f"to the machine, or leave {name} out of the study"
-        )
+        raise InputError(_not_given(name, result.machine))
     return value
+
+
+def _not_given(name: str, machine: str) -> str:
+    return (
+        f"{name}: machine {machine} does not give what it is computed from; add that "
+        f"to the machine, or leave {name} out of the study"
+    )
+
+
+def not_known(columns: Iterable[str], mapping: PlacedNetwork) -> str:
+    """Return why a point has no result whose machine says too little; an empty text if it does."""
+    machine = mapping.machine
+    said = {"area_mm2": machine.area, "energy_pj": machine.energy}
+    lacking = [name for name in columns if name in said and said[name] is None]
+    return _not_given(lacking[0], machine.name) if lacking else ""
+
+
+def of_placement(mapping: PlacedNetwork) -> dict[str, float]:
+    """Return the columns that a machine with a network on it shows before anything runs."""
+    area = area_of(mapping.machine, mapping.used_tiles)
+    return {"occupancy": mapping.occupancy, "area_mm2": area.total_um2 / 1e6 if area else np.nan}
 
 
 def most_tcdm(schedule: Schedule) -> int:

@@ -7,18 +7,26 @@ from importlib.util import find_spec
 
 from hybridsim.errors import InputError
 from hybridsim.training.decoder_study import DecoderStudy, is_decoder_study, read_decoder_study
+from hybridsim.training.language_study import (
+    LanguageStudy,
+    is_language_study,
+    read_language_study,
+)
 from hybridsim.training.study import AdaptStudy, read_adapt_study
 
 __all__ = [
     "AdaptStudy",
     "DecoderStudy",
+    "LanguageStudy",
     "is_decoder_study",
+    "is_language_study",
     "read_adapt_study",
     "read_decoder_study",
+    "read_language_study",
     "require_extra",
 ]
 
-_NEEDED = ("torch", "safetensors", "tokenizers")
+_NEEDED = ("torch", "safetensors", "scipy", "tokenizers")
 """The packages of the extra ``adapt``."""
 
 

@@ -1,8 +1,7 @@
 """Tables of a study: accuracy over time per arm, and differences between arms.
 
-Confidence intervals come from a bootstrap that draws training seeds, chips and test sentences
-with replacement, the same draws for both sides of a difference. With three seeds it cannot see
-much of the scatter between training runs; the deviation over seeds stands beside it.
+``ci95_low`` and ``ci95_high`` are the t-interval over seeds, chips and sentences; the bootstrap
+stands beside it as ``boot95_low`` and ``boot95_high`` (:mod:`.intervals`).
 """
 
 from collections import Counter
@@ -15,14 +14,14 @@ from numpy.typing import NDArray
 
 from hybridsim.analog.times import format_time, in_order
 from hybridsim.training.files import DIGITAL, Key
-
-DRAWS = 2000
-"""Bootstrap draws."""
-LEVEL = (2.5, 97.5)
-"""Percentiles of a 95 % interval."""
-
-Cube = NDArray[np.float64]
-"""Right or not, shape (seeds, chips, sentences)."""
+from hybridsim.training.intervals import (
+    Cube,
+    bootstrap,
+    paired,
+    percentiles,
+    share_interval,
+    t_interval,
+)
 
 
 def cube_of(
@@ -64,7 +63,6 @@ def accuracy_table(
 
 def _row(arm: str, where: float | None, cube: Cube) -> dict[str, Any]:
     means = 100 * cube.mean(axis=2)
-    low, high = np.percentile(_bootstrap(cube), LEVEL)
     seeds, chips, sentences = cube.shape
     return {
         "arm": arm,
@@ -72,8 +70,7 @@ def _row(arm: str, where: float | None, cube: Cube) -> dict[str, Any]:
         "accuracy_percent": round(float(means.mean()), 3),
         "sd_chips": round(float(means.std(axis=1, ddof=1).mean()), 3) if chips > 1 else 0.0,
         "sd_seeds": round(float(means.mean(axis=1).std(ddof=1)), 3) if seeds > 1 else 0.0,
-        "ci95_low": round(float(low), 3),
-        "ci95_high": round(float(high), 3),
+        **_ends(share_interval(cube), percentiles(bootstrap(cube))),
         "seeds": seeds,
         "chips": chips if where is not None else 0,
         "sentences": sentences,
@@ -85,7 +82,7 @@ def difference_table(
 ) -> pd.DataFrame:
     """Return every arm against each control: computed digitally, and on the same chips and time.
 
-    A difference is significant where its interval excludes zero.
+    A difference is significant where its t-interval excludes zero.
     """
     rows = []
     for control in controls:
@@ -115,33 +112,21 @@ def _against(
 def _difference(
     arm: str, where: float | None, cube: Cube, name: str, other: Cube
 ) -> dict[str, Any]:
-    draws = _bootstrap(cube) - _bootstrap(other)
-    low, high = np.percentile(draws, LEVEL)
+    low, high = t_interval(paired(cube, other))
     return {
         "arm": arm,
         "time": "digital" if where is None else format_time(where),
         "against": name,
         "difference_points": round(100 * float(cube.mean() - other.mean()), 3),
-        "ci95_low": round(float(low), 3),
-        "ci95_high": round(float(high), 3),
+        **_ends((low, high), percentiles(bootstrap(cube) - bootstrap(other))),
         "significant": bool(low > 0 or high < 0),
     }
 
 
-def _bootstrap(cube: Cube) -> NDArray[np.float64]:
-    """Return means [%] of redrawn seeds, chips and sentences; the same draws for equal shapes.
-
-    Each of the three has its own stream, so that cubes with other chips share seeds and sentences.
-    """
-    drawn = [
-        np.random.default_rng([2026, axis]).multinomial(size, np.full(size, 1 / size), DRAWS)
-        / size
-        for axis, size in enumerate(cube.shape)
-    ]
-    seeds, chips, sentences = drawn
-    flat = cube.reshape(-1, cube.shape[2]) @ sentences.T
-    per_chip = flat.reshape(*cube.shape[:2], DRAWS)
-    return 100 * np.einsum("scd,ds,dc->d", per_chip, seeds, chips)
+def _ends(by_t: tuple[float, float], redrawn: tuple[float, float]) -> dict[str, float]:
+    """Return both intervals as columns."""
+    names = ("ci95_low", "ci95_high", "boot95_low", "boot95_high")
+    return {name: round(end, 3) for name, end in zip(names, (*by_t, *redrawn), strict=True)}
 
 
 def _times(correct: Mapping[Key, NDArray[np.bool_]]) -> list[float | None]:

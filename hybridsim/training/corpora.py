@@ -6,10 +6,11 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hybridsim.boundary.reading import read_bytes, read_text
 from hybridsim.errors import SpecError
 from hybridsim.nesting import json_value
 
@@ -28,6 +29,8 @@ class Example:
     label: str
     spans: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     """Where answers lie in the second sentence, as places of characters: from, to."""
+    group: str = field(default="", repr=False, compare=False)
+    """The document it comes from (review, article, author); empty where it stands alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class _Columns:
 
 _GLUE = {
     "mnli": _Columns("sentence1", "sentence2", "gold_label", "dev_matched.tsv"),
+    "mnli_mm": _Columns("sentence1", "sentence2", "gold_label", "dev_mismatched.tsv"),
     "mrpc": _Columns("#1 String", "#2 String", "Quality"),
     "qnli": _Columns("question", "sentence", "label"),
     "qqp": _Columns("question1", "question2", "is_duplicate"),
@@ -49,6 +53,8 @@ _GLUE = {
     "sst2": _Columns("sentence", None, "label"),
     "wnli": _Columns("sentence1", "sentence2", "label"),
 }
+MOST_BYTES = 2**30
+"""The largest file of a corpus that is read [bytes]."""
 _COLA = ("source", "label", "star", "sentence")
 """CoLA has no heading."""
 
@@ -69,11 +75,12 @@ def read_glue(folder: Path, task: str) -> tuple[list[Example], list[Example]]:
 
 
 def _glue_rows(file: Path, task: str, columns: _Columns) -> Iterator[Example]:
+    # other line ends are part of sentences
     try:
-        lines = file.read_text("utf-8-sig").split("\n")  # other line ends are part of sentences
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(file, MOST_BYTES, f"{task} of GLUE has it").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise SpecError(str(file), "", f"cannot be read as {task} of GLUE: {error}") from None
-    rows = (line.rstrip("\r").split("\t") for line in lines if line.strip())
+    rows = (line.rstrip("\r").split("\t") for line in lines.split("\n") if line.strip())
     heads = list(_COLA) if task == "cola" else next(rows, [])
     wanted = [name for name in (columns.text, columns.pair, columns.label) if name]
     for name in wanted:
@@ -101,17 +108,12 @@ def read_squad(file: Path, task: str) -> list[Example]:
     """
     found: list[Example] = []
     try:
-        document = json_value(file.read_text("utf-8"), str(file))
-        for passage in (p for part in document["data"] for p in part["paragraphs"]):
-            for asked in passage["qas"]:
-                if task == "span":
-                    found.append(_with_spans(asked, passage["context"]))
-                elif task == "answerable":
-                    label = "no" if asked.get("is_impossible", False) else "yes"
-                    found.append(Example(asked["question"], passage["context"], label))
-                elif not asked.get("is_impossible", False):
-                    found += _by_sentence(asked, passage["context"])
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        document = json_value(read_text(file, MOST_BYTES), str(file))
+        for number, article in enumerate(document["data"]):
+            asked_of = [(q, p["context"]) for p in article["paragraphs"] for q in p["qas"]]
+            here = [e for asked, context in asked_of for e in _squad(asked, context, task)]
+            found += [replace(e, group=f"article {number}") for e in here]
+    except json.JSONDecodeError as error:
         raise SpecError(str(file), "", f"cannot be read as JSON: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         problem = f"is not in the form of SQuAD: {type(error).__name__} {error}"
@@ -120,6 +122,17 @@ def read_squad(file: Path, task: str) -> list[Example]:
         problem = "has no question without an answer (SQuAD 1.1?); task: holds_answer would do"
         raise SpecError(str(file), "", problem)
     return found
+
+
+def _squad(asked: dict[str, Any], context: str, task: str) -> Iterator[Example]:
+    """Yield what a task makes of a question about a passage."""
+    impossible = asked.get("is_impossible", False)
+    if task == "span":
+        yield _with_spans(asked, context)
+    elif task == "answerable":
+        yield Example(asked["question"], context, "no" if impossible else "yes")
+    elif not impossible:
+        yield from _by_sentence(asked, context)
 
 
 def _with_spans(asked: dict[str, Any], context: str) -> Example:

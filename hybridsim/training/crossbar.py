@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hybridsim.analog.converters import Converters
+from hybridsim.errors import UnsupportedError
 
 
 class Normals(Protocol):
@@ -54,24 +55,64 @@ def multiply(
     """Return x W of one row block through its converters, (tokens, rows) to (tokens, out).
 
     Converters count in their own steps, so that whole numbers enter the product: those of up to
-    nine bits are exact in bfloat16.
+    nine bits are exact in bfloat16. With iterative bounds, vectors that exceed the ADC are halved
+    and computed again, each for itself.
     """
+    scales = _scales(x, how)
+    y = _one_pass(x, scales, weights, how, noise)
+    if how.bound_management == "iterative":
+        most = _levels(how.adc_bits) if how.adc_bits is not None else how.output_bound
+        for _ in range(how.bound_rounds - 1):
+            again = (y.abs().amax(dim=1) > most).nonzero().squeeze(1)
+            if not len(again):
+                break
+            scales[again] *= 2
+            y[again] = _one_pass(x[again], scales[again], weights, how, noise)
+    return _cut(y, scales, how)
+
+
+def _scales(x: torch.Tensor, how: Converters) -> torch.Tensor:
+    """Return what each vector is divided by, shape (tokens, 1)."""
+    if how.input_scaling == "fixed":
+        if how.input_range is None:
+            raise UnsupportedError(
+                "converters.input_scaling: found 'fixed' without an input range; input_range, or "
+                "ranges of another kind than 'given', would do"
+            )
+        return x.new_full((len(x), 1), how.input_range)
     largest = torch.maximum(x.amax(dim=1, keepdim=True), -x.amin(dim=1, keepdim=True))
-    scales = torch.where(largest > 0, largest, 1.0)
+    return torch.where(largest > 0, largest, 1.0)
+
+
+def _cut(y: torch.Tensor, scales: torch.Tensor, how: Converters) -> torch.Tensor:
+    """Return outputs [steps of the ADC], cut at its bound and scaled back."""
+    if how.adc_bits is None:
+        return y.clamp_(-how.output_bound, how.output_bound).mul_(scales)
+    most = _levels(how.adc_bits)
+    return y.clamp_(-most, most).mul_(scales * (how.output_bound / most))
+
+
+def _one_pass(
+    x: torch.Tensor,
+    scales: torch.Tensor,
+    weights: torch.Tensor,
+    how: Converters,
+    noise: Disturbance,
+) -> torch.Tensor:
+    """Return rounded outputs in steps of the ADC, before they are cut."""
     most_in, most_out = _levels(how.dac_bits), _levels(how.adc_bits)
     codes = x * (most_in / scales)
     if how.dac_bits is not None:
         codes.round_()
-    if how.adc_bits is None:
-        step, most_out = 1.0, how.output_bound
-    else:
-        step = how.output_bound / most_out
+    if how.input_scaling == "fixed" or how.bound_management == "iterative":
+        codes.clamp_(-most_in, most_in)
+    step = 1.0 if how.adc_bits is None else how.output_bound / most_out
     y = (codes.to(weights.dtype) @ weights).to(x.dtype).mul_(1 / (most_in * step))
     if how.output_noise:
         y.add_(noise.normals.like(tuple(y.shape)), alpha=how.output_noise / step)
     if how.adc_bits is not None:
         y.round_()
-    return y.clamp_(-most_out, most_out).mul_(scales * step)
+    return y
 
 
 def _levels(bits: int | None) -> float:
@@ -130,13 +171,15 @@ def crossbar_product(
     blocks: tuple[RowBlock, ...],
     how: Converters,
     noise: Disturbance,
+    side: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return x W^T as crossbars compute it, (tokens, in) to (tokens, out).
 
-    ``weight`` (out, in) is what ``blocks`` hold; it only receives a gradient, where it wants one.
+    ``weight`` (out, in) is what ``blocks`` and ``side`` hold; it only receives a gradient, where
+    it wants one. ``side`` is the sparse matrix (out, in) of weights that are digital.
     """
     y: torch.Tensor = _Product.apply(x, weight, blocks, how, noise)
-    return y
+    return y if side is None else y + torch.sparse.mm(side, x.T).T
 
 
 def stream(*names: int) -> int:

@@ -3,9 +3,7 @@
 import csv
 import io
 import tarfile
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,15 @@ from hybridsim.training.corpora import (
     read_orange,
     read_squad,
 )
+from hybridsim.training.splits import (
+    Split,
+    by_document,
+    check_enough,
+    classes_of,
+    shared_groups,
+    shuffled,
+    without_repeats,
+)
 from hybridsim.training.study import (
     AnySource,
     BbcData,
@@ -31,8 +38,6 @@ from hybridsim.training.study import (
     VaderData,
 )
 
-MOST_CLASSES = 200
-"""More labels than this are surely not classes."""
 FETCH = "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2"
 
 _INNER = "hutto_ICWSM_2014.tar.gz"
@@ -50,66 +55,105 @@ class _Tabbed(csv.excel_tab):
     quoting = csv.QUOTE_NONE
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Sentences to train and to test on, and the classes in alphabetical order."""
-
-    train: tuple[Example, ...]
-    test: tuple[Example, ...]
-    classes: tuple[str, ...]
-
-    def labels(self, part: Iterable[Example]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        """Return the index of the class of every sentence."""
-        index = {name: i for i, name in enumerate(self.classes)}
-        return np.array([index[example.label] for example in part], np.int64)
-
-
 def load_split(data: Data, beside: Path) -> Split:
-    """Return the sentences that a study trains and tests on.
+    """Return the sentences that a study trains, chooses and tests on.
 
     ``beside`` is where relative files are looked for, after the working folder.
 
     Raises:
-        SpecError: A file is missing or is not what it should be, there are too few sentences, or
-            a class is missing from the training or the test part.
+        SpecError: A file is missing or is not what it should be, there are too few sentences, a
+            class is missing from a part, or a document is in both of two given parts.
         UnknownNameError: A table lacks a column.
     """
     rng = np.random.default_rng(data.seed)
-    parts = _parts(data.source, beside)
-    if len(parts) == 2:
-        train, test = (_shuffled(part, rng) for part in parts)
-    else:
-        (whole,) = parts
-        shuffled = _shuffled(whole, rng)
-        _check_enough("train and test", len(shuffled), data.train + data.test)
-        train, test = shuffled[: data.train], shuffled[data.train :]
-    _check_enough("train", len(train), data.train)
-    _check_enough("test", len(test), data.test)
-    train, test = train[: data.train], test[: data.test]
+    notes: list[str] = []
+    given = _parts(data.source, beside, notes)
+    make = _by_sentence if data.split == "sentences" else _by_document
+    train, validation, test = make(data, given, rng, notes)
     if isinstance(data.source, SquadData) and data.source.task == "span":
-        return Split(tuple(train), tuple(test), ("begin", "end"))
-    return _checked(train, test)
+        classes: tuple[str, ...] = ("begin", "end")
+    else:
+        named = {"train": train, "validation": validation, "test": test}
+        classes = classes_of({name: part for name, part in named.items() if part})
+    return Split(tuple(train), tuple(test), classes, tuple(validation), tuple(notes))
 
 
-def _parts(source: AnySource, beside: Path) -> tuple[list[Example], ...]:
+def _by_sentence(
+    data: Data, given: Sequence[list[Example]], rng: np.random.Generator, notes: list[str]
+) -> Sequence[list[Example]]:
+    """Return three parts, each sentence by itself."""
+    if len(given) == 2:
+        train, test = (shuffled(part, rng) for part in given)
+    else:
+        whole = shuffled(given[0], rng)
+        check_enough("train and test", len(whole), data.train + data.validation + data.test)
+        train, test = whole[: data.train + data.validation], whole[data.train + data.validation :]
+    both = len({e.text for e in train} & {e.text for e in test[: data.test]})
+    if both:
+        notes.append(f"{both} texts are in both parts (split: sentences)")
+    check_enough("train", len(train), data.train + data.validation)
+    check_enough("test", len(test), data.test)
+    return train[: data.train], train[data.train :][: data.validation], test[: data.test]
+
+
+def _by_document(
+    data: Data, given: Sequence[list[Example]], rng: np.random.Generator, notes: list[str]
+) -> Sequence[list[Example]]:
+    """Return three parts that share no document and no text."""
+    if len(given) == 1:
+        kept, dropped = without_repeats(given[0])
+        sizes = (data.train, data.validation, data.test)
+        parts = by_document(kept, sizes, rng)
+    else:
+        train, test = given
+        both = shared_groups(train, test)
+        if both:
+            problem = (
+                f"{len(both)} documents are in the training and the test part, {both[0][:40]!r} "
+                "first; parts that share none would do"
+            )
+            raise SpecError("data", "source.group", problem)
+        test = shuffled(test, rng)
+        check_enough("test", len(test), data.test)
+        kept, dropped = without_repeats(train, test[: data.test])
+        parts = [*by_document(kept, (data.train, data.validation), rng), test[: data.test]]
+    if dropped:
+        notes.append(f"{dropped:,} sentences left out: their text is there already")
+    documents = len({e.group for part in parts for e in part if e.group})
+    if documents:
+        notes.append(f"split by {documents:,} documents, none in two parts")
+    return parts
+
+
+def _parts(source: AnySource, beside: Path, notes: list[str]) -> tuple[list[Example], ...]:
     """Return all sentences of a source: a training and a test part, or one part for both."""
     if isinstance(source, VaderData):
-        return (read_vader(_found(source.archive, beside, FETCH), source.subset),)
+        file = found_file(source.archive, beside, FETCH)
+        rated, dropped = read_vader(file, source.subset, source.neutral)
+        if dropped:
+            notes.append(
+                f"{dropped:,} of {dropped + len(rated):,} sentences left out: rated within "
+                f"{source.neutral:g} of neutral"
+            )
+        return (rated,)
     if isinstance(source, BbcData):
-        return (read_bbc(_found(source.archive, beside, FETCH_BBC)),)
+        return (read_bbc(found_file(source.archive, beside, FETCH_BBC)),)
     if isinstance(source, OrangeData):
-        return read_orange(_found(source.archive, beside, FETCH_ORANGE), source.subset)
+        return read_orange(found_file(source.archive, beside, FETCH_ORANGE), source.subset)
     if isinstance(source, GlueData):
         return read_glue(_folder(source.folder, beside), source.task)
     files = [name for name in (source.file, source.test_file) if name is not None]
-    found = [_found(name, beside) for name in files]
+    found = [found_file(name, beside) for name in files]
     if isinstance(source, SquadData):
         return tuple(read_squad(file, source.task) for file in found)
     return tuple(read_table(file, source) for file in found)
 
 
-def read_vader(archive: Path, subset: str) -> list[Example]:
-    """Return the rated sentences of the source archive of vaderSentiment.
+def read_vader(archive: Path, subset: str, neutral: float = 0.0) -> tuple[list[Example], int]:
+    """Return the rated sentences of the source archive of vaderSentiment, and how many were
+    left out because their rating is within ``neutral`` of zero.
+
+    Reviews and news have numbers of document and sentence, as in ``24_9``.
 
     Raises:
         SpecError: The archive cannot be read or holds no such sentences.
@@ -127,14 +171,18 @@ def read_vader(archive: Path, subset: str) -> list[Example]:
                 raw = rated.read() if rated else b""
     except (tarfile.TarError, OSError, StopIteration) as error:
         raise SpecError(str(archive), "", f"cannot be read as that archive: {error}") from None
-    return list(_rated(raw.decode("utf-8", errors="replace").splitlines()))
+    rated_lines = raw.decode("utf-8", errors="replace").splitlines()
+    found = list(_rated(rated_lines, neutral))
+    return found, len(rated_lines) - len(found)
 
 
-def _rated(lines: Iterable[str]) -> Iterable[Example]:
+def _rated(lines: Iterable[str], neutral: float) -> Iterable[Example]:
     for line in lines:
-        _, rating, text = line.split("\t", 2)
-        if float(rating) != 0:
-            yield Example(text.strip(), None, "positive" if float(rating) > 0 else "negative")
+        number, rating, text = line.split("\t", 2)
+        if abs(float(rating)) > neutral:
+            label = "positive" if float(rating) > 0 else "negative"
+            document, several, _ = number.partition("_")
+            yield Example(text.strip(), None, label, group=document if several else "")
 
 
 def read_table(file: Path, columns: TableData) -> list[Example]:
@@ -149,11 +197,16 @@ def read_table(file: Path, columns: TableData) -> list[Example]:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = csv.DictReader(stream, dialect=dialect)
             heads = list(rows.fieldnames or ())
-            for column in (columns.text, columns.label, columns.pair):
+            for column in (columns.text, columns.label, columns.pair, columns.group):
                 if column is not None and column not in heads:
                     raise UnknownNameError(f"{file}: column", column, heads)
             return [
-                Example(row[columns.text], row[columns.pair] if columns.pair else None, label)
+                Example(
+                    row[columns.text],
+                    row[columns.pair] if columns.pair else None,
+                    label,
+                    group=(row[columns.group] or "") if columns.group else "",
+                )
                 for row in rows
                 if row[columns.text] and (label := (row[columns.label] or "").strip())
             ]
@@ -161,7 +214,12 @@ def read_table(file: Path, columns: TableData) -> list[Example]:
         raise SpecError(str(file), "", f"cannot be read as a table: {error}") from None
 
 
-def _found(name: str, beside: Path, fetch: str = "") -> Path:
+def found_file(name: str, beside: Path, fetch: str = "") -> Path:
+    """Return a file in the way or beside a study.
+
+    Raises:
+        SpecError: It is in neither place; ``fetch`` is what would fetch it.
+    """
     for place in (Path(name).expanduser(), beside / name):
         if place.is_file():
             return place
@@ -174,28 +232,3 @@ def _folder(name: str, beside: Path) -> Path:
         if place.is_dir():
             return place
     raise SpecError(name, "", f"is no folder; looked here and in {beside}")
-
-
-def _shuffled(examples: list[Example], rng: np.random.Generator) -> list[Example]:
-    return [examples[i] for i in rng.permutation(len(examples))]
-
-
-def _check_enough(part: str, found: int, wanted: int) -> None:
-    if found < wanted:
-        raise SpecError("data", part, f"found {found:,} sentences; {wanted:,} are asked for")
-
-
-def _checked(train: list[Example], test: list[Example]) -> Split:
-    counts = {"train": Counter(e.label for e in train), "test": Counter(e.label for e in test)}
-    classes = sorted({*counts["train"], *counts["test"]})
-    if not 2 <= len(classes) <= MOST_CLASSES:
-        problem = f"found {len(classes)} different; 2 to {MOST_CLASSES} classes would do"
-        raise SpecError("data", "label", problem)
-    for part, count in counts.items():
-        for name in classes:
-            if not count[name]:
-                problem = (
-                    f"class {name[:40]!r} is empty; more sentences, or fewer classes, would do"
-                )
-                raise SpecError("data", part, problem)
-    return Split(tuple(train), tuple(test), tuple(classes))

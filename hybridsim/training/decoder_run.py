@@ -1,6 +1,7 @@
 """A decoder's study: a frozen base on tiles, an adapter tuned on answers and then on rewards."""
 
 import hashlib
+import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from hybridsim._version import __version__
 from hybridsim.analog import format_time
+from hybridsim.boundary.reading import read_own
 from hybridsim.errors import InputError, SpecError
 from hybridsim.training.crossbar import Disturbance, Pool, stream
 from hybridsim.training.decoder import Decoder, load_decoder, new_decoder, save_decoder
@@ -85,7 +87,9 @@ class DecoderRun:
         table = pd.DataFrame(found)
         write_file(self.out / "rewards.csv", table.to_csv(index=False).encode())
         logs = sorted(self.out.glob("runs/*/seed*/training.csv"))
-        training = pd.concat([pd.read_csv(log) for log in logs], ignore_index=True)
+        training = pd.concat(
+            [pd.read_csv(io.BytesIO(read_own(log))) for log in logs], ignore_index=True
+        )
         return DecoderResult(self.study, table, training)
 
     def _claim(self) -> None:
@@ -99,7 +103,7 @@ class DecoderRun:
             "torch": torch.__version__, "numpy": np.__version__,
         }  # fmt: skip
         text, about = json.dumps(identity, indent=2) + "\n", self.out / "study.json"
-        if about.exists() and about.read_text("utf-8") != text:
+        if about.exists() and read_own(about) != text.encode():
             raise InputError(
                 f"{self.out}: holds results of another study, model or version; another --out "
                 "would do"

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from hybridsim.analog import AnalogSettings, ElapsedTime, parse_time
 from hybridsim.specs import PlacedError, read_yaml_mapping, validate
-from hybridsim.training.study import GaussianNoise, Lora, Rate, Seeds, check_supported
+from hybridsim.training.study import GaussianNoise, Lora, Rate, Seeds, check_ranges
 from hybridsim.units import Count, Spec
 
 TARGETS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -120,7 +120,7 @@ class DecoderStudy(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> "DecoderStudy":
-        check_supported("analog", self.analog)
+        check_ranges("analog", self.analog, calibrates=False)
         return self
 
 

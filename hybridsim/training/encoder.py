@@ -1,6 +1,7 @@
 """A BERT encoder in plain torch, loaded from a folder as Hugging Face writes it.
 
-Parameters have the names of Hugging Face's BertModel. Tokens of a batch stand one behind the
+RoBERTa and DistilBERT are read as such (:mod:`.bases`). Parameters have the names of Hugging
+Face's BertModel. Tokens of a batch stand one behind the
 other; only attention sees them as a padded table.
 """
 
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.specs import read_json_mapping
+from hybridsim.training.bases import BASES, in_terms_of_bert
 from hybridsim.training.linear import StaticLinear
 from hybridsim.training.study import ModelSource
 from hybridsim.training.tokens import Batch
@@ -42,7 +44,8 @@ class Embeddings(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the first vector of every token, shape (all tokens, width)."""
         total = self.word_embeddings(batch.ids) + self.position_embeddings(batch.position)
-        return self.LayerNorm(total + self.token_type_embeddings(batch.segments))
+        known = self.token_type_embeddings.num_embeddings - 1  # some families know one segment
+        return self.LayerNorm(total + self.token_type_embeddings(batch.segments.clamp_max(known)))
 
 
 class _AfterLinear(nn.Module):
@@ -97,6 +100,7 @@ class Encoder(nn.Module):
     def __init__(self, config: dict[str, Any], pooling: str) -> None:
         super().__init__()
         self.config, self.pooling = config, pooling
+        self.base = BASES[config["model_type"]]
         self.embeddings = Embeddings(config)
         self.encoder = nn.Module()
         blocks = (Block(config) for _ in range(config["num_hidden_layers"]))
@@ -173,7 +177,7 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
 
     Raises:
         SpecError: A file is broken or weights are missing.
-        UnsupportedError: It is no BERT encoder with GELU and absolute positions.
+        UnsupportedError: It is no encoder of a known family with GELU and absolute positions.
     """
     config = _read_config(folder / "config.json")
     model = Encoder(config, pooling)
@@ -182,15 +186,18 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
         stored = load_file(str(file))
     except (SafetensorError, OSError) as error:
         raise SpecError(str(file), "", f"cannot be read: {error}") from None
-    stored = {name.removeprefix("bert."): value.float() for name, value in stored.items()}
-    wanted = model.state_dict()
-    for name, value in wanted.items():
-        if name not in stored:
-            raise SpecError(str(file), name, "is missing; a BERT encoder has it")
-        if stored[name].shape != value.shape:
-            problem = f"found the shape {tuple(stored[name].shape)}; {tuple(value.shape)} would do"
-            raise SpecError(str(file), name, problem)
-    model.load_state_dict({name: stored[name] for name in wanted})
+    weights = {}
+    for name, value in model.state_dict().items():
+        try:
+            found = model.base.weight(name, stored, config["hidden_size"])
+        except KeyError:
+            theirs, kind = model.base.name(name), config["model_type"]
+            raise SpecError(str(file), theirs, f"is missing; a {kind} encoder has it") from None
+        if found.shape != value.shape:
+            problem = f"found the shape {tuple(found.shape)}; {tuple(value.shape)} would do"
+            raise SpecError(str(file), model.base.name(name), problem)
+        weights[name] = found
+    model.load_state_dict(weights)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for layer in model.static_layers().values():
@@ -199,10 +206,7 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    config = read_json_mapping(file)
-    kind = config.get("model_type")
-    if kind != "bert":
-        raise UnsupportedError(f"{file}: model_type: found {kind!r}; 'bert' would do")
+    config = in_terms_of_bert(read_json_mapping(file), file)
     for key, known in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
         if config.get(key, known) != known:
             raise UnsupportedError(f"{file}: {key}: found {config[key]!r}; {known!r} would do")

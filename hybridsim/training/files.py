@@ -7,7 +7,8 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,27 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridsim.boundary.reading import MOST_OWN_BYTES, json_of, read_bytes, read_own
+from hybridsim.boundary.writing import write_all
 from hybridsim.errors import InputError, SpecError
-from hybridsim.nesting import json_value
 
 
 def write_file(file: Path, content: bytes) -> None:
-    """Write a file under a temporary name, to the disk, and then rename it.
+    """Write a file whole or not at all, with its checksum beside it.
 
     Raises:
         InputError: The disk refuses.
     """
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, file)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InputError(f"{file}: cannot be written: {error.strerror}") from None
+    write_all(file.parent, {file.name: content}, str(file.name))
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -46,8 +38,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    for name, content in files.items():
-        write_file(unfinished / name, content)
+    write_all(unfinished, files, folder.name)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unfinished, folder)
@@ -65,11 +56,62 @@ TOLD = ("question", "controls")
 """What a study says that no evaluation depends on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Rows that are known, one per line of a file and each with its checksum."""
+
+    file: Path
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Record a row; it is on the disk when this returns."""
+        with self.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({**row, "sum": _sum_of(row)}) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def rows(self, keys: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (number, row) of all whole lines; one that a kill cut off is removed.
+
+        Raises:
+            InputError: A line has changed since it was written, or has other keys.
+        """
+        if not self.file.exists():
+            return
+        raw = read_bytes(self.file, MOST_OWN_BYTES)
+        whole = raw[: raw.rfind(b"\n") + 1]
+        if whole != raw:
+            _without_last_line(self.file, whole)
+        for number, line in enumerate(whole.decode("utf-8", "replace").splitlines(), 1):
+            try:
+                row = json_of(line, str(self.file))
+                if row.pop("sum", None) not in (None, _sum_of(row)) or row.keys() != set(keys):
+                    raise ValueError("the line has changed since it was written")
+            except (ValueError, AttributeError, SpecError):
+                raise self.broken(number) from None
+            yield number, row
+
+    def broken(self, number: int) -> InputError:
+        """Return the error for a line that cannot be used."""
+        return InputError(f"{self.file}: line {number} is broken; delete the line")
+
+
+def packed(bits: NDArray[np.bool_]) -> str:
+    """Return answers yes and no as text."""
+    return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def unpacked(text: str, count: int) -> NDArray[np.bool_]:
+    """Return what :func:`packed` wrote."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=count).astype(
+        np.bool_
+    )
+
+
 @dataclass
 class Journal:
     """The evaluations of a results folder, and a way to add to them."""
 
-    file: Path
+    lines: Lines
     correct: dict[Key, NDArray[np.bool_]] = field(default_factory=dict)
     """Which test sentences were right."""
 
@@ -83,7 +125,7 @@ class Journal:
             InputError: The folder belongs to another study, or cannot be written to.
         """
         about, text = folder / "study.json", json.dumps(identity, indent=2) + "\n"
-        stored = about.read_text("utf-8") if about.exists() else ""
+        stored = read_own(about).decode("utf-8", "replace") if about.exists() else ""
         if stored and stored != text and not _has_grown(stored, text):
             raise InputError(
                 f"{folder}: holds results of another study, model, data or version; another --out "
@@ -91,45 +133,47 @@ class Journal:
             )
         if stored != text:
             write_file(about, text.encode())
-        journal = cls(folder / "journal.jsonl")
-        if journal.file.exists():
-            journal._read()
+        journal = cls(Lines(folder / "journal.jsonl"))
+        journal._read()
         return journal
 
     def add(self, key: Key, correct: NDArray[np.bool_]) -> None:
         """Record an evaluation; it is on the disk when this returns."""
-        packed = base64.b64encode(np.packbits(correct).tobytes()).decode()
         row = {"arm": key[0], "seed": key[1], "chip": key[2], "seconds": key[3]}
-        row |= {"sentences": correct.size, "right": int(correct.sum()), "correct": packed}
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        row |= {"sentences": correct.size, "right": int(correct.sum()), "correct": packed(correct)}
+        self.lines.add(row)
         self.correct[key] = correct
 
     def _read(self) -> None:
-        """Take up all whole lines; one that was cut off by a kill is removed from the file."""
-        raw = self.file.read_bytes()
-        whole = raw[: raw.rfind(b"\n") + 1]
-        if whole != raw:
-            write_file(self.file, whole)
-        for number, line in enumerate(whole.decode("utf-8").splitlines(), 1):
+        for number, row in self.lines.rows(_ROW):
             try:
-                row = json_value(line, str(self.file))
-                bits = np.frombuffer(base64.b64decode(row["correct"]), np.uint8)
-                correct = np.unpackbits(bits, count=row["sentences"]).astype(np.bool_)
+                correct = unpacked(row["correct"], row["sentences"])
                 key = (row["arm"], row["seed"], row["chip"], float(row["seconds"]))
-            except (ValueError, KeyError, TypeError, SpecError):
-                raise InputError(
-                    f"{self.file}: line {number} is broken; delete the line"
-                ) from None
+            except (ValueError, TypeError):
+                raise self.lines.broken(number) from None
             self.correct[key] = correct
+
+
+_ROW = ("arm", "seed", "chip", "seconds", "sentences", "right", "correct")
+
+
+def _sum_of(row: Mapping[str, Any]) -> str:
+    """Return the checksum of a line; those of earlier releases have none."""
+    return f"{zlib.crc32(json.dumps(row).encode()):08x}"
+
+
+def _without_last_line(file: Path, whole: bytes) -> None:
+    """Leave only the whole lines, which begin the file."""
+    try:
+        os.truncate(file, len(whole))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from None
 
 
 def _has_grown(stored: str, wanted: str) -> bool:
     """Return whether all that a folder holds belongs to the study that is wanted now."""
     try:
-        old, new = (json_value(text, "study.json") for text in (stored, wanted))
+        old, new = (json_of(text, "study.json") for text in (stored, wanted))
         before, after = old.pop("study"), new.pop("study")
         lists = [(before.pop(key), after.pop(key)) for key in GROWING]
         arms = before.pop("arms").items() <= after.pop("arms").items()

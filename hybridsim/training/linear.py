@@ -12,7 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hybridsim.analog import AnalogLayer, AnalogSettings, LayerState, ProgrammedLayer
+from hybridsim.analog import (
+    AnalogLayer,
+    AnalogSettings,
+    Converters,
+    LayerState,
+    ProgrammedLayer,
+)
 from hybridsim.training.crossbar import Disturbance, RowBlock, crossbar_product, stream
 from hybridsim.training.study import Lora
 
@@ -45,7 +51,11 @@ class StaticLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features))
         self.adapter: LowRank | None = None
         self._settings: AnalogSettings | None = None
+        self.calibrated: Converters | None = None
+        """Converters with ranges of its own; None for those of the settings."""
         self._blocks: tuple[RowBlock, ...] = ()
+        self.side: torch.Tensor | None = None
+        """The sparse weights (out, in) that are digital on tiles; None for none."""
         self._noise: Disturbance | None = None
         self._spread = 0.0
 
@@ -54,13 +64,19 @@ class StaticLinear(nn.Module):
         if self._noise is None or self._settings is None:
             y = functional.linear(x, self.weight, self.bias)
         else:
-            blocks = self._blocks or self.blocks_of_weights(self._settings)
-            converters = self._settings.converters
-            y = crossbar_product(x, self.weight, blocks, converters, self._noise) + self.bias
+            y = self.on_crossbars(x) + self.bias
         return y if self.adapter is None else self.adapter(x, y)
 
+    def on_crossbars(self, x: torch.Tensor) -> torch.Tensor:
+        """Return W x as crossbars and side path compute it: without bias and adapter."""
+        assert self._noise is not None
+        assert self._settings is not None
+        blocks = self._blocks or self.blocks_of_weights(self._settings)
+        converters = self.calibrated or self._settings.converters
+        return crossbar_product(x, self.weight, blocks, converters, self._noise, self.side)
+
     def compute_digitally(self) -> None:
-        """Take the weights as they are, in exact arithmetic."""
+        """Take the weights as they are, in exact arithmetic; calibrated ranges stay known."""
         self._noise, self._blocks = None, ()
 
     def compute_on(
@@ -76,6 +92,12 @@ class StaticLinear(nn.Module):
         self._settings, self._noise = settings, noise
         frozen = not self.weight.requires_grad
         self._blocks = blocks or (self.blocks_of_weights(settings) if frozen else ())
+        self.side = self.kept_digital(settings)
+
+    @property
+    def crossbars(self) -> tuple[RowBlock, ...]:
+        """The crossbars that it computes on; none where each step takes the weights anew."""
+        return self._blocks
 
     def blocks_of_weights(self, settings: AnalogSettings) -> tuple[RowBlock, ...]:
         """Return the weights as they would be without any noise: clipped and scaled."""
@@ -99,12 +121,25 @@ class StaticLinear(nn.Module):
         self._spread = float(self.weight.detach().std(correction=0))
 
     def clipped(self, settings: AnalogSettings) -> torch.Tensor:
-        """Return the weights cut at so many deviations of the pretrained ones."""
+        """Return the weights for crossbars, cut at so many deviations of the pretrained ones."""
         weights = self.weight.detach()
+        if settings.side_path_sigmas is not None:
+            weights = weights.masked_fill(self._far(settings.side_path_sigmas), 0.0)
         if settings.clip_sigmas is None:
             return weights
         limit = settings.clip_sigmas * self._spread
         return weights.clamp(-limit, limit)
+
+    def kept_digital(self, settings: AnalogSettings) -> torch.Tensor | None:
+        """Return the sparse matrix (out, in) of weights that lie too far out for crossbars."""
+        if settings.side_path_sigmas is None:
+            return None
+        weights = self.weight.detach()
+        near = ~self._far(settings.side_path_sigmas)
+        return weights.masked_fill(near, 0.0).to_sparse().coalesce()
+
+    def _far(self, sigmas: float) -> torch.Tensor:
+        return self.weight.detach().abs() > sigmas * self._spread
 
 
 Chip = dict[str, ProgrammedLayer]
@@ -144,7 +179,7 @@ class OnTiles(nn.Module):
 def program_chip(model: OnTiles, settings: AnalogSettings, seed: Sequence[int]) -> Chip:
     """Write the static layers of a model to tiles; the same seed and weights, the same chip."""
     chip = {}
-    unclipped = settings.model_copy(update={"clip_sigmas": None})
+    unclipped = settings.model_copy(update={"clip_sigmas": None, "side_path_sigmas": None})
     for index, (name, layer) in enumerate(model.static_layers().items()):
         weights = layer.clipped(settings).cpu().numpy()
         chip[name] = AnalogLayer(weights, unclipped).program((*seed, index))
@@ -152,12 +187,20 @@ def program_chip(model: OnTiles, settings: AnalogSettings, seed: Sequence[int]) 
 
 
 def put_on_chip(
-    model: OnTiles, chip: Chip, seconds: float, settings: AnalogSettings, noise: Disturbance
+    model: OnTiles,
+    chip: Chip,
+    seconds: float,
+    settings: AnalogSettings,
+    noise: Disturbance,
+    reading: int = 0,
 ) -> float:
-    """Let a model compute on a chip as it is at a time; return the mean drift compensation."""
+    """Let a model compute on a chip as it is at a time; return the mean drift compensation.
+
+    Another ``reading`` is another draw of the read noise.
+    """
     alphas = []
     for name, layer in model.static_layers().items():
-        state = chip[name].at(seconds)
+        state = chip[name].at(seconds, reading)
         blocks = row_blocks(state, noise, str(layer.weight.device))
         layer.compute_on(settings, noise, blocks)
         alphas.append(state.alpha)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
+from hybridsim.boundary.reading import read_own
 from hybridsim.errors import SpecError
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.decoder import Decoder
@@ -48,15 +49,16 @@ def read_trained(folder: Path, model: Classifier) -> None:
         SpecError: A file is missing, broken, or belongs to another model.
     """
     try:
-        model.head.load_state_dict(load_file(str(folder / HEAD)))
+        model.head.load_state_dict(load(read_own(folder / HEAD)))
         if (folder / WEIGHTS).exists():
-            model.encoder.load_state_dict(load_file(str(folder / WEIGHTS)), strict=False)
+            model.encoder.load_state_dict(load(read_own(folder / WEIGHTS)), strict=False)
             return
-        stored = load_file(str(folder / ADAPTER))
+        stored = load(read_own(folder / ADAPTER))
         with torch.no_grad():
             for name, adapter in model.adapters():
-                adapter.lora_A.copy_(stored.pop(f"{_PREFIX}{name}.lora_A.weight"))
-                adapter.lora_B.copy_(stored.pop(f"{_PREFIX}{name}.lora_B.weight"))
+                theirs = _name(model, name)
+                adapter.lora_A.copy_(stored.pop(f"{_PREFIX}{theirs}.lora_A.weight"))
+                adapter.lora_B.copy_(stored.pop(f"{_PREFIX}{theirs}.lora_B.weight"))
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise SpecError(str(folder), "", f"cannot be read as its adapter: {error}") from None
     if stored:
@@ -78,13 +80,15 @@ def read_decoder_adapter(folder: Path, model: Decoder) -> None:
         SpecError: A file is missing, broken, or belongs to another model.
     """
     try:
-        stored = load_file(str(folder / ADAPTER))
+        stored = load(read_own(folder / ADAPTER))
         with torch.no_grad():
             for name, adapter in model.adapters():
                 adapter.lora_A.copy_(stored.pop(f"{_DECODER}{name}.lora_A.weight"))
                 adapter.lora_B.copy_(stored.pop(f"{_DECODER}{name}.lora_B.weight"))
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise SpecError(str(folder), "", f"cannot be read as its adapter: {error}") from None
+    if stored:
+        raise SpecError(str(folder), ADAPTER, f"holds {next(iter(stored))}, which no layer has")
 
 
 def _tensors(model: Classifier | Decoder, prefix: str) -> dict[str, torch.Tensor]:
@@ -92,8 +96,13 @@ def _tensors(model: Classifier | Decoder, prefix: str) -> dict[str, torch.Tensor
     for name, adapter in model.adapters():
         for key in ("lora_A", "lora_B"):
             value = getattr(adapter, key).detach().cpu().contiguous()
-            tensors[f"{prefix}{name}.{key}.weight"] = value
+            tensors[f"{prefix}{_name(model, name)}.{key}.weight"] = value
     return tensors
+
+
+def _name(model: Classifier | Decoder, layer: str) -> str:
+    """Return what Hugging Face calls a layer."""
+    return layer if isinstance(model, Decoder) else model.encoder.base.name(layer)
 
 
 def _config(model: Classifier | Decoder, lora: Lora, base: str, own: dict[str, object]) -> str:
@@ -104,7 +113,7 @@ def _config(model: Classifier | Decoder, lora: Lora, base: str, own: dict[str, o
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
-        "target_modules": [name for name, _ in model.adapters()],
+        "target_modules": [_name(model, name) for name, _ in model.adapters()],
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,

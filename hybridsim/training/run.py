@@ -1,10 +1,9 @@
 """A study from its file to its tables; every finished step is kept and not done again."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hybridsim._version import __version__
+from hybridsim.analog import AnalogSettings
+from hybridsim.boundary.reading import read_own_json
 from hybridsim.errors import InputError, SpecError
-from hybridsim.nesting import json_value
 from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
 from hybridsim.training.classifier import Classifier, SpanReader
+from hybridsim.training.corpora import Example
 from hybridsim.training.crossbar import Disturbance, Pool
-from hybridsim.training.data import Split, load_split
+from hybridsim.training.data import load_split
 from hybridsim.training.encoder import load_encoder, model_folder
 from hybridsim.training.files import DIGITAL, Journal, write_file
+from hybridsim.training.identity import Part, identity
 from hybridsim.training.linear import program_chip, put_on_chip
+from hybridsim.training.metrics import metric_table
+from hybridsim.training.observing import Inputs, inputs_for_ranges, set_ranges
 from hybridsim.training.peft_files import read_trained, write_trained
-from hybridsim.training.study import AdaptStudy, Arm, SquadData, read_adapt_study
+from hybridsim.training.study import AdaptStudy, GlueData, SquadData, read_adapt_study
 from hybridsim.training.tokens import UNREACHABLE, tokenize
 from hybridsim.training.training import Sentences, Trained, Training, predictions
-
-LATER_FIELDS = ("adapter_of", "average", "distill_blocks", "schedule")
-"""Of an arm, left out of what is kept where unused: folders from before they were there go on."""
 
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
@@ -42,12 +42,24 @@ class AdaptResult:
     accuracy: pd.DataFrame
     differences: pd.DataFrame
     training: pd.DataFrame
+    on: Part = "test"
+    """The sentences that arms were judged by."""
+    notes: tuple[str, ...] = ()
+    """How the sentences were split, a line each."""
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """GLUE's own metric of the task, where it takes another one than accuracy."""
 
 
 class StudyRun:
-    """A study with its model, its sentences and its results folder."""
+    """A study with its model, its sentences and its results folder.
 
-    def __init__(self, file: Path, out: Path, watch: Watch | None = None) -> None:
+    ``on`` says which part arms are judged by: choices are made on the validation part, so that the
+    test part is used once.
+    """
+
+    def __init__(
+        self, file: Path, out: Path, watch: Watch | None = None, on: Part = "test"
+    ) -> None:
         self.study = read_adapt_study(file)
         self.out, self.watch = out, watch or (lambda *_: None)
         torch.set_num_threads(self.study.threads)
@@ -58,7 +70,8 @@ class StudyRun:
         self.split = load_split(self.study.data, file.parent)
         most = self.study.data.tokens
         self.train = self._sentences(self.split.train, most)
-        self.test = self._sentences(self.split.test, most)
+        self.on, self.judged_by = on, self._part(on)
+        self.test = self._sentences(self.judged_by, most)
         self._journal: Journal | None = None
         self._pool: Pool | None = None
 
@@ -70,13 +83,21 @@ class StudyRun:
             InputError: The folder belongs to another study.
         """
         if self._journal is None:
-            identity = _identity(self.study, self.folder, self.split)
-            self._journal = Journal.open(self.out, identity)
+            own = identity(self.study, self.folder, self.split, self.on)
+            self._journal = Journal.open(self.out, own)
         return self._journal
+
+    def _part(self, on: Part) -> tuple[Example, ...]:
+        """Return the sentences that arms are judged by."""
+        part = self.split.test if on == "test" else self.split.validation
+        if not part:
+            problem = "found 0 sentences; --on validation asks for some"
+            raise SpecError("data", "validation", problem)
+        return part
 
     def _sentences(self, part: tuple[Any, ...], most: int) -> Sentences:
         text = tokenize(self.folder, part, most)
-        if not self._spans:
+        if not self.spans:
             return Sentences(text, self.split.labels(part))
         spans = text.span_labels(part)
         first = np.array([answers[0] for answers in spans], np.int64)
@@ -86,7 +107,8 @@ class StudyRun:
         return Sentences(text, first, tuple(frozenset(answers) for answers in spans))
 
     @property
-    def _spans(self) -> bool:
+    def spans(self) -> bool:
+        """Whether answers are places in a passage."""
         source = self.study.data.source
         return isinstance(source, SquadData) and source.task == "span"
 
@@ -119,7 +141,7 @@ class StudyRun:
         """Return the untrained model of an arm."""
         encoder = load_encoder(self.folder, self.study.model.pooling)
         model: Classifier = (
-            SpanReader(encoder) if self._spans else Classifier(encoder, len(self.split.classes))
+            SpanReader(encoder) if self.spans else Classifier(encoder, len(self.split.classes))
         )
         if self.study.arms[arm].train == "lora":
             model.add_adapters(self.study.lora_of(arm), seed)
@@ -208,6 +230,7 @@ class StudyRun:
             return
         model = self.trained_model(arm, seed)
         programmed: tuple[int, Any] = (DIGITAL, None)
+        inputs = self.calibrated(model, self.study.analog)
         for done, key in enumerate(keys):
             self.watch(f"test {arm}, seed {seed}", done, len(keys), "")
             if key[2] == DIGITAL:
@@ -217,7 +240,15 @@ class StudyRun:
                     programmed = (key[2], program_chip(model, self.study.analog, (key[2],)))
                 noise = self._noise(key[2], round(key[3]))
                 put_on_chip(model, programmed[1], key[3], self.study.analog, noise)
+                if self.study.analog.ranges.when == "then":
+                    set_ranges(model, inputs, self.study.analog, on_chip=True)
             self.journal.add(key, self.test.right(predictions(model, self.test.text)))
+
+    def calibrated(self, model: Classifier, analog: AnalogSettings) -> Inputs:
+        """Set the ranges of a trained model's layers; return what they were calibrated on."""
+        inputs = inputs_for_ranges(model, self.train.text, analog)
+        set_ranges(model, inputs, analog)
+        return inputs
 
     def _noise(self, chip: int, seconds: int) -> Disturbance:
         """Return the output noise of an evaluation: the same for every arm on that chip."""
@@ -233,20 +264,26 @@ class StudyRun:
         accuracy = accuracy_table(correct, arms)
         differences = difference_table(correct, arms, controls)
         rows = sorted(self.out.glob("runs/*/seed*/training.json"))
-        training = pd.DataFrame([json_value(file.read_text("utf-8"), str(file)) for file in rows])
+        training = pd.DataFrame([read_own_json(file) for file in rows])
         for name, table in (
             ("accuracy", accuracy), ("differences", differences), ("training", training),
         ):  # fmt: skip
             write_file(self.out / f"{name}.csv", table.to_csv(index=False).encode())
         if len(accuracy):
             write_file(self.out / "accuracy.md", as_markdown(accuracy).encode())
-        return AdaptResult(self.study, accuracy, differences, training)
+        source = self.study.data.source
+        task = source.task if isinstance(source, GlueData) else ""
+        metrics = metric_table(task, correct, tuple(arms), self.test.labels)
+        if len(metrics):
+            write_file(self.out / "metrics.csv", metrics.to_csv(index=False).encode())
+        notes = self.split.notes
+        return AdaptResult(self.study, accuracy, differences, training, self.on, notes, metrics)
 
     def forecast(self, steps: int = 4, sentences: int = 64) -> dict[str, float]:
         """Measure a few steps and one small evaluation; return the seconds each part will take."""
         seconds: dict[str, float] = {}
         seed, runs = self.study.seeds[0], len(self.study.seeds)
-        small = self._sentences(self.split.test[:sentences], self.study.data.tokens)
+        small = self._sentences(self.judged_by[:sentences], self.study.data.tokens)
         for arm in self.study.arms:
             model = self.new_model(arm, seed)
             if self.study.earlier_adapters_of(arm) is None:
@@ -277,31 +314,3 @@ def _device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return wanted
-
-
-def _identity(study: AdaptStudy, folder: Path, split: Split) -> dict[str, Any]:
-    """Return what results depend on: another one of these is another study."""
-    weights = hashlib.sha256()
-    with (folder / "model.safetensors").open("rb") as stream:
-        while piece := stream.read(2**20):
-            weights.update(piece)
-    spans = [example.spans for part in (split.train, split.test) for example in part]
-    # as it was before there were spans, so that folders from then go on
-    sentences = (repr((split.train, split.test)) + (repr(spans) if any(spans) else "")).encode()
-    text = study.to_text()
-    if study.adapters_from is None:
-        del text["adapters_from"]  # so that folders from before there was this field go on
-    if not study.controls:
-        del text["controls"]
-    for arm in text["arms"].values():
-        for field in LATER_FIELDS:
-            if arm[field] == Arm.model_fields[field].default:
-                del arm[field]
-    return {
-        "study": text,
-        "model_sha256": weights.hexdigest(),
-        "sentences_sha256": hashlib.sha256(sentences).hexdigest(),
-        "hybridsim": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hybridsim.analog import STANDARD_TIMES, AnalogSettings, ElapsedTime, format_time, parse_time
+from hybridsim.analog import STANDARD_TIMES, AnalogSettings, ElapsedTime, format_time
 from hybridsim.specs import PlacedError, read_yaml_mapping, validate
 from hybridsim.units import Count, Spec
 
@@ -56,6 +56,8 @@ class VaderData(Spec):
     """The file vaderSentiment-3.3.2.tar.gz, as pip downloads it; the wheel has no data."""
     subset: Literal["movie", "tweets", "amazon", "nyt"]
     """Movie reviews (10,568), tweets (4,196), product reviews (3,610) or news (4,946)."""
+    neutral: Annotated[float, Field(ge=0, lt=4)] = 0.0
+    """Ratings, from -4 to 4, so near to zero are left out: people do not agree on their sign."""
 
 
 class TableData(Spec):
@@ -72,6 +74,9 @@ class TableData(Spec):
     """Column of a second sentence, as in pair tasks; null for none."""
     label: str
     """Column of the class: any text."""
+    group: str | None = None
+    """Column of the document that a row comes from (review, article, author), which lies in one
+    part as a whole; null where every row stands alone."""
 
 
 class GlueData(Spec):
@@ -84,8 +89,9 @@ class GlueData(Spec):
     kind: Literal["glue"] = "glue"
     folder: str
     """The folder of the task, such as ``glue_data/SST-2``."""
-    task: Literal["cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "wnli"]
-    """Which task's columns it has. STS-B is missing: its labels are no classes."""
+    task: Literal["cola", "mnli", "mnli_mm", "mrpc", "qnli", "qqp", "rte", "sst2", "wnli"]
+    """Which task's columns it has; ``mnli`` is tested on the matched part, ``mnli_mm`` on the
+    other one. STS-B is missing: its labels are no classes."""
 
 
 class SquadData(Spec):
@@ -138,10 +144,17 @@ class Data(Spec):
     """Labelled text and how much of it is used."""
 
     source: AnySource
+    """Where the text lies."""
     train: Count
     """Sentences to train on."""
     test: Count
     """Sentences to test on."""
+    validation: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Sentences to choose by (``hybridsim adapt --on validation``), so that the test part is used
+    once; taken from the training part where the source has parts of its own."""
+    split: Literal["documents", "sentences"] = "documents"
+    """``documents``: no document is in two parts, and no text is there twice. ``sentences``: each
+    by itself, which flatters where documents have several."""
     tokens: Annotated[int, Field(strict=True, ge=4, le=512)] = 48
     """Tokens per sentence at most; the rest is cut off."""
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
@@ -181,9 +194,9 @@ class ChipNoise(Spec):
     kind: Literal["chips"] = "chips"
     refresh: Count = 10
     """Steps until another chip is taken."""
-    longest: ElapsedTime = Field(default=parse_time("10y"))
+    longest: ElapsedTime = Field(default="10y", validate_default=True)
     """The longest time since programming [s]."""
-    shortest: ElapsedTime = 0.0
+    shortest: ElapsedTime = Field(default="0s", validate_default=True)
     """The shortest time since programming [s]: above zero for hardware whose age is known."""
 
     @model_validator(mode="after")
@@ -245,11 +258,15 @@ class AdaptStudy(Spec):
     """A study: every arm with every training seed, on every chip, at every time."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,60}$")]
+    """What the study is called."""
     question: str
     """What it is to answer, in a sentence."""
     model: ModelSource
+    """The encoder."""
     data: Data
+    """The task."""
     lora: Lora = Lora()
+    """The adapters."""
     arms: Annotated[dict[ArmName, Arm], Field(min_length=1)]
     """Name -> way to train."""
     controls: tuple[ArmName, ...] = ()
@@ -265,7 +282,7 @@ class AdaptStudy(Spec):
     chips: Seeds = (1, 2, 3, 4, 5)
     """Programming runs: each is a chip, the same one for every arm."""
     times: Annotated[tuple[ElapsedTime, ...], Field(min_length=1)] = Field(
-        default=tuple(map(parse_time, STANDARD_TIMES))
+        default=STANDARD_TIMES, validate_default=True
     )
     """Times since programming."""
     analog: AnalogSettings = AnalogSettings()
@@ -297,9 +314,9 @@ class AdaptStudy(Spec):
                     known = ", ".join(names[:i]) or "none: it is the first"
                     problem = f"found {other!r}; an arm before this one would do: {known}"
                     raise PlacedError(f"arms.{name}.{key}", problem)
-        check_supported("analog", self.analog)
+        check_ranges("analog", self.analog)
         for name in names:
-            check_supported(f"arms.{name}.analog", self.analog_of(name))
+            check_ranges(f"arms.{name}.analog", self.analog_of(name))
             bits = self.analog_of(name).converters.dac_bits
             if self.products == "bfloat16" and (bits is None or bits > MOST_BITS):
                 problem = f"found bfloat16 with dac_bits {bits}; at most {MOST_BITS} bits would do"
@@ -327,13 +344,16 @@ class AdaptStudy(Spec):
         return self.arms[arm].steps or self.steps
 
 
-def check_supported(place: str, analog: AnalogSettings) -> None:
-    """Refuse converter options that the batched product here does not compute."""
-    for field, supported in (("input_scaling", "per_vector"), ("bound_management", "clamp")):
-        found = getattr(analog.converters, field)
-        if found != supported:
-            problem = f"found {found!r}; whole networks compute with {supported!r} only"
-            raise PlacedError(f"{place}.converters.{field}", problem)
+def check_ranges(place: str, analog: AnalogSettings, calibrates: bool = True) -> None:
+    """Refuse tiles whose ranges nothing sets."""
+    how, kind = analog.converters, analog.ranges.kind
+    if kind != "given" and not calibrates:
+        problem = f"found {kind!r}; a decoder's study calibrates nothing, 'given' would do"
+        raise PlacedError(f"{place}.ranges.kind", problem)
+    if how.input_scaling == "fixed" and how.input_range is None and kind == "given":
+        hint = "converters.input_range, or ranges of kind 'quantile' or 'least_error', would do"
+        problem = f"found 'fixed' and no range; {hint}"
+        raise PlacedError(f"{place}.converters.input_scaling", problem)
 
 
 def read_adapt_study(file: Path) -> AdaptStudy:

@@ -17,11 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.nn import functional
 
+from hybridsim.boundary.reading import verify
 from hybridsim.errors import InputError
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.crossbar import Disturbance, Pool, stream
 from hybridsim.training.files import write_file
 from hybridsim.training.linear import program_chip, put_on_chip
+from hybridsim.training.observing import inputs_for_ranges, set_ranges
 from hybridsim.training.study import AdaptStudy, Arm, ChipNoise, GaussianNoise
 from hybridsim.training.tokens import Batch, TokenizedText
 
@@ -150,8 +152,15 @@ class Training:
         )
         self.pool = Pool(seed, self.device) if self.arm.noise is not None else None
         self.bfloat16 = study.products == "bfloat16"
+        if self.arm.noise is not None:
+            self._calibrate()
         self.mean: dict[str, torch.Tensor] = {}
         self._chip_of: int | None = None
+
+    def _calibrate(self) -> None:
+        """Set the ranges that the run keeps, on the model as it starts and weights as they are."""
+        inputs = inputs_for_ranges(self.model, self.sentences.text, self.settings)
+        set_ranges(self.model, inputs, self.settings)
 
     def run(self, report: Report | None = None, until: int | None = None) -> Trained:
         """Train from the checkpoint, if there is one, to the end, or to step ``until``.
@@ -287,6 +296,7 @@ class Training:
         """
         if self.checkpoint is None or not self.checkpoint.exists():
             return 0
+        verify(self.checkpoint)
         try:
             with safe_open(str(self.checkpoint), "pt", device=self.device) as stored:
                 step = int(stored.metadata()["step"])

@@ -46,7 +46,7 @@ def counted(network: Network, machine: Machine, tokens: int, past: int) -> Kept 
     2 x 512 x 512 of them, and 2 x 512 of queries and output, so that 8 MiB have room for 15.
     """
     encoder = next((op for op in network.ops if isinstance(op, Input) and op.tokens), None)
-    if encoder is None or encoder.tokens is None:
+    if encoder is None or not isinstance(encoder.tokens, int):
         return None
     attentions = [op for op in network.ops if isinstance(op, Attention)]
     keys, count = tokens + past, len(attentions)

@@ -12,10 +12,9 @@ from hybridsim.errors import SpecError, did_you_mean
 from hybridsim.specs import PlacedError, read_json_mapping, read_yaml_mapping, shown, validate
 from hybridsim.units import Count, Spec
 from hybridsim.workload.adapters import AdapterSpec
-from hybridsim.workload.families import body_from_config, network_from_config
+from hybridsim.workload.families import Part, body_from_config, network_from_config
 from hybridsim.workload.families.builder import Head
 from hybridsim.workload.graph import MOST_OPS, Network, PlainText
-from hybridsim.workload.onnx_import import network_from_onnx
 from hybridsim.workload.ops import AnyOp, Name, Op, Tokens
 
 BLOCK_INPUT = "block_input"
@@ -66,6 +65,10 @@ class NetworkFile(Spec):
     """Tokens per sequence where a run names none."""
     max_sequence_length: Tokens | None = None
     """The most tokens per sequence; read from the config.json where there is one."""
+    source_length: Tokens | None = None
+    """Tokens of the source sequence that an encoder reads; as many as the sequence if left out."""
+    not_modelled: Annotated[tuple[PlainText, ...], Field(max_length=32)] = ()
+    """What the model computes beside its ops, a line each."""
     adapters: AdapterSpec | None = None
     """The adapters its linear layers carry; none if left out."""
     ops: Annotated[tuple[Entry, ...], Field(min_length=1, max_length=MOST_OPS)] | None = None
@@ -75,20 +78,30 @@ class NetworkFile(Spec):
     head: Head | None = None
     """What follows the last block of the config.json's model; nothing by default."""
 
+    expert_load: Annotated[tuple[float, ...], Field(min_length=1, max_length=100_000)] | None = (
+        None
+    )
+    """The share of the tokens of each expert, in every block; uniform by default."""
+    stack: Part | None = None
+    """One stack of an encoder-decoder alone; both by default."""
+
     @model_validator(mode="after")
     def _one_way(self) -> "NetworkFile":
         if (self.ops is None) == (self.huggingface is None):
             found = "neither" if self.ops is None else "both"
             raise PlacedError("", f"found {found} of 'ops' and 'huggingface'; one would do")
-        if self.huggingface is None and self.head is not None:
-            raise PlacedError("head", "goes with 'huggingface' only; write the head as ops")
+        for key in ("head", "stack"):
+            if self.huggingface is None and getattr(self, key) is not None:
+                raise PlacedError(key, f"goes with 'huggingface' only; write the {key} as ops")
         if self.huggingface is not None and self.max_sequence_length is not None:
             raise PlacedError("max_sequence_length", "is read from the config.json; leave it out")
         return self
 
 
-def load_network(path: Path) -> Network:
+def load_network(path: Path, head: Head | None = None) -> Network:
     """Return the network of a YAML file, of an ONNX file, or of a config.json or its folder.
+
+    ``head`` is what follows a config.json; a YAML file may name one itself.
 
     Raises:
         SpecError: The file cannot be read or does not describe a network; the message names the
@@ -98,34 +111,50 @@ def load_network(path: Path) -> Network:
         path = path / "config.json"
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return _from_config(path)
+        return _from_config(path, head or "none")
     if suffix in (".yaml", ".yml"):
-        return _from_yaml(path)
+        return _from_yaml(path, head)
     if suffix == ".onnx":
+        # only here, as most networks come from no such file
+        from hybridsim.workload.onnx_import import network_from_onnx
+
         return network_from_onnx(path)
     problem = "is no network; a .yaml or .onnx file, a config.json or its folder would do"
     raise SpecError(str(path), "", problem)
 
 
-def _from_config(path: Path) -> Network:
+def _from_config(path: Path, head: Head) -> Network:
     config = read_json_mapping(path)
     named = path.resolve().parent.name if path.stem == "config" else path.stem
     source = "a Hugging Face config.json"
-    return network_from_config(config, name=_as_name(named), source=source, file=str(path))
+    name = _as_name(named)
+    return network_from_config(config, name=name, source=source, file=str(path), head=head)
 
 
-def _from_yaml(path: Path) -> Network:
+def _from_yaml(path: Path, head: Head | None) -> Network:
     file = str(path)
     spec = validate(NetworkFile, read_yaml_mapping(path), file)
-    fields = {key: getattr(spec, key) for key in Network.model_fields}
+    fields = {key: getattr(spec, key) for key in Network.model_fields if hasattr(spec, key)}
     fields["name"] = spec.name or _as_name(path.stem)
     if spec.huggingface is not None:
         config = _config_path(path, spec.huggingface)
-        body = body_from_config(read_json_mapping(config), spec.head or "none", str(config))
-        fields |= {"ops": body.ops, "max_sequence_length": body.max_sequence_length}
+        read = read_json_mapping(config)
+        body = body_from_config(read, spec.head or head or "none", str(config), spec.stack)
+        fields |= {
+            "ops": body.ops,
+            "max_sequence_length": body.max_sequence_length,
+            "sequence_length": spec.sequence_length or body.sequence_length,
+            "not_modelled": (*body.not_modelled, *spec.not_modelled),
+        }
     else:
         fields["ops"] = _Wiring(file).expand(spec.ops or ())
-    return validate(Network, fields, file)
+    network = validate(Network, fields, file)
+    if spec.expert_load is None:
+        return network
+    try:
+        return network.with_expert_load(spec.expert_load)
+    except SpecError as error:
+        raise SpecError(file, "expert_load", error.problem) from None
 
 
 def _as_name(text: str) -> str:

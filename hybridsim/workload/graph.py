@@ -6,21 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hybridsim.errors import InputError, UnknownNameError, did_you_mean
+from hybridsim.errors import SpecError, UnknownNameError, did_you_mean
+from hybridsim.shown import html, lines
 from hybridsim.specs import PlacedError, validate
 from hybridsim.units import Spec
-from hybridsim.workload.adapters import Adapter, AdapterSpec
-from hybridsim.workload.ops import (
-    Attention,
-    ClassToken,
-    FirstToken,
-    Input,
-    LastToken,
-    Linear,
-    Name,
-    Op,
-    Tokens,
-)
+from hybridsim.workload.adapters import Adapter, AdapterSpec, Besides, OwnSize
+from hybridsim.workload.ops import Attention, Experts, Linear, Name, Op, Scan, Tokens
+from hybridsim.workload.vectors import Vectors
 
 MOST_OPS = 20_000
 """The most ops of a network; the largest known transformers have some thousands."""
@@ -57,6 +49,10 @@ class Network(Spec):
     """Tokens per sequence where a run names none."""
     max_sequence_length: Tokens | None = None
     """The most tokens per sequence that its position table allows."""
+    source_length: Tokens | None = None
+    """Tokens of the source sequence that an encoder reads; as many as the sequence if None."""
+    not_modelled: Annotated[tuple[PlainText, ...], Field(max_length=32)] = ()
+    """What the model computes beside its ops, a line each."""
     ops: Annotated[tuple[Op, ...], Field(min_length=1, max_length=MOST_OPS)]
     """All ops, in the order in which they run."""
     adapters: AdapterSpec | None = None
@@ -84,9 +80,19 @@ class Network(Spec):
             raise UnknownNameError(f"network {self.name!r}: op", name, self._by_name) from None
 
     @cached_property
-    def static_linear_layers(self) -> tuple[Linear, ...]:
-        """The linear layers whose weights are written once, in order."""
+    def on_tiles(self) -> tuple[Linear, ...]:
+        """All that passes through matrices on tiles, in order; shared ones as often as used."""
         return tuple(op for op in self.ops if isinstance(op, Linear))
+
+    @cached_property
+    def matrices(self) -> tuple[Linear, ...]:
+        """Everything whose weights are written once: linear layers, convolutions, experts."""
+        return tuple(op for op in self.on_tiles if op.shared is None)
+
+    @cached_property
+    def static_linear_layers(self) -> tuple[Linear, ...]:
+        """The linear layers whose weights are written once, in order; each once."""
+        return tuple(op for op in self.matrices if op.kind == "linear")
 
     @property
     def blocks(self) -> int:
@@ -95,8 +101,18 @@ class Network(Spec):
 
     @property
     def weights(self) -> int:
-        """Elements of all static weight matrices, without biases."""
+        """Elements of the matrices of all static linear layers, without biases."""
         return sum(op.weights for op in self.static_linear_layers)
+
+    @property
+    def weights_on_tiles(self) -> int:
+        """Elements of all matrices: linear layers, convolutions, routers and experts."""
+        return sum(op.weights for op in self.matrices)
+
+    @property
+    def expert_weights(self) -> int:
+        """Elements of the matrices of all routed experts."""
+        return sum(op.weights for op in self.matrices if isinstance(op, Experts))
 
     @property
     def biases(self) -> int:
@@ -110,8 +126,8 @@ class Network(Spec):
 
     @property
     def adapted_layers(self) -> tuple[Linear, ...]:
-        """The linear layers that carry an adapter, in order."""
-        return tuple(op for op in self.static_linear_layers if op.name in self._adapters)
+        """The matrices that carry an adapter, in order; those of experts have one each."""
+        return tuple(op for op in self.matrices if op.name in self._adapters)
 
     @property
     def adapter_parameters(self) -> int:
@@ -119,61 +135,59 @@ class Network(Spec):
         return sum(adapter.parameters for adapter in self._adapters.values())
 
     def adapter(self, op: Op) -> Adapter | None:
-        """Return the adapter that ``op`` carries, or None."""
-        return self._adapters.get(op.name)
+        """Return the adapter that ``op`` carries, or shares with its layer, or None."""
+        return self._adapters.get(getattr(op, "shared", None) or op.name)
 
     def tokens(self, op: Op, sequence_length: int) -> int:
         """Return how many vectors ``op`` works on in one sequence of that many tokens.
 
-        That is one for all that follows a :class:`FirstToken` or a :class:`LastToken`, one less
-        than the sequence has for all that comes before a :class:`ClassToken`, as many as an
-        :class:`Input` has that says so, for what is made of it alone, and every token otherwise.
-
         Raises:
-            InputError: The class token is the only token of the sequence.
+            InputError: The sequence is too short for the tokens in front of it.
         """
-        if op.name in self._once_per_sequence:
-            return 1
-        if op.name in self._given_tokens:
-            return self._given_tokens[op.name]
-        if op.name not in self._before_class_token:
-            return sequence_length
-        if sequence_length < 2:
-            raise InputError(
-                f"network {self.name!r}: found {sequence_length} tokens per sequence; the first "
-                f"is the class token, so 2 or more would do"
-            )
-        return sequence_length - 1
+        return self.vectors.of(op, sequence_length, self.source_length)
 
     def keys(self, op: Attention, sequence_length: int, past: int = 0) -> int:
-        """Return how many tokens an attention attends to.
+        """Return how many tokens an attention attends to, at most those of its window.
 
         Those that its keys are made of; with a causal mask also the ``past`` ones, whose keys
         and values are kept from before.
         """
         made_of = self._by_name.get(op.inputs[1]) if op.inputs else None
         own = sequence_length if made_of is None else self.tokens(made_of, sequence_length)
-        return own + (past if op.causal and not self.is_given(made_of) else 0)
+        all_keys = own + (past if op.causal and not self.is_given(made_of) else 0)
+        return min(all_keys, op.window or all_keys)
 
     def is_given(self, op: Op | None) -> bool:
-        """Return whether an op is made of an :class:`Input` of a fixed length alone.
+        """Return whether an op does not depend on the sequence: an encoder, a whole image.
 
         Then it is the same for every token of a sequence, and computed with the first one.
         """
-        return op is not None and op.name in self._given_tokens
+        return op is not None and op.name in self.vectors.given
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """How many vectors each op works on."""
+        return Vectors(self.name, self.ops)
 
     @property
     def remembers(self) -> bool:
-        """Whether it can go on from kept keys and values: an attention is causal."""
-        return any(isinstance(op, Attention) and op.causal for op in self.ops)
+        """Whether it can go on from what is kept: an attention is causal, or it has a state."""
+        return any(isinstance(op, Scan) or getattr(op, "causal", False) for op in self.ops)
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it reads a source sequence beside its own, as an encoder-decoder does."""
+        return any(getattr(op, "tokens", None) == "source" for op in self.ops)
 
     def with_adapters(
         self,
         *,
         rank: int | None = None,
-        alpha: int | None = None,
+        alpha: float | None = None,
         targets: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
+        own: Sequence[OwnSize] | None = None,
+        besides: Sequence[Besides] | None = None,
     ) -> "Network":
         """Return the same network with other adapters; what is not given stays as it is.
 
@@ -181,7 +195,10 @@ class Network(Spec):
             SpecError: A value is not usable, a pattern matches no layer, or the network has no
                 adapters yet and no rank is given.
         """
-        given = {"rank": rank, "alpha": alpha, "targets": targets, "exclude": exclude}
+        given: dict[str, object] = {
+            "rank": rank, "alpha": alpha, "targets": targets, "exclude": exclude,
+            "own": own, "besides": besides,
+        }  # fmt: skip
         now = self.adapters.model_dump() if self.adapters else {}
         changed = now | {key: value for key, value in given.items() if value is not None}
         return self._with(validate(AdapterSpec, changed, self.name, "adapters"))
@@ -190,9 +207,60 @@ class Network(Spec):
         """Return the same network without any adapter."""
         return self._with(None)
 
+    def with_expert_load(self, load: Sequence[float]) -> "Network":
+        """Return the same network with shares of the tokens for the experts of every block.
+
+        Raises:
+            SpecError: It has no experts, or another number of them.
+        """
+        if not self.expert_weights:
+            raise SpecError(self.name, "expert_load", "the network has no experts; leave it out")
+        ops = [
+            validate(Experts, dict(op) | {"load": tuple(load)}, self.name, f"op {op.name!r}")
+            if isinstance(op, Experts)
+            else op
+            for op in self.ops
+        ]
+        return validate(Network, self._fields | {"ops": tuple(ops)}, self.name)
+
+    def after_source(self, tokens: int) -> "Network":
+        """Return the same network with so many tokens of its source sequence."""
+        return validate(Network, self._fields | {"source_length": tokens}, self.name)
+
+    def __str__(self) -> str:
+        """Return what the network is, a line for each thing that there is to say."""
+        layers, adapters = len(self.static_linear_layers), "none"
+        if self.adapters is not None:
+            adapters = f"rank {self.adapters.rank}, {self.adapter_parameters:,} parameters, on "
+            adapters += f"{len(self.adapted_layers):,} of {layers:,} linear layers"
+        facts = {
+            "ops": f"{len(self.ops):,} in {self.blocks} blocks",
+            "weights": f"{self.weights:,} in {layers:,} linear layers; {self.parameters:,} "
+            "parameters in all",
+            "adapters": adapters,
+            "sequence": f"{self.sequence_length or 'as asked for'} tokens",
+            "source": self.source,
+        }
+        return lines(f"Network {self.name}", facts.items())
+
+    def __repr__(self) -> str:
+        return f"<Network {self.name}: {len(self.ops):,} ops>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the ops by kind."""
+        kinds: dict[tuple[str, str], int] = {}
+        for op in self.ops:
+            shape = f"{op.in_features} x {op.out_features}" if isinstance(op, Linear) else ""
+            kinds[op.kind, shape] = kinds.get((op.kind, shape), 0) + 1
+        rows = [(kind, shape, f"{count:,}") for (kind, shape), count in kinds.items()]
+        return html(f"{self.name}, {self.source}", ("op", "in x out", "how many"), rows)
+
     def _with(self, adapters: AdapterSpec | None) -> "Network":
-        fields = {name: getattr(self, name) for name in Network.model_fields}
-        return validate(Network, fields | {"adapters": adapters}, self.name)
+        return validate(Network, self._fields | {"adapters": adapters}, self.name)
+
+    @property
+    def _fields(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in Network.model_fields}
 
     @cached_property
     def _by_name(self) -> Mapping[str, Op]:
@@ -200,41 +268,7 @@ class Network(Spec):
 
     @cached_property
     def _adapters(self) -> Mapping[str, Adapter]:
-        spec = self.adapters
-        if spec is None:
-            return {}
-        return {
-            op.name: Adapter(op.name, op.in_features, op.out_features, spec.rank, spec.alpha)
-            for op in spec.choose(self.static_linear_layers)
-        }
-
-    @cached_property
-    def _once_per_sequence(self) -> frozenset[str]:
-        once: set[str] = set()
-        for op in self.ops:
-            if isinstance(op, FirstToken | LastToken) or (
-                op.inputs and once.issuperset(op.inputs)
-            ):
-                once.add(op.name)
-        return frozenset(once)
-
-    @cached_property
-    def _given_tokens(self) -> Mapping[str, int]:
-        given: dict[str, int] = {}
-        for op in self.ops:
-            if isinstance(op, Input) and op.tokens is not None:
-                given[op.name] = op.tokens
-            elif op.inputs and all(name in given for name in op.inputs):
-                given[op.name] = given[op.inputs[0]]
-        return given
-
-    @cached_property
-    def _before_class_token(self) -> frozenset[str]:
-        before: set[str] = set()
-        for op in reversed(self.ops):
-            if isinstance(op, ClassToken) or op.name in before:
-                before.update(op.inputs)
-        return frozenset(before)
+        return self.adapters.of(self.matrices) if self.adapters else {}
 
 
 def _check_graph(ops: Sequence[Op]) -> None:
@@ -257,7 +291,22 @@ def _check_graph(ops: Sequence[Op]) -> None:
                     "equal sizes would do"
                 )
                 raise PlacedError(place, problem)
+        _check_shared(op, ops, made, place)
         made[op.name] = op.out_features
+
+
+def _check_shared(op: Op, ops: Sequence[Op], made: Mapping[str, int], place: str) -> None:
+    """Refuse to share what is no earlier layer of the same sizes with weights of its own."""
+    shared = getattr(op, "shared", None)
+    if shared is None:
+        return
+    if shared not in made:
+        raise PlacedError(f"{place}.shared", _not_there(shared, ops, made))
+    other = next(each for each in ops if each.name == shared)
+    sizes = (other.kind, other.takes, other.out_features)
+    if getattr(other, "shared", "") is not None or sizes != (op.kind, op.takes, op.out_features):
+        problem = f"found {shared!r}; one of the same kind and sizes with its own would do"
+        raise PlacedError(f"{place}.shared", problem)
 
 
 def _not_there(name: str, ops: Sequence[Op], made: Mapping[str, int]) -> str:

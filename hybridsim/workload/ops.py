@@ -4,123 +4,40 @@ An op reads the outputs of earlier ops, which it names; an op that names none re
 the network. A new kind of op is one class here and one line of :data:`Op`.
 """
 
-import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from hybridsim.specs import PlacedError
-from hybridsim.units import Spec
-
-MOST = 2**20
-"""The largest size of a vector, a table or a sequence: products of three still fit 64 bits."""
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")
-
-
-def _op_name(name: str) -> str:
-    """Refuse what a pattern, a table or a page could misread."""
-    if not _NAME.fullmatch(name):
-        shown = repr(name[:60]) + ("..." if len(name) > 60 else "")
-        raise ValueError(
-            f"found {shown}; 1 to 200 of the letters A to Z, digits, '_', '.' and '-' would do"
-        )
-    return name
+from hybridsim.workload.matrices import Convolution, Experts, Linear, Router
+from hybridsim.workload.op_base import (
+    MOST,
+    MOST_INPUTS,
+    Features,
+    Flag,
+    Given,
+    Name,
+    OneSize,
+    OpBase,
+    Rows,
+    Tokens,
+)
 
 
-Name = Annotated[str, AfterValidator(_op_name)]
-"""The name of an op or a network: plain characters only, as it is matched and printed."""
-Features = Annotated[int, Field(strict=True, gt=0, le=MOST)]
-"""The number of elements of a vector, at most :data:`MOST`."""
-Rows = Annotated[int, Field(strict=True, gt=0, le=MOST)]
-"""The number of rows of a table, at most :data:`MOST`."""
-Tokens = Annotated[int, Field(strict=True, gt=0, le=MOST)]
-"""A number of tokens, at most :data:`MOST`."""
-Flag = Annotated[bool, Field(strict=True)]
-"""True or false, and nothing that could be taken for it."""
-
-
-class OpBase(Spec):
-    """What every op has: a name, the ops it reads, and the transformer block it belongs to."""
-
-    name: Name
-    """The name, unique in the network."""
-    inputs: tuple[Name, ...] = Field(default=(), max_length=64)
-    """The names of the earlier ops that it reads; none means the input of the network."""
-    block: Annotated[int, Field(strict=True, ge=0)] | None = None
-    """The index of the transformer block it belongs to, from 0; None outside the blocks."""
-
-    @property
-    def parameters(self) -> int:
-        """How many trained numbers it holds: weights, biases, scales, table entries."""
-        return 0
-
-
-class _OneSize(OpBase):
-    """An op whose vectors, in and out, have ``features`` elements, unless it says otherwise."""
-
-    if TYPE_CHECKING:  # told by each op, among its own fields
-        features: int
-
-    @property
-    def takes(self) -> tuple[int, ...]:
-        """The size of each input [elements]."""
-        return (self.features,)
-
-    @property
-    def out_features(self) -> int:
-        """Length of the output vector [elements]."""
-        return self.features
-
-
-class Input(_OneSize):
+class Input(OneSize):
     """What enters the network, where several ops read it; a lone reader needs no such op."""
 
     kind: Literal["input"] = "input"
     features: Features
     """Length of a token's vector [elements]."""
-    tokens: Tokens | None = None
+    tokens: Given | None = None
     """How many vectors enter, where that does not depend on the sequence, as the output of an
-    encoder for its decoder; None: one per token of the sequence."""
+    encoder for its decoder, or ``source``; None: one per token of the sequence."""
 
     @property
     def takes(self) -> tuple[int, ...]:
         """Nothing: it comes from outside the network."""
         return ()
-
-
-class Linear(OpBase):
-    """A static linear layer: ``y = W x + b``, its weights written once and then left alone."""
-
-    kind: Literal["linear"] = "linear"
-    in_features: Features
-    """Length of the input vector [elements]."""
-    out_features: Features
-    """Length of the output vector [elements]."""
-    bias: Flag = True
-    """Whether a bias is added; the default is that of PyTorch's Linear."""
-    tied: Flag = False
-    """Whether its weights are those of an embedding of the network, which counts them."""
-
-    @property
-    def takes(self) -> tuple[int, ...]:
-        """The size of each input [elements]."""
-        return (self.in_features,)
-
-    @property
-    def weights(self) -> int:
-        """Elements of the weight matrix, shape (out_features, in_features)."""
-        return self.in_features * self.out_features
-
-    @property
-    def biases(self) -> int:
-        """Elements of the bias."""
-        return self.out_features if self.bias else 0
-
-    @property
-    def parameters(self) -> int:
-        """Weights, unless they are tied, and biases."""
-        return self.biases + (0 if self.tied else self.weights)
 
 
 def _as_many_as_heads(data: dict[str, int]) -> int:
@@ -143,6 +60,12 @@ class Attention(OpBase):
     """Heads of the keys and of the values; as many as :attr:`heads` unless told otherwise."""
     causal: Flag = False
     """Whether a token attends to itself and earlier tokens only."""
+    value_dim: Features | None = None
+    """Elements of a head's values, where they are other than the keys (latent attention). Time is
+    that of values as long as keys, to which transformers' fast kernels pad them as well."""
+    window: Tokens | None = None
+    """The most tokens that a token attends to, itself included; None: all (sliding windows,
+    windows of an image, sparse blocks)."""
 
     @model_validator(mode="after")
     def _check(self) -> "Attention":
@@ -154,31 +77,47 @@ class Attention(OpBase):
     @property
     def takes(self) -> tuple[int, ...]:
         """The sizes of queries, keys and values [elements]."""
-        shared = self.kv_heads * self.head_dim
-        return (self.heads * self.head_dim, shared, shared)
+        keys = self.kv_heads * self.head_dim
+        return (
+            self.heads * self.head_dim,
+            keys,
+            self.kv_heads * (self.value_dim or self.head_dim),
+        )
 
     @property
     def out_features(self) -> int:
         """Length of the output vector [elements]."""
-        return self.heads * self.head_dim
+        return self.heads * (self.value_dim or self.head_dim)
+
+    @property
+    def kept_features(self) -> int:
+        """Elements of the keys and values of a token."""
+        return sum(self.takes[1:])
 
 
-class Norm(_OneSize):
+class Norm(OneSize):
     """A normalization of each token's vector, with trained scales."""
 
     kind: Literal["norm"] = "norm"
-    function: Literal["layer_norm", "rms_norm", "no_norm"]
-    """The formula; ``no_norm`` is an element-wise scale and shift (MobileBERT)."""
+    function: Literal["layer_norm", "rms_norm", "no_norm", "scale"]
+    """The formula; ``no_norm`` is an element-wise scale and shift (MobileBERT), ``scale`` a scale
+    alone (the layer scale of BEiT and DINOv2)."""
     features: Features
     """Length of the vector [elements]."""
+    parts: Features = 1
+    """Equal parts of the vector, as its heads, each normalized by itself with the same scales."""
+    shared: Name | None = None
+    """The earlier norm whose scales and shifts it uses, and which counts them."""
 
     @property
     def parameters(self) -> int:
-        """Scales, and shifts but for ``rms_norm``."""
-        return self.features if self.function == "rms_norm" else 2 * self.features
+        """Scales, and shifts but for ``rms_norm`` and ``scale``."""
+        if self.shared:
+            return 0
+        return self.features // self.parts * (1 if self.function in ("rms_norm", "scale") else 2)
 
 
-class Activation(_OneSize):
+class Activation(OneSize):
     """An element-wise function; the gated ones multiply ``f(first input)`` by the second."""
 
     kind: Literal["activation"] = "activation"
@@ -216,7 +155,7 @@ class Rotary(OpBase):
         return self.heads * self.head_dim
 
 
-class Add(_OneSize):
+class Add(OneSize):
     """An element-wise sum of two or more vectors, such as a residual connection."""
 
     kind: Literal["add"] = "add"
@@ -229,7 +168,7 @@ class Add(_OneSize):
         return (self.features,) * max(2, len(self.inputs))
 
 
-class Embedding(_OneSize):
+class Embedding(OneSize):
     """A table with one row per token id, position or segment; it reads ids, not vectors."""
 
     kind: Literal["embedding"] = "embedding"
@@ -237,6 +176,10 @@ class Embedding(_OneSize):
     """Rows of the table."""
     features: Features
     """Length of a row [elements]."""
+    tokens: Given | None = None
+    """How many rows are read, where that does not depend on the sequence; None: one per token."""
+    tied: Flag = False
+    """Whether it is another table of the network once more, which counts the entries."""
 
     @property
     def takes(self) -> tuple[int, ...]:
@@ -245,15 +188,15 @@ class Embedding(_OneSize):
 
     @property
     def parameters(self) -> int:
-        """Entries of the table."""
-        return self.rows * self.features
+        """Entries of the table, unless they are another one's."""
+        return 0 if self.tied else self.rows * self.features
 
 
 class Concat(OpBase):
     """The vectors of its inputs, one behind the other."""
 
     kind: Literal["concat"] = "concat"
-    features: Annotated[tuple[Features, ...], Field(min_length=2, max_length=64)]
+    features: Annotated[tuple[Features, ...], Field(min_length=2, max_length=MOST_INPUTS)]
     """Length of each input vector [elements]."""
 
     @property
@@ -294,7 +237,7 @@ class Slice(OpBase):
         return (self.in_features,)
 
 
-class ClassToken(_OneSize):
+class ClassToken(OneSize):
     """A trained token in front of a sequence; what is read before it has one token less.
 
     Source: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021.
@@ -310,7 +253,122 @@ class ClassToken(_OneSize):
         return self.features
 
 
-class Trigram(_OneSize):
+class Window(OneSize):
+    """The vectors of neighbouring tokens, one behind the other: what a convolution reads.
+
+    With a stride it leaves fewer tokens; so does the merging of patches.
+    """
+
+    kind: Literal["window"] = "window"
+    features: Features
+    """Length of a token's vector [elements]."""
+    kernel: Tokens
+    """Tokens of a window."""
+    stride: Tokens = 1
+    """Tokens from one window to the next."""
+    padding: Annotated[int, Field(strict=True, ge=0, le=MOST)] = 0
+    """Tokens of zeros, those in front and those behind together."""
+    positions: Tokens | None = None
+    """Windows of an image, whose tokens are its pixels; None: along a sequence, as told above."""
+
+    @property
+    def out_features(self) -> int:
+        """Length of the output vector [elements]."""
+        return self.kernel * self.features
+
+    def tokens_after(self, tokens: int) -> int:
+        """Return how many windows there are."""
+        if self.positions is not None:
+            return self.positions
+        return max(0, tokens + self.padding - self.kernel) // self.stride + 1
+
+    def tokens_before(self, windows: int) -> int:
+        """Return the fewest tokens that make so many windows."""
+        return max(1, (windows - 1) * self.stride + self.kernel - self.padding)
+
+
+class Select(OneSize):
+    """The softmax of a token's scores, and the choice of the largest ones: on a cluster."""
+
+    kind: Literal["select"] = "select"
+    features: Features
+    """Experts that have a score."""
+    active: Features
+    """Experts that are chosen."""
+
+
+class Combine(OneSize):
+    """The sum of what a token's experts gave, each times its score."""
+
+    kind: Literal["combine"] = "combine"
+    features: Features
+    """Length of each vector [elements]."""
+    experts: Features
+    """Experts that have a score."""
+    active: Features
+    """Vectors that make one."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The sizes of what experts gave and of the scores [elements]."""
+        return (self.features, self.experts)
+
+
+class Depthwise(OneSize):
+    """A convolution of each channel with weights of its own, over a token and those before it.
+
+    Its matrix would be all zeros but for a diagonal, so it is computed on a cluster.
+    """
+
+    kind: Literal["depthwise"] = "depthwise"
+    features: Features
+    """Channels [elements]."""
+    kernel: Tokens
+    """Weights of each channel."""
+
+    @property
+    def parameters(self) -> int:
+        """The weights of all channels, and a bias each."""
+        return self.features * (self.kernel + 1)
+
+
+class Pool(OneSize):
+    """The mean or the largest of neighbouring pixels of an image, channel by channel."""
+
+    kind: Literal["pool"] = "pool"
+    features: Features
+    """Channels [elements]."""
+    kernel: Tokens
+    """Pixels that make one."""
+    positions: Tokens
+    """Pixels that it leaves."""
+
+
+class Scan(OneSize):
+    """A selective state space: for each element a state that each token changes and reads.
+
+    It reads the sequence, the step sizes, and what enters and leaves the state. Source: Gu and
+    Dao, Mamba, arXiv 2312.00752, Algorithm 2.
+    """
+
+    kind: Literal["scan"] = "scan"
+    features: Features
+    """Length of the sequence's vectors [elements]."""
+    state: Features
+    """Numbers of the state of each element."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The sizes of sequence, step sizes, B and C [elements]."""
+        return (self.features, self.features, self.state, self.state)
+
+    @property
+    def parameters(self) -> int:
+        """A of every state, and D."""
+        return self.features * (self.state + 1)
+
+
+class Trigram(OneSize):
     """The vectors of the next, the same and the previous token, one behind the other.
 
     Source: transformers, ``modeling_mobilebert.py``; with the linear layer that follows it is
@@ -327,7 +385,7 @@ class Trigram(_OneSize):
         return 3 * self.features
 
 
-class FirstToken(_OneSize):
+class FirstToken(OneSize):
     """The vector of the first token of a sequence; what reads it runs once per sequence."""
 
     kind: Literal["first_token"] = "first_token"
@@ -335,7 +393,7 @@ class FirstToken(_OneSize):
     """Length of the vector [elements]."""
 
 
-class LastToken(_OneSize):
+class LastToken(OneSize):
     """The vector of the last token of a sequence, whose successor a language model predicts."""
 
     kind: Literal["last_token"] = "last_token"
@@ -346,6 +404,15 @@ class LastToken(_OneSize):
 AnyOp = (
     Input
     | Linear
+    | Router
+    | Convolution
+    | Experts
+    | Select
+    | Combine
+    | Depthwise
+    | Pool
+    | Scan
+    | Window
     | Attention
     | Norm
     | Activation
@@ -361,3 +428,19 @@ AnyOp = (
 )
 Op = Annotated[AnyOp, Field(discriminator="kind")]
 """Any op; ``kind`` says which."""
+
+__all__ = [
+    "MOST",
+    "Convolution",
+    "Experts",
+    "Features",
+    "Flag",
+    "Given",
+    "Linear",
+    "Name",
+    "Op",
+    "OpBase",
+    "Router",
+    "Rows",
+    "Tokens",
+]

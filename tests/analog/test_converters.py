@@ -42,6 +42,12 @@ def test_laws_of_a_quantizer(v, b):
     assert (np.diff(quantize(np.sort(v), b, 12.0)) >= 0).all()
 
 
+@pytest.mark.parametrize("bound", [1e-45, 4.7e-38, 1e-30, 1e30])
+def test_no_bound_is_too_small_or_too_large_for_float32(bound):
+    found = quantize(np.float32([-3e38, -bound, 0, bound, 3e38]), 8, bound)
+    assert found == pytest.approx(np.float32([-bound, -bound, 0, bound, bound]), rel=0.01)
+
+
 def test_eight_bits_have_255_levels():
     assert np.unique(quantize(np.linspace(-2, 2, 100_001, dtype=np.float32), 8, 1.0)).size == 255
 

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from hybridsim.analog import PcmDevice
+from hybridsim.analog import AnalogLayer, AnalogSettings, Converters, PcmDevice
 from hybridsim.analog.device import (
     accumulated,
+    clip,
     decay,
     draw_exponents,
     exponent_mean,
@@ -16,7 +17,9 @@ from hybridsim.analog.device import (
     programming_sigma,
     read,
     read_level,
+    warmed,
 )
+from hybridsim.errors import UnsupportedError
 
 DEVICE = PcmDevice()
 DRAWS = 200_000
@@ -138,3 +141,60 @@ def test_scales_of_zero_switch_every_effect_off():
     assert (program(g, quiet, rng) == g).all()
     assert not draw_exponents(g, quiet, rng).any()
     assert (read(g, g, 1e8, quiet, rng) == g).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.0), (0.0, 0.2), (0.05, 0.15)])
+def test_stuck_devices_stay_where_they_are(low, high):
+    """Of a mixture of three: mean and variance in closed form, and shares as given."""
+    r, device = 0.5, PcmDevice(stuck_low=low, stuck_high=high)
+    sigma = float(programming_sigma(conductances(r, 1), DEVICE)[0])
+    found = program(conductances(r), device, np.random.default_rng(1))
+    g, top, rest = r * 25, 25.0, 1 - low - high
+    mean = rest * g + high * top
+    variance = rest * (sigma**2 + g**2) + high * top**2 - mean**2
+    assert_mean(found, mean, math.sqrt(variance))
+    for share, value in ((low, 0.0), (high, top)):
+        error = abs(float((found == value).mean()) - share)
+        assert error <= STANDARD_ERRORS * math.sqrt(share * (1 - share) / DRAWS)
+
+
+def test_without_stuck_devices_nothing_is_drawn_for_them():
+    draws = [np.random.default_rng(1) for _ in range(2)]
+    program(conductances(0.5, 10), DEVICE, draws[0])
+    draws[1].standard_normal(10, dtype=np.float32)
+    assert draws[0].random() == draws[1].random()
+
+
+def test_more_stuck_devices_than_there_are_is_refused():
+    too_many = AnalogSettings(device=PcmDevice(stuck_low=0.6, stuck_high=0.6))
+    with pytest.raises(UnsupportedError, match="at most 1"):
+        AnalogLayer(np.ones((2, 2)), too_many).program(1)
+
+
+@pytest.mark.parametrize(("kelvin", "slope", "offset"), [(350, 0, 0.1), (330, -0.02, 0.05)])
+def test_warm_devices_conduct_as_arrhenius_says(kelvin, slope, offset):
+    """ln g over 1 / T is a line whose slope is -E / k; low states have more of it."""
+    g = np.array([0.25, 2.5, 25.0], np.float32)
+    device = PcmDevice(temperature=kelvin, activation=(slope, offset))
+    energy = slope * np.log(g / 25) + offset
+    exact = np.exp(-energy / 8.617333e-5 * (1 / kelvin - 1 / 300))
+    np.testing.assert_allclose(warmed(g, device), exact, rtol=1e-5)
+    assert warmed(g, PcmDevice(temperature=kelvin)) is None
+    assert warmed(g, PcmDevice(activation=(slope, offset))) is None
+
+
+def test_the_drift_compensation_takes_back_what_is_common_to_all_states():
+    """A constant energy scales all outputs alike; one that depends on the state does not."""
+    w = np.random.default_rng(1).standard_normal((64, 200)).astype(np.float32)
+    left = []
+    for kelvin, activation in ((300, (0, 0.1)), (360, (0, 0.1)), (360, (-0.05, 0.0))):
+        device = PcmDevice(
+            temperature=kelvin, activation=activation, programming_scale=0, read_scale=0
+        )
+        exact = Converters(dac_bits=None, adc_bits=None, output_noise=0, output_bound=1e6)
+        state = AnalogLayer(w, AnalogSettings(device=device, converters=exact)).program(1).at(0)
+        left.append((state.alpha, np.abs(state.effective_weights - clip(w, 3.0)).max()))
+    factor = math.exp(-0.1 / 8.617333e-5 * (1 / 360 - 1 / 300))
+    assert left[1][0] == pytest.approx(left[0][0] / factor, rel=1e-4)
+    assert left[1][1] == pytest.approx(left[0][1], abs=1e-4)
+    assert left[2][1] > 0.02

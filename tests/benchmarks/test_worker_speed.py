@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hybridsim.sweeps.axes import expand_axes
-from hybridsim.sweeps.cases import Cases
 from hybridsim.sweeps.chunks import evaluate_all
 from hybridsim.sweeps.evaluate import work_on
 from hybridsim.sweeps.executors import open_executor
 from hybridsim.sweeps.inputs import Inputs, read_inputs
+from hybridsim.sweeps.recorded import Span
 from hybridsim.sweeps.study import read_study
 
 TIMES = 24
@@ -56,10 +55,10 @@ def sweep(inputs: Inputs, workers: int) -> Took:
     before, begin = cpu(), time.perf_counter()
     ends: list[float] = []
     with open_executor(f"processes:{workers}") as (pool, count):
-        left, begins = Cases(inputs).in_order(np.arange(len(inputs)))
+        span = Span.of(inputs)
         assert evaluate_all(
-            work_on(inputs), left, pool, count,
-            lambda *_: ends.append(time.perf_counter()), lambda: False, begins,
+            work_on(inputs), span.left(span.nothing_done()), pool, count,
+            lambda *_: ends.append(time.perf_counter()), lambda: False,
         )  # fmt: skip
     return Took(cpu() - before, (ends[-1] - ends[-2]) / (ends[-1] - begin))
 

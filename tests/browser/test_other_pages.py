@@ -179,3 +179,142 @@ def test_axe_finds_no_serious_fault(which: str, request: pytest.FixtureRequest) 
     from axe_playwright_python.sync_playwright import Axe
 
     assert serious(Axe().run(request.getfixturevalue(which).page)) == []
+
+
+# --- two results, and points that are chosen ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def differing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from typer.testing import CliRunner
+
+    from hybridsim.cli import app
+
+    folder = tmp_path_factory.mktemp("differing")
+    for name, more in (("one", []), ("other", ["--strategy", "early_xa"])):
+        arguments = ["run", "layer_512x128", "ahwa_lora_2026", *more, "--layers-only"]
+        arguments += ["--out", str(folder / name)]
+        assert CliRunner().invoke(app, [*arguments, "--quiet"]).exit_code == 0
+    arguments = ["compare", str(folder / "one"), str(folder / "other"), "--out", str(folder)]
+    done = CliRunner().invoke(app, [*arguments, "--quiet"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def differing_tab(browser: Any, differing: Path) -> Iterator[Opened]:
+    tab = new_tab(browser)
+    tab.at(differing / "page.html")
+    yield tab
+    tab.page.close()
+
+
+def test_two_results_show_their_numbers(differing_tab: Opened, differing: Path) -> None:
+    page = differing_tab.again()
+    for side, name in (("before", "one"), ("after", "other")):
+        told = json.loads((differing / name / "result.json").read_text())["latency_ps"]
+        shown = page.locator(f"[data-json='{side}.latency_ps']").get_attribute("data-value")
+        assert int(shown) == told
+    assert page.locator("#figure-lanes svg").count() == 1
+    assert page.locator("[data-table=inputs]").text_content().count("early") >= 1
+    assert differing_tab.complaints == []
+    assert differing_tab.requests == [(differing / "page.html").as_uri()]
+
+
+def test_two_results_are_rebuilt_byte_for_byte(differing: Path) -> None:
+    from hybridsim.report.page.run_page import page_of_folder
+
+    assert page_of_folder(differing) == (differing / "page.html").read_text(encoding="utf-8")
+
+
+def chosen(page: Any) -> list[int]:
+    found: list[int] = page.evaluate(
+        "() => [...document.querySelectorAll('#chosen tbody tr')].map((r) => +r.dataset.point)"
+    )
+    return found
+
+
+def test_what_is_dragged_in_one_view_is_chosen_in_all(
+    swept_tab: Opened, swept: tuple[SweepResult, Path]
+) -> None:
+    page = swept_tab.again()
+    data = page.evaluate("() => hybridsim.data.points")
+    page.locator("#chosen-none").click()
+    everything = chosen(page)
+    assert len(everything) == len(data["index"]) == int(swept[0].table["feasible"].sum())
+    # along the first axis: the upper half is the higher frequency
+    grip = page.locator("#parallel .grip").first
+    grip.scroll_into_view_if_needed()
+    box = grip.bounding_box()
+    x = box["x"] + box["width"] / 2
+    page.mouse.move(x, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + box["height"] / 3, steps=4)
+    page.mouse.up()
+    settled(page)
+    codes = data["axes"][0]["codes"]
+    kept = {i for i in everything if codes[i] == max(codes)}
+    assert set(chosen(page)) == kept != set(everything)
+    signal = page.evaluate("() => hybridsim.views.front.signal('chosen')")
+    assert {int(i) for i in signal} == kept
+    # in the chart, the other way round
+    page.locator("#chosen-none").click()
+    settled(page)
+    chart = page.locator("#figure-front svg")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + 70, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 50, steps=4)
+    page.mouse.up()
+    settled(page)
+    some = set(chosen(page))
+    assert 0 < len(some) < len(everything)
+    faint = page.evaluate(
+        "() => [...document.querySelectorAll('#parallel path')].flatMap("
+        "(line, i) => line.classList.contains('out') ? [] : [i])"
+    )
+    assert set(faint) == some
+    page.locator("#chosen-none").click()
+    settled(page)
+    assert set(chosen(page)) == set(everything)
+    assert swept_tab.complaints == []
+
+
+def test_a_point_says_how_its_run_page_is_had(
+    swept_tab: Opened, swept: tuple[SweepResult, Path]
+) -> None:
+    """The command, run, gives the latency that the table shows."""
+    import shlex
+
+    from typer.testing import CliRunner
+
+    from hybridsim.cli import app
+
+    page = swept_tab.again()
+    page.locator("#chosen-none").click()
+    page.locator("#chosen tbody tr").first.click()
+    command = shlex.split(page.locator("#chosen-point code").text_content())
+    assert command[:2] == ["hybridsim", "run"]
+    assert command[-2] == "--out"
+    done = CliRunner().invoke(app, [*command[1:-2], "--json"], catch_exceptions=False)
+    table = swept[0].table
+    best = table[table["feasible"]]["latency_ps"].min()
+    assert json.loads(done.stdout)["latency_ps"] == best
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", ["differing_tab", "swept_tab"])
+def test_axe_and_narrow_pages(which: str, scheme: str, request: pytest.FixtureRequest) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    tab = request.getfixturevalue(which)
+    page = tab.again()
+    page.emulate_media(color_scheme=scheme)
+    found = serious(Axe().run(page))
+    page.set_viewport_size({"width": 390, "height": 800})
+    wide = page.evaluate("() => document.documentElement.scrollWidth")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(color_scheme="light")
+    assert found == []
+    assert wide <= 390

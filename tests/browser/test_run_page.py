@@ -310,3 +310,55 @@ def test_axe_finds_no_serious_fault(on_layer: Any, scheme: str) -> None:
     on_layer.get_by_text("What the numbers of this page mean").click()
     on_layer.emulate_media(color_scheme="light")
     assert found == []
+
+
+def test_a_layer_is_marked_on_the_map_and_in_the_timeline(
+    on_network: Any, network_run: Written
+) -> None:
+    page = on_network
+    layer = network_run.run.result.layers[3].name
+    page.locator("#tiles-layer").select_option(label=layer)
+    settled(page)
+    assert page.locator("#tiles .group.marked").count() == 1
+    plan, timeline = network_run.run.schedule.plan, network_run.run.timeline
+    own = [task for task in range(len(plan)) if plan.ops[plan.op[task]] == layer]
+    begin, end = (int(page.locator("#gantt").get_attribute(f"data-{e}")) for e in ("from", "to"))
+    assert begin <= min(timeline.start[own])
+    assert end >= max(timeline.end[own])
+    assert f"{len(own)} of its tasks" in page.locator("#tiles-picked").text_content()
+    page.locator("#tiles-layer").select_option(label="any")
+    settled(page)
+    assert page.locator("#tiles .group.marked").count() == 0
+
+
+def test_a_tile_says_what_it_holds_and_is_no_fuller_than_it_is(
+    on_network: Any, network_run: Written
+) -> None:
+    page = on_network
+    page.locator("#tiles").scroll_into_view_if_needed()
+    page.locator("#tiles [data-group='5']").hover()
+    tip = page.locator(".tip")
+    tip.wait_for(state="visible")
+    group = page.evaluate("() => hybridsim.data.tiles.groups[5]")
+    assert group["layers"][0] in tip.text_content()
+    page.locator("#tiles-color").select_option(label="use, 0 to 100 %")
+    shares = page.evaluate(
+        "() => [...document.querySelectorAll('#tiles .group')].map((g) => g.style.fill)"
+    )
+    told = {round(float(re.search(r"([\d.]+)%", fill)[1]), 1) for fill in shares}
+    used = {r.utilization for r in network_run.run.result.resources if r.kind == "tile"}
+    assert told == {round(u * 100, 1) for u in used}
+    page.mouse.move(0, 0)
+
+
+def test_the_map_zooms_by_button_and_key(on_network: Any) -> None:
+    page = on_network
+    size = "() => Number(document.getElementById('tiles').dataset.box.split(' ')[2])"
+    before = page.evaluate(size)
+    page.locator("[data-tiles=in]").click()
+    larger = page.evaluate(size)
+    assert larger < before
+    page.locator("#tiles").focus()
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    assert page.evaluate(size) == before

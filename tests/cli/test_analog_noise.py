@@ -25,7 +25,7 @@ def test_it_stands_below_the_latency():
 
 
 def test_it_is_in_the_json_and_in_the_files(tmp_path):
-    done = invoke("--analog-noise", "t=1y", "--json", "--out", str(tmp_path))
+    done = invoke("--tokens", "8", "--analog-noise", "t=1y", "--json", "--out", str(tmp_path))
     noise = json.loads(done.stdout)["analog_noise"]
     assert {row["seconds"] for row in noise["rows"]} == {31536000.0}
     assert len({row["layer"] for row in noise["rows"]}) == 36

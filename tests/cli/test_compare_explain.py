@@ -35,6 +35,18 @@ def test_compare_gives_the_same_figures_as_csv_json_and_files(cli, tmp_path: Pat
     assert plot.read_bytes().startswith(b"<?xml")
 
 
+def test_the_default_comparison_says_how_sure_it_is_and_what_it_is_measured_against(cli) -> None:
+    found = json.loads(cli("compare", "layer_512x128", "ahwa_lora_2026", "--json").stdout)
+    for row in found["strategies"]:
+        assert row["latency_low_ps"] <= row["latency_ps"] <= row["latency_high_ps"], row[
+            "strategy"
+        ]
+    assert any(row["latency_low_ps"] < row["latency_high_ps"] for row in found["strategies"])
+    said = cli("compare", "mobilebert", "ahwa_lora_2026", "--strategies", "early_xa,cross_layer")
+    assert "90 % intervals of the latencies" in said.stdout
+    assert "over of cross_layer: against all-analog layers that overlap as well" in said.stdout
+
+
 def test_compare_takes_a_batch_and_settings(cli) -> None:
     arguments = ("compare", *LAYER, *FEW)
     plain = cli.json(*arguments)
@@ -73,7 +85,13 @@ def test_explain_prints_narrow_tables(cli) -> None:
     done = cli("explain", "--run", *LAYER, "--strategy", "early_xa", "--tokens", "64")
     tables = [line for line in done.stdout.splitlines() if "--set" not in line]
     assert max(map(len, tables)) <= 80
-    for heading in ("critical path", "bound by", "starved", "what would help most"):
+    for heading in (
+        "critical path",
+        "bound by",
+        "starved",
+        "what is free",
+        "what hardware would help",
+    ):
         assert heading in done.stdout
 
 
@@ -82,7 +100,7 @@ def test_explain_refuses_in_one_line(cli, tmp_path: Path) -> None:
     wrong.write_text("{}", encoding="utf-8")
     assert "is no result" in cli.refused("explain", str(wrong))
     wrong.write_bytes(b"\xff\xfe\x00")
-    assert "is not text" in cli.refused("explain", str(wrong))
+    assert "is not UTF-8 text" in cli.refused("explain", str(wrong))
     assert "the folder of hybridsim run" in cli.refused("explain", str(tmp_path / "none.json"))
     assert "give a network and a machine" in cli.refused("explain", "--run", "mobilebert")
     assert "give one result" in cli.refused("explain", "one", "two")

@@ -16,8 +16,10 @@ from hybridsim.library import network_names
 from hybridsim.whole import run_by_default, with_whole_network
 
 COLUMNS = 80
+ALIKE = ("8b", "_squad", "_lm")
+"""In names of networks that another one is like, but for its size or its last layer."""
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if "8b" in name else [])
+    pytest.param(name, marks=[pytest.mark.slow] if any(part in name for part in ALIKE) else [])
     for name in network_names()
 ]
 
@@ -50,7 +52,7 @@ def test_a_run_fits_with_its_words_whole(name: str) -> None:
     check(_run_answer.render(result, every_layer=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[::4])
 def test_an_explanation_fits_with_its_words_whole(name: str) -> None:
     network, machine = hybridsim.load(name, machine_for(name))
     check(explained(explain(run_by_default(network, machine, 2).result)))

@@ -6,6 +6,8 @@ import json
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.usefixtures("explained_once")
+
 
 def test_a_run_prints_one_line_of_energy(cli) -> None:
     done = cli("run", "layer_512x128", "ahwa_lora_2026", "--batch", "32")

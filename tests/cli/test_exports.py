@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("explained_once")
+
 ONE = ("layer_128x128", "ahwa_lora_2026", "--tokens", "16")
 STUDY = str(Path(__file__).parents[2] / "reports" / "ahwa_lora_2026_fig4")
 

@@ -32,4 +32,6 @@ def test_a_comparison_has_no_window(cli: CommandLine, tmp_path: Path) -> None:
     cli("compare", *arguments, "--out", folder, "--quiet")
     assert "comparison" in cli.refused("report", folder, "--window", "1us:2us")
     (tmp_path / "activity.csv").write_text("nothing")
+    assert "activity.csv: has changed since it was written" in cli.refused("report", folder)
+    (tmp_path / "SHA256SUMS").unlink()
     assert "compare again" in cli.refused("report", folder)

@@ -12,6 +12,8 @@ import pytest
 from hybridsim import Result
 from hybridsim.library import MACHINES, network_names
 
+pytestmark = pytest.mark.usefixtures("explained_once")
+
 
 def test_the_main_job_ends_in_a_table_and_the_overhead(cli) -> None:
     done = cli("run", "mobilebert", "ahwa_lora_2026")
@@ -67,10 +69,18 @@ def test_without_adapters_nothing_is_added(cli) -> None:
 
 
 def test_a_folder_holds_the_whole_answer(cli, tmp_path: Path) -> None:
-    done = cli("run", "minilm_l6", "ahwa_lora_2026", "--out", str(tmp_path / "new" / "run"))
+    out = str(tmp_path / "new" / "run")
+    done = cli("run", "minilm_l6", "ahwa_lora_2026", "--tokens", "8", "--out", out)
     assert done.exit_code == 0
     folder = tmp_path / "new" / "run"
-    names = ["layers.csv", "page.html", "resources.csv", "result.json", "timeline.npz"]
+    names = [
+        "SHA256SUMS",
+        "layers.csv",
+        "page.html",
+        "resources.csv",
+        "result.json",
+        "timeline.npz",
+    ]
     assert sorted(os.listdir(folder)) == names
     result = Result.from_json((folder / "result.json").read_text())
     layers = pd.read_csv(folder / "layers.csv")
@@ -111,7 +121,10 @@ RUN = ("run", "mobilebert", "ahwa_lora_2026")
         ((*RUN, "--set", "cluster=null"), "has no cluster"),
         ((*RUN, "--set", "cluster.tcdm.size=4 KiB"), "not even one token fits"),
         ((*RUN, "--set", "cluster.matrix_engine=null"), "no matrix engine"),
-        ((*RUN, "--set", "tile.count=100"), "261 are missing"),
+        (
+            (*RUN, "--set", "tile.count=100", "--set", "mapping.overflow=refuse"),
+            "261 are missing",
+        ),
         ((*RUN, "--batch", "128"), "a batch of 64 fits"),
         ((*RUN, "--set", "nonsense"), "path=value"),
     ],
@@ -188,8 +201,51 @@ def test_show_counts_a_network(cli) -> None:
     assert cli.json("show", "mobilebert_squad")["adapter_parameters"] == 1_633_296
 
 
+def test_show_counts_a_config_with_adapters_and_a_head(cli, tmp_path: Path) -> None:
+    """Mixtral-8x7B in 2 blocks: what PEFT makes of attention, routers and experts at rank 8."""
+    config = {
+        "model_type": "mixtral", "vocab_size": 32000, "hidden_size": 4096,
+        "intermediate_size": 14336, "num_hidden_layers": 2, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2,
+        "max_position_embeddings": 4096,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    document = cli.json("show", str(tmp_path / "config.json"), "--set", "adapters.rank=8")
+    keys = ("static_linear_layers", "weights", "adapter_parameters", "expert_weights")
+    assert [document[key] for key in keys] == [
+        8, 1_342_177_280 // 16, 179_832_832 // 16, 45_097_156_608 // 16,
+    ]  # fmt: skip
+    headed = cli.json("show", str(tmp_path), "--head", "lm_head")
+    assert headed["weights"] - document["weights"] == 4096 * 32000
+    assert "expert weights" in cli("show", str(tmp_path)).stdout
+
+
+def test_check_wants_a_config_without_a_head(cli) -> None:
+    assert "--check: give a config.json, and no --head" in cli.refused("show", "gpt2", "--check")
+
+
 def test_show_gives_the_source_of_a_number(cli) -> None:
     document = cli.json("show", "ahwa_lora_2026")
     assert "512x512" in document["sources"]["tile.rows"]
     assert json.dumps(document["machine"])
     assert "512x512" in cli("show", "ahwa_lora_2026").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--tokens", "010"), "--tokens: found '010'; a whole number would do"),
+        (("--tokens", "9" * 5000), "--tokens: found '9999"),
+        (("--tokens", "\u0663"), "--tokens: found"),
+        (("--past", "1e3"), "--past: found '1e3'; a whole number would do"),
+        (("--out", ""), "--out: found nothing; a path would do"),
+        (("--out", "x" * 300), "--out: found a name of 300 bytes; at most 255 would do"),
+        (("--out", "\x1b[31m"), "--out: found a control character in '\\x1b[31m'"),
+        (("--set", "tile.rows=010"), "--set: tile.rows: '010' is not read as a value"),
+        (("--set", "tile.rows=1:30"), "--set: tile.rows: '1:30' is not read as a value"),
+        (("--set", "tile.rows=2024-13-45"), "found '2024-13-45'; a whole number would do"),
+        (("--strategy", "x" * 5000), "--strategy: found 5,000 characters; at most 4,096 would do"),
+    ],
+)
+def test_values_are_read_strictly(cli, arguments: tuple[str, ...], says: str) -> None:
+    assert says in cli.refused("run", "layer_128x128", "ahwa_lora_2026", *arguments)

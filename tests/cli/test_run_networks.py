@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.usefixtures("explained_once")
+
 RUN = ("run", "mobilebert", "harp_2026", "--tokens", "128")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hybridsim.library import MACHINES
+from tests.schemas import broken
 
 CYCLES = MACHINES / "ahwa_lora_2026/cycles"
 CORES = str(CYCLES / "snitch_kernels.csv")
@@ -81,7 +82,7 @@ def test_a_figure_is_drawn(cli: Any, tmp_path: Path, kind: str) -> None:
         ("kernel,shape,precision,cores,cycles\na,8x8,fp32,8,few\n", "line 2: cycles: found 'few'"),
         ("kernel,shape,precision,cores,cycles\na,8x8,fp32,8,0\n", "line 2: cycles: found '0'"),
         (f"kernel,shape,precision,cores,cycles\na,8x{'9' * 40},fp32,8,9\n", "line 2: shape"),
-        ("\0\0\0", "column"),
+        ("\0\0\0", "line 1: has a control character"),
     ],
 )
 def test_broken_tables_are_refused(cli: Any, tmp_path: Path, text: str, message: str) -> None:
@@ -93,7 +94,7 @@ def test_broken_tables_are_refused(cli: Any, tmp_path: Path, text: str, message:
 
 def test_wrong_requests_are_refused(cli: Any, tmp_path: Path) -> None:
     nothing = str(tmp_path / "nothing.csv")
-    assert "no such file" in cli.refused("validate", "rtl", "--table", nothing)
+    assert "does not exist" in cli.refused("validate", "rtl", "--table", nothing)
     assert "is a folder" in cli.refused("validate", "rtl", "--table", str(tmp_path))
     assert "not known" in cli.refused("validate", "rtl", "--table", CORES, "--machine", "ahwa")
     assert "one of them" in cli.refused("validate", "rtl", "--csv", "--json")
@@ -122,6 +123,7 @@ def test_a_table_without_any_answer_is_still_summed_up(cli: Any, tmp_path: Path)
 
 def test_the_study_of_the_paper(cli: Any) -> None:
     found = cli.json("validate", "paper")
+    assert broken("validate-paper", found) == []
     assert {row["anchor"] for row in found["anchors"]} >= {"best case", "worst case"}
     rows = list(csv.DictReader(io.StringIO(cli("validate", "paper", "--csv").stdout)))
     assert len(rows) == len(found["study"])

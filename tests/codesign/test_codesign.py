@@ -18,6 +18,7 @@ from hybridsim.codesign import IntegrationNoise, read_codesign_study, run_codesi
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.report.figures.studies import codesign_file, codesign_points
 from hybridsim.training import AdaptStudy
+from tests.schemas import broken
 
 REPORTS = Path(__file__).parents[2] / "reports"
 NETWORK = """\
@@ -68,6 +69,10 @@ def write_results(folder, noise, accuracies, bits=8, sentences="s", adapters=Tru
 
 @pytest.fixture
 def study(tmp_path):
+    return study_of(tmp_path)
+
+
+def study_of(tmp_path):
     """Two adapters at two noises; the larger one is better, and slower."""
     for name, noise, better in (("long", 0.04, 1.0), ("short", 0.08, 0.0)):
         write_results(tmp_path / name, noise, {"small": 80 + better, "large": 84 + better})
@@ -256,8 +261,11 @@ def test_broken_results_are_named(study):
     (folder / "accuracy.csv").write_text(table.replace("small", "tiny"))
     with pytest.raises(SpecError, match="'tiny'"):
         run_codesign(study)
+    (folder / "accuracy.csv").write_text(table.replace("79.0", "inf"))
+    with pytest.raises(SpecError, match=r"accuracy\.csv: line 4"):
+        run_codesign(study)
     (folder / "accuracy.csv").unlink()
-    with pytest.raises(SpecError, match="cannot be read"):
+    with pytest.raises(SpecError, match="does not exist"):
         run_codesign(study)
 
 
@@ -278,6 +286,22 @@ def test_a_machine_without_energies_needs_other_objectives(study):
     assert codesign_file(result, "png")
 
 
+def test_tables_and_sentences_fit_eighty_columns(study, monkeypatch):
+    """But for the command and the adapter's folder, which are there to be copied."""
+    monkeypatch.setenv("COLUMNS", "80")
+    done = CliRunner().invoke(app, ["codesign", str(study)])
+    assert done.exit_code == 0
+    lines = [
+        line for line in done.stdout.splitlines() if not line.startswith(("adapter:", "simulate:"))
+    ]
+    assert max(map(len, lines)) <= 80
+    heading = next(line for line in lines if "accuracy" in line and "latency" in line)
+    assert "slower" in heading
+    # a row is one line: nothing is folded
+    rows = lines[lines.index(heading) + 1 : lines.index("", lines.index(heading))]
+    assert all("+-" in row for row in rows)
+
+
 def test_the_command_prints_and_writes_the_same(study, tmp_path):
     out = tmp_path / "out"
     done = CliRunner().invoke(
@@ -294,6 +318,7 @@ def test_the_command_prints_and_writes_the_same(study, tmp_path):
     assert (out / "figure_codesign.svg").read_bytes().startswith(b"<?xml")
     printed = CliRunner().invoke(app, ["codesign", str(study), "--json"])
     assert json.loads(printed.stdout) == document
+    assert broken("codesign-answer", document) == []
     again, _ = read_codesign_study(study)
     assert type(again).model_validate(document["study"]) == again
     points = codesign_points(run_codesign(study))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridsim.arch import load_machine, machine_sources, machine_variants
+from hybridsim.components.aimc_tile import AimcTile
 from hybridsim.components.energy import ClusterEnergy, DramEnergy, LinkEnergy, TileEnergy
 from hybridsim.errors import SpecError
 from hybridsim.units import format_energy
@@ -44,7 +45,7 @@ def test_variants_of_energies_say_where_they_come_from(name: str) -> None:
         ("energy.cluster.engine_mac", 2.65, "found 2.65; write a number of 0 or more and one of"),
         ("energy.cluster.engine_mac", "2.65 pJ", "one of aJ/MAC, fJ/MAC, pJ/MAC, nJ/MAC"),
         ("energy.cluster.power", "258", "one of uW, mW, W, as in '70 mW'"),
-        ("energy.tiles", {"mac": "1 pJ/MAC"}, "unknown key 'tiles' (did you mean 'tile'?)"),
+        ("energy.links", {"hops": 1}, "unknown key 'links' (did you mean 'link'?)"),
         ("energy.link", {"hops": 2}, "no number is given; give one of power, byte_hop"),
         ("energy.link.hops", 0, "energy.link.hops"),
         ("area.tile", "0 mm2", "area.tile"),
@@ -79,20 +80,28 @@ def test_a_layer_draws_its_share_rounded_half_up() -> None:
     assert TileEnergy(crossbar_power="70 mW").layer_power(512 * 128, 512 * 512) == 17_500
 
 
+def tile(side: int, ns: int) -> AimcTile:
+    """A tile of so many rows and columns, and nothing behind its converters."""
+    given = load_machine("harp_2026").tile.to_text()
+    fields = {name: given[name] for name in AimcTile.model_fields if name in given}
+    changed = {"rows": side, "columns": side, "integration_time": f"{ns} ns"}
+    return AimcTile.model_validate(fields | changed)
+
+
 def test_a_full_mvm_of_harp_takes_24_5_nanojoules() -> None:
     spec = TileEnergy(crossbar_power="70 mW")
-    assert spec.mvm_aj(512 * 512, 1, 512 * 512, 350_000) == 24_500_000_000
+    assert spec.mvm_aj(tile(512, 350), 512, 512, 1) == 24_500_000_000
 
 
-@given(st.integers(0, 10**6), st.integers(1, 64), st.integers(1, 10**6))
-def test_terms_of_an_mvm_add_up(devices: int, crossbars: int, time: int) -> None:
+@given(st.integers(1, 10**4), st.integers(1, 10**4), st.integers(1, 64), st.integers(1, 1000))
+def test_terms_of_an_mvm_add_up(inputs: int, outputs: int, crossbars: int, time: int) -> None:
     everything = TileEnergy(crossbar_power="3 mW", mac="7 fJ/MAC", per_crossbar="2 pJ")
     parts = (
         TileEnergy(crossbar_power="3 mW"),
         TileEnergy(mac="7 fJ/MAC"),
         TileEnergy(per_crossbar="2 pJ"),
     )
-    arguments = (devices, crossbars, 512 * 512, time)
+    arguments = (tile(512, time), inputs, outputs, crossbars)
     assert everything.mvm_aj(*arguments) == sum(part.mvm_aj(*arguments) for part in parts)
 
 

@@ -79,6 +79,8 @@ def test_a_way_is_as_short_as_any_and_crosses_no_edge_twice(
     way = network.route(source, target)
     assert len(way) == len(set(way)) == distance(network, source, target)
     assert all(0 <= edge < network.edges for edge in way)
+    ends = network.ends(source, target)
+    assert all(network.edges <= port < network.edges + network.ports for port in ends)
 
 
 @given(network=networks, data=st.data())
@@ -87,6 +89,14 @@ def test_there_and_back_are_different_edges(network: Mesh | Tree, data: st.DataO
     nodes = st.integers(0, network.nodes - 1)
     source, target = data.draw(nodes), data.draw(nodes)
     assert not set(network.route(source, target)) & set(network.route(target, source))
+
+
+@pytest.mark.parametrize("network", [mesh(3, 4), mesh(4, 3), mesh(1, 5), tree(2, 3), tree(3, 2)])
+def test_every_edge_has_a_number_of_its_own(network: Mesh | Tree) -> None:
+    """All ways together cross as many numbers as there are pairs of neighbours, both ways."""
+    nodes = range(network.nodes)
+    crossed = {edge for one in nodes for other in nodes for edge in network.route(one, other)}
+    assert len(crossed) == sum(len(beside) for beside in neighbours(network).values())
 
 
 @given(network=networks, data=st.data())
@@ -104,13 +114,14 @@ def test_the_busiest_edge_carries_what_a_count_by_hand_says(
         )
     )
     passage = network.passage(flows)
-    every = {e for flow in flows for t in flow.targets for e in network.route(flow.source, t)}
+
+    def way(source: int, target: int) -> tuple[int, ...]:
+        edges = network.route(source, target)
+        return edges + network.ends(source, target) if edges else ()
+
+    every = {e for flow in flows for t in flow.targets for e in way(flow.source, t)}
     loads = [
-        sum(
-            flow.size
-            for flow in flows
-            if any(edge in network.route(flow.source, t) for t in flow.targets)
-        )
+        sum(flow.size for flow in flows if any(edge in way(flow.source, t) for t in flow.targets))
         for edge in every
     ]
     assert passage.edges == tuple(sorted(every))

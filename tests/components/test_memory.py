@@ -15,8 +15,8 @@ def test_embedding_rows_of_mobilebert_take_as_long_as_published() -> None:
 
 
 def test_sizes_may_be_arrays() -> None:
-    dram = Dram(bandwidth="3 B/s")  # type: ignore[arg-type]
-    assert dram.transfer_ps(np.array([0, 1, 3])).tolist() == [0, 333_333_333_334, 10**12]
+    dram = Dram(bandwidth="3 kB/s")  # type: ignore[arg-type]
+    assert dram.transfer_ps(np.array([0, 1000, 3000])).tolist() == [0, 333_333_333_334, 10**12]
 
 
 def test_memory_is_optional_in_every_part() -> None:

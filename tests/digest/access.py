@@ -74,6 +74,7 @@ AS_THEY_WERE = {"yardstick_ps": "all_analog_ps", "yardstick_pj": "all_analog_pj"
 """Columns of tables and facts -> what they are called where names are hashed as they are."""
 LEFT_OUT = (
     *STILL_WRITTEN,
+    "format_version",
     "hybridsim_version",
     "model_version",
     "fingerprint",

@@ -34,7 +34,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], str, int]] = {
     "small_bert": (_BERT, "pooler", 8),
     "small_mobilebert": (_MOBILEBERT, "question_answering", 8),
     "small_gpt2": (_GPT2, "lm_head", 4),
-    "small_t5": (_T5, "none", 8),
+    "small_t5": (_T5 | {"is_encoder_decoder": False}, "none", 8),
     "small_t5_decoder": (_T5 | {"is_decoder": True}, "lm_head", 8),
     "small_llama": (_LLAMA, "lm_head", 16),
 }

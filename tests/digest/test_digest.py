@@ -16,7 +16,11 @@ HINT = "python -m tests.digest.digest --show NAME prints what is hashed, here an
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(c, marks=[pytest.mark.slow] if c.slow else [], id=c.name) for c in CASES],
+    [
+        # a third of them by default, all with -m "slow or not slow"
+        pytest.param(c, marks=[pytest.mark.slow] if c.slow or n % 3 else [], id=c.name)
+        for n, c in enumerate(CASES)
+    ],
 )
 def test_nothing_moved(case: Case) -> None:
     changed = differences(digest(case), golden()[case.name])

@@ -22,7 +22,7 @@ def assert_same(found: Timeline, expected: Timeline) -> None:
 
 
 @given(plans())
-@settings(max_examples=1500)
+@settings(max_examples=800)
 def test_both_engines_return_what_the_rule_says(plan: Plan) -> None:
     expected = naive.run(plan, times(plan))
     assert_same(engine("reference")(plan, times(plan)), expected)

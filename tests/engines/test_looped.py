@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridsim.engines import compiled, reference
+from hybridsim.engines.lines import Lines
 from hybridsim.engines.looped import Looped, changed
 from hybridsim.errors import PlanError
 from hybridsim.plan import Need, Outline, PlanBuilder, Resource, Step, Within
@@ -89,6 +90,56 @@ def test_a_pipeline_of_any_length_and_prices(buffers: int, units: int) -> None:
     rng = np.random.default_rng(buffers)
     time_ps = prices(times(looped.outline) * 1000, 400, buffers)
     assert_same(looped, time_ps, rng.integers(2, 60, (1, 400)))
+
+
+@given(outlines(most=60), st.integers(0, 2**32 - 1), st.integers(1, 30))
+@settings(max_examples=40)
+def test_points_on_a_line_take_as_long_as_each_of_them(
+    outline: Outline, seed: int, step: int
+) -> None:
+    """Steps are small and times often equal, so that many lines meet where ends do."""
+    looped, rng = Looped(outline), np.random.default_rng(seed)
+    works = len(looped.works)
+    time_ps = rng.integers(1, 60, (works, 3))
+    growth = rng.integers(0, 4, (works, 3)) * rng.integers(0, 2, (works, 1))
+    kind = np.sort(rng.integers(0, 3, 40))
+    place = rng.integers(0, 10, 40) * step
+    order = np.lexsort((place, kind))
+    lines = Lines(growth, kind[order], place[order])
+    if seed % 2:  # in any order
+        lines = lines.taken(rng.permutation(40))
+    counts = counts_of(looped, 3)
+    found = looped.by_states(time_ps, counts, lines=lines)
+    alone = looped.by_states(lines.times(time_ps), counts[:, lines.kind])
+    assert found.tolist() == alone.tolist()
+
+
+@pytest.mark.parametrize("buffers", [1, 2])
+def test_long_pipelines_on_a_line(buffers: int) -> None:
+    """From a tile that waits for the cores to one that they wait for, and where both are alike."""
+    looped = Looped(pipeline(20, buffers, 1))
+    time_ps = np.repeat(times(looped.outline)[:, None] * 10, 4, axis=1)
+    tile = np.array([work.label == "mvm" for work in looped.works])
+    growth = time_ps // 10 * tile[:, None]
+    place = np.tile(np.arange(30), 4) - 8
+    lines = Lines(growth, np.repeat(np.arange(4), 30), place)
+    counts = np.array([[7, 30, 500, 501]])
+    found = looped.by_states(time_ps, counts, lines=lines)
+    assert found.tolist() == looped.makespans(lines.times(time_ps), counts[:, lines.kind]).tolist()
+
+
+def test_what_repeats_itself_at_one_point_of_a_line_alone() -> None:
+    """Two servers that know nothing of each other are as fast at the first point, not later."""
+    builder = PlanBuilder((Resource("a", "a"), Resource("b", "b")))
+    builder.repeat("op", [Step(delay("one", 10), (0,), (Within(0, 1),))], 40)
+    builder.add("op", delay("head", 5), (1,))
+    builder.repeat("op", [Step(delay("other", 10), (1,), (Within(0, 1),))], 40)
+    looped = Looped(builder.outline())
+    time_ps = times(looped.outline)[:, None]
+    growth = np.array([[work.label == "other"] for work in looped.works]) * 1
+    lines = Lines(growth, np.zeros(20, np.int64), np.arange(20))
+    found = looped.by_states(time_ps, np.array([[400]]), lines=lines)
+    assert found.tolist() == [5 + 400 * (10 + place) for place in range(20)]
 
 
 def test_simpy_agrees() -> None:

@@ -45,7 +45,7 @@ def test_calls_of_any_size_take_as_long_as_each_point_alone(
     outline: Outline, calls: list[int], share: float, seed: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outlined, "_LEAST", 0)
+        patch.setattr(outlined, "LEAST", 0)
         patch.setattr(outlined, "_SHARE", share)
         own = Outlined(outline)
         for number, points in enumerate(calls):
@@ -64,7 +64,7 @@ def test_states_cost_no_more_than_a_share_of_laying_out(spread: int) -> None:
         tasks += int(own.looped.tasks(counts).sum())
         assert own.makespans(time_ps, counts).tolist() == one_by_one(own.outline, time_ps, counts)
         assert own.looped.spent <= outlined._SHARE * tasks
-    assert tasks > outlined._LEAST
+    assert tasks > outlined.LEAST
 
 
 def test_few_points_draw_no_table() -> None:

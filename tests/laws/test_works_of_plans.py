@@ -69,7 +69,8 @@ def test_a_slower_machine_is_the_same_plan_at_other_prices(
 ) -> None:
     case = CASES[strategy in WHOLE_NETWORKS]
     jobs = [job(*case), job(*case, path, value)]
-    plan, other = (make_strategy(strategy, decided(strategy)).schedule(each).plan for each in jobs)
+    chosen = make_strategy(strategy, decided(strategy)).decide(jobs[0])
+    plan, other = (chosen.lay_out(each).plan for each in jobs)
     assert plan.works == other.works
     assert (plan.resources, plan.ops) == (other.resources, other.ops)
     for column in COLUMNS:

@@ -42,9 +42,11 @@ def test_chips_follow_the_order_of_the_network() -> None:
     assert chips == sorted(chips)
 
 
-def test_too_few_chips() -> None:
-    with pytest.raises(CapacityError, match=r"is 8 chips of 3328 .*; llm_2026 has 5; raise chips"):
-        placed("llama_3_1_8b", chips__count=5)
+@pytest.mark.parametrize("chips", [5, 7])
+def test_too_few_chips(chips: int) -> None:
+    said = rf"is 8 chips of 3328 .*; llm_2026 has {chips}; raise chips"
+    with pytest.raises(CapacityError, match=said):
+        placed("llama_3_1_8b", chips__count=chips)
 
 
 def test_a_layer_larger_than_a_chip() -> None:

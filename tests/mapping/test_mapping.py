@@ -11,6 +11,7 @@ from hybridsim.arch import TileArray
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.mapping.tiling import Block, place_all
+from tests.workload.test_vectors import routed
 
 
 def tile(sharing: str = "exclusive", rows: int = 512, columns: int = 512) -> TileArray:
@@ -86,7 +87,7 @@ def test_packed_mobilebert_comes_close_to_the_bound() -> None:
 
 
 def test_a_network_that_does_not_fit_says_how_many_crossbars_are_missing() -> None:
-    net, machine = hybridsim.load("bert_base", "harp_2026")
+    net, machine = hybridsim.load("bert_base", "harp_2026", {"mapping.overflow": "refuse"})
     with pytest.raises(CapacityError, match=r"has 128 \(16 tiles x 8 tiers\), \d+ are missing"):
         place(net, machine)
 
@@ -96,6 +97,19 @@ def test_adapters_without_a_cluster_are_refused() -> None:
     with pytest.raises(CapacityError, match="has no cluster"):
         place(net, machine)
     assert place(net.without_adapters(), machine).tiles == 361
+
+
+def test_adapters_go_to_the_clusters_in_turn() -> None:
+    made, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026", {"cluster.count": 3})
+    homes = [layer.cluster for layer in place(made, machine).layers if layer.adapter is not None]
+    assert homes == [index % 3 for index in range(len(homes))]
+
+
+def test_as_many_tiles_as_needed_hold_their_tiers_of_crossbars() -> None:
+    wanted = {"tile.count": "as_needed", "tile.tiers": 4}
+    mapping = place(*hybridsim.load("minilm_l6", "ahwa_lora_2026", wanted))
+    assert mapping.tiles == -(-mapping.crossbars // 4)
+    assert mapping.crossbars > 4
 
 
 @given(in_features=st.integers(1, 3000), out_features=st.integers(1, 3000))
@@ -108,3 +122,25 @@ def test_an_mvm_takes_as_long_however_full_the_tile_is(
         3 + -(-min(out_features, 512) // 8) + 4 * (-(-in_features // 512) - 1)
     )
     assert tile().mvm_ps(in_features, out_features, tokens=7) == 7 * expected
+
+
+def test_what_would_take_minutes_to_place_is_refused_at_once() -> None:
+    network, machine = hybridsim.load("llama_3_1_8b", "ahwa_lora_2026", {"tile.rows": 1})
+    with pytest.raises(CapacityError, match="pieces of 1 x 512; at most 1,048,576 are placed"):
+        place(network, machine)
+    network, machine = hybridsim.load("bert_large", "harp_2026", {"tile.rows": 1})
+    with pytest.raises(CapacityError, match=r"larger tiles or tile\.sharing=exclusive would do"):
+        place(network, machine)
+
+
+def test_each_of_several_matrices_has_tiles_of_its_own_and_one_alone_is_the_layers() -> None:
+    """Eight experts of 512 x 512 with a router: on tiles of 256 rows two each, none shared."""
+    machine = hybridsim.load_machine("ahwa_lora_2026", {"tile.rows": 256, "tile.tiers": 1})
+    for layer in place(routed(), machine).layers:
+        count = layer.op.matrices[0]
+        assert sum(block.devices for block in layer.blocks) == layer.op.weights
+        assert len(layer.blocks) == 2 * count
+        assert len(layer.tiles_of) == (count if count > 1 else 0)
+        if count > 1:
+            assert [tile for own in layer.tiles_of for tile in own] == list(layer.tiles)
+            assert {len(own) for own in layer.tiles_of} == {2}

@@ -175,9 +175,11 @@ def test_balanced_siblings_go_together_or_row_by_row() -> None:
         assert all(len(rows) == 1 for rows in by_crossbar.values())
 
 
-def lying(blocks: int, *widths: int) -> list[tuple[int, int, int]]:
+def lying(
+    blocks: int, *widths: int, objective: str = "balance", columns: int = 96
+) -> list[tuple[int, int, int]]:
     """Return where layers with 64 inputs and so many outputs lie, block after block: crossbar,
-    row and column of balanced crossbars of 128 x 96. Layers of a block are siblings."""
+    row and column of crossbars of 128 x ``columns``. Layers of a block are siblings."""
     read = Input(name="x", features=64)
     layers = [
         Linear(
@@ -191,7 +193,8 @@ def lying(blocks: int, *widths: int) -> list[tuple[int, int, int]]:
         for index, width in enumerate(widths)
     ]
     made = Network(name="made", source="here", ops=(read, *layers))
-    found = [layer.blocks[0] for layer in placed(made, "balance", rows=128, columns=96).layers]
+    mapping = placed(made, objective, rows=128, columns=columns)
+    found = [layer.blocks[0] for layer in mapping.layers]
     return [(block.crossbar, block.first_row, block.first_column) for block in found]
 
 
@@ -214,6 +217,16 @@ def test_balanced_siblings_go_as_one() -> None:
 
 def test_balanced_siblings_wider_than_a_crossbar_go_each_by_itself() -> None:
     assert lying(2, 64, 64) == [(0, 0, 0), (1, 0, 0), (0, 64, 0), (1, 64, 0)]
+
+
+def test_a_balanced_sibling_takes_the_columns_that_the_others_leave_to_the_last() -> None:
+    assert lying(1, 64, 64, 32) == [(0, 0, 0), (1, 0, 0), (0, 0, 64)]
+
+
+def test_siblings_for_latency_that_are_too_wide_together_lie_beside_at_steps_of_128() -> None:
+    """At the next step after the last one, where they fit; else each begins a crossbar."""
+    beside = [(0, 0, 0), (0, 0, 384), (1, 0, 0)]
+    assert lying(1, 300, 100, 200, objective="latency", columns=512) == beside
 
 
 def test_area_takes_least() -> None:

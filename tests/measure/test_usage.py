@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 from hypothesis import given
 
+from hybridsim.errors import TooLongError
 from hybridsim.measure.usage import usage
 from hybridsim.plan import Plan, PlanBuilder, Resource
 from hybridsim.work import delay
@@ -41,3 +43,11 @@ def test_a_table_names_its_rows_and_units(run: Run) -> None:
 def test_a_run_that_takes_no_time_uses_nothing(run: Run) -> None:
     plan = PlanBuilder((Resource("core", "cores", 2),)).build()
     assert usage(plan, run(plan)).loc["core"].tolist() == ["cores", 2, 0, 0, 0.0]
+
+
+def test_a_time_beyond_64_bits_is_refused(run: Run) -> None:
+    builder = PlanBuilder((Resource("core", "cores", 1024),))
+    builder.add("op", delay("wait", 2**54), [0])
+    plan = builder.build()
+    with pytest.raises(TooLongError, match="on 1,024 equal units does not fit 64 bits"):
+        usage(plan, run(plan))

@@ -95,7 +95,7 @@ def test_the_worst_case_comes_out_with_x_by_features(readings: pd.DataFrame) -> 
     assert by_features == pytest.approx(published, rel=0.08)
     assert early == pytest.approx(published, rel=0.03)
     assert by_tokens > 1.5 * published  # the direct order leaves half of the array empty
-    assert set(readings["worst_bound"]) == {"matrix_engine", "dma"}
+    assert set(readings["worst_bound"]) == {"matrix_engine"}
 
 
 def test_the_counted_table_comes_out_but_for_turning_u(readings: pd.DataFrame) -> None:

@@ -1,3 +1,4 @@
+import math
 import struct
 from pathlib import Path
 from typing import get_args
@@ -69,6 +70,24 @@ def test_accuracy_over_time_is_drawn_per_arm_with_its_interval() -> None:
         line for line in axes.lines if len(line.get_ydata()) == 2 and line.get_marker() == "None"
     ]
     assert [83, 79] in [list(line.get_ydata()) for line in lines]  # from chip to chip, not digital
+
+
+def test_eight_arms_stand_apart_on_a_logarithmic_axis() -> None:
+    times = ("digital", "0s", "1h", "1d", "1mo", "1y", "10y")
+    rows = [
+        {"arm": f"arm{a}", "time": t, "accuracy_percent": 80.0, "ci95_low": 79, "ci95_high": 81}
+        for a in range(8)
+        for t in times
+    ]
+    figure = adaptation_figure(pd.DataFrame(rows))
+    (axes,) = figure.axes
+    assert figure.get_figwidth() == PAGE
+    ticks = axes.get_xticks()
+    # as drift goes: evenly in log10(t + 20 s)
+    assert ticks[-1] - ticks[-2] == pytest.approx(1.0, abs=1e-3)
+    assert ticks[2] - ticks[1] == pytest.approx(math.log10(3620 / 20))
+    places = sorted(x for bar in axes.containers for x in bar.lines[0].get_xdata())
+    assert min(np.diff(places)) > 0.08  # none on another, of this time or the next
 
 
 def test_nothing_adapted_has_no_roofline() -> None:

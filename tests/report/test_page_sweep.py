@@ -7,9 +7,10 @@ import pytest
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.errors import SpecError
 from hybridsim.report.page.run_page import page_of_folder
-from hybridsim.report.page.sweep import study_text, sweep_page
+from hybridsim.report.page.sweep import sweep_page
 from hybridsim.report.page.sweep_charts import axes_by_weight, profile, profile_chart
 from hybridsim.sweeps.run import SweepResult, run_study
+from tests.cli.conftest import CommandLine
 
 STUDY = """
 name: batches
@@ -26,13 +27,16 @@ objectives: {latency_ps: minimise, tcdm_bytes: minimise}
 """
 
 
+@pytest.fixture
+def cli() -> CommandLine:
+    return CommandLine()
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepResult, Path]:
     folder = tmp_path_factory.mktemp("swept")
     (folder / "study.yaml").write_text(STUDY)
-    result = run_study(inputs_of(folder), folder / "out")
-    (folder / "out" / "study.json").write_text(study_text(result.inputs.study))
-    return result, folder / "out"
+    return run_study(inputs_of(folder), folder / "out"), folder / "out"
 
 
 def test_the_page_is_rebuilt_from_its_folder_byte_for_byte(
@@ -50,6 +54,35 @@ def test_a_spoilt_folder_is_refused(
         (tmp_path / path.name).write_bytes(b"{}" if path.name == spoil else path.read_bytes())
     with pytest.raises(SpecError, match=spoil):
         page_of_folder(tmp_path)
+
+
+@pytest.mark.parametrize("spoil", ["sweep.json", "sweep.parquet", "study.json"])
+def test_a_flipped_bit_is_noticed(
+    swept: tuple[SweepResult, Path], spoil: str, tmp_path: Path
+) -> None:
+    for path in (*swept[1].glob("s*.*"), swept[1] / "SHA256SUMS"):
+        data = bytearray(path.read_bytes())
+        if path.name == spoil:
+            data[len(data) // 3] ^= 4
+        (tmp_path / path.name).write_bytes(data)
+    with pytest.raises(SpecError, match=f"{spoil}: has changed since it was written"):
+        page_of_folder(tmp_path)
+
+
+def test_where_nothing_is_feasible_there_is_a_page_with_what_is_missed(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    study = STUDY.replace("<= 900", "<= 0.5")
+    (tmp_path / "study.yaml").write_text(study)
+    out = tmp_path / "out"
+    done = cli("sweep", str(tmp_path), "--out", str(out), "--figures", "svg")
+    assert done.exit_code == 0, done.stderr
+    assert "0: overhead_percent <= 0.5" in done.stdout
+    assert "overhead_percent <= 0.5: it has " in done.stdout
+    page = (out / "page.html").read_text(encoding="utf-8")
+    assert "The nearest point" in page
+    assert "so it misses by" in page
+    assert not list(out.glob("figure_*"))
 
 
 def test_a_profile_is_the_best_of_the_other_axes(swept: tuple[SweepResult, Path]) -> None:

@@ -1,6 +1,6 @@
 """Every measured row of RedMulE against the model.
 
-``python tests/rtl/test_redmule_rows.py`` prints the tables of ``docs/matrix_engine.md``.
+``python tests/rtl/test_redmule_rows.py`` prints the errors by half.
 
 One constant is fitted (``START_AND_END``), on the half of the rows whose CRC is even; errors are
 given for that half and for the other.

@@ -1,6 +1,6 @@
 """Every measured row of the Snitch cluster against the model, half of them fitted.
 
-``python tests/rtl/test_snitch_rows.py`` prints the table of errors in ``docs/cluster.md``.
+``python tests/rtl/test_snitch_rows.py`` prints the errors by half.
 """
 
 import csv

@@ -71,4 +71,4 @@ def test_a_bad_list_of_tasks_is_refused():
         app, ["alternatives", "layer_512x128", "ahwa_lora_2026", "--tasks", "1,x"]
     )
     assert found.exit_code == 2
-    assert "--tasks: found '1,x'" in found.stderr
+    assert "--tasks: found 'x'; a whole number" in found.stderr

@@ -3,7 +3,8 @@
 import pytest
 
 from hybridsim.errors import InputError, SpecError
-from hybridsim.service import Request, poisson_requests, read_requests
+from hybridsim.service import Request, Store, poisson_requests, read_requests, serve
+from hybridsim.service.result import requests_frame
 
 
 def _read(tmp_path, text):
@@ -53,3 +54,30 @@ def test_random_requests_need_a_task_and_a_rate():
         poisson_requests([], 1, 1, 1)
     with pytest.raises(InputError, match="rate: found 0"):
         poisson_requests(["a"], 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "count", "seed", "message"),
+    [
+        (1e-7, 1000, 0, "rate: found 1e-07 requests per second; 1000 of them would take more"),
+        (1e-300, 1, 0, "rate: found 1e-300 requests per second; 1 of them would take more than"),
+        (float("nan"), 1, 0, "rate: found nan"),
+        (1, 10**14, 0, "count: found 100000000000000; write a whole number from 1 to 10000000"),
+        (1, 0, 0, "count: found 0"),
+        (1, 1, -1, "seed: found -1; write a whole number from 0"),
+    ],
+)
+def test_random_requests_that_cannot_be_are_refused(rate, count, seed, message):
+    with pytest.raises(InputError, match=message):
+        poisson_requests(["a"], rate, count, 1, seed=seed)
+
+
+def test_random_requests_may_take_months():
+    """More picoseconds than a signed number of 64 bits holds."""
+    found = poisson_requests(["a"], 1e-6, 14, 1, seed=2)
+    arrivals = [request.arrival_ps for request in found]
+    assert arrivals == sorted(arrivals)
+    assert arrivals[-1] > 2**63
+    served, _ = serve(found, Store(1, {"a": 1}, "lru"), lambda batch: 5, lambda task: 0)
+    assert [one.latency_ps for one in served] == [5] * 14
+    assert requests_frame(served)["end_ps"].tolist() == [arrival + 5 for arrival in arrivals]

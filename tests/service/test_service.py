@@ -9,7 +9,7 @@ from hybridsim.arch import load_machine
 from hybridsim.cli.app import app
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
-from hybridsim.service import Request, run_service
+from hybridsim.service import Request, poisson_requests, run_service
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
 from hybridsim.workload import load_network
@@ -83,6 +83,14 @@ def test_the_command_answers_as_data_and_in_files(tmp_path):
     assert len((tmp_path / "out" / "requests.csv").read_text().splitlines()) == 51
 
 
+def test_only_tasks_that_are_asked_for_count_in_the_order_in_which_they_come(network, machine):
+    requests = poisson_requests([*"abcdefgh"], 1, 3, 8, seed=3)
+    found = run_service(network, machine, requests).result
+    expected = list(dict.fromkeys(request.task for request in requests))
+    assert [*found.adapter_bytes] == expected
+    assert expected != sorted(expected)
+
+
 def test_the_table_names_swaps_and_percentiles():
     found = _serve("--count", "20", "--tokens", "16", "--policy", "none")
     assert found.exit_code == 0, found.output
@@ -96,8 +104,18 @@ def test_the_table_names_swaps_and_percentiles():
         (("--policy", "fifo"), "--policy: 'fifo' is not known"),
         (("--tasks", "0"), "--tasks: found 0"),
         (("--rate", "0"), "rate: found 0"),
+        (("--rate", "1e-7"), "rate: found 1e-07 requests per second"),
+        (("--rate", "1e-300"), "rate: found 1e-300 requests per second"),
+        (("--load", "nan"), "--load: found 'nan'"),
+        (("--seed", "-1"), "--seed: found -1; write a whole number from 0"),
+        (("--count", "100000000000000"), "--count: found 100000000000000"),
+        (("--tasks", "100000000000"), "--tasks: found 100000000000; write a whole number from 1"),
+        (("--requests", "/dev/zero"), "/dev/zero: is a device or a pipe"),
+        (("--too-long", "drop"), "--too-long: 'drop' is not known"),
+        (("--target-token", "5"), "--target-token: found '5'; write a time above 0"),
+        (("--mix", "continuous"), "no attention of minilm_l6 is causal"),
         (("--adapter", "qa"), "--adapter: found 'qa'; write task=FOLDER"),
-        (("--requests", "nothing.csv"), "no such file"),
+        (("--requests", "nothing.csv"), "nothing.csv: no such file"),
     ],
 )
 def test_bad_requests_end_with_one_sentence(arguments, message):

@@ -60,6 +60,37 @@ def test_every_request_is_served_once_and_never_before_it_arrives(
         assert overlap or batch.lost_ps == batch.fetch_ps
 
 
+def _naive_batches(requests, most, mix):
+    """Look through all that wait, each time anew."""
+    left, free, found = list(range(len(requests))), 0, []
+    while left:
+        first = left[0]
+        now = max(free, requests[first].arrival_ps)
+        others = [
+            i
+            for i in left[1:]
+            if requests[i].arrival_ps <= now
+            and (mix == "mixed" or requests[i].task == requests[first].task)
+        ]
+        batch = [first, *others[: most - 1]]
+        left = [i for i in left if i not in batch]
+        free = now + _tokens([requests[i] for i in batch])
+        found.append(batch)
+    return found
+
+
+@given(TRACES, st.integers(1, 5), st.sampled_from(["grouped", "mixed"]))
+def test_batches_are_those_of_a_naive_search(requests, most, mix):
+    served, batches = serve(
+        requests, _store(capacity=4), _tokens, lambda task: 0, most=most, mix=mix
+    )
+    expected = _naive_batches(requests, most, mix)
+    assert served.places.tolist() == [i for batch in expected for i in batch]
+    assert batches.requests.tolist() == [len(batch) for batch in expected]
+    assert list(served) == [served[i] for i in range(len(served))]
+    assert [batch.requests for batch in batches[:2]] == [len(each) for each in expected[:2]]
+
+
 @given(TRACES, st.integers(1, 4))
 def test_lru_fetches_what_a_naive_list_fetches(requests, capacity):
     _, batches = serve(requests, _store("lru", capacity), _tokens, lambda task: 3)

@@ -1,7 +1,6 @@
 """Blocks of points: decided, laid out and priced together as each of them on its own."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,15 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridsim.arch import Cluster, Machine, load_machine
+from hybridsim.arch import Machine, MappingRules, load_machine
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.engines.looped import Looped
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies import Job, LayerDecisions, make_strategy
-from hybridsim.strategies.layers import LayerPoints, choose, outline_of, points_alike
-from hybridsim.strategies.layers.batches import BatchOrder, BatchSizes, SizeColumns
+from hybridsim.strategies.layers import (
+    LayerPoints,
+    choose,
+    one_by_one,
+    outline_of,
+    points_alike,
+    shape_of,
+)
+from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
+from hybridsim.strategies.layers.bounded import NEVER
+from hybridsim.strategies.layers.times import layer_times, vector_ps
+from hybridsim.strategies.layers.trials import Trials, bound_ps
 from hybridsim.validation.strategies import layer
 from hybridsim.work import price
 
@@ -25,92 +34,20 @@ MACHINE = load_machine("ahwa_lora_2026", {"cluster.count": 3})
 ENGINE = engine_by_name("compiled")
 
 
-# ---- the naive choice: every candidate of one layer, in plain integers
+# ---- the naive choice: every candidate of one layer, run
 
 
-def kernels_ps(cluster: Cluster, program: LoraProgram) -> list[int]:
-    return [cluster.to_ps(cluster.cycles(kernel.work)) for kernel in program.kernels]
-
-
-def end_of(program: LoraProgram, cycles: list[int]) -> int:
-    ends: list[int] = []
-    for kernel, own in zip(program.kernels, cycles, strict=True):
-        ends.append(max([ends[i] for i in kernel.after], default=0) + own)
-    return max(ends)
-
-
-@dataclass(frozen=True)
-class Naive:
-    """One candidate, with what its estimate is made of."""
-
-    machine: Machine
-    program: LoraProgram
-
-    @property
-    def cluster(self) -> Cluster:
-        assert self.machine.cluster is not None
-        return self.machine.cluster
-
-    def moved(self, elements: int) -> int:
-        return int(self.machine.transfer_ps(elements * self.cluster.element_bytes))
-
-    def first(self) -> int:
-        own, cluster = self.program, self.cluster
-        cycles = [cluster.cycles(kernel.work) for kernel in own.kernels]
-        slices = [self.moved(own.tokens * width) for width in own.slices]
-        return self.mvm() + slices[0] + cluster.to_ps(end_of(own, cycles)) + slices[-1]
-
-    def mvm(self) -> int:
-        own = self.program
-        return int(self.machine.tile.mvm_ps(own.in_features, own.out_features, own.tokens))
-
-    def tail(self) -> int:
-        own, cluster = self.program, self.cluster
-        ends: list[int] = []
-        for kernel in own.kernels:
-            on_y = "y" in kernel.reads
-            late = on_y or ("b" in kernel.reads and own.choice.add == "fused")
-            before = max([ends[i] for i in kernel.after], default=0)
-            ends.append(before + cluster.cycles(kernel.work) if late else 0)
-        slices = [self.moved(own.tokens * width) for width in own.slices]
-        return slices[0] + cluster.to_ps(max(ends)) + slices[-1]
-
-    def turn(self, buffers: int) -> int:
-        own, cluster = self.program, self.cluster
-        slices = [self.moved(own.tokens * width) for width in own.slices]
-        moving = self.moved(own.tokens * own.in_features) + 2 * sum(slices)
-        if buffers == 1:
-            cycles = [cluster.cycles(kernel.work) for kernel in own.kernels]
-            return cluster.to_ps(end_of(own, cycles)) + moving
-        busy = {"cores": 0, "matrix_engine": 0, "dma": moving}
-        for kernel, own_ps in zip(own.kernels, kernels_ps(cluster, own), strict=True):
-            busy[kernel.unit] += own_ps
-        return max(busy.values())
-
-    def estimate(self, tokens: int, buffers: int, order: BatchOrder) -> int:
-        batch = self.program.tokens
-        turn = max(self.mvm(), -(-self.turn(buffers) // order.clusters))
-        if not (order.early or order.first_batch or order.last_batch or order.clusters > 1):
-            return self.first() + (-(-tokens // batch) - 1) * turn
-        sizes = BatchSizes.of(tokens, batch, order).each().tolist()
-        last = Naive(self.machine, self.program.of_tokens(sizes[-1]).on(self.cluster))
-        if not order.early:
-            return self.first() + (tokens - sizes[-1]) * turn // batch + last.tail()
-        start = self.moved(sizes[0] * self.program.in_features)
-        return max(tokens * self.mvm(), start + tokens * turn) // batch + last.tail()
-
-
-def naive_candidates(
-    machine: Machine, point: dict[str, int], choices: tuple[LoraChoice, ...]
-) -> Iterator[tuple[LoraProgram, int]]:
-    """Yield every program that fits with the most buffers, in the order of ties."""
+def naive_latencies(
+    machine: Machine, point: dict[str, int], choices: tuple[LoraChoice, ...], order: BatchOrder
+) -> dict[tuple[int, bool, int, int, int], int]:
+    """Return (choice, whether it is sliced, batch, buffers, scratchpad) -> latency of a layer."""
     cluster, tokens = machine.cluster, point["tokens"]
     assert cluster is not None
-    sizes = [2**i for i in range(30) if 2**i < tokens] + [tokens]
-    if point["batch"]:
-        sizes = [min(point["batch"], tokens)]
-    outer = point["out_features"]
-    for choice in choices:
+    outer, found = point["out_features"], {}
+    sizes = [min(point["batch"], tokens)] if point["batch"] else range(1, tokens + 1)
+    job = the_job({name: np.array([n]) for name, n in point.items()}, machine, 0)
+    (placed,) = job.mapping.layers
+    for number, choice in enumerate(choices):
         for width in dict.fromkeys((outer, min(outer, machine.tile.columns))):
             for size in sizes:
                 program = LoraProgram(
@@ -122,21 +59,14 @@ def naive_candidates(
                     need = [program.tcdm_bytes(cluster, n + 1) for n in range(point["buffers"])]
                 except UnsupportedError:
                     continue
-                if need[0] <= cluster.tcdm.size:
-                    yield program, sum(each <= cluster.tcdm.size for each in need)
-
-
-def naive_choice(
-    machine: Machine, point: dict[str, int], choices: tuple[LoraChoice, ...], order: BatchOrder
-) -> tuple[Any, ...] | None:
-    found = []
-    for number, (program, buffers) in enumerate(naive_candidates(machine, point, choices)):
-        estimate = Naive(machine, program).estimate(point["tokens"], buffers, order)
-        sliced = len(program.slices) > 1
-        result = (choices.index(program.choice), sliced, program.tokens, buffers)
-        need = program.tcdm_bytes(machine.cluster, buffers)  # type: ignore[arg-type]
-        found.append(((estimate, program.tokens, number), (*result, need)))
-    return min(found)[1] if found else None
+                if need[0] > cluster.tcdm.size:
+                    continue
+                buffers = sum(each <= cluster.tcdm.size for each in need)
+                own = Batching.of(cluster, program, buffers, order, tokens)
+                plan = one_by_one(job, {shape_of(job, placed): own}).lay_out(job).plan
+                key = (number, len(program.slices) > 1, size, buffers, need[buffers - 1])
+                found[key] = ENGINE(plan, price(plan.works, machine).time_ps).makespan
+    return found
 
 
 # ---- random blocks
@@ -155,6 +85,7 @@ def blocks(draw: st.DrawFn) -> tuple[dict[str, np.ndarray[Any, Any]], Machine]:
         "out_features": column(st.sampled_from([16, 128, 512, 700, 1030, 1600])),
         "rank": column(st.sampled_from([1, 8, 12])),
         "tokens": column(st.integers(1, 150)),
+        "copies": column(st.sampled_from([1, 1, 2, 3])),
         "batch": column(st.sampled_from([0, 0, 1, 7, 16, 40])),
         "buffers": column(st.integers(1, 3)),
     }
@@ -194,23 +125,37 @@ strategies = st.fixed_dictionaries(
 def the_job(points: dict[str, np.ndarray[Any, Any]], machine: Machine, at: int) -> Job:
     shape = int(points["in_features"][at]), int(points["out_features"][at])
     network = layer(*shape).with_adapters(rank=int(points["rank"][at]))
+    rules = MappingRules(copies=int(points["copies"][at]))
+    machine = machine.model_copy(update={"mapping": rules})
     return Job(place(network, machine), int(points["tokens"][at]))
 
 
 @given(block=blocks(), options=strategies)
-@settings(max_examples=60, deadline=None)
-def test_a_block_is_decided_as_its_points_are(block: Any, options: dict[str, Any]) -> None:
+@settings(max_examples=12, deadline=None)
+def test_a_block_is_decided_as_its_points_are_and_by_what_is_fastest(
+    block: Any, options: dict[str, Any]
+) -> None:
     points, machine = block
+    points["tokens"] = points["tokens"] % 24 + 1
     strategy: Any = make_strategy("token_parallel", options)
     order = strategy.batch_order(the_job(points, machine.taken(0), 0))
-    found = choose(machine, LayerPoints(**points), strategy.choices(machine), order)
-    for at in range(len(points["tokens"])):
+    choices = strategy.choices(machine)
+
+    def chosen(own: dict[str, Any], parts: Machine) -> list[tuple[int, ...] | None]:
+        job = the_job(own, parts.taken(0), 0)
+        found = choose(parts, LayerPoints(**own), choices, order, job)
+        columns = (found.choice, found.sliced, found.batch, found.buffers, found.tcdm_bytes)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [row if fits else None for row, fits in zip(rows, found.fits, strict=True)]
+
+    for at, own in enumerate(chosen(points, machine)):
         point = {name: int(column[at]) for name, column in points.items()}
-        expected = naive_choice(machine.taken(at), point, strategy.choices(machine), order)
-        assert found.fits[at] == (expected is not None)
-        if expected is not None:
-            columns = (found.choice, found.sliced, found.batch, found.buffers, found.tcdm_bytes)
-            assert tuple(column[at] for column in columns) == expected
+        alone = {name: column[at : at + 1] for name, column in points.items()}
+        assert chosen(alone, machine.taken(slice(at, at + 1))) == [own]
+        naive = naive_latencies(machine.taken(at), point, choices, order)
+        # of equally fast ones the smallest batch, then the first way
+        best = min(naive, key=lambda key: (naive[key], key[2], key[:2]), default=None)
+        assert own == best
 
 
 @given(block=blocks(), options=strategies, serial=st.booleans())
@@ -227,16 +172,19 @@ def test_a_block_takes_as_long_as_its_points_do(
         points["buffers"][:] = 1
     order = strategy.batch_order(the_job(points, machine.taken(0), 0))
     columns = LayerPoints(**points)
-    chosen = choose(machine, columns, strategy.choices(machine), order)
-    done = np.zeros(len(columns), np.bool_)
+    job = the_job(points, machine.taken(0), 0)
+    chosen = choose(machine, columns, strategy.choices(machine), order, job)
+    done, expected_ps, tasks = np.zeros((3, len(columns)), np.int64)
     for own in points_alike(machine, columns, chosen, strategy.choices(machine), order):
-        times = own.times()
+        prices, vector = own.prices(), vector_ps(machine, columns)[own.points]
         job = the_job(points, own.machine.taken(0), int(own.points[0]))
         for group in own.outlines():
             looped = outline_of(group.key, job).looped
             slots = slots_of(looped)
             counts = group.rounds[None, :] if looped.lengths else None
-            latencies = looped.makespans(times[slots[:, None], group.columns], counts)
+            time_ps, tokens = prices.slots(slots, group.columns)
+            times = time_ps + tokens * vector[group.columns]
+            latencies = looped.makespans(np.ascontiguousarray(times), counts)
             for at, latency in zip(own.points[group.columns].tolist(), latencies, strict=True):
                 update = {
                     "batch": int(points["batch"][at]) or None,
@@ -247,8 +195,34 @@ def test_a_block_takes_as_long_as_its_points_do(
                 alone = one.schedule(alone_job).plan
                 expected = ENGINE(alone, price(alone.works, alone_job.machine).time_ps)
                 assert latency == expected.makespan
-                done[at] = True
+                done[at], expected_ps[at], tasks[at] = 1, latency, len(alone)
     assert np.array_equal(done, chosen.fits)
+    found = layer_times(machine, columns, chosen, strategy.choices(machine), order, job)
+    assert np.array_equal(found.latency_ps, expected_ps)
+    assert np.array_equal(found.tasks, tasks)
+
+
+@given(block=blocks(), options=strategies, lanes=st.integers(1, 3))
+@settings(max_examples=12, deadline=None)
+def test_no_candidate_is_faster_than_its_bound(
+    block: Any, options: dict[str, Any], lanes: int
+) -> None:
+    """That would lose the best one without a trace."""
+    points, machine = block
+    points["tokens"] = points["tokens"] % 40 + 1
+    machine = machine.model_copy(update={"link": machine.link.model_copy(update={"count": lanes})})
+    strategy: Any = make_strategy("token_parallel", options)
+    job = the_job(points, machine.taken(0), 0)
+    order, counts, columns = strategy.batch_order(job), (1, 2, 3), LayerPoints(**points)
+    choices = strategy.choices(machine)
+    trials = Trials.of(machine, columns, choices, order, counts)
+    at, code = np.tile(trials.setting, len(counts)), np.arange(len(trials) * len(counts))
+    one, own = machine.taken(at), columns.taken(at)
+    found = layer_times(one, own, trials.chosen(code, counts), choices, order, job).latency_ps
+    share = vector_ps(one, own) // own.copies
+    for number, vector, latency in zip(code, share, found, strict=True):
+        bound = bound_ps(trials.bounds, int(number), int(vector))
+        assert bound <= latency or bound == NEVER  # with fewer batches than clusters
 
 
 def slots_of(looped: Looped) -> np.ndarray[Any, Any]:
@@ -259,13 +233,15 @@ def slots_of(looped: Looped) -> np.ndarray[Any, Any]:
 def test_equal_keys_share_an_outline_of_slots() -> None:
     """Whatever the sizes, and the ramp that makes as many batches that are not full."""
     shapes = (np.array([512, 100]), np.array([128, 512]), np.array([8, 12]))
-    points = LayerPoints(*shapes, np.array([64, 60]), np.array([16, 20]), np.array([2, 2]))
+    sizes = np.array([64, 60]), np.array([1, 3]), np.array([16, 20]), np.array([2, 2])
+    points = LayerPoints(*shapes, *sizes)
     longer = replace(points, batch=2 * points.batch)
     keys = []
     for each, last in ((points, 4), (longer, 8)):
         strategy: Any = make_strategy("token_parallel", {"last_batch": last, "clusters": 1})
         order = strategy.batch_order(Job(place(layer(16, 16), MACHINE), 1))
-        chosen = choose(MACHINE, each, strategy.choices(MACHINE), order)
+        one = Job(place(layer(16, 16), MACHINE), 1)
+        chosen = choose(MACHINE, each, strategy.choices(MACHINE), order, one)
         alike = points_alike(MACHINE, each, chosen, strategy.choices(MACHINE), order)
         keys.append({part.key for own in alike for part in own.outlines()})
     assert len(keys[0]) == 2
@@ -299,8 +275,8 @@ def test_an_outline_of_slots_is_that_of_the_decisions() -> None:
     decided = make_strategy("early_xa", {"batch": 16, "clusters": 2}).decide(job)
     assert isinstance(decided, LayerDecisions)
     ((_, batching),) = decided.batchings
-    points = LayerPoints(*(np.array([n]) for n in (512, 128, 8, 100, 16, batching.buffers)))
-    chosen = choose(MACHINE, points, (batching.program.choice,), batching.order)
+    points = LayerPoints(*(np.array([n]) for n in (512, 128, 8, 100, 1, 16, batching.buffers)))
+    chosen = choose(MACHINE, points, (batching.program.choice,), batching.order, job)
     (own,) = points_alike(MACHINE, points, chosen, (batching.program.choice,), batching.order)
     (part,) = own.outlines()
     plan, slots = decided.lay_out(job).plan, part.key.outline(job).expand()

@@ -306,7 +306,7 @@ def test_a_stream_is_cut_where_the_scratchpad_is_full_and_says_so() -> None:
 
 def test_layers_that_share_a_tile_are_not_streamed_together() -> None:
     net, machine = hybridsim.load("mobilebert", "harp_2026")
-    result = hybridsim.simulate(net, machine, make_strategy("cross_layer"), 32)
+    result = hybridsim.simulate(net, machine, make_strategy("cross_layer"), 4)
     assert any("a tile is shared" in note for note in result.notes)
 
 

@@ -16,7 +16,7 @@ from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.strategies import NETWORK_STRATEGIES, Job, carry_out, make_strategy
 from hybridsim.strategies.networks import NetworkStrategy, reads
-from hybridsim.strategies.networks.plans import lay_out
+from hybridsim.strategies.networks.plans import _laid_out, _planned
 from hybridsim.work import price
 from hybridsim.workload import Network
 
@@ -96,7 +96,8 @@ def test_equal_decisions_give_equal_plans(
     for own in decisions:
         plans = []
         for each in jobs:
-            lay_out.cache_clear()  # laid out anew, not remembered
+            for remembered in (_laid_out, _planned):
+                remembered.cache_clear()
             plans.append(own.lay_out(each).plan)
         assert_equal(*plans)
     if decisions[0] == decisions[1]:
@@ -122,6 +123,7 @@ def test_what_is_not_read_decides_nothing(
     except CapacityError:
         assume(False)
     reads._decided.cache_clear()  # decided anew, not remembered
+    reads._ops_decided.cache_clear()
     assert strategy.decide_for(twin, choice) == first
 
 

@@ -11,6 +11,7 @@ from hybridsim.arch import Machine, load_machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
+from hybridsim.programs import CHOICES
 from hybridsim.strategies import Job, NetworkStrategy, Schedule, TokenTemplate, make_strategy
 from hybridsim.workload import AdapterSpec, Linear, Network, network_from_config
 from tests.carried_out import assert_engines_agree, carried_out, durations
@@ -110,7 +111,7 @@ def test_the_engines_agree(name: str, past: int) -> None:
 def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
     """Every past from 3 to 700 in steps, where the same operands lie in the SRAM."""
     job = Job(place(NETWORK, machine(name)), 1, past=300)
-    template = TokenTemplate(strategy(), job, (16, "batch"))
+    template = TokenTemplate(strategy(), job, (16, "batch", CHOICES[:1]))
     found = 0
     for past in (3, 64, 299, 300, 301, 511, 512, 700):
         schedule = template.schedule_at(past)
@@ -129,7 +130,9 @@ def test_the_template_equals_a_layout_from_scratch(name: str) -> None:
 
 def test_a_template_is_not_used_where_operands_change_their_place() -> None:
     template = TokenTemplate(
-        strategy(), Job(place(NETWORK, machine("little SRAM")), 1, past=2), (16, "batch")
+        strategy(),
+        Job(place(NETWORK, machine("little SRAM")), 1, past=2),
+        (16, "batch", CHOICES[:1]),
     )
     assert template.schedule_at(3) is not None
     assert template.schedule_at(4000) is None

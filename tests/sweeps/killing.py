@@ -1,22 +1,22 @@
-"""Kills a sweep at random moments, lets it go on, and looks at what is left.
+"""Kills sweeps, their workers and merges at random moments, and looks at what is left.
 
 As a program: ``python -m tests.sweeps.killing [times] [seed]`` prints what happened.
 """
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pyarrow import parquet
 
-from hybridsim.sweeps.journal import Journal, read_journal
+from hybridsim.sweeps.journal import Journal, parts_of
 
 STUDY = {
     "name": "killed",
@@ -33,21 +33,11 @@ POINTS = 60 * 4 * 2
 PROGRAM = """
 import sys
 from hybridsim.sweeps import chunks, journal
-chunks.LEAST_SECONDS = chunks.MOST_SECONDS = 0.004  # many small records, and many small parts
-journal.MOST_RECORDS = 60
+chunks.LEAST_SECONDS = chunks.MOST_SECONDS = 0.004  # many small parts, often put together
+journal.MOST_SMALL, journal.SMALL = 8, 60
 from hybridsim.cli import main
 main()
 """
-
-
-@dataclass
-class Killed:
-    """What was left after each death."""
-
-    recorded: list[int] = field(default_factory=list)
-    """Points that could be read, each time."""
-    torn: int = 0
-    """How often the last record was cut short."""
 
 
 def write_study(folder: Path) -> Path:
@@ -57,43 +47,75 @@ def write_study(folder: Path) -> Path:
     return path
 
 
-def start(study: Path, out: Path, executor: str) -> "subprocess.Popen[bytes]":
-    """Start a sweep in a process of its own."""
-    arguments = ["sweep", str(study), "--out", str(out), "--executor", executor, "--quiet"]
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], cwd=Path.cwd())
+def start(*arguments: str) -> "subprocess.Popen[bytes]":
+    """Start a command in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments, "--quiet"], cwd=Path.cwd())
 
 
-def recorded_keys(out: Path) -> Iterator[bytes]:
-    """Yield the key of every record in a folder, as often as it is there."""
+def swept(study: Path, out: Path, executor: str = "in-process") -> tuple[str, ...]:
+    """Return the arguments of a sweep."""
+    return ("sweep", str(study), "--out", str(out), "--executor", executor)
+
+
+def recorded_points(out: Path) -> Iterator[int]:
+    """Yield every recorded point in a folder, as often as it is there."""
     with Journal(out) as journal:
-        for keys, _ in journal.recorded():
-            for key in keys:
-                yield key.tobytes()
+        for recorded in journal.recorded(()):
+            yield from recorded.points.tolist()
 
 
-def finish(study: Path, out: Path, executor: str = "in-process") -> bytes:
-    """Let a sweep run to its end and return its table."""
-    assert start(study, out, executor).wait() == 0
+def finish(out: Path, arguments: Sequence[str]) -> bytes:
+    """Let a command run to its end and return the table that it leaves."""
+    assert start(*arguments).wait() == 0
     return (out / "sweep.parquet").read_bytes()
 
 
 def kill_often(
-    study: Path, out: Path, times: int, randoms: random.Random, executor: str = "in-process"
-) -> Killed:
-    """Kill the sweep when about another 1/(times + 1) of it is recorded, at a random moment."""
-    killed = Killed()
+    out: Path, arguments: Sequence[str], times: int, randoms: random.Random
+) -> list[int]:
+    """Kill a command when about another 1/(times + 1) of all is in ``out``, at a random moment.
+
+    Returns how many points could be read each time.
+    """
+    found: list[int] = []
     for round_ in range(times):
-        before = killed.recorded[-1] if killed.recorded else 0
+        before = found[-1] if found else 0
         wanted = before + randoms.randint(1, max(1, (POINTS - before) // (times - round_ + 1)))
-        process = start(study, out, executor)
+        process = start(*arguments)
         while not ended_within(process, 0.004) and _about_recorded(out) < wanted:
             pass
         ended_within(process, randoms.random() * 0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        killed.torn += sum(p.read_bytes()[-1:] not in (b"\n", b"") for p in out.glob("journal-*"))
-        killed.recorded.append(sum(1 for _ in recorded_keys(out)))
-    return killed
+        found.append(sum(1 for _ in recorded_points(out)) if out.is_dir() else 0)
+    return found
+
+
+def kill_workers(
+    out: Path, arguments: Sequence[str], times: int, randoms: random.Random
+) -> tuple[int, int]:
+    """Kill one of the workers of a sweep now and then; return its exit code and how many died.
+
+    Between two deaths something is finished: without that, a sweep gives up.
+    """
+    process, died, recorded = start(*arguments), 0, -1
+    while not ended_within(process, randoms.random() * 0.02):
+        now = _about_recorded(out) if out.is_dir() else 0
+        if died < times and recorded < now < POINTS and (workers := workers_of(process.pid)):
+            os.kill(randoms.choice(workers), signal.SIGKILL)
+            died, recorded = died + 1, now
+    return process.returncode, died
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the processes that a process has started, but for the tracker of resources."""
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
 
 def ended_within(process: "subprocess.Popen[Any]", seconds: float) -> bool:
@@ -107,28 +129,51 @@ def ended_within(process: "subprocess.Popen[Any]", seconds: float) -> bool:
 
 def _about_recorded(out: Path) -> int:
     """Return about how many points are recorded, without opening the folder."""
-    paths = out.glob("part-*.parquet")
-    parts = sum(parquet.read_metadata(path).num_rows for path in paths)
     try:
-        return parts + sum(len(read_journal(path)) for path in out.glob("journal-*.jsonl"))
-    except FileNotFoundError:  # it has become a part in between
-        return parts
+        return sum(part.rows for part in parts_of(out))
+    except Exception:  # a part has become part of another one in between
+        return 0
 
 
 def main(times: int = 20, seed: int = 0) -> None:
     """Kill, go on, compare, and print the outcome."""
+    randoms = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         study = write_study(folder)
-        whole = finish(study, folder / "whole")
+        whole = finish(folder / "whole", swept(study, folder / "whole"))
         for executor in ("in-process", "processes:2"):
             out = folder / executor.replace(":", "")
-            killed = kill_often(study, out, times, random.Random(seed), executor)
-            table = finish(study, out, executor)
-            keys = list(recorded_keys(out))
-            print(f"{executor}: killed {times} times, after {killed.recorded} points")
-            print(f"  {killed.torn} torn records, table the same: {table == whole}")
-            print(f"  {POINTS - len(set(keys))} lost, {len(keys) - len(set(keys))} twice")
+            killed = kill_often(out, swept(study, out, executor), times, randoms)
+            told = f"{executor}: coordinator killed {times} times, after {killed} points"
+            report(told, out, finish(out, swept(study, out, executor)) == whole)
+        out, begun = folder / "workers", time.perf_counter()
+        died = 0
+        while died < times:
+            code, more = kill_workers(out, swept(study, out, "processes:2"), times, randoms)
+            died += more
+            if code == 0 and died < times:
+                for part in parts_of(out):
+                    part.path.unlink()
+        seconds = time.perf_counter() - begun
+        table = finish(out, swept(study, out))
+        report(f"processes:2: workers killed {died} times, {seconds:.0f} s", out, table == whole)
+        shards = [folder / f"shard{i}" for i in range(4)]
+        for i, shard in enumerate(shards):
+            assert start(*swept(study, shard), "--shard", f"{i + 1}/4").wait() == 0
+        out = folder / "merged"
+        arguments = ("sweep", "merge", str(out), *map(str, shards))
+        killed = kill_often(out, arguments, times, randoms)
+        told = f"merge: killed {times} times, after {killed} points"
+        report(told, out, finish(out, arguments) == whole)
+
+
+def report(told: str, out: Path, same: bool) -> None:
+    """Print what was done to a folder, and what is in it."""
+    points = list(recorded_points(out))
+    lost, twice = POINTS - len(set(points)), len(points) - len(set(points))
+    print(told)
+    print(f"  {lost} lost, {twice} twice, table the same: {same}", flush=True)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,28 @@ MORE_AXES: dict[str, list[Any]] = {
 """Fields that not every machine has, that are no columns, or a value in another unit."""
 
 
+KINDS: dict[str, Any] = {
+    "tiles": {"low": {"rows": 48}, "slow": {"integration_time": "700 ns", "columns": 40}},
+    "clusters": {
+        "fast": {"clock": {"frequency": "1 GHz"}, "count": 2},
+        "roomy": {"tcdm": {"size": "256 KiB"}, "matrix_engine": None},
+    },
+    "energy.tiles": {"slow": {"mac": "300 fJ/MAC"}},
+    "area.clusters": {"fast": "3 mm2"},
+}
+"""Kinds that say what columns are of, and kinds that follow the usual one in it."""
+RULES: dict[str, dict[str, Any]] = {
+    "of_chains": {"layers": {"*": "tile", "*0": "slow", "*2": "low"},
+                  "adapters": {"*": "cluster", "*0": "fast", "*3": "roomy"}},
+    "of_one": {"layers": {"*": "slow"}, "adapters": {"*": "fast"}},
+    "of_bert": {"layers": {"*": "low", "*query*": "slow", "*output*": "tile"},
+                "adapters": {"*": "fast", "*value*": "cluster"}},
+    "digital": {"layers": {"*": "tile", "*query*": "cluster"},
+                "adapters": {"*": "cluster", "*value*": "fast"}},
+    "open": {"adapters": {"*": "fast"}},
+}  # fmt: skip
+
+
 def machines() -> dict[str, Any]:
     """Return the machines of random studies, by name."""
     wide = {"tile.count": "as_needed", "tile.rows": 64, "tile.columns": 96}
@@ -48,6 +70,8 @@ def machines() -> dict[str, Any]:
         "chips": load_machine(
             "llm_2026", {"tile.count": 4, "chips.count": 4, "cluster.count": 3}
         ),
+        **{f"kinds_{name}": load_machine("ahwa_lora_2026", {**KINDS, **wide, "mapping": rules})
+           for name, rules in RULES.items()},
     }  # fmt: skip
 
 
@@ -172,3 +196,4 @@ def inputs_of(
 MEASURED = [
     "latency_ps", "yardstick_ps", "tcdm_bytes", "batch", "buffers", "tasks", "tiles", "crossbars",
 ]  # fmt: skip
+EVERY = [*MEASURED, "energy_pj", "area_mm2", "occupancy", "throughput_tokens_per_s"]

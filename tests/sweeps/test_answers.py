@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridsim.sweeps.answers import best_rows, build_table, pareto, variance_shares
-from hybridsim.sweeps.columns import parse_constraint
+from hybridsim.sweeps.answers import best_rows, build_table
+from hybridsim.sweeps.columns import RESULTS, parse_constraint
 from hybridsim.sweeps.inputs import Inputs
+from hybridsim.sweeps.misses import met_by, nearest
+from hybridsim.sweeps.pareto import pareto
+from hybridsim.sweeps.sensitivity import sought_results, total_shares, variance_shares
+from tests.sweeps.random_studies import NETWORKS, inputs_of
 
 AXES = {"strategy.batch": [1, 2, 3, 4], "adapters.rank": [1, 2, 4], "tokens": [5, 6]}
 
@@ -32,6 +36,7 @@ def naive_pareto(rows: list[tuple[int, ...]], feasible: list[bool]) -> list[bool
 def test_the_front_is_the_definition(data: Any, objectives: int) -> None:
     row = st.tuples(*[st.integers(0, 4)] * objectives)
     rows = data.draw(st.lists(row, min_size=1, max_size=30))
+    rows *= data.draw(st.sampled_from([1, 4]))  # from 64 rows on the loop is compiled
     feasible = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
     found = pareto(np.array(rows, float), np.array(feasible))
     assert found.tolist() == naive_pareto(rows, feasible)
@@ -59,12 +64,50 @@ def test_a_pure_interaction_belongs_to_no_axis(studies) -> None:
     inputs = studies.inputs(tokens=None, axes=AXES)
     table = table_of(inputs, lambda a, b, c: (a + c) % 2)
     assert variance_shares(inputs, table)["latency_ps"].tolist() == pytest.approx([0, 0, 0])
+    assert total_shares(inputs, table)["latency_ps"].tolist() == pytest.approx([1, 0, 1])
 
 
 def test_a_constant_has_no_shares(studies) -> None:
     inputs = studies.inputs(tokens=None, axes=AXES)
     table = table_of(inputs, lambda a, b, c: a * 0 + 7)
     assert variance_shares(inputs, table)["latency_ps"].tolist() == [0, 0, 0]
+    assert total_shares(inputs, table)["latency_ps"].tolist() == [0, 0, 0]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_total_effect_is_what_all_other_axes_together_do_not_explain(seed: int) -> None:
+    """The definition: 1 - Var(E(Y | all other axes)) / Var(Y), by loops over the grid."""
+    inputs = inputs_of(
+        NETWORKS["small_bert"], "one", {"kind": "token_parallel"}, AXES, 5, ["latency_ps"]
+    )
+    grid = np.random.default_rng(seed).integers(0, 9, inputs.shape)
+    table = table_of(inputs, lambda *places: grid[places])
+    found = total_shares(inputs, table)["latency_ps"].tolist()
+    expected = [1 - grid.mean(axis=axis).var() / grid.var() for axis in range(grid.ndim)]
+    assert found == pytest.approx(expected)
+
+
+def test_shares_are_of_results_and_not_of_axes(studies) -> None:
+    objectives = {"adapters.rank": "minimise", "latency_ps": "minimise"}
+    assert sought_results(studies.inputs(objectives=objectives)) == ["latency_ps"]
+    assert sought_results(studies.inputs(objectives={"adapters.rank": "minimise"})) == [
+        "adapters.rank"
+    ]
+
+
+def test_where_nothing_is_feasible_the_nearest_point_and_its_misses_are_told(studies) -> None:
+    """Latencies are 0, 1, 2, 3 per batch: 3 ps are 40 % below 5 ps, and 6 tokens one above 5."""
+    limits = ["latency_ps >= 5 ps", "tokens < 6", "adapters.rank > 0"]
+    inputs = studies.inputs(tokens=None, axes=AXES, constraints=limits)
+    table = table_of(inputs, lambda a, b, c: a)
+    assert met_by(inputs, table) == {limits[0]: 0, limits[1]: 12, limits[2]: 24}
+    near = nearest(inputs, table)
+    assert near is not None
+    assert table.loc[near.row, ["strategy.batch", "tokens", "latency_ps"]].tolist() == [4, 5, 3]
+    (miss,) = near.misses
+    assert (miss.constraint, miss.value, miss.by) == (limits[0], 3, 2)
+    assert nearest(inputs, table_of(inputs, lambda a, b, c: a + 5)) is None
+    assert nearest(inputs, table_of(inputs, lambda a, b, c: a, ["no"] * 24)) is None
 
 
 def test_points_without_a_result_are_in_the_table_and_in_no_answer(studies) -> None:
@@ -104,8 +147,10 @@ def test_constraints_and_maximised_objectives_count(studies) -> None:
         ("overhead_percent <= 1 %", "overhead_percent", 1),
         ("overhead_percent <= 0.5", "overhead_percent", 0.5),
         ("tiles != 400", "tiles", 400),
+        ("energy_pj <= 1.5 uJ", "energy_pj", 1_500_000),
+        ("area_mm2 < 40 mm2", "area_mm2", 40),
     ],
 )
 def test_a_constraint_may_have_a_unit(text: str, column: str, bound: float) -> None:
-    constraint = parse_constraint(text, ["tcdm_bytes", "latency_ps", "overhead_percent", "tiles"])
+    constraint = parse_constraint(text, RESULTS)
     assert (constraint.column, constraint.bound) == (column, bound)

@@ -13,6 +13,7 @@ from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.whole_runs import WholeRuns
 from tests.sweeps.random_studies import (
     CHAIN_STRATEGIES,
+    EVERY,
     MEASURED,
     NETWORK_STRATEGIES,
     NETWORKS,
@@ -21,6 +22,8 @@ from tests.sweeps.random_studies import (
     inputs_of,
     strategies,
 )
+
+KEPT = st.sampled_from([MEASURED, EVERY])
 
 
 def assert_same(inputs: Inputs, chosen: Any = None) -> dict[str, Any]:
@@ -41,12 +44,12 @@ def studies_of_chains(draw: st.DrawFn) -> Inputs:
     given_axes = draw(axes(strategy, [1, 7, 40, 129, 0]))
     return inputs_of(
         draw(chains()), draw(st.sampled_from(["one", "many", "small", "harp", "engines"])),
-        strategy, given_axes, draw(st.sampled_from([1, 9, 33, 200])), MEASURED,
+        strategy, given_axes, draw(st.sampled_from([1, 9, 33, 200])), draw(KEPT),
     )  # fmt: skip
 
 
 @given(studies_of_chains())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_blocks_of_layers_equal_whole_runs(inputs: Inputs) -> None:
     assert_same(inputs)
 
@@ -59,14 +62,43 @@ def studies_of_networks(draw: st.DrawFn) -> Inputs:
         st.sampled_from([("small_bert", "harp"), ("small_llama", "chips"), ("small_bert", "one")])
     )
     return inputs_of(
-        NETWORKS[name], machine, strategy, given_axes, draw(st.sampled_from([1, 9, 20])), MEASURED
+        NETWORKS[name],
+        machine,
+        strategy,
+        given_axes,
+        draw(st.sampled_from([1, 9, 20])),
+        draw(KEPT),
     )
 
 
 @given(studies_of_networks())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_blocks_of_networks_equal_whole_runs(inputs: Inputs) -> None:
     chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 12)).astype(np.int64))
+    assert_same(inputs, chosen)
+
+
+@st.composite
+def studies_of_kinds(draw: st.DrawFn, whole: bool) -> Inputs:
+    strategy = draw(strategies(NETWORK_STRATEGIES if whole else CHAIN_STRATEGIES))
+    names = ["of_one", "open", *(["of_bert", "digital"] if whole else ["of_chains"] * 3)]
+    return inputs_of(
+        NETWORKS["small_bert"] if whole else draw(chains()),
+        f"kinds_{draw(st.sampled_from(names))}",
+        strategy, draw(axes(strategy, [1, 7, 20])), draw(st.sampled_from([1, 9, 20])), draw(KEPT),
+    )  # fmt: skip
+
+
+@given(studies_of_kinds(whole=False))
+@settings(max_examples=14, deadline=None)
+def test_blocks_of_layers_on_several_kinds_equal_whole_runs(inputs: Inputs) -> None:
+    assert_same(inputs)
+
+
+@given(studies_of_kinds(whole=True))
+@settings(max_examples=8, deadline=None)
+def test_blocks_of_networks_on_several_kinds_equal_whole_runs(inputs: Inputs) -> None:
+    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 8)).astype(np.int64))
     assert_same(inputs, chosen)
 
 

@@ -1,6 +1,7 @@
 """Points of a case differ in columns alone, and go to workers side by side."""
 
 from concurrent.futures import Future
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hybridsim.sweeps.chunks import evaluate_all
 from hybridsim.sweeps.evaluate import Done, work_on
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.layer_points import PATHS
+from hybridsim.sweeps.left import Left, Listed
 from hybridsim.units import Ints
 from hybridsim.work import Work, mvm, price
 from tests.sweeps.random_studies import MACHINES, MEASURED, axes, chains, inputs_of
@@ -42,21 +44,45 @@ def test_every_point_comes_once_and_those_of_a_case_together(data: st.DataObject
     inputs = inputs_of(
         data.draw(chains()), "one", strategy, data.draw(axes(strategy, [1, 7])), 9, MEASURED
     )
-    some = np.flatnonzero(data.draw(st.lists(st.booleans(), min_size=len(inputs),
-                                             max_size=len(inputs))))  # fmt: skip
-    ordered, begins = Cases(inputs).in_order(some)
-    assert sorted(ordered.tolist()) == some.tolist()
-    parts = np.split(ordered, begins[1:]) if len(begins) else []
+    cases, every = Cases(inputs), np.arange(len(inputs))
+    ordered = cases.at(every)
+    assert sorted(ordered.tolist()) == every.tolist()
+    assert cases.places(ordered).tolist() == every.tolist()
+    parts = ordered.reshape(-1, cases.size)
     names = [{unlike(inputs, index) for index in part.tolist()} for part in parts]
     assert all(len(own) == 1 for own in names)
 
 
 def test_cases_that_differ_in_networks_follow_each_other(studies: Any) -> None:
     inputs = studies.inputs(tokens=None, network=None, axes=AXES)
-    ordered, begins = Cases(inputs).in_order(np.arange(len(inputs)))
-    networks = [inputs.settings(index)["network"] for index in ordered[begins].tolist()]
+    cases = Cases(inputs)
+    assert cases.size == 12
+    first = cases.at(np.arange(0, len(inputs), 12)).tolist()
+    networks = [inputs.settings(index)["network"] for index in first]
     assert networks == 4 * AXES["network"]
-    assert np.diff(begins).tolist() == [12] * 7
+
+
+@given(
+    done=st.lists(st.booleans(), max_size=60),
+    first=st.integers(0, 30),
+    case=st.integers(1, 20),
+    sizes=st.lists(st.integers(1, 25), min_size=1),
+)
+def test_stretches_that_are_left_are_taken_once_and_in_order(
+    done: list[bool], first: int, case: int, sizes: list[int]
+) -> None:
+    left = Left(first, np.array(done, bool), (3 * case, case), lambda places: places)
+    expected = [first + place for place, known in enumerate(done) if not known]
+    taken: list[int] = []
+    turns = cycle(sizes)
+    while len(left):
+        assert len(left) == len(expected) - len(taken)
+        size = next(turns)
+        some = left.take(size).tolist()
+        assert 1 <= len(some) <= size
+        taken += some
+    assert taken == expected
+    assert len(left.take(5)) == 0
 
 
 class Counting:
@@ -82,9 +108,10 @@ def test_chunks_hold_whole_cases_as_far_as_they_can(
     begins = np.arange(0, 1000, size)
     sent, done = Counting(), []
     everything = np.arange(1000)[::-1]
+    left = Left(0, np.zeros(1000, bool), (size,), lambda places: everything[places])
     assert evaluate_all(
-        work_on(inputs), everything, sent, workers,  # type: ignore[arg-type]
-        lambda chunk, _: done.append(chunk), lambda: False, begins,
+        work_on(inputs), left, sent, workers,  # type: ignore[arg-type]
+        lambda chunk, _: done.append(chunk), lambda: False,
     )  # fmt: skip
     assert np.concatenate(sent.chunks).tolist() == everything.tolist()
     assert sorted(np.concatenate(done).tolist()) == sorted(everything.tolist())
@@ -98,7 +125,7 @@ def test_chunks_hold_whole_cases_as_far_as_they_can(
 def test_points_without_cases_are_all_sent(studies: Any) -> None:
     sent = Counting()
     assert evaluate_all(
-        work_on(studies.inputs()), np.arange(100), sent, 1,  # type: ignore[arg-type]
+        work_on(studies.inputs()), Listed(np.arange(100)), sent, 1,  # type: ignore[arg-type]
         lambda *_: None, lambda: False,
     )  # fmt: skip
     assert [len(chunk) for chunk in sent.chunks][:2] == [1, 16]

@@ -8,8 +8,12 @@ import hybridsim
 from hybridsim.sweeps import model_version as versions
 
 ROOT = Path(hybridsim.__file__).parent
-READERS = {"errors", "nesting", "library", "specs", "_old_names", "_version"}
-"""Rooms that say what is wrong or read what people write; a point's key has what they read."""
+READERS = {
+    "boundary", "errors", "nesting", "library", "specs", "outside", "described", "shown",
+    "machine_code", "_old_names", "_on_use", "_version",
+}  # fmt: skip
+"""Rooms that say what is wrong, show answers, keep compiled code, or read what people write; a
+point's key has what they read."""
 
 
 def test_every_room_that_is_named_exists() -> None:

@@ -6,23 +6,31 @@ import random
 import signal
 import subprocess
 import sys
+import tracemalloc
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import hybridsim
 from hybridsim import TokenParallel, load, simulate
 from hybridsim.errors import InputError
-from hybridsim.sweeps import executors, run_study, sweep
+from hybridsim.sweeps import chunks, executors, run_study, sweep
 from hybridsim.sweeps import inputs as inputs_module
 from hybridsim.sweeps import run as run_module
+from hybridsim.sweeps.audits import Audit
 from hybridsim.sweeps.chunks import Pace
+from hybridsim.sweeps.recorded import Span
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
 
 from tests.sweeps import killing
+from tests.sweeps.random_studies import NETWORKS, inputs_of
 
 
 def test_a_row_is_what_simulate_finds(studies) -> None:
@@ -113,16 +121,79 @@ def test_a_cluster_is_found_by_its_address(
 def test_killed_at_random_moments_it_ends_with_the_same_table(
     executor: str, tmp_path: Path
 ) -> None:
-    study = killing.write_study(tmp_path)
-    whole = killing.finish(study, tmp_path / "whole")
+    study, whole = killing.write_study(tmp_path), tmp_path / "whole"
+    table = killing.finish(whole, killing.swept(study, whole))
     out = tmp_path / "killed"
-    killed = killing.kill_often(study, out, 2, random.Random(1), executor)
-    assert killed.recorded == sorted(killed.recorded)
-    assert killed.recorded[0] > 0
-    assert killed.recorded[-1] < killing.POINTS
-    assert killing.finish(study, out, executor) == whole
-    keys = list(killing.recorded_keys(out))
-    assert len(keys) == len(set(keys)) == killing.POINTS
+    sweeping = killing.swept(study, out, executor)
+    killed = killing.kill_often(out, sweeping, 2, random.Random(1))
+    assert killed == sorted(killed)
+    assert killed[0] > 0
+    assert killed[-1] < killing.POINTS
+    assert killing.finish(out, sweeping) == table
+    assert sorted(killing.recorded_points(out)) == [*range(killing.POINTS)]
+
+
+@pytest.mark.slow
+def test_killed_workers_are_replaced(tmp_path: Path) -> None:
+    study, out = killing.write_study(tmp_path), tmp_path / "out"
+    sweeping = killing.swept(study, out, "processes:2")
+    code, died = killing.kill_workers(out, sweeping, 2, random.Random(1))
+    assert (code, died > 0) == (0, True)
+    assert sorted(killing.recorded_points(out)) == [*range(killing.POINTS)]
+
+
+@pytest.mark.slow
+def test_a_merge_that_is_killed_goes_on(tmp_path: Path) -> None:
+    study, whole = killing.write_study(tmp_path), tmp_path / "whole"
+    table = killing.finish(whole, killing.swept(study, whole))
+    shards = [tmp_path / "1", tmp_path / "2"]
+    for i, shard in enumerate(shards):
+        sharding = (*killing.swept(study, shard), "--shard", f"{i + 1}/2")
+        assert killing.start(*sharding).wait() == 0
+    out = tmp_path / "merged"
+    merging = ("sweep", "merge", str(out), *map(str, shards))
+    killing.kill_often(out, merging, 2, random.Random(1))
+    assert killing.finish(out, merging) == table
+    assert sorted(killing.recorded_points(out)) == [*range(killing.POINTS)]
+
+
+class Dying(Executor):
+    """An executor whose processes die with every third chunk, or with all."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.asked, self.begun = every, 0, 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        self.asked += 1
+        future: Future[Any] = Future()
+        if self.asked % self.every == 0:
+            future.set_exception(BrokenProcessPool("died"))
+        else:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+    def begin_again(self) -> None:
+        self.begun += 1
+
+
+def test_what_a_dead_process_was_doing_is_done_again(
+    studies, plain_table: tuple[Path, bytes], tmp_path: Path, monkeypatch
+) -> None:
+    dying = Dying(3)
+    monkeypatch.setattr(run_module, "open_executor", lambda _: nullcontext((dying, 2)))
+    monkeypatch.setattr(chunks, "Processes", Dying)
+    monkeypatch.setattr(chunks, "GROWTH", 1)
+    sweep(plain_table[0], tmp_path)
+    assert dying.begun > 0
+    assert (tmp_path / "sweep.parquet").read_bytes() == plain_table[1]
+
+
+def test_processes_that_always_die_end_with_one_sentence(studies, monkeypatch) -> None:
+    dying = Dying(1)
+    monkeypatch.setattr(run_module, "open_executor", lambda _: nullcontext((dying, 2)))
+    monkeypatch.setattr(chunks, "Processes", Dying)
+    with pytest.raises(InputError, match="processes died 4 times and finished nothing"):
+        run_study(studies.inputs())
 
 
 def test_a_second_run_computes_nothing(studies, tmp_path: Path, monkeypatch) -> None:
@@ -158,14 +229,16 @@ def test_an_audit_finds_what_is_wrong(studies, tmp_path: Path, monkeypatch) -> N
     """A recorded latency that is one picosecond off is told with its point."""
     inputs = studies.inputs()
     run_study(inputs, tmp_path / "out")
-    look_up = run_module.look_up
+    rows = Span.rows
 
     def altered(*arguments: Any) -> Any:
-        found, left = look_up(*arguments)
-        found[0][1]["latency_ps"][7] += 1
-        return found, left
+        for indices, columns in rows(*arguments):
+            changed = dict(columns)
+            if "latency_ps" in changed:
+                changed["latency_ps"] = columns["latency_ps"] + (indices == 7)
+            yield indices, changed
 
-    monkeypatch.setattr(run_module, "look_up", altered)
+    monkeypatch.setattr(Span, "rows", altered)
     result = run_study(inputs, tmp_path / "out", audit=1)
     assert result.audit is not None
     (difference,) = result.audit.differences
@@ -181,15 +254,15 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not killing.ended_within(process, 0.01) and not list(out.glob("part-*.parquet")):
+    while not killing.ended_within(process, 0.01) and len(list(out.glob("part-*"))) < 2:
         pass
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
     assert stderr.startswith("hybridsim: interrupted after ")
     done = int(stderr.split()[3])
-    assert 60 <= done < killing.POINTS
-    assert sum(1 for _ in killing.recorded_keys(out)) == done
+    assert 2 <= done < killing.POINTS
+    assert sum(1 for _ in killing.recorded_points(out)) == done
 
 
 @pytest.mark.parametrize(
@@ -214,6 +287,16 @@ def test_a_cluster_that_does_not_answer_is_refused(studies, monkeypatch) -> None
         run_study(studies.inputs(), executor="dask://127.0.0.1:9")
 
 
+@pytest.mark.slow
+def test_workers_of_a_cluster_that_die_again_and_again_end_in_a_sentence() -> None:
+    pytest.importorskip("distributed", reason="needs Dask")
+    with (
+        pytest.raises(InputError, match="died again and again"),
+        executors.open_executor("dask:1") as (pool, _),
+    ):
+        pool.submit(os._exit, 1).result()
+
+
 def test_without_dask_its_executor_is_refused(studies, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'hybridsim\[dask\]'"):
@@ -230,6 +313,114 @@ def test_importing_hybridsim_imports_no_extra() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+class TestShards:
+    """Shards of a study, each into a folder of its own, make one sweep."""
+
+    def shards(self, cli, study: Path, folder: Path, count: int) -> list[str]:
+        names = [str(folder / f"shard{i + 1}") for i in range(count)]
+        for i, name in enumerate(names):
+            done = cli("sweep", str(study), "--out", name, "--shard", f"{i + 1}/{count}")
+            assert f"shard {i + 1} of {count}, " in done.stdout, done.stderr
+        return names
+
+    def test_four_shards_merged_equal_one_run_byte_for_byte(self, cli, studies) -> None:
+        study, folder = studies.write(constraints=["latency_ps < 1 ms"]), studies.folder
+        cli("sweep", str(study), "--out", str(folder / "whole"))
+        shards = self.shards(cli, study, folder, 4)
+        merged = cli("sweep", "merge", str(folder / "merged"), *shards)
+        assert "12 points, 0 without a result" in merged.stdout
+        files = ["page.html", "study.json", "sweep_best.csv", "sweep_pareto.csv", "sweep.json",
+                 "sweep.parquet", "SHA256SUMS"]  # fmt: skip
+        for name in files:
+            one, other = (folder / part / name for part in ("whole", "merged"))
+            assert one.read_bytes() == other.read_bytes(), name
+        again = cli.json("sweep", "merge", str(folder / "merged"), *shards)
+        assert again["recorded_before"] == 12
+
+    def test_shards_of_different_studies_are_refused(self, cli, studies) -> None:
+        one = self.shards(cli, studies.write(), studies.folder, 2)
+        other = studies.folder / "other"
+        changed = studies.write(name="other", tokens=8)
+        cli("sweep", str(changed), "--out", str(other), "--shard", "2/2")
+        said = cli.refused("sweep", "merge", str(studies.folder / "out"), one[0], str(other))
+        assert "are shards of different studies (other and small)" in said
+        assert not (studies.folder / "out").exists()
+
+    def test_parts_of_another_study_are_refused(self, cli, studies) -> None:
+        one = self.shards(cli, studies.write(), studies.folder, 1)
+        cli("sweep", str(studies.write(tokens=8)), "--out", one[0], "--shard", "1/1")
+        said = cli.refused("sweep", "merge", str(studies.folder / "out"), one[0])
+        assert "is not of the study small" in said
+
+    def test_a_missing_shard_is_told_with_a_point_that_it_has(self, cli, studies) -> None:
+        shards = self.shards(cli, studies.write(), studies.folder, 2)
+        said = cli.refused("sweep", "merge", str(studies.folder / "out"), shards[0])
+        assert "6 of 12 points are missing, as tile.integration_time=256 ns" in said
+        assert not (studies.folder / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("--shard", "0/4"), "as in 1/4 for the first of four"),
+            (("--shard", "5/4"), "as in 1/4 for the first of four"),
+            (("--shard", "1/2"), "give --out DIR as well"),
+            (("--shard", "1/2", "--audit", "1%"), "are for whole sweeps"),
+        ],
+    )
+    def test_a_shard_that_is_none_is_refused(self, cli, studies, arguments, says: str) -> None:
+        assert says in cli.refused("sweep", str(studies.write()), *arguments)
+
+    def test_what_is_no_shard_is_refused(self, cli, studies, tmp_path: Path) -> None:
+        (shard,) = self.shards(cli, studies.write(), studies.folder, 1)
+        empty, out = tmp_path / "empty", str(tmp_path / "out")
+        empty.mkdir()
+        assert "study.json" in cli.refused("sweep", "merge", out, str(empty))
+        assert "is one of the shards" in cli.refused("sweep", "merge", shard, shard)
+        (empty / "study.json").write_bytes((Path(shard) / "study.json").read_bytes())
+        assert "holds no recorded points" in cli.refused("sweep", "merge", out, str(empty))
+
+    # submitit leaves the logs of debugged jobs to the garbage collector
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.filterwarnings("ignore::ResourceWarning")
+    @pytest.mark.parametrize(
+        "executor",
+        ["slurm-debug:2", pytest.param("slurm-local:2", marks=pytest.mark.slow)],
+    )
+    def test_jobs_make_the_same_table(
+        self, cli, plain_table: tuple[Path, bytes], tmp_path: Path, executor: str
+    ) -> None:
+        if not os.environ.get("CI"):  # there it is installed, and its lack no reason to skip
+            pytest.importorskip("submitit", reason="needs submitit (extra 'slurm')")
+        done = cli("sweep", str(plain_table[0]), "--out", str(tmp_path), "--executor", executor)
+        assert done.exit_code == 0, done.stderr
+        assert (tmp_path / "sweep.parquet").read_bytes() == plain_table[1]
+
+    def test_jobs_that_make_no_sense_are_refused(self, cli, studies, monkeypatch) -> None:
+        study, out = str(studies.write()), str(studies.folder / "out")
+        assert "with N of 1 to" in cli.refused("sweep", study, "--executor", "slurm:0")
+        assert "needs --out DIR" in cli.refused("sweep", study, "--executor", "slurm:2")
+        monkeypatch.setitem(sys.modules, "submitit", None)
+        said = cli.refused("sweep", study, "--executor", "slurm:2", "--out", out)
+        assert "pip install 'hybridsim[slurm]'" in said
+
+    def test_many_points_are_swept_in_shards_and_not_at_once(self, studies) -> None:
+        """A thousandth of 10^9 points takes the memory of a million of them."""
+        many = {f"cluster.{path}": {"from": 1, "to": 1000, "step": 1} for path in ("a", "b")}
+        inputs = inputs_of(
+            NETWORKS["small_bert"], "one", {"kind": "token_parallel"},
+            {**many, "tokens": [*range(1, 1001)]}, 5, ["latency_ps"],
+        )  # fmt: skip
+        with pytest.raises(InputError, match="1,000,000,000 points, and one table or shard"):
+            run_study(inputs)
+        tracemalloc.start()
+        span = Span.of(inputs, (7, 1000))
+        left = span.left(span.nothing_done())
+        assert (len(left), left.take(3).tolist()) == (10**6, span.cases.at(
+            6 * 10**6 + np.arange(3)).tolist())  # fmt: skip
+        assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
+        tracemalloc.stop()
 
 
 class TestPace:
@@ -265,6 +456,20 @@ class TestCommand:
         assert set(document["best"]) == {"latency_ps", "tcdm_bytes"}
         assert 0 <= document["variance_share"]["latency_ps"]["adapters.rank"] <= 1
 
+    @pytest.mark.parametrize("folder", [None, "out"])
+    def test_ctrl_c_at_any_other_moment_says_a_sentence_too(
+        self, cli, studies, monkeypatch, folder: str | None
+    ) -> None:
+        def pressed(*_: Any) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("hybridsim.cli.sweep.inputs_of", pressed)
+        out = () if folder is None else ("--out", str(studies.folder / folder))
+        done = cli("sweep", str(studies.write()), *out)
+        assert (done.exit_code, done.stdout) == (130, "")
+        kept = "" if folder is None else f"; what was recorded is kept in {out[1]}"
+        assert done.stderr == f"hybridsim: interrupted{kept}\n"
+
     def test_csv_is_the_whole_table(self, cli, studies) -> None:
         done = cli("sweep", str(studies.write()), "--csv")
         assert done.stdout.count("\n") == 13
@@ -286,8 +491,8 @@ class TestCommand:
         assert not out.exists()
 
     def test_a_difference_on_simpy_is_an_error(self, cli, studies, monkeypatch) -> None:
-        audit = run_module.Audit(1, ("a point differs",))
-        monkeypatch.setattr(run_module, "_audit", lambda *_: audit)
+        audit = Audit(1, ("a point differs",))
+        monkeypatch.setattr(run_module, "audited", lambda *_: audit)
         done = cli("sweep", str(studies.write()), "--audit", "1%")
         assert done.exit_code == 1
         assert "a point differs" in done.stdout

@@ -66,6 +66,20 @@ def test_a_search_goes_on_where_it_ended(studies, tmp_path: Path) -> None:
     assert known <= set(map(tuple, second.table[["latency_ps", "tcdm_bytes"]].to_numpy()))
 
 
+@pytest.mark.parametrize("log", [None, "", '{"op_code": 0, "worker'])
+def test_a_search_that_goes_on_finds_what_it_finds_in_one_go(
+    studies, tmp_path: Path, log: str | None
+) -> None:
+    """Whatever became of the log of trials meanwhile; more trials than the sampler begins with."""
+    inputs, out = studies.inputs(axes=AXES), tmp_path / "out"
+    whole = search(inputs, 14, tmp_path / "whole").table
+    for trials in (3, 12, 14):
+        found = search(inputs, trials, out).table
+        if log is not None:
+            (out / "optuna.log").write_text(log)
+    assert found.equals(whole)
+
+
 def test_a_sweep_uses_what_a_search_recorded(studies, tmp_path: Path) -> None:
     inputs = studies.inputs()
     search(inputs, 5, tmp_path / "out")

@@ -106,10 +106,9 @@ class TestKeys:
         assert (studies.inputs().keys(first) != studies.inputs(**change).keys(first)).any()
 
     def test_another_model_has_other_keys(self, studies, monkeypatch) -> None:
-        inputs = studies.inputs()
-        before = inputs.keys(np.array([0]))
+        before = studies.inputs().keys(np.array([0]))
         monkeypatch.setattr(inputs_module, "model_version", lambda: "another")
-        assert (inputs.keys(np.array([0])) != before).any()
+        assert (studies.inputs().keys(np.array([0])) != before).any()
 
 
 def test_only_statements_make_another_model() -> None:
@@ -147,7 +146,7 @@ def test_only_statements_make_another_model() -> None:
         ({"objectives": {}}, "objectives"),
         ({"objectives": {"latency": "minimise"}}, "did you mean 'latency_ps'"),
         ({"objectives": {"latency_ps": "min"}}, "minimise"),
-        ({"objectives": {"area_mm2": "minimise"}}, "objective 'area_mm2' is not known"),
+        ({"objectives": {"volume_mm3": "minimise"}}, "objective 'volume_mm3' is not known"),
         ({"constraints": ["overhead_percent"]}, "write a comparison"),
         ({"constraints": ["overhead <= 1"]}, "did you mean 'overhead_percent'"),
         ({"constraints": ["latency_ps <= 1 KiB"]}, "ns"),

@@ -69,6 +69,10 @@ def sentences(count: int) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def study_file(tmp_path: Path) -> Path:
+    return write_study(tmp_path)
+
+
+def write_study(tmp_path: Path) -> Path:
     """A study beside its table; tests change it with :func:`changed`."""
     rows = ["text,label", *(f"{text},{label}" for text, label in sentences(120))]
     (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
@@ -80,6 +84,7 @@ def study_file(tmp_path: Path) -> Path:
             "source": {"kind": "table", "file": "table.csv", "text": "text", "label": "label"},
             "train": 64,
             "test": 40,
+            "split": "sentences",  # twelve words make few different sentences
             "tokens": 16,
         },
         "lora": {"rank": 2, "alpha": 8.0},

@@ -23,6 +23,10 @@ GLUE = {
     "qnli": (["index", "question", "sentence", "label"], ["0", "Why ?", "So .", "1"]),
     "rte": (["index", "sentence1", "sentence2", "label"], ["0", "A b .", "B .", "1"]),
     "wnli": (["index", "sentence1", "sentence2", "label"], ["0", "A b .", "B .", "1"]),
+    "mnli_mm": (
+        ["index", "promptID", "genre", "sentence1", "sentence2", "label1", "gold_label"],
+        ["0", "1", "fiction", "A b .", "B .", "neutral", "1"],
+    ),
     "mnli": (
         ["index", "promptID", "genre", "sentence1", "sentence2", "label1", "gold_label"],
         ["0", "1", "fiction", "A b .", "B .", "neutral", "1"],
@@ -33,7 +37,8 @@ GLUE = {
 def write_glue(folder, task):
     heads, row = GLUE[task]
     place = heads.index("label" if "label" in heads else heads[0] if task == "mrpc" else heads[-1])
-    for name in ("train", "dev_matched" if task == "mnli" else "dev"):
+    tests = {"mnli": "dev_matched", "mnli_mm": "dev_mismatched"}
+    for name in ("train", tests.get(task, "dev")):
         lines = [heads]
         lines += [[*row[:place], label, *row[place + 1 :]] for label in ("1", "0", "1", "0")]
         (folder / f"{name}.tsv").write_text("\n".join("\t".join(line) for line in lines) + "\n")
@@ -47,7 +52,7 @@ def test_a_task_of_glue_has_its_columns_and_its_public_test_part(tmp_path, task)
     assert (train[0].pair is None) == (task == "sst2")
     data = Data.model_validate(
         {"source": {"kind": "glue", "folder": tmp_path.name, "task": task}, "train": 3, "test": 3}
-    )
+    ).model_copy(update={"split": "sentences"})  # the same four in both parts
     split = load_split(data, tmp_path.parent)
     assert split.classes == ("0", "1")
     assert len(split.train) == len(split.test) == 3
@@ -79,7 +84,7 @@ def test_another_task_or_no_file_is_refused(tmp_path):
     with pytest.raises(SpecError, match=r"no column 'question', which qnli of GLUE has"):
         read_glue(tmp_path, "qnli")
     (tmp_path / "dev.tsv").unlink()
-    with pytest.raises(SpecError, match=r"dev\.tsv: cannot be read as rte of GLUE"):
+    with pytest.raises(SpecError, match=r"dev\.tsv: does not exist; rte of GLUE has it"):
         read_glue(tmp_path, "rte")
 
 
@@ -187,7 +192,7 @@ def test_tables_of_orange_have_three_lines_of_heading(tmp_path):
     (tweets,) = read_orange(file, "author")
     assert [(e.text, e.label) for e in tweets] == [('He said "no"', "one"), ("fine", "two")]
     source = {"kind": "orange", "archive": file.name, "subset": "r8"}
-    data = Data.model_validate({"source": source, "train": 2, "test": 2})
+    data = Data.model_validate({"source": source, "train": 2, "test": 2, "split": "sentences"})
     assert load_split(data, tmp_path).classes == ("earn", "trade")
 
 

@@ -35,6 +35,34 @@ def test_it_equals_the_numpy_layer(outputs, inputs, seconds):
     assert np.abs(found - expected).max() < 2 * step
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bound_management": "iterative", "output_bound": 3.0, "dac_bits": None},
+        {"bound_management": "iterative", "output_bound": 3.0, "dac_bits": None, "adc_bits": None},
+        {"input_scaling": "fixed", "input_range": 2.0},
+        {
+            "input_scaling": "fixed",
+            "input_range": 1.5,
+            "dac_bits": None,
+            "bound_management": "iterative",
+        },
+    ],
+)
+def test_ranges_and_bounds_are_managed_as_in_numpy(changes):
+    """Halving puts the largest input on a tie of the DAC, so bounds are compared without one."""
+    how = QUIET.model_copy(update=changes)
+    w, x = normal(60, 300), normal(40, 300, seed=1)
+    state = AnalogLayer(w, AnalogSettings(rows=200, converters=how)).program(1).at(0)
+    found = crossbar_product(
+        torch.from_numpy(x), torch.from_numpy(w), row_blocks(state, PLAIN), how, PLAIN
+    ).numpy()
+    expected = state.mvm(x)
+    assert np.isclose(found, expected, rtol=1e-4, atol=1e-3).mean() > 0.99
+    as_by_default = AnalogLayer(w, AnalogSettings(rows=200, converters=QUIET)).program(1).at(0)
+    assert np.abs(expected - as_by_default.mvm(x)).mean() > 0.01  # the option does something
+
+
 def test_bfloat16_products_add_little_to_the_noise():
     """A chip's own error is 11 %; eight bits of weights and sums add far less than one."""
     w, x = normal(384, 1000), torch.from_numpy(normal(64, 1000, seed=1)).requires_grad_()
@@ -151,3 +179,27 @@ def test_a_pool_gives_normals_of_any_size_and_the_same_after_a_resume():
     assert first.mean() == pytest.approx(0, abs=0.02)
     assert first.std() == pytest.approx(1, abs=0.02)
     assert pool.like((3, 2**21)).shape == (3, 2**21)
+
+
+def test_a_side_path_adds_what_crossbars_do_not_hold():
+    """As in NumPy; without noise it is the linear layer, and so are both gradients."""
+    how = AnalogSettings(rows=64, clip_sigmas=1.0, side_path_sigmas=1.0, converters=EXACT)
+    w, x = normal(30, 100), torch.from_numpy(normal(9, 100, seed=1)).requires_grad_()
+    layer = StaticLinear(100, 30)
+    layer.weight.data = torch.from_numpy(w)
+    layer.remember_spread()
+    slopes = []
+    for on_tiles in (False, True):
+        layer.weight.requires_grad_(True)
+        if on_tiles:
+            layer.compute_on(how, PLAIN)
+        y = layer(x)
+        slopes.append((y.detach(), *torch.autograd.grad(y.square().sum(), (x, layer.weight))))
+    for digital, found in zip(*slopes, strict=True):
+        torch.testing.assert_close(found, digital, rtol=1e-3, atol=1e-2)
+    layer.weight.requires_grad_(False)
+    noisy = how.model_copy(update={"converters": QUIET})
+    state = AnalogLayer(w, noisy).program((1, 0)).at(3600.0)
+    layer.compute_on(noisy, PLAIN, row_blocks(state, PLAIN))
+    found = layer.on_crossbars(x.detach()).numpy()
+    assert np.isclose(found, state.mvm(x.detach().numpy()), rtol=1e-3, atol=1e-2).mean() > 0.99

@@ -3,6 +3,8 @@ import tarfile
 import zipfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.training.data import load_split, read_table, read_vader
@@ -31,7 +33,8 @@ def vader(tmp_path):
 
 
 def test_ratings_become_signs_and_zero_is_left_out(vader):
-    found = read_vader(vader, "movie")
+    found, dropped = read_vader(vader, "movie")
+    assert dropped == 1
     assert [(e.text, e.label) for e in found] == [
         ("A fine film", "positive"), ("Too tepid", "negative"), ('Café "noir"', "positive"),
     ]  # fmt: skip
@@ -98,7 +101,7 @@ def test_the_split_is_decided_by_its_seed_and_shares_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "change", "said"),
     [
-        ("abab", {"train": 4}, "found 4 sentences; 6"),
+        ("abab", {"train": 4}, "found 4 sentences in 4 documents"),
         ("aaaa", {}, "found 1 different"),
         ("abbbbbbbbb", {"train": 5, "test": 5}, "class 'a' is empty"),
         ("abab", {"file": "other.csv"}, "does not exist"),
@@ -114,3 +117,62 @@ def test_a_wrong_column_is_named_with_those_that_are_there(tmp_path):
     file = table(tmp_path, *"ab")
     with pytest.raises(UnknownNameError, match=r"'labels'.*did you mean 'label'"):
         load_split(data(file, label="labels"), tmp_path)
+
+
+def test_ratings_near_neutral_are_left_out_and_counted(vader):
+    found, dropped = read_vader(vader, "movie", neutral=0.5)
+    assert ([e.text for e in found], dropped) == (["A fine film", "Too tepid"], 2)
+
+
+def documents(tmp_path, sizes, name="t.csv"):
+    rows = [f"s{d}.{i},{'ab'[i % 2]},{d}\n" for d, size in enumerate(sizes) for i in range(size)]
+    (tmp_path / name).write_text("sentence,label,review\n" + "".join(rows))
+    return name
+
+
+@given(sizes=st.lists(st.integers(2, 7), min_size=12, max_size=30), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_no_document_is_in_two_parts_and_no_text_twice(tmp_path_factory, sizes, seed):
+    folder = tmp_path_factory.mktemp("split")
+    made = data(documents(folder, sizes), train=8, test=4, group="review")
+    split = load_split(made.model_copy(update={"validation": 3, "seed": seed}), folder)
+    parts = [split.train, split.validation, split.test]
+    assert [len(part) for part in parts] == [8, 3, 4]
+    groups = [{e.group for e in part} for part in parts]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+    texts = [e.text for part in parts for e in part]
+    assert len(set(texts)) == len(texts)
+    assert any("documents, none in two parts" in note for note in split.notes)
+
+
+def test_a_text_that_is_there_twice_is_kept_once(tmp_path):
+    rows = ["Good", "good ", "Bad", "fine", "poor", "well", "ill", "GOOD"]
+    lines = [f"{text},{'ab'[i % 2]}" for i, text in enumerate(rows)]
+    (tmp_path / "t.csv").write_text("sentence,label\n" + "\n".join(lines))
+    split = load_split(data("t.csv", train=3, test=3), tmp_path)
+    assert len({e.text.strip().lower() for e in (*split.train, *split.test)}) == 6
+    assert any("2 sentences left out" in note for note in split.notes)
+
+
+def test_a_document_in_both_given_parts_is_refused(tmp_path):
+    documents(tmp_path, [4, 4])
+    documents(tmp_path, [4], "test.csv")
+    made = data("t.csv", train=4, test=4, group="review", test_file="test.csv")
+    with pytest.raises(SpecError, match="1 documents are in the training and the test part, '0'"):
+        load_split(made, tmp_path)
+
+
+def test_by_sentence_says_what_both_parts_share(tmp_path):
+    rows = "".join(f"same,{label}\n" for label in "ab" * 8)
+    (tmp_path / "t.csv").write_text("sentence,label\n" + rows)
+    made = data("t.csv", train=8, test=8)
+    split = load_split(made.model_copy(update={"split": "sentences"}), tmp_path)
+    assert split.notes == ("1 texts are in both parts (split: sentences)",)
+
+
+def test_too_few_documents_say_how_many_there_are(tmp_path):
+    made = data(documents(tmp_path, [6, 6]), train=5, test=5, group="review")
+    with pytest.raises(SpecError, match=r"12 sentences in 2 documents.*split: sentences"):
+        load_split(made.model_copy(update={"validation": 1}), tmp_path)

@@ -31,6 +31,7 @@ from hybridsim.training.grpo import (  # noqa: E402  # noqa: E402
     sample,
 )
 from hybridsim.training.peft_files import write_decoder_adapter  # noqa: E402
+from tests.schemas import broken  # noqa: E402
 
 CONFIG = {
     "model_type": "gpt2", "activation_function": "gelu_new", "n_embd": 16, "n_head": 2,
@@ -236,6 +237,7 @@ def test_it_is_the_same_again_and_done_stages_are_not_done_again(done, tmp_path)
     arguments = ["adapt", str(study_file(tmp_path)), "--out", str(out)]
     printed = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     assert json.loads(printed.stdout)["rewards"] == result.rewards.to_dict("records")
+    assert broken("adapt-answer", json.loads(printed.stdout)) == []
     shown = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "reward of the likeliest answer" in shown.stdout
 

@@ -17,8 +17,10 @@ from hybridsim.cli import app  # noqa: E402
 from hybridsim.errors import InputError, SpecError  # noqa: E402
 from hybridsim.training.crossbar import Disturbance, Pool  # noqa: E402
 from hybridsim.training.linear import program_chip, put_on_chip  # noqa: E402
+from hybridsim.training.observing import set_ranges  # noqa: E402
 from hybridsim.training.run import StudyRun  # noqa: E402
 from hybridsim.training.training import Training, rate_at  # noqa: E402
+from tests.schemas import broken  # noqa: E402
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ def test_a_study_ends_in_tables_and_is_not_done_twice(study, tmp_path):
     again = invoke(study, "--out", out, "--json", "--figures", "svg")
     assert (out / "figure_adaptation.svg").read_bytes().startswith(b"<?xml")
     assert json.loads(again.stdout)["accuracy"][0]["arm"] == "digital_lora"
+    assert broken("adapt-answer", json.loads(again.stdout)) == []
     assert same(before[0], adapter_of(out, "ahwa_lora"))
     assert before[1] == (out / "journal.jsonl").read_bytes()
 
@@ -254,7 +257,7 @@ def test_an_arm_takes_the_adapters_of_an_earlier_study(study, tmp_path):
 def test_folders_from_before_a_field_was_added_go_on(study, tmp_path):
     """A study that does not use a field is written down as before there was that field."""
     run = StudyRun(study, tmp_path / "out")
-    assert run.journal.file.parent.is_dir()
+    assert run.journal.lines.file.parent.is_dir()
     about = json.loads((tmp_path / "out" / "study.json").read_text())
     assert "adapters_from" not in about["study"]
     assert not any("adapter_of" in arm for arm in about["study"]["arms"].values())
@@ -301,6 +304,7 @@ def test_a_broken_checkpoint_says_what_to_do(study, tmp_path):
 def test_a_dry_run_says_how_long_it_takes(study, tmp_path):
     done = invoke(study, "--out", tmp_path / "out", "--dry-run", "--json")
     expected = json.loads(done.stdout)
+    assert broken("adapt-answer", expected) == []
     assert set(expected["seconds"]) == {
         f"{what} {arm}" for what in ("train", "test") for arm in ("digital_lora", "ahwa_lora")
     }
@@ -341,3 +345,43 @@ def test_the_learning_rate_rises_and_then_falls_to_zero():
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert 0 < rates[-1] < 0.02
     assert {rate_at(step, 100, falling=False) for step in range(9, 100)} == {1.0}
+
+
+def test_calibrated_ranges_are_those_of_the_outputs(study, tmp_path):
+    """At 3 bits a bound of 12 rounds small outputs to nothing; a measured one keeps them."""
+    ranges = {"kind": "quantile", "quantile": 1.0}
+    changed(study, analog={"converters": {"adc_bits": 3, "output_noise": 0.0}, "ranges": ranges})
+    run = StudyRun(study, tmp_path / "out")
+    model = run.new_model("digital_lora", 1)
+    inputs = run.calibrated(model, run.study.analog)
+    chip = program_chip(model, run.study.analog, (1,))
+    bounds = {}
+    for when in ("once", "then"):
+        put_on_chip(model, chip, 315360000.0, run.study.analog, Disturbance(Pool(1, "cpu")))
+        set_ranges(model, inputs, run.study.analog, on_chip=when == "then")
+        bounds[when] = [layer.calibrated.output_bound for layer in model.static_layers().values()]
+    name, layer = next(iter(model.static_layers().items()))
+    x = inputs[name].numpy()
+    (block,) = layer.blocks_of_weights(run.study.analog)
+    outputs = x / np.abs(x).max(axis=1, keepdims=True) @ block.relative.numpy()
+    assert bounds["once"][0] == pytest.approx(np.abs(outputs).max(), rel=1e-5)
+    # what has drifted for ten years is about half as large
+    assert 0.3 < np.mean(bounds["then"]) / np.mean(bounds["once"]) < 0.7
+
+
+def test_ranges_change_what_is_tested_and_folders_of_before_go_on(study, tmp_path):
+    StudyRun(study, tmp_path / "out").run(("digital_lora",))
+    stored = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert "ranges" not in stored["study"]["analog"]  # as it was before there were any
+    coarse = {"adc_bits": 4, "output_bound": 1000.0}  # all outputs round to nothing
+    found = {}
+    for kind in ("given", "least_error"):
+        changed(study, analog={"converters": coarse, "ranges": {"kind": kind}}, steps=40)
+        run = StudyRun(study, tmp_path / kind)
+        run.run(("digital_lora",))
+        found[kind] = dict(run.journal.correct)
+    digital = ("digital_lora", 1, -1, 0.0)
+    assert (found["given"][digital] == found["least_error"][digital]).all()
+    assert any((found["given"][key] != right).any() for key, right in found["least_error"].items())
+    with pytest.raises(InputError, match="another study"):
+        StudyRun(study, tmp_path / "given").run()

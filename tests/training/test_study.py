@@ -41,7 +41,7 @@ def test_what_is_written_reads_back(study_file):
         ({"arms__b": {**LORA, "train": "full", "noise": {"kind": "chips"}}}, "gaussian"),
         ({"arms__b": {**LORA, "train": "full", "lora": {}}}, "lora would do"),
         ({"arms__b": {**LORA, "learning_rat": 1}}, "learning_rat"),
-        ({"analog": {"converters": {"bound_management": "iterative"}}}, "clamp"),
+        ({"analog": {"converters": {"input_scaling": "fixed"}}}, "input_range"),
         ({"analog": {"device": {"g_max": 25}}}, "25 uS"),
         ({"data__source__kind": "sql"}, "sql"),
         ({"seeds": []}, "seeds"),

@@ -85,4 +85,4 @@ def test_the_command_prints_kinds(tmp_path: Path) -> None:
     assert [each["kind"] for each in document["kinds"]] == ["xb_pipe", "serial"]
     missing = run(app, ["--table", str(rows), "--before", "no/such.csv"])
     assert (missing.exit_code, missing.stdout) == (2, "")
-    assert "no/such.csv: no such file" in missing.stderr
+    assert "no/such.csv: does not exist" in missing.stderr

@@ -104,7 +104,10 @@ def test_what_a_config_leaves_out() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"num_key_value_heads": 5}, "kv_heads: found 5; a number that divides 32 heads would do"),
+        (
+            {"num_key_value_heads": 5},
+            "num_key_value_heads: found 5; a number that divides 32 would do",
+        ),
         ({"head_dim": ..., "hidden_size": 2050}, "num_attention_heads: found 32"),
         ({"hidden_act": "tanh"}, "hidden_act: found 'tanh'; silu or gelu would do"),
         ({"intermediate_size": ...}, "intermediate_size"),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,81 +14,21 @@ from hypothesis import strategies as st
 
 from hybridsim.errors import SpecError
 from hybridsim.workload import Network, load_network
+from tests.workload.graphs import HEADS, INNER, SIZE, TOKENS, Graph
 from tests.workload.outcomes import check_outcome
 
 onnx = pytest.importorskip("onnx", reason="the package onnx reads these files")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
-TOKENS, SIZE, HEADS, INNER = 8, 16, 4, 24
-
 Save = Callable[..., Path]
-
-
-class Graph:
-    """A graph under construction; every method appends a node and returns its output."""
-
-    def __init__(self, shape: tuple[int | str, ...] = (1, TOKENS, SIZE)) -> None:
-        self.nodes: list[Any] = []
-        self.stored: list[Any] = []
-        self.inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
-        self._random = np.random.default_rng(0)
-
-    def weight(self, *shape: int, name: str = "") -> str:
-        name = name or f"w{len(self.stored)}"
-        return self.store(self._random.standard_normal(shape).astype(np.float32), name)
-
-    def store(self, array: Any, name: str = "") -> str:
-        name = name or f"c{len(self.stored)}"
-        self.stored.append(numpy_helper.from_array(np.asarray(array), name))
-        return name
-
-    def floats(self, value: float) -> str:
-        return self.store(np.float32(value))
-
-    def ints(self, *values: int) -> str:
-        return self.store(np.array(values, np.int64))
-
-    def op(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        made = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
-        name = f"/{op}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), made, name=name, **attributes))
-        return made[0] if outputs == 1 else made
-
-    def linear(self, x: str, rows: int, columns: int, *, bias: bool = True) -> str:
-        y = self.op("MatMul", x, self.weight(rows, columns))
-        return self.op("Add", self.weight(columns), y) if bias else y
-
-    def heads(self, x: str, count: int = HEADS) -> str:
-        cut = self.op("Reshape", x, self.ints(0, 0, count, -1))
-        return self.op("Transpose", cut, perm=[0, 2, 1, 3])
-
-    def joined(self, x: str) -> str:
-        back = self.op("Transpose", x, perm=[0, 2, 1, 3])
-        return self.op("Reshape", back, self.ints(0, 0, -1))
-
-    def attention(self, q: str, k: str, v: str, mask: str = "") -> str:
-        k = self.op("Transpose", k, perm=[0, 1, 3, 2])
-        scores = self.op("Div", self.op("MatMul", q, k), self.floats(2.0))
-        scores = self.op("Add", scores, mask) if mask else scores
-        return self.op("MatMul", self.op("Softmax", scores, axis=-1), v)
-
-    def model(self, *outputs: str, opset: int = 17) -> Any:
-        leaving = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
-        ]
-        graph = helper.make_graph(self.nodes, "graph", self.inputs, leaving, self.stored)
-        imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(graph, opset_imports=imports)
 
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
     def to(graph: Graph, *outputs: str, opset: int = 17) -> Path:
-        path = tmp_path / "net.onnx"
-        path.write_bytes(graph.model(*outputs, opset=opset).SerializeToString())
-        return path
+        return graph.save(tmp_path, *outputs, opset=opset)
 
     return to
 
@@ -605,11 +544,6 @@ def without_softmax(g: Graph) -> str:
     return g.op("MatMul", scores, "x")
 
 
-def convolved(g: Graph) -> str:
-    turned = g.op("Transpose", "x", perm=[0, 2, 1])
-    return g.op("Conv", turned, g.weight(SIZE, SIZE, 3), kernel_shape=[3], pads=[1, 1])
-
-
 def softmax(g: Graph) -> str:
     return g.op("Softmax", "x", axis=-1)
 
@@ -675,7 +609,6 @@ def shape_that_enters(g: Graph) -> str:
         (over_tokens, "'/MatMul_1' (MatMul): it works on an axis that is not the elements"),
         (of_channels, "'/MatMul_1' (MatMul): it multiplies over an axis that is not the elem"),
         (without_softmax, "'/MatMul_2' (MatMul): it is an attention without a softmax"),
-        (convolved, "'/Conv_1' (Conv): it is a convolution whose patches overlap or are padded"),
         (softmax, "'/Softmax_0' (Softmax): a softmax is modelled in an attention only"),
         (odd_activation, "(MatMul): it reads an element-wise function that is no known activ"),
         (scaled_activation, "(Add): it reads an element-wise function that is no known activ"),

@@ -131,7 +131,7 @@ def draw_layers(table: pd.DataFrame, axes: Axes) -> None:
         places, table["yardstick_ps"] / size, color=LIGHT, height=0.7, label="without adapters"
     )
     for bound, rows in table.groupby("bound", sort=False):
-        color = PARTS.get(str(bound), GREY)
+        color = PARTS.get(str(bound).partition(":")[0], GREY)
         axes.barh(
             rows.index, rows["added_ps"] / size, left=rows["yardstick_ps"] / size, color=color,
             height=0.7, label=f"added, bound by {NAMES.get(str(bound), bound)}",

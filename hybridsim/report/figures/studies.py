@@ -1,5 +1,6 @@
 """Figures of studies: fronts of a sweep, accuracy against slowdown, accuracy over the years."""
 
+from math import log10
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from hybridsim.analog.times import format_time, in_order
+from hybridsim.analog.times import format_time, in_order, parse_time
 from hybridsim.codesign import CodesignResult
 from hybridsim.errors import InputError
 from hybridsim.report.figures.style import (
@@ -17,20 +19,26 @@ from hybridsim.report.figures.style import (
     GREY,
     LIGHT,
     MARKERS,
+    PAGE,
     SERIES,
     Format,
     blank,
     file_of,
     files_of,
     legend_below,
-    time_unit,
 )
+from hybridsim.report.quantities import name_of, scale
 from hybridsim.sweeps.answers import cases
 from hybridsim.sweeps.columns import INTERVALS
 from hybridsim.sweeps.inputs import Inputs
+from hybridsim.sweeps.study import Study
 
 MOST_CASES = 8
 """Cases whose fronts are lines of their own in one figure; of more, fronts are markers alone."""
+DIGITAL = "digital"
+"""In place of a time: digital arithmetic."""
+FEW_ARMS = 3
+"""Arms that one column has room for."""
 MOST_BARS = 60
 """Points of fronts up to which each has its error bars."""
 _LOGARITHMIC = 20
@@ -45,11 +53,8 @@ def pareto_points(inputs: Inputs, table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: The study has one objective, or no feasible point.
     """
+    check_objectives(inputs.study)
     objectives = list(inputs.study.objectives)
-    if len(objectives) < 2:
-        raise InputError(
-            f"--figures: {inputs.study.name} has one objective; a front needs two, so add another"
-        )
     ends = [end for name in objectives[:2] for end in INTERVALS.get(name, ()) if end in table]
     points = table[[*objectives[:2], *ends, "feasible", "pareto"]].copy()
     names = np.full(len(table), "", dtype=object)
@@ -73,11 +78,12 @@ def _case(inputs: Inputs, row: pd.Series) -> str:
     return ", ".join(told)
 
 
-def draw_pareto(points: pd.DataFrame, axes: Axes) -> None:
-    """Draw all points faintly and, of each case, the front as a line of markers.
+def draw_pareto(points: pd.DataFrame, axes: Axes, joined: bool = True) -> None:
+    """Draw all points faintly and, of each case, the front as markers, by a line where ``joined``.
 
-    The first two columns are the axes. Points of fronts have error bars where their intervals are
-    known, if there are no more than :data:`MOST_BARS`.
+    The first two columns are the axes; a front of more objectives is no line in their plane.
+    Points of fronts have error bars where their intervals are known, if there are no more than
+    :data:`MOST_BARS`.
     """
     x, y = points.columns[:2]
     values = {name: _scaled(name, points[name]) for name in (x, y)}
@@ -98,7 +104,8 @@ def draw_pareto(points: pd.DataFrame, axes: Axes) -> None:
         order = rows.sort_values([x, y], kind="stable").index
         axes.plot(
             values[x][1][order], values[y][1][order], marker=MARKERS[place], color=SERIES[place],
-            markersize=3, linewidth=0.7, label=case or "front",
+            markersize=3, linewidth=0.7, linestyle="-" if joined else "none",
+            label=case or "front",
         )  # fmt: skip
     for name, axis in ((x, axes.xaxis), (y, axes.yaxis)):
         label, column = values[name]
@@ -106,6 +113,8 @@ def draw_pareto(points: pd.DataFrame, axes: Axes) -> None:
         low, high = column.min(), column.max()
         if low > 0 and high / low > _LOGARITHMIC:
             (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+        elif (column == column.round()).all():
+            axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_intervals(
@@ -132,18 +141,8 @@ def _draw_intervals(
 def _scaled(name: str, column: pd.Series) -> tuple[str, pd.Series]:
     """Return the label of an objective with its unit, and its values in that unit."""
     value = column.astype(float)
-    if name.endswith("_ps"):
-        unit, size = time_unit(float(np.median(value)))
-        return f"{_words(name, '_ps')} [{unit}]", value / size
-    if name.endswith("_bytes"):
-        return f"{_words(name, '_bytes').replace('tcdm', 'TCDM')} [KiB]", value / 1024
-    if name.endswith("_percent"):
-        return f"{_words(name, '_percent')} [%]", value
-    return _words(name, ""), value
-
-
-def _words(name: str, suffix: str) -> str:
-    return name.removesuffix(suffix).replace("_", " ")
+    size, unit = scale(name, float(np.median(value)))
+    return f"{name_of(name)} [{unit}]" if unit else name_of(name), value / size
 
 
 def pareto_figure(inputs: Inputs, table: pd.DataFrame) -> Figure:
@@ -155,17 +154,34 @@ def pareto_figure(inputs: Inputs, table: pd.DataFrame) -> Figure:
     points = pareto_points(inputs, table)
     lines = points["case"].nunique()
     figure, axes = blank(COLUMN, 2.7 + 0.13 * (lines if lines <= MOST_CASES else 0))
-    draw_pareto(points, axes)
+    draw_pareto(points, axes, joined=len(inputs.study.objectives) == 2)
     legend_below(figure, axes, 1 if 1 < lines <= MOST_CASES else 2)
     return figure
+
+
+def check_objectives(study: Study) -> None:
+    """Refuse a study whose sweep cannot be drawn, before any work is done.
+
+    Raises:
+        InputError: The study has one objective.
+    """
+    if len(study.objectives) < 2:
+        raise InputError(
+            f"--figures: {study.name} has one objective; a front needs two, so add another"
+        )
 
 
 def sweep_files(inputs: Inputs, table: pd.DataFrame, kind: Format) -> dict[str, bytes]:
     """Return file name -> figure: the Pareto front of the first two objectives.
 
+    Nothing feasible is no figure.
+
     Raises:
-        InputError: There is one objective, or nothing feasible.
+        InputError: There is one objective.
     """
+    check_objectives(inputs.study)
+    if not table["feasible"].any():
+        return {}
     return files_of({"pareto": lambda: pareto_figure(inputs, table)}, kind)
 
 
@@ -248,20 +264,36 @@ def codesign_file(result: CodesignResult, kind: Format) -> bytes:
     return file_of(lambda: codesign_figure(result), kind)
 
 
-APART = 0.12
-"""Distance between arms at the same time, in places of the axis."""
+FIRST_READ = 20.0
+"""t0 of the drift law [s]: times stand at log10(t + t0), so that 0 s has a place."""
+DODGED = 0.75
+"""Share of the least distance between two times over which the arms of one time spread."""
+
+
+def times_on_axis(times: list[str]) -> list[float]:
+    """Return where each time stands: log10(t + t0), and digital arithmetic a decade before.
+
+    Times come in order, as :func:`hybridsim.analog.times.in_order` gives them.
+    """
+    on_chips = [log10(parse_time(time) + FIRST_READ) for time in times if time != DIGITAL]
+    first = min(on_chips, default=1.0) - 1.0
+    return ([first] if DIGITAL in times else []) + on_chips
 
 
 def draw_adaptation(accuracy: pd.DataFrame, axes: Axes) -> None:
     """Draw accuracy [%] with 95 % intervals per arm: in digital arithmetic, then on chips in time.
 
-    ``accuracy`` has the columns of ``accuracy.csv`` of ``hybridsim adapt``.
+    ``accuracy`` has the columns of ``accuracy.csv`` of ``hybridsim adapt``. The arms of one time
+    stand side by side, in the order of the legend.
     """
     times = in_order(accuracy["time"])
+    centres = times_on_axis(times)
     arms = list(dict.fromkeys(accuracy["arm"]))
+    least = min(np.diff(centres), default=1.0)
+    apart = DODGED * float(least) / max(len(arms), 1)
     for index, arm in enumerate(arms):
         rows = accuracy[accuracy["arm"] == arm].set_index("time").reindex(times)
-        places = [at + APART * (index - (len(arms) - 1) / 2) for at in range(len(times))]
+        places = [centre + apart * (index - (len(arms) - 1) / 2) for centre in centres]
         middle = rows["accuracy_percent"]
         colour = SERIES[index % len(SERIES)]
         axes.errorbar(
@@ -270,21 +302,25 @@ def draw_adaptation(accuracy: pd.DataFrame, axes: Axes) -> None:
             color=colour, elinewidth=0.7, capsize=1.5, label=arm,
         )  # fmt: skip
         on_chips = [
-            at for at, time in enumerate(times) if time != "digital" and middle.notna().iloc[at]
+            at for at, time in enumerate(times) if time != DIGITAL and middle.notna().iloc[at]
         ]
-        axes.plot([places[at] for at in on_chips], middle.iloc[on_chips], color=colour)
-    if "digital" in times:
-        axes.axvline(times.index("digital") + 0.5, color="0.85", linewidth=0.6)
-    axes.set_xticks(range(len(times)), times)
-    axes.set_xlabel("time since programming")
+        axes.plot(
+            [places[at] for at in on_chips], middle.iloc[on_chips], color=colour, linewidth=0.5,
+            alpha=0.5,
+        )  # fmt: skip
+    if DIGITAL in times and len(times) > 1:
+        axes.axvline((centres[0] + centres[1]) / 2, color="0.85", linewidth=0.6)
+    axes.set_xticks(centres, times)
+    axes.set_xlabel("time since programming (logarithmic)")
     axes.set_ylabel("accuracy [%]")
 
 
 def adaptation_figure(accuracy: pd.DataFrame) -> Figure:
-    """Return the figure of a study, one column wide."""
-    figure, axes = blank(COLUMN, 2.8)
+    """Return the figure of a study: one column wide, two where more than three arms share it."""
+    many = accuracy["arm"].nunique() > FEW_ARMS
+    figure, axes = blank(PAGE if many else COLUMN, 2.8)
     draw_adaptation(accuracy, axes)
-    legend_below(figure, axes, 2)
+    legend_below(figure, axes, 4 if many else 2)
     return figure
 
 

@@ -9,6 +9,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hybridsim.boundary.writing import write_file
+
 Format = Literal["pdf", "png", "svg"]
 Build = Callable[[], Figure]
 """Draws a figure when it is called, so that none is drawn in vain."""
@@ -97,11 +99,16 @@ def file_of(build: Build, kind: Format) -> bytes:
 
 
 def save_undated(build: Build, path: Path) -> None:
-    """Write a figure for screens to a file of the kind that the ending of ``path`` names."""
+    """Write a figure for screens to a file of the kind that the ending of ``path`` names.
+
+    Raises:
+        SpecError: The disk refuses.
+    """
     # a date or a random name in the file would change it every time
-    dated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with mpl.rc_context({"svg.hashsalt": "hybridsim"}):
-        build().savefig(path, dpi=150, metadata=dated[path.suffix.lower()])
+    dated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    kind = path.suffix.lower().removeprefix(".")
+    with mpl.rc_context({"svg.hashsalt": "hybridsim"}), write_file(path) as file:
+        build().savefig(file, format=kind, dpi=150, metadata=dated[kind])
 
 
 def time_unit(longest_ps: float) -> tuple[str, float]:

@@ -1,13 +1,13 @@
 """The machine as blocks: what it consists of, and how busy each part was."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridsim.arch import Machine
+from hybridsim.arch import Cluster, Machine, sorts
+from hybridsim.components.parts import GemmUnit
 from hybridsim.measure.result import ResourceResult, Result
-from hybridsim.units import format_bytes, format_ps
-
-MOST_CELLS = 400
-"""Tiles that are drawn one by one; of more, as many of the busiest."""
+from hybridsim.report.page.cells import shown
+from hybridsim.units import format_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,18 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """A machine as a page draws it: memory above, tiles left, clusters right of the link."""
+    """A machine as a page draws it: memory above, clusters right of the link.
 
-    tiles: tuple[Block, ...]
+    Its tiles are :mod:`hybridsim.report.page.tile_map`'s.
+    """
+
     tile_detail: str
-    tiles_left_out: int
     peripheries: tuple[Block, ...]
     link: Block
     memory: tuple[Block, ...]
-    clusters: tuple[tuple[str, tuple[Block, ...]], ...]
-    """Name and parts of each cluster, or of a pool of clusters that are not told apart."""
-    cluster_detail: str
+    clusters: tuple[tuple[str, str, tuple[Block, ...]], ...]
+    """Name, description and parts of each cluster, or of a pool of clusters that are not told
+    apart."""
 
 
 def diagram(machine: Machine, result: Result) -> Diagram:
@@ -41,18 +42,9 @@ def diagram(machine: Machine, result: Result) -> Diagram:
     by_kind: dict[str, list[ResourceResult]] = {}
     for resource in result.resources:
         by_kind.setdefault(resource.kind, []).append(resource)
-    tile, link = machine.tile, by_kind.get("link", [])
-    tiles = by_kind.get("tile", [])
-    drawn = sorted(tiles, key=lambda r: -r.utilization)[:MOST_CELLS]
-    names = {resource.name for resource in drawn}
+    link = by_kind.get("link", [])
     return Diagram(
-        tiles=tuple(_block(r, _parts(r)) for r in tiles if r.name in names),
-        tile_detail=(
-            f"{tile.rows} x {tile.columns}"
-            + (f" x {tile.tiers} tiers" if tile.tiers > 1 else "")
-            + f", {format_ps(tile.integration_time)} per token"
-        ),
-        tiles_left_out=len(tiles) - len(drawn),
+        tile_detail="; ".join(_tiles(machine, sort) for sort in sorts(machine, True)),
         peripheries=tuple(_block(r, _parts(r)) for r in by_kind.get("periphery", [])),
         link=Block(
             "link",
@@ -62,8 +54,16 @@ def diagram(machine: Machine, result: Result) -> Diagram:
         ),
         memory=_memory(machine, by_kind),
         clusters=_clusters(machine, result),
-        cluster_detail=_cluster_detail(machine),
     )
+
+
+def _tiles(machine: Machine, sort: str) -> str:
+    """Return what a kind of tiles is."""
+    tile = machine.tile_of(sort)
+    name = f"{sort} " if sort else ""
+    tiers = f" x {tile.tiers} tiers" if tile.tiers > 1 else ""
+    time = shown("time", tile.reading_ps(tile.columns))
+    return f"{name}{tile.rows} x {tile.columns}{tiers}, {time} per token"
 
 
 def _block(resource: ResourceResult, detail: str) -> Block:
@@ -88,10 +88,21 @@ def _memory(machine: Machine, by_kind: dict[str, list[ResourceResult]]) -> tuple
     return tuple(blocks)
 
 
-def _clusters(machine: Machine, result: Result) -> tuple[tuple[str, tuple[Block, ...]], ...]:
+def _clusters(machine: Machine, result: Result) -> tuple[tuple[str, str, tuple[Block, ...]], ...]:
+    found: tuple[tuple[str, str, tuple[Block, ...]], ...] = ()
+    for sort in sorts(machine, False):
+        prefix = f"{sort}." if sort else ""
+        own = [r for r in result.resources if r.sort == sort]
+        found += _clusters_of(machine.seen(cluster=sort), result, own, prefix)
+    return found
+
+
+def _clusters_of(
+    machine: Machine, result: Result, resources: Sequence[ResourceResult], prefix: str
+) -> tuple[tuple[str, str, tuple[Block, ...]], ...]:
+    """Return the clusters of one kind, with the machine as if it had no other."""
     cluster = machine.cluster
-    if cluster is None:
-        return ()
+    assert cluster is not None
     scratchpad = Block(
         "TCDM",
         "tcdm",
@@ -106,23 +117,22 @@ def _clusters(machine: Machine, result: Result) -> tuple[tuple[str, tuple[Block,
         "engine_cluster": f"{cluster.count} with a matrix engine",
     }
     groups: dict[str, list[Block]] = {}
-    for resource in result.resources:
+    for resource in resources:
         if resource.kind in details:
-            name = resource.name.rpartition(".")[0] or "clusters"
+            pooled = resource.kind in ("cluster", "engine_cluster")
+            name = f"{prefix}clusters" if pooled else resource.name.rpartition(".")[0]
             groups.setdefault(name, []).append(_block(resource, details[resource.kind]))
-    return tuple((name, (*blocks, scratchpad)) for name, blocks in groups.items())
+    told = _cluster_detail(cluster, _array(machine))
+    return tuple((name, told, (*blocks, scratchpad)) for name, blocks in groups.items())
 
 
 def _array(machine: Machine) -> str:
     engine = machine.cluster.matrix_engine if machine.cluster else None
+    if isinstance(engine, GemmUnit):
+        return engine.part
     return f"{engine.array_height} x {engine.array_width} array" if engine else ""
 
 
-def _cluster_detail(machine: Machine) -> str:
-    cluster = machine.cluster
-    if cluster is None:
-        return ""
-    array = _array(machine)
-    return f"{cluster.clock.to_text()['frequency']}, {cluster.precision}" + (
-        f", {cluster.cores.count} cores, {array}" if array else f", {cluster.cores.count} cores"
-    )
+def _cluster_detail(cluster: Cluster, array: str) -> str:
+    found = f"{cluster.clock.to_text()['frequency']}, {cluster.precision}, "
+    return f"{found}{cluster.cores.count} cores{array and f', {array}'}"

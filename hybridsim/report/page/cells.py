@@ -1,5 +1,6 @@
 """Tables as data: columns that say what they hold, and rows with both number and text."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -68,8 +69,17 @@ def _cell(column: Column, value: Any) -> Cell:
     return Cell("", "") if value is None else Cell(value, shown(column.kind, value))
 
 
+def micro(text: str) -> str:
+    """Return text in which amounts have the sign of micro, for which terminals write a ``u``."""
+    return re.sub(r"(?:(?<=\d )|(?<=\d)|(?<=\[))u(?=(?:s|J|W)\b|m²)", "µ", text)
+
+
 def shown(kind: Kind, value: Any) -> str:
     """Return a value as people read it."""
+    return micro(_shown(kind, value))
+
+
+def _shown(kind: Kind, value: Any) -> str:
     if kind == "time":
         return format_ps(int(value)) if value >= 0 else f"-{format_ps(-int(value))}"
     if kind == "size":
@@ -99,7 +109,8 @@ _ACRONYMS = {"dma": "DMA", "tcdm": "TCDM", "sram": "SRAM", "dram": "DRAM"}
 
 def part_name(part: str) -> str:
     """Return a kind of part as people write it."""
-    return _ACRONYMS.get(part, part.replace("_", " "))
+    name, colon, sort = part.partition(":")
+    return _ACRONYMS.get(name, name.replace("_", " ")) + colon + sort
 
 
 def percent(value: float) -> str:

@@ -28,7 +28,7 @@ def activity(plan: Plan, timeline: Timeline, until_ps: int, bins: int = BINS) ->
     """
     edges = np.linspace(0, max(until_ps, 1), bins + 1)
     holder = plan.holder
-    kinds = np.array([resource.kind for resource in plan.resources], dtype=object)
+    kinds = np.array([resource.told for resource in plan.resources], dtype=object)
     tables = []
     for kind in dict.fromkeys(kinds):
         tasks = holder[np.isin(plan.use, np.flatnonzero(kinds == kind))]
@@ -156,7 +156,9 @@ def waterfall(result: Result, path: pd.DataFrame) -> pd.DataFrame:
 def _by_layer(result: Result) -> list[_Change]:
     added: dict[str, list[int]] = {}
     for layer in result.layers:
-        added.setdefault(_kind(layer.name), []).append(layer.latency_ps - layer.yardstick_ps)
+        added.setdefault(kind_of_layer(layer.name), []).append(
+            layer.latency_ps - layer.yardstick_ps
+        )
     return [(kind, len(each), sum(each)) for kind, each in added.items() if sum(each)]
 
 
@@ -166,11 +168,12 @@ def _on_path(result: Result, path: pd.DataFrame) -> list[_Change]:
     time = (own["end_ps"] - own["start_ps"]).groupby(own["op"]).sum()
     found: dict[str, list[int]] = {}
     for op, ps in time.items():
-        found.setdefault(_kind(str(op)), []).append(int(ps))
+        found.setdefault(kind_of_layer(str(op)), []).append(int(ps))
     return [(kind, len(each), sum(each)) for kind, each in found.items()]
 
 
-def _kind(layer: str) -> str:
+def kind_of_layer(layer: str) -> str:
+    """Return what a layer is called in each block: its name without numbers."""
     return re.sub(r"\d+", "*", layer)
 
 

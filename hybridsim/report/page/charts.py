@@ -17,18 +17,40 @@ PARTS = {
     "link": "var(--c5)",
     "periphery": "var(--c6)",
     "cluster": "var(--c7)",
-    "engine_cluster": "var(--c2)",
+    "engine_cluster": "color-mix(in srgb, var(--c7) 65%, var(--c2))",
     "dram": "var(--c8)",
+    "tcdm": "var(--c9)",
+    "sram": "var(--warm)",
+    "static": "var(--c0)",
     "delay": "var(--c0)",
+    "row_unit": "color-mix(in srgb, var(--c3) 60%, var(--ink))",
+    "chip_link": "color-mix(in srgb, var(--c5) 60%, var(--ink))",
 }
 """Kind of part -> its colour on every page; the style sheet says which that is."""
+OTHER_PARTS = tuple(
+    f"color-mix(in srgb, var(--c{i}) 55%, var(--ink-2))" for i in (9, 4, 7, 1, 2, 6)
+)
+"""Colours of kinds of parts that are not in :data:`PARTS`, as those of somebody else's."""
 STATES = {
-    "busy": "var(--c4)",
-    "waiting": "var(--c3)",
-    "blocked": "var(--c2)",
-    "starved": "var(--c1)",
+    "busy": "var(--plain)",
+    "waiting": "var(--s1)",
+    "blocked": "var(--s2)",
+    "starved": "var(--s3)",
     "idle": "var(--c0)",
 }
+"""What a part does -> its colour, which is that of no part."""
+CHANGES = {"total": "var(--plain)", "more": "var(--worse)", "less": "var(--better)"}
+"""Total, more and less -> their colours, which are those of no part."""
+
+
+def part_color(kind: str) -> str:
+    """Return the colour of a kind of part: the same on every page, and for any name.
+
+    That of one of several kinds of it (``tile:fast``) is paler.
+    """
+    part, several, _ = kind.partition(":")
+    color = PARTS.get(part, OTHER_PARTS[sum(part.encode()) % len(OTHER_PARTS)])
+    return f"color-mix(in srgb, {color} 55%, white)" if several else color
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +77,7 @@ def chart(name: str, title: str, caption: str, spec: Spec, table: pd.DataFrame) 
 
 def scale_of(unit_ps: int) -> tuple[int, str]:
     """Return the unit in which a time of that length is told: its size [ps], its name."""
-    for size, name in ((10**12, "s"), (10**9, "ms"), (10**6, "us"), (10**3, "ns")):
+    for size, name in ((10**12, "s"), (10**9, "ms"), (10**6, "µs"), (10**3, "ns")):
         if unit_ps >= size:
             return size, name
     return 1, "ps"
@@ -89,15 +111,37 @@ def bars_from_zero_to_one(title: str) -> Spec:
 
 def palette(colors: dict[str, str], used: list[Any]) -> Spec:
     """Return a scale that gives each name its colour."""
-    names = [str(name) for name in dict.fromkeys(used)]
-    names.sort(key=lambda name: list(colors).index(name) if name in colors else 99)
-    return {"domain": names, "range": [colors.get(name, "var(--c9)") for name in names]}
+    names, order = [str(name) for name in dict.fromkeys(used)], list(colors)
+
+    def place(name: str) -> int:
+        part = name.partition(":")[0]
+        return order.index(part) if part in colors else 99
+
+    names.sort(key=place)
+    return {"domain": names, "range": [colors.get(name) or part_color(name) for name in names]}
 
 
-def waterfall_chart(table: pd.DataFrame) -> Chart:
+def whiskers(place: Spec) -> list[Spec]:
+    """Return an interval from ``low`` to ``high`` as a bar with ends, over bars in a place."""
+    line: Spec = {
+        "mark": {"type": "rule", "strokeWidth": 2, "color": "var(--ink)"},
+        "encoding": {**place, "x": same("low"), "x2": {"field": "high"}},
+    }
+    ends: list[Spec] = [
+        {
+            "mark": {"type": "tick", "thickness": 2, "size": 12, "color": "var(--ink)"},
+            "encoding": {**place, "x": same(end)},
+        }
+        for end in ("low", "high")
+    ]
+    return [line, *ends]
+
+
+def waterfall_chart(table: pd.DataFrame, ends: tuple[int, int] | None = None) -> Chart:
     """Draw from the all-analog latency to the hybrid one.
 
     Where the two are close, bars from zero would hide the steps, so it is drawn above the first.
+    ``ends`` are those of the 90 % interval of the hybrid latency [ps].
     """
     base = int(table["to_ps"].iloc[0])
     close = int(table["to_ps"].max()) < 1.2 * base
@@ -109,17 +153,16 @@ def waterfall_chart(table: pd.DataFrame) -> Chart:
     longest = int(steps[["from_ps", "to_ps"]].abs().to_numpy().max())
     drawn, unit = times(steps, longest)
     size, name = scale_of(base)
+    sure = [] if ends is None else _ends_of(table, ends, base if close else 0, longest)
     above = f"above {base / size:.4g} {name} {table['step'].iloc[0]} " if close else ""
-    kinds = {"total": "var(--c1)", "more": "var(--c2)", "less": "var(--c4)"}
     place = {"y": field("step", "nominal", sort=None, axis={"labelLimit": 220})}
     bars: Spec = {
         "mark": {"type": "bar", "height": 16, "cornerRadius": 1},
         "encoding": {
             **place,
-            "x": field("from", title=f"latency {above}[{unit}]", scale=_roomy(drawn)),
+            "x": field("from", title=f"latency {above}[{unit}]", scale=_roomy(drawn, sure)),
             "x2": {"field": "to"},
-            "color": field("kind", "nominal", scale=palette(kinds, drawn["kind"].tolist()))
-            | {"legend": None},
+            "color": field("kind", "nominal", scale=palette(CHANGES, drawn["kind"].tolist())),
             "tooltip": [
                 field("step", "nominal", "step"),
                 field("layers", title="layers"),
@@ -139,20 +182,33 @@ def waterfall_chart(table: pd.DataFrame) -> Chart:
         },
     }
     drawn["edge"] = drawn[["from", "to"]].max(axis=1)
+    if sure:  # the label stands behind the interval
+        drawn.loc[drawn.index[-1], "edge"] = max(float(drawn["edge"].iloc[-1]), sure[0]["high"])
+    interval = {"data": {"values": sure}, "layer": whiskers(place)}
     return chart(
         "waterfall",
         f"From {table['step'].iloc[0]} to hybrid",
         "What the adapters of each kind of layer add: layers whose names differ in numbers alone. "
-        "Where layers overlap, it is what their adapters take on the critical path.",
-        {"height": {"step": 26}, "layer": [bars, texts]},
+        "Where layers overlap, it is what their adapters take on the critical path."
+        + (" With ends: the 90 % interval of the latency." if sure else ""),
+        {"height": {"step": 26}, "layer": [bars, *([interval] if sure else []), texts]},
         drawn,
     )
 
 
-def _roomy(drawn: pd.DataFrame) -> Spec:
+def _ends_of(
+    table: pd.DataFrame, ends: tuple[int, int], base: int, longest: int
+) -> list[dict[str, Any]]:
+    """Return the last step of a waterfall with the ends of its interval, in the unit drawn."""
+    size = scale_of(longest)[0]
+    low, high = ((end - base) / size for end in ends)
+    return [{"step": table["step"].iloc[-1], "low": low, "high": high}]
+
+
+def _roomy(drawn: pd.DataFrame, sure: list[dict[str, Any]]) -> Spec:
     """Return a scale from zero, or below, that leaves room for a label behind the last bar."""
     ends = drawn[["from", "to"]].to_numpy(float)
-    low, high = float(ends.min()), float(ends.max())
+    low, high = float(ends.min()), max(float(ends.max()), *(one["high"] for one in sure), 0.0)
     spread = high - min(0.0, low) or 1.0
     domain = [min(0.0, low) - (0.08 * spread if low < 0 else 0), high + 0.08 * spread]
     return {"domain": domain, "nice": False}
@@ -230,7 +286,7 @@ def occupancy_chart(table: pd.DataFrame, capacity: int, longest_ps: int) -> Char
     drawn["KiB"] = drawn["tcdm_bytes"] / 1024
     end = longest_ps / scale_of(longest_ps)[0]
     bars: Spec = {
-        "mark": {"type": "rect", "color": "var(--c1)"},
+        "mark": {"type": "rect", "color": part_color("tcdm")},
         "encoding": {
             "x": field("start", title=f"time [{unit}]", scale={"domain": [0, end], "nice": False}),
             "x2": {"field": "end"},
@@ -245,7 +301,7 @@ def occupancy_chart(table: pd.DataFrame, capacity: int, longest_ps: int) -> Char
         },
     }
     limit: Spec = {
-        "mark": {"type": "rule", "color": "var(--c2)", "strokeDash": [5, 3], "strokeWidth": 1.5},
+        "mark": {"type": "rule", "color": "var(--ink)", "strokeDash": [5, 3], "strokeWidth": 1.5},
         "encoding": {"y": {"datum": capacity / 1024, "type": "quantitative"}},
     }
     spec: Spec = {"height": 160, "layer": [bars, limit]}
@@ -279,9 +335,17 @@ def _roof_lines(roof: Roofline, low: float, high: float) -> list[dict[str, Any]]
     return lines
 
 
+def _unit_color(unit: str) -> str:
+    """Return the colour of the part that a unit of a strategy names first."""
+    known = (kind for kind in PARTS if unit.startswith(kind.replace("_", " ")))
+    return part_color(next(known, "cluster"))
+
+
 def roofline_chart(roof: Roofline) -> Chart:
     """Draw the adapter kernels below the roofs of one cluster, on two logarithmic axes."""
     kernels = roof.kernels.assign(gops=roof.kernels["operations_per_s"] / 1e9)
+    kernels["unit"] = kernels["unit"].str.replace("_", " ")
+    units = {unit: _unit_color(unit) for unit in dict.fromkeys(kernels["unit"])}
     low = min(0.25, float(kernels["operations_per_byte"].min()) / 2)
     high = max(64.0, float(kernels["operations_per_byte"].max()) * 2)
     lines = _roof_lines(roof, low, high)
@@ -307,7 +371,9 @@ def roofline_chart(roof: Roofline) -> Chart:
                 "encoding": {
                     "x": x,
                     "y": y,
-                    "color": field("unit", "nominal", "adapter on", scale={"range": SERIES}),
+                    "color": field(
+                        "unit", "nominal", "adapter on", scale=palette(units, [*units])
+                    ),
                     "shape": field("unit", "nominal", "adapter on"),
                     "tooltip": [
                         field("kernel", "nominal", "adapter"),

@@ -1,5 +1,6 @@
 """The page of strategies side by side, its charts, and writing it again from its files."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from hybridsim._old_names import COLUMNS, renamed
+from hybridsim.boundary.reading import read_own, read_own_json
 from hybridsim.comparison import coverage_lines
 from hybridsim.errors import SpecError
-from hybridsim.nesting import json_value
 from hybridsim.report.page.cells import Column, Table, shown, table
 from hybridsim.report.page.charts import (
     LEGEND,
@@ -23,6 +24,7 @@ from hybridsim.report.page.charts import (
     same,
     scale_of,
     times,
+    whiskers,
 )
 from hybridsim.report.page.energy_charts import energy_scale
 from hybridsim.report.page.shell import render_page
@@ -39,7 +41,7 @@ _COLUMNS = (
     ),
     Column("worst_layer_percent", "worst layer", "percent", "Overhead of the worst layer."),
     Column("tcdm_bytes", "TCDM", "size", "The most scratchpad that a layer takes."),
-    Column("bound", "bound by", "word", "The part that takes most of the critical path."),
+    Column("bound", "bound by", "word", "The part that is worth most if it is 10 % faster."),
     Column("tile_critical", "tile", "share", "Share of the critical path."),
     Column("matrix_engine_critical", "engine", "share", "Share of the critical path."),
     Column("cores_critical", "cores", "share", "Share of the critical path."),
@@ -86,13 +88,15 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 COMPARISON = "comparison.json"
 """Name of the file in a folder of results."""
-_ACTIVITY: dict[str, Any] = {
+_WRITES = "hybridsim compare --out writes it"
+ACTIVITY_COLUMNS: dict[str, Any] = {
     "strategy": str,
     "part": str,
     "start_ps": "int64",
     "end_ps": "int64",
     "busy": "float64",
 }
+"""Columns of that file, and what they hold."""
 
 
 def comparison_of_folder(folder: Path) -> str:
@@ -103,16 +107,14 @@ def comparison_of_folder(folder: Path) -> str:
     """
     path = folder / COMPARISON
     try:
-        document = json_value(path.read_text(encoding="utf-8"), str(path))
+        document = read_own_json(path, _WRITES)
         path = folder / ACTIVITY
-        activity = pd.read_csv(path, dtype=_ACTIVITY, keep_default_na=False)
+        held = io.BytesIO(read_own(path, would_do=_WRITES))
+        activity = pd.read_csv(held, dtype=ACTIVITY_COLUMNS, keep_default_na=False)
         path = folder / COMPARISON
         document["strategies"] = [renamed(row, COLUMNS) for row in document["strategies"]]
         return comparison_page(document, activity)
-    except OSError as error:
-        reason = error.strerror or "is unreadable"
-        raise SpecError(str(path), "", f"{reason}; hybridsim compare --out writes it") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OverflowError, IndexError, ValueError, KeyError, TypeError, AttributeError):
         raise SpecError(
             str(path), "", "is not what hybridsim compare --out wrote; compare again"
         ) from None
@@ -172,10 +174,8 @@ def lanes_chart(activity: pd.DataFrame, ran: Rows) -> Chart:
     )
 
 
-def path_chart(ran: Rows) -> Chart:
-    """Draw what the critical path of each strategy consists of."""
-    longest = max(int(row["latency_ps"]) for row in ran)
-    size, unit = scale_of(longest)
+def _path_rows(ran: Rows, size: int) -> tuple[Rows, Rows]:
+    """Return the pieces of each bar, and what stands behind it, in units of ``size`` ps."""
     rows = [
         {
             "strategy": row["strategy"],
@@ -194,9 +194,19 @@ def path_chart(ran: Rows) -> Chart:
             "strategy": row["strategy"],
             "end": row["latency_ps"] / size,
             "label": f"{row['overhead_percent']:+.1f} %",
+            "low": (row.get("latency_low_ps") or row["latency_ps"]) / size,
+            "high": (row.get("latency_high_ps") or row["latency_ps"]) / size,
         }
         for row in ran
     ]
+    return rows, sums
+
+
+def path_chart(ran: Rows) -> Chart:
+    """Draw what the critical path of each strategy consists of."""
+    longest = max(int(row["latency_ps"]) for row in ran)
+    size, unit = scale_of(longest)
+    rows, sums = _path_rows(ran, size)
     strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
     parts = palette(PARTS, list(_PATH))
     spec: Spec = {
@@ -217,17 +227,19 @@ def path_chart(ran: Rows) -> Chart:
                     ],
                 },
             },
+            {"data": {"values": sums}, "layer": whiskers({"y": strategy})},
             {
                 "data": {"values": sums},
-                "mark": {"type": "text", "align": "left", "dx": 4},
-                "encoding": {"y": strategy, "x": same("end"), "text": {"field": "label"}},
+                "mark": {"type": "text", "align": "left", "dx": 6},
+                "encoding": {"y": strategy, "x": same("high"), "text": {"field": "label"}},
             },
         ],
     }
     return chart(
         "path",
         "What the critical path consists of",
-        "The parts of a bar add up to the latency; behind it, the overhead.",
+        "The parts of a bar add up to the latency; with ends: its 90 % interval, where one is "
+        "known; behind it, the overhead.",
         spec,
         pd.DataFrame(rows),
     )
@@ -242,6 +254,7 @@ def energy_chart(ran: Rows) -> Chart:
             "strategy": [row["strategy"] for row in ran],
             "energy": [row["energy_pj"] * 10**6 / size for row in ran],
             "over": [row["energy_pj"] / least - 1 if least else 0.0 for row in ran],
+            "which": ["least of all" if row["energy_pj"] == least else "more" for row in ran],
             "label": [shown("energy", row["energy_pj"]) for row in ran],
         }
     )
@@ -253,8 +266,11 @@ def energy_chart(ran: Rows) -> Chart:
             "y": strategy,
             "x": field("energy", title=f"energy [{unit}]", scale=room),
             "color": {
-                "condition": {"test": "datum.over == 0", "value": "var(--c4)"},
-                "value": "var(--c1)",
+                **field("which", "nominal", sort=None),
+                "scale": {
+                    "domain": ["least of all", "more"],
+                    "range": ["var(--better)", "var(--plain)"],
+                },
             },
             "tooltip": [
                 field("strategy", "nominal", "strategy"),
@@ -270,8 +286,7 @@ def energy_chart(ran: Rows) -> Chart:
     return chart(
         "energy",
         "Energy of the run",
-        "Work and static energy, as far as the machine tells what its parts draw. Green: the "
-        "least of all.",
+        "Work and static energy, as far as the machine tells what its parts draw.",
         {"height": {"step": 26}, "layer": [bars, texts]},
         table,
     )
@@ -311,8 +326,8 @@ def memory_chart(ran: Rows) -> Chart:
                     "x": x,
                     "y": y,
                     "color": {
-                        "condition": {"test": "datum.front", "value": "var(--c2)"},
-                        "value": "var(--c1)",
+                        "condition": {"test": "datum.front", "value": "var(--better)"},
+                        "value": "var(--plain)",
                     },
                     "tooltip": [
                         field("strategy", "nominal", "strategy"),

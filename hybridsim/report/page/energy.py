@@ -15,7 +15,7 @@ from hybridsim.simulation import Run
 
 MOST_KINDS = 14
 """Kinds of layers and ops with a bar of their own; the others are one bar."""
-_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
+_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
 
 def energy_figures(result: Result) -> tuple[Figure, ...]:
@@ -149,7 +149,7 @@ def energy_by_kind(work: pd.DataFrame) -> pd.DataFrame:
 
 def square(um2: int) -> str:
     """Return an area for people."""
-    return f"{um2 / 1e6:,.4g} mm²" if um2 >= 10**4 else f"{um2:,} um²"
+    return f"{um2 / 1e6:,.4g} mm²" if um2 >= 10**4 else f"{um2:,} µm²"
 
 
 def si(value: float, unit: str) -> str:
@@ -235,6 +235,26 @@ def energy_work(run: Run, energy: RunEnergy) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["op", "work", "aj"]).astype({"aj": object})
 
 
+FOR_BEING_THERE = "being there"
+"""What static energy is drawn for, beside ops."""
+
+
+def energy_parts(energy: RunEnergy) -> pd.DataFrame:
+    """Return op, part and amount [aJ]: what each part draws for each op, and for being there.
+
+    The amounts add up to the energy of the run. MVMs count for the op whose tasks do them.
+    """
+    ops = energy.plan.ops
+    rows = [
+        (op, part, aj)
+        for part in energy.by_component
+        for op, aj in zip(ops, energy.by_key(energy.plan.op, len(ops), part), strict=True)
+        if aj
+    ]
+    rows += [(FOR_BEING_THERE, part, aj) for part, aj in energy.static.items() if aj]
+    return pd.DataFrame(rows, columns=["op", "part", "amount"]).astype({"amount": object})
+
+
 def _kind_of_work(action: str, layer: bool) -> str:
     if action == "mvm":
         return "mvm"
@@ -248,12 +268,7 @@ def _by_op_and_action(energy: RunEnergy) -> dict[tuple[str, str], int]:
     plan = energy.plan
     count = len(plan.labels)
     key = plan.op * count + plan.label
-    total = [0] * (len(plan.ops) * count)
-    whole, rest = np.divmod(energy.by_task, 2**20)
-    for part, scale in ((whole, 2**20), (rest, 1)):
-        added = np.zeros(len(total), np.int64)
-        np.add.at(added, key, part)
-        total = [old + int(new) * scale for old, new in zip(total, added, strict=True)]
+    total = energy.by_key(key, len(plan.ops) * count)
     return {
         (plan.ops[place // count], plan.labels[place % count]): aj
         for place, aj in enumerate(total)
@@ -283,16 +298,17 @@ def power_steps(energy: RunEnergy, most: int = MOST_STRETCHES) -> pd.DataFrame:
         table[names] = curve[names]
         table["peak_w"] = table["power_w"]
         return table
-    cuts = np.arange(most + 1, dtype=np.int64) * int(edges[-1]) // most
+    last = int(edges[-1])
+    cuts = np.array([place * last // most for place in range(most + 1)], np.int64)
     table = pd.DataFrame({"start_ps": cuts[:-1], "end_ps": cuts[1:]})
     length = np.diff(edges)
     for name in names:
         drawn = np.concatenate(([0.0], np.cumsum(curve[name].to_numpy(np.float64) * length)))
         table[name] = np.diff(np.interp(cuts, edges, drawn)) / np.diff(cuts)
     first = np.searchsorted(edges, cuts[:-1], side="right") - 1
-    last = np.searchsorted(edges, cuts[1:], side="left")
+    after = np.searchsorted(edges, cuts[1:], side="left")
     power = curve["power_w"].to_numpy(np.float64)
     table["peak_w"] = [
-        float(power[a:b].max()) for a, b in zip(first.tolist(), last.tolist(), strict=True)
+        float(power[a:b].max()) for a, b in zip(first.tolist(), after.tolist(), strict=True)
     ]
     return table

@@ -4,28 +4,35 @@ import json
 
 import pandas as pd
 
-from hybridsim.report.page.cells import part_name, shown
-from hybridsim.report.page.charts import PARTS, Chart, Spec, chart, field, palette, same, scale_of
+from hybridsim.report.page.cells import micro, part_name, shown
+from hybridsim.report.page.charts import (
+    PARTS,
+    Chart,
+    Spec,
+    chart,
+    field,
+    palette,
+    part_color,
+    same,
+    scale_of,
+)
 from hybridsim.report.page.energy import COLUMNS, MOST_STRETCHES
 from hybridsim.units import format_energy
 
-KINDS = {"analog": "var(--c1)", "digital": "var(--c2)", "static": "var(--c0)"}
-"""Kind of part -> its colour: as tiles and matrix engines have it elsewhere."""
 WORKS = {
-    "MVM": "var(--c1)",
-    "transfer": "var(--c5)",
-    "adapter": "var(--c2)",
-    "other op": "var(--c7)",
+    "MVM": part_color("tile"),
+    "transfer": part_color("link"),
+    "adapter": part_color("cluster"),
+    "other op": "var(--plain)",
 }
+"""Work -> its colour: that of the part that does it."""
 _WORK_NAMES = {"mvm": "MVM", "transfer": "transfer", "adapter": "adapter", "other": "other op"}
-_POWER_PARTS = {**PARTS, "tcdm": "var(--c9)", "sram": "var(--warm)", "static": "var(--c0)"}
-"""Part -> its colour."""
 
 
 def energy_scale(most_aj: int) -> tuple[int, str]:
     """Return the unit in which an energy of that size is told: its size [aJ], its name."""
     for size, name in (
-        (10**18, "J"), (10**15, "mJ"), (10**12, "uJ"), (10**9, "nJ"), (10**6, "pJ"),
+        (10**18, "J"), (10**15, "mJ"), (10**12, "µJ"), (10**9, "nJ"), (10**6, "pJ"),
     ):  # fmt: skip
         if most_aj >= size:
             return size, name
@@ -39,7 +46,11 @@ def parts_chart(table: pd.DataFrame) -> Chart:
     drawn = table.assign(
         energy=[aj / size for aj in table["aj"]], share=[aj / total for aj in table["aj"]]
     ).drop(columns="aj")
-    drawn["label"] = [f"{format_energy(aj)}, {shown('share', aj / total)}" for aj in table["aj"]]
+    drawn["label"] = [
+        f"{micro(format_energy(aj))}, {shown('share', aj / total)}" for aj in table["aj"]
+    ]
+    colors = {part_name(part): part_color(part) for part in PARTS}
+    named = {part: colors.get(part, _static_or_other(part)) for part in drawn["part"]}
     place = {"y": field("part", "nominal", sort=None)}
     room = {"domain": [0, float(drawn["energy"].max()) * 1.18], "nice": False}
     bars: Spec = {
@@ -47,7 +58,7 @@ def parts_chart(table: pd.DataFrame) -> Chart:
         "encoding": {
             **place,
             "x": field("energy", title=f"energy [{unit}]", scale=room),
-            "color": field("kind", "nominal", scale=palette(KINDS, drawn["kind"].tolist())),
+            "color": field("part", "nominal", scale=palette(named, [*named]), legend=None),
             "tooltip": [
                 field("part", "nominal", "part"),
                 field("kind", "nominal", "kind"),
@@ -71,6 +82,10 @@ def parts_chart(table: pd.DataFrame) -> Chart:
         {"height": {"step": 26}, "layer": [bars, texts]},
         drawn,
     )
+
+
+def _static_or_other(part: str) -> str:
+    return part_color("static" if part.endswith(", static") else part)
 
 
 def kinds_chart(table: pd.DataFrame) -> Chart:
@@ -163,7 +178,7 @@ def power_chart(table: pd.DataFrame, average_w: float) -> Chart:
 
 def _watts(most: float) -> tuple[float, str]:
     """Return the unit in which powers up to that one are told: its size [W], its name."""
-    for size, name in ((1.0, "W"), (1e-3, "mW"), (1e-6, "uW")):
+    for size, name in ((1.0, "W"), (1e-3, "mW"), (1e-6, "µW")):
         if most >= size:
             return size, name
     return 1e-9, "nW"
@@ -182,7 +197,7 @@ def _drawn_power(table: pd.DataFrame, parts: list[str], size: float, watts: floa
 
 def _areas(x: Spec, labels: list[str], watt: str) -> Spec:
     """Return the powers of the parts, one upon the other."""
-    colors = {part_name(part): color for part, color in _POWER_PARTS.items()}
+    colors = {part_name(part): color for part, color in PARTS.items()}
     return {
         "transform": [
             {"fold": labels, "as": ["part", "watts"]},

@@ -16,6 +16,12 @@ MOST_TASKS = 40_000
 _ORDER = ("dram", "link", "tile", "periphery", "dma", "matrix_engine", "cores")
 """Kinds of parts from top to bottom; others follow."""
 
+_DOING = (
+    "tile", "periphery", "matrix_engine", "cores", "row_unit", "cluster", "dma", "link", "dram",
+)  # fmt: skip
+_BY_DOING = {kind: float(place) for place, kind in enumerate(_DOING)}
+"""Of the parts that a task holds, the first of these does it; others come before the transfers."""
+
 Window = tuple[int, int]
 """Begin and end of a stretch of time [ps]."""
 
@@ -163,14 +169,28 @@ def _columns(plan: Plan, timeline: Timeline, inside: Ints) -> dict[str, Any]:
         "critical": np.flatnonzero(critical[inside]).tolist(),
         "ops": list(plan.ops),
         "actions": list(plan.labels),
-        "resources": [[r.name, r.kind, r.units * r.parts] for r in plan.resources],
-        "kinds": sorted({r.kind for r in plan.resources}, key=_rank),
+        "part_of_action": _part_of_action(plan),
+        "resources": [[r.name, r.told, r.units * r.parts] for r in plan.resources],
+        "kinds": sorted({r.told for r in plan.resources}, key=_rank),
         "first_resource": RESOURCE,
     }
 
 
+def _part_of_action(plan: Plan) -> list[str]:
+    """Return the kind of part whose colour each action has: the one that does it."""
+    order = np.array([_BY_DOING.get(r.kind, len(_DOING) - 3.5) for r in plan.resources])
+    best = np.full(len(plan.labels), len(plan.resources))
+    place = np.lexsort((np.arange(len(order)), order))  # the parts, what does most first
+    rank = np.empty(len(order), np.int64)
+    rank[place] = np.arange(len(order))
+    np.minimum.at(best, plan.label[plan.holder], rank[plan.use])
+    kinds = [plan.resources[part].told for part in place]
+    return [kinds[at] if at < len(kinds) else "delay" for at in best.tolist()]
+
+
 def _rank(kind: str) -> tuple[int, str]:
-    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), kind)
+    part = kind.partition(":")[0]
+    return (_ORDER.index(part) if part in _ORDER else len(_ORDER), kind)
 
 
 START, DATA, ROOM, TURN, RESOURCE = range(5)

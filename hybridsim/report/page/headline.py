@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from hybridsim.explanation import Explanation
 from hybridsim.measure.interval import sure
 from hybridsim.measure.result import Result
-from hybridsim.report.page.cells import Cell, percent, shown
+from hybridsim.report.page.cells import Cell, micro, percent, shown
 
+LEAST_WORTH = 0.005
+"""Elasticities below this are not shown."""
 _REMEDIES = {
     "tile": "a shorter integration time, or another integration time per layer",
     "matrix_engine": "a larger matrix engine, a faster cluster clock or one more cluster",
@@ -34,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One change of the machine that was tried."""
+    """One setting on the same machine, or one change of it beside that, that was tried."""
 
     change: str
     gain_percent: float
@@ -48,13 +50,15 @@ class Headline:
 
     figures: tuple[Figure, ...]
     bound: str
-    """The kind of part that takes most of the critical path."""
+    """The part that is worth most."""
+    worth: tuple[tuple[str, float], ...]
+    """Part and its elasticity, largest first; none below 0.005."""
     shares: tuple[tuple[str, float], ...]
     """Kind of part and its share of the critical path, largest first."""
     remedy: str
     """What relieves the bottleneck, in words."""
     tried: int
-    """Changes that were run again; 0 if none was."""
+    """Settings and changes that were run again; 0 if none was."""
     advice: tuple[Advice, ...]
 
 
@@ -86,13 +90,18 @@ def headline(result: Result, explanation: Explanation | None = None) -> Headline
         _figure(result, "tcdm_bytes", "scratchpad", "at most on a cluster"),
         *_energy(result),
     )
-    best = [] if explanation is None else explanation.best_changes.to_dict("records")
+    best, tried = [], 0
+    if explanation is not None:
+        best = explanation.best_free.head(1).to_dict("records")
+        best += explanation.best_changes.to_dict("records")
+        tried = len(explanation.free) + len(explanation.changes)
     return Headline(
         figures=figures,
         bound=result.bound,
+        worth=tuple(own for own in result.elasticity.items() if own[1] >= LEAST_WORTH),
         shares=tuple(result.critical_path_share.items()),
-        remedy=_REMEDIES.get(result.bound, ""),
-        tried=0 if explanation is None else len(explanation.changes),
+        remedy=_REMEDIES.get(result.bound.partition(":")[0], ""),
+        tried=tried,
         advice=tuple(
             Advice(
                 str(row["change"]),
@@ -115,7 +124,7 @@ def _figure(result: Result, key: str, label: str, note: str) -> Figure:
     value = getattr(result, key)
     kind = {"ps": "time", "percent": "percent", "bytes": "size"}[key.rpartition("_")[2]]
     text = percent(value) if kind == "percent" else shown(kind, value)  # type: ignore[arg-type]
-    return Figure(key, label, Cell(value, text), note)
+    return Figure(key, label, Cell(value, text), micro(note))
 
 
 def _by_layer(result: Result) -> str:
@@ -147,7 +156,7 @@ def _energy(result: Result) -> tuple[Figure, ...]:
     each = shown("energy", energy.per_token_pj)
     note = f"{each} per token; {split}".replace("%", "\u00a0%") + sure(result.interval, "energy")
     cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
-    return (Figure("energy.total_pj", "energy", cell, note),)
+    return (Figure("energy.total_pj", "energy", cell, micro(note)),)
 
 
 def _rate(per_second: float) -> str:

@@ -11,23 +11,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybridsim.errors import PlanError, SpecError
+from hybridsim.boundary.reading import MOST_OWN_DIGITS, json_of, read_own
+from hybridsim.errors import SpecError
 from hybridsim.measure.energy import energy_of_run
 from hybridsim.measure.occupancy import tcdm_occupancy
-from hybridsim.nesting import json_value
 from hybridsim.plan import Loop, Plan, Resource, Timeline
 from hybridsim.report.page.energy import COLUMNS as _POWER
-from hybridsim.report.page.energy import energy_work, power_steps
+from hybridsim.report.page.energy import energy_parts, energy_work, power_steps
 from hybridsim.simulation import Run
+from hybridsim.units import format_bytes
 from hybridsim.work import Work
 
 FILE = "timeline.npz"
 """Name of the file in a folder of results."""
+MOST_UNPACKED = 8 * 2**30
+"""The largest timeline that is read, unpacked [bytes]: some 10^8 tasks."""
 _FORMAT = 1
 _COLUMNS = ("use_first", "use", "need_first", "need", "room", "op", "item")
 _OCCUPANCY = ["cluster", "time_ps", "bytes"]
 _TIMES = ("ready", "start", "end")
 _WORK = ["op", "work", "aj"]
+_FLOWS = ["op", "part", "amount"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Recording:
     """Power over time, see :func:`hybridsim.report.page.energy.power_steps`; empty if unknown."""
     work: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_WORK))
     """Energy by op and work, see :func:`hybridsim.report.page.energy.energy_work`."""
+    flows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_FLOWS))
+    """Energy by op and part, see :func:`hybridsim.report.page.energy.energy_parts`."""
 
     def to_bytes(self) -> bytes:
         """Return a compressed NumPy archive; the same run gives the same bytes."""
@@ -63,6 +69,7 @@ class Recording:
             "clusters": list(dict.fromkeys(self.occupancy["cluster"])),
             "power": [str(name) for name in self.power if name not in _POWER[:2]],
             "work": self.work[_WORK].to_numpy(object).tolist(),
+            "flows": self.flows[_FLOWS].to_numpy(object).tolist(),
         }
         place = {name: index for index, name in enumerate(head["clusters"])}
         columns["tcdm_cluster"] = self.occupancy["cluster"].map(place).to_numpy(np.int64)
@@ -80,22 +87,30 @@ def read_recording(path: Path) -> Recording:
     """Return what :meth:`Recording.to_bytes` wrote.
 
     Raises:
-        SpecError: The file is missing, or holds no recording.
+        SpecError: The file is missing, holds no recording, or has changed since it was written.
     """
     would_do = "what hybridsim run --out wrote would do"
+    raw = read_own(path, would_do=would_do)
     try:
-        with path.open("rb") as held, np.load(held, allow_pickle=False) as file:
-            head = json_value(bytes(file["head"]), str(path))
+        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+            _check_sizes(path, file.zip)
+            head = json_of(bytes(file["head"]), str(path), MOST_OWN_DIGITS)
             if head["format"] != _FORMAT:
                 raise SpecError(str(path), "", f"has format {head['format']}; {would_do}")
             columns = {name: file[name] for name in file.files if name != "head"}
         return _recording(head, columns)
-    except OSError as error:
-        raise SpecError(
-            str(path), "", f"{error.strerror or 'is unreadable'}; {would_do}"
-        ) from None
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile, PlanError):
+    except SpecError:
+        raise
+    except Exception:  # readers of archives raise whatever a broken one makes of them
         raise SpecError(str(path), "", f"is no timeline; {would_do}") from None
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive whose members are larger than memory should have to hold."""
+    size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_UNPACKED:
+        most = format_bytes(MOST_UNPACKED)
+        raise SpecError(str(path), "", f"is more than {most} when unpacked; at most that is read")
 
 
 def _recording(head: dict[str, Any], columns: dict[str, Any]) -> Recording:
@@ -122,13 +137,16 @@ def _recording(head: dict[str, Any], columns: dict[str, Any]) -> Recording:
     return Recording(plan, timeline, head["sources"], occupancy, *_energies(head, columns))
 
 
-def _energies(head: dict[str, Any], columns: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return power over time and energy by op; empty where an older version left none."""
+def _energies(
+    head: dict[str, Any], columns: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return power over time, and energy by op; empty where an older version left none."""
+    flows = pd.DataFrame(head.get("flows", []), columns=_FLOWS).astype({"amount": object})
     if "power" not in head:
-        return pd.DataFrame(columns=[*_POWER]), pd.DataFrame(columns=_WORK)
+        return pd.DataFrame(columns=[*_POWER]), pd.DataFrame(columns=_WORK), flows
     power = pd.DataFrame(columns["power_time"], columns=[*_POWER[:2]])
     power[head["power"]] = columns["power_w"]
-    return power, pd.DataFrame(head["work"], columns=_WORK).astype({"aj": object})
+    return power, pd.DataFrame(head["work"], columns=_WORK).astype({"aj": object}), flows
 
 
 def record(run: Run, sources: Mapping[str, str]) -> Recording:
@@ -138,4 +156,9 @@ def record(run: Run, sources: Mapping[str, str]) -> Recording:
     energy = energy_of_run(run.job, run.schedule, timeline)
     if energy is None:
         return found
-    return replace(found, power=power_steps(energy), work=energy_work(run, energy))
+    return replace(
+        found,
+        power=power_steps(energy),
+        work=energy_work(run, energy),
+        flows=energy_parts(energy),
+    )

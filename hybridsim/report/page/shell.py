@@ -10,6 +10,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from hybridsim._version import __version__
+from hybridsim.report.page.cells import micro
+from hybridsim.report.page.charts import part_color
 from hybridsim.units import format_bytes, format_energy, format_ps
 
 _ASSETS = Path(__file__).with_name("assets")
@@ -52,13 +54,23 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "time": format_ps,
+        "time": _time,
         "size": format_bytes,
-        "energy": format_energy,
+        "energy": _energy,
+        "micro": micro,
+        "color": part_color,
         "words": words,
         "breakable": breakable,
     }
     return environment
+
+
+def _time(ps: int) -> str:
+    return micro(format_ps(ps))
+
+
+def _energy(aj: int) -> str:
+    return micro(format_energy(aj))
 
 
 def breakable(text: object) -> Markup:
@@ -73,5 +85,3 @@ def words(name: str) -> str:
 
 PAGE = "page.html"
 """The page of a run, a comparison or a sweep."""
-STUDY = "study.json"
-"""The study of a sweep."""

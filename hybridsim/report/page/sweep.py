@@ -1,39 +1,46 @@
 """The page of a sweep, and writing it again from its files."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hybridsim._old_names import COLUMNS, in_silence
-from hybridsim.errors import InputError, SpecError
-from hybridsim.nesting import json_value
-from hybridsim.report.page.cells import Column, Kind, Table, part_name, table
-from hybridsim.report.page.shell import STUDY, render_page
+from hybridsim._old_names import in_silence
+from hybridsim.errors import SpecError
+from hybridsim.report.page.cells import Column, Table, table
+from hybridsim.report.page.shell import PAGE, render_page
 from hybridsim.report.page.sweep_charts import (
     axes_by_weight,
     axis_codes,
-    front_chart,
     heat_maps,
     profile_chart,
     shares_chart,
     spread_chart,
 )
-from hybridsim.specs import validate
-from hybridsim.sweeps.answers import best_rows, variance_shares
+from hybridsim.report.page.sweep_points import FOLDER, front_chart, points_data
+from hybridsim.report.quantities import heading, held_by, missed
+from hybridsim.sweeps.answer_files import SUMMARY, read_answers
+from hybridsim.sweeps.answers import best_rows
+from hybridsim.sweeps.audits import Audit
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.inputs import Inputs
-from hybridsim.sweeps.run import Audit, SweepResult
-from hybridsim.sweeps.study import Study, study_axes
+from hybridsim.sweeps.misses import met_by, nearest
+from hybridsim.sweeps.run import SweepResult
+from hybridsim.sweeps.sensitivity import sought_results, total_shares, variance_shares
+from hybridsim.sweeps.study import STUDY, read_written_study, study_axes
 
 MOST_ROWS = 500
 """Rows of the Pareto table; the CSV file beside the page has all."""
 
 
-def sweep_page(result: SweepResult, model_version: str | None = None) -> str:
+def sweep_page(
+    result: SweepResult, model_version: str | None = None, pages: Collection[int] = ()
+) -> str:
     """Return the page of a sweep as one HTML document.
 
-    ``model_version`` is that of the points, where it is not that of this program.
+    ``model_version`` is that of the points, where it is not that of this program; ``pages`` are
+    the numbers of the points whose run pages lie in the folder ``points`` beside it.
     """
     inputs, found = result.inputs, result.table
     study = inputs.study
@@ -44,14 +51,21 @@ def sweep_page(result: SweepResult, model_version: str | None = None) -> str:
     if result.whole and (found["problem"] == "").any():
         following = profile_chart(inputs, found) if found["feasible"].any() else None
         charts += [] if following is None else [following]
-        charts.append(shares_chart(variance_shares(inputs, found)))
-    heat = heat_maps(inputs, found) | {"objectives": _objectives(inputs)}
+        sought = sought_results(inputs)
+        own, total = variance_shares(inputs, found), total_shares(inputs, found)
+        charts.append(shares_chart(own[sought], total[sought]))
+    heat = heat_maps(inputs, found)
     heat["shown"] = _shown(inputs, found, [axis["name"] for axis in heat["axes"]])
     best = _best(inputs, found)
     front = found[found["pareto"]]
+    data = {"charts": {chart.name: chart.to_data() for chart in charts}, "heat": heat}
+    linked = any(chart.name == "front" for chart in charts)
+    if linked:
+        data["points"] = points_data(inputs, found, pages)
     return render_page(
         "sweep.html.j2",
-        {"charts": {chart.name: chart.to_data() for chart in charts}, "heat": heat},
+        data,
+        linked=linked,
         study=study,
         summary=result.summary() | ({"model_version": model_version} if model_version else {}),
         counts={
@@ -61,7 +75,9 @@ def sweep_page(result: SweepResult, model_version: str | None = None) -> str:
             "front": len(front),
         },
         charts={chart.name: chart for chart in charts},
-        has_heat=bool(heat["cells"]),
+        has_heat=any(heat["cells"].values()),
+        constraints=_constraints(inputs, found),
+        nearest=_nearest(inputs, found),
         axes=[(axis.name, ", ".join(axis.labels[:24]), len(axis)) for axis in inputs.axes],
         best=best,
         front=points_table(inputs, "pareto", "Pareto front", front.iloc[:MOST_ROWS]),
@@ -69,11 +85,20 @@ def sweep_page(result: SweepResult, model_version: str | None = None) -> str:
     )
 
 
-def _objectives(inputs: Inputs) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "label": _heading(name), "kind": kind_of(name), "direction": direction}
-        for name, direction in inputs.study.objectives.items()
-    ]
+def _constraints(inputs: Inputs, found: pd.DataFrame) -> Table:
+    """Return each constraint and how many points meet it, whatever the others."""
+    columns = (Column("constraint", "constraint"), Column("met", "points that meet it", "count"))
+    met = [{"constraint": text, "met": count} for text, count in met_by(inputs, found).items()]
+    return table("constraints", "Constraints", columns, met)
+
+
+def _nearest(inputs: Inputs, found: pd.DataFrame) -> tuple[Table, list[str]] | None:
+    """Return the point that comes nearest where none is feasible, and what it misses by."""
+    near = nearest(inputs, found)
+    if near is None:
+        return None
+    point = points_table(inputs, "nearest", "Nearest point", found.iloc[[near.row]])
+    return point, [missed(miss) for miss in near.misses]
 
 
 def _shown(inputs: Inputs, found: pd.DataFrame, names: list[str]) -> list[int]:
@@ -97,7 +122,7 @@ def _best(inputs: Inputs, found: pd.DataFrame) -> Table | None:
         "best",
         "",
         (Column("best", "best in", "word"),),
-        ({"best": _heading(name)} for name in names),
+        ({"best": heading(name)} for name in names),
     )
     joined = tuple((*a, *b) for a, b in zip(lead.rows[:MOST_ROWS], points.rows, strict=True))
     return Table("best", points.title, (*lead.columns, *points.columns), joined)
@@ -108,7 +133,7 @@ def points_table(inputs: Inputs, name: str, title: str, rows: pd.DataFrame) -> T
     axes = {axis.column: axis for axis in inputs.axes}
     results = [c for c in rows if c not in axes and c not in ("problem", "feasible", "pareto")]
     columns = [Column(axis.column, axis.name) for axis in inputs.axes]
-    columns += [Column(str(c), _heading(str(c)), kind_of(str(c))) for c in results]
+    columns += [Column(str(c), heading(str(c)), held_by(str(c))) for c in results]
     values: dict[str, list[Any]] = {a.column: _labels(a, rows) for a in inputs.axes}
     values |= {str(c): [None if pd.isna(v) else _plain(v) for v in rows[c]] for c in results}
     records = [{key: values[key][i] for key in values} for i in range(len(rows))]
@@ -123,27 +148,10 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _heading(column: str) -> str:
-    for unit in ("_ps", "_bytes", "_percent"):
-        column = column.removesuffix(unit)
-    return part_name(column)
-
-
-def kind_of(column: str) -> Kind:
-    """Return what the values of a result column are, by the unit in its name."""
-    for unit, kind in (("_ps", "time"), ("_bytes", "size"), ("_percent", "percent")):
-        if column.endswith(unit):
-            return kind  # type: ignore[return-value]
-    return "word" if column == "bound" else "number"
-
-
-TABLE = "sweep.parquet"
-SUMMARY = "sweep.json"
-
-
-def study_text(study: Study) -> str:
-    """Return a study as the file from which its page can be written again."""
-    return study.model_dump_json(indent=2) + "\n"
+def pages_of(folder: Path) -> list[int]:
+    """Return the numbers of the points whose run pages lie in the folder of a sweep."""
+    found = (path.parent.name for path in (folder / FOLDER).glob(f"*/{PAGE}"))
+    return sorted(int(name) for name in found if name.isdecimal())
 
 
 def sweep_of_folder(folder: Path) -> str:
@@ -152,27 +160,15 @@ def sweep_of_folder(folder: Path) -> str:
     Raises:
         SpecError: A file is missing, or is not what ``hybridsim sweep --out`` wrote.
     """
-    path = folder / STUDY
+    study = read_written_study(folder)
+    table, summary = read_answers(folder)
+    with in_silence():
+        inputs = Inputs(study, study_axes(study, str(folder / STUDY)), {}, {}, {})
     try:
-        document = json_value(path.read_text(encoding="utf-8"), str(path))
-        with in_silence():
-            study = validate(Study, document, str(path))
-            axes = study_axes(study, str(path))
-        path = folder / SUMMARY
-        summary = json_value(path.read_text(encoding="utf-8"), str(path))
-        audit = summary["audit"] and Audit(
-            summary["audit"]["points"], tuple(summary["audit"]["differences"])
-        )
-        path = folder / TABLE
-        table = pd.read_parquet(path).rename(columns=COLUMNS)
-        result = SweepResult(Inputs(study, axes, {}, {}, {}), table, audit, len(table), 0.0)
-        return sweep_page(result, summary["model_version"])
-    except OSError as error:
-        reason = error.strerror or "is unreadable"
-        raise SpecError(str(path), "", f"{reason}; hybridsim sweep --out writes it") from None
-    except InputError:
-        raise
+        told = summary["audit"]
+        audit = told and Audit(told["points"], tuple(told["differences"]))
+        result = SweepResult(inputs, table, audit, len(table), 0.0)
+        return sweep_page(result, summary["model_version"], pages_of(folder))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise SpecError(
-            str(path), "", "is not what hybridsim sweep --out wrote; sweep again"
-        ) from None
+        problem = "is not what hybridsim sweep --out wrote; sweep again"
+        raise SpecError(str(folder / SUMMARY), "", problem) from None

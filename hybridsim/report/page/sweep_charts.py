@@ -6,10 +6,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hybridsim.report.page.charts import SERIES, Chart, Spec, chart, field, scale_of
-from hybridsim.sweeps.answers import Bools, cases, variance_shares
+from hybridsim.report.page.charts import SERIES, Chart, Spec, chart, field, same
+from hybridsim.report.quantities import heading, name_of, scale
+from hybridsim.sweeps.answers import cases
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.inputs import Inputs
+from hybridsim.sweeps.sensitivity import sought_results, variance_shares
 from hybridsim.units import Ints
 
 MOST_VALUES = 60
@@ -27,6 +29,16 @@ def axis_codes(axis: Axis, table: pd.DataFrame) -> Ints:
         return order[place].astype(np.int64)
     known = pd.Categorical(column, categories=list(axis.labels))
     return known.codes.astype(np.int64)
+
+
+_UNITS = {"tokens": "tokens", "past": "tokens", "strategy.batch": "tokens"}
+"""Axes of plain numbers -> what they count."""
+
+
+def axis_title(axis: Axis) -> str:
+    """Return the name of an axis, with its unit where its values do not say one."""
+    unit = next((u for path, u in _UNITS.items() if path in axis.paths), "")
+    return f"{axis.name} [{unit}]" if unit else axis.name
 
 
 def case_labels(inputs: Inputs, table: pd.DataFrame) -> tuple[list[str], Ints]:
@@ -58,15 +70,27 @@ def heat_maps(inputs: Inputs, table: pd.DataFrame) -> dict[str, Any]:
     codes = [axis_codes(axis, rows) for axis in axes]
     frame = pd.DataFrame({f"a{i}": code for i, code in enumerate(codes)})
     frame["case"] = number[feasible]
-    how = {}
-    for i, (column, direction) in enumerate(inputs.study.objectives.items()):
-        frame[f"v{i}"] = rows[column].astype("Float64").to_numpy(float, na_value=np.nan)
-        how[f"v{i}"] = "min" if direction == "minimise" else "max"
+    how, objectives = {}, []
+    directions = inputs.study.objectives
+    sought = sought_results(inputs)  # these first: a page shows the first one
+    for i, column in enumerate(dict.fromkeys((*sought, *directions))):
+        values = rows[column].astype("Float64").to_numpy(float, na_value=np.nan)
+        size, unit = scale(column, float(np.nanmax(np.abs(values), initial=0)))
+        frame[f"v{i}"] = values / size
+        how[f"v{i}"] = "min" if directions[column] == "minimise" else "max"
+        label = f"{name_of(column)} [{unit}]" if unit else name_of(column)
+        objectives.append(
+            {"name": heading(column), "label": label, "direction": directions[column]}
+        )
     pairs = list(combinations(range(len(axes)), 2))
     cells = sum(len(axes[i]) * len(axes[j]) for i, j in pairs)
     by_case = len(names) > 1 and cells * len(names) <= MOST_CELLS
     return {
-        "axes": [{"name": axis.name, "labels": list(axis.labels)} for axis in axes],
+        "axes": [
+            {"name": axis.name, "title": axis_title(axis), "labels": list(axis.labels)}
+            for axis in axes
+        ],
+        "objectives": objectives,
         "cases": names if by_case else [],
         "cells": {f"{i},{j}": _cells(frame, i, j, how, by_case) for i, j in pairs},
     }
@@ -88,104 +112,21 @@ def _cells(
     ]
 
 
-MOST_POINTS = 3000
-"""Points beside the front that are drawn; of more, evenly spread ones."""
-MOST_CASES = 9
-"""Cases with a colour of their own."""
 BINS = 40
 """Bars of the spread of one objective."""
-# the wheel alone scrolls the page
-_MOVE: Spec = {"type": "interval", "zoom": "wheel![event.ctrlKey]"}
 
 
 def measured(column: str, values: "pd.Series[Any]") -> tuple["pd.Series[float]", str]:
     """Return values of a column in a unit for people, and its name with that unit."""
     numbers = values.astype("Float64").astype(float)
-    name = column.rpartition("_")[0].replace("_", " ")
-    if column.endswith("_ps"):
-        size, unit = scale_of(int(numbers.abs().max()) if len(numbers.dropna()) else 1)
-        return numbers / size, f"{name} [{unit}]"
-    if column.endswith("_bytes"):
-        return numbers / 1024, f"{name} [KiB]"
-    if column.endswith("_percent"):
-        return numbers, f"{name} [%]"
-    return numbers, column.replace("_", " ")
+    size, unit = scale(column, float(np.nanmax(numbers.abs(), initial=0)))
+    return numbers / size, f"{name_of(column)} [{unit}]" if unit else name_of(column)
 
 
-def front_chart(inputs: Inputs, table: pd.DataFrame) -> Chart:
-    """Draw the feasible points by their first two objectives, and the front among them."""
-    first, second, *others = inputs.study.objectives
-    rows = table[table["feasible"]]
-    names, case = case_labels(inputs, rows)
-    kept = _kept(rows["pareto"].to_numpy(bool))
-    x, x_title = measured(first, rows[first])
-    y, y_title = measured(second, rows[second])
-    drawn = pd.DataFrame(
-        {
-            "x": x.to_numpy()[kept],
-            "y": y.to_numpy()[kept],
-            "case": [names[c] if c < MOST_CASES else "other cases" for c in case[kept]],
-            "front": np.where(rows["pareto"].to_numpy(bool)[kept], "on the front", "not"),
-            "point": _described(inputs, rows.iloc[kept]),
-        }
-    )
-    axes: Spec = {"scale": {"zero": False, "padding": 12}}
-    spec: Spec = {
-        "height": 360,
-        "params": [{"name": "move", "select": _MOVE, "bind": "scales"}],
-        "mark": {"type": "point", "filled": True},
-        "encoding": {
-            "x": field("x", title=x_title, **axes),
-            "y": field("y", title=y_title, **axes),
-            "color": field("case", "nominal", scale={"range": SERIES})
-            | ({"legend": None} if len(names) == 1 else {}),
-            "size": {
-                "condition": {"test": "datum.front == 'on the front'", "value": 80},
-                "value": 30,
-            },
-            "opacity": {
-                "condition": {"test": "datum.front == 'on the front'", "value": 1},
-                "value": 0.5,
-            },
-            "tooltip": [
-                field("point", "nominal", "point"),
-                field("x", title=x_title, format=",.5~g"),
-                field("y", title=y_title, format=",.5~g"),
-                field("front", "nominal", "Pareto front"),
-            ],
-        },
-    }
-    more = f" The front also weighs {', '.join(others)}." if others else ""
-    left = len(rows) - len(kept)
-    sample = f" {left:,} points that are not on it are left out." if left else ""
-    return chart(
-        "front",
-        "Pareto front",
-        "Large points: nothing feasible of the same case is at least as good in all objectives "
-        f"and better in one.{more}{sample} Drag to move, Ctrl + wheel to zoom.",
-        spec,
-        drawn,
-    )
-
-
-def _described(inputs: Inputs, rows: pd.DataFrame) -> list[str]:
-    """Return the settings of each point, in the words of the study."""
-    labels = []
-    for axis in inputs.axes:
-        names = np.array(axis.labels, dtype=object)
-        labels.append(names[axis_codes(axis, rows)])
-    return [", ".join(each) for each in zip(*labels, strict=True)]
-
-
-def _kept(front: Bools) -> Ints:
-    """Return which points are drawn: the front, and some of the others."""
-    others = np.flatnonzero(~front)
-    if len(others) > MOST_POINTS:
-        others = others[np.arange(MOST_POINTS) * len(others) // MOST_POINTS]
-    on_it = np.flatnonzero(front)
-    if len(on_it) > MOST_POINTS:
-        on_it = on_it[np.arange(MOST_POINTS) * len(on_it) // MOST_POINTS]
-    return np.sort(np.concatenate((on_it, others)))
+def ticks(values: "pd.Series[float]") -> Spec:
+    """Return what keeps ticks of whole numbers from lying between them."""
+    numbers = values.dropna().to_numpy()
+    return {"axis": {"tickMinStep": 1}} if (numbers == np.round(numbers)).all() else {}
 
 
 def spread_chart(inputs: Inputs, table: pd.DataFrame) -> Chart:
@@ -202,7 +143,7 @@ def spread_chart(inputs: Inputs, table: pd.DataFrame) -> Chart:
         "encoding": {
             "x": field("from", title=title, bin="binned"),
             "x2": {"field": "to"},
-            "y": field("points", title="points"),
+            "y": field("points", title="points", axis={"tickMinStep": 1}),
             "tooltip": [
                 field("from", title="from", format=",.4~g"),
                 field("to", title="to", format=",.4~g"),
@@ -219,17 +160,20 @@ def spread_chart(inputs: Inputs, table: pd.DataFrame) -> Chart:
     )
 
 
-def shares_chart(shares: pd.DataFrame) -> Chart:
-    """Draw how much of the variance of each objective each axis explains alone."""
-    long = shares.rename_axis("axis").reset_index().melt("axis", var_name="objective")
-    long = long.rename(columns={"value": "share"})
-    order = shares.max(axis=1).sort_values(ascending=False, kind="stable")
-    objectives = [str(name) for name in shares]
+def shares_chart(shares: pd.DataFrame, total: pd.DataFrame) -> Chart:
+    """Draw what share of each objective's variance axes explain alone, and with others."""
+    long, whole = (
+        table.rename_axis("axis").reset_index().melt("axis", var_name="objective")
+        for table in (shares, total)
+    )
+    long = long.rename(columns={"value": "share"}).assign(total=whole["value"])
+    long["objective"] = [name_of(str(name)) for name in long["objective"]]
+    order = total.max(axis=1).sort_values(ascending=False, kind="stable")
+    objectives = [name_of(str(name)) for name in shares]
     spec: Spec = {
         "height": {"step": 14 if len(objectives) > 1 else 24, "for": "offset"}
         if len(objectives) > 1
         else {"step": 26},
-        "mark": {"type": "bar", "cornerRadius": 1},
         "encoding": {
             "y": field("axis", "nominal", sort=[str(name) for name in order.index]),
             "x": field(
@@ -241,14 +185,22 @@ def shares_chart(shares: pd.DataFrame) -> Chart:
                 "objective",
                 "nominal",
                 scale={"range": SERIES},
-                legend={"labelExpr": "replace(datum.label, '_', ' ')"} if objectives[1:] else None,
+                legend={"symbolOpacity": 1} if objectives[1:] else None,
             ),
             "tooltip": [
                 field("axis", "nominal", "axis"),
                 field("objective", "nominal", "objective"),
-                field("share", title="share", format=".2%"),
+                field("share", title="alone", format=".2%"),
+                field("total", title="with others", format=".2%"),
             ],
         },
+        "layer": [
+            {
+                "mark": {"type": "bar", "cornerRadius": 1, "opacity": 0.3},
+                "encoding": {"x": same("total")},
+            },
+            {"mark": {"type": "bar", "cornerRadius": 1}},
+        ],
     }
     if len(objectives) > 1:
         spec["encoding"]["yOffset"] = field("objective", "nominal", sort=objectives)
@@ -256,7 +208,7 @@ def shares_chart(shares: pd.DataFrame) -> Chart:
         "shares",
         "What matters",
         "Share of each objective's variance that an axis explains alone, over all points with a "
-        "result. What is missing to 100 % is due to axes acting together.",
+        "result; faint, with what it explains together with other axes.",
         spec,
         long,
     )
@@ -278,7 +230,7 @@ _DASHES: Spec = {
 
 def axes_by_weight(inputs: Inputs, table: pd.DataFrame) -> list[Axis]:
     """Return the axes that are chosen before those that are given, what matters most first."""
-    shares = variance_shares(inputs, table).max(axis=1)
+    shares = variance_shares(inputs, table)[sought_results(inputs)].max(axis=1)
     given = set(inputs.study.per)
     return sorted(inputs.axes, key=lambda a: (a.name in given, -float(shares[a.name])))
 
@@ -286,10 +238,11 @@ def axes_by_weight(inputs: Inputs, table: pd.DataFrame) -> list[Axis]:
 def profile(inputs: Inputs, table: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     """Return value, place, case, rest, best and ratio: a row per case and value of an axis.
 
-    ``best`` is the best feasible value of the first objective over all other axes, ``ratio`` that
-    over the best of the case; ``case`` is its first given axis and ``rest`` the others.
+    ``best`` is the best feasible value of the first result sought over all other axes, ``ratio``
+    that over the best of the case; ``case`` is its first given axis and ``rest`` the others.
     """
-    objective, direction = next(iter(inputs.study.objectives.items()))
+    objective = sought_results(inputs)[0]
+    direction = inputs.study.objectives[objective]
     rows = table[table["feasible"]]
     given = [a for a in inputs.axes if a.name in inputs.study.per and a is not axis]
     frame = pd.DataFrame({"place": axis_codes(axis, rows)})
@@ -326,7 +279,7 @@ def profile_chart(inputs: Inputs, table: pd.DataFrame) -> Chart | None:
     found = profile(inputs, table, axis)
     if not 0 < len(found[["case", "rest"]].drop_duplicates()) <= MOST_LINES:
         return None
-    objective = next(iter(inputs.study.objectives))
+    objective = sought_results(inputs)[0]
     values, title = measured(objective, found["best"])
     drawn = found.assign(best=values)
     several = bool(found["case"].nunique() > 1)
@@ -338,7 +291,7 @@ def profile_chart(inputs: Inputs, table: pd.DataFrame) -> Chart | None:
         "x": field(
             "value",
             "ordinal",
-            title=axis.name,
+            title=axis_title(axis),
             sort=[axis.labels[place] for place in sorted(set(found["place"]))],
             axis={"labelAngle": 0 if len(axis) <= 14 else -90, "grid": True},
         ),

@@ -3,7 +3,8 @@
 from hybridsim.strategies.layers.auto import Auto
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
 from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
-from hybridsim.strategies.layers.choose import Chosen, LayerPoints, can_compute, choose
+from hybridsim.strategies.layers.choose import choose
+from hybridsim.strategies.layers.choosers import BatchChooser
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
 from hybridsim.strategies.layers.named import (
     CrossLayer,
@@ -18,12 +19,14 @@ from hybridsim.strategies.layers.named import (
 )
 from hybridsim.strategies.layers.options import (
     AllAnalog,
-    BatchChooser,
     LayerStrategy,
     PipelinedStrategy,
 )
 from hybridsim.strategies.layers.outlines import OutlineKey, outline_of
+from hybridsim.strategies.layers.points import Chosen, LayerPoints
 from hybridsim.strategies.layers.steps import StepOfBatch, steps_of
+from hybridsim.strategies.layers.times import LayerTimes, layer_times
+from hybridsim.strategies.layers.trials import can_compute
 
 __all__ = [
     "AllAnalog",
@@ -41,6 +44,7 @@ __all__ = [
     "LayerPoints",
     "LayerSerial",
     "LayerStrategy",
+    "LayerTimes",
     "MultiCluster",
     "OutlineKey",
     "OutlineOfPoints",
@@ -54,6 +58,7 @@ __all__ = [
     "TokenParallel",
     "can_compute",
     "choose",
+    "layer_times",
     "one_by_one",
     "outline_of",
     "points_alike",

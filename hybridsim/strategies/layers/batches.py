@@ -174,21 +174,36 @@ class SizeColumns:
         """Batches of each layer."""
         return self.before + self.count + self.after
 
+    def others(self) -> Iterator[tuple[Ints, Ints]]:
+        """Yield the tokens of batches that are not full, and how many there are of each."""
+        first, last = self.smallest
+        yield self.left, (self.left > 0).astype(np.int64)
+        for ramp, steps in ((first, self.up), (last, self.down)):
+            for step in range(int(steps.max(initial=0))):
+                yield ramp << step, (step < steps).astype(np.int64)
+
+    @property
+    def different(self) -> Ints:
+        """Places of a batch: the first ones, the last ones, and that of all full ones."""
+        return self.before + self.after + 1
+
+    def at(self, place: Ints) -> Ints:
+        """Return the tokens of a batch at a place: of the last, of the first, or a full one."""
+        (first, last), before, after = self.smallest, self.before, self.after
+        ending = np.where(self.down > 0, last << np.maximum(after - 1 - place, 0), self.left)
+        step = np.maximum(place - after, 0)
+        rising = np.where(step < self.up, first << np.minimum(step, self.up), self.left)
+        found: Ints = np.where(place < after, ending, rising)
+        return np.where(place < after + before, found, self.batch)
+
     def ends(self) -> tuple[list[Ints], list[Ints]]:
         """Return the sizes of the first and of the last batches, each a column.
 
         All layers have as many of them.
         """
-        first, last = self.smallest
-        rising = [
-            np.where(step < self.up, first << step, self.left)
-            for step in range(int(self.before[0]))
-        ]
-        number = int(self.after[0])
-        falling = [
-            np.where(self.down > 0, last << step, self.left) for step in reversed(range(number))
-        ]
-        return rising, falling
+        before, after = int(self.before[0]), int(self.after[0])
+        sizes = [self.at(np.full(len(self.batch), place)) for place in range(before + after)]
+        return sizes[after:], sizes[:after]
 
     @property
     def first_size(self) -> Ints:

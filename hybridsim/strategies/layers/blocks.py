@@ -1,58 +1,107 @@
-"""Blocks of points of one adapted layer: which of them share a plan, and what its works cost.
+"""Blocks of points of one adapted layer: which of them share steps, and what these cost.
 
 Points whose batches have the same steps, on units of the same kinds, are priced together: what a
-step does is a work whose shape holds columns. Those that have as many buffers as well share an
-outline (:mod:`.outlines`); how often it repeats is a column.
+step does is a work whose shape holds columns, one entry for each different batch of each point.
+Those that have as many buffers and as many batches that are not full share an outline
+(:mod:`.outlines`); how often it repeats is a column.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from hybridsim.alike import groups
-from hybridsim.arch import Cluster, Machine
+from hybridsim.alike import alike, groups, members
+from hybridsim.arch import Machine
+from hybridsim.engines.lines import StepTimes
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.lora_shares import with_shares
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
-from hybridsim.strategies.layers.choose import Chosen, LayerPoints
-from hybridsim.strategies.layers.outlines import OutlineKey, Steps
-from hybridsim.strategies.layers.works import BatchPrograms, batch_works
+from hybridsim.strategies.layers.outlines import OutlineKey, Steps, rounds_of
+from hybridsim.strategies.layers.points import Chosen, LayerPoints
+from hybridsim.strategies.layers.works import BatchPrograms, batch_works, once_works
 from hybridsim.units import Ints, ceil_div
-from hybridsim.work import Work, price
+from hybridsim.work import price
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PointsAlike:
     """Points of a block whose batches have the same steps: what these do are columns."""
 
     steps: Steps
+    """On one cluster, of batches that are all full."""
+    clusters: Ints
     points: Ints
     """Their numbers in the block, ascending."""
     machine: Machine
     """Of these points: fields that are columns have one entry for each."""
-    slots: list[Work]
-    """What batches do, with a column for each size; in the order that outlines number."""
+    layers: LayerPoints
+    program: LoraProgram
+    """Of a full batch of each point, its rows not shared."""
+    cut: SizeColumns
     buffers: Ints
-    count: Ints
-    """Full batches."""
 
-    def times(self) -> Ints:
-        """Return the price of each slot at each point [ps], shape (slots, points).
+    def prices(self) -> StepTimes:
+        """Return the price of each step of each different batch of each point [ps].
+
+        An MVM of a token takes as long as the tiles say, which differ from point to point more
+        than all else does; so MVMs have no price here, but tokens.
 
         Raises:
             UnsupportedError: A part of the machine does not know a work.
         """
-        return price(self.slots, self.machine, len(self.points)).time_ps
+        cut, machine, layers = self.cut, self.machine, self.layers
+        assert machine.cluster is not None
+        size, different = machine.cluster.element_bytes, cut.different
+        end = np.cumsum(different)
+        whose, begin = np.repeat(np.arange(len(end)), different), end - different
+        sizes = cut.where(whose).at(np.arange(len(whose)) - begin[whose])
+        own = machine.taken(whose)
+        assert own.cluster is not None
+        each = with_shares(replace(self.program.taken(whose), tokens=sizes), own.cluster)  # type: ignore[arg-type]
+        load_a, load_b, mvms = once_works(size, self.program, layers.tokens, layers.copies)  # type: ignore[arg-type]
+        works = batch_works(size, BatchPrograms(each), sizes, layers.copies[whose])  # type: ignore[arg-type]
+        once_ps, once_tokens = np.zeros((2, 3, len(end)), np.int64)
+        once_ps[:2] = price([load_a, load_b], machine, len(end)).time_ps
+        once_tokens[2] = mvms.shape[1]
+        loads = [work.usual for work in (works.load_x, *works.load_y)]
+        kernels = [work.usual for work in works.kernels]
+        found = price([*loads, *kernels], own, len(whose)).time_ps
+        # an MVM, X, each slice of Y, and storing that slice, which takes as long
+        steps_ps = np.concatenate(
+            (np.zeros_like(found[:1]), found[: len(loads)], found[1 : len(loads)],
+             found[len(loads) :])
+        )  # fmt: skip
+        return StepTimes(
+            once_ps, once_tokens, steps_ps, works.mvm.usual.shape[1], begin, cut.before, cut.after
+        )
+
+    @cached_property
+    def batches(self) -> Ints:
+        """Batches of each point."""
+        return self.cut.batches
 
     def outlines(self) -> Iterator["OutlineOfPoints"]:
         """Yield those of the points that share an outline, too: all but how often it repeats."""
-        rounds, rest, few = self.steps.rounds(self.count)
+        rounds, rest, few = rounds_of(self.batches, self.clusters)
         # a layer without a round has as many batches as its rest
-        for members in groups((self.buffers, rest, few)):
-            at = members[0]
-            key = OutlineKey(self.steps, int(self.buffers[at]), int(rest[at]), int(few[at]))
-            yield OutlineOfPoints(key, members, rounds[members])
+        columns = (self.clusters, self.buffers, self.cut.before, self.cut.after, rest, few)
+        same = alike(columns, len(rest))
+        each = members(same.which, len(same.first))
+        rows = np.stack(columns)[:, same.first].T.tolist()
+        for at, (clusters, buffers, before, after, left, round_) in zip(each, rows, strict=True):
+            steps = replace(self.steps, clusters=clusters, before=before, after=after)
+            yield OutlineOfPoints(OutlineKey(steps, buffers, left, round_), at, rounds[at])
+
+    def structures(self) -> Iterator[tuple[Steps, int, Ints]]:
+        """Yield those of the points that share a plan, but for how many batches it has.
+
+        With their steps, their buffers, and their places.
+        """
+        for at in groups((self.clusters, self.buffers)):
+            steps = replace(self.steps, clusters=int(self.clusters[at[0]]))
+            yield steps, int(self.buffers[at[0]]), at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +124,8 @@ def points_alike(
 ) -> Iterator[PointsAlike]:
     """Yield the points of a block for which something fits, those with the same steps together.
 
-    ``machine``, ``points``, ``choices`` and ``order`` are those that :func:`choose` was given.
+    ``machine``, ``points``, ``choices`` and ``order`` are those that :func:`choose` was given; how
+    many clusters there are is chosen.
     """
     fitting = np.flatnonzero(chosen.fits)
     if not len(fitting):
@@ -85,45 +135,13 @@ def points_alike(
     slices = np.where(
         chosen.sliced[fitting], ceil_div(points.out_features[fitting], machine.tile.columns), 1
     )
-    columns = (chosen.choice[fitting], slices, sizes.before, sizes.after)
-    for members in groups(columns):
-        at = fitting[members]
-        number, cut, before, after = (int(column[members[0]]) for column in columns)
-        choice = choices[number]
-        steps = Steps(choice, cut, order.early, order.overlap, order.clusters, before, after)
-        full = chosen.program(machine, points, choices, at)
-        own, count = machine.taken(at), sizes.count[members]
-        slots = _slots(own, full, points.tokens[at], sizes.where(members))
-        yield PointsAlike(steps, at, own, slots, chosen.buffers[at], count)
-
-
-def _slots(machine: Machine, full: LoraProgram, tokens: Ints, sizes: SizeColumns) -> list[Work]:
-    """Return what batches of points do that have the same steps, with columns of sizes."""
-    cluster = machine.cluster
-    assert cluster is not None
-    first, last = sizes.ends()
-    whole, *others = _shared(full, cluster, [sizes.batch, *first, *last])
-    programs = BatchPrograms(whole, tuple(others[: len(first)]), tuple(others[len(first) :]))
-    works = batch_works(cluster.element_bytes, programs, tokens)  # type: ignore[arg-type]
-    return works.numbered()[1]
-
-
-def _shared(program: LoraProgram, cluster: Cluster, sizes: Sequence[Ints]) -> list[LoraProgram]:
-    """Return the programs of batches of some sizes, each a column, with their rows shared.
-
-    All sizes are shared out at once, as what rows cost is the same for all batches of a layer.
-    """
-    each: list[LoraProgram] = [replace(program, tokens=size) for size in sizes]  # type: ignore[arg-type]
-    if program.choice.unit not in ("both", "balanced"):
-        return each
-    index = np.tile(np.arange(len(sizes[0])), len(sizes))
-    names = ("in_features", "out_features", "rank")
-    columns = {name: getattr(program, name)[index] for name in names}
-    stacked: LoraProgram = replace(program, **columns, tokens=np.concatenate(sizes))  # type: ignore[arg-type]
-    shares = with_shares(stacked, cluster.taken(index)).shares
-    assert shares is not None
-    engine, cores = (np.split(np.asarray(own), len(sizes)) for own in shares)
-    return [
-        replace(own, shares=both)  # type: ignore[arg-type]
-        for own, both in zip(each, zip(engine, cores, strict=True), strict=True)
-    ]
+    columns = (chosen.choice[fitting], slices)
+    for some in groups(columns):
+        at = fitting[some]
+        number, cut = (int(column[some[0]]) for column in columns)
+        steps = Steps(choices[number], cut, order.early, order.overlap, 1, 0, 0)
+        program = chosen.program(machine, points, choices, at)
+        yield PointsAlike(
+            steps, chosen.clusters[at], at, machine.taken(at), points.taken(at), program,
+            sizes.where(some), chosen.buffers[at],
+        )  # fmt: skip

@@ -13,23 +13,17 @@ import numpy as np
 from hybridsim.arch import Cluster, Machine
 from hybridsim.components.interconnect import Link
 from hybridsim.programs import LoraProgram
-from hybridsim.programs.lora import last_end
 from hybridsim.programs.lora_shares import RowCosts, shares_of
 from hybridsim.strategies.layers.batches import SizeColumns
 from hybridsim.strategies.layers.candidates import Candidates
 from hybridsim.strategies.layers.estimate import transfer_ps
+from hybridsim.strategies.layers.loads import CORES, HELD, LINK, LOADS, SLICE, TAIL, X, loads_of
 from hybridsim.strategies.layers.works import BatchPrograms, batch_works, in_slots
 from hybridsim.units import IntLike, Ints, ceil_div
 from hybridsim.work import Work, price
 
 PARTS = ("tile", "cores", "matrix_engine", "dma", "link", "buffers")
 """What can set a bound; of equal ones the first is named."""
-_LOADS = 10
-"""Rows of a load: X, the shortest slice; cores, matrix engine, DMA with all transfers, link; from
-the fetch of Y to the store of Z without and with an early start, and likewise from the end of the
-MVMs of a batch to its last store."""
-_X, _SLICE, _CORES, _LINK, _HELD, _TAIL = 0, 1, 2, 5, 6, 8
-_UNITS = ("cores", "matrix_engine", "dma")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +49,7 @@ class _Way:
         ]
         steps = price([*moving, *kernels], machine, len(sizes)).time_ps
         slices = steps[1 : 1 + len(program.slices)]
-        return cls(steps, _loads(cluster, program, cycles, steps[0], slices))
+        return cls(steps, loads_of(cluster, program, cycles, steps[0], slices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +75,6 @@ def _ways(parts: _Movers, programs: tuple[LoraProgram, ...], sizes: tuple[int, .
         columns: LoraProgram = replace(program, tokens=own, shares=shares)  # type: ignore[arg-type]
         found.append(_Way.of(machine, columns, costs))
     return found
-
-
-def _loads(
-    cluster: Cluster, program: LoraProgram, cycles: tuple[Any, ...], load_x: Ints, slices: Ints
-) -> Ints:
-    """Return the loads of batches, shape (loads, sizes) [ps]."""
-    found = np.zeros((_LOADS, len(load_x)), np.int64)
-    found[_X], found[_SLICE] = load_x, slices.min(axis=0)
-    for kernel, own in zip(program.kernels, cycles, strict=True):
-        found[_CORES + _UNITS.index(kernel.unit)] += cluster.to_ps(own)
-    moving = load_x + 2 * slices.sum(axis=0)
-    found[_CORES + 2] += moving
-    found[_LINK] = moving
-    store = found[_SLICE]
-    for early in (False, True):
-        found[_HELD + early] = 2 * store + cluster.to_ps(_chain(program, cycles, early))
-    whole = store + cluster.to_ps(_chain(program, cycles, None))
-    found[_TAIL] = np.maximum(found[_HELD], whole)
-    found[_TAIL + 1] = found[_HELD + 1]
-    return found
-
-
-def _chain(program: LoraProgram, cycles: tuple[Any, ...], early: bool | None) -> Any:
-    """Return the least cycles of the kernels that wait for Y; of all that wait for X for None.
-
-    With an early start a fused product waits for Y, as it is made where Y lies. Without one it
-    may be made while Y is fetched.
-    """
-    fused = program.choice.add == "fused"
-    ends: list[Any] = []
-    waits: list[bool] = []
-    for kernel, own in zip(program.kernels, cycles, strict=True):
-        on_y = "y" in kernel.reads or (early is True and fused and "b" in kernel.reads)
-        follows = any(waits[i] for i in kernel.after)
-        late = kernel.unit != "dma" and (early is None or on_y or follows)
-        waits.append(late)
-        ends.append(last_end([ends[i] for i in kernel.after]) + own * late)
-    return last_end(ends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +103,7 @@ class BatchTimes:
     @cached_property
     def loads(self) -> Ints:
         """The loads of batches, shape (ways, sizes, loads) [ps]; 0 for those that do not fit."""
-        found = np.zeros((len(self._ways), len(self.sizes), _LOADS), np.int64)
+        found = np.zeros((len(self._ways), len(self.sizes), LOADS), np.int64)
         for number, way in enumerate(self._ways):
             found[number, : way.loads.shape[1]] = way.loads.T
         return found
@@ -188,7 +144,9 @@ class BatchTimes:
     def mvm_ps(self, tokens: IntLike) -> IntLike:
         """Return how long the MVMs of so many tokens take [ps]."""
         program, tile = self.candidates.programs[0], self.candidates.machine.tile
-        return tile.mvm_ps(program.in_features, program.out_features, tokens)
+        share: Any = ceil_div(tokens, self.candidates.copies)
+        time: IntLike = tile.mvm_ps(program.in_features, program.out_features, share)
+        return time
 
     @cached_property
     def once_ps(self) -> tuple[int, int, int]:
@@ -212,17 +170,17 @@ def bounds_of(times: BatchTimes) -> tuple[Ints, Ints]:
     load_a, load_b, _ = times.once_ps
     total, least, smallest = _over_batches(times)
     early = own.early.astype(np.int64)
-    first = load_a + least[:, _X]
-    first = np.where(own.early, first, np.maximum(first, smallest * times.mvm_ps(1)))
-    around = first + least[:, _SLICE]
-    tail = times.loads[own.way, times.place(cut.last_size)][number, _TAIL + early]
-    held = total[number, _HELD + early]
-    cores, engine, dma, link = total[:, _CORES : _LINK + 1].T
+    first = load_a + least[:, X]
+    first = np.where(own.early, first, np.maximum(first, times.mvm_ps(smallest)))
+    around = first + least[:, SLICE]
+    tail = times.loads[own.way, times.place(cut.last_size)][number, TAIL + early]
+    held = total[number, HELD + early]
+    cores, engine, dma, link = total[:, CORES : LINK + 1].T
     # what is between Y and Z takes turns with all other slices where there are several
     alone = np.array([len(program.slices) == 1 for program in own.programs])[own.way]
     found = np.stack(
         (
-            own.tokens * times.mvm_ps(1) + tail,
+            times.mvm_ps(own.tokens) + tail,
             ceil_div(cores, own.clusters) + around * (cores > 0),
             ceil_div(engine, own.clusters) + around * (engine > 0),
             ceil_div(dma, own.clusters) + load_a + load_b,
@@ -240,7 +198,7 @@ def _over_batches(times: BatchTimes) -> tuple[Ints, Ints, Ints]:
     Shapes (candidates, loads), (candidates, loads), (candidates,).
     """
     own = times.candidates
-    total = np.zeros((len(own), _LOADS), np.int64)
+    total = np.zeros((len(own), LOADS), np.int64)
     least = np.full_like(total, np.iinfo(np.int64).max)
     smallest = np.full(len(own), np.iinfo(np.int64).max)
     for size, count in _places(own.sizes):
@@ -254,9 +212,5 @@ def _over_batches(times: BatchTimes) -> tuple[Ints, Ints, Ints]:
 
 def _places(cut: SizeColumns) -> Iterator[tuple[Ints, Ints]]:
     """Yield the places of batches in a layer: their tokens, and how many there are."""
-    first, last = cut.smallest
     yield cut.batch, cut.count
-    yield cut.left, (cut.left > 0).astype(np.int64)
-    for ramp, steps in ((first, cut.up), (last, cut.down)):
-        for step in range(int(steps.max(initial=0))):
-            yield ramp << step, (step < steps).astype(np.int64)
+    yield from cut.others()

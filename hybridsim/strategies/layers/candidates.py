@@ -13,7 +13,8 @@ from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram, on_machine
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, SizeColumns
-from hybridsim.strategies.layers.choose import can_compute, slice_widths
+from hybridsim.strategies.layers.choose import slice_widths
+from hybridsim.strategies.layers.trials import can_compute
 from hybridsim.units import Ints
 
 BUFFERS = (2, 3, 1)
@@ -29,17 +30,16 @@ class Space:
     """What is searched; the default is all that a strategy by name can reach, and more."""
 
     batches: tuple[int, ...] | None = None
-    """Tokens per batch; None tries all multiples of 4 up to 64, and powers of two."""
+    """Tokens per batch; None tries all."""
     buffers: tuple[int, ...] = BUFFERS
     ramps: tuple[int | None, ...] = RAMPS
     starts: tuple[int | None, ...] = STARTS
 
     def sizes(self, tokens: int) -> list[int]:
-        """Return the batches that are tried for that many tokens."""
+        """Return the batches of up to that many tokens that are tried."""
         if self.batches:
             return sorted({min(size, tokens) for size in self.batches})
-        powers = [2**i for i in range(tokens.bit_length())]
-        return sorted({min(n, tokens) for n in (*range(4, 68, 4), *powers, 72, 96, tokens)})
+        return [*range(1, tokens + 1)]
 
 
 EVERYTHING = Space()
@@ -51,6 +51,8 @@ class Candidates:
 
     machine: Machine
     tokens: int
+    copies: int
+    """Sets of tiles that take the tokens in turn."""
     programs: tuple[LoraProgram, ...]
     """Of each way to compute the adapter the largest batch that fits, its rows not shared."""
     way: Ints
@@ -97,7 +99,8 @@ def candidates(machine: Machine, layer: PlacedLayer, tokens: int, space: Space) 
     cluster = machine.cluster
     assert layer.adapter is not None
     assert cluster is not None
-    sizes = np.array(space.sizes(tokens), np.int64)
+    room = cluster.tcdm.size // (cluster.element_bytes * layer.op.in_features)  # X alone
+    sizes = np.array(space.sizes(max(1, min(tokens, room))), np.int64)
     buffers = np.array([*dict.fromkeys(space.buffers)], np.int64)
     orders = {
         add: _orders(add, sizes.tolist(), tokens, cluster.count, space)
@@ -122,8 +125,20 @@ def candidates(machine: Machine, layer: PlacedLayer, tokens: int, space: Space) 
             found.append(np.stack((number, sizes[size], *own[1:, row], buffers[flight], taken)))
             programs.append(program.of_tokens(int(sizes[runs].max())))
     way, batch, early, first, last, count, flight, taken = np.concatenate(found, axis=1)
+    ways = tuple(programs)
     return Candidates(
-        machine, tokens, tuple(programs), way, batch, early > 0, first, last, count, flight, taken
+        machine,
+        tokens,
+        layer.copies,
+        ways,
+        way,
+        batch,
+        early > 0,
+        first,
+        last,
+        count,
+        flight,
+        taken,
     )
 
 

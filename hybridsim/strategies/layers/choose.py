@@ -1,336 +1,285 @@
-"""Choosing how many tokens go together, for many layers at once or for one.
+"""Choosing how many tokens go together by running it, for many layers at once or for one.
 
-All equations take columns, one entry per point, so that a sweep decides a block of points in few
-calls; a single layer is a block of one point.
+Candidates are visited by a time that they cannot beat (:mod:`.trials`), each is executed, and no
+more are once that time is as long as the best one takes. So no batch, unit, order or number of
+clusters that could have been named is faster than what is chosen; of equally fast ones it is that
+on the fewest clusters, then the smallest batch, then the first way. All is done in columns, one
+entry per point, so that a sweep decides a block of points in few calls; a single layer is a block
+of one point, and gets the same answer.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybridsim.alike import alike
+from hybridsim.alike import alike, members
 from hybridsim.arch import Cluster, Machine
-from hybridsim.compiling import over_columns
-from hybridsim.components.matrix_engine import MOST
+from hybridsim.compiling import over_columns, using
+from hybridsim.components.core_kernels import larger
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Bools
 from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
-from hybridsim.strategies.layers.estimate import PricedParts, Terms, estimated, fill_least
+from hybridsim.strategies.layers.bounded import NEVER
+from hybridsim.strategies.layers.estimate import PricedParts
+from hybridsim.strategies.layers.outlines import job_of_one
+from hybridsim.strategies.layers.points import Chosen, LayerPoints
+from hybridsim.strategies.layers.times import LayerTimes, times_of_kinds, vector_ps
+from hybridsim.strategies.layers.trials import Trials, bound_ps
 from hybridsim.units import Ints, format_bytes
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerPoints:
-    """Layers with adapters that are to be decided, one per point; columns of one length."""
-
-    in_features: Ints
-    out_features: Ints
-    rank: Ints
-    tokens: Ints
-    batch: Ints
-    """Tokens per batch; 0 leaves that open."""
-    buffers: Ints
-    """Batches in flight that are wanted."""
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def columns(self) -> tuple[Ints, ...]:
-        """All columns, in the order of the fields."""
-        sizes = self.in_features, self.out_features, self.rank, self.tokens
-        return (*sizes, self.batch, self.buffers)
-
-    def taken(self, index: Ints) -> "LayerPoints":
-        """Return some of the points."""
-        return LayerPoints(*(column[index] for column in self.columns))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chosen:
-    """What was chosen for each point, as columns; where nothing fits all others are 0."""
-
-    choice: Ints
-    """Which of the choices that were left open."""
-    sliced: Bools
-    """Whether outputs go slice by slice, each as wide as a tile."""
-    batch: Ints
-    buffers: Ints
-    """Batches in flight: as many as fit and are wanted."""
-    tcdm_bytes: Ints
-    candidate: Ints
-    """Number of what was chosen: points that share one agree in all but their tiles; -1: none."""
-
-    @property
-    def fits(self) -> Bools:
-        """Whether anything fits."""
-        return self.candidate >= 0
-
-    def taken(self, index: Ints) -> "Chosen":
-        """Return what was chosen for some of the points."""
-        columns = self.choice, self.batch, self.buffers, self.tcdm_bytes, self.candidate
-        choice, *others = (column[index] for column in columns)
-        return Chosen(choice, self.sliced[index], *others)
-
-    def with_others(self, where: Bools, others: "Chosen") -> "Chosen":
-        """Return this with others in some places."""
-        pairs = ((getattr(others, own), getattr(self, own)) for own in self.__slots__)
-        return Chosen(*(np.where(where, new, old) for new, old in pairs))
-
-    def program(
-        self, machine: Machine, points: LayerPoints, choices: Sequence[LoraChoice], at: Ints
-    ) -> LoraProgram:
-        """Return the program of full batches of some points, which share a choice, as columns.
-
-        The points cut into as many slices. Rows are not shared between units yet.
-        """
-        choice, sliced = choices[int(self.choice[at[0]])], bool(self.sliced[at[0]])
-        return LoraProgram(
-            points.in_features[at],  # type: ignore[arg-type]
-            points.out_features[at],  # type: ignore[arg-type]
-            points.rank[at],  # type: ignore[arg-type]
-            self.batch[at],  # type: ignore[arg-type]
-            choice,
-            machine.tile.columns if sliced else None,
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Trials:
-    """Candidates that share a choice and a way to slice: ascending by point, then by batch."""
-
-    number: int
-    """Of the choice."""
-    sliced: bool
-    point: Ints
-    program: LoraProgram
-    """As columns."""
-    fixed: Ints
-    """Scratchpad that it takes whatever is in flight [bytes]."""
-    each: Ints
-    """Scratchpad that every batch in flight takes [bytes]."""
-    buffers: Ints
-    """Batches in flight that fit, of those that are wanted; 0 for none."""
-
-    def where(self, kept: Bools) -> "_Trials":
-        """Return those that are kept."""
-        others = (self.point, self.fixed, self.each, self.buffers)
-        point, fixed, each, buffers = (column[kept] for column in others)
-        program = self.program.taken(kept)
-        return _Trials(self.number, self.sliced, point, program, fixed, each, buffers)
+_AT_ONCE = 64
+"""Candidates that are executed side by side at most, of a point or of few of them."""
+_MOST_TRIALS = 1 << 18
+"""Candidates that are priced together: as many as keep their columns in some 100 MB."""
 
 
 def choose(
     machine: Machine,
     points: LayerPoints,
     choices: Sequence[LoraChoice],
-    order: BatchOrder = PLAIN,
-) -> Chosen:
-    """Return for each point the batch with the least estimated latency among those that fit.
-
-    An open batch is one of the powers of two, or all tokens at once. A layer wider than a tile may
-    go slice by slice, each as wide as a tile. A batch that does not fit with the buffers that are
-    wanted in flight is run with fewer. Fields of ``machine`` may be columns as well; points that
-    agree in all but their tiles are tried once.
-    """
-    cluster, link, tile = machine.cluster, machine.link, machine.tile
-    assert cluster is not None
-    own = (*points.columns, *cluster.arrays(), *link.arrays())
-    first, which = alike(own, len(points))
-    one, some = machine.taken(first), points.taken(first)
-    tried = []
-    for (number, choice), sliced in product(enumerate(choices), (False, True)):
-        if can_compute(cluster, choice):
-            found = _trials(one, some, number, choice, sliced)
-            fits = found.buffers > 0
-            if fits.any():
-                tried.append(found if fits.all() else found.where(fits))
-    options = np.zeros(len(some), np.int64)
-    for trials in tried:
-        options += np.bincount(trials.point, minlength=len(some))
-    begin = np.concatenate(([0], np.cumsum(options)))
-    candidates = _Candidates.of(one, some, tried, options, order)
-    after = tile.periphery_ps(some.in_features, some.out_features)
-    vector = tile.integration_time + after[which]
-    figures = (estimated(order), begin, candidates.terms, some.tokens)
-    return candidates.chosen(over_columns(fill_least, figures, which, vector))
-
-
-def choose_batching(
-    machine: Machine,
-    layer: PlacedLayer,
-    tokens: int,
-    batch: int | None,
-    choices: Sequence[LoraChoice],
-    buffers: int,
-    order: BatchOrder = PLAIN,
-) -> Batching:
-    """Return the batching of one layer: see :func:`choose`; ``batch`` None leaves that open.
-
-    Raises:
-        CapacityError: ``batch``, or with None a single token, does not fit the scratchpad.
-        UnsupportedError: None of ``choices`` can run on the cluster.
-    """
-    cluster = machine.cluster
-    assert cluster is not None
-    assert layer.adapter is not None
-    shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank, tokens)
-    found = _choose_one(PricedParts.of(machine), shape, batch or 0, tuple(choices), buffers, order)
-    if found is None:
-        raise _why_none_fits(machine, layer, shape, batch, choices)
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _choose_one(
-    parts: PricedParts,
-    shape: tuple[int, int, int, int],
-    batch: int,
-    choices: tuple[LoraChoice, ...],
-    buffers: int,
     order: BatchOrder,
-) -> Batching | None:
-    """Return the batching of one layer, or None where nothing fits; layers alike are one."""
-    points = LayerPoints(*(np.array([each]) for each in (*shape, batch, buffers)))
-    return batchings(parts.machine, points, choices, order)[0]
+    job: Job,
+    clusters: Sequence[int] = (),
+) -> Chosen:
+    """Return for each point the fastest way of those that are left open and fit.
 
-
-def batchings(
-    machine: Machine, points: LayerPoints, choices: Sequence[LoraChoice], order: BatchOrder
-) -> list[Batching | None]:
-    """Return what :func:`choose` finds as decisions, one for each point; None where nothing fits.
-
-    Fields of ``machine`` are single numbers.
+    An open batch is any number of tokens. A layer wider than a tile may go slice by slice, each as
+    wide as a tile. A batch that does not fit with the buffers that are wanted in flight is run
+    with fewer. ``clusters`` are the numbers of clusters that are tried, those of ``order`` if none
+    is given; of several only those that all get a batch. Fields of ``machine`` may be columns as
+    well; points that agree in all but their tiles share candidates. ``job`` has one layer.
     """
-    cluster = machine.cluster
+    cluster, link = machine.cluster, machine.link
     assert cluster is not None
-    found = choose(machine, points, choices, order)
-    each: list[Batching | None] = [None] * len(points)
-    for at in np.flatnonzero(found.fits).tolist():
-        width = machine.tile.columns if found.sliced[at] else None
-        columns = (points.in_features, points.out_features, points.rank, found.batch)
-        inner, outer, rank, batch = (int(column[at]) for column in columns)
-        choice = choices[found.choice[at]]
-        program = LoraProgram(inner, outer, rank, batch, choice, width)
-        tokens = int(points.tokens[at])
-        each[at] = Batching.of(cluster, program, int(found.buffers[at]), order, tokens)
-    return each
+    which = alike((*points.columns, *cluster.arrays(), *link.arrays()), len(points)).which
+    one = alike((which, vector_ps(machine, points)), len(points))
+    asked = _Asked(
+        machine.taken(one.first), points.taken(one.first), choices, order, job,
+        tuple(clusters) or (order.clusters,),
+    )  # fmt: skip
+    places = asked.parts(which[one.first])
+    found = [asked.taken(at).chosen() for at in places]
+    return _joined(found, places, len(one.first)).taken(one.which)
 
 
-def _trials(
-    machine: Machine, points: LayerPoints, number: int, choice: LoraChoice, sliced: bool
-) -> _Trials:
-    """Return all batches that are tried of all points, with how many fit."""
-    tile, cluster = machine.tile, machine.cluster
-    assert cluster is not None
-    there = np.ones(len(points), np.bool_)
-    if sliced:
-        there &= points.out_features > tile.columns
-    point, size = _sizes(points, there)
-    inner, outer, rank = (
-        column[point] for column in (points.in_features, points.out_features, points.rank)
-    )
-    width = np.minimum(outer, tile.columns)
-    if choice.unit != "cores":
-        sides = np.maximum(np.maximum(inner, rank), np.maximum(size, width if sliced else outer))
-        point, size, inner, outer, rank, width = (
-            column[sides <= MOST] for column in (point, size, inner, outer, rank, width)
-        )
-    program = LoraProgram(inner, outer, rank, size, choice, width if sliced else None)  # type: ignore[arg-type]
-    own = cluster.taken(point)
-    fixed: Any = program.tcdm_bytes(own, 0)
-    each: Any = program.tcdm_bytes(own, 1) - fixed
-    room = np.maximum((own.tcdm.size - fixed) // each, 0)
-    return _Trials(
-        number, sliced, point, program, fixed, each, np.minimum(room, points.buffers[point])
-    )
-
-
-def _sizes(points: LayerPoints, there: Bools) -> tuple[Ints, Ints]:
-    """Return the point and the tokens of each batch that is tried."""
-    index = np.flatnonzero(there)
-    tokens, batch = points.tokens[index], points.batch[index]
-    powers = np.where(batch > 0, 0, np.ceil(np.log2(np.maximum(tokens, 1))).astype(np.int64))
-    count = powers + 1
-    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-    whole = np.where(batch > 0, np.minimum(batch, tokens), tokens)
-    last = place == np.repeat(powers, count)
-    size = np.where(last, np.repeat(whole, count), np.left_shift(1, place))
-    return np.repeat(index, count), size
+def _joined(found: Sequence[Chosen], places: Sequence[Ints], points: int) -> Chosen:
+    """Return what was chosen part by part, with candidates that are told apart."""
+    if len(found) == 1:
+        return found[0]
+    columns = {name: np.zeros(points, np.int64) for name in Chosen.__slots__}
+    begin = 0
+    for own, at in zip(found, places, strict=True):
+        for name, column in columns.items():
+            column[at] = getattr(own, name)
+        columns["candidate"][at] += np.where(own.fits, begin, 0)
+        begin += int(own.candidate.max(initial=-1)) + 1
+    sliced = columns.pop("sliced") > 0
+    return Chosen(sliced=sliced, **columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Candidates:
-    """All candidates of all settings: ascending by setting, then as they were tried."""
+class _Asked:
+    """Points to be decided, no two of them alike."""
 
-    columns: tuple[Ints, ...]
-    """Choice, whether it is sliced, batch, buffers and scratchpad of each."""
-    terms: Ints
-    """What their estimates depend on; only batches where there is no other, shape (terms, ...)."""
+    machine: Machine
+    points: LayerPoints
+    choices: Sequence[LoraChoice]
+    order: BatchOrder
+    job: Job
+    clusters: tuple[int, ...]
 
-    @classmethod
-    def of(
-        cls,
-        machine: Machine,
-        points: LayerPoints,
-        tried: Sequence[_Trials],
-        options: Ints,
-        order: BatchOrder,
-    ) -> "_Candidates":
-        """Return the candidates that were tried, with the terms of those that are one of many."""
-        parts, terms = [], []
-        for trials in tried:
-            size: Any = trials.program.tokens
-            number, sliced = (0 * size + value for value in (trials.number, trials.sliced))
-            taken = trials.fixed + trials.buffers * trials.each
-            parts.append(np.stack((number, sliced, size, trials.buffers, taken)))
-            several = options[trials.point] > 1
-            own = np.zeros((len(Terms._fields), len(size)), np.int64)
-            own[0] = size
-            if several.any():
-                every = bool(several.all())
-                some = trials if every else trials.where(several)
-                one, tokens = machine.taken(some.point), points.tokens[some.point]
-                found = Terms.of(one, tokens, some.program, some.buffers, order)
-                for term, column in enumerate(found):
-                    own[term, slice(None) if every else several] = column
-            terms.append(own)
-        if not tried:
-            return cls(tuple(np.zeros((5, 0), np.int64)), np.zeros((6, 0), np.int64))
-        columns, flat = np.concatenate(parts, axis=1), np.concatenate(terms, axis=1)
-        if len(tried) > 1:
-            by_point = np.argsort(np.concatenate([own.point for own in tried]), kind="stable")
-            columns, flat = columns[:, by_point], flat[:, by_point]
-        return cls(tuple(columns), flat)
+    def parts(self, setting: Ints) -> list[Ints]:
+        """Return the points part by part, as many together as have not too many candidates."""
+        some, cluster = self.points, self.machine.cluster
+        assert cluster is not None
+        room = np.asarray(cluster.tcdm.size) // (cluster.element_bytes * some.in_features)
+        most = np.where(some.batch > 0, 1, np.minimum(some.tokens, room + 1)) * len(self.choices)
+        first = np.unique(setting, return_index=True)[1]
+        part = np.cumsum(most[first]) // _MOST_TRIALS
+        return members(part[setting], int(part[-1]) + 1 if len(part) else 0)
 
-    def chosen(self, candidate: Ints) -> Chosen:
-        """Return what points are that take some of the candidates; -1 is none."""
-        fits = candidate >= 0
-        if not fits.all():
-            at = np.maximum(candidate, 0)
-            columns = [
-                np.where(fits, own[at], 0) if len(own) else 0 * candidate for own in self.columns
-            ]
-        else:
-            columns = [own[candidate] for own in self.columns]
-        choice, sliced, batch, buffers, tcdm_bytes = columns
-        return Chosen(choice, sliced > 0, batch, buffers, tcdm_bytes, candidate)
+    def taken(self, at: Ints) -> "_Asked":
+        """Return some of the points."""
+        if len(at) == len(self.points):
+            return self
+        return replace(self, machine=self.machine.taken(at), points=self.points.taken(at))
+
+    def chosen(self) -> Chosen:
+        """Return what is fastest for each point."""
+        machine, points = self.machine, self.points
+        cluster = machine.cluster
+        assert cluster is not None
+        columns = (*points.columns, *cluster.arrays(), *machine.link.arrays())
+        first, which = alike(columns, len(points))
+        some = machine.taken(first), points.taken(first)
+        trials = Trials.of(*some, self.choices, self.order, self.clusters)
+        options = np.diff(trials.begin)[which] * len(self.clusters)
+        best = np.where(options == 1, trials.begin[which], -1)
+        latency, tasks = np.full((2, len(best)), -1, np.int64)
+        left = np.flatnonzero(options > 1)
+        if len(left):
+            vector = vector_ps(machine.taken(left), points.taken(left))
+            found = self._run(trials, left, which[left], vector)
+            best[left], latency[left], tasks[left] = found
+        return replace(trials.chosen(best, self.clusters), latency_ps=latency, tasks=tasks)
+
+    def _run(
+        self, trials: Trials, points: Ints, setting: Ints, vector: Ints
+    ) -> tuple[Ints, Ints, Ints]:
+        """Return the codes of the fastest candidates of some points, running all that may be.
+
+        And how long they take [ps], in how many tasks.
+        """
+        count = len(points)
+        best, code, tasks = np.full(count, NEVER), *np.full((2, count), -1, np.int64)
+        last_bound, last = np.full((2, count), -1, np.int64)
+        left, few = np.arange(count), max(1, _AT_ONCE // count)
+        # rounded down: no share of the tokens of copies takes less
+        share = vector // self.points.copies[points]
+        while len(left):
+            figures = trials.begin, trials.bounds, few
+            columns = (setting, share, best, code, last_bound, last)
+            found = over_columns(
+                fill_next, figures, *(own[left] for own in columns), rows=2 * few
+            )  # fmt: skip
+            number, bound = found[:few], found[few:]
+            row, own = np.nonzero(number >= 0)
+            at, trial = left[own], number[row, own]
+            taken = self._times(trials, points[at], trial, vector[at])
+            by_time = np.lexsort((trial, taken.latency_ps, at))
+            by_time = by_time[np.diff(at[by_time], prepend=-1) > 0]
+            at, trial, took = at[by_time], trial[by_time], taken.latency_ps[by_time]
+            better = (took < best[at]) | ((took == best[at]) & (trial < code[at]))
+            at, by_time = at[better], by_time[better]
+            best[at], code[at], tasks[at] = took[better], trial[better], taken.tasks[by_time]
+            last_bound[left], last[left] = bound[-1], number[-1]
+            left = left[number[-1] >= 0]
+            few = min(2 * few, _AT_ONCE)
+        return code, best, tasks
+
+    def _times(self, trials: Trials, points: Ints, code: Ints, vector: Ints) -> LayerTimes:
+        """Return what candidates take for points, where an MVM takes so long [ps]."""
+        kinds = alike([code], len(code))
+        one = points[kinds.first]
+        return times_of_kinds(
+            self.machine.taken(one), self.points.taken(one),
+            trials.chosen(code[kinds.first], self.clusters), self.choices, self.order, self.job,
+            kinds.which, vector,
+        )  # fmt: skip
 
 
-def can_compute(cluster: Cluster, choice: LoraChoice) -> bool:
-    """Return whether a cluster has what a choice asks for."""
-    if choice.unit == "balanced" and choice.add == "separate":
-        return False
-    try:
-        return choice.unit == "cores" or bool(cluster.engine)
-    except UnsupportedError:
-        return False
+@using(larger, bound_ps)
+def fill_next(
+    begin: Ints, bounds: Ints, few: int, setting: Ints, vector: Ints, best: Ints, code: Ints,
+    last_bound: Ints, last: Ints, found: Ints,
+) -> None:  # fmt: skip
+    """Fill in the next few codes of points by their bounds, and below these the bounds.
+
+    They come after the last one that was visited and before the best one, both told by a bound or
+    a time and then a code; -1 stands for none. Setting ``s`` has the candidates from ``begin[s]``
+    to ``begin[s + 1]``, on each number of clusters.
+    """
+    every = begin[-1]
+    for i in range(len(setting)):
+        for k in range(few):
+            found[k, i] = -1
+        count = 0
+        for on in range(0, bounds.shape[1], every):
+            for number in range(on + begin[setting[i]], on + begin[setting[i] + 1]):
+                own = bound_ps(bounds, number, vector[i])
+                if own > best[i] or (own == best[i] and number >= code[i]):
+                    continue
+                if own < last_bound[i] or (own == last_bound[i] and number <= last[i]):
+                    continue
+                place = min(count, few - 1)
+                if count == few and own >= found[few + place, i]:
+                    continue
+                while place > 0 and found[few + place - 1, i] > own:
+                    found[place, i] = found[place - 1, i]
+                    found[few + place, i] = found[few + place - 1, i]
+                    place -= 1
+                found[place, i] = number
+                found[few + place, i] = own
+                count = min(count + 1, few)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for of the batching of layers, and what is left open."""
+
+    choices: tuple[LoraChoice, ...]
+    buffers: int
+    order: BatchOrder = PLAIN
+    clusters: tuple[int, ...] = ()
+    """Numbers of clusters that are tried; that of the order if there are none."""
+
+    def batching(self, machine: Machine, points: LayerPoints, found: Chosen, at: int) -> Batching:
+        """Return what was chosen for a point, where anything fits, as a decision."""
+        assert machine.cluster is not None
+        width = machine.tile.columns if found.sliced[at] else None
+        columns = (points.in_features, points.out_features, points.rank, found.batch)
+        inner, outer, rank, batch = (int(column[at]) for column in columns)
+        program = LoraProgram(inner, outer, rank, batch, self.choices[found.choice[at]], width)
+        order = replace(self.order, clusters=int(found.clusters[at]))
+        tokens, buffers = int(points.tokens[at]), int(found.buffers[at])
+        return Batching.of(machine.cluster, program, buffers, order, tokens)
+
+
+_Key = tuple[PricedParts, tuple[int, int, int, int, int], int, Wanted]
+_MOST_KNOWN = 8192
+_known: OrderedDict[_Key, Batching | None] = OrderedDict()
+"""Batchings that were chosen, those asked for last at the end; None where nothing fits."""
+
+
+def choose_batchings(
+    job: Job, layers: Sequence[PlacedLayer], batch: int | None, wanted: Wanted
+) -> list[Batching]:
+    """Return the batching of each layer: see :func:`choose`; ``batch`` None leaves that open.
+
+    Raises:
+        CapacityError: ``batch``, or with None a single token, does not fit the scratchpad.
+        UnsupportedError: None of the choices can run on the cluster.
+    """
+    parts = PricedParts.of(job.machine)
+    shapes = [_sizes_of(job, layer) for layer in layers]
+    keys: list[_Key] = [(parts, shape, batch or 0, wanted) for shape in shapes]
+    new = dict.fromkeys(key for key in keys if key not in _known)
+    if new:
+        columns = [(*shape, batch, wanted.buffers) for _, shape, batch, _ in new]
+        points = LayerPoints(*np.array(columns, np.int64).T)
+        _known.update(zip(new, batchings(job_of_one(job, layers[0]), points, wanted), strict=True))
+    found = [_known[key] for key in keys]
+    for key in keys:
+        _known.move_to_end(key)
+    while len(_known) > _MOST_KNOWN:
+        _known.popitem(last=False)
+    for layer, shape, own in zip(layers, shapes, found, strict=True):
+        if own is None:
+            raise _why_none_fits(job.machine, layer, shape, batch, wanted.choices)
+    return [own for own in found if own is not None]
+
+
+def _sizes_of(job: Job, layer: PlacedLayer) -> tuple[int, int, int, int, int]:
+    assert layer.adapter is not None
+    op, rank = layer.op, layer.adapter.rank
+    return (op.in_features, op.out_features, rank, job.tokens_of(layer), layer.copies)
+
+
+def batchings(job: Job, points: LayerPoints, wanted: Wanted) -> list[Batching | None]:
+    """Return what :func:`choose` finds as decisions, one for each point; None where nothing fits.
+
+    ``job`` has one layer, on the machine.
+    """
+    machine = job.machine
+    found = choose(machine, points, wanted.choices, wanted.order, job, wanted.clusters)
+    each: list[Batching | None] = [None] * len(points)
+    for at in np.flatnonzero(found.fits).tolist():
+        each[at] = wanted.batching(machine, points, found, at)
+    return each
 
 
 def slice_widths(machine: Machine, layer: PlacedLayer) -> list[int]:
@@ -341,7 +290,7 @@ def slice_widths(machine: Machine, layer: PlacedLayer) -> list[int]:
 def _why_none_fits(
     machine: Machine,
     layer: PlacedLayer,
-    shape: tuple[int, int, int, int],
+    shape: tuple[int, int, int, int, int],
     batch: int | None,
     choices: Sequence[LoraChoice],
 ) -> CapacityError | UnsupportedError:

@@ -3,20 +3,24 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.strategies.job import Draft, Job, LayerDecision, Schedule
 from hybridsim.strategies.layers.batches import Batching, BatchSizes
 from hybridsim.strategies.layers.layout import Layout
 
-Shape = tuple[int, int, int, int]
-"""Input and output length, rank, tokens: layers that agree in them are decided once."""
+Shape = tuple[Any, ...]
+"""Input and output length, rank, tokens, copies, and on several kinds of parts that of tiles and
+that of clusters: layers that agree in them are decided once."""
 
 
 def shape_of(job: Job, layer: PlacedLayer) -> Shape:
     """Return what decides how a layer is best run; rank 0 is a layer without adapter."""
     rank = layer.adapter.rank if layer.adapter else 0
-    return (layer.op.in_features, layer.op.out_features, rank, job.tokens_of(layer))
+    kinds = (layer.sort, layer.cluster_sort) if job.machine.several else ()
+    op, tokens = layer.op, job.tokens_of(layer)
+    return (op.in_features, op.out_features, rank, tokens, layer.copies, *kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class LayerDecisions:
         groups, ahead = self._groups(job), frozenset(self.ahead)
         layers: list[LayerDecision] = []
         for number, group in enumerate(groups):
+            layout.written(known[group.members[0][0]])
             before = layout.before
             _lay_out_group(layout, job, group)
             held: dict[int, int] = {}
@@ -116,39 +121,48 @@ def fetched_ahead(job: Job, groups: Sequence[Group]) -> tuple[int, ...]:
 
 def _fits_beside(job: Job, group: Group, following: Group) -> bool:
     weights = weight_bytes(job, following)
-    cluster = job.machine.cluster
-    assert cluster is not None or not weights
-    if cluster is None:
+    if job.machine.cluster is None:
         return False
-    held = per_cluster(job, group.members, lambda batching: batching.tcdm_bytes)
-    return all(held.get(c, 0) + more <= cluster.tcdm.size for c, more in weights.items())
+    held = per_cluster(job, group.members, lambda _, batching: batching.tcdm_bytes)
+    return all(held.get(c, 0) + more <= room(job, c) for c, more in weights.items())
+
+
+def room(job: Job, number: int) -> int:
+    """Return the scratchpad of a cluster by its number [bytes]."""
+    first = job.resources.first
+    sort = next(s for s, (begin, count) in first.items() if begin <= number < begin + count)
+    cluster = job.machine.cluster_of(sort)
+    assert cluster is not None
+    return cluster.tcdm.size
 
 
 def weight_bytes(job: Job, group: Group) -> dict[int, int]:
     """Return what A and B of all layers of a group take on each cluster [bytes]."""
-    element_bytes = job.structure.machine.element_bytes
-    return per_cluster(job, group.members, lambda own: own.weight_bytes(element_bytes))
+    return per_cluster(
+        job,
+        group.members,
+        lambda layer, own: own.weight_bytes(job.shape_of(layer).element_bytes),
+    )
 
 
 def per_cluster(
     job: Job,
     members: Iterable[tuple[str, Batching | None]],
-    size: Callable[[Batching], int],
+    size: Callable[[PlacedLayer, Batching], int],
 ) -> dict[int, int]:
     """Return the sum of what all members take on each cluster [bytes]."""
     total: dict[int, int] = {}
     for name, batching in members:
         if batching is not None:
-            for cluster in clusters_of(job, job.layers[name], batching):
-                total[cluster] = total.get(cluster, 0) + size(batching)
+            layer = job.layers[name]
+            for cluster in clusters_of(job, layer, batching):
+                total[cluster] = total.get(cluster, 0) + size(layer, batching)
     return total
 
 
 def clusters_of(job: Job, layer: PlacedLayer, batching: Batching) -> list[int]:
     """Return the clusters that compute the adapter of a layer."""
-    assert layer.cluster is not None
-    count = len(job.resources.clusters)
-    return [(layer.cluster + phase) % count for phase in range(batching.order.clusters)]
+    return job.resources.in_turn(layer, batching.order.clusters)
 
 
 def _lay_out_group(layout: Layout, job: Job, group: Group) -> None:

@@ -1,4 +1,4 @@
-"""How long a layer takes if its pipeline is perfectly regular: an estimate, only used to choose.
+"""How long a layer takes if its pipeline is perfectly regular: an estimate, used to cut streams.
 
 The equations take single numbers, or columns of them: one entry per candidate.
 """
@@ -11,7 +11,6 @@ import numpy as np
 
 from hybridsim.arch import Cluster, Machine
 from hybridsim.arch.machine import TileArray
-from hybridsim.compiling import using
 from hybridsim.components.core_kernels import larger
 from hybridsim.components.interconnect import Link
 from hybridsim.programs import LoraProgram
@@ -98,48 +97,27 @@ def regular_ps(
 
 
 def estimate_ps(
-    machine: Machine, tokens: Ints, program: LoraProgram, buffers: Ints, order: BatchOrder
+    machine: Machine,
+    tokens: Ints,
+    program: LoraProgram,
+    buffers: Ints,
+    order: BatchOrder,
+    copies: int = 1,
 ) -> Ints:
     """Return the latency of layers if their pipelines were perfectly regular [ps].
 
     What is reported comes from an engine. Programs are given as columns.
     """
     vector: Any = machine.tile.mvm_ps(program.in_features, program.out_features, 1)
+    vector = vector // copies
     terms = Terms.of(machine, tokens, program, buffers, order)
     return regular_ps(estimated(order), tokens, vector, *terms)
 
 
-@using(ceil_div, larger, regular_ps)
-def fill_least(
-    estimate: int, begin: Ints, terms: Ints, tokens: Ints, which: Ints, vector: Ints, found: Ints
-) -> None:
-    """Fill in the candidate with the least estimate, of equal ones the smallest batch; -1: none.
-
-    Setting ``s`` has the candidates from ``begin[s]`` to ``begin[s + 1]``, and points have a
-    setting and a time of an MVM.
-    """
-    for i in range(len(found)):
-        setting = which[i]
-        best, last = begin[setting], begin[setting + 1]
-        if best == last:
-            found[i] = -1
-            continue
-        least = size = 0
-        for at in range(best, last if last - best > 1 else best):
-            own = regular_ps(
-                estimate, tokens[setting], vector[i], terms[0, at], terms[1, at], terms[2, at],
-                terms[3, at], terms[4, at], terms[5, at],
-            )  # fmt: skip
-            if not size or own < least or (own == least and terms[0, at] < size):
-                best, least, size = at, own, terms[0, at]
-        found[i] = best
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """What one batch takes on each part of a cluster, and on the tiles [ps]."""
+    """What one batch takes on each part of a cluster [ps]."""
 
-    mvm: Any
     moving: Any
     """X to the cluster, Y to it, and Z back."""
     compute: Any
@@ -155,11 +133,6 @@ class Stage:
         """Return how often a cluster can take a batch with that many in flight [ps]."""
         return last_end([*self.busy]) if buffers > 1 else self.compute + self.moving
 
-    @property
-    def first(self) -> Any:
-        """A batch from its first MVM to its last store, if nothing is in the way."""
-        return self.mvm + self.rest
-
     def turns(self, buffers: Ints) -> Ints:
         """Return :meth:`turn` for columns."""
         found: Ints = np.where(buffers > 1, self.turn(2), self.turn(1))
@@ -170,7 +143,6 @@ class Stage:
         """Return what a batch of a program takes."""
         cluster, batch = machine.cluster, program.tokens
         assert cluster is not None
-        mvm = machine.tile.mvm_ps(program.in_features, program.out_features, batch)
         short, times = _two_slices(with_shares(program, cluster))
         load_x = transfer_ps(machine, batch * program.in_features)
         slices = [transfer_ps(machine, batch * width) for width in short.slices]
@@ -185,7 +157,6 @@ class Stage:
         compute = cluster.to_ps(last_end(short.ends(cycles)))
         late = cluster.to_ps(_late_cycles(short, cycles))
         return cls(
-            mvm,
             moved,
             compute,
             (busy["cores"], busy["matrix_engine"], busy["dma"] + moved),
@@ -201,14 +172,15 @@ def stage_of(parts: PricedParts, program: LoraProgram) -> Stage:
 
 
 @lru_cache(maxsize=4096)
-def alone_ps(parts: PricedParts, tokens: int, batching: Batching) -> int:
-    """Return the estimate for a single layer on its own [ps]."""
+def alone_ps(parts: PricedParts, tokens: int, batching: Batching, copies: int) -> int:
+    """Return the estimate for a single layer on its own, on so many sets of tiles [ps]."""
     program = batching.program
     names = ("in_features", "out_features", "rank", "tokens")
     single: dict[str, Any] = {name: np.array([getattr(program, name)]) for name in names}
     columns: LoraProgram = replace(program, **single, shares=None)
     counts = (np.array([tokens]), np.array([batching.buffers]))
-    return int(estimate_ps(parts.machine, counts[0], columns, counts[1], batching.order)[0])
+    order = batching.order
+    return int(estimate_ps(parts.machine, counts[0], columns, counts[1], order, copies)[0])
 
 
 def _two_slices(program: LoraProgram) -> tuple[LoraProgram, tuple[Any, ...]]:

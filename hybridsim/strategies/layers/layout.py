@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hybridsim.mapping import PlacedLayer
+from hybridsim.errors import UnsupportedError
+from hybridsim.mapping import PlacedLayer, written_with
 from hybridsim.plan import Mostly, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchSizes
@@ -58,19 +59,39 @@ class Layout:
     builder: PlanBuilder = field(init=False)
     _before: tuple[Need, ...] = ()
     """What every task of the next layer waits for: the end of the layer before."""
-    works: dict[Batching, BatchWorks] = field(default_factory=dict)
-    """What batches do, where that is not as their batching says."""
+    works: dict[tuple[Batching, int, str], BatchWorks] = field(default_factory=dict)
+    """What batches of a layer with so many copies do on a kind of clusters, where that is not as
+    their batching says."""
     _known: dict[tuple[object, ...], _Known] = field(default_factory=dict)
     _fetched: dict[str, Sequence[dict[str, Need]]] = field(default_factory=dict)
     """What to wait for before A or B of a layer is read, where they were fetched ahead."""
 
     def __post_init__(self) -> None:
+        for layer in self.job.mapping.layers:
+            if not layer.tiles:
+                raise UnsupportedError(
+                    f"{layer.name} is left to clusters (mapping.layers, mapping.overflow), and "
+                    "this strategy has layers on tiles alone; a strategy for whole networks such "
+                    "as network would do"
+                )
         self.builder = PlanBuilder(self.job.resources.all)
+
+    def written(self, layer: PlacedLayer) -> None:
+        """Append the writing of the tiles that a layer begins to use anew, if it does."""
+        if layer.written is None:
+            return
+        job = self.job
+        work = layer.written.work(job.live_bytes(layer.written))
+        tiles = job.resources.tiles
+        uses = (tile for name in written_with(job.mapping.layers, layer) for tile in tiles[name])
+        step = Step(work, tuple(dict.fromkeys(uses)), self._before)
+        loop = self.builder.repeat(layer.name, [step], 1)
+        self._before = (Need(loop.first),)
 
     def analog(self, layer: PlacedLayer) -> None:
         """Append a layer without adapter work: its tiles integrate all tokens."""
         op, tokens = layer.op, self.job.tokens_of(layer)
-        self._all_mvms(layer, mvm(((op.in_features, op.out_features),), tokens))
+        self._all_mvms(layer, mvm((op.matrices[1:],), tokens, layer.copies))
 
     def _all_mvms(self, layer: PlacedLayer, work: Work) -> None:
         def make() -> Placed:
@@ -88,7 +109,7 @@ class Layout:
 
     def serial(self, layer: PlacedLayer, batching: Batching) -> None:
         """Append all MVMs of a layer, then its adapter batch by batch, without any overlap."""
-        works, batches = self._batch_works(batching), batching.sizes.batches
+        works, batches = self._batch_works(layer, batching), batching.sizes.batches
         self._all_mvms(layer, works.mvms)
 
         def make() -> Placed:
@@ -139,7 +160,7 @@ class Layout:
 
         ``after`` is what ``during`` itself waited for: the scratchpad is free from there on.
         """
-        batch = BatchSteps(self.job, layer, self._batch_works(batching), batching)
+        batch = BatchSteps(self.job, layer, self._batch_works(layer, batching), batching)
         self._fetched[layer.name] = self._load_weights(
             layer, batch, after, during=during.name, prefix="prefetch"
         )
@@ -159,12 +180,14 @@ class Layout:
     ) -> Placed:
         """Append what ``make`` lays out, or a copy of it where a layer alike has been laid out.
 
-        Two layers are alike if they agree in their batching, their tokens, in ``more``, and in
-        how far before themselves lie what comes before them and what they wait for, ``waits``.
+        Two layers are alike if they agree in their batching, their tokens, copies, in ``more``,
+        and in how far before themselves lie what comes before them and what they wait for,
+        ``waits``.
         """
         parts, here = self._parts(layer, batching), len(self.builder)
         needs = tuple([here - need.base for need in (*self._before, *waits)])
-        key = (batching, self.job.tokens_of(layer), len(parts), *more, len(waits), *needs)
+        tokens, own = self.job.tokens_of(layer), (layer.copies, layer.sort, layer.cluster_sort)
+        key = (batching, tokens, len(parts), own, *more, len(waits), *needs)
         known = self._known.get(key)
         if known is None:
             first = self.builder.templates
@@ -182,8 +205,8 @@ class Layout:
         parts = resources.tiles[layer.name]
         if batching is None or layer.cluster is None:
             return parts
-        for phase in range(batching.order.clusters):
-            cluster = resources.clusters[(layer.cluster + phase) % len(resources.clusters)]
+        for number in resources.in_turn(layer, batching.order.clusters):
+            cluster = resources.clusters[number]
             engine = () if cluster.matrix_engine is None else (cluster.matrix_engine,)
             parts = (*parts, cluster.cores, cluster.dma, *engine)
         return parts
@@ -192,7 +215,7 @@ class Layout:
         self, layer: PlacedLayer, batching: Batching, sources: Sequence[Placed]
     ) -> Placed:
         """Append the pipeline of a layer whose batches wait for those of ``sources``."""
-        works = self._batch_works(batching)
+        works = self._batch_works(layer, batching)
         weights = self._fetched.get(layer.name)
         ahead = [need for of_cluster in weights or () for need in of_cluster.values()]
         reads = [Need(source.first) for source in sources]
@@ -225,11 +248,11 @@ class Layout:
         self, layer: PlacedLayer, sizes: BatchSizes, sources: Sequence[Placed]
     ) -> Placed:
         """Append the MVMs of a layer without adapter, batch by batch."""
-        shape = ((layer.op.in_features, layer.op.out_features),)
+        shape = (layer.op.matrices[1:],)
         works = Mostly(
-            mvm(shape, sizes.full),
-            tuple(mvm(shape, size) for size in sizes.last),
-            tuple(mvm(shape, size) for size in sizes.first),
+            mvm(shape, sizes.full, layer.copies),
+            tuple(mvm(shape, size, layer.copies) for size in sizes.last),
+            tuple(mvm(shape, size, layer.copies) for size in sizes.first),
         )
         needs = tuple(n for source in sources for n in source.output(0, 1))
         tiles = self.job.resources.tiles[layer.name]
@@ -271,13 +294,14 @@ class Layout:
             for phase in range(batch.phases)
         ]
 
-    def _batch_works(self, batching: Batching) -> BatchWorks:
+    def _batch_works(self, layer: PlacedLayer, batching: Batching) -> BatchWorks:
         """Return the works of a layer's steps; layers alike share them."""
-        if batching not in self.works:
-            element_bytes = self.job.structure.machine.element_bytes
-            programs = BatchPrograms.of(batching)
-            self.works[batching] = batch_works(element_bytes, programs, batching.sizes.tokens)
-        return self.works[batching]
+        key = batching, layer.copies, layer.cluster_sort
+        if key not in self.works:
+            element_bytes = self.job.shape_of(layer).element_bytes
+            programs, tokens = BatchPrograms.of(batching), batching.sizes.tokens
+            self.works[key] = batch_works(element_bytes, programs, tokens, layer.copies)
+        return self.works[key]
 
 
 def _cut(step: Step, first: int, count: int, total: int) -> Step:

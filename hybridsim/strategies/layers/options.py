@@ -2,28 +2,29 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Literal
 
-import numpy as np
-
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
-from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, OrderOption, on_machine
 from hybridsim.strategies.job import Draft, Job, Schedule
-from hybridsim.strategies.layers.batches import PLAIN, Batching, BatchOrder
-from hybridsim.strategies.layers.choose import LayerPoints, batchings, choose_batching
-from hybridsim.strategies.layers.clusters import best_by_shape, fastest
+from hybridsim.strategies.layers.batches import PLAIN, BatchOrder
+from hybridsim.strategies.layers.choosers import BatchChooser
 from hybridsim.strategies.layers.decisions import (
+    Group,
     LayerDecisions,
-    Shape,
     fetched_ahead,
     one_by_one,
-    shape_of,
 )
-from hybridsim.strategies.layers.streams import groups_of, stream_notes
+from hybridsim.strategies.layers.stream_cuts import StreamCuts
+from hybridsim.strategies.layers.streams import (
+    groups_of,
+    least_estimate,
+    stream_notes,
+    stretches_of,
+)
 from hybridsim.units import Count, Spec, ceil_div
 
 UNITS = {
@@ -31,6 +32,9 @@ UNITS = {
     "best": ("matrix_engine", "cores", "both", "balanced"),
 }
 """Values of ``unit`` that leave a choice."""
+_EVERY = 1024
+"""Up to here every batch of a stream is tried where unit or order are open; beyond, powers of two
+and all tokens."""
 _MOST_ANALOG_BATCHES = 2048
 """Batches of a streamed yardstick, so that its plan stays small however long a sequence is."""
 
@@ -85,15 +89,16 @@ class AllAnalog(LayerStrategy):
         if not self.stream:
             return LayerDecisions()
         batch = self.batch or ceil_div(job.tokens, _MOST_ANALOG_BATCHES)
-        groups = groups_of(job, lambda *_: None, (min(batch, job.tokens),), 1)
-        return LayerDecisions((), tuple(groups))
+        deciders = [lambda *_: None]
+        choose = partial(least_estimate, job, deciders, (min(batch, job.tokens),), 1)
+        return LayerDecisions((), tuple(groups_of(job, stretches_of(job), deciders, choose)))
 
 
 class AdaptedStrategy(LayerStrategy):
     """A strategy that adapts layer after layer, each in batches of tokens."""
 
     batch: Count | None = None
-    """Tokens per batch; None takes, for each layer, the batch with the least estimated latency."""
+    """Tokens per batch; None takes, for each layer, the batch that is fastest when it is run."""
     unit: Literal["matrix_engine", "cores", "both", "balanced", "either", "best"] = "matrix_engine"
     """Which part of the cluster multiplies. ``both`` splits the rows of a batch, ``balanced``
     those of each product. ``either`` takes the faster of engine and cores for each layer,
@@ -121,6 +126,10 @@ class AdaptedStrategy(LayerStrategy):
             CapacityError: The machine lacks what this asks for.
         """
         return PLAIN
+
+    def within(self, job: Job) -> "AdaptedStrategy":
+        """Return this for a job with the layers on one kind of parts alone."""
+        return self
 
     def decide(self, job: Job) -> LayerDecisions:
         """Return how each layer is computed, one after the other.
@@ -173,50 +182,106 @@ class PipelinedStrategy(AdaptedStrategy):
                 clusters than asked for.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
-        ways = self._ways(job)
-        if len(ways) == 1:
-            return ways[0]._decided(job)
+        counts = self.cluster_counts(job)
+        if len(counts) == 1:
+            return self._on(counts[0])._decided(job)
         if self.stream:
-            return fastest(job, [way._decided(job) for way in ways])
-        each = [BatchChooser(way, job).by_shape() for way in ways]
-        best = best_by_shape(job, each)
+            return fastest(job, [self._on(count)._decided(job) for count in counts])
+        best = BatchChooser(self, job, counts).by_shape()
         if not self.prefetch_weights:
             return one_by_one(job, best)
+        each = [BatchChooser(self._on(count), job).by_shape() for count in counts]
         return fastest(job, [one_by_one(job, own, True) for own in (best, *each)])
 
-    def batch_orders(self, job: Job) -> list[BatchOrder]:
-        """Return how batches follow each other, for each number of clusters that is tried.
+    def cluster_counts(self, job: Job) -> tuple[int, ...]:
+        """Return the numbers of clusters that are tried; without an engine that is all of them.
 
         Raises:
             CapacityError: More clusters are asked for than the machine has.
         """
-        return [way.batch_order(job) for way in self._ways(job)]
-
-    def _ways(self, job: Job) -> "list[PipelinedStrategy]":
-        """Return this with each number of clusters that is tried; an estimate takes them all."""
-        if self.clusters != "best":
-            return [self]
-        there = job.machine.cluster.count if job.machine.cluster else 1
+        there = max((self.batch_order(own).clusters for own in job.of_kinds), default=1)
+        tried = self.clusters == "best" and job.engine is not None
         adapted = bool(job.mapping.network.adapted_layers)
-        tried = [there] if job.engine is None else range(1, there + 1 if adapted else 2)
-        return [self.model_copy(update={"clusters": count}) for count in tried]
+        return tuple(range(1, there + 1 if adapted else 2)) if tried else (there,)
+
+    def within(self, job: Job) -> "PipelinedStrategy":
+        """Return this on no more clusters than there are."""
+        there = job.machine.cluster.count if job.machine.cluster else 1
+        return self._on(min(there, self.clusters)) if isinstance(self.clusters, int) else self
+
+    def _on(self, clusters: int) -> "PipelinedStrategy":
+        """Return this on a number of clusters that is not open."""
+        return self.model_copy(update={"clusters": clusters})
 
     def _decided(self, job: Job) -> LayerDecisions:
         """Return how each layer is computed on a number of clusters that is not open."""
         chooser = BatchChooser(self, job)
         if not self.stream:
             return one_by_one(job, chooser.by_shape(), self.prefetch_weights)
-        sizes = self._sizes(job)
-        chooser.prepare(sizes, range(self.buffers, 0, -1))
-        groups = tuple(groups_of(job, chooser.batching, sizes, self.buffers))
+        stretches, sizes = stretches_of(job), self._sizes(job)
+        if job.engine is None:
+            deciders = [chooser.batching]
+            choose = partial(least_estimate, job, deciders, sizes, self.buffers)
+            return self._streamed(job, groups_of(job, stretches, deciders, choose))
+        choosers = [chooser, *(BatchChooser(own, job) for own in self._named(job))]
+        deciders = [each.batching for each in choosers]
+        cuts = StreamCuts(job, choosers, sizes, self.buffers)
+        groups = groups_of(job, stretches, deciders, cuts.fastest)
+        found = self._streamed(job, groups)
+        if not found.ahead:
+            return found
+        # Fetches ahead go across stretches, which were chosen one by one. They are taken to save
+        # no more than they last; that no order of tasks gains more is not proven.
+        saved, least = cuts.fetches_ps(groups), _run_ps(job, found)
+        for bound, named in cuts.named(stretches):
+            if bound - saved >= least:
+                break
+            if cuts.takes_ps(stretches, named, bound, least + saved) - saved >= least:
+                continue
+            groups = groups_of(job, stretches, deciders, partial(cuts.fastest, named=named))
+            other = self._streamed(job, groups)
+            time = least if other == found else _run_ps(job, other)
+            if time < least:
+                found, least = other, time
+        return found
+
+    def _streamed(self, job: Job, groups: Sequence[Group]) -> LayerDecisions:
         ahead = fetched_ahead(job, groups) if self.prefetch_weights else ()
-        return LayerDecisions((), groups, ahead, stream_notes(groups))
+        notes, every = stream_notes(groups), self._every(job)
+        if notes and not self.batch and 0 < every < job.tokens:
+            notes += (
+                f"stream: batches of 1 to {every:,} tokens, powers of two and all {job.tokens:,} "
+                "were tried; with one unit and order named it is every batch",
+            )
+        return LayerDecisions((), tuple(groups), ahead, notes)
+
+    def _named(self, job: Job) -> list["PipelinedStrategy"]:
+        """Return the same with each open unit and order named: what is best for each layer by
+        itself need not be best for layers at once."""
+        units = UNITS.get(self.unit, (self.unit,))
+        orders: tuple[OrderOption, ...] = (self.order,)
+        if self.order == "best":
+            orders = ("natural", "direct", "swapped")
+        if len(units) * len(orders) == 1 or not job.mapping.network.adapted_layers:
+            return []
+        pairs = product(units, orders)
+        each = [self.model_copy(update={"unit": u, "order": o}) for u, o in pairs]
+        return [own for own in each if own.choices(job.machine)]
 
     def _sizes(self, job: Job) -> tuple[int, ...]:
         """Return the batches that a stream may be cut into."""
         if self.batch:
             return (min(self.batch, job.tokens),)
-        return (*(2**i for i in range((job.tokens - 1).bit_length())), job.tokens)
+        powers = (2**i for i in range((job.tokens - 1).bit_length()))
+        every = range(1, self._every(job) + 1)
+        return tuple(dict.fromkeys((*powers, job.tokens, *every)))
+
+    def _every(self, job: Job) -> int:
+        """Return up to how many tokens every batch of a stream is tried."""
+        if job.engine is None:
+            return 0
+        # with several ways each batch is run to choose one, which takes long
+        return job.tokens if len(self.choices(job.machine)) < 2 else min(job.tokens, _EVERY)
 
     def batch_order(self, job: Job) -> BatchOrder:
         """Return how batches follow each other on a machine.
@@ -234,72 +299,13 @@ class PipelinedStrategy(AdaptedStrategy):
         return BatchOrder(self.early_xa, self.first_batch, self.last_batch, max(1, wanted))
 
 
-@dataclass
-class BatchChooser:
-    """The batching of each layer under a strategy's options; layers alike share it."""
+def _run_ps(job: Job, decided: LayerDecisions) -> int:
+    return job.run_ps(decided.draft(job).outline.expand())
 
-    strategy: AdaptedStrategy
-    job: Job
-    _order: BatchOrder = field(init=False)
-    _known: dict[tuple[object, ...], Batching] = field(default_factory=dict)
-    _unfit: dict[tuple[object, ...], CapacityError] = field(default_factory=dict)
-    """Why nothing fits, where that was asked before: a stream asks for each of its stretches."""
 
-    def __post_init__(self) -> None:
-        self._order = self.strategy.batch_order(self.job)
-
-    def by_shape(self) -> dict[Shape, Batching]:
-        """Return the batching of each different layer with an adapter."""
-        found: dict[Shape, Batching] = {}
-        for layer in self.job.mapping.layers:
-            shape = shape_of(self.job, layer)
-            if layer.adapter is not None and shape not in found:
-                batching = self.batching(layer)
-                assert batching is not None
-                found[shape] = batching
-        return found
-
-    def prepare(self, batches: Sequence[int], buffers: Sequence[int]) -> None:
-        """Decide all layers for all these batches and buffers at once, and with both left open."""
-        strategy, machine = self.strategy, self.job.machine
-        layers = [layer for layer in self.job.mapping.layers if layer.adapter is not None]
-        shapes = dict.fromkeys(shape_of(self.job, layer) for layer in layers)
-        if machine.cluster is None or not shapes:
-            return
-        asked = [(None, None), *product(batches, buffers)]
-        keys = [(shape, *one) for shape in shapes for one in asked]
-        points = [
-            (*shape, batch or strategy.batch or 0, most or strategy.buffers)
-            for shape, batch, most in keys
-        ]
-        columns = LayerPoints(*np.array(points, np.int64).T)
-        found = batchings(machine, columns, strategy.choices(machine), self._order)
-        # what does not fit is left to be asked for, and refused in words
-        fitting = zip(keys, found, strict=True)
-        self._known |= {key: own for key, own in fitting if own is not None}
-
-    def batching(
-        self, layer: PlacedLayer, batch: int | None = None, buffers: int | None = None
-    ) -> Batching | None:
-        """Return the batching of a layer, with a batch or buffers if given; None if analog."""
-        if layer.adapter is None:
-            return None
-        strategy, job = self.strategy, self.job
-        key = (shape_of(job, layer), batch, buffers)
-        if key in self._unfit:
-            raise self._unfit[key]
-        if key not in self._known:
-            try:
-                self._known[key] = choose_batching(
-                    job.machine,
-                    layer,
-                    job.tokens_of(layer),
-                    batch or strategy.batch,
-                    strategy.choices(job.machine),
-                    buffers or strategy.buffers,
-                    self._order,
-                )
-            except CapacityError as error:
-                self._unfit[key] = error
-                raise
-        return self._known[key]
+def fastest(job: Job, tried: Sequence[LayerDecisions]) -> LayerDecisions:
+    """Return the decisions whose run of the whole network is shortest, the first of several."""
+    different = list(dict.fromkeys(tried))
+    if len(different) == 1:
+        return different[0]
+    return min(different, key=lambda own: _run_ps(job, own))

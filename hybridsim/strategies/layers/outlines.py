@@ -20,7 +20,10 @@ from hybridsim.units import Ints, ceil_div
 
 if TYPE_CHECKING:
     from hybridsim.engines.outlined import Outlined
+    from hybridsim.engines.prefixes import Prefixes
 
+ONCE = 3
+"""Slots of what is done once per layer: A, B, and all MVMs where they come first."""
 MOST_KNOWN = 4096
 """Outlines whose states, or plans, are remembered."""
 MOST_TASKS = 2**22
@@ -50,16 +53,14 @@ class Steps:
         """Different places of a batch: slots of a step."""
         return self.before + self.after + 1
 
-    def rounds(self, count: Ints) -> tuple[Ints, Ints, Ints]:
-        """Return how often layers go round all clusters, batches left over, and rounds if few.
 
-        ``count`` is the number of full batches of each layer.
-        """
-        rounds, rest = np.divmod(count + self.before + self.after, self.clusters)
-        # what begins before the first round is dropped, so the few rounds of a layer with a rest,
-        # which looks back at them, are counted; a layer without a whole round has no loop
-        few = np.where((rounds == 0) | ((rest > 0) & (rounds < _ROUNDS)), rounds, _MANY)
-        return rounds, rest, few
+def rounds_of(batches: Ints, clusters: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return how often layers go round all clusters, batches left over, and rounds if few."""
+    rounds, rest = np.divmod(batches, clusters)
+    # what begins before the first round is dropped, so the few rounds of a layer with a rest,
+    # which looks back at them, are counted; a layer without a whole round has no loop
+    few = np.where((rounds == 0) | ((rest > 0) & (rounds < _ROUNDS)), rounds, _MANY)
+    return rounds, rest, few
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,39 @@ class OutlineKey:
         sizes = BatchSizes((1,) * own.before, 1, count, (1,) * own.after)
         batching = Batching(program, self.buffers, order, sizes, (), 0)
         slots, _ = batch_works(1, BatchPrograms.of(batching), sizes.tokens).numbered()
-        layout = Layout(job, works={batching: slots})
-        layout.adapted(job.mapping.layers[0], batching)
+        layer = job.mapping.layers[0]
+        works = {(batching, layer.copies, layer.cluster_sort): slots}
+        layout = Layout(job, works=works)
+        layout.adapted(layer, batching)
         return layout.builder.outline()
 
 
 _outlines: "dict[tuple[object, ...], Outlined]" = {}
+_waiting: dict[tuple[object, ...], int] = {}
+"""Tasks so far of outlines that were not asked for enough to be worth a table."""
+_PAYS = 4000
+"""Tasks of points that take as long in a plan as it takes to ask a table for them at all."""
+
+
+def outline_that_pays(key: OutlineKey, job: Job, tasks: int) -> "Outlined | None":
+    """Return the outline with a key if points of so many tasks may be served by its states.
+
+    None if they take less time in a plan that many outlines share (:func:`prefixes_of`).
+    """
+    if tasks < _PAYS:
+        return None
+    known = (key, job.structure.machine)
+    if known not in _outlines:
+        from hybridsim.engines.outlined import LEAST  # takes a while to import
+
+        before = _waiting.get(known, 0)
+        if before + tasks <= LEAST:
+            if len(_waiting) >= MOST_KNOWN:
+                _waiting.clear()
+            _waiting[known] = before + tasks
+            return None
+        outline_of(key, job).met(_waiting.pop(known, 0))
+    return outline_of(key, job)
 
 
 def outline_of(key: OutlineKey, job: Job) -> "Outlined":
@@ -137,6 +165,33 @@ def plan_of(key: OutlineKey, job: Job) -> tuple[Plan, Ints]:
         slots = np.array([work.shape[0] for work in plan.works], np.int64)
         _plans.known[known] = plan, slots[plan.work]
     return _plans.known[known]
+
+
+MOST_LAID_OUT = 4096
+"""Batches of a layer beyond which it is no plan, but a table of states."""
+
+
+def prefixes_of(steps: Steps, buffers: int, batches: int, job: Job) -> "Prefixes":
+    """Return a plan of at least so many batches, to be executed as far as a layer goes.
+
+    Its slots are those of batches that are all alike, whatever ``steps`` says of first and last
+    ones; ``job`` has one layer.
+    """
+    # only here, as Numba takes a quarter of a second to import
+    from hybridsim.engines.prefixes import Prefixes
+
+    rounds = max(_ROUNDS, 1 << (ceil_div(batches, steps.clusters) - 1).bit_length())
+    key = OutlineKey(replace(steps, before=0, after=0), buffers, 0, rounds)
+    known = (key, job.structure.machine)
+    if known not in _prefixes:
+        plan, slot = plan_of(key, job)
+        if sum(len(own.plan) for own in _prefixes.values()) > MOST_TASKS:
+            _prefixes.clear()
+        _prefixes[known] = Prefixes(plan, slot, ONCE, rounds * steps.clusters)
+    return _prefixes[known]
+
+
+_prefixes: "dict[tuple[object, ...], Prefixes]" = {}
 
 
 def job_of_one(job: Job, layer: PlacedLayer) -> Job:

@@ -14,13 +14,14 @@ from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchSizes
 from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
 from hybridsim.strategies.layers.candidates import EVERYTHING, Candidates, Space, candidates
-from hybridsim.strategies.layers.choose import choose_batching
+from hybridsim.strategies.layers.choose import Wanted, choose_batchings
 from hybridsim.strategies.layers.outlines import (
     OutlineKey,
     Steps,
     job_of_one,
     outline_of,
     plan_of,
+    rounds_of,
 )
 from hybridsim.units import Ints
 
@@ -63,7 +64,8 @@ def best_of_layer(job: Job, layer: PlacedLayer, space: Space = EVERYTHING) -> Fo
     """
     machine, adapter = job.machine, layer.adapter
     assert adapter is not None
-    shape = (layer.op.in_features, layer.op.out_features, adapter.rank, job.tokens_of(layer))
+    op = layer.op
+    shape = (op.in_features, op.out_features, adapter.rank, job.tokens_of(layer), layer.copies)
     parts = (machine.tile, machine.cluster, machine.link)
     return _answer(_Question((*shape, *parts, space), job, layer, space))
 
@@ -86,7 +88,7 @@ def _answer(question: _Question) -> Found:
     every = candidates(machine, layer, tokens, space)
     if not len(every):
         # says what is missing
-        choose_batching(machine, layer, tokens, None, on_machine(CHOICES, machine), 1)
+        choose_batchings(job, [layer], None, Wanted(on_machine(CHOICES, machine), 1))
         raise CapacityError(f"{layer.name}: none of the batches that were to be tried fits")
     times = BatchTimes(every)
     bounds, parts = bounds_of(times)
@@ -192,7 +194,7 @@ class Latencies:
         cut = own.sizes.where(members)
         steps = self._steps(one, int(cut.before[0]), int(cut.after[0]))
         slots_ps = self.times.slots_ps(members)
-        rounds, rest, few = steps.rounds(cut.count)
+        rounds, rest, few = rounds_of(cut.batches, own.clusters[members])
         for at in groups((rest, few)):
             key = OutlineKey(steps, int(own.buffers[one]), int(rest[at[0]]), int(few[at[0]]))
             looped = outline_of(key, self.job).looped

@@ -66,14 +66,10 @@ class BatchSteps:
         self._early = batching.order.early
         self._separate = batching.program.choice.add == "separate"
         self._tiles = job.resources.tiles[layer.name]
-        self._output_buffers = job.structure.machine.output_buffers
+        self._output_buffers = job.structure.machine.on_tiles(layer.sort).output_buffers
         self._link = job.resources.link
-        all_clusters = job.resources.clusters
-        self.phases = batching.order.clusters
-        self._clusters = [
-            all_clusters[(layer.cluster + phase) % len(all_clusters)]
-            for phase in range(batching.order.clusters)
-        ]
+        self.phases, resources = batching.order.clusters, job.resources
+        self._clusters = [resources.clusters[k] for k in resources.in_turn(layer, self.phases)]
 
     def load_weights(self, before: Needs, prefix: str = "load") -> list[Step]:
         """Return the transfers of A and of B, once per layer and cluster."""

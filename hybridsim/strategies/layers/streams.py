@@ -1,18 +1,33 @@
 """Layers that run at the same time: which ones may, which ones fit, and how well that goes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
-from hybridsim.arch import Machine
-from hybridsim.errors import CapacityError
+from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching
-from hybridsim.strategies.layers.decisions import Group, clusters_of, per_cluster
+from hybridsim.strategies.layers.decisions import Group, clusters_of, per_cluster, room
 from hybridsim.strategies.layers.estimate import PricedParts, alone_ps, stage_of
+from hybridsim.units import ceil_div
 from hybridsim.workload import Network
-from hybridsim.workload.ops import Attention, FirstToken, LastToken, Linear, Trigram
+from hybridsim.workload.ops import (
+    Attention,
+    FirstToken,
+    LastToken,
+    Linear,
+    Pool,
+    Trigram,
+    Window,
+)
 
+Cut = tuple[int, int, int]
+"""How a stretch is run: tokens of a batch, the most buffers, and which one decides its layers."""
+Choose = Callable[[Sequence[PlacedLayer]], Cut | None]
+"""Returns the cut of a stretch; None if no batch fits, or it is a single layer."""
 Decide = Callable[[PlacedLayer, int | None, int | None], Batching | None]
 """Returns the batching of a layer for a batch and a number of buffers; None leaves them open."""
 
@@ -30,8 +45,8 @@ class Reads:
         return Reads(self.batchwise | other.batchwise, self.whole | other.whole)
 
 
-BARRIERS = (Attention, Trigram, FirstToken, LastToken)
-"""Ops that read tokens other than the one they make: attention all, a trigram its neighbours."""
+BARRIERS = (Attention, Trigram, Window, Pool, FirstToken, LastToken)
+"""Ops that read tokens other than the one they make: attention all, a window its neighbours."""
 
 
 def layer_inputs(network: Network) -> dict[str, Reads]:
@@ -56,22 +71,48 @@ def layer_inputs(network: Network) -> dict[str, Reads]:
     return layers
 
 
-def groups_of(job: Job, decide: Decide, sizes: Sequence[int], buffers: int) -> list[Group]:
-    """Return the layers of a network in groups that are streamed, in order.
+class Stretch(NamedTuple):
+    """Layers that may run at the same time, as far as there is room."""
 
-    A group ends where a layer needs all tokens of one in it, works on another number of tokens,
-    shares a tile with one in it, or does not fit the scratchpads beside the others. Each stretch
-    between the first three takes the batch, of ``sizes``, and the buffers, up to ``buffers``, with
-    the least estimate; the cuts for want of room follow from these.
+    layers: Sequence[PlacedLayer]
+    cut: str
+    """Why it begins."""
+    first: int
+    """The number of the first stretch alike: they are run in the same way."""
+
+
+def stretches_of(job: Job) -> list[Stretch]:
+    """Return the stretches of a network, in order.
+
+    One ends where a layer needs all tokens of one in it, works on another number of tokens, shares
+    a tile with one in it, or has its tiles written.
     """
     inputs = layer_inputs(job.mapping.network)
-    found: list[Group] = []
-    known: dict[tuple[object, ...], tuple[int, int] | None] = {}
+    known: dict[tuple[object, ...], int] = {}
+    found: list[Stretch] = []
     for layers, cut in _stretches(job, inputs):
         key = tuple(_alike(job, layer, layers, inputs) for layer in layers)
-        if key not in known:
-            known[key] = _best_cut(job, layers, inputs, decide, sizes, buffers)
-        found += _cut_to_fit(job, layers, inputs, decide, known[key], cut)
+        found.append(Stretch(layers, cut, known.setdefault(key, len(found))))
+    return found
+
+
+def groups_of(
+    job: Job, stretches: Sequence[Stretch], deciders: Sequence[Decide], choose: Choose
+) -> list[Group]:
+    """Return the layers of a network in groups that are streamed, in order.
+
+    A group ends with its stretch, or where a layer does not fit the scratchpads beside the others
+    in the batches, the buffers and with the one of ``deciders`` that ``choose`` says for stretches
+    alike.
+    """
+    inputs = layer_inputs(job.mapping.network)
+    chosen: dict[int, Cut | None] = {}
+    found: list[Group] = []
+    for layers, cut, first in stretches:
+        if first not in chosen:
+            chosen[first] = choose(layers)
+        own = chosen[first]
+        found += cut_to_fit(job, layers, inputs, deciders[own[2] if own else 0], own, cut)
     return found
 
 
@@ -101,7 +142,7 @@ def _alike(
     reads = tuple(sorted(place[n] for n in inputs[layer.name].batchwise if n in place))
     rank = layer.adapter.rank if layer.adapter else 0
     return (
-        layer.op.in_features, layer.op.out_features, rank, layer.cluster,
+        layer.op.in_features, layer.op.out_features, rank, layer.sort, layer.cluster,
         job.tokens_of(layer), reads,
     )  # fmt: skip
 
@@ -130,55 +171,56 @@ def _why_not_with(
         return "all tokens are needed at once (attention)"
     if job.tokens_of(layer) != job.tokens_of(stretch[0]):
         return "another number of tokens"
+    if layer.written is not None:
+        return "tiles are written first"
     if any(set(layer.tiles) & set(other.tiles) for other in stretch):
         return "a tile is shared"
     return ""
 
 
-def _best_cut(
+def least_estimate(
     job: Job,
-    layers: Sequence[PlacedLayer],
-    inputs: Mapping[str, Reads],
-    decide: Decide,
+    deciders: Sequence[Decide],
     sizes: Sequence[int],
     buffers: int,
-) -> tuple[int, int] | None:
-    """Return the batch and buffers with the least estimate; None if no batch fits."""
+    layers: Sequence[PlacedLayer],
+) -> Cut | None:
+    """Return the cut of a stretch with the least estimate, of equal ones the small batch and the
+    most buffers; None if no batch fits, or it is a single layer."""
     if len(layers) == 1:
         return None
-    tokens = job.tokens_of(layers[0])
-    tried: list[tuple[int, int, int]] = []
-    for size in dict.fromkeys(min(size, tokens) for size in sizes):
-        for most in range(buffers, 0, -1):
-            try:
-                groups = _cut_to_fit(job, layers, inputs, decide, (size, most), "")
-            except CapacityError:
-                continue
-            estimate = sum(_estimate_ps(job, group) for group in groups)
-            tried.append((estimate, size, most))
-    least = min(tried, default=None, key=lambda t: (t[0], t[1], -t[2]))
-    return least[1:] if least else None
+    tokens, inputs = job.tokens_of(layers[0]), layer_inputs(job.mapping.network)
+    found: dict[Cut, int] = {}
+    own = dict.fromkeys(min(size, tokens) for size in sizes)
+    for cut in product(sorted(own), range(buffers, 0, -1), range(len(deciders))):
+        with suppress(CapacityError, UnsupportedError):
+            groups = cut_to_fit(job, layers, inputs, deciders[cut[2]], cut, "")
+            found[cut] = sum(_estimate_ps(job, group) for group in groups)
+    return min(found, default=None, key=lambda cut: found[cut])
 
 
-def _cut_to_fit(
+def cut_to_fit(
     job: Job,
     layers: Sequence[PlacedLayer],
     inputs: Mapping[str, Reads],
     decide: Decide,
-    chosen: tuple[int, int] | None,
+    chosen: Cut | None,
     cut: str,
 ) -> list[Group]:
-    """Return a stretch in groups, each as long as its adapters fit together."""
+    """Return a stretch in groups, each as long as its adapters fit together.
+
+    ``cut`` is why the stretch begins. Without a cut that was chosen every layer is on its own.
+    """
     if chosen is None:
         alone = [((layer.name, decide(layer, None, None)),) for layer in layers]
         return [Group(members, cut=cut if i == 0 else _FULL) for i, members in enumerate(alone)]
-    batch, buffers = chosen
+    batch, buffers, _ = chosen
     runs: list[list[tuple[str, Batching | None]]] = [[]]
     held: dict[int, int] = {}
     for layer in layers:
         member = (layer.name, decide(layer, batch, buffers))
-        more = per_cluster(job, [member], lambda batching: batching.tcdm_bytes)
-        if any(held.get(c, 0) + size > _room(job) for c, size in more.items()):
+        more = per_cluster(job, [member], lambda _, batching: batching.tcdm_bytes)
+        if any(held.get(c, 0) + size > room(job, c) for c, size in more.items()):
             runs.append([])
             held = {}
         runs[-1].append(member)
@@ -216,13 +258,14 @@ def _estimate_ps(job: Job, group: Group) -> int:
 
     The longest chain of first batches, then one batch per turn of the busiest part.
     """
-    first, parts = job.layers[group.members[0][0]], PricedParts.of(job.machine)
+    first = job.layers[group.members[0][0]]
     tokens = job.tokens_of(first)
     if len(group.members) == 1:
         batching = group.members[0][1]
         if batching is None:
-            return _mvm_ps(job.machine, first, tokens)
-        return alone_ps(parts, tokens, batching)
+            return _mvm_ps(job, first, tokens)
+        parts = PricedParts.of(job.machine_of(first))
+        return alone_ps(parts, tokens, batching, first.copies)
     sizes = group.sizes(tokens)
     largest = max(sizes.counts)
     turn = 0
@@ -231,13 +274,13 @@ def _estimate_ps(job: Job, group: Group) -> int:
     for (name, batching), reads in zip(group.members, group.inputs, strict=True):
         layer = job.layers[name]
         before = max((until[other] for other in reads), default=0)
-        mvm = _mvm_ps(job.machine, layer, largest)
+        mvm = _mvm_ps(job, layer, largest)
         turn = max(turn, mvm)
         if batching is None:
             until[name] = before + mvm
             continue
-        stage = stage_of(parts, batching.program)
-        until[name] = before + stage.first
+        stage = stage_of(PricedParts.of(job.machine_of(layer)), batching.program)
+        until[name] = before + _mvm_ps(job, layer, batching.batch) + stage.rest
         serial = 0 if batching.buffers > 1 else stage.turn(1)
         for cluster in clusters_of(job, layer, batching):
             own = busy.setdefault(cluster, [0, 0, 0, 0])
@@ -247,10 +290,6 @@ def _estimate_ps(job: Job, group: Group) -> int:
     return max(until.values()) + (sizes.batches - 1) * turn
 
 
-def _mvm_ps(machine: Machine, layer: PlacedLayer, tokens: int) -> int:
-    return machine.tile.mvm_ps(layer.op.in_features, layer.op.out_features, tokens)
-
-
-def _room(job: Job) -> int:
-    assert job.machine.cluster is not None
-    return job.machine.cluster.tcdm.size
+def _mvm_ps(job: Job, layer: PlacedLayer, tokens: int) -> int:
+    tile = job.machine.tile_of(layer.sort)
+    return int(tile.mvm_ps(*layer.op.matrices[1:], ceil_div(tokens, layer.copies)))

@@ -96,8 +96,13 @@ def in_slots(first: Sequence[T], last: Sequence[T], usual: T) -> list[T]:
     return [*last, *first, usual]
 
 
-def batch_works(element_bytes: int, programs: BatchPrograms, tokens: int) -> BatchWorks:
-    """Return the works of a layer of so many tokens, for numbers of so many bytes."""
+def batch_works(
+    element_bytes: int, programs: BatchPrograms, tokens: int, copies: int = 1
+) -> BatchWorks:
+    """Return the works of a layer of so many tokens on so many copies of its weights.
+
+    Its numbers have so many bytes.
+    """
     full = programs.full
     inner, outer = full.in_features, full.out_features
 
@@ -109,10 +114,8 @@ def batch_works(element_bytes: int, programs: BatchPrograms, tokens: int) -> Bat
         return programs.each(work)
 
     return BatchWorks(
-        load_a=transfer("load a", inner * full.rank * element_bytes),
-        load_b=transfer("load b", outer * full.rank * element_bytes),
-        mvms=mvm(((inner, outer),), tokens),
-        mvm=programs.each(lambda program: mvm(((inner, outer),), program.tokens)),
+        *once_works(element_bytes, full, tokens, copies),
+        mvm=programs.each(lambda program: mvm(((inner, outer),), program.tokens, copies)),
         load_x=moved("load x", None),
         load_y=tuple(moved("load y", index) for index in range(len(full.slices))),
         store_z=tuple(moved("store z", index) for index in range(len(full.slices))),
@@ -120,6 +123,18 @@ def batch_works(element_bytes: int, programs: BatchPrograms, tokens: int) -> Bat
             programs.each(lambda program, i=i: program.kernels[i].work)  # type: ignore[misc]
             for i in range(len(full.kernels))
         ),
+    )
+
+
+def once_works(
+    element_bytes: int, full: LoraProgram, tokens: int, copies: int
+) -> tuple[Work, Work, Work]:
+    """Return what is done once per layer: fetching A and B, and all MVMs at once."""
+    inner, outer = full.in_features, full.out_features
+    return (
+        transfer("load a", inner * full.rank * element_bytes),
+        transfer("load b", outer * full.rank * element_bytes),
+        mvm(((inner, outer),), tokens, copies),
     )
 
 

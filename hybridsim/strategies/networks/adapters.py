@@ -13,12 +13,13 @@ has its home on one cluster, or on as many as share its batches by rows; A and B
 once, and all its work is done there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from hybridsim.arch import Cluster, Machine
+from hybridsim.arch import Cluster, Machine, sorts
 from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.mapping import Mapping as Placement
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.adapting import AdapterWork
@@ -26,7 +27,7 @@ from hybridsim.strategies.networks.dataflow import Batches, FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
 from hybridsim.strategies.networks.options import AdapterOptions
 from hybridsim.units import ceil_div, format_bytes
-from hybridsim.workload import Network
+from hybridsim.workload import Experts, Network
 
 _TILES_PER_SLICE = (8, 4, 2, 1)
 """Tiles whose inputs and outputs make one slice of an adapter that does not fit, as tried."""
@@ -52,21 +53,45 @@ class SharedAdapter:
     """Of both halves [ps]."""
 
 
-def fit_every_cluster(network: Network, machine: Machine) -> bool:
-    """Return whether A and B of a whole network leave room in the scratchpad of a cluster."""
-    cluster = machine.cluster
-    return cluster is not None and _all_bytes(network, cluster) < cluster.tcdm.size
+def fit_every_cluster(mapping: Placement) -> bool:
+    """Return whether A and B of a whole network leave room in the scratchpad of a cluster.
+
+    On several kinds of clusters each has room for those that it computes.
+    """
+    machine, network = mapping.machine, mapping.network
+    if not machine.several:
+        cluster = machine.cluster
+        return cluster is not None and _all_bytes(network, cluster) < cluster.tcdm.size
+    for sort in sorts(machine, False):
+        cluster = machine.cluster_of(sort)
+        own = {own.op.shared or own.name for own in mapping.layers if own.cluster_sort == sort}
+        assert cluster is not None
+        if _all_bytes(network, cluster, own) >= cluster.tcdm.size:
+            return False
+    return machine.cluster is not None
 
 
-def _all_bytes(network: Network, cluster: Cluster) -> int:
-    return cluster.element_bytes * network.adapter_parameters
+def _all_bytes(network: Network, cluster: Cluster, own: Container[str] | None = None) -> int:
+    """Return what the adapters of a network take on a cluster, of all or of some layers."""
+    if own is None:
+        return cluster.element_bytes * network.adapter_parameters
+    adapters = [network.adapter(op) for op in network.adapted_layers if op.name in own]
+    return cluster.element_bytes * sum(a.parameters for a in adapters if a is not None)
 
 
 class NetworkAdapters:
     """The ways to compute the adapters of a network on a machine; layers alike share them."""
 
-    def __init__(self, network: Network, machine: Machine, options: AdapterOptions) -> None:
+    def __init__(
+        self,
+        network: Network,
+        machine: Machine,
+        options: AdapterOptions,
+        own: Container[str] | None = None,
+    ) -> None:
+        """``own`` names the layers whose adapters these clusters keep; all unless given."""
         self._network, self._machine, self._options = network, machine, options
+        self._own = own
         self._known: dict[tuple[object, ...], Adapter] = {}
         self._shared: dict[tuple[int, ...], SharedAdapter | None] = {}
         self.kept_bytes = self._resident_bytes() if options.resident else 0
@@ -85,10 +110,31 @@ class NetworkAdapters:
         """
         assert layer.adapter is not None
         shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
-        key = (*shape, batches, pieces, stays)
+        key = (*shape, layer.adapter.copies, batches, pieces, stays)
         if key not in self._known:
             self._known[key] = self._best(layer, batches, pieces, stays)
         return self._known[key]
+
+    def parts_ps(
+        self, layer: PlacedLayer, batches: Batches, stays: bool
+    ) -> list[tuple[int, int, int]]:
+        """Return for each way that fits what one cluster takes for the first batch, for a further
+        full one and for the last one [ps]; none where nothing fits."""
+        found = []
+        for choice in self._options.choices:
+            with suppress(CapacityError, UnsupportedError):
+                decision = self._way(layer, batches, 1, choice, stays).decision
+                again = decision.fetched_again
+                first, usual, last = (
+                    _taken(self._cluster, decision, rows, weights)
+                    for rows, weights in (
+                        (batches.full, decision.fetched),
+                        (batches.full, again),
+                        (batches.last, again),
+                    )
+                )
+                found.append((first, usual, last))
+        return found
 
     def shared(self, layer: PlacedLayer, tokens: int, parts: int) -> SharedAdapter | None:
         """Return the fastest way to share a layer's adapter between ``parts`` clusters, or None.
@@ -152,26 +198,34 @@ class NetworkAdapters:
         assert layer.adapter is not None
         op, rank = layer.op, layer.adapter.rank
         most = ceil_div(batches.full, pieces)
+        banks = layer.adapter.copies > 1
+        if banks:  # each expert's vectors by themselves, with its own A and B
+            assert isinstance(op, Experts)
+            loads = [load for load in op.loads(batches.full) if load]
+            most = min(most, ceil_div(sum(loads), len(loads)))
         program = LoraProgram(op.in_features, op.out_features, rank, most, choice)
         program = self._fitting(layer, program)
         sliced = program.slice_inputs is not None
         fetched = not self._options.resident
         weights = cluster.element_bytes * rank * (op.in_features + op.out_features)
-        loaded = weights * (ceil_div(most, program.tokens) if sliced else 1)
+        rows = ceil_div(batches.full, pieces)
+        loaded = weights * (ceil_div(rows, program.tokens) if sliced or banks else 1)
         decision = AdapterDecision(
             program=program,
             pieces=pieces,
             homes=(),
             fetched=fetched,
-            fetched_again=fetched and (sliced or not stays),
+            fetched_again=fetched and (sliced or banks or not stays),
             early=self._options.early,
             from_dram=False,
             load_bytes=loaded if fetched else 0,
             weight_bytes=weights,
             kept_bytes=0,
             tcdm_bytes=program.tcdm_bytes(cluster, 1) + self.kept_bytes,
+            banks=banks,
         )
-        return Adapter(decision, _time_ps(cluster, decision, batches), 0 if sliced else weights)
+        room = 0 if sliced or banks else weights
+        return Adapter(decision, _time_ps(cluster, decision, batches), room)
 
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
         """Return the program with the fewest equal batches that fit the scratchpad.
@@ -179,35 +233,39 @@ class NetworkAdapters:
         A layer wider than a tile may go slice by slice, each as wide as a tile. Where A and B
         do not fit beside a token, they and X go in slices as well: of as many tiles as fit.
         """
-        room = self._cluster.tcdm.size - self.kept_bytes
-        widths = dict.fromkeys((None, min(self._machine.tile.columns, program.out_features)))
-        for count in range(1, program.tokens + 1):
-            for width in widths:
-                batch = ceil_div(program.tokens, count)
-                part = replace(program, tokens=batch, slice_columns=width)
-                if part.tcdm_bytes(self._cluster, 1) <= room:
-                    return part
-        if not self._options.resident and (sliced := self._sliced(program, room)) is not None:
-            return sliced
-        need = replace(part, tokens=1).tcdm_bytes(self._cluster, 1)
+        room, tile = self._cluster.tcdm.size - self.kept_bytes, self._machine.tile
+        widths = dict.fromkeys((None, min(tile.columns, program.out_features)))
+        whole = [replace(program, slice_columns=width) for width in widths]
+        if (found := self._largest(whole, room)) is not None:
+            return found
+        sliced = [
+            replace(
+                program,
+                slice_columns=min(tiles * tile.columns, program.out_features),
+                slice_inputs=min(tiles * tile.rows, program.in_features),
+            )
+            for tiles in _TILES_PER_SLICE
+        ]
+        if not self._options.resident and (found := self._largest(sliced, room)) is not None:
+            return found
+        need = replace(whole[-1], tokens=1).tcdm_bytes(self._cluster, 1)
         raise CapacityError(
             f"{layer.name}: its adapter needs {format_bytes(need)} of TCDM for one token; a "
             f"cluster has {format_bytes(room)} left; lower the rank (now {program.rank}), or "
             "raise cluster.tcdm.size"
         )
 
-    def _sliced(self, program: LoraProgram, room: int) -> LoraProgram | None:
-        """Return the program in the fewest batches and the widest slices that fit, or None."""
-        tile = self._machine.tile
-        for count in range(1, program.tokens + 1):
-            batch = ceil_div(program.tokens, count)
-            for tiles in _TILES_PER_SLICE:
-                part = replace(
-                    program,
-                    tokens=batch,
-                    slice_columns=min(tiles * tile.columns, program.out_features),
-                    slice_inputs=min(tiles * tile.rows, program.in_features),
-                )
+    def _largest(self, programs: Sequence[LoraProgram], room: int) -> LoraProgram | None:
+        """Return the fewest batches of the first of some programs that fit, or None.
+
+        A batch of more tokens takes no less, so what does not fit with one is not looked at.
+        """
+        fitting = [
+            one for one in programs if replace(one, tokens=1).tcdm_bytes(self._cluster, 1) <= room
+        ]
+        for count in range(1, programs[0].tokens + 1 if fitting else 1):
+            for one in fitting:
+                part = replace(one, tokens=ceil_div(one.tokens, count))
                 if part.tcdm_bytes(self._cluster, 1) <= room:
                     return part
         return None
@@ -219,7 +277,7 @@ class NetworkAdapters:
             CapacityError: They do not fit.
         """
         cluster = self._cluster
-        need = _all_bytes(self._network, cluster)
+        need = _all_bytes(self._network, cluster, self._own)
         if need >= cluster.tcdm.size:
             raise CapacityError(
                 f"the adapters of {self._network.name} take {format_bytes(need)}; a "
@@ -235,17 +293,20 @@ class NetworkAdapters:
         return cluster
 
 
+def _taken(cluster: Cluster, decision: AdapterDecision, rows: int, weights: bool) -> int:
+    """Return how long one of the clusters that share so many rows takes [ps]."""
+    each = ceil_div(rows, decision.pieces)
+    work = AdapterWork(decision.program, "both", each, weights, decision.banks)
+    return int(work.time_ps(cluster))
+
+
 def _time_ps(cluster: Cluster, decision: AdapterDecision, batches: Batches) -> int:
     """Return how long all batches take on one cluster [ps]."""
-
-    def taken(rows: int, weights: bool) -> int:
-        work = AdapterWork(decision.program, "both", ceil_div(rows, decision.pieces), weights)
-        return int(work.time_ps(cluster))
-
-    first = taken(batches.full, decision.fetched)
+    first = _taken(cluster, decision, batches.full, decision.fetched)
     if batches.count == 1:
         return first
-    usual, last = (taken(rows, decision.fetched_again) for rows in (batches.full, batches.last))
+    again = decision.fetched_again
+    usual, last = (_taken(cluster, decision, n, again) for n in (batches.full, batches.last))
     return first + (batches.count - 2) * usual + last
 
 
@@ -262,7 +323,12 @@ class Sharing:
     def best(
         self, layer: PlacedLayer, tokens: int, alone: Adapter, units: int
     ) -> SharedDecision | None:
-        """Return how up to ``units`` clusters share an adapter, or None if one is as fast."""
+        """Return how up to ``units`` clusters share an adapter, or None if one is as fast.
+
+        Those of experts are not shared: each is one of many already.
+        """
+        if layer.adapter is not None and layer.adapter.copies > 1:
+            return None
         link = self._machine.link
         least, best = self._fetched(alone.decision.load_bytes, 1) + alone.time_ps, None
         for parts in _parts(layer, units):
@@ -339,6 +405,12 @@ class AdapterHomes:
             found.most_bytes = max(found.most_bytes, buffers + max(used))
         found.without = tuple(name for name in ways if name not in found.of)
         return found
+
+    def add(self, other: "AdapterHomes", first: int) -> None:
+        """Add the homes in another kind of clusters, which are numbered from ``first`` on."""
+        self.of |= {name: tuple(first + k for k in homes) for name, homes in other.of.items()}
+        self.without += other.without
+        self.most_bytes = max(self.most_bytes, other.most_bytes)
 
     def _share_out(
         self,

@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
 from hybridsim.plan import Need, Within
 from hybridsim.strategies.machine_shape import MachineShape
-from hybridsim.units import ceil_div
+from hybridsim.units import Ints, ceil_div
 from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
 from hybridsim.workload.ops import LastToken
 
 _REARRANGING = {
-    "input", "concat", "slice", "trigram", "first_token", "last_token", "class_token",
+    "input", "concat", "slice", "trigram", "window", "first_token", "last_token", "class_token",
 }  # fmt: skip
 """Kinds of ops that only say which elements are read."""
 _NEVER_FREE = (Linear, Attention, Embedding)
@@ -41,6 +43,10 @@ class FlowOp:
     """Tokens attended to; 0 if it is no attention."""
     last: bool = False
     """Whether it reads the last token alone."""
+    copies: int = 1
+    """Vectors that stand for each token, where it passes through several experts."""
+    once: bool = False
+    """Whether it works once per sequence: on the first token, or the last."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,8 @@ def dataflow(
         keys = network.keys(op, tokens, past) if isinstance(op, Attention) else 0
         rows = sequences * network.tokens(op, tokens)
         reads_last = not last.isdisjoint(op.inputs) if last else False
-        works.append(FlowOp(op.name, op, sources, rows, keys, reads_last))
+        copies, once = network.vectors.copies.get(op.name, 1), op.name in network.vectors.once
+        works.append(FlowOp(op.name, op, sources, rows, keys, reads_last, copies, once))
         made[op.name] = (op.name,)
         if isinstance(op, Linear):
             linear[op.name] = len(linear)
@@ -178,6 +185,11 @@ class Batches:
         count = ceil_div(tokens, full)
         return cls(full, tokens - (count - 1) * full, count)
 
+    @classmethod
+    def of_work(cls, work: FlowOp, batch: int | None) -> "Batches":
+        """Return the batches of an op, of so many tokens each; copies of a token stay together."""
+        return cls.of(work.tokens, batch and batch * work.copies)
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -197,15 +209,15 @@ class Output:
         first = self.first + shift
         return Output(first, self.stride, self.count, self.pieces, self.width, self.cut)
 
-    def ready(self, count: int) -> Needs:
+    def ready(self, count: int, once: bool = False) -> Needs:
         """Return what batch i of a reader with ``count`` batches waits for.
 
-        A reader of fewer batches reads the first token alone; one of more batches (its tokens are
-        one more) waits for all.
+        One that works ``once`` per sequence reads the first token alone. Another that has other
+        batches (a token more, or windows of several tokens) waits for all.
         """
         if count == self.count:
             return [Need(self.first + piece, self.stride) for piece in range(self.pieces)]
-        if count < self.count:
+        if once:
             return [Need(self.first + piece) for piece in range(self.pieces)]
         return self.last()
 
@@ -213,3 +225,27 @@ class Output:
         """Return the pieces of the last batch."""
         behind = self.first + self.stride * (self.count - 1)
         return [Need(behind + piece) for piece in range(self.pieces)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cuts:
+    """The batches that the tokens of an op are cut into, one entry per candidate."""
+
+    full: Ints
+    last: Ints
+    count: Ints
+
+    @classmethod
+    def of(cls, work: FlowOp, batches: Ints) -> "Cuts":
+        """Return the cuts of an op for each of some batches, as :class:`Batches` cuts it."""
+        full = np.minimum(batches * work.copies, work.tokens)
+        count: Ints = ceil_div(np.full_like(full, work.tokens), full)
+        return cls(full, work.tokens - (count - 1) * full, count)
+
+    def over(self, usual: Ints, last: Ints) -> Ints:
+        """Return the sum over batches of what a full one and the last one take."""
+        return (self.count - 1) * usual + last
+
+    def at(self, some: Any) -> "Cuts":
+        """Return the cuts of some of the candidates."""
+        return Cuts(self.full[some], self.last[some], self.count[some])

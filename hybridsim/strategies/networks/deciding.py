@@ -9,9 +9,11 @@ from functools import cached_property
 
 from hybridsim.arch import Cluster, Machine
 from hybridsim.errors import CapacityError, UnsupportedError
+from hybridsim.mapping import PlacedLayer
 from hybridsim.programs.attention import Attention as AttentionProgram
 from hybridsim.programs.attention import AttentionShape
 from hybridsim.programs.pieces import Piece
+from hybridsim.programs.product import ProductWork
 from hybridsim.strategies.networks.adapters import (
     Adapter,
     AdapterHomes,
@@ -24,6 +26,7 @@ from hybridsim.strategies.networks.dataflow import Batches, FlowOp
 from hybridsim.strategies.networks.decisions import (
     AttentionDecision,
     Chosen,
+    DigitalDecision,
     EmbeddingDecision,
     LinearDecision,
     PiecesDecision,
@@ -36,9 +39,9 @@ from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div
-from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm
+from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm, Select
 
-_FINEST = 8
+FINEST = 8
 """No piece of a norm has fewer rows, no piece of another op fewer columns. Source: HARP."""
 
 
@@ -52,6 +55,7 @@ class Deciding:
         self.memory = OnChip.of(structure, machine, options.by_capacity)
         self._known: dict[Hashable, WorkDecision] = {}
         self._too_long: set[int] = set()
+        self._known_adapters: dict[tuple[str, str], NetworkAdapters] = {}
 
     def all(self) -> NetworkDecisions:
         """Return what is decided for the whole network.
@@ -61,10 +65,16 @@ class Deciding:
             UnsupportedError: The machine lacks a unit that is asked for.
         """
         structure, options = self._structure, self._options
-        kept_bytes, homes = self._adapters.kept_bytes, self._told_apart
+        kept_bytes, homes = self._adapters("", "").kept_bytes, self._told_apart
         # most works have nothing of their own in a memory, so that their kind says it all
         memory, known = self.memory, self._known
-        own = {*self._homes.of, *memory.adapters_outside, *memory.outside, *memory.after}
+        own = {
+            *self._homes.of,
+            *memory.adapters_outside,
+            *memory.weights_outside,
+            *memory.outside,
+            *memory.after,
+        }
         ops = []
         for kind, work in zip(structure.kinds, structure.works, strict=True):
             found = known.get(kind) if work.name not in own else None
@@ -80,6 +90,10 @@ class Deciding:
             dispatch=options.dispatch,
             homes=homes,
             kept_bytes=kept_bytes,
+            kept_of_kinds=tuple(
+                (sort, self._adapters("", sort).kept_bytes)
+                for sort, _ in structure.machine.of_clusters
+            ),
             ops=Chosen.of(ops),
             notes=(
                 *self.memory.notes,
@@ -100,6 +114,7 @@ class Deciding:
             kind,
             self._homes.of.get(name) if self._told_apart else None,
             name in memory.adapters_outside,
+            name in memory.weights_outside,
             memory.outside.get(name),
             memory.after.get(name),
         )
@@ -124,34 +139,74 @@ class Deciding:
 
     def _linear(self, work: FlowOp) -> LinearDecision:
         layer, batches = self._structure.layers[work.name], self._batches(work)
+        digital = None if layer.tiles else self._digital(work)
         if layer.adapter is None:
-            return LinearDecision()
+            return LinearDecision(digital=digital)
         outside = work.name in self.memory.adapters_outside
         if self._options.adapters.share and self._options.split and batches.count == 1:
             alone = self._alone(work, False)
             if alone.decision.pieces == 1:
                 units = self._units_for_pieces(work)
-                sharing = Sharing(self._machine, self._adapters)
+                sharing = Sharing(self._machine, self._adapters_of(layer))
                 shared = sharing.best(layer, work.tokens, alone, units)
                 if shared is not None:
-                    return LinearDecision(replace(shared, from_dram=outside))
+                    return LinearDecision(replace(shared, from_dram=outside), digital)
         homes = self._homes.of.get(work.name, ())
         way = self._alone(work, bool(homes))
         kept = way.room_bytes if homes else 0
         decision = replace(way.decision, homes=homes, from_dram=outside, kept_bytes=kept)
-        return LinearDecision(decision)
+        return LinearDecision(decision, digital)
+
+    def _digital(self, work: FlowOp) -> DigitalDecision:
+        """Return how clusters share a layer: by columns of its output.
+
+        Raises:
+            CapacityError: A cluster has not the room.
+            UnsupportedError: The product is asked of a part that is not there.
+        """
+        cluster, op, rows = self._need_cluster(work), work.op, self._batches(work).full
+        assert isinstance(op, Linear)
+        if self._machine.network_on_chip is not None:
+            raise UnsupportedError(
+                f"{work.name} is given to clusters, which is modelled over a link; "
+                "network_on_chip: null would do"
+            )
+        on_engine = cluster.matrix_engine is not None and cluster.precision == "fp16"
+        there = cluster.count if on_engine else cluster.total
+        most = there if self._options.split else 1
+        pieces = max(1, min(most, op.out_features // FINEST))
+        columns = ceil_div(op.out_features, pieces)
+        program = ProductWork(rows, op.in_features, columns, on_engine)
+        size = op.weights * cluster.element_bytes * program.passes(cluster)
+        outside = work.name in self.memory.weights_outside
+        return DigitalDecision(program, pieces, size, outside, program.tcdm_bytes(cluster))
 
     def _alone(self, work: FlowOp, stays: bool) -> Adapter:
         """Return how a layer is adapted where its clusters share a batch by rows at most."""
         batches = self._batches(work)
         split = self._units_for_pieces(work) if self._options.split else 1
-        pieces = max(1, min(split, batches.full // _FINEST))
-        return self._adapters.alone(self._structure.layers[work.name], batches, pieces, stays)
+        pieces = max(1, min(split, batches.full // FINEST))
+        layer = self._structure.layers[work.name]
+        return self._adapters_of(layer).alone(layer, batches, pieces, stays)
 
-    @cached_property
-    def _adapters(self) -> NetworkAdapters:
-        options = self._options.adapters
-        return NetworkAdapters(self._structure.network, self._machine, options)
+    def _adapters_of(self, layer: PlacedLayer) -> NetworkAdapters:
+        return self._adapters(layer.sort, layer.cluster_sort)
+
+    def _adapters(self, tile: str, cluster: str) -> NetworkAdapters:
+        """Return the adapters of the layers on a kind of tiles, on a kind of clusters."""
+        if (tile, cluster) not in self._known_adapters:
+            machine, structure = self._machine.seen(tile, cluster), self._structure
+            several = self._machine.several
+            own = {op.shared or op.name for op in self._on_clusters(cluster)} if several else None
+            self._known_adapters[tile, cluster] = NetworkAdapters(
+                structure.network, machine, self._options.adapters, own
+            )
+        return self._known_adapters[tile, cluster]
+
+    def _on_clusters(self, sort: str) -> list[Linear]:
+        """Return the adapted layers of a kind of clusters."""
+        placed = self._structure.placed
+        return [own.op for own in placed if own.adapter and own.cluster_sort == sort]
 
     @cached_property
     def _told_apart(self) -> bool:
@@ -172,7 +227,7 @@ class Deciding:
         ]
         if not adapted:
             return AdapterHomes()
-        cluster, structure = self._need_cluster(adapted[0]), self._structure
+        structure = self._structure
         of_kind: dict[int, Adapter] = {}
         ways = {}
         for work in adapted:
@@ -180,7 +235,14 @@ class Deciding:
             if kind not in of_kind:
                 of_kind[kind] = self._alone(work, True)
             ways[work.name] = of_kind[kind]
-        return AdapterHomes.find(adapted, cluster, structure.chips, ways)
+        found = AdapterHomes()
+        for sort, _ in structure.machine.cluster_sorts:
+            own = [work for work in adapted if structure.layers[work.name].cluster_sort == sort]
+            if own:
+                cluster, first = self._need_cluster(own[0]), structure.home_of(sort)
+                each = {work.name: ways[work.name] for work in own}
+                found.add(AdapterHomes.find(own, cluster, structure.chips, each), first)
+        return found
 
     def _home_notes(self) -> tuple[str, ...]:
         """Return how often A and B are fetched, if there are adapters."""
@@ -194,13 +256,16 @@ class Deciding:
     def _is_in_periphery(self, work: FlowOp) -> bool:
         """Return whether a sum is added at a tile, as asked for or as that is shorter."""
         where, cluster = self._options.where.add, self._machine.cluster
-        if not self._structure.machine.adds_at_tiles or where == "cores":
+        structure = self._structure
+        maker = structure.from_tiles[work.name]
+        sort = structure.layers[maker or structure.first_layer(structure.chips[work.name])].sort
+        if not structure.machine.on_tiles(sort).adds_at_tiles or where == "cores":
             return False
         if where == "periphery" or cluster is None:
             return True
-        local = self._structure.from_tiles[work.name] is not None
+        local = maker is not None
         rows, width = self._batches(work).full, work.op.out_features
-        each = self._machine.tile.periphery.residual_ps(1, width, local)
+        each = self._machine.tile_of(sort).periphery.residual_ps(1, width, local)
         on_cores = Piece.of(work.op, rows, width).time_ps(cluster)
         return bool(max(1, len(work.op.inputs) - 1) * each * rows <= on_cores)
 
@@ -208,10 +273,10 @@ class Deciding:
         """Share an op out: norms by rows, all others by columns."""
         cluster = self._need_cluster(work)
         rows, width = self._batches(work).full, work.op.out_features
-        by_rows = isinstance(work.op, Norm)
+        by_rows = isinstance(work.op, Norm | Select)
         units = self._units_for_pieces(work) if self._options.split else 1
         size = rows if by_rows else width
-        pieces = max(1, min(units, size // _FINEST))
+        pieces = max(1, min(units, size // FINEST))
         shape = (ceil_div(rows, pieces), width) if by_rows else (rows, ceil_div(width, pieces))
         piece = Piece.of(work.op, *shape)
         _, part_rows, part_columns = piece.parts(cluster, work.name)
@@ -234,17 +299,16 @@ class Deciding:
                 f"attention on the matrix engine is computed in fp16, not {cluster.precision}; "
                 "choose cluster.precision=fp16, or cluster.matrix_engine=null"
             )
-        programs = tuple(
-            self._program(work, heads, on_engine) for heads in self._heads(work, on_engine)
-        )
+        heads = self.heads(work, on_engine)
+        known = {each: self._program(work, each, on_engine) for each in dict.fromkeys(heads)}
         return AttentionDecision(
-            programs=programs,
+            programs=tuple(known[each] for each in heads),
             on_engine=on_engine,
             kept_bytes=self._kept_bytes(work),
             from_dram=self.memory.outside.get(work.name, 0),
             after=self.memory.after.get(work.name),
             cost_from="model" if cluster.kernel_costs is None else "kernel_costs",
-            tcdm_bytes=max(program.run(cluster).tcdm_bytes for program in programs),
+            tcdm_bytes=max(program.run(cluster).tcdm_bytes for program in known.values()),
         )
 
     def _is_on_engine(self, work: FlowOp) -> bool:
@@ -257,13 +321,13 @@ class Deciding:
         engine, cores = (
             max(
                 self._program(work, heads, on).run(cluster).duration_ps
-                for heads in self._heads(work, on)
+                for heads in self.heads(work, on)
             )
             for on in (True, False)
         )
         return engine <= cores
 
-    def _heads(self, work: FlowOp, on_engine: bool) -> list[int]:
+    def heads(self, work: FlowOp, on_engine: bool) -> list[int]:
         """Return the heads of each cluster that shares an attention."""
         assert isinstance(work.op, Attention)
         cluster = self._need_cluster(work)
@@ -272,8 +336,8 @@ class Deciding:
         nodes = min(units, heads) if self._options.split else 1
         return [heads // nodes + (node < heads % nodes) for node in range(nodes)]
 
-    def _program(self, work: FlowOp, heads: int, on_engine: bool) -> AttentionShape:
-        """Return how a cluster computes some heads of an attention."""
+    def program(self, work: FlowOp, heads: int, on_engine: bool) -> AttentionProgram:
+        """Return how a cluster computes some heads, but for how their queries are cut."""
         assert isinstance(work.op, Attention)
         options = self._options
         program = AttentionProgram(
@@ -290,7 +354,12 @@ class Deciding:
         fitting = program.in_warps() if options.flash else program.fitting()
         if fitting.form != program.form and not options.flash:
             self._too_long.add(work.keys)
-        batch, queries = options.batch, options.queries
+        return fitting
+
+    def _program(self, work: FlowOp, heads: int, on_engine: bool) -> AttentionShape:
+        """Return how a cluster computes some heads of an attention."""
+        fitting = self.program(work, heads, on_engine)
+        batch, queries = self._options.batch, self._options.queries
         if batch is not None:
             return fitting.shape(min(batch, fitting.tokens), queries)
         if queries is None and fitting.form != "sequential":
@@ -304,7 +373,7 @@ class Deciding:
         kept = work.keys - work.tokens // sequences
         if not self._options.move_kept or kept <= 0 or not self._structure.of.past:
             return 0
-        elements = 2 * kept * work.op.kv_heads * work.op.head_dim * sequences
+        elements = kept * work.op.kept_features * sequences
         return ceil_div(elements * self._machine.activation_bits, 8)
 
     def _long_notes(self) -> list[str]:
@@ -319,15 +388,16 @@ class Deciding:
     # --- all ------------------------------------------------------------------------------------
 
     def _batches(self, work: FlowOp) -> Batches:
-        return Batches.of(work.tokens, self._options.batch)
+        return Batches.of_work(work, self._options.batch)
 
     def _need_cluster(self, work: FlowOp) -> Cluster:
-        """Return the clusters of the machine.
+        """Return the clusters that compute a work: of an adapted layer those of its kind.
 
         Raises:
             CapacityError: There are none.
         """
-        cluster = self._machine.cluster
+        layer = self._structure.layers.get(work.name)
+        cluster = self._machine.cluster_of(layer.cluster_sort if layer else "")
         if cluster is None:
             raise CapacityError(
                 f"{self._machine.name} has no cluster for {work.name}; add a cluster to the "

@@ -7,6 +7,7 @@ from functools import cached_property
 from hybridsim.engines import Dispatch
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.attention import AttentionShape
+from hybridsim.programs.product import ProductWork
 from hybridsim.strategies.networks.options import Keep
 
 
@@ -36,6 +37,8 @@ class AdapterDecision:
     """Room that they take where they have a home [bytes]; 0 without one."""
     tcdm_bytes: int
     """Scratchpad of a cluster [bytes]."""
+    banks: bool = False
+    """Whether each part of a batch is for another expert, with an A and a B of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,26 @@ class SharedDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitalDecision:
+    """A linear layer that clusters compute as a whole, each some columns of its output."""
+
+    program: ProductWork
+    """Of a full batch on one cluster."""
+    pieces: int
+    load_bytes: int
+    """Weights that are fetched for each batch [bytes]."""
+    from_dram: bool
+    """Whether they come from the DRAM before."""
+    tcdm_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class LinearDecision:
     """A linear layer on its tiles, and what adapts it."""
 
     adapter: AdapterDecision | SharedDecision | None = None
+    digital: DigitalDecision | None = None
+    """How clusters compute it; None where its weights lie on tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +145,12 @@ class Chosen:
     def of(cls, decisions: Iterable[WorkDecision]) -> "Chosen":
         """Return decisions, each distinct one once."""
         place: dict[WorkDecision, int] = {}
-        numbers = tuple([place.setdefault(each, len(place)) for each in decisions])
-        return cls(tuple(place), numbers)
+        # most are the very same thing, and take longer to hash than to tell by that
+        given, same = [*decisions], dict[int, int]()
+        for each in given:
+            if id(each) not in same:
+                same[id(each)] = place.setdefault(each, len(place))
+        return cls(tuple(place), tuple([same[id(each)] for each in given]))
 
     @cached_property
     def _hash(self) -> int:
@@ -167,3 +190,5 @@ class Decided:
     ops: Chosen
     notes: tuple[str, ...] = ()
     """What a person should know of how it was decided, a line each."""
+    kept_of_kinds: tuple[tuple[str, int], ...] = ()
+    """The same of each further kind of clusters [bytes]."""

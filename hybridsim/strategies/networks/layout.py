@@ -3,9 +3,12 @@
 Nothing here reads a price, a clock or the size of a memory: those were read when it was decided.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
+from fractions import Fraction
 from typing import Any, Literal, TypeVar
 
+from hybridsim.mapping import PlacedLayer, written_with
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import LayerDecision, OpDecision
 from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs, Output
@@ -28,10 +31,26 @@ class Layout:
         self.outputs: dict[str, Output] = {}
         self.places: dict[str, Place] = {}
         self.moved: dict[tuple[str, int, Place], Need] = {}
+        self.written: tuple[Need, ...] = ()
+        """What MVMs wait for where tiles are written during the run: the latest writing."""
         self.layers: dict[str, LayerDecision] = {}
         self.ops: dict[str, OpDecision] = {}
         self._pending: list[tuple[str, int, Place, int]] = []
         self._known: dict[tuple[int, int, Hashable], Any] = {}
+        self._batches: dict[tuple[int, int], Batches] = {}
+
+    def write(self, work: FlowOp, layer: PlacedLayer) -> None:
+        """Write the tiles that a layer begins to use anew, once all before it is done."""
+        structure, written = self.structure, layer.written
+        assert written is not None
+        sizes = {name: structure.by_name.get(name) for name in written.live}
+        elements = sum(op.op.out_features * op.tokens for op in sizes.values() if op is not None)
+        live = ceil_div(elements * structure.machine.activation_bits, 8)
+        done = [need for output in self.outputs.values() for need in output.last()]
+        tiles = self.resources.tiles
+        uses = (tile for name in written_with(structure.placed, layer) for tile in tiles[name])
+        step = Step(written.work(live), tuple(dict.fromkeys(uses)), tuple(done))
+        self.written = (self.once(work, [step]),)
 
     def operands(
         self, work: FlowOp, sources: Sequence[str], here: Place
@@ -52,11 +71,13 @@ class Layout:
                 needs.append(self.moved[name, count, here])
                 continue
             output = self.outputs[name]
-            ready = output.last() if work.last and count < output.count else output.ready(count)
+            whole = work.last and count < output.count
+            ready = output.last() if whole else output.ready(count, work.once)
             if self._is_gated(work, name) and count > 1:
                 ready += output.last()
             way = (self.place_of(name), here)
-            steps += self.routes.steps(way, self._moved(output, batches), ready, len(steps))
+            moved = self._moved(output, batches, self._rows(work, name))
+            steps += self.routes.steps(way, moved, ready, len(steps))
             self._pending.append((name, count, here, len(steps) - 1))
             needs.append(Within(len(steps) - 1))
         return steps, needs
@@ -102,20 +123,40 @@ class Layout:
         """Return where the output of an op is; blocks that are copied have one place each."""
         return self.places.get(name, Place())
 
-    def _moved(self, output: Output, batches: Batches) -> Moved:
+    def _rows(self, work: FlowOp, source: str) -> Fraction | int:
+        """Return the vectors of a source that each vector of its reader brings.
+
+        Several where windows or a sum of experts are made of them; a share of one where a token
+        stands for its copies, to which it is sent at once.
+        """
+        of = self.structure.by_name[source]
+        if work.once or (max(of.copies, work.copies) == 1 and of.tokens < 2 * work.tokens):
+            return 1  # as nearly always, and a fraction is slow to multiply
+        return Fraction(of.tokens, work.tokens)
+
+    def _moved(self, output: Output, batches: Batches, rows: Fraction | int) -> Moved:
         """Return what moving each batch of an output brings."""
         width = ceil_div(output.width, output.pieces) if output.cut == "columns" else output.width
         cut = output.pieces if output.cut == "rows" else 1
         bits = self.structure.machine.activation_bits
 
         def size(each: int) -> int:
-            return ceil_div(width * ceil_div(each, cut) * bits, 8)
+            return ceil_div(width * ceil_div(math.ceil(each * rows), cut) * bits, 8)
 
         return Moved("move", "move", batches, size, output.pieces)
 
+    def clusters_of(self, work: FlowOp, here: Place, with_engine: bool) -> tuple[int, ...]:
+        """Return what a task holds that adapts a layer: a cluster of the layer's kind."""
+        sort = self.structure.layers[work.name].cluster_sort
+        return self.resources.clusters(here.chip, with_engine, sort)
+
     def batches(self, work: FlowOp) -> Batches:
         """Return the batches that an op works on."""
-        return Batches.of(work.tokens, self.decisions.batch)
+        key = work.tokens, work.copies
+        found = self._batches.get(key)
+        if found is None:
+            found = self._batches[key] = Batches.of_work(work, self.decisions.batch)
+        return found
 
     def known(self, work: FlowOp, what: Hashable, make: Callable[[], T]) -> T:
         """Return what ``make`` gives; ops of a kind with equal decisions share it.

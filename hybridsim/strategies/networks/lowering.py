@@ -1,6 +1,6 @@
 """How each kind of op becomes tasks: a function per kind of decision, in :data:`LOWERINGS`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hybridsim.plan import Mostly, Need, Step, Within
@@ -19,9 +19,11 @@ from hybridsim.strategies.networks.decisions import (
     SharedDecision,
 )
 from hybridsim.strategies.networks.layout import Layout
+from hybridsim.strategies.networks.on_clusters import digital
 from hybridsim.strategies.networks.routes import Moved, Place, fetch, once, per_batch
 from hybridsim.units import ceil_div
 from hybridsim.work import Work, mvm
+from hybridsim.workload import Experts
 
 _LABELS: dict[Half, str] = {"both": "adapt", "first": "x a", "second": "u b + y"}
 
@@ -30,21 +32,64 @@ def linear(layout: Layout, work: FlowOp, decision: LinearDecision) -> None:
     """Let the tiles integrate batch after batch, siblings at once; then adapt."""
     structure = layout.structure
     group, batches = structure.together[work.name], layout.batches(work)
-    if work.name == group.members[0]:
+    if decision.digital is not None:
+        digital(layout, work, decision.digital)
+    elif work.name == group.members[0]:
         steps, needs = layout.operands(work, work.sources, layout.routes.of_tiles(work.name))
         ops = [structure.layers[name].op for name in group.members]
-        shapes = tuple((op.in_features, op.out_features) for op in ops)
-        works = per_batch(batches, lambda rows: mvm(shapes, rows))
-        steps.append(Step(works, group.tiles, (*needs, Within(len(steps), back=1))))
+        shapes = tuple(op.matrices[1:] for op in ops)
+        copies = structure.layers[work.name].copies
+        if isinstance(work.op, Experts):
+            own = _banks(layout, work.op, batches, copies)
+        else:
+            own = [(per_batch(batches, lambda rows: mvm(shapes, rows, copies)), group.tiles)]
+        for works, tiles in own:
+            before = (*needs, *layout.written, Within(len(steps), back=1))
+            steps.append(Step(works, tiles, before))
         loop = layout.repeat(work, steps)
         for op in ops:
             sibling = structure.by_name[op.name]
-            layout.made(sibling, loop, layout.routes.of_tiles(op.name))
+            layout.made(sibling, loop, layout.routes.of_tiles(op.name), len(own))
     if decision.adapter is None:
         layer = structure.layers[work.name]
-        layout.layers[work.name] = LayerDecision(layer, batches.full)
+        room = decision.digital.tcdm_bytes if decision.digital else 0
+        layout.layers[work.name] = LayerDecision(layer, batches.full, tcdm_bytes=room)
     else:
         LOWERINGS[type(decision.adapter)](layout, work, decision.adapter)
+
+
+def _banks(
+    layout: Layout, op: Experts, batches: Batches, copies: int
+) -> list[tuple[Work | Mostly, tuple[int, ...]]]:
+    """Return what experts do at once, and on which tiles: those of equal load together.
+
+    Experts that get no token of any batch do nothing. Those that get none in one of the batches
+    go with the busiest ones, whose task holds their tiles as well.
+    """
+    full, last = op.loads(batches.full), op.loads(batches.last)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for expert, load in enumerate(zip(full, last, strict=True)):
+        if any(load):
+            alike.setdefault(load, []).append(expert)
+    busiest = max(load for load in alike if all(load))
+    for load in [load for load in alike if not all(load)]:
+        alike[busiest] += alike.pop(load)
+    name, tiles = op.shared or op.name, layout.resources.tiles
+
+    def made(loads: Sequence[int], experts: Sequence[int]) -> Work:
+        own = [loads[expert] for expert in experts]
+        longest = ceil_div(max(own), copies)
+        return Work("tile", "mvm", "mvm", ((op.matrices[1:],), longest), sum(own))
+
+    found = []
+    for experts in alike.values():
+        own = (tile for expert in experts for tile in tiles[f"{name}#{expert}"])
+        usual = made(full, experts)
+        works: Work | Mostly = usual
+        if batches.count > 1 and last != full:
+            works = Mostly(usual, (made(last, experts),))
+        found.append((works, tuple(dict.fromkeys(own))))
+    return found
 
 
 def embedding(layout: Layout, work: FlowOp, decision: EmbeddingDecision) -> None:
@@ -122,7 +167,7 @@ def adapted(layout: Layout, work: FlowOp, decision: AdapterDecision) -> None:
     homes = homes or [()] * count
     steps += _move_y(layout, work, here, len(steps))
     y = len(steps) - 1
-    uses = layout.resources.clusters(here.chip, decision.program.choice.unit != "cores")
+    uses = layout.clusters_of(work, here, decision.program.choice.unit != "cores")
     if decision.early:
         read = [[Within(len(steps) + piece), Within(y)] for piece in range(count)]
         first = _adapter_works(layout, work, decision, "first")
@@ -150,7 +195,7 @@ def adapted_together(layout: Layout, work: FlowOp, decision: SharedDecision) -> 
     here = layout.routes.of_clusters(work.name, parts)
     steps, loads = _load_parts(layout, here, x, decision)
     choice = decision.first.choice
-    uses = layout.resources.clusters(here.chip, choice.unit != "cores")
+    uses = layout.clusters_of(work, here, choice.unit != "cores")
     first = _adapter_work(AdapterWork(decision.first, "first", tokens, decision.fetched))
     second = _adapter_work(AdapterWork(decision.second, "second", tokens, decision.fetched))
     made = len(steps)
@@ -244,7 +289,8 @@ def _adapter_works(layout: Layout, work: FlowOp, decision: AdapterDecision, half
 
     def piece(rows: int, weights: bool) -> Work:
         own = ceil_div(rows, decision.pieces)
-        return _adapter_work(AdapterWork(decision.program, half, own, weights))
+        again = decision.banks
+        return _adapter_work(AdapterWork(decision.program, half, own, weights, again))
 
     def make() -> Mostly:
         again = decision.fetched_again
@@ -284,7 +330,7 @@ def attention(layout: Layout, work: FlowOp, decision: AttentionDecision) -> None
     uses = layout.resources.clusters(here.chip, decision.on_engine)
     steps = [
         Step(works, uses, (*operands, Within(index, back=1)))
-        for index, works in enumerate(layout.known(work, "heads", lambda: _heads(decision)))
+        for index, works in enumerate(layout.known(work, "heads", lambda: by_cluster(decision)))
     ]
     loop = layout.builder.repeat(work.name, steps, decision.programs[0].batches)
     layout.made(work, loop, here, len(steps), "columns")
@@ -301,7 +347,7 @@ def attending(program: AttentionShape) -> tuple[Work, ...]:
     )
 
 
-def _heads(decision: AttentionDecision) -> list[tuple[Work, ...]]:
+def by_cluster(decision: AttentionDecision) -> list[tuple[Work, ...]]:
     """Return the works of each cluster; those of equal heads are the very same."""
     known = {program: attending(program) for program in dict.fromkeys(decision.programs)}
     return [known[program] for program in decision.programs]
@@ -365,5 +411,8 @@ LOWERINGS: dict[type, Callable[[Layout, FlowOp, Any], None]] = {
 def lower(layout: Layout, works: Iterable[FlowOp]) -> None:
     """Append the tasks of some ops, in order."""
     for work in works:
+        layer = layout.structure.layers.get(work.name)
+        if layer is not None and layer.written is not None:
+            layout.write(work, layer)
         decision = layout.decisions.ops[layout.structure.place[work.name]]
         LOWERINGS[type(decision)](layout, work, decision)

@@ -12,7 +12,7 @@ from hybridsim.errors import CapacityError
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div, format_bytes
-from hybridsim.workload import Attention
+from hybridsim.workload import Attention, Linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class OnChip:
     """What a person should know of it, a line each."""
     adapters_outside: frozenset[str] = frozenset()
     """Layers whose adapters come from the DRAM."""
+    weights_outside: frozenset[str] = frozenset()
+    """Layers on clusters whose weights come from the DRAM."""
 
     @classmethod
     def of(cls, structure: NetworkStructure, machine: Machine, adapters: bool) -> "OnChip":
@@ -68,6 +70,7 @@ class OnChip:
             self.after | other.after,
             self.notes + tuple(where + note for note in other.notes),
             self.adapters_outside | other.adapters_outside,
+            self.weights_outside | other.weights_outside,
         )
 
 
@@ -84,11 +87,17 @@ def _on_one_chip(given: _Given, works: Sequence[FlowOp], size: int, adapters: bo
     attentions = [work for work in works if isinstance(work.op, Attention)]
     outside: list[str] = []
     notes: tuple[str, ...] = ()
+    # an attention at work comes before weights, which may be fetched again
+    needs = [_own_bytes(given, work) + _kept_bytes(given, work) for work in attentions]
+    held, weights = _weights(given, works, size - min(size, max(needs, default=0)))
+    size -= held
+    if weights:
+        notes = (f"weights of {len(weights)} layers on clusters come from the DRAM",)
     if adapters:
         held, outside = _adapters(given, works, size)
         size -= held
         if outside:
-            notes = (f"{len(outside)} adapters come from the DRAM",)
+            notes += (f"{len(outside)} adapters come from the DRAM",)
     found = OnChip(given.structure.of.past)
     if attentions:
         found = (
@@ -96,18 +105,48 @@ def _on_one_chip(given: _Given, works: Sequence[FlowOp], size: int, adapters: bo
             if given.structure.of.past
             else _passing(given, attentions, size)
         )
-    return replace(found, notes=notes + found.notes, adapters_outside=frozenset(outside))
+    return replace(
+        found,
+        notes=notes + found.notes,
+        adapters_outside=frozenset(outside),
+        weights_outside=frozenset(weights),
+    )
+
+
+def _weights(given: _Given, works: Sequence[FlowOp], size: int) -> tuple[int, list[str]]:
+    """Return what weights of layers on clusters take of the SRAM, and the layers that do not fit.
+
+    Raises:
+        CapacityError: Some do not, and there is no DRAM.
+    """
+    structure, held = given.structure, 0
+    outside: list[str] = []
+    for work in works:
+        if not isinstance(work.op, Linear) or work.op.shared or structure.layers[work.name].tiles:
+            continue
+        need = structure.shape_of(work.name).element_bytes * work.op.weights
+        if outside or held + need > size:
+            outside.append(work.name)
+        else:
+            held += need
+    memory = given.machine.memory
+    if outside and (memory is None or memory.dram is None):
+        raise CapacityError(
+            f"{outside[0]}: its weights find no room in the {format_bytes(size)} of SRAM, and "
+            f"{given.machine.name} has no DRAM; raise memory.sram.size, or leave it on tiles"
+        )
+    return held, outside
 
 
 def _adapters(given: _Given, works: Sequence[FlowOp], size: int) -> tuple[int, list[str]]:
     """Return what adapters take of the SRAM, and the layers whose adapters do not fit."""
-    cluster, held = given.machine.cluster, 0
+    structure, held = given.structure, 0
     outside: list[str] = []
     for work in works:
-        adapter = given.structure.network.adapter(work.op)
-        if adapter is None or cluster is None:
+        adapter = structure.network.adapter(work.op)
+        if adapter is None or given.machine.cluster is None or getattr(work.op, "shared", None):
             continue
-        need = adapter.parameters * cluster.element_bytes
+        need = adapter.parameters * structure.shape_of(work.name).element_bytes
         if outside or held + need > size:
             outside.append(work.name)
         else:
@@ -190,7 +229,7 @@ def _own_bytes(given: _Given, work: FlowOp) -> int:
 def _kept_bytes(given: _Given, work: FlowOp) -> int:
     """Return the size of keys and values."""
     assert isinstance(work.op, Attention)
-    elements = 2 * work.keys * work.op.kv_heads * work.op.head_dim
+    elements = work.keys * work.op.kept_features
     return _bytes(given, given.structure.of.sequences * elements)
 
 

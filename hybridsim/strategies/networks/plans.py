@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from hybridsim.plan import Plan
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import Decided, ResidualDecision
@@ -29,18 +30,46 @@ class NetworkDecisions(Decided):
         """Return the plan of a job of which this was decided."""
         return lay_out(structure_of(job), self)
 
+    def plan(self, job: Job) -> Plan:
+        """Return that plan alone, without what is told of it."""
+        return plan_of(structure_of(job), self)
 
-@lru_cache(maxsize=_KEPT_PLANS)
+
 def lay_out(structure: NetworkStructure, decisions: Decided) -> Schedule:
     """Return the plan of a network of which everything is decided."""
-    layout, works = Layout(structure, decisions), structure.works
+    # when parts start what is ready has no say in what there is to start
+    found = _laid_out(structure, replace(decisions, dispatch="online"))
+    if decisions.dispatch == "online":
+        return found
+    return replace(found, dispatch=decisions.dispatch)
+
+
+def plan_of(structure: NetworkStructure, decisions: Decided) -> Plan:
+    """Return the plan alone, for who asks how long it takes and no more."""
+    return _planned(structure, replace(decisions, dispatch="online"))[0]
+
+
+@lru_cache(maxsize=_KEPT_PLANS)
+def _planned(
+    structure: NetworkStructure, decisions: Decided
+) -> "tuple[Plan, Layout, BlockCopies | None]":
+    layout = Layout(structure, decisions)
     copies = BlockCopies.find(layout)
     if copies is None:
-        lower(layout, works)
+        lower(layout, structure.works)
     else:
         copies.lay_out()
+    return layout.builder.build(), layout, copies
+
+
+@lru_cache(maxsize=_KEPT_PLANS)
+def _laid_out(structure: NetworkStructure, decisions: Decided) -> Schedule:
+    works = structure.works
+    plan, layout, copies = _planned(structure, decisions)
+    if copies is not None:
+        copies.tell()
     return Schedule(
-        layout.builder.build(),
+        plan,
         tuple(
             layout.layers[layer.name]
             for layer in structure.placed
@@ -55,6 +84,7 @@ def lay_out(structure: NetworkStructure, decisions: Decided) -> Schedule:
         },
         free=structure.flow.free,
         kept_bytes=decisions.kept_bytes,
+        kept_of_kinds=dict(decisions.kept_of_kinds),
         passages=layout.routes.passages,
         dispatch=decisions.dispatch,
     )
@@ -67,6 +97,8 @@ class BlockCopies:
         self._layout, self._blocks = layout, blocks
         place = layout.structure.place
         self._first = [place[block[0].name] for block in blocks]
+        self._twins: dict[str, list[str]] = {}
+        """Works of the second block -> those that are copies of them."""
 
     @classmethod
     def find(cls, layout: Layout) -> "BlockCopies | None":
@@ -118,7 +150,7 @@ class BlockCopies:
         """Copy the second block once for each later one, and note where the outputs are."""
         layout, times = self._layout, len(self._blocks) - 2
         template = self._blocks[1]
-        twins = {
+        twins = self._twins = {
             work.name: [block[index].name for block in self._blocks[2:]]
             for index, work in enumerate(template)
         }
@@ -128,7 +160,6 @@ class BlockCopies:
         read = {name for work in after for name in work.sources}
         for work in template:
             for by, name in enumerate(twins[work.name], start=1):
-                self._tell(work, name)
                 if name in read:
                     layout.outputs[name] = layout.outputs[work.name].later(by * size)
         for (name, count, place), need in list(layout.moved.items()):
@@ -136,13 +167,15 @@ class BlockCopies:
                 last = twins[name][-1]
                 layout.moved[last, count, place] = replace(need, base=need.base + times * size)
 
-    def _tell(self, work: FlowOp, twin: str) -> None:
-        """Tell for a copy what was decided for the work that it is a copy of."""
+    def tell(self) -> None:
+        """Tell for each copy what was decided for the work that it is a copy of."""
         layout, structure = self._layout, self._layout.structure
-        if work.name in layout.layers:
-            layout.layers[twin] = layout.layers[work.name].of(structure.layers[twin])
-        else:
-            layout.ops[twin] = layout.ops[work.name].of(structure.by_name[twin].op)
+        for name, twins in self._twins.items():
+            for twin in twins:
+                if name in layout.layers:
+                    layout.layers[twin] = layout.layers[name].of(structure.layers[twin])
+                else:
+                    layout.ops[twin] = layout.ops[name].of(structure.by_name[twin].op)
 
     def _uses(self, twins: dict[str, list[str]]) -> dict[tuple[str, str], list[tuple[int, ...]]]:
         """Return the tiles and peripheries of each copy."""

@@ -9,7 +9,7 @@ comparisons named.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from hybridsim.arch import Cluster, Machine
@@ -43,6 +43,15 @@ def decided(
 def _decided(
     structure: NetworkStructure, read: _Read, options: DecidingOptions
 ) -> NetworkDecisions:
+    # neither barrier nor dispatch has a say in how an op is computed
+    found = _ops_decided(structure, read, replace(options, barrier=False, dispatch="online"))
+    return replace(found, barrier=options.barrier, dispatch=options.dispatch)
+
+
+@lru_cache(maxsize=256)
+def _ops_decided(
+    structure: NetworkStructure, read: _Read, options: DecidingOptions
+) -> NetworkDecisions:
     return Deciding(structure, read.machine, options).all()
 
 
@@ -50,6 +59,10 @@ def reads(machine: Machine, options: DecidingOptions) -> tuple[Hashable, ...]:
     """Return all that decisions read of a machine, beside its shape."""
     tile, memory, cluster = machine.tile, machine.memory, machine.cluster
     found: list[Hashable] = [tile.rows, tile.columns]
+    found += [(sort, reads(machine.seen(tile=sort), options)) for sort in machine.tiles]
+    found += [(sort, reads(machine.seen(cluster=sort), options)) for sort in machine.clusters]
+    if machine.clusters and cluster is not None:  # clocks are compared with each other
+        found += [(cluster.clock, machine.cluster_of(sort)) for sort in machine.clusters]
     if memory is not None:
         found += [memory.sram, memory.dram and memory.dram.size]
     if cluster is not None:
@@ -69,6 +82,7 @@ def _units(cluster: Cluster) -> tuple[Hashable, ...]:
         cluster.precision,
         cluster.cores,
         cluster.matrix_engine,
+        cluster.row_unit,
         cluster.dma,
         cluster.tcdm,
         cluster.offload,

@@ -1,7 +1,7 @@
 """The parts of a machine that a whole network is laid out on, and which layers work as one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Resource
@@ -20,7 +20,10 @@ class ChipParts:
     cluster: int
     engine_cluster: int
     homes: tuple[int, ...] = ()
-    """What each cluster keeps: held by work that is done there, beside a unit of the pool."""
+    """What each cluster keeps: held by work that is done there, beside a unit of the pool; those
+    of all kinds, the usual ones first."""
+    of_kinds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Further kinds of clusters: all of each, and those with an engine."""
 
 
 class ChipResources:
@@ -36,15 +39,28 @@ class ChipResources:
     ) -> None:
         self._machine, self._homes = machine, homes
         found: list[Resource] = []
-        by_tile = {layer.name: layer.tiles for layer in placed}
-        self.tiles = grouped_resources("tile", "tile", by_tile, found)
+        self.tiles: dict[str, tuple[int, ...]] = {}
         self.peripheries: dict[str, tuple[int, ...]] = {}
-        if machine.adds_at_tiles:
-            by_crossbar = {
-                layer.name: tuple(dict.fromkeys(block.crossbar for block in layer.blocks))
-                for layer in placed
+        kinds = ("", *(sort for sort, _ in machine.of_tiles))
+        for sort in kinds:
+            own = [layer for layer in placed if layer.sort == sort]
+            by_tile = {layer.name: layer.tiles for layer in own}
+            of_each = {
+                f"{layer.name}#{matrix}": tiles
+                for layer in own
+                for matrix, tiles in enumerate(layer.tiles_of)
             }
-            self.peripheries = grouped_resources("periphery", "periphery", by_crossbar, found)
+            self.tiles |= grouped_resources("tile", "tile", by_tile | of_each, found, sort)
+        for sort in kinds:
+            if machine.on_tiles(sort).adds_at_tiles:
+                by_crossbar = {
+                    layer.name: tuple(dict.fromkeys(block.crossbar for block in layer.blocks))
+                    for layer in placed
+                    if layer.sort == sort
+                }
+                self.peripheries |= grouped_resources(
+                    "periphery", "periphery", by_crossbar, found, sort
+                )
         several = machine.chips > 1
         self.chips = tuple(
             self._chip(found, f"chip{chip}." if several else "") for chip in range(machine.chips)
@@ -66,30 +82,47 @@ class ChipResources:
         if machine.network is None:
             link = _append(found, Resource(f"{prefix}link", "link", machine.links))
         else:
-            found += [
-                Resource(f"{prefix}edge{edge}", "edge") for edge in range(machine.network.edges)
-            ]
+            network = machine.network
+            found += [Resource(f"{prefix}edge{edge}", "edge") for edge in range(network.edges)]
+            found += [Resource(f"{prefix}port{port}", "edge") for port in range(network.ports)]
         dram = _append(found, Resource(f"{prefix}dram", "dram"))
         if not machine.all_clusters:
             return ChipParts(link, edges, dram, -1, -1)
-        everyone = Resource(f"{prefix}clusters", "cluster", machine.all_clusters)
-        pool = engine_pool = _append(found, everyone)
-        if machine.has_engine and machine.plain_clusters:
-            engines = Resource(f"{prefix}engine clusters", "engine_cluster", machine.clusters)
-            engine_pool = _append(found, engines)
-        count = machine.home_clusters if self._homes else 0
+        pools = {
+            sort: _pools(found, own, f"{prefix}{sort}." if sort else prefix, sort)
+            for sort, own in machine.cluster_sorts
+        }
         kept = tuple(
-            _append(found, Resource(f"{prefix}cluster{k} adapters", "adapter_home"))
-            for k in range(count)
+            _append(
+                found,
+                Resource(
+                    f"{prefix}{sort}{sort and '.'}cluster{k} adapters", "adapter_home", sort=sort
+                ),
+            )
+            for sort, own in machine.cluster_sorts
+            for k in range(own.home_clusters if self._homes else 0)
         )
-        return ChipParts(link, edges, dram, pool, engine_pool, kept)
+        pool, engine_pool = pools.pop("")
+        return ChipParts(link, edges, dram, pool, engine_pool, kept, pools)
 
-    def clusters(self, chip: int, with_engine: bool = False) -> tuple[int, ...]:
-        """Return what a task on a cluster of a chip holds: any, or one with a matrix engine."""
+    def clusters(self, chip: int, with_engine: bool = False, sort: str = "") -> tuple[int, ...]:
+        """Return what a task on a cluster of a chip holds: any of a kind, or one with a matrix
+        engine."""
         own = self.chips[chip]
-        if not with_engine:
-            return (own.cluster,)
-        return tuple(dict.fromkeys((own.cluster, own.engine_cluster)))
+        pools = own.of_kinds[sort] if sort else (own.cluster, own.engine_cluster)
+        return tuple(dict.fromkeys(pools if with_engine else pools[:1]))
+
+
+def _pools(
+    found: list[Resource], machine: MachineShape, prefix: str, sort: str
+) -> tuple[int, int]:
+    """Append the clusters of one kind: all of them, and those with an engine."""
+    everyone = Resource(f"{prefix}clusters", "cluster", machine.all_clusters, sort=sort)
+    pool = _append(found, everyone)
+    if not (machine.has_engine and machine.plain_clusters):
+        return pool, pool
+    engines = Resource(f"{prefix}engine clusters", "engine_cluster", machine.clusters, sort=sort)
+    return pool, _append(found, engines)
 
 
 def _append(found: list[Resource], resource: Resource) -> int:

@@ -3,18 +3,22 @@
 A strategy is a choice of options over one way to decide and one layout; none has code of its own.
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, model_validator
 
 from hybridsim._old_names import OldAttribute, say, with_new_keys
 from hybridsim.arch import Machine
 from hybridsim.engines import Dispatch, engine, makespan_ps
-from hybridsim.errors import CapacityError
 from hybridsim.programs import CHOICES, LoraChoice, OrderOption, on_machine
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.adapters import fit_every_cluster
+from hybridsim.strategies.networks.bounds import NetworkBounds
+from hybridsim.strategies.networks.least import Least, least
 from hybridsim.strategies.networks.options import (
     AdapterOptions,
     DecidingOptions,
@@ -24,7 +28,7 @@ from hybridsim.strategies.networks.options import (
 from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.reads import decided
 from hybridsim.strategies.networks.structure import structure_of
-from hybridsim.units import Count, Spec
+from hybridsim.units import Count, Ints, Spec
 from hybridsim.work import price
 
 
@@ -50,11 +54,19 @@ WholeLayers = Annotated[
 
 KeepAdapters = Annotated[Literal["best", "network", "layer", "batch"], BeforeValidator(_kept_for)]
 
+_UNITS = ("matrix_engine", "cores", "both")
+_ORDERS: tuple[OrderOption, ...] = ("natural", "direct", "swapped")
 _LEAST_BATCH = 8
-"""The smallest batch that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
+"""The smallest of the batches that a search tries first. Source: HARP, {8, 16, 32, ..., all}."""
+_EVERY = 1024
+"""Up to here every batch is tried; beyond, powers of two and all tokens."""
 
-Choice = tuple[Batch, Keep]
-"""One choice of what a strategy leaves open."""
+Choice = tuple[Batch, Keep, tuple[LoraChoice, ...]]
+"""One choice of what a strategy leaves open; of several ways to compute adapters each layer takes
+the one whose work on a batch is shortest."""
+
+KnownBounds = dict[tuple[DecidingOptions, tuple[int, ...]], Ints]
+"""Bounds of a job, by options and batches."""
 
 
 class NetworkStrategy(Spec):
@@ -63,7 +75,7 @@ class NetworkStrategy(Spec):
     kind: str
     batch: Batch = "best"
     """Tokens that go from op to op together; ``all`` finishes an op for all tokens before the
-    next one starts, ``best`` tries 8, 16, 32, ... and all tokens of the sequence."""
+    next one starts, ``best`` takes the fastest of 1, 2, 3, ... 1024, 2048, 4096, ... and all."""
     where: OpUnits = OpUnits()
     """On which part of the machine each kind of op is computed."""
     split: bool = True
@@ -125,48 +137,104 @@ class NetworkStrategy(Spec):
             CapacityError: Something does not fit the memory it needs, or there is no cluster.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
-        return self.decide(job).lay_out(job)
+        if self.batch != "best" or job.rows == 1:
+            return self.decide(job).lay_out(job)
+        found = self.fastest(job)
+        schedule, taken = found.what.lay_out(job), found.what.batch
+        said = "all tokens at once" if taken in (None, job.rows) else f"{taken} tokens"
+        note = (
+            f"batch of {said}: the fastest of {len({*_batches_of(job.rows)}) - 1}; {found.run} "
+            f"plans of {found.candidates} were run, bounds exclude the others"
+        )
+        return replace(schedule, notes=(*schedule.notes, note))
 
     def decide(self, job: Job) -> NetworkDecisions:
         """Return what is done where and how; of what the options leave open, the fastest.
 
-        The fastest is found by laying out, pricing and executing each candidate that fits; of
-        several, the first is taken.
+        The fastest is found by laying out, pricing and executing each candidate that no bound
+        excludes; of several, the first is taken.
 
         Raises:
             CapacityError: Nothing fits the memory it needs, or there is no cluster.
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
-        found: list[NetworkDecisions] = []
-        problem: CapacityError | None = None
-        for choice in self.candidates(job):
-            try:
-                found.append(self.decide_for(job, choice))
-            except CapacityError as error:
-                problem = problem or error
-        if problem is not None and not found:
-            raise problem
-        if len(found) == 1:
-            return found[0]
-        return min(found, key=lambda decisions: _makespan_ps(job, decisions))
+        choices = self.candidates(job)
+        return self.decide_for(job, choices[0]) if len(choices) == 1 else self.fastest(job).what
+
+    def fastest(self, job: Job) -> Least[NetworkDecisions]:
+        """Return the fastest candidate, with how long it takes.
+
+        Raises:
+            CapacityError: Nothing fits the memory it needs, or there is no cluster.
+            UnsupportedError: The machine lacks a unit that the strategy asks for.
+        """
+        choices = self.candidates(job)
+        known: dict[NetworkDecisions, int] = {}
+
+        def run(choice: Choice) -> tuple[int, NetworkDecisions]:
+            decisions = self.decide_for(job, choice)
+            if decisions not in known:
+                known[decisions] = makespan_of(job, decisions)
+            return known[decisions], decisions
+
+        return least(choices, self.bounds_ps(job, choices), run)
 
     def candidates(self, job: Job) -> list[Choice]:
-        """Return the batches, and how long adapters stay, of which the fastest is taken."""
+        """Return the batches, how long adapters stay, and in which ways they are computed, of
+        which the fastest is taken: all that could have been named is among them.
+
+        Batches of 8, 16, 32, ... and all tokens come first, then all others.
+        """
         batches: list[Batch] = [self.batch]
         if self.batch == "best":
-            batches = [*_candidates(job.rows)]
-        return [(batch, keep) for batch in batches for keep in self._kept(job, batch)]
+            batches = [*_batches_of(job.rows)]
+        ways, kept = self._ways(job), {more: self._kept(job, more) for more in (False, True)}
+        return [
+            (batch, keep, choices)
+            for batch in batches
+            for keep in kept[batch != "all" and int(batch) < job.rows]
+            for choices in ways
+        ]
 
-    def _kept(self, job: Job, batch: Batch) -> list[Keep]:
+    def leading(self, job: Job, choices: Sequence[Choice]) -> int:
+        """Return how many candidates come first: with batches that are mostly near the best."""
+        first = {self.batch, *_first_batches(job.rows)}
+        return sum(batch in first for batch, _, _ in choices)
+
+    def bounds_ps(
+        self, job: Job, choices: Sequence[Choice], known: KnownBounds | None = None
+    ) -> Ints:
+        """Return times that no plan of some candidates beats [ps].
+
+        Strategies that are asked about the same job may share what is ``known``.
+        """
+        found = np.zeros(len(choices), np.int64)
+        known = {} if known is None else known
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for place, (batch, *others) in enumerate(choices):
+            alike.setdefault((batch == "all", *others), []).append(place)
+        for places in alike.values():
+            # neither barrier nor dispatch has a say in what bounds know
+            options = replace(
+                self.deciding(job, choices[places[0]]), barrier=False, dispatch="online"
+            )
+            batches = [choices[place][0] for place in places]
+            sizes = tuple([job.rows if n == "all" else min(int(n), job.rows) for n in batches])
+            if (options, sizes) not in known:
+                bounds = NetworkBounds(structure_of(job), job.machine, options)
+                known[options, sizes] = bounds.least_ps(np.array(sizes, np.int64))
+            found[places] = known[options, sizes]
+        return found
+
+    def _kept(self, job: Job, several: bool) -> list[Keep]:
         """Return how long adapters may stay, as far as the option leaves it open."""
         network = job.mapping.network
         if not network.adapted_layers:
             return ["batch"]
         if self.keep_adapters != "best":
             return [self.keep_adapters]
-        several = batch != "all" and int(batch) < job.rows
         own: list[Keep] = ["layer", "batch"] if several else ["batch"]
-        return ["network", *own] if fit_every_cluster(network, job.machine) else own
+        return ["network", *own] if fit_every_cluster(job.mapping) else own
 
     def decide_for(self, job: Job, choice: Choice) -> NetworkDecisions:
         """Return what is decided for one choice of what is open, without executing anything.
@@ -179,7 +247,7 @@ class NetworkStrategy(Spec):
 
     def deciding(self, job: Job, choice: Choice) -> DecidingOptions:
         """Return the options of a decision for one choice of what is open."""
-        batch, keep = choice
+        batch, keep, choices = choice
         return DecidingOptions(
             batch=None if batch == "all" else min(int(batch), job.rows),
             keep=keep,
@@ -193,7 +261,7 @@ class NetworkStrategy(Spec):
             barrier=self.barrier,
             dispatch=self.dispatch,
             adapters=AdapterOptions(
-                self._choices(job.machine),
+                choices,
                 self.early_xa,
                 keep == "network",
                 keep == "layer",
@@ -203,21 +271,36 @@ class NetworkStrategy(Spec):
             by_capacity=self.adapters_by_capacity,
         )
 
-    def _choices(self, machine: Machine) -> tuple[LoraChoice, ...]:
-        return tuple(
-            choice
-            for choice in on_machine(CHOICES, machine)
-            if self.unit in (choice.unit, "best") and choice.ordered(self.order)
-        )
+    def _ways(self, job: Job) -> list[tuple[LoraChoice, ...]]:
+        """Return the ways that are open, all of them and those of each unit and order alone."""
+        if not job.mapping.network.adapted_layers:
+            return [_choices(job.machine, self.unit, self.order)]
+        units = (self.unit, *(_UNITS if self.unit == "best" else ()))
+        orders = (self.order, *(_ORDERS if self.order == "best" else ()))
+        found = [_choices(job.machine, unit, order) for unit in units for order in orders]
+        return [*dict.fromkeys(own for own in found if own or len(found) == 1)]
 
 
-def _candidates(tokens: int) -> list[int]:
-    sizes = [_LEAST_BATCH << i for i in range(20)]
-    return [size for size in sizes if size < tokens] + [tokens]
+def _choices(machine: Machine, unit: str, order: OrderOption) -> tuple[LoraChoice, ...]:
+    return tuple(
+        choice
+        for choice in on_machine(CHOICES, machine)
+        if unit in (choice.unit, "best") and choice.ordered(order)
+    )
 
 
-def _makespan_ps(job: Job, decisions: NetworkDecisions) -> int:
+def _first_batches(tokens: int) -> list[int]:
+    return [_LEAST_BATCH << i for i in range(20) if _LEAST_BATCH << i < tokens] + [tokens]
+
+
+def _batches_of(tokens: int) -> Iterable[Batch]:
+    """Return the batches that are tried: all there are, but of long sequences the small ones and
+    powers of two."""
+    return dict.fromkeys((*_first_batches(tokens), *range(1, min(tokens, _EVERY) + 1), "all"))
+
+
+def makespan_of(job: Job, decisions: NetworkDecisions) -> int:
     """Return how long what was decided takes [ps]."""
-    plan = decisions.lay_out(job).plan
+    plan = decisions.plan(job)
     time_ps = price(plan.works, job.machine).time_ps
     return makespan_ps(plan, time_ps, decisions.dispatch, engine("compiled"))

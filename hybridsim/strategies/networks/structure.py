@@ -17,7 +17,7 @@ from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.strategies.networks.dataflow import Dataflow, FlowOp, dataflow
 from hybridsim.strategies.networks.resources import ChipResources
 from hybridsim.units import ceil_div
-from hybridsim.workload import Attention, Linear, Network, Op
+from hybridsim.workload import Attention, Experts, Linear, Network, Op
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,24 @@ class NetworkStructure:
         layer = self.layers.get(name)
         return layer.adapter.rank if layer and layer.adapter else 0
 
+    def _copies(self, name: str) -> int:
+        layer = self.layers.get(name)
+        return layer.copies if layer else 1
+
+    def _sorts(self, name: str) -> tuple[str, ...]:
+        """Return the kinds of parts that a work is done by, where there are several."""
+        if not self.of.spread:
+            return ()
+        layer = self.layers.get(name)
+        if layer is not None:
+            return layer.sort, layer.cluster_sort, "" if layer.tiles else "digital"
+        local = self.from_tiles[name]
+        return (self.layers[local].sort,) if local else ()
+
+    def shape_of(self, name: str) -> MachineShape:
+        """Return the machine as if it had the kind of clusters alone that adapts a layer."""
+        return self.machine.on_clusters(self.layers[name].cluster_sort)
+
     @cached_property
     def chips(self) -> dict[str, int]:
         """The chip of each op: that of its weights, of its block, or of what it reads."""
@@ -114,7 +132,23 @@ class NetworkStructure:
     @cached_property
     def tiles_per_chip(self) -> int:
         """Tiles of each chip."""
+        if self.of.spread:
+            return sum(own.tiles for own in self.of.spread)
         return self._all_tiles if self.machine.tiles is None else self.machine.tiles
+
+    def spread_over(self, sort: str) -> int:
+        """Return the tiles of a kind over which the crossbars of a tier are spread."""
+        each = {own.sort: own.tiles for own in self.of.spread}
+        return each[sort] if each else self._all_tiles
+
+    def home_of(self, sort: str) -> int:
+        """Return the number of the first cluster of a kind among those that keep adapters."""
+        at = 0
+        for other, own in self.machine.cluster_sorts:
+            if other == sort:
+                return at
+            at += own.home_clusters
+        return at
 
     @cached_property
     def block_before(self) -> dict[int, tuple[str, ...]]:
@@ -146,7 +180,8 @@ class NetworkStructure:
         for work in self.works:
             if not isinstance(work.op, Linear):
                 continue
-            key = (work.op.block, work.sources or work.name)
+            alone = isinstance(work.op, Experts) or not work.sources
+            key = (work.op.block, work.name if alone else work.sources)
             for group in groups.setdefault(key, []):
                 if self._fits_beside(work, group):
                     group.append(work)
@@ -166,9 +201,11 @@ class NetworkStructure:
         """Return whether a layer shares a tile with ``group`` and can work at the same time."""
         own = self.layers[work.name]
         others = [self.layers[other.name] for other in group]
+        if any(own.copies != other.copies for other in others):
+            return False  # their batches take other times
         if not any(set(own.tiles) & set(other.tiles) for other in others):
             return False
-        tiles = self._all_tiles
+        tiles = self.spread_over(own.sort)
         there: dict[int, list[Block]] = {}
         for other in (b for layer in others for b in layer.blocks):
             there.setdefault(other.crossbar % tiles, []).append(other)
@@ -184,7 +221,7 @@ class NetworkStructure:
 
     def first_layer(self, chip: int) -> str:
         """Return the first layer on a chip, or of all if there is none."""
-        own = (layer.name for layer in self.placed if layer.chip == chip)
+        own = (layer.name for layer in self.placed if layer.chip == chip and layer.tiles)
         return next(own, self.placed[0].name)
 
     @cached_property
@@ -195,7 +232,8 @@ class NetworkStructure:
     @cached_property
     def from_tiles(self) -> dict[str, str | None]:
         """The last operand of each work that comes right from its tiles, if any does."""
-        right = {name for name in self.together if self.layers[name].adapter is None}
+        own = ((name, self.layers[name]) for name in self.together)
+        right = {name for name, layer in own if layer.adapter is None and layer.tiles}
         place = self.place.__getitem__
         return {
             work.name: max((n for n in work.sources if n in right), key=place, default=None)
@@ -213,7 +251,9 @@ class NetworkStructure:
                     work.tokens,
                     work.keys,
                     self.rank(work.name),
+                    self._copies(work.name),
                     self.from_tiles[work.name] is None,
+                    *self._sorts(work.name),
                 ),
                 len(numbers),
             )
@@ -256,6 +296,10 @@ def _alike_blocks(structure: NetworkStructure) -> list[tuple[FlowOp, ...]] | Non
     and all from the second one on do the same with what they and the one before made."""
     works = structure.works
     numbers = [work.op.block for work in works if work.op.block is not None]
+    if any(layer.written is not None for layer in structure.placed):
+        return None  # tiles are written within them
+    if any(isinstance(work.op, Experts) for work in works):
+        return None  # copies hold the tiles of a layer, not those of some of its experts
     if not numbers or numbers != sorted(numbers):
         return None
     by_block: dict[int, list[FlowOp]] = {}

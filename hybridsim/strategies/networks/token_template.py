@@ -8,7 +8,7 @@ from hybridsim.plan import Plan
 from hybridsim.strategies.job import Job, OpDecision, Schedule
 from hybridsim.strategies.networks.deciding import Deciding
 from hybridsim.strategies.networks.decisions import AttentionDecision
-from hybridsim.strategies.networks.lowering import attending, from_dram, kept
+from hybridsim.strategies.networks.lowering import by_cluster, from_dram, kept
 from hybridsim.strategies.networks.memory import OnChip
 from hybridsim.strategies.networks.plans import lay_out
 from hybridsim.strategies.networks.strategy import Choice, NetworkStrategy
@@ -85,7 +85,7 @@ class TokenTemplate:
             return None
         plan = self.schedule.plan
         numbers, works_of = plan.work.copy(), list(plan.works)
-        place = {own: number for number, own in enumerate(works_of)}
+        numbered = _Numbers(works_of)
         told = dict(self._told)
         for kind, work in zip(structure.kinds, structure.works, strict=True):
             if not isinstance(work.op, Attention):
@@ -97,11 +97,7 @@ class TokenTemplate:
                 tasks = self._tasks[work.name, what]
                 if len(tasks) != len(own):
                     return None
-                for one in own:
-                    if one not in place:
-                        place[one] = len(works_of)
-                        works_of.append(one)
-                numbers[tasks] = [place[one] for one in own]
+                numbers[tasks] = [numbered.of(one) for one in own]
         return self._with(_tidy(plan, numbers, works_of), told)
 
     def _with(self, plan: Plan, told: dict[str, OpDecision]) -> Schedule:
@@ -109,7 +105,7 @@ class TokenTemplate:
 
     def _works(self, name: str, decision: AttentionDecision, past: int) -> dict[str, list[Work]]:
         """Return what the tasks of an attention do that grow, in the order of the plan."""
-        of_batches = zip(*map(attending, decision.programs), strict=True)
+        of_batches = zip(*by_cluster(decision), strict=True)
         found: dict[str, list[Work]] = {kind: [] for kind in _GROWING}
         found["attend"] = [own for batch in of_batches for own in batch]
         if decision.kept_bytes:
@@ -128,6 +124,28 @@ class TokenTemplate:
             assert isinstance(work, Work)
             found.append(work)
         return found
+
+
+class _Numbers:
+    """The places of works in a list, to which new ones are appended.
+
+    Clusters share the very same works, so that most need not be compared.
+    """
+
+    def __init__(self, works: list[Work]) -> None:
+        self._works = works
+        self._equal = {work: number for number, work in enumerate(works)}
+        self._same: dict[int, tuple[int, Work]] = {}
+
+    def of(self, work: Work) -> int:
+        """Return the place of a work."""
+        found = self._same.get(id(work))
+        if found is None:
+            number = self._equal.setdefault(work, len(self._works))
+            if number == len(self._works):
+                self._works.append(work)
+            found = self._same[id(work)] = number, work  # kept, so that no other has its id
+        return found[0]
 
 
 def _alike(memory: OnChip, other: OnChip) -> bool:

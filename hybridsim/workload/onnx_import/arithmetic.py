@@ -7,7 +7,9 @@ import numpy as np
 
 from hybridsim.workload.onnx_import.drafts import Drafts
 from hybridsim.workload.onnx_import.file import Node
+from hybridsim.workload.onnx_import.layout import Layout
 from hybridsim.workload.onnx_import.plumbing import Inputs, Rule
+from hybridsim.workload.onnx_import.rotary import times_angle, turned
 from hybridsim.workload.onnx_import.values import (
     BINARY,
     POINTS,
@@ -15,14 +17,15 @@ from hybridsim.workload.onnx_import.values import (
     UNARY,
     Data,
     Draft,
-    Layout,
     Samples,
     Scores,
     Statistic,
+    Turned,
     UnrecognisedError,
     Value,
     Vector,
     activation,
+    joined_masks,
     same,
 )
 
@@ -45,6 +48,11 @@ def _binary(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     scores = [value for value in (left, right) if isinstance(value, Scores)]
     if scores:
         return [_masked(drafts, scores[0], left, right)]
+    if isinstance(left, Turned) and isinstance(right, Turned):
+        return [turned(drafts, node.op, left, right)]
+    angled = times_angle(left, right) or times_angle(right, left) if node.op == "Mul" else None
+    if angled is not None:
+        return [angled]
     with np.errstate(all="ignore"):
         made = _combined(drafts, node.op, left, right)
     return [replace(made, scope=drafts.scope) if isinstance(made, Vector) else made]
@@ -86,7 +94,7 @@ def _masked(drafts: Drafts, scores: Scores, left: Value, right: Value) -> Scores
             raise UnrecognisedError("it combines scores of an attention with vectors")
         return scores  # a bias by position, or a mask that enters as numbers
     if isinstance(other, Data):
-        return replace(scores, causal=scores.causal or other.causal)
+        return replace(scores, mask=joined_masks([scores.mask, other.hides]))
     raise UnrecognisedError("it combines the scores of two attentions")
 
 
@@ -95,8 +103,8 @@ def _where(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     masks = [value for value in inputs if isinstance(value, Data)]
     if not scores or len(scores) + len(masks) != len(inputs):
         raise UnrecognisedError("it chooses between vectors")
-    causal = any(s.causal for s in scores) or any(mask.causal for mask in masks)
-    return [replace(scores[-1], causal=causal)]
+    hidden = joined_masks([*(each.mask for each in scores), *(mask.hides for mask in masks)])
+    return [replace(scores[-1], mask=hidden)]
 
 
 def _is_nan(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
@@ -118,6 +126,8 @@ def _with_weights(drafts: Drafts, op: str, vector: Vector, data: Data) -> Vector
     """Return a vector times or plus trained numbers: bias, norm, or a table of positions."""
     if not data.trained:
         raise UnrecognisedError("it combines vectors with numbers that enter the network")
+    if op == "Mul" and vector.source.fields.get("parts", 1) > 1:
+        return _with_scales(vector, data)
     source = drafts.read_last(vector, data.shape[-1] if data.shape else None)
     if any(size > 1 for size in data.shape[:-1]):
         if op == "Mul" or data.shape[-2] != data.array.size // data.shape[-1]:
@@ -134,6 +144,15 @@ def _with_weights(drafts: Drafts, op: str, vector: Vector, data: Data) -> Vector
         "norm", source.out_features, source, parameter=data.name, function="no_norm", scaled=True
     )
     return drafts.vector(draft, vector.layout)
+
+
+def _with_scales(vector: Vector, data: Data) -> Vector:
+    """Return heads that were normalized each by itself, times the scales of all of them."""
+    norm = vector.source
+    if norm.fields.get("scaled") or not vector.plain or data.array.size != vector.shape[-1]:
+        raise UnrecognisedError("it combines vectors with trained numbers of their own shape")
+    norm.fields["scaled"], norm.parameter = True, data.name
+    return vector
 
 
 def _with_bias(drafts: Drafts, vector: Vector, source: Draft, data: Data) -> Vector:
@@ -182,20 +201,25 @@ def _reduce_mean(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     vector = inputs[0]
     given = inputs[1] if len(inputs) > 1 else None
     axes = given.ints if isinstance(given, Data) else node.attributes.get("axes")
-    if not isinstance(vector, Vector) or vector.layout.feature_axis != -1:
+    if not isinstance(vector, Vector) or list(axes or ()) not in (
+        [-1], [len(vector.shape) - 1]
+    ):  # fmt: skip
         raise UnrecognisedError("it takes no mean over the elements of a vector")
-    if list(axes or ()) not in ([-1], [len(vector.shape) - 1]):
+    last = vector.layout.axes[-1]
+    if len(last) > 1 or any(factor.stride != 1 for factor in last):
         raise UnrecognisedError("it takes no mean over the elements of a vector")
-    square = same(vector.samples, POINTS**2)
+    squared = float(vector.samples[-1] / POINTS[-1] ** 2)
+    square = squared > 0 and same(vector.samples / squared, POINTS**2)
     if not (square or vector.plain):
         raise UnrecognisedError("it takes the mean of a function that is no square")
     raw = replace(vector, samples=POINTS)
-    return [Statistic(raw, square, POSITIVE)]
+    return [Statistic(raw, square, POSITIVE, squared**0.5 if square else 1.0)]
 
 
 def _normalized(drafts: Drafts, op: str, vector: Vector, statistic: Statistic) -> Vector:
     """Return a vector without its mean, or over the root of its mean square."""
-    if not vector.same_elements(statistic.of) or vector.samples is not POINTS:
+    scaled = same(vector.samples, statistic.factor * POINTS)
+    if not vector.same_elements(statistic.of) or not scaled:
         raise UnrecognisedError("it combines a mean with other vectors than those it was taken of")
     if op == "Sub" and not statistic.square and statistic.samples is POSITIVE:
         return replace(vector, centered=True)
@@ -203,9 +227,7 @@ def _normalized(drafts: Drafts, op: str, vector: Vector, statistic: Statistic) -
     if not statistic.square or wanted is None or not same(statistic.samples, wanted):
         raise UnrecognisedError("it uses a mean in a way that is no norm")
     function = "layer_norm" if vector.centered else "rms_norm"
-    source = drafts.read_last(replace(vector, centered=False), scaled=True)
-    draft = drafts.add("norm", source.out_features, source, function=function)
-    return drafts.vector(draft, vector.layout)
+    return drafts.normed(replace(vector, samples=POINTS, centered=False), function=function)
 
 
 ARITHMETIC: Mapping[str, Rule] = {

@@ -2,19 +2,19 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from hybridsim.workload.onnx_import.layout import Layout
 from hybridsim.workload.onnx_import.values import (
     POINTS,
     Draft,
-    Layout,
     UnrecognisedError,
     Vector,
     activation,
     is_multiple,
 )
 
-_SCALABLE = frozenset({"linear", "embedding", "norm", "attention"})
+_SCALABLE = frozenset({"linear", "convolution", "depthwise", "embedding", "norm", "attention"})
 """Ops whose output takes on a constant factor by their own weights, or those of their values."""
 
 
@@ -25,6 +25,10 @@ class Drafts:
     all: list[Draft] = field(default_factory=list)
     scope: str | None = None
     """The module of the node that is being read; None if the file does not tell."""
+    open_sizes: frozenset[int] = frozenset()
+    """The sizes that stand for sizes that are open in the file."""
+    image: bool = False
+    """Whether an image enters, whose pixels are the tokens."""
     _read: dict[tuple[object, ...], Draft] = field(default_factory=dict)
 
     def add(
@@ -56,7 +60,7 @@ class Drafts:
                 "it reads tokens that were moved; all three neighbours joined are modelled"
             )
         size = vector.size
-        source = self._part(vector.source, vector.offset, size)
+        source = self.part(vector.source, vector.offset, size)
         if vector.plain:
             return source
         if vector.centered:
@@ -82,13 +86,96 @@ class Drafts:
         Raises:
             UnrecognisedError: It lies along another axis, or is not ``size`` elements long.
         """
+        if self.image and vector.layout.feature_axis is None:
+            vector = self._flat(vector)
         if vector.layout.feature_axis != -1:
             raise UnrecognisedError("it works on an axis that is not the elements of a vector")
         if size is not None and vector.size != size:
             raise UnrecognisedError(f"it takes {size} features, but its input gives {vector.size}")
         return self.read(vector, scaled=scaled)
 
-    def _part(self, source: Draft, offset: int, size: int) -> Draft:
+    def _flat(self, vector: Vector) -> Vector:
+        """Return all pixels of an image as one vector, where their channels lie so."""
+        last = vector.layout.axes[-1]
+        own = [factor for factor in last if factor.stride]
+        if len(own) != 1 or own[0].stride != 1:
+            return vector
+        source, size = self.read(vector), vector.shape[-1]
+        pixels = size // source.out_features
+        draft = self.add(
+            "window", size, source, features=source.out_features, kernel=pixels, positions=1
+        )
+        return Vector(draft, Layout.with_features(vector.shape))
+
+    def normed(self, vector: Vector, parameter: str = "", **fields: object) -> Vector:
+        """Return vectors after a norm of what lies along their last axis: all, or a head each.
+
+        Raises:
+            UnrecognisedError: Their elements are not consecutive.
+        """
+        size = vector.shape[-1]
+        source = self.read(vector, scaled=True)
+        if source.out_features % size:
+            raise UnrecognisedError("it normalizes more than the elements of a vector")
+        parts = source.out_features // size
+        draft = self.add(
+            "norm", source.out_features, source, parameter=parameter, parts=parts, **fields
+        )
+        return Vector(draft, vector.layout)
+
+    def turned(self, vector: Vector) -> Vector:
+        """Return vectors in heads after a rotary embedding of all of each head.
+
+        Raises:
+            UnrecognisedError: Their heads do not follow each other.
+        """
+        *outer, last = vector.layout.axes
+        heads = sorted((f for axis in outer for f in axis if f.stride), key=lambda f: f.stride)
+        within = max((f.size * f.stride for f in last), default=1)
+        while heads and heads[0].stride < within:  # pairs that are neighbours have two axes
+            within = max(within, heads[0].size * heads[0].stride)
+            heads.pop(0)
+        size = heads[0].stride if heads else vector.source.out_features
+        count = 1
+        for factor in heads:
+            if factor.stride != count * size:
+                raise UnrecognisedError("it turns heads that do not follow each other")
+            count *= factor.size
+        start = vector.offset - vector.offset % size
+        source = self.part(vector.source, start, count * size)
+        key = (source, "rotary", size)
+        if key not in self._read:
+            self._read[key] = self.add("rotary", count * size, source, heads=count, head_dim=size)
+        return Vector(self._read[key], vector.layout, vector.offset - start)
+
+    def rejoined(self, first: Vector, second: Vector) -> Vector | None:
+        """Return neighbouring parts of the same vectors, joined along the last axis, or None.
+
+        A part that passed by a rotary embedding of the same vectors is seen behind it.
+        """
+        if not (first.plain and second.plain) or first.layout.axes[:-1] != second.layout.axes[:-1]:
+            return None
+        for turned, other in ((first, second), (second, first)):
+            if turned.source.kind == "rotary" and other.source is not turned.source:
+                (before,) = turned.source.inputs
+                start = 0
+                if before is not other.source and before.inputs[:1] == (other.source,):
+                    before, start = other.source, before.fields.get("start", 0)
+                if before is other.source:
+                    seen = replace(other, source=turned.source, offset=other.offset - start)
+                    pair = (turned, seen) if turned is first else (seen, turned)
+                    return self.rejoined(*pair)
+        left, right = first.layout.axes[-1], second.layout.axes[-1]
+        simple = all(len(axis) == 1 and axis[0].stride == 1 for axis in (left, right))
+        if first.source is not second.source or not simple:
+            return None
+        if first.offset + left[0].size != second.offset:
+            return None
+        size = left[0].size + right[0].size
+        return replace(first, layout=first.layout.with_axis(-1, size))
+
+    def part(self, source: Draft, offset: int, size: int) -> Draft:
+        """Return the op whose output are consecutive elements of another one's."""
         if (offset, size) == (0, source.out_features):
             return source
         key = (source, offset, size)
@@ -100,9 +187,14 @@ class Drafts:
 
 _BLOCK = re.compile(r"(.*?(?:^|\.)(?:layers?|blocks?|h))\.(\d+)(?:\.(.*))?$")
 """A module in a list of blocks, as in ``encoder.layer.3.output``; the outermost list counts."""
-_WEIGHTED = frozenset({"linear", "embedding", "norm", "class_token"})
+_WEIGHTED = frozenset({"linear", "convolution", "depthwise", "embedding", "norm", "class_token"})
 _SUFFIX = re.compile(r"[._](weight|bias)$")
 _ANONYMOUS = re.compile(r"onnx::\w+|val_\d+|\w*_output_\d+|_?\d+")
+
+
+def is_anonymous(name: str) -> bool:
+    """Return whether an exporter made a name up, so that it is no parameter's."""
+    return _ANONYMOUS.fullmatch(name) is not None
 
 
 class Naming:
@@ -146,7 +238,7 @@ def _path(draft: Draft) -> str:
 
     Exporters let equal weights share one name, which may then be that of another module.
     """
-    named = "" if _ANONYMOUS.fullmatch(draft.parameter) else _SUFFIX.sub("", draft.parameter)
+    named = "" if is_anonymous(draft.parameter) else _SUFFIX.sub("", draft.parameter)
     if named and (not draft.scope or named.startswith(f"{draft.scope}.")):
         return named
     return draft.scope or ""

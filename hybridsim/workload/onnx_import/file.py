@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.errors import SpecError
-from hybridsim.workload.onnx_import.values import Data, UnrecognisedError
+from hybridsim.specs import shown
+from hybridsim.workload.onnx_import.stored import StoredWeights
+from hybridsim.workload.onnx_import.values import Data
 
 if TYPE_CHECKING:
     import onnx
 
 MOST_READ = 2**22
 """The most elements of an initializer that are read: masks and tables of indices have fewer."""
-MOST_MADE = 2**26
-"""The most elements of a tensor that is computed while reading."""
-
-_SHAPED = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0, "Range": 0, "Slice": 1}
-"""Ops whose result has a shape that depends on the values of inputs, from this one on."""
-_BY_VALUES = {"Compress", "NonMaxSuppression", "NonZero", "Unique"}
-"""Ops whose result has a shape that depends on the values of their first input."""
+MOST_NODES = 2**20
+"""The most nodes of a graph, functions written out; 20,000 ops take fewer."""
+MOST_STEPS = 2**20
+"""The longest axis of what enters."""
+MOST_STORED = 2**40
+"""The most elements of an initializer: those of a layer of the largest sizes."""
+MOST_AXES = 16
+"""The most axes of a tensor."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class OnnxFile:
     nodes: tuple[Node, ...]
     entries: tuple[Entry, ...]
     initializers: Mapping[str, Data]
+    weights: StoredWeights
     outputs: tuple[str, ...]
     opsets: Mapping[str, int]
     open_sizes: frozenset[int]
@@ -82,9 +87,10 @@ def read_onnx(path: Path) -> OnnxFile:
         raise SpecError(file, "", "is not a file" if path.exists() else "does not exist")
     try:
         model = onnx.load(path, load_external_data=False)
+        _check_size(model, file)
         if model.functions:
             model = inliner.inline_local_functions(model)
-        graph = _graph(model, file)
+        graph = _graph(model, path)
     except SpecError:
         raise
     except Exception as error:  # the decoder of protobuf has errors of its own
@@ -95,15 +101,46 @@ def read_onnx(path: Path) -> OnnxFile:
     return graph
 
 
-def _graph(model: "onnx.ModelProto", file: str) -> OnnxFile:
-    graph = model.graph
+def _check_size(model: "onnx.ModelProto", file: str) -> None:
+    """Refuse a graph of too many nodes, and functions that call themselves.
+
+    Raises:
+        SpecError: It is one of these.
+    """
+    bodies = {(f.domain, f.name): f.node for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    waiting: list[tuple[str, str]] = list(bodies)
+    open_: set[tuple[str, str]] = set()
+    while waiting:  # no recursion: a chain of functions may be as long as the file
+        key = waiting[-1]
+        called = [(n.domain, n.op_type) for n in bodies[key] if (n.domain, n.op_type) in bodies]
+        missing = [other for other in called if other not in sizes]
+        if key not in sizes and missing:
+            if open_.intersection(missing):
+                problem = "calls itself; functions that end would do"
+                raise SpecError(file, f"function {shown(key[1])}", problem)
+            open_.add(key)
+            waiting += missing
+            continue
+        own = sum(sizes.get((n.domain, n.op_type), 1) for n in bodies[key])
+        sizes[key] = min(own, MOST_NODES + 1)
+        open_.discard(key)
+        waiting.pop()
+    nodes = sum(sizes.get((n.domain, n.op_type), 1) for n in model.graph.node)
+    if nodes > MOST_NODES:
+        raise SpecError(file, "", f"has more than {MOST_NODES:,} nodes; fewer would do")
+
+
+def _graph(model: "onnx.ModelProto", path: Path) -> OnnxFile:
+    graph, file = model.graph, str(path)
     sizes: dict[str, int] = {}
-    stored = {tensor.name: _initializer(tensor) for tensor in graph.initializer}
+    stored = {tensor.name: _initializer(tensor, file) for tensor in graph.initializer}
     entries = [_entry(info, sizes, file) for info in graph.input if info.name not in stored]
     return OnnxFile(
         nodes=tuple(_node(proto) for proto in graph.node),
         entries=tuple(entries),
         initializers=stored,
+        weights=StoredWeights({tensor.name: tensor for tensor in graph.initializer}, path.parent),
         outputs=tuple(info.name for info in graph.output),
         opsets={entry.domain: entry.version for entry in model.opset_import},
         open_sizes=frozenset(sizes.values()),
@@ -143,8 +180,13 @@ def _entry(info: "onnx.ValueInfoProto", sizes: dict[str, int], file: str) -> Ent
         raise SpecError(file, place, "has no shape; a tensor with its number of axes would do")
     tensor = info.type.tensor_type
     shape = []
+    if len(tensor.shape.dim) > MOST_AXES:
+        raise SpecError(file, place, f"has {len(tensor.shape.dim)} axes; {MOST_AXES} would do")
     for i, axis in enumerate(tensor.shape.dim):
         if axis.HasField("dim_value"):
+            if not 1 <= axis.dim_value <= MOST_STEPS:
+                problem = f"axis {i} has {axis.dim_value} steps; 1 to {MOST_STEPS:,} would do"
+                raise SpecError(file, place, problem)
             shape.append(axis.dim_value)
             continue
         key = axis.dim_param or f"{info.name}[{i}]"
@@ -155,62 +197,38 @@ def _entry(info: "onnx.ValueInfoProto", sizes: dict[str, int], file: str) -> Ent
     return Entry(info.name, tuple(shape), dtype)
 
 
-def _initializer(tensor: "onnx.TensorProto") -> Data:
-    """Return a stored tensor; large ones, and those in other files, as zeros of their shape."""
+def _initializer(tensor: "onnx.TensorProto", file: str) -> Data:
+    """Return a stored tensor; large ones, and those in other files, as zeros of their shape.
+
+    Raises:
+        SpecError: Its sizes are of no use, or are not those of what the file stores.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    count = int(np.prod(tensor.dims, dtype=object)) if tensor.dims else 1
-    if tensor.data_location != TensorProto.EXTERNAL and count <= MOST_READ:
-        return Data(numpy_helper.to_array(tensor), name=tensor.name)
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return Data(zeros(tuple(tensor.dims), dtype), known=False, name=tensor.name)
+    place = f"initializer {shown(tensor.name)}"
+    count, shape = prod(tensor.dims), tuple(tensor.dims)
+    if min(shape, default=0) < 0 or count > MOST_STORED or len(shape) > MOST_AXES:
+        problem = (
+            f"has sizes of no use; at most {MOST_AXES} axes of 0 or more, with {MOST_STORED:,} "
+            "elements together, would do"
+        )
+        raise SpecError(file, place, problem)
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    if tensor.data_location == TensorProto.EXTERNAL:
+        return Data(zeros(shape, dtype), known=False, name=tensor.name)
+    field = getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))
+    found = len(tensor.raw_data) or len(field) * dtype.itemsize
+    if found < (count * dtype.itemsize if dtype.itemsize > 1 else count // 8):  # some are packed
+        problem = (
+            f"has {count:,} elements, but the file holds {found:,} bytes of them; a file with "
+            "all its weights, or with weights in another file, would do"
+        )
+        raise SpecError(file, place, problem)
+    if count > MOST_READ:
+        return Data(zeros(shape, dtype), known=False, name=tensor.name)
+    return Data(numpy_helper.to_array(tensor), name=tensor.name)
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """Return zeros that take no memory, whatever the shape."""
     return np.broadcast_to(np.zeros((), dtype), shape)
-
-
-def compute(node: Node, inputs: list[Data | None], opsets: Mapping[str, int]) -> list[Data]:
-    """Return the outputs of a node whose inputs are all data.
-
-    Raises:
-        UnrecognisedError: ONNX has no definition of the node, its result would be too large, or
-            the shape of its result depends on values that are not known.
-    """
-    from onnx.reference import ReferenceEvaluator
-
-    given = [data for data in inputs if data is not None]
-    _check_shape_is_known(node, inputs)
-    feeds = {n: d.array for n, d in zip(node.inputs, inputs, strict=True) if d is not None}
-    try:
-        with np.errstate(all="ignore"):
-            if node.op == "GatherElements":  # the reference takes at most 32 elements of an axis
-                table, index = (data.array for data in given)
-                results: Any = [np.take_along_axis(table, index, node.attributes.get("axis", 0))]
-            else:
-                results = ReferenceEvaluator(node.proto, opsets=dict(opsets)).run(None, feeds)
-    except Exception as error:  # whatever the definition of an op raises
-        raise UnrecognisedError(f"cannot be computed ({type(error).__name__})") from None
-    facts = {
-        "known": all(data.known for data in given),
-        "trained": all(data.trained for data in given),
-        "hides_later": any(data.causal for data in given),
-    }
-    pairs = zip(node.outputs, results, strict=True)
-    return [Data(np.asarray(result), name=name, **facts) for name, result in pairs]
-
-
-def _check_shape_is_known(node: Node, inputs: list[Data | None]) -> None:
-    first = 0 if node.op in _BY_VALUES else _SHAPED.get(node.op, len(inputs))
-    deciding = [data for data in inputs[first:] if data is not None]
-    if not all(data.known for data in deciding):
-        raise UnrecognisedError("the shape of its result depends on the values that enter")
-    if node.op in ("ConstantOfShape", "Expand", "Reshape") and deciding:
-        sizes = deciding[0].ints
-        if len(sizes) > 16 or np.prod([max(1, size) for size in sizes], dtype=object) > MOST_MADE:
-            raise UnrecognisedError("its result would be too large")
-    if node.op in ("Tile", "Range") and deciding:
-        repeats = np.abs(np.concatenate([np.atleast_1d(d.array) for d in deciding]))
-        if repeats.size and float(repeats.max()) > MOST_READ:
-            raise UnrecognisedError("its result would be too large")

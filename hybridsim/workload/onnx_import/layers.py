@@ -5,33 +5,35 @@ from math import prod
 
 from hybridsim.workload.onnx_import.drafts import Drafts
 from hybridsim.workload.onnx_import.file import Node
+from hybridsim.workload.onnx_import.layout import Axis, Factor, Layout
 from hybridsim.workload.onnx_import.plumbing import Inputs, Rule
 from hybridsim.workload.onnx_import.values import (
-    Axis,
     Data,
-    Factor,
-    Layout,
+    Mask,
     Scores,
     UnrecognisedError,
     Value,
     Vector,
+    joined_masks,
 )
 
 
-def _input(inputs: Inputs, index: int) -> Value | None:
+def input_at(inputs: Inputs, index: int) -> Value | None:
+    """Return an input, or None if it is left out."""
     return inputs[index] if index < len(inputs) else None
 
 
-def _vector(inputs: Inputs, index: int) -> Vector:
-    value = _input(inputs, index)
+def vector_at(inputs: Inputs, index: int) -> Vector:
+    """Return an input that must be a vector per token."""
+    value = input_at(inputs, index)
     if not isinstance(value, Vector):
         raise UnrecognisedError(f"its input {index} is no vector per token")
     return value
 
 
-def _weights(inputs: Inputs, index: int) -> Data | None:
+def weights_at(inputs: Inputs, index: int) -> Data | None:
     """Return an input of trained numbers, or None if it is left out."""
-    value = _input(inputs, index)
+    value = input_at(inputs, index)
     if value is None:
         return None
     if not isinstance(value, Data) or not value.trained:
@@ -39,9 +41,10 @@ def _weights(inputs: Inputs, index: int) -> Data | None:
     return value
 
 
-def _linear(
+def linear(
     drafts: Drafts, vector: Vector, sizes: tuple[int, int], weight: Data, bias: Data | None
 ) -> Vector:
+    """Return vectors behind a linear layer of (in, out) features."""
     source = drafts.read_last(vector, sizes[0], scaled=True)
     if bias is not None and bias.array.size not in (1, sizes[1]):
         raise UnrecognisedError(f"its bias has {bias.array.size} elements for {sizes[1]} outputs")
@@ -55,13 +58,13 @@ def _linear(
 
 
 def _matmul(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
-    left, right = _input(inputs, 0), _input(inputs, 1)
+    left, right = input_at(inputs, 0), input_at(inputs, 1)
     if isinstance(left, Vector) and isinstance(right, Data):
-        weight = _weights(inputs, 1)
+        weight = weights_at(inputs, 1)
         shape = right.shape
         if weight is None or len(shape) < 2 or prod(shape[:-2]) != 1:
             raise UnrecognisedError("its weights are no matrix")
-        return [_linear(drafts, left, (shape[-2], shape[-1]), weight, None)]
+        return [linear(drafts, left, (shape[-2], shape[-1]), weight, None)]
     if isinstance(left, Scores) and isinstance(right, Vector):
         return [_weighted_sum(drafts, left, right)]
     if isinstance(left, Vector) and isinstance(right, Vector):
@@ -70,55 +73,27 @@ def _matmul(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
 
 
 def _gemm(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
-    weight, vector = _weights(inputs, 1), _vector(inputs, 0)
+    weight, vector = weights_at(inputs, 1), vector_at(inputs, 0)
     if weight is None or len(weight.shape) != 2 or node.attributes.get("transA"):
         raise UnrecognisedError("it is no linear layer")
     rows, columns = weight.shape[::-1] if node.attributes.get("transB") else weight.shape
-    return [_linear(drafts, vector, (rows, columns), weight, _weights(inputs, 2))]
-
-
-def _conv(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
-    """Read a convolution of single tokens, or of patches that do not overlap."""
-    vector, weight, bias = _vector(inputs, 0), _weights(inputs, 1), _weights(inputs, 2)
-    if weight is None or node.attributes.get("group", 1) != 1:
-        raise UnrecognisedError("it is a convolution in groups")
-    out, channels, *kernel = weight.shape
-    strides = list(node.attributes.get("strides") or [1] * len(kernel))
-    plain = not any(node.attributes.get("pads") or ()) and node.attributes.get(
-        "auto_pad", b"NOTSET"
-    ) in (b"NOTSET", b"VALID")
-    if not plain or kernel != strides or set(node.attributes.get("dilations") or [1]) != {1}:
-        raise UnrecognisedError("it is a convolution whose patches overlap or are padded")
-    patch, axis, rank = prod(kernel), 1 - len(vector.shape), len(vector.shape)
-    if patch > 1:
-        if vector.source.kind != "input" or not vector.plain or vector.source.fields:
-            raise UnrecognisedError("it is a convolution of what is no image that enters")
-        vector.source.out_features = patch * channels
-        vector.source.fields["image"] = True
-        places = [size // step for size, step in zip(vector.shape[2:], strides, strict=True)]
-        vector = Vector(
-            vector.source,
-            Layout.with_features((vector.shape[0], patch * channels, *places), axis),
-        )
-    last = [i for i in range(rank) if i != 1] + [1]
-    moved = vector.moved(vector.layout.transpose(last))
-    made = _linear(drafts, moved, (patch * channels, out), weight, bias)
-    back = [0, rank - 1, *range(1, rank - 1)]
-    return [made.moved(made.layout.transpose(back))]
+    return [linear(drafts, vector, (rows, columns), weight, weights_at(inputs, 2))]
 
 
 def _layer_norm(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
-    vector, scale = _vector(inputs, 0), _weights(inputs, 1)
+    vector, scale = vector_at(inputs, 0), weights_at(inputs, 1)
     rank = len(vector.shape)
     if node.attributes.get("axis", -1) % rank != rank - 1 or scale is None:
         raise UnrecognisedError("it normalizes more than the elements of a vector")
-    source = drafts.read_last(vector, scale.shape[-1], scaled=True)
+    if scale.shape[-1] != vector.shape[-1]:
+        found = f"{scale.shape[-1]} features, but its input gives {vector.shape[-1]}"
+        raise UnrecognisedError(f"it takes {found}")
     rms = node.op in ("RMSNormalization", "SimplifiedLayerNormalization")
-    draft = drafts.add(
-        "norm", source.out_features, source, parameter=scale.name, scaled=True,
-        function="rms_norm" if rms else "layer_norm", bias=_weights(inputs, 2) is not None,
+    normed = drafts.normed(
+        vector, parameter=scale.name, scaled=True, function="rms_norm" if rms else "layer_norm",
+        bias=weights_at(inputs, 2) is not None,
     )  # fmt: skip
-    return [drafts.vector(draft, vector.layout)]
+    return [normed]
 
 
 # --- attention --------------------------------------------------------------------------------
@@ -147,11 +122,15 @@ def _scores(query: Vector, key: Vector) -> Scores:
 def _weighted_sum(drafts: Drafts, scores: Scores, value: Vector) -> Vector:
     if not scores.normalized:
         raise UnrecognisedError("it is an attention without a softmax")
-    return _attention(drafts, scores.query, scores.key, value, causal=scores.causal)
+    query = scores.query
+    shape = (*scores.shape[:-1], query.shape[-1])
+    if shape != query.shape and prod(shape) == prod(query.shape):
+        query = query.moved(query.layout.reshape(shape))
+    return _attention(drafts, query, scores.key, value, mask=scores.mask)
 
 
 def _attention(
-    drafts: Drafts, query: Vector, key: Vector, value: Vector, *, causal: bool
+    drafts: Drafts, query: Vector, key: Vector, value: Vector, *, mask: Mask | None
 ) -> Vector:
     """Append an attention; ``query`` and ``value`` have the elements of a head along the end."""
     size = _head(query, -1)
@@ -165,7 +144,8 @@ def _attention(
         raise UnrecognisedError(f"{heads} heads cannot share {shared} heads of keys")
     draft = drafts.add(
         "attention", heads * size, *sources, heads=heads, kv_heads=shared, head_dim=size,
-        causal=causal, tokens=query.shape[-2],
+        causal=mask is not None and mask.causal, window=mask.window if mask else None,
+        tokens=query.shape[-2],
     )  # fmt: skip
     return Vector(draft, Layout(_restrided((*query.layout.axes[:-1], (Factor(size, 1),)))))
 
@@ -203,44 +183,45 @@ def _joined(vector: Vector) -> Vector:
 
 def _whole_attention(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     """Read ai.onnx Attention, of vectors in heads or with the number of heads."""
-    if _input(inputs, 4) is not None or _input(inputs, 5) is not None:
+    if input_at(inputs, 4) is not None or input_at(inputs, 5) is not None:
         raise UnrecognisedError("it reads keys and values of earlier runs")
-    query, key, value = (_vector(inputs, i) for i in range(3))
-    mask = _input(inputs, 3)
-    causal = bool(node.attributes.get("is_causal")) or (isinstance(mask, Data) and mask.causal)
+    query, key, value = (vector_at(inputs, i) for i in range(3))
+    mask = input_at(inputs, 3)
+    told = Mask(causal=True) if node.attributes.get("is_causal") else None
+    hidden = joined_masks([told, mask.hides if isinstance(mask, Data) else None])
     if len(query.shape) == 4:
-        return [_attention(drafts, query, key, value, causal=causal)]
+        return [_attention(drafts, query, key, value, mask=hidden)]
     heads = node.attributes.get("q_num_heads", 0)
     shared = node.attributes.get("kv_num_heads", heads)
     parts = [_in_heads(v, n) for v, n in ((query, heads), (key, shared), (value, shared))]
-    return [_joined(_attention(drafts, *parts, causal=causal))]
+    return [_joined(_attention(drafts, *parts, mask=hidden))]
 
 
 def _multi_head(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     """Read com.microsoft MultiHeadAttention of separate queries, keys and values."""
-    if any(_input(inputs, i) is not None for i in (3, 6, 7)):
+    if any(input_at(inputs, i) is not None for i in (3, 6, 7)):
         raise UnrecognisedError("it has a bias, or reads keys and values of earlier runs")
     heads = node.attributes.get("num_heads", 0)
-    parts = [_in_heads(_vector(inputs, i), heads) for i in range(3)]
-    causal = bool(node.attributes.get("unidirectional"))
-    return [_joined(_attention(drafts, *parts, causal=causal))]
+    parts = [_in_heads(vector_at(inputs, i), heads) for i in range(3)]
+    mask = Mask(causal=True) if node.attributes.get("unidirectional") else None
+    return [_joined(_attention(drafts, *parts, mask=mask))]
 
 
 def _packed_attention(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     """Read com.microsoft Attention: one linear layer for queries, keys and values."""
-    weight, bias = _weights(inputs, 1), _weights(inputs, 2)
-    if weight is None or len(weight.shape) != 2 or _input(inputs, 4) is not None:
+    weight, bias = weights_at(inputs, 1), weights_at(inputs, 2)
+    if weight is None or len(weight.shape) != 2 or input_at(inputs, 4) is not None:
         raise UnrecognisedError("it reads keys and values of earlier runs, or has no weights")
     rows, columns = weight.shape
     if node.attributes.get("qkv_hidden_sizes") or columns % 3:
         raise UnrecognisedError("its queries, keys and values have sizes of their own")
-    fused = _linear(drafts, _vector(inputs, 0), (rows, columns), weight, bias)
+    fused = linear(drafts, vector_at(inputs, 0), (rows, columns), weight, bias)
     size = columns // 3
     cut = fused.layout.with_axis(-1, size)
     heads = node.attributes.get("num_heads", 0)
     parts = [_in_heads(fused.moved(cut, i * size), heads) for i in range(3)]
-    causal = bool(node.attributes.get("unidirectional"))
-    return [_joined(_attention(drafts, *parts, causal=causal))]
+    mask = Mask(causal=True) if node.attributes.get("unidirectional") else None
+    return [_joined(_attention(drafts, *parts, mask=mask))]
 
 
 def _any_attention(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
@@ -248,14 +229,22 @@ def _any_attention(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     return rule(drafts, node, inputs)
 
 
+def _rotary(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
+    """Read a whole rotary embedding, of vectors in heads or with the number of heads."""
+    vector, heads = vector_at(inputs, 0), node.attributes.get("num_heads", 0)
+    if len(vector.shape) == 4:
+        return [drafts.turned(vector)]
+    return [_joined(drafts.turned(_in_heads(vector, heads)))]
+
+
 LAYERS: Mapping[str, Rule] = {
     "Attention": _any_attention,
-    "Conv": _conv,
     "Gemm": _gemm,
     "LayerNormalization": _layer_norm,
     "MatMul": _matmul,
     "MultiHeadAttention": _multi_head,
     "RMSNormalization": _layer_norm,
+    "RotaryEmbedding": _rotary,
     "SimplifiedLayerNormalization": _layer_norm,
 }
 """What a node of each op type makes of its inputs."""

@@ -4,18 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
+import numpy as np
+
 from hybridsim.workload.onnx_import.drafts import Drafts
-from hybridsim.workload.onnx_import.file import Node
+from hybridsim.workload.onnx_import.file import MOST_AXES, Node, zeros
+from hybridsim.workload.onnx_import.layout import Layout
+from hybridsim.workload.onnx_import.rotary import reshaped, swapped
 from hybridsim.workload.onnx_import.values import (
     Data,
-    Layout,
     Scores,
+    Turned,
     UnrecognisedError,
     Value,
     Vector,
 )
 
 Inputs = Sequence[Value | None]
+MOST_IN_FRONT = 256
+"""The most trained tokens in front of a sequence."""
 
 
 def _data(inputs: Inputs, index: int) -> Data | None:
@@ -36,10 +42,14 @@ def _ints(node: Node, inputs: Inputs, index: int, attribute: str) -> list[int] |
 
 
 def _reshaped(value: Value | None, shape: Sequence[int]) -> Value:
+    if len(shape) > MOST_AXES:
+        raise UnrecognisedError(f"it asks for {len(shape)} axes; at most {MOST_AXES} would do")
+    if isinstance(value, Turned):
+        return reshaped(value, shape)
     if isinstance(value, Scores):
         if tuple(shape[-2:]) != value.shape[-2:]:
             raise UnrecognisedError("it cuts the scores of an attention")
-        return Scores(value.query, value.key, tuple(shape), value.normalized, value.causal)
+        return replace(value, shape=tuple(shape))
     vector = _vector(value)
     if prod(shape) != prod(vector.shape):
         found, wanted = (" x ".join(map(str, sizes)) for sizes in (vector.shape, shape))
@@ -58,7 +68,7 @@ def _vector(value: Value | None) -> Vector:
 
 
 def _shape_of(value: Value | None) -> tuple[int, ...]:
-    if isinstance(value, Data | Vector | Scores):
+    if isinstance(value, Data | Vector | Scores | Turned):
         return value.shape
     raise UnrecognisedError("the shape of its input is not known")
 
@@ -119,7 +129,9 @@ def _cut(drafts: Drafts, vector: Vector, axis: int, start: int, size: int | None
     if stride is None:
         raise UnrecognisedError("it cuts an axis that mixes elements of vectors with tokens")
     if stride:
-        return vector.moved(vector.layout.with_axis(axis, size), start * stride)
+        layout = vector.layout.with_axis(axis, size)
+        by_head = _of_each_head(drafts, vector, layout, (start * stride, (size or 1) * stride))
+        return by_head or vector.moved(layout, start * stride)
     if size == steps - 1 and size > 1 and not vector.shift:
         shifted = vector.moved(vector.layout.with_axis(axis, size))
         return replace(shifted, shift=1 if start else -1)
@@ -131,6 +143,30 @@ def _cut(drafts: Drafts, vector: Vector, axis: int, start: int, size: int | None
         raise UnrecognisedError("it takes the first token of vectors that are cut into heads")
     source = drafts.read(vector)
     return Vector(drafts.add("first_token", source.out_features, source), layout)
+
+
+def _of_each_head(
+    drafts: Drafts, vector: Vector, layout: Layout, part: tuple[int, int]
+) -> Vector | None:
+    """Return a third of each head, of a fused product that has heads outside (GPT-NeoX, BLOOM).
+
+    Which row of its matrix makes which output is free, so that they are told apart as if all
+    queries came first, then all keys, then all values. ``part`` is where the third starts in a
+    head, and its size; ``layout`` that of what is left.
+    """
+    (start, size), source = part, vector.source
+    heads = [f for axis in layout.axes for f in axis if f.stride == 3 * size]
+    whole = vector.layout.features == source.out_features and vector.plain
+    if source.kind != "linear" or not whole or len(heads) != 1 or start % size:
+        return None
+    count = heads[0].size
+    if count * 3 * size != source.out_features:
+        return None
+    axes = (
+        tuple(replace(f, stride=size) if f.stride == 3 * size else f for f in axis)
+        for axis in layout.axes
+    )
+    return Vector(drafts.part(source, start * count, size * count), Layout(tuple(axes)))
 
 
 def _gather(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
@@ -166,6 +202,7 @@ def is_embedding(node: Node, inputs: Inputs) -> bool:
         and isinstance(index, Data)
         and table.trained
         and table.array.dtype.kind not in "iub"
+        and table.angle is None
         and len(table.shape) == 2
         and len(index.shape) > 0
     )
@@ -177,14 +214,27 @@ def _slice(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     ends = _ints(node, inputs, 2, "ends") or []
     axes = _ints(node, inputs, 3, "axes") or list(range(len(starts)))
     steps = _ints(node, inputs, 4, "steps") or [1] * len(starts)
-    if set(steps) - {1}:
-        raise UnrecognisedError("it takes every other element, or backwards")
-    for start, end, axis in zip(starts, ends, axes, strict=True):
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if step < 1:
+            raise UnrecognisedError("it takes elements backwards")
         first, last, _ = slice(start, end).indices(vector.shape[axis])
         if last <= first:
-            raise UnrecognisedError("it takes nothing")
-        vector = _cut(drafts, vector, axis, first, last - first)
+            left = [0 if i == axis % len(vector.shape) else n for i, n in enumerate(vector.shape)]
+            return [Data(zeros(tuple(left), np.float32))]
+        if step > 1:
+            vector = _every(vector, axis, range(first, last, step))
+        else:
+            vector = _cut(drafts, vector, axis, first, last - first)
     return [vector]
+
+
+def _every(vector: Vector, axis: int, places: range) -> Vector:
+    """Return elements of an axis of vectors that lie equally far from each other."""
+    stride = vector.layout.stride(axis)
+    if not stride:
+        raise UnrecognisedError("it takes every other token; elements of a vector would do")
+    layout = vector.layout.with_axis(axis, len(places), step=places.step)
+    return vector.moved(layout, places.start * stride)
 
 
 def _split(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
@@ -204,18 +254,32 @@ def _concat(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     given = [value for value in inputs if value is not None]
     rank = len(_shape_of(given[0]))
     axis = node.attributes.get("axis", 0) % rank
-    if len(given) == 2 and isinstance(given[0], Data) and isinstance(given[1], Vector):
-        return [_class_token(drafts, given[0], given[1], axis)]
+    given = [value for value in given if _shape_of(value)[axis]]  # a part may be empty
+    if len(given) == 1:
+        return given
+    if isinstance(given[-1], Vector) and len(given) > 1:
+        tokens = [value for value in given[:-1] if isinstance(value, Data)]
+        if len(tokens) == len(given) - 1:
+            return [_tokens_in_front(drafts, tokens, given[-1], axis)]
     vectors = [_vector(value) for value in given]
+    if {vector.layout.feature_axis for vector in vectors} == {axis - rank} and axis != rank - 1:
+        return [_channels_joined(drafts, vectors, axis - rank)]
     if axis != rank - 1:
-        raise UnrecognisedError("it joins sequences; only one class token in front is modelled")
-    trigram = _trigram(drafts, vectors)
-    if trigram is not None:
-        return [trigram]
+        raise UnrecognisedError("it joins sequences; only trained tokens in front are modelled")
+    known = _trigram(drafts, vectors) or swapped(vectors) or _rejoined(drafts, vectors)
+    if known is not None:
+        return [known]
     sources = [drafts.read_last(vector) for vector in vectors]
     features = tuple(source.out_features for source in sources)
     draft = drafts.add("concat", sum(features), *sources, features=features)
     return [drafts.vector(draft, vectors[0].layout)]
+
+
+def _channels_joined(drafts: Drafts, vectors: Sequence[Vector], axis: int) -> Vector:
+    sources = [drafts.read(vector) for vector in vectors]
+    features = tuple(source.out_features for source in sources)
+    draft = drafts.add("concat", sum(features), *sources, features=features)
+    return drafts.vector(draft, vectors[0].layout, axis)
 
 
 def _pad(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
@@ -249,16 +313,36 @@ def _trigram(drafts: Drafts, vectors: Sequence[Vector]) -> Vector | None:
     return drafts.vector(draft, middle.layout)
 
 
-def _class_token(drafts: Drafts, token: Data, vector: Vector, axis: int) -> Vector:
+def _rejoined(drafts: Drafts, vectors: Sequence[Vector]) -> Vector | None:
+    """Return the parts of one vector behind each other as that vector, or None."""
+    whole: Vector | None = vectors[0]
+    for vector in vectors[1:]:
+        whole = drafts.rejoined(whole, vector) if whole is not None else None
+    return whole
+
+
+def _tokens_in_front(drafts: Drafts, tokens: Sequence[Data], vector: Vector, axis: int) -> Vector:
+    """Return a sequence with trained tokens in front, the last of them put there first."""
     source = drafts.read_last(vector)
     size, shape = source.out_features, list(vector.shape)
-    if not (token.trained and token.shape[-1] == size and token.shape[axis] == 1):
-        raise UnrecognisedError("it joins vectors with what is no single trained token")
     if axis == len(shape) - 1:
         raise UnrecognisedError("it joins trained elements to each vector")
-    draft = drafts.add("class_token", size, source, parameter=token.name)
-    shape[axis] += 1
-    return Vector(draft, Layout.with_features(shape))
+    for token in tokens[::-1]:
+        count = token.shape[axis]
+        others = [n for i, n in enumerate(token.shape[:-1]) if i != axis]
+        if not token.trained or token.shape[-1] != size or count > MOST_IN_FRONT:
+            raise UnrecognisedError("it joins vectors with what is no trained token")
+        if len(token.shape) != len(shape) or any(
+            n not in (1, m)
+            for n, m in zip(
+                others, (m for i, m in enumerate(shape[:-1]) if i != axis), strict=True
+            )
+        ):
+            raise UnrecognisedError("it joins vectors with what is no trained token")
+        for _ in range(count):
+            source = drafts.add("class_token", size, source, parameter=token.name)
+        shape[axis] += count
+    return Vector(source, Layout.with_features(shape))
 
 
 def _same(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:

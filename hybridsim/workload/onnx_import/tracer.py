@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,23 +11,27 @@ from hybridsim.errors import SpecError
 from hybridsim.specs import shown, validate
 from hybridsim.workload.graph import MOST_OPS, Network
 from hybridsim.workload.onnx_import.arithmetic import ARITHMETIC
-from hybridsim.workload.onnx_import.drafts import Drafts, Naming
-from hybridsim.workload.onnx_import.file import Entry, Node, OnnxFile, compute, read_onnx, zeros
+from hybridsim.workload.onnx_import.drafts import Drafts, is_anonymous
+from hybridsim.workload.onnx_import.fields import fields_of
+from hybridsim.workload.onnx_import.file import Entry, Node, OnnxFile, read_onnx, zeros
+from hybridsim.workload.onnx_import.images import IMAGES
+from hybridsim.workload.onnx_import.known import Known
 from hybridsim.workload.onnx_import.layers import LAYERS
+from hybridsim.workload.onnx_import.layout import Layout
 from hybridsim.workload.onnx_import.plumbing import PLUMBING, Rule, is_embedding
 from hybridsim.workload.onnx_import.values import (
     POINTS,
     Data,
     Draft,
-    Layout,
     Scores,
+    Turned,
     Unknown,
     UnrecognisedError,
     Value,
     Vector,
 )
 
-RULES: Mapping[str, Rule] = {**PLUMBING, **ARITHMETIC, **LAYERS}
+RULES: Mapping[str, Rule] = {**PLUMBING, **ARITHMETIC, **LAYERS, **IMAGES}
 """What a node of each op type makes of its inputs; a new type is one function and one line."""
 
 _MOVES = frozenset({"Cast", "Expand", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
@@ -57,8 +60,8 @@ def network_from_onnx(path: Path) -> Network:
     fields = {
         "name": re.sub(r"[^A-Za-z0-9_.\-]+", "_", path.stem)[:100].lstrip(".-") or "network",
         "source": f"the ONNX file {path.name}"[:2000].encode("ascii", "replace").decode(),
-        "sequence_length": _tokens(drafts, file),
-        "ops": _fields(drafts),
+        "sequence_length": 1 if tracer.drafts.image else _tokens(drafts, file),
+        "ops": fields_of(drafts, file.weights),
     }
     return validate(Network, fields, str(path))
 
@@ -67,8 +70,9 @@ class _Tracer:
     """Reads the nodes of a graph in their order and remembers what every tensor is."""
 
     def __init__(self, file: OnnxFile, path: str) -> None:
-        self.drafts = Drafts()
+        self.drafts = Drafts(open_sizes=file.open_sizes)
         self._file, self._path = file, path
+        self._known = Known(file.opsets)
         self._values: dict[str, Value] = dict(file.initializers)
         self._problems: list[str] = []
         for entry in file.entries:
@@ -125,12 +129,12 @@ class _Tracer:
         return [Unknown() for _ in node.outputs]
 
     def _read(self, node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
-        if node.op in ("Shape", "Size") and isinstance(inputs[0], Data | Vector | Scores):
+        if node.op in ("Shape", "Size") and isinstance(inputs[0], Data | Vector | Scores | Turned):
             stand_in = Data(zeros(inputs[0].shape, np.float32))
-            return compute(node, [stand_in], self._file.opsets)
+            return self._known.compute(node, [stand_in])
         data = [value for value in inputs if value is None or isinstance(value, Data)]
         if len(data) == len(inputs) and not is_embedding(node, inputs):
-            made = compute(node, data, self._file.opsets)
+            made = self._known.compute(node, data)
             return [_renamed(result, node, data) for result in made]
         rule = RULES.get(node.op)
         if rule is None:
@@ -151,12 +155,19 @@ class _Tracer:
 
 
 def _shown(node: Node) -> str:
-    return f"{shown(node.name or '(unnamed)')} ({node.op[:60]})"
+    op = str(node.op)[:60]  # bytes where it is no UTF-8
+    op = op if op.isidentifier() else repr(op)[1:-1]
+    return f"{shown(node.name or '(unnamed)')} ({op})"
 
 
 def _renamed(made: Data, node: Node, given: Sequence[Data | None]) -> Data:
-    """Return computed data under the name of the weights that were only moved about."""
-    if node.op in _MOVES and given[0] is not None:
+    """Return computed data under the name of the weights that were only moved about.
+
+    An exporter that finds equal tensors stores one of them, and the others as identities of it:
+    those that a module has a name for keep it, as they are trained on their own.
+    """
+    copied = node.op == "Identity" and is_anonymous(made.name)
+    if (copied or node.op in _MOVES) and given[0] is not None:
         return replace(made, name=given[0].name)
     return made
 
@@ -172,37 +183,3 @@ def _tokens(drafts: Sequence[Draft], file: OnnxFile) -> int | None:
     found = (int(d.fields["tokens"]) for d in drafts if d.kind == "attention")
     tokens = next(found, None)
     return None if tokens in file.open_sizes else tokens
-
-
-_OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "attention": ("heads", "kv_heads", "head_dim", "causal"),
-    "concat": ("features",),
-    "embedding": ("rows",),
-    "linear": ("in_features", "bias"),
-    "norm": ("function",),
-    "activation": ("function",),
-    "slice": ("in_features", "start"),
-}
-"""The fields of each kind of op, beside the size of its output."""
-
-
-def _fields(drafts: Sequence[Draft]) -> list[dict[str, Any]]:
-    """Return the fields of all ops."""
-    naming, names = Naming(), dict[Draft, str]()
-    tables = {(d.parameter, d.fields["rows"]) for d in drafts if d.kind == "embedding"}
-    made = []
-    for draft in drafts:
-        names[draft], block = naming.name(draft)
-        fields = {key: draft.fields[key] for key in _OWN_FIELDS.get(draft.kind, ())}
-        inputs = tuple(names[source] for source in draft.inputs)
-        fields |= {"kind": draft.kind, "name": names[draft], "block": block, "inputs": inputs}
-        if draft.kind in ("linear", "slice"):
-            fields["out_features"] = draft.out_features
-        elif draft.kind == "trigram":
-            fields["features"] = draft.out_features // 3
-        elif draft.kind not in ("attention", "concat"):
-            fields["features"] = draft.out_features
-        if draft.kind == "linear":
-            fields["tied"] = (draft.fields["weight"], draft.out_features) in tables
-        made.append(fields)
-    return made

@@ -2,10 +2,10 @@
 
 Element-wise functions are told apart by their values at a few points: exporters spell one
 activation in many ways, with constants of several precisions; its values are the same to three
-digits in all of them. A layout says where the elements of a token's vector lie in a tensor.
+digits in all of them. Where the elements of a vector lie is in :mod:`.layout`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import erf, pi, prod, sqrt
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hybridsim.workload.onnx_import.layout import Layout
 
 Samples = NDArray[np.float64]
 """The values of a function at :data:`POINTS` (of one element) or :data:`POSITIVE` (of a mean)."""
@@ -73,124 +75,14 @@ def same(found: Samples, wanted: Samples) -> bool:
 def is_multiple(found: Samples) -> bool:
     """Return whether a function is ``c * x`` with a constant other than 0."""
     factor = float(found[-1] / POINTS[-1])
-    return abs(factor) > 1e-6 and bool(np.allclose(found / factor, POINTS, rtol=1e-3))
+    if not (np.isfinite(found).all() and abs(factor) > 1e-6):
+        return False
+    return bool(np.allclose(found / factor, POINTS, rtol=1e-3))
 
 
 def activation(found: Samples) -> str | None:
     """Return the name of the activation with these values, or None."""
     return next((k for k, forms in _KNOWN.items() if any(same(found, f) for f in forms)), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """A part of an axis: ``size`` steps, each ``stride`` elements further in the vector.
-
-    A stride of 0 stands for steps over tokens, sequences or copies, which stay on one element.
-    """
-
-    size: int
-    stride: int = 0
-
-
-Axis = tuple[Factor, ...]
-"""An axis as the product of its factors, the slowest first; no factor has size 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The axes of a tensor, by what a step along each of them means."""
-
-    axes: tuple[Axis, ...]
-
-    @classmethod
-    def with_features(cls, shape: Sequence[int], axis: int = -1) -> "Layout":
-        """Return the layout of whole vectors along one axis, and tokens along the others."""
-        at = axis % len(shape)
-        return cls(tuple(_axis([Factor(n, int(i == at))]) for i, n in enumerate(shape)))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size of each axis."""
-        return tuple(prod(f.size for f in axis) for axis in self.axes)
-
-    @property
-    def features(self) -> int | None:
-        """How many consecutive elements of the vector there are, or None if others lie between."""
-        size = 1
-        for factor in sorted(_moving(self.axes), key=lambda f: f.stride):
-            if factor.stride != size:
-                return None
-            size *= factor.size
-        return size
-
-    @property
-    def feature_axis(self) -> int | None:
-        """The axis, counted from the end, with all elements in order, or None without one."""
-        found = [i for i, axis in enumerate(self.axes) if _moving([axis])]
-        if not found:  # vectors of one element have no factor of their own
-            return -1 if self.axes and self.shape[-1] == 1 else None
-        axis = self.axes[found[0]]
-        whole = len(found) == len(axis) == 1 and axis[0].stride == 1
-        return found[0] - len(self.axes) if whole else None
-
-    def reshape(self, shape: Sequence[int]) -> "Layout | None":
-        """Return the layout after a reshape, or None if an axis cannot be cut that way."""
-        left = [factor for axis in self.axes for factor in axis][::-1]
-        axes = []
-        for size in shape:
-            axis = []
-            while size > 1:
-                if not left:
-                    return None
-                factor = left.pop()
-                if factor.size > size and factor.size % size == 0:
-                    rest = Factor(factor.size // size, factor.stride)
-                    factor = Factor(size, factor.stride * rest.size)
-                    left.append(rest)
-                elif size % factor.size:
-                    return None
-                axis.append(factor)
-                size //= factor.size
-            axes.append(_axis(axis))
-        return None if left else Layout(tuple(axes))
-
-    def transpose(self, order: Sequence[int]) -> "Layout":
-        """Return the layout with its axes in another order."""
-        return Layout(tuple(self.axes[i] for i in order))
-
-    def broadcast(self, shape: Sequence[int]) -> "Layout":
-        """Return the layout after copying along axes of size 1, and along new ones in front."""
-        axes = ((),) * (len(shape) - len(self.axes)) + self.axes
-        pairs = zip(axes, shape, strict=True)
-        return Layout(tuple(axis or _axis([Factor(size)]) for axis, size in pairs))
-
-    def stride(self, axis: int) -> int | None:
-        """Return the stride of an axis, or None where it is not the same all along."""
-        factors = self.axes[axis]
-        return factors[0].stride if len(factors) == 1 else (None if factors else 0)
-
-    def with_axis(self, axis: int, size: int | None) -> "Layout":
-        """Return the layout with the first ``size`` steps of an axis, or without the axis."""
-        at = axis % len(self.axes)
-        stride = self.stride(at) or 0
-        new = () if size is None else (_axis([Factor(size, stride)]),)
-        return Layout(self.axes[:at] + new + self.axes[at + 1 :])
-
-
-def _moving(axes: Iterable[Axis]) -> list[Factor]:
-    return [factor for axis in axes for factor in axis if factor.stride]
-
-
-def _axis(factors: Sequence[Factor]) -> Axis:
-    """Return factors without those of size 1, and with those joined that continue each other."""
-    joined: list[Factor] = []
-    for factor in factors:
-        if factor.size == 1:
-            continue
-        if joined and joined[-1].stride == factor.size * factor.stride:
-            factor = Factor(joined.pop().size * factor.size, factor.stride)
-        joined.append(factor)
-    return tuple(joined)
 
 
 class UnrecognisedError(Exception):
@@ -216,6 +108,25 @@ class Draft:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """Which tokens an attention hides from each other."""
+
+    causal: bool = False
+    """Whether later tokens are hidden."""
+    window: int | None = None
+    """The most tokens that one sees, itself included; None: all."""
+
+
+def joined_masks(masks: Iterable[Mask | None]) -> Mask | None:
+    """Return what several masks hide together, or None if there is none."""
+    found = [mask for mask in masks if mask is not None]
+    if not found:
+        return None
+    windows = [mask.window for mask in found if mask.window is not None]
+    return Mask(any(mask.causal for mask in found), min(windows, default=None))
+
+
+@dataclass(frozen=True)
 class Data:
     """A tensor that does not depend on the vectors: weights, shapes, ids, masks."""
 
@@ -227,8 +138,10 @@ class Data:
     """Whether it comes from the file alone, and not from what enters the network."""
     name: str = ""
     """The name of the tensor in the file."""
-    hides_later: bool = False
-    """Whether a causal mask went into it."""
+    mask: "Mask | None" = None
+    """The mask of an attention that went into it."""
+    of_angle: str | None = None
+    """``cos`` or ``sin`` where a node says that it is one of positions."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -253,9 +166,15 @@ class Data:
         return [int(value) for value in self.array.reshape(-1)]
 
     @cached_property
-    def causal(self) -> bool:
-        """Whether it is a mask that tells earlier tokens from later ones."""
-        return self.hides_later or (self.known and _is_triangular(self.array))
+    def hides(self) -> "Mask | None":
+        """Which tokens it hides from each other, if it is a mask of an attention."""
+        found = _mask(self.array) if self.known else None
+        return joined_masks([self.mask, found])
+
+    @cached_property
+    def angle(self) -> str | None:
+        """Whether it is a ``cos`` or a ``sin`` of positions, or both, for a rotary embedding."""
+        return self.of_angle or (_angle(self.array) if self.known and self.trained else None)
 
 
 @dataclass(frozen=True)
@@ -325,6 +244,8 @@ class Statistic:
     """Whether it is the mean of squares."""
     samples: Samples
     """The function that was applied to it, by its values at ``POSITIVE``."""
+    factor: float = 1.0
+    """What the vectors were multiplied by before; a norm takes it off again."""
 
 
 @dataclass(frozen=True)
@@ -337,24 +258,76 @@ class Scores:
     """The size of each axis."""
     normalized: bool = False
     """Whether a softmax was applied."""
-    causal: bool = False
-    """Whether a mask hides later tokens."""
+    mask: Mask | None = None
+    """Which tokens are hidden, if some are."""
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Vectors on their way through a rotary embedding: half of the sum that turns each pair."""
+
+    of: Vector
+    """The vectors before anything was done to them."""
+    swapped: bool = False
+    """Whether the elements of each pair were swapped and one of them negated."""
+    angle: str | None = None
+    """What they were multiplied by: ``cos``, ``sin``, or nothing yet."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
+        return self.of.shape
 
 
 class Unknown:
     """The output of a node that is not modelled."""
 
 
-Value = Data | Vector | Statistic | Scores | Unknown
+Value = Data | Vector | Statistic | Scores | Turned | Unknown
 
 
-def _is_triangular(array: NDArray[Any]) -> bool:
-    """Return whether each of the last planes has one value up to the diagonal, another above."""
+def _mask(array: NDArray[Any]) -> Mask | None:
+    """Return which tokens an array hides, or None if it is no mask of an attention.
+
+    A mask has two values, one for all tokens that see themselves; the other one hides.
+    """
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] < 2:
-        return False
+        return None
     if not prod(array.shape) or array.dtype.kind not in "fiub":
-        return False
+        return None
     plane = array.reshape(-1, *array.shape[-2:])[0]
-    below, above = plane[np.tril_indices(len(plane))], plane[np.triu_indices(len(plane), 1)]
-    one_value_each = (below == below[0]).all() and (above == above[0]).all()
-    return bool(one_value_each and below[0] != above[0])
+    seen = plane == plane[0, 0]
+    hidden = plane[~seen]
+    if not np.diagonal(seen).all() or not hidden.size or (hidden != hidden[0]).any():
+        return None
+    most = int(seen.sum(axis=1).max())
+    window = most if most < len(plane) else None
+    causal = not np.triu(seen, 1).any()
+    return Mask(causal, window) if causal or _is_band(seen) else None
+
+
+def _is_band(seen: NDArray[Any]) -> bool:
+    """Return whether each token sees its neighbours up to one distance, and no others."""
+    first = int(seen[0].sum())
+    places = np.arange(len(seen))
+    return bool((seen == (np.abs(places[:, None] - places) < first)).all())
+
+
+def _angle(array: NDArray[Any]) -> str | None:
+    """Return whether a stored table is one of cosines or of sines, a row for each position.
+
+    Each pair of elements has one angle, so that one half of a row repeats the other, or each
+    element its neighbour; the angles of the first position are 0.
+    """
+    if array.ndim < 2 or array.dtype.kind != "f" or array.shape[-1] % 2 or array.size < 4:
+        return None
+    rows = array.reshape(-1, array.shape[-1]).astype(np.float64)
+    half = rows.shape[1] // 2
+    paired = (rows[:, :half] == rows[:, half:]).all() or (rows[:, ::2] == rows[:, 1::2]).all()
+    if len(rows) < 2 or (rows == rows[0]).all():
+        return None
+    if paired and not np.ptp(rows[0]):
+        return "cos" if rows[0, 0] else "sin"
+    sines, cosines = rows[:, :half], rows[:, half:]  # GPT-J and RoFormer store both side by side
+    both = not sines[0].any() and np.allclose(sines**2 + cosines**2, 1, atol=1e-3)
+    return "both" if both else None

@@ -19,6 +19,7 @@ hybridsim.gantt = (() => {
   const limits = raw.window;
   let [from, to] = raw.shown;
   let picked = -1;
+  let marked = new Set();
   let view;
 
   const name = (i) => `${raw.ops[raw.op[i]]}: ${raw.actions[raw.action[i]]} [${raw.item[i]}]`;
@@ -98,13 +99,14 @@ hybridsim.gantt = (() => {
         last.end = Math.max(last.end, end[i]);
         last.count += 1;
         last.critical ||= critical[i] === 1;
+        last.marked ||= marked.has(raw.op[i]);
         const action = raw.actions[raw.action[i]];
         last.times[action] = (last.times[action] ?? 0) + end[i] - start[i];
         continue;
       }
       const action = raw.actions[raw.action[i]];
       last = {row, start: start[i], end: end[i], task: i, count: 1, short, action,
-        critical: critical[i] === 1, times: {[action]: end[i] - start[i]}};
+        critical: critical[i] === 1, marked: marked.has(raw.op[i]), times: {[action]: end[i] - start[i]}};
       found.push(last);
     }
     const width = (bar) => (Math.min(bar.end, to) - Math.max(bar.start, from)) / pixel;
@@ -114,6 +116,7 @@ hybridsim.gantt = (() => {
         bar.task = -1;
       }
       bar.picked = bar.task === picked && picked >= 0;
+      bar.faint = marked.size > 0 && !bar.marked;
       const text = bar.count > 1 ? `${bar.count} tasks` : bar.action;
       bar.label = width(bar) > 7 * text.length + 6 ? text : "";
       bar.middle = (Math.max(bar.start, from) + Math.min(bar.end, to)) / 2;
@@ -121,8 +124,14 @@ hybridsim.gantt = (() => {
     return found;
   }
 
-  const colors = raw.actions.map((_, i) => (i % 12 < 9 ? `var(--c${1 + (i % 12)})`
-    : `color-mix(in srgb, var(--c${[1, 2, 4][(i % 12) - 9]}) 45%, white)`));
+  // an action has the colour of the part that does it; what else the part does, paler ones
+  const shade = [100, 70, 85, 55, 78, 62, 48, 92];
+  const done = {};
+  const colors = raw.actions.map((_, i) => {
+    const part = raw.part_of_action[i];
+    const nth = done[part] = (done[part] ?? -1) + 1;
+    return nth ? `color-mix(in srgb, ${raw.colors[part]} ${shade[nth % shade.length]}%, white)` : raw.colors[part];
+  });
   const spec = {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     description: "Gantt chart: one row per part of the machine, one bar per task",
@@ -143,6 +152,7 @@ hybridsim.gantt = (() => {
           x2: {field: "end"},
           color: {field: "action", type: "nominal", title: "what is done", scale: {domain: raw.actions, range: colors}},
           stroke: {condition: {test: "datum.picked || datum.critical", value: "var(--ink)"}, value: "var(--paper)"},
+          opacity: {condition: {test: "datum.faint", value: 0.25}, value: 1},
           strokeWidth: {condition: [{test: "datum.picked", value: 4}, {test: "datum.critical", value: 1.3}], value: 0.4},
         },
       },
@@ -158,7 +168,7 @@ hybridsim.gantt = (() => {
 
   function update() {
     const span = to - from;
-    const [label, scale] = [["s", 1e12], ["ms", 1e9], ["us", 1e6], ["ns", 1e3], ["ps", 1]].find(([, size]) => to >= size) ?? ["ps", 1];
+    const [label, scale] = [["s", 1e12], ["ms", 1e9], ["µs", 1e6], ["ns", 1e3], ["ps", 1]].find(([, size]) => to >= size) ?? ["ps", 1];
     const digits = Math.max(0, Math.ceil(Math.log10(scale / (span / 8))) + 0);
     view.signal("from", from).signal("to", to).signal("scale", scale).signal("digits", digits);
     view.data("bars", bars());
@@ -194,6 +204,15 @@ hybridsim.gantt = (() => {
       const length = Math.min(span, Math.max((end[i] - start[i]) * 20, LEAST_PS));
       show((start[i] + end[i]) / 2 - length / 2, (start[i] + end[i]) / 2 + length / 2);
     } else show(from, to);
+  }
+  /** Mark the tasks of some ops, and show the time in which they run; of none, mark nothing. */
+  function mark(ops) {
+    marked = new Set(ops.map((op) => raw.ops.indexOf(op)).filter((op) => op >= 0));
+    const own = raw.op.flatMap((op, i) => (marked.has(op) ? [i] : []));
+    if (!own.length) return show(from, to);
+    const first = Math.min(...own.map((i) => start[i])), last = Math.max(...own.map((i) => end[i]));
+    show(first - (last - first) * 0.05, last + (last - first) * 0.05);
+    return own.length;
   }
   /** Return the nearest task of the critical path after or before the picked one. */
   function along(step) {
@@ -285,5 +304,5 @@ hybridsim.gantt = (() => {
     listen();
     await update();
   })();
-  return {ready, show, zoom, pan, pick, facts, limits};
+  return {ready, show, zoom, pan, pick, mark, facts, limits};
 })();

@@ -9,39 +9,29 @@ hybridsim.explored = (() => {
   fill(x, names);
   fill(y, names);
   [x.value, y.value] = raw.shown;
-  fill(objective, raw.objectives.map((each) => each.label));
+  fill(objective, raw.objectives.map((each) => each.name));
   ofCase.append(hybridsim.element("option", "all together", {value: -1}));
   fill(ofCase, raw.cases);
   if (!raw.cases.length) pick("case-label").hidden = true;
 
-  /** Return the factor and the name of the unit in which an objective is told. */
-  function unit(kind, most) {
-    if (kind === "size") return [1024, "KiB"];
-    if (kind === "percent") return [1, "%"];
-    if (kind !== "time") return [1, ""];
-    return [[1e12, "s"], [1e9, "ms"], [1e6, "us"], [1e3, "ns"]].find(([size]) => most >= size) ?? [1, "ps"];
-  }
-
   async function draw() {
     const [i, j] = [Number(x.value), Number(y.value)];
     const which = Number(objective.value);
-    const {kind, direction} = raw.objectives[which];
+    const {label, direction} = raw.objectives[which];
     const turned = i > j;
     const cells = i === j ? [] : raw.cells[turned ? `${j},${i}` : `${i},${j}`];
     const own = cells.filter((cell) => cell[0] === Number(ofCase.value) && cell[3 + which] !== null);
     const most = Math.max(0, ...own.map((cell) => Math.abs(cell[3 + which])));
     const least = Math.min(...own.map((cell) => cell[3 + which]));
     const type = least > 0 && most / least >= 20 ? "log" : "linear";
-    const [size, title] = unit(kind, most);
     const values = own.map((cell) => ({
-      x: raw.axes[i].labels[cell[turned ? 2 : 1]], y: raw.axes[j].labels[cell[turned ? 1 : 2]], value: cell[3 + which] / size,
+      x: raw.axes[i].labels[cell[turned ? 2 : 1]], y: raw.axes[j].labels[cell[turned ? 1 : 2]], value: cell[3 + which],
     }));
-    const label = `${raw.objectives[which].label}${title ? ` [${title}]` : ""}`;
     const few = raw.axes[i].labels.length <= 14;
     const position = {
-      x: {field: "x", type: "nominal", sort: raw.axes[i].labels, scale: {domain: raw.axes[i].labels}, title: names[i],
+      x: {field: "x", type: "nominal", sort: raw.axes[i].labels, scale: {domain: raw.axes[i].labels}, title: raw.axes[i].title,
         axis: {labelAngle: few ? 0 : -90, orient: "bottom", labelLimit: 130}},
-      y: {field: "y", type: "nominal", sort: raw.axes[j].labels, scale: {domain: raw.axes[j].labels}, title: names[j]},
+      y: {field: "y", type: "nominal", sort: raw.axes[j].labels, scale: {domain: raw.axes[j].labels}, title: raw.axes[j].title},
     };
     const spec = {
       $schema: "https://vega.github.io/schema/vega-lite/v6.json",

@@ -24,7 +24,7 @@ const hybridsim = {
 
   /** Return a time [ps] for people, as the program writes it. */
   time(ps) {
-    for (const [unit, size] of [["s", 1e12], ["ms", 1e9], ["us", 1e6], ["ns", 1e3]]) {
+    for (const [unit, size] of [["s", 1e12], ["ms", 1e9], ["µs", 1e6], ["ns", 1e3]]) {
       if (Math.abs(ps) >= size) {
         const value = ps / size;
         return `${value.toFixed(Math.max(0, 3 - String(Math.trunc(Math.abs(value))).length))} ${unit}`;
@@ -94,6 +94,8 @@ const hybridsim = {
         console.warn = warn;
       }
     });
+    // the place is called an image, and its data can be had: nothing within is read out
+    if (place.getAttribute("role") === "img") turn.then(() => place.querySelector("svg")?.setAttribute("aria-hidden", "true"));
     hybridsim.embedding = turn.catch(() => {});
     return turn;
   },
@@ -109,8 +111,9 @@ const hybridsim = {
       data: {name: "table", values: hybridsim.records(chart.columns)},
     };
     if (spec.facet) delete spec.width;
-    return hybridsim.embed(place, spec);
+    return hybridsim.views[place.dataset.chart] = await hybridsim.embed(place, spec);
   },
+  views: {},
 };
 
 (() => {
@@ -119,7 +122,7 @@ const hybridsim = {
   const stored = () => { try { return localStorage.getItem("hybridsim-theme"); } catch { return null; } };
   const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const tell = () => {
-    button.setAttribute("aria-pressed", String(dark()));
+    button.textContent = dark() ? "Light" : "Dark";
   };
   if (stored()) root.dataset.theme = stored();
   tell();

@@ -5,5 +5,6 @@
   document.documentElement.dataset.usable = performance.now();
   await hybridsim.drawn;
   await (hybridsim.explored?.ready);
+  await (hybridsim.points?.ready);
   document.documentElement.dataset.ready = performance.now();
 })();

@@ -1,0 +1,194 @@
+"""Write the tables of two pages anew: ``python docs/generate_recalibration.py``.
+
+They come from results under reports/recalibration and reports/sensitivity; nothing is measured.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from hybridsim.boundary.reading import read_own_json
+from hybridsim.report.markdown import markdown_table, refilled
+
+DOCS = Path(__file__).parent
+REPORTS = DOCS.parent / "reports"
+TASKS = ("movie", "amazon")
+BOUNDS = (("given: 12", "movie"), ("calibrated", "movie_calibrated"))
+
+
+def pages() -> dict[str, str]:
+    """Return name of a page -> its text with tables of today."""
+    parts = {
+        "adaptation_recalibration.md": {
+            **{f"gains_{task}": markdown_table(gains(task)) for task in TASKS},
+            **{f"schedules_{task}": markdown_table(schedules(task)) for task in TASKS},
+            "event": markdown_table(event()),
+        },
+        "adaptation_decoder.md": {
+            "perplexity": markdown_table(perplexity()),
+            "side_path": markdown_table(side_path()),
+        },
+        "adaptation_sensitivity.md": {
+            "conditions": markdown_table(conditions()),
+            "layers": markdown_table(layers()),
+        },
+    }
+    return {
+        name: refilled((DOCS / name).read_text(encoding="utf-8"), own)
+        for name, own in parts.items()
+    }
+
+
+def gains(task: str) -> pd.DataFrame:
+    """Return, by time: flips untouched, freshly corrected, and corrected at the start."""
+    table = pd.read_csv(REPORTS / f"recalibration/results/{task}/recalibration.csv")
+    rows = []
+    for time, group in table.groupby("time", sort=False):
+        by_event = group.set_index("corrected_at")
+        never = by_event.loc["never"]
+        fresh = by_event.iloc[-1]
+        row = {
+            "time": time,
+            "flips, nothing done [%]": _cell(never, "flips"),
+            "last corrected": fresh.name,
+            "flips [%]": _cell(fresh, "flips"),
+            "fewer flips": f"{fresh['fewer_flips']:+.1f} [{fresh['fewer_low']:+.1f}, "
+            f"{fresh['fewer_high']:+.1f}]",
+            "KL": f"{never['kl']:.4f} -> {fresh['kl']:.4f}",
+            "accuracy [%]": f"{never['accuracy_percent']:.1f} -> {fresh['accuracy_percent']:.1f}",
+        }
+        if "0s" in by_event.index and time != "0s":
+            old = by_event.loc["0s"]
+            row["flips, corrected at 0 s only [%]"] = f"{old['flips_percent']:.1f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _cell(row: "pd.Series[float]", name: str) -> str:
+    return f"{row[f'{name}_percent']:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
+
+
+def schedules(task: str) -> pd.DataFrame:
+    """Return maintenance schedules over ten years: accuracy, flips, and what they cost."""
+    table = pd.read_csv(REPORTS / f"recalibration/results/{task}/maintenance.csv")
+    return pd.DataFrame(
+        {
+            "schedule": table["schedule"],
+            "accuracy, mean of ten years [%]": table["accuracy_mean"].map("{:.1f}".format),
+            "at the end [%]": table["accuracy_end"].map("{:.1f}".format),
+            "flips, mean [%]": table["flips_mean"].map("{:.1f}".format),
+            "flips, at the end [%]": table["flips_end"].map("{:.1f}".format),
+            "time a year [s]": table["year_most_s"].map("{:.2f}".format),
+            "energy a year [mJ]": (1000 * table["year_j"]).map("{:.1f}".format),
+            "a sentence [us]": table["sentence_us"].map("{:.0f}".format),
+            "a sentence [uJ]": table["sentence_uj"].map("{:.1f}".format),
+        }
+    )
+
+
+def event() -> pd.DataFrame:
+    """Return what one event takes on the machine, by task."""
+    rows = []
+    for task in TASKS:
+        folder = REPORTS / f"recalibration/results/{task}"
+        row = pd.read_csv(folder / "maintenance.csv").iloc[0]
+        rows.append(
+            {
+                "task": task,
+                "tiles [ms]": f"{1000 * row['event_tiles_s']:.1f}",
+                "cluster [s]": f"{row['event_cluster_s']:.2f}",
+                "event [s]": f"{row['event_least_s']:.2f} to {row['event_most_s']:.2f}",
+                "energy [mJ]": f"{1000 * row['event_j']:.1f}",
+                "over the link [MB]": f"{row['event_link_mb']:.0f}",
+                "as much energy as sentences": f"{1e6 * row['event_j'] / row['sentence_uj']:.0f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def perplexity() -> pd.DataFrame:
+    """Return what a pretrained decoder makes of text, by tiles and time."""
+    table = pd.read_csv(REPORTS / "decoder/results/perplexity.csv")
+    digital = table["perplexity"].iloc[0]
+    ends = zip(table["perplexity_low"], table["perplexity_high"], strict=True)
+    return pd.DataFrame(
+        {
+            "tiles": table["tiles"].str.replace("_", " "),
+            "time": table["time"],
+            "corrected": table["corrected"].map({True: "yes", False: "no"}),
+            "perplexity": [f"{value:.4g}" for value in table["perplexity"]],
+            "95 %": [f"[{low:.4g}, {high:.4g}]" for low, high in ends],
+            "times digital": (table["perplexity"] / digital).map("{:.3g}".format),
+            "next token right [%]": table["accuracy_percent"].map("{:.1f}".format),
+        }
+    )
+
+
+def side_path() -> pd.DataFrame:
+    """Return what side paths take, by kind of layers, in loops and with indirection streams."""
+    table = pd.read_csv(REPORTS / "decoder/results/side_path.csv")
+    added = zip(table["added_least_us"], table["added_most_us"], strict=True)
+    return pd.DataFrame(
+        {
+            "layers": table["layers"],
+            "computed by": table["streams"].map({True: "streams", False: "loops"}),
+            "kept digital [%]": table["kept_percent"].map("{:.2f}".format),
+            "cores [us]": table["cores_us"].map("{:.0f}".format),
+            "weights fetched [us]": table["moved_us"].map("{:.0f}".format),
+            "tiles [us]": table["tiles_us"].map("{:.0f}".format),
+            "added [us]": [f"{low:.0f} to {high:.0f}" for low, high in added],
+            "energy [uJ]": (table["energy_nj"] / 1000).map("{:.0f}".format),
+            "tiles [uJ]": (table["tiles_nj"] / 1000).map("{:.0f}".format),
+        }
+    )
+
+
+def _document(name: str) -> dict[str, object]:
+    found: dict[str, object] = read_own_json(
+        REPORTS / f"sensitivity/results/{name}/sensitivity.json"
+    )
+    return found
+
+
+def conditions() -> pd.DataFrame:
+    """Return, by converter bits and bound: all layers on tiles, and how wrong predictions were."""
+    rows = []
+    for bound, name in BOUNDS:
+        for each in _document(name)["conditions"]:  # type: ignore[attr-defined]
+            whole = each["all_on_tiles"]
+            rows.append(
+                {
+                    "ADC bits": each["adc_bits"],
+                    "bound": bound,
+                    "KL": f"{whole['kl']:.4f}",
+                    "KL of the pass": f"{whole['kl_of_the_pass']:.4f}",
+                    "flips [%]": f"{whole['flips_percent']:.1f}",
+                    "accuracy lost [points]": f"{whole['drop_points']:.1f}",
+                    "flips predicted within [%]": f"{each['error_flips']:.2f}",
+                    "accuracy predicted within [points]": f"{each['error_points']:.2f}",
+                }
+            )
+    return pd.DataFrame(rows).sort_values("ADC bits", ascending=False, kind="stable")
+
+
+def layers(most: int = 10) -> pd.DataFrame:
+    """Return the layers that cost most at 8 bits and the given bound."""
+    table = pd.read_csv(REPORTS / "sensitivity/results/movie/layers.csv")
+    first = table[table["adc_bits"] == 8].sort_values("kl", ascending=False)
+    shown = first.head(most)
+    share = shown["share_percent"].cumsum()
+    weights = 100 * shown["weights"].cumsum() / first["weights"].sum()
+    return pd.DataFrame(
+        {
+            "layer": shown["layer"],
+            "KL": shown["kl"].map("{:.5f}".format),
+            "share [%]": shown["share_percent"].map("{:.1f}".format),
+            "so far [%]": share.map("{:.0f}".format),
+            "of the weights [%]": weights.map("{:.0f}".format),
+        }
+    )
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        (DOCS / page).write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""A strategy and two parts of one's own, outside of hybridsim."""

@@ -1,0 +1,172 @@
+"""``hybridsim design``: what to build for a network under limits, with its price and its proof."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import TextColumn, TimeElapsedColumn
+
+from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.cli._design_answer import render
+from hybridsim.cli._options import (
+    Json,
+    Quiet,
+    Settings,
+    Tokens,
+    Verbose,
+    Workload,
+    by_target,
+)
+from hybridsim.cli._terminal import (
+    Telling,
+    bar_on_terminal,
+    ends_cleanly,
+    out,
+    print_json,
+)
+from hybridsim.errors import InputError
+
+if TYPE_CHECKING:
+    from hybridsim.designs import Design
+    from hybridsim.designs.search import Search, Watch
+
+EVERY = 10.0
+"""How often progress is told where there is no terminal [s]."""
+
+
+@ends_cleanly
+def design(
+    network: Workload,
+    base: Annotated[str, typer.Option("--base", help="Machine to begin with, maybe :variant.")],
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="'area <= 60 mm2', 'accuracy >= -1 point @ 10y', ..."),
+    ] = None,
+    minimise: Annotated[
+        str | None, typer.Option(help="What to minimise: latency,energy by default.")
+    ] = None,
+    maximise: Annotated[str | None, typer.Option(help="What to maximise, as in accuracy.")] = None,
+    time_: Annotated[str, typer.Option("--time", help="How long it may take.")] = "10min",
+    runs: Annotated[int | None, typer.Option(help="How many points may be run.")] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(help="File with axes, as a study has them, in place of the built-in ones."),
+    ] = None,
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of hybridsim adapt, or sensitivity.json; may be repeated."),
+    ] = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for machine, page and proof; resumes.")
+    ] = None,
+    settings: Settings = None,
+    tokens: Tokens = None,
+    layers_only: Annotated[
+        bool, typer.Option("--layers-only", help="Time linear layers alone, not all ops.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find what to build: machine, strategy, batch and adapters for NETWORK under limits.
+
+    Ctrl-C ends the search with the best so far.
+    """
+    # here, as reading a space imports what runs need
+    from hybridsim.designs import Question, asked, design_of
+    from hybridsim.designs.proof import write_design
+    from hybridsim.designs.run import seconds_of
+
+    telling = Telling(verbose, quiet)
+    seconds = seconds_of(time_)
+    if out_ is not None:
+        check_place(out_)
+    question = Question(
+        network, base, tuple(limit or ()), _names(minimise, maximise, "latency,energy"),
+        _names(maximise, None, ""), space, tuple(evidence or ()), _settings(settings), tokens,
+        layers_only,
+    )  # fmt: skip
+    with telling.stage("reading"):
+        given = asked(question)
+    telling.say("space", f"{len(given.inputs):,} points")
+    with telling.stage("searching"), _progress(quiet, verbose) as watch:
+        found = design_of(given, out_, seconds, runs, seed, watch)
+    proof = None
+    if out_ is not None:
+        with telling.stage("proving and writing"):
+            proof = write_design(found, out_)
+            _write_page(found, proof, out_)
+    telling.end()
+    if json_:
+        print_json(found.document())
+    elif not quiet:
+        out().print(render(found, proof, out_))
+
+
+def _names(text: str | None, other: str | None, default: str) -> tuple[str, ...]:
+    """Return names between commas; the default where neither these nor others are given."""
+    if text is None:
+        text = default if other is None else ""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _settings(texts: list[str] | None) -> dict[str, Any]:
+    groups = by_target(texts)
+    for path in groups["strategy"]:
+        raise InputError(
+            f"--set strategy.{path}: strategies are chosen; a --space with it would do"
+        )
+    return groups["machine"] | {f"adapters.{k}": v for k, v in groups["adapters"].items()}
+
+
+def _write_page(found: "Design", proof: Any, folder: Path) -> None:
+    from hybridsim.report.page.design import design_page
+    from hybridsim.report.page.shell import PAGE
+
+    write_all(folder, {PAGE: design_page(found, proof.audit)})
+
+
+@contextmanager
+def _progress(quiet: bool, verbose: bool) -> Iterator["Watch"]:
+    """Show runs and the best so far: on a terminal, or as lines every ten seconds."""
+    from hybridsim.report.quantities import told
+
+    def best_of(search: "Search") -> str:
+        best, _, feasible = search.seen.best(search.constraints)
+        if not best or not feasible:
+            return "none meets all limits yet"
+        tops = [
+            (
+                n,
+                search.seen.column(n)[best].min()
+                if d == "minimise"
+                else search.seen.column(n)[best].max(),
+            )
+            for n, d in search.seen.objectives.items()
+        ]
+        return "best " + ", ".join(told(name, float(value)) for name, value in tops)
+
+    columns = (TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+    with bar_on_terminal(quiet or verbose, *columns) as bar:
+        last = time.monotonic()
+        task = bar.add_task("design", text="") if bar is not None else None
+
+        def watch(search: "Search") -> None:
+            nonlocal last
+            if bar is None and (quiet or time.monotonic() - last < EVERY):
+                return
+            last = time.monotonic()
+            text = (
+                f"{len(search.seen):,} runs, {len(search.left_out):,} left out; {best_of(search)}"
+            )
+            if bar is not None and task is not None:
+                bar.update(task, text=text)
+            else:
+                print(text, file=sys.stderr, flush=True)
+
+        yield watch

@@ -1,0 +1,40 @@
+"""``hybridsim search``: the best points of a study without all."""
+
+from typing import Annotated
+
+import typer
+
+from hybridsim.boundary.writing import check_place
+from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
+from hybridsim.cli._terminal import Telling, ends_cleanly
+from hybridsim.cli.sweep import Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
+from hybridsim.errors import InputError
+
+
+@ends_cleanly
+@ctrl_c
+def search(
+    study: StudyFile,
+    trials: Annotated[int, typer.Option(help="Different points to evaluate, per case.")],
+    out_: Out = None,
+    seed: Seed = 0,
+    json_: Json = False,
+    csv_: Csv = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Search STUDY with Optuna; ends with the Pareto table."""
+    telling = Telling(verbose, quiet)
+    if json_ and csv_:
+        raise InputError("--json and --csv: give one of them")
+    try:
+        from hybridsim.sweeps.search import search as search_study
+    except ImportError:
+        raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
+    if out_ is not None:
+        check_place(out_)
+    inputs = inputs_of(study)
+    telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
+    with telling.stage("searching"), progress_bar(quiet or verbose) as progress:
+        result = search_study(inputs, trials, out_, seed, progress)
+    print_result(result, telling, json_, csv_, quiet)

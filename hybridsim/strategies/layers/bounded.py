@@ -1,0 +1,281 @@
+"""Times that candidates for the batch of adapted layers cannot beat, as columns.
+
+The tiles integrate all tokens, then the last batch is finished; so is the one before it, on
+whatever cluster, and what two batches in a row leave behind on the same one. A unit begins when A,
+B and the first X are there, and ends before the last store. Each cluster fetches A and B, and the
+link carries all that moves; so of some clusters the last one begins when what all of them begin
+with has passed the link. No more batches than there are buffers are between the fetch of Y and
+the store of Z, or between the first kernel and the last one that reads U. With a single output
+buffer the tiles wait until each batch has been fetched.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hybridsim.arch import Machine
+from hybridsim.compiling import over_columns, using
+from hybridsim.components.core_kernels import larger
+from hybridsim.programs import LoraProgram
+from hybridsim.programs.lora_shares import with_shares
+from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
+from hybridsim.strategies.layers.estimate import transfer_ps
+from hybridsim.strategies.layers.loads import (
+    CHAIN,
+    CORES,
+    HELD,
+    IN_TURN,
+    LATE,
+    LINK,
+    SLICE,
+    TAIL,
+    X,
+    loads_of,
+)
+from hybridsim.units import Ints
+
+LINES = 7
+"""Times that a candidate cannot beat which grow with the time of an MVM."""
+NEVER = 2**63 - 1
+"""Bound of what is no candidate."""
+
+
+def whole_div(a: int, b: int) -> int:
+    """Return ``a / b`` rounded up, for integers with ``b > 0``."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """Candidates of one choice and number of slices whose bounds are asked for."""
+
+    machine: Machine
+    """Fields that are columns have one entry for each candidate."""
+    tokens: Ints
+    program: LoraProgram
+    """As columns; it holds the batches."""
+    buffers: Ints
+    order: BatchOrder
+    """On whatever number of clusters."""
+    every: bool
+    """Whether each setting has all batches from one token on, ascending."""
+
+    def bounds(self, clusters: int, all_busy: bool) -> Ints:
+        """Return the bounds on a number of clusters, shape (1 + 2 LINES, candidates).
+
+        A time [ps], then pairs of tokens that are integrated first and the time on top [ps]. With
+        ``all_busy`` a candidate with fewer batches than clusters is none.
+        """
+        cut, order, machine = self._cut, self.order, self.machine
+        full, (end, last) = self._full, self._end
+        takes = (
+            order.early, order.overlap, order.ramped, self.every, len(self.program.slices) == 1,
+        )  # fmt: skip
+        figures = int(clusters), all_busy, *takes, full, end
+        columns = (
+            last, self.tokens, self._batch, self.buffers, cut.up, cut.left, cut.count,
+            cut.down, *cut.smallest, cut.first_size, cut.last_size, self._weights,
+            self._start_with_least, self._store, machine.link.count, machine.tile.output_buffers,
+        )  # fmt: skip
+        return over_columns(fill_bounds, figures, *columns, rows=1 + 2 * LINES)
+
+    @cached_property
+    def _cut(self) -> SizeColumns:
+        ramps = self.order.first_batch or 0, self.order.last_batch or 0
+        return SizeColumns.of(self.tokens, self._batch, *ramps)
+
+    @property
+    def _batch(self) -> Ints:
+        batch: Any = self.program.tokens
+        found: Ints = np.asarray(batch)
+        return found
+
+    @cached_property
+    def _weights(self) -> Ints:
+        """Fetching A and B [ps]."""
+        program = self.program
+        inner, outer = program.in_features, program.out_features
+        load_a, load_b = (transfer_ps(self.machine, n * program.rank) for n in (inner, outer))
+        return np.asarray(load_a + load_b)
+
+    @cached_property
+    def _start_with_least(self) -> Ints:
+        """Fetching A, B and X of the smallest batch [ps]; a DMA takes them in this order."""
+        load_x = transfer_ps(self.machine, self._least * self.program.in_features)
+        return np.asarray(self._weights + load_x)
+
+    @cached_property
+    def _store(self) -> Ints:
+        """The smallest store [ps]."""
+        shortest: Any = self.program.slices[-1]
+        return np.asarray(transfer_ps(self.machine, self._least * shortest))
+
+    @cached_property
+    def _least(self) -> Ints:
+        """Tokens of the smallest batch."""
+        cut = self._cut
+        left = np.where(cut.left > 0, cut.left, cut.batch)
+        least: Ints = np.minimum(np.minimum(left, cut.batch), cut.first_size)
+        return np.asarray(np.minimum(least, cut.last_size))
+
+    @cached_property
+    def _full(self) -> Ints:
+        return self._loads(self._batch)
+
+    @cached_property
+    def _end(self) -> tuple[Ints, Ints]:
+        """Loads of batches, and which of them the last batch of each candidate has."""
+        last = self._cut.last_size
+        if self.every:
+            return self._full, np.arange(len(last)) - self._batch + last
+        return self._loads(last), np.arange(len(last))
+
+    def _loads(self, sizes: Ints) -> Ints:
+        """Return the loads of batches of some sizes, one row for each load [ps]."""
+        machine, cluster = self.machine, self.machine.cluster
+        assert cluster is not None
+        own: LoraProgram = self.program.of_tokens(sizes)  # type: ignore[arg-type]
+        program = with_shares(own, cluster)
+        load_x = transfer_ps(machine, sizes * program.in_features)
+        slices = np.stack([transfer_ps(machine, sizes * width) for width in program.slices])
+        return loads_of(cluster, program, program.cycles(cluster), load_x, slices)
+
+
+def of_batches(batches: int, units: int, chain: int, buffers: int, store: int) -> int:
+    """Return what so many full batches take on a cluster, from the first kernel on [ps]."""
+    return int(larger(batches * units, whole_div(batches, buffers) * chain)) + store
+
+
+def total_of(
+    row: int, i: int, count: int, last: int, size: int, up: int, left: int, down: int, first: int,
+    falling: int, ramped: int, every: int, loads: Ints, ends: Ints,
+) -> int:  # fmt: skip
+    """Return what all batches of a candidate take at least of a load [ps].
+
+    With a ramp only full batches count, unless those of a ramp are other candidates.
+    """
+    total = count * loads[row, i]
+    if left > 0 and every:
+        total += loads[row, i - size + left]
+    elif left > 0 and not ramped:
+        total += ends[row, last]
+    if every:
+        for step in range(up):
+            total += loads[row, i - size + (first << step)]
+        for step in range(down):
+            total += loads[row, i - size + (falling << step)]
+    return int(total)
+
+
+def fill_ends(
+    i: int, last: int, clusters: int, tokens: int, size: int, known: int, last_size: int,
+    early: int, wait: int, store: int, loads: Ints, ends: Ints, found: Ints,
+) -> None:  # fmt: skip
+    """Fill in the least time from the end of some MVMs to the end of all.
+
+    Of all MVMs, of all but the last batch, and of all but as many as there are clusters.
+    """
+    tail, late = TAIL + early, LATE if early else CORES
+    rest = tokens - last_size
+    found[1, i], found[2, i] = tokens, known * wait + ends[tail, last]
+    if known > 0:
+        found[3, i], found[4, i] = rest, (known - 1) * wait + loads[tail, i]
+    if known >= clusters:
+        # what a full batch and the last one leave for after the MVMs of the first
+        behind = larger(
+            loads[late, i] + ends[late, last], loads[late + 1, i] + ends[late + 1, last]
+        )
+        behind = larger(behind + store, loads[LATE + 2, i] + ends[LATE + 2, last])
+        found[5, i] = rest - (clusters - 1) * size
+        found[6, i] = (known - clusters) * wait + behind
+
+
+def fill_units(
+    i: int, last: int, clusters: int, size: int, alike: int, left: int, down: int, most: int,
+    first_size: int, last_size: int, early: int, own: int, busiest: int, store: int, loads: Ints,
+    ends: Ints, found: Ints,
+) -> None:  # fmt: skip
+    """Fill in tokens that are integrated first, and what the busiest unit then takes [ps].
+
+    Of any cluster, of the last one with as many full batches as any, and of the one with the
+    last batch. With an early start no MVM comes first.
+    """
+    late = 0 if early else 1
+    found[7, i], found[8, i] = late * first_size, larger(own, busiest)
+    if alike > 0:
+        found[9, i], found[10, i] = late * most * size, own
+    if alike > 0 and down == 0:
+        whole = alike - 1 if left == 0 else alike
+        rounds = whole // clusters
+        reached = last_size if whole < clusters else size
+        found[11, i] = late * (whole % clusters * size + reached)
+        found[12, i] = store + larger(
+            rounds * loads[CORES, i] + ends[CORES, last],
+            rounds * loads[CORES + 1, i] + ends[CORES + 1, last],
+        )
+
+
+@using(larger, whole_div, of_batches, total_of, fill_ends, fill_units)
+def fill_bounds(
+    clusters: int, all_busy: int, early: int, overlap: int, ramped: int, every: int, whole: int,
+    loads: Ints, ends: Ints, last: Ints, tokens: Ints, batch: Ints, buffers: Ints, up: Ints,
+    left: Ints, count: Ints, down: Ints, first: Ints, falling: Ints, first_size: Ints,
+    last_size: Ints, weights: Ints, start: Ints, store: Ints, link: Ints, output_buffers: Ints,
+    found: Ints,
+) -> None:  # fmt: skip
+    """Fill in the bounds of candidates: see :meth:`Bounded.bounds`.
+
+    ``loads`` are those of full batches, and ``ends`` those of last batches, that of a candidate in
+    column ``last``; ``whole`` says that outputs are not sliced. ``start`` is fetching A, B and the
+    smallest X.
+    """
+    for i in range(len(tokens)):
+        found[:, i] = 0
+        size, full, end = batch[i], count[i], last[i]
+        cut = (i, full, end, size, up[i], left[i], down[i], first[i], falling[i], ramped, every,
+               loads, ends)  # fmt: skip
+        before = up[i] + (1 if left[i] > 0 and down[i] > 0 else 0)
+        after = down[i] if down[i] > 0 else (1 if left[i] > 0 else 0)
+        moved, linked = total_of(CORES + 2, *cut), total_of(LINK, *cut)
+        apart = larger(
+            whole_div(moved, clusters) + weights[i],
+            whole_div(linked + clusters * weights[i], link[i]),
+        )
+        if overlap:
+            # clusters with most full batches, how many these are, and what one of them takes
+            most = (full - 1) % clusters + 1 if full > 0 else 0
+            share, units = whole_div(full, clusters), larger(loads[CORES, i], loads[CORES + 1, i])
+            own = of_batches(share, units, loads[CHAIN, i], buffers[i], store[i])
+            busy = larger(total_of(CORES, *cut), total_of(CORES + 1, *cut))
+            busiest = whole_div(busy, clusters) + store[i]
+            alike = full if before == 0 else 0
+            fill_units(i, end, clusters, size, alike, left[i], down[i], most, first_size[i],
+                       last_size[i], early, own, busiest, store[i], loads, ends,
+                       found)  # fmt: skip
+            apart = larger(apart, start[i] + found[8, i])
+            begins = weights[i] + loads[X, i] if before == 0 else start[i]
+            if full > 0:
+                apart = larger(apart, whole_div(most * begins, link[i]) + own)
+            if full >= clusters:
+                each = of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], store[i])
+                apart = larger(apart, whole_div(clusters * begins, link[i]) + each)
+            found[13, i] = first_size[i]
+            if whole:  # slices take turns
+                slots, row = clusters * buffers[i], HELD + early
+                turns = whole_div(full, slots) * loads[row, i]
+                found[14, i] = larger(turns, whole_div(total_of(row, *cut), slots))
+            known = (full - 1 if after == 0 and full > 0 else full) if down[i] <= 1 else 0
+            wait = loads[SLICE, i] if output_buffers[i] == 1 else 0
+            fill_ends(i, end, clusters, tokens[i], size, known, last_size[i], early, wait,
+                      store[i], loads, ends, found)  # fmt: skip
+        else:  # all steps one after the other
+            for line in range(1, 2 * LINES, 2):
+                found[line, i] = tokens[i]
+            found[2, i] = found[4, i] = found[6, i] = ends[TAIL + early, end]
+            in_turn = total_of(IN_TURN, *cut) + weights[i]
+            found[8, i] = found[10, i] = found[12, i] = in_turn
+        if all_busy and before + full + after < clusters:
+            apart = NEVER
+        found[0, i] = apart

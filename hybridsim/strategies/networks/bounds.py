@@ -1,0 +1,393 @@
+"""Times that no plan of a network beats, for many batches at once: what its pools have to carry,
+and its longest way (:mod:`hybridsim.strategies.networks.paths`).
+
+The tasks of a plan hold a cluster for as long as their programs take, so all clusters of a chip
+together work for the sum of that: the makespan is no shorter than the sum over their number, in
+whatever order tasks run. The same holds for links. No plan is laid out for it, and what programs
+take is found for all numbers of rows side by side. What is not known here counts nothing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from hybridsim.arch import Cluster, Machine
+from hybridsim.errors import CapacityError, InputError, UnsupportedError
+from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import Bools
+from hybridsim.programs import LoraProgram
+from hybridsim.programs.adapting import batch_cycles, weight_cycles
+from hybridsim.programs.attention import Attention as AttentionProgram
+from hybridsim.programs.attention_bounds import least_ps
+from hybridsim.programs.columns import ONE_THZ
+from hybridsim.programs.lora_shares import with_shares
+from hybridsim.programs.pieces import Piece
+from hybridsim.strategies.networks.adapters import NetworkAdapters
+from hybridsim.strategies.networks.dataflow import Batches, Cuts, FlowOp
+from hybridsim.strategies.networks.deciding import FINEST, Deciding
+from hybridsim.strategies.networks.options import DecidingOptions
+from hybridsim.strategies.networks.spans import Spans, Taken, is_linked, read_by_link
+from hybridsim.strategies.networks.structure import NetworkStructure
+from hybridsim.units import Ints, ceil_div
+from hybridsim.workload import Add, Attention, Embedding, Input, Linear, Norm, Select
+
+
+class NetworkBounds:
+    """What plans of a structure on a machine at least take, under options with an open batch."""
+
+    def __init__(
+        self, structure: NetworkStructure, machine: Machine, options: DecidingOptions
+    ) -> None:
+        self._structure, self._machine, self._options = structure, machine, options
+
+    def least_ps(self, batches: Ints) -> Ints:
+        """Return times that no plan beats, for batches of so many tokens [ps].
+
+        Nothing is known of what cannot be decided for any batch.
+        """
+        try:
+            return self._least_ps(batches)
+        except InputError:
+            return np.zeros(len(batches), np.int64)
+
+    def _least_ps(self, batches: Ints) -> Ints:
+        cluster, link = self._machine.cluster, self._machine.link
+        loads: dict[tuple[str, int], Any] = {}
+        adapted: dict[str, Adapted] = {}
+        taken: dict[int, Taken] = {}
+        for (chip, moved, work), times in _different(self._structure).items():
+            kind = self._structure.kinds[self._structure.place[work.name]]
+            own = taken[kind] = Taken.nothing(len(batches))
+            if cluster is not None:
+                own = taken[kind] = self._on_clusters(cluster, work, batches, adapted)
+                loads["cluster", chip] = loads.get(("cluster", chip), 0) + times * own.load
+            if moved:
+                over = times * moved * self._over(work, batches)
+                loads["link", chip] = loads.get(("link", chip), 0) + over
+        if self._options.adapters.homes and adapted:
+            for chip, saved in self._saved(adapted).items():
+                loads["cluster", chip] -= saved
+        units = {"cluster": cluster.total if cluster else 1, "link": link.count}
+        found = [ceil_div(load, units[part]) for (part, _), load in loads.items()]
+        found.append(Spans(self._structure, self._machine, self._options, taken).least_ps(batches))
+        least: Ints = np.max(found, axis=0)
+        return least
+
+    # --- clusters -------------------------------------------------------------------------------
+
+    def _on_clusters(
+        self, cluster: Cluster, work: FlowOp, batches: Ints, adapted: "dict[str, Adapted]"
+    ) -> Taken:
+        """Return what clusters take for an op [ps], shape (batches,)."""
+        op, nothing = work.op, Taken.nothing(len(batches))
+        machine, adapters = self._machine, self._options.adapters
+        if isinstance(op, Linear):
+            layer = self._structure.layers[work.name]
+            usual = bool(layer.tiles) and not layer.cluster_sort
+            usual = usual and not (machine.several and adapters.resident)
+            if layer.adapter is None or layer.adapter.copies > 1 or not usual:
+                return nothing
+            own = self._adapted(cluster, work, layer, Cuts.of(work, batches))
+            adapted[work.name] = own
+            return Taken(own.load_ps, own.first_ps, own.last_ps, nothing.every)
+        if isinstance(op, Embedding | Input):
+            return nothing
+        if isinstance(op, Attention):
+            return self._attention(cluster, work, batches)
+        at_tiles = self._structure.machine.adds_at_tiles or machine.several
+        at_tiles = at_tiles and self._options.where.add != "cores"
+        if isinstance(op, Add) and at_tiles:
+            return nothing
+        return self._pieces(cluster, work, Cuts.of(work, batches))
+
+    def _attention(self, cluster: Cluster, work: FlowOp, batches: Ints) -> Taken:
+        where = self._options.where.attention
+        loads, longest = list[Ints](), list[Ints]()
+        for on_engine in (True, False):
+            asked = ("matrix_engine" if on_engine else "cores", "best")
+            there = cluster.matrix_engine is not None
+            if (on_engine and not there) or (there and where not in asked):
+                continue
+            load = most = 0 * batches
+            for heads, clusters in Counter(self._deciding.heads(work, on_engine)).items():
+                own = self._deciding.program(work, heads, on_engine)
+                scale, one = (1, cluster) if own.form == "flash" else self._by_cycles
+                least = scale * self._heads_ps(replace(own, cluster=one), batches)
+                load, most = load + clusters * least, np.maximum(most, least)
+            loads.append(load)
+            longest.append(most)
+        nothing = 0 * batches
+        return Taken(np.min(loads, axis=0), nothing, nothing, np.min(longest, axis=0))
+
+    def _heads_ps(self, heads: AttentionProgram, batches: Ints) -> Ints:
+        """Return what some heads at least take; without batches queries are cut as is fastest."""
+        if self._options.batch is not None:
+            found: Ints = least_ps(heads, batches)
+            return found
+        whole = heads.form == "sequential"
+        sizes = [heads.tokens] if whole else [*heads.searched]
+        sizes = [self._options.queries] if self._options.queries else sizes
+        least: Ints = least_ps(heads, np.array(sizes, np.int64))
+        return np.full_like(batches, least.min())
+
+    def _pieces(self, cluster: Cluster, work: FlowOp, cut: Cuts) -> Taken:
+        """Return what norms, activations and sums take."""
+        width, by_rows = work.op.out_features, isinstance(work.op, Norm | Select)
+        count = self._shares(cluster, cut.full if by_rows else np.full_like(cut.full, width))
+        found = Taken.nothing(len(count))
+        for pieces in np.unique(count).tolist():
+            at = count == pieces
+            some, columns = cut.at(at), width if by_rows else ceil_div(width, pieces)
+            share = pieces if by_rows else 1
+            most = ceil_div(int(some.full.max()), share)
+            scale, one = self._by_cycles
+            cost = scale * _piece_ps(one, Piece.of(work.op, most, columns))
+            first, last = (cost[ceil_div(rows, share)] for rows in (some.full, some.last))
+            found.first[at], found.last[at] = first, last
+            found.load[at] = pieces * some.over(first, last)
+        return found
+
+    @cached_property
+    def _by_cycles(self) -> tuple[int, Cluster]:
+        """What times of a cluster are to be multiplied by, for machines that differ in its clock
+        to share them, and that cluster."""
+        cluster = self._machine.cluster
+        assert cluster is not None
+        one, frequency = cluster.model_copy(update={"count": 1}), cluster.clock.frequency
+        data = cluster.kernel_costs is not None or cluster.row_unit is not None
+        if data or 10**12 % frequency:
+            return 1, one
+        return 10**12 // frequency, one.at(ONE_THZ)
+
+    def _shares(self, cluster: Cluster, size: Ints) -> Ints:
+        """Return over how many clusters ops of so many rows or columns are cut."""
+        units = (cluster.plain_count or cluster.count) if self._options.split else 1
+        return np.clip(size // FINEST, 1, units)
+
+    def _adapted(self, cluster: Cluster, work: FlowOp, layer: PlacedLayer, cut: Cuts) -> "Adapted":
+        """Return what adapters take, all pieces together, with A and B fetched for each batch."""
+        options = self._options.adapters
+        pieces = self._shares(cluster, cut.full)
+        rows, last = ceil_div(cut.full, pieces), ceil_div(cut.last, pieces)
+        room = cluster.tcdm.size - self._adapters.kept_bytes
+        shape = (layer.op.in_features, layer.op.out_features, self._structure.rank(work.name))
+        weights = cluster.element_bytes * shape[2] * (shape[0] + shape[1])
+        loads: dict[bool, list[Ints]] = {False: [], True: []}
+        ends: dict[bool, list[Ints]] = {False: [], True: []}
+        begun, beside, known = list[Ints](), [], np.full(len(rows), bool(options.choices))
+        for choice in options.choices:
+            program = LoraProgram(*shape, int(rows.max()), choice)
+            at_once = _at_once(self._by_cycles[1], program, room)
+            known &= at_once.knows(rows, self._machine.tile_of(layer.sort).columns < shape[1])
+            each = at_once.tokens(rows)
+            beside.append(at_once.bytes[each] - weights)
+            for stays, found in loads.items():
+                again = not (stays or options.resident)
+                first, usual, last_ps = (
+                    cluster.to_ps(at_once.cycles_of(own, each, fetched))
+                    for own, fetched in (
+                        (rows, not options.resident),
+                        (rows, again),
+                        (last, again),
+                    )
+                )
+                found.append(first + (cut.count > 1) * ((cut.count - 2) * usual + last_ps))
+                ends[stays].append(np.where(cut.count > 1, last_ps, first))
+            begun.append(first)
+        least, end = (
+            {stays: np.min(each, axis=0) if each else 0 * rows for stays, each in some.items()}
+            for some in (loads, ends)
+        )
+        first = np.min(begun, axis=0) if begun else 0 * rows
+        for stays in least:
+            self._in_slices(layer, cut, (rows, last), stays, ~known,
+                            (least[stays], first, end[stays]))  # fmt: skip
+        buffers = np.where(known, np.min(beside, axis=0) if beside else 0, 0)
+        if options.share and self._options.split:
+            for column in (*least.values(), first, *end.values()):
+                column[cut.count == 1] = 0  # several clusters may share it
+        load, saved = pieces * least[False], pieces * (least[False] - least[True])
+        end_ps = np.minimum(end[False], end[True]) if options.homes else end[False]
+        return Adapted(load, saved, pieces * weights, buffers, first, end_ps)
+
+    def _saved(self, adapted: "Mapping[str, Adapted]") -> dict[int, Ints]:
+        """Return what clusters of each chip at most save by keeping A and B [ps].
+
+        What is kept at a time, of a block, finds room beside the largest buffers; no byte of it
+        saves more than the best one.
+        """
+        cluster = self._machine.cluster
+        assert cluster is not None
+        buffers = np.max([own.buffers for own in adapted.values()], axis=0)
+        room = cluster.total * np.maximum(0, cluster.tcdm.size - buffers)
+        blocks: dict[tuple[int, int | None], Counter[str]] = {}
+        firsts = _firsts(self._structure)
+        for (chip, _, first), work in zip(firsts, self._structure.works, strict=True):
+            if first.name in adapted:
+                blocks.setdefault((chip, work.op.block), Counter())[first.name] += 1
+        alike = Counter((chip, frozenset(own.items())) for (chip, _), own in blocks.items())
+        found: dict[int, Any] = {}
+        for (chip, names), times in alike.items():
+            own = [(adapted[name], number) for name, number in names]
+            most = np.sum([number * each.saved_ps for each, number in own], axis=0)
+            best = np.max([each.saved_ps / each.bytes for each, _ in own], axis=0)
+            limit = np.minimum(most, np.ceil(best * room * (1 + 1e-9)).astype(np.int64))
+            found[chip] = found.get(chip, 0) + times * limit
+        return found
+
+    def _in_slices(
+        self,
+        layer: PlacedLayer,
+        cut: Cuts,
+        rows: tuple[Ints, Ints],
+        stays: bool,
+        which: Bools,
+        found: tuple[Ints, Ints, Ints],
+    ) -> None:
+        """Set what an adapter that does not fit whole takes on a cluster, where ``which`` says so.
+
+        ``found`` is of all batches, of the first one and of the last one; nothing where it fits
+        nowhere. It depends on the rows of a cluster alone, and these are few.
+        """
+        pairs = np.stack(rows)[:, which]
+        for full, last in dict.fromkeys(zip(*pairs.tolist(), strict=True)):
+            at = which & (rows[0] == full) & (rows[1] == last)
+            several = cut.count[at] > 1
+            ways = self._adapters.parts_ps(layer, Batches(full, last, 2), stays)
+            nothing: tuple[Any, Any, Any] = (0, 0, 0)
+            each = [
+                (first + several * ((cut.count[at] - 2) * usual + end), first,
+                 np.where(several, end, first))
+                for first, usual, end in ways
+            ] or [nothing]  # fmt: skip
+            for column, values in zip(found, zip(*each, strict=True), strict=True):
+                column[at] = np.min(values, axis=0)
+
+    @cached_property
+    def _adapters(self) -> NetworkAdapters:
+        return NetworkAdapters(self._structure.network, self._machine, self._options.adapters)
+
+    @cached_property
+    def _deciding(self) -> Deciding:
+        return Deciding(self._structure, self._machine, self._options)
+
+    # --- links ----------------------------------------------------------------------------------
+
+    def _over(self, work: FlowOp, batches: Ints) -> Ints:
+        """Return what moving the batches of an output over a link once takes [ps]."""
+        cut, bits = Cuts.of(work, batches), work.op.out_features * self._machine.activation_bits
+        usual, last = (self._machine.link.transfer_ps(ceil_div(bits * rows, 8))
+                       for rows in (cut.full, cut.last))  # fmt: skip
+        found: Ints = cut.over(usual, last)
+        return found
+
+
+@lru_cache(maxsize=16)
+def _firsts(structure: NetworkStructure) -> list[tuple[int, int, FlowOp]]:
+    """Return for each work its chip, how often its output surely crosses the link, and the first
+    work that is alike in these."""
+    linked = is_linked(structure)
+    read = {*read_by_link(structure)} if linked else set()
+    first: dict[tuple[object, ...], FlowOp] = {}
+    found = []
+    for kind, work in zip(structure.kinds, structure.works, strict=True):
+        moved = (work.name in read) + (structure.rank(work.name) > 0) if linked else 0
+        chip = structure.chips[work.name]
+        layer = structure.layers.get(work.name)
+        sorts = (layer.sort, layer.cluster_sort) if layer else ()
+        found.append((chip, moved, first.setdefault((chip, moved, kind, sorts), work)))
+    return found
+
+
+@lru_cache(maxsize=16)
+def _different(structure: NetworkStructure) -> Counter[tuple[int, int, FlowOp]]:
+    """Return how often each of them is there."""
+    firsts = _firsts(structure)
+    # a work is soon told by its name, but takes long to hash
+    times = Counter((chip, moved, work.name) for chip, moved, work in firsts)
+    known = {work.name: work for _, _, work in firsts}
+    return Counter({(c, moved, known[name]): n for (c, moved, name), n in times.items()})
+
+
+@lru_cache(maxsize=256)
+def _piece_ps(cluster: Cluster, largest: Piece) -> Ints:
+    """Return what pieces of 0 to so many rows take on a cluster [ps]; 0 where they do not fit."""
+    found = np.zeros(largest.rows + 1, np.int64)
+    for rows in range(1, len(found)):
+        try:
+            found[rows] = replace(largest, rows=rows).time_ps(cluster)
+        except CapacityError:
+            break
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapted:
+    """What all clusters take for a layer's adapter, one entry per candidate."""
+
+    load_ps: Ints
+    """With A and B fetched for every batch."""
+    saved_ps: Ints
+    """What is saved where they stay from the first batch on."""
+    bytes: Ints
+    """What A and B take in all clusters that adapt a batch."""
+    buffers: Ints
+    """What the largest part of a batch at least takes beside A and B [bytes]."""
+    first_ps: Ints
+    """What each cluster takes for its part of the first batch."""
+    last_ps: Ints
+    """The same of the last batch, with A and B there where they may stay."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AtOnce:
+    """What adapting 0, 1, 2, ... tokens at once takes on a cluster, as far as they fit."""
+
+    cycles: Ints
+    weights: int
+    """Cycles of bringing in A and B beforehand."""
+    bytes: Ints
+
+    def knows(self, rows: Ints, narrower: bool) -> Bools:
+        """Return whether a part of so many rows is cut as :meth:`tokens` says; what does not fit
+        at once may go by slices of outputs where tiles are ``narrower`` than the layer."""
+        most = len(self.cycles) - 1
+        found: Bools = (rows <= most) if narrower else np.full(len(rows), most > 0)
+        return found
+
+    def tokens(self, rows: Ints) -> Ints:
+        """Return the tokens that are adapted at once: of the fewest equal parts that fit."""
+        most = max(1, len(self.cycles) - 1)
+        found: Ints = np.minimum(ceil_div(rows, ceil_div(rows, most)), len(self.cycles) - 1)
+        return found
+
+    def cycles_of(self, rows: Ints, each: Ints, fetched: bool) -> Ints:
+        """Return the cycles of so many rows, part by part, with or without fetching A and B."""
+        at_once = np.maximum(each, 1)
+        left = np.where(each > 0, rows % at_once, 0)
+        found: Ints = rows // at_once * self.cycles[each] + self.cycles[left]
+        return found + self.weights * fetched
+
+
+@lru_cache(maxsize=256)
+def _at_once(cluster: Cluster, largest: LoraProgram, room: int) -> AtOnce:
+    """Return what adapting up to so many tokens at once takes."""
+    tokens = np.arange(1, largest.tokens + 1)
+    nothing = np.zeros(1, np.int64)
+    try:
+        sizes: Any = largest.of_tokens(tokens).tcdm_bytes(cluster, 1)  # type: ignore[arg-type]
+        fits = sizes <= room
+        tokens = tokens[: len(fits) if np.all(fits) else int(np.argmin(fits))]
+        if len(tokens):
+            columns = with_shares(largest.of_tokens(tokens), cluster)  # type: ignore[arg-type]
+            first, second, _ = batch_cycles(columns, cluster)
+            weights = sum(weight_cycles(largest, cluster))
+            cycles = np.concatenate((nothing, first + second))
+            return AtOnce(cycles, weights, np.concatenate((nothing, sizes[: len(tokens)])))
+    except UnsupportedError:
+        pass
+    return AtOnce(nothing, 0, nothing)

@@ -1,0 +1,131 @@
+"""Correcting a chip without labels or training: measure each layer, and fit what it lacks.
+
+A layer receives the vectors that it has in digital arithmetic, on the chip; what its outputs lack
+is fitted by a correction of low rank (:mod:`hybridsim.analog.correction`), which adapters carry.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hybridsim.analog import AnalogSettings, Correction, Residuals, fit
+from hybridsim.analog.correction import F64, Fit, combined, gram_of, whitening_of
+from hybridsim.training.classifier import Classifier
+from hybridsim.training.crossbar import Disturbance
+from hybridsim.training.linear import Chip, LowRank, OnTiles, put_on_chip
+from hybridsim.training.observing import Inputs, layer_inputs
+from hybridsim.training.study import Lora
+from hybridsim.training.tokens import TokenizedText
+
+Corrections = dict[str, Correction]
+"""Layer -> its correction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a model computes digitally for the calibration sentences, once for all chips."""
+
+    inputs: Inputs
+    outputs: Inputs
+    """W x of every layer: without bias and adapter."""
+    grams: Mapping[str, F64]
+    whitenings: Mapping[str, F64]
+
+
+def reference_of(
+    model: Classifier, text: TokenizedText, sentences: int, ridge: float
+) -> Reference:
+    """Return what layers receive and give digitally for the first sentences."""
+    inputs = layer_inputs(model, text, range(min(sentences, len(text.ids))))
+    return reference_from(model, inputs, ridge)
+
+
+def reference_from(model: OnTiles, inputs: Inputs, ridge: float) -> Reference:
+    """Return what layers give digitally for the vectors that they receive."""
+    layers = model.static_layers()
+    known: dict[int, tuple[F64, F64]] = {}  # query, key and value receive the same vectors
+    with torch.no_grad():
+        outputs = {name: x @ layers[name].weight.T for name, x in inputs.items()}
+    grams, whitenings = {}, {}
+    for name, x in inputs.items():
+        if x.data_ptr() not in known:
+            gram = gram_of(x.cpu().numpy())
+            known[x.data_ptr()] = gram, whitening_of(gram, ridge)
+        grams[name], whitenings[name] = known[x.data_ptr()]
+    return Reference(inputs, outputs, grams, whitenings)
+
+
+def measure(
+    model: OnTiles,
+    chip: Chip,
+    seconds: float,
+    settings: AnalogSettings,
+    noise: Disturbance,
+    reference: Reference,
+    reads: int = 1,
+) -> dict[str, Fit]:
+    """Return the best corrections of every layer of a chip at a time.
+
+    Reads are 1, 2, ...: reading 0 is left for tests, so that no correction has seen the noise that
+    it is tested under. The model is left on the chip.
+    """
+    lacking: dict[str, torch.Tensor] = {}
+    for reading in range(1, reads + 1):
+        put_on_chip(model, chip, seconds, settings, noise, reading)
+        for name, layer in model.static_layers().items():
+            with torch.no_grad():
+                lack = reference.outputs[name] - layer.on_crossbars(reference.inputs[name])
+            lacking[name] = lack if reading == 1 else lacking[name] + lack
+    found = {}
+    for name, lack in lacking.items():
+        residuals = Residuals(reference.inputs[name].shape[1], lack.shape[1])
+        x = reference.inputs[name].cpu().numpy()
+        residuals.add(x, lack.cpu().numpy() / np.float32(reads), reference.grams[name])
+        found[name] = fit(residuals, whitening=reference.whitenings[name])
+    return found
+
+
+def adapter_of(model: OnTiles, name: str) -> Correction | None:
+    """Return the adapter of a layer as what it adds, None where it has none."""
+    adapter = model.static_layers()[name].adapter
+    if adapter is None:
+        return None
+    return Correction(
+        adapter.lora_A.detach().cpu().numpy(),
+        adapter.lora_B.detach().cpu().numpy() * np.float32(adapter.scale),
+    )
+
+
+def carried(
+    own: Mapping[str, Correction | None],
+    corrections: Corrections,
+    reference: Reference,
+    folded: bool,
+) -> Corrections:
+    """Return adapters that also correct: beside what a layer had, or folded into the same rank."""
+    found = {}
+    for name, correction in corrections.items():
+        parts = [part for part in (own[name], correction) if part is not None]
+        if folded:
+            found[name] = combined(parts, reference.whitenings[name], len(parts[0].down))
+        else:
+            down = np.concatenate([part.down for part in parts])
+            found[name] = Correction(down, np.concatenate([part.up for part in parts], axis=1))
+    return found
+
+
+def put_adapters(model: OnTiles, adapters: Corrections) -> Lora:
+    """Give layers other adapters, all of the largest rank; return what they are."""
+    rank = max(len(adapter.down) for adapter in adapters.values())
+    lora = Lora(rank=rank, alpha=float(rank))
+    for name, adapter in adapters.items():
+        layer = model.static_layers()[name]
+        made = LowRank(adapter.down.shape[1], adapter.up.shape[0], lora, 0)
+        with torch.no_grad():
+            made.lora_A.zero_()
+            made.lora_A[: len(adapter.down)] = torch.from_numpy(adapter.down)
+            made.lora_B[:, : len(adapter.down)] = torch.from_numpy(adapter.up)
+        layer.adapter = made.to(layer.weight.device).requires_grad_(False)
+    return lora

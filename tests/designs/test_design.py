@@ -1,0 +1,338 @@
+"""A design from question to proof: what is known to be best is found, and what cannot be told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import hybridsim
+from hybridsim.arch import load_machine, machine_with
+from hybridsim.designs import Design, Question, asked, design
+from hybridsim.designs.space import default_axes
+from hybridsim.errors import InputError
+from hybridsim.simulation import simulate
+from hybridsim.strategies import make_strategy
+from tests.cli.conftest import CommandLine
+
+pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
+
+PAPER = "ahwa_lora_2026"
+KNOBS: dict[str, Any] = {
+    "tile.integration_time": ["128 ns", "256 ns", "512 ns"],
+    "strategy.batch": [8, 16, 32, 64, 128],
+}
+"""What the paper varies in Fig. 4."""
+RESULTS = "reports/adapt_ranks/results"
+
+
+def space(tmp_path: Path, axes: dict[str, Any], **more: Any) -> Path:
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump({"axes": axes} | more), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def cli() -> CommandLine:
+    return CommandLine()
+
+
+# --- rediscovery --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "time", "published"),
+    [
+        ("layer_128x128", "512 ns", 8),
+        ("layer_128x128", "256 ns", 16),
+        ("layer_128x128", "128 ns", 32),
+        ("layer_512x128", "512 ns", 32),
+        ("layer_512x128", "256 ns", 32),
+        ("layer_512x128", "128 ns", 16),
+    ],
+)
+def test_batches_are_within_a_step_of_the_papers_balance(
+    tmp_path: Path, layer: str, time: str, published: int
+) -> None:
+    """The batches that reproduce Fig. 4c (two stages, 128 tokens); a step is a factor of 2."""
+    axes = KNOBS | {"tile.integration_time": [time]}
+    found = design(layer, PAPER, ["tcdm <= 128 KiB"], ["overhead"], time=None,
+                   space=space(tmp_path, axes))  # fmt: skip
+    assert found.feasible
+    assert published / 2 <= int(found.choice["strategy.batch"]) <= 2 * published
+
+
+@pytest.mark.parametrize("layer", ["layer_128x128", "layer_512x128"])
+def test_adapters_hide_behind_the_slowest_tile(tmp_path: Path, layer: str) -> None:
+    """Fig. 4c has its best case, 4 % for 128 x 128, at 512 ns."""
+    found = design(layer, PAPER, minimise=["overhead"], time=None, space=space(tmp_path, KNOBS))
+    assert found.choice["tile.integration_time"] == "512 ns"
+    if layer == "layer_128x128":
+        assert 3 < found.objectives["overhead_percent"] < 4
+
+
+@pytest.mark.slow
+def test_harps_fastest_mapping_is_found_blind(tmp_path: Path) -> None:
+    """MobileBERT, 128 tokens: 3.861117 ms with XB-pipe, batch 8, mapping 'latency' (Fig. 7, 8)."""
+    axes = {
+        "tile.sharing": ["latency", "balance", "area"],
+        "strategy": ["serial", "il_par", "il_pipe", "xl_pipe", "il_xl_pipe", "xb_pipe"],
+        "strategy.batch": [4, 8, 16, 32, 64],
+    }
+    found = design(
+        "mobilebert", "harp_2026:mobilebert", ["area <= 33.93 mm2"], ["latency"], time=None,
+        tokens=128, settings={"adapters": "none"}, space=space(tmp_path, axes),
+    )  # fmt: skip
+    assert found.feasible
+    assert found.objectives["latency_ps"] <= 3.861117e9 * 1.0005
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+SMALL = {
+    "strategy": ["token_parallel", "early_xa"],
+    "strategy.batch": [8, 16, 32],
+    "tile.integration_time": ["128 ns", "256 ns"],
+    "cluster.count": [1, 2, 4],
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Design, Path]:
+    """A design whose area binds: a third cluster would not fit."""
+    folder = tmp_path_factory.mktemp("design")
+    found = design(
+        "layer_512x128", PAPER, ["area <= 5.0 mm2", "power <= 1 W"], ["latency"], time=None,
+        tokens=64, space=space(folder, SMALL), out=folder / "out",
+    )  # fmt: skip
+    return found, folder / "out"
+
+
+def test_a_limit_that_binds_has_a_price(small: tuple[Design, Path]) -> None:
+    """Two clusters take 5.34 mm2: ten percent more area buys the second one."""
+    found, _ = small
+    area, power = found.standings()
+    assert found.feasible
+    assert found.choice["cluster.count"] == "1"
+    assert area.binds
+    assert area.price is not None
+    assert area.slack is not None
+    assert area.slack == pytest.approx(5.0 - 3.42)
+    now, then = area.price.gains["latency_ps"]
+    assert then < now
+    assert not power.binds
+
+
+def test_alternatives_are_runs_of_the_machine(small: tuple[Design, Path]) -> None:
+    found, _ = small
+    decisions = {own.axis: own for own in found.decisions}
+    assert set(decisions) == set(SMALL)
+    clusters = {own.label: own for own in decisions["cluster.count"].alternatives}
+    assert clusters["2"].misses == ("area <= 5.0 mm2",)
+    assert clusters["2"].changes["latency_ps"] < 0
+    for own in decisions.values():
+        fine = [a for a in own.alternatives if not a.misses]
+        assert all(a.changes["latency_ps"] >= 0 for a in fine)
+
+
+def test_the_machine_of_a_design_runs_as_the_design_says(small: tuple[Design, Path]) -> None:
+    found, folder = small
+    machine = load_machine(str(folder / "machine.yaml"))
+    settings = found.settings
+    strategy = make_strategy(settings["strategy"], {"batch": settings["strategy.batch"]})
+    run = simulate(found.asked.network, machine, strategy, 64)
+    assert run.latency_ps == found.objectives["latency_ps"]
+    assert "extends: ahwa_lora_2026" in (folder / "machine.yaml").read_text(encoding="utf-8")
+
+
+def test_the_proof_is_a_study_that_runs_again(
+    small: tuple[Design, Path], cli: CommandLine
+) -> None:
+    found, folder = small
+    document = json.loads((folder / "design.json").read_text(encoding="utf-8"))
+    assert document["proof"]["differences"] == []
+    assert document["proof"]["points"] >= 1
+    again = cli.json("sweep", str(folder / "proof" / "study.yaml"), "--audit", "100%")
+    assert again["audit"]["differences"] == []
+    chosen = next(row for row in again["pareto"] if row["design"] == "chosen")
+    assert chosen["latency_ps"] == found.objectives["latency_ps"]
+
+
+def test_the_same_call_goes_on_where_it_ended(small: tuple[Design, Path], tmp_path: Path) -> None:
+    found, folder = small
+    again = design(
+        "layer_512x128", PAPER, ["area <= 5.0 mm2", "power <= 1 W"], ["latency"], time=None,
+        tokens=64, space=space(tmp_path, SMALL), out=folder,
+    )  # fmt: skip
+    assert again.choice == found.choice
+    assert len(list((folder / "points").glob("part-*.parquet"))) <= 2
+
+
+def test_limits_that_conflict_are_named_with_the_nearest_of_each(tmp_path: Path) -> None:
+    found = design(
+        "layer_512x128", PAPER, ["latency <= 22 us", "area <= 4 mm2", "tcdm <= 128 KiB"],
+        ["latency"], time=None, tokens=64, space=space(tmp_path, SMALL),
+    )  # fmt: skip
+    assert found.feasible is False
+    (conflict,) = found.conflicts
+    assert conflict.limits == ("latency <= 22 us", "area <= 4 mm2")
+    seen = found.seen
+    fast, little = (seen.place(conflict.nearest[own]) for own in conflict.limits)
+    assert seen.column("latency_ps")[fast] <= 22e6 < seen.column("latency_ps")[little]
+    assert seen.column("area_mm2")[little] <= 4 < seen.column("area_mm2")[fast]
+
+
+def test_accuracy_without_evidence_is_left_open_and_says_what_would_tell(tmp_path: Path) -> None:
+    found = design(
+        "layer_512x128", PAPER, ["accuracy >= -1 point @ 10y"], ["latency"], time=None, tokens=64,
+        space=space(tmp_path, {"strategy.batch": [8, 16]}),
+    )  # fmt: skip
+    assert found.feasible is None
+    assert found.document()["feasible"] is None
+    assert "hybridsim adapt" in found.asked.needed
+    assert " of one core" in found.asked.needed
+    (standing,) = found.standings()
+    assert standing.met is None
+
+
+def test_accuracy_chooses_the_adapter(tmp_path: Path) -> None:
+    """Rank 1 is cheapest; of the tested ones it is the least accurate after ten years."""
+    axes = {"tile.integration_time": ["256 ns"], "strategy.batch": [16]}
+    given = {
+        "network": "minilm_l6", "base": PAPER, "minimise": ["energy"], "time": None, "tokens": 48,
+        "evidence": [RESULTS], "space": space(tmp_path, axes),
+    }  # fmt: skip
+    cheap = design(limits=["accuracy >= 70 % @ 10y"], **given)  # type: ignore[arg-type]
+    good = design(limits=["accuracy >= 79 % @ 10y"], **given)  # type: ignore[arg-type]
+    assert cheap.choice["adapter"] == "rank1"
+    assert good.known is not None
+    assert good.known.accuracy_percent >= 79
+    assert good.objectives["energy_pj"] > cheap.objectives["energy_pj"]
+    assert good.known.low_percent < 79  # its interval is told beside it
+
+
+# --- the space ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", hybridsim.machine_names())
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_value_of_the_default_space_makes_a_machine(name: str, whole: bool) -> None:
+    machine = load_machine(name)
+    axes = default_axes(machine, whole, 128)
+    assert {"strategy", "strategy.batch", "tile.integration_time"} <= set(axes)
+    for axis, values in axes.items():
+        if axis.startswith("strategy"):
+            continue
+        for value in values.values() if isinstance(values, dict) else values:
+            machine_with(machine, value if isinstance(value, dict) else {axis: value})
+
+
+def test_the_base_machine_is_a_point_of_the_default_space() -> None:
+    found = asked(Question("layer_128x128", PAPER))
+    axes = dict(zip((axis.name for axis in found.inputs.axes), found.base, strict=True))
+    labels = {axis.name: axis.labels for axis in found.inputs.axes}
+    own = {name: labels[name][place] for name, place in axes.items()}
+    assert own["tile.integration_time"] == "256 ns"
+    assert own["cluster.count"] == "1"
+    assert (own["tile.size"], own["engine"], own["clock"]) == ("512x512", "4x8", "500 MHz")
+
+
+def test_a_network_larger_than_the_chip_chooses_how_it_shares_tiles() -> None:
+    few = asked(Question("minilm_l6", PAPER, settings={"tile.count": 20}, tokens=16))
+    axes = {axis.name: axis.labels for axis in few.inputs.axes}
+    assert axes["mapping.overflow"] == ("share", "digital")
+    assert "1" in axes["mapping.sequences"]
+    assert "mapping.copies" not in axes
+    assert any("more tiles than there are" in note for note in few.notes)
+    enough = asked(Question("minilm_l6", PAPER, settings={"tile.count": 60}, tokens=16))
+    assert "mapping.overflow" not in [axis.name for axis in enough.inputs.axes]
+
+
+def test_silicon_goes_with_what_is_chosen() -> None:
+    """A quarter of the devices is a quarter of a tile; 192 elements are six engines of 32."""
+    axes = default_axes(load_machine(PAPER), False, 128)
+    assert axes["tile.size"]["256x256"]["area.tile"] == "375000 um2"
+    assert axes["engine"]["8x24"]["area.cluster"] == f"{1_700_000 + 6 * 220_000} um2"
+    assert axes["clock"]["1 GHz"]["energy.cluster.cores_power"] == "384000 uW"
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+def test_the_command_says_what_to_build(tmp_path: Path, cli: CommandLine) -> None:
+    done = cli(
+        "design", "layer_512x128", "--base", PAPER, "--limit", "area <= 5 mm2", "--minimise",
+        "latency", "--tokens", "64", "--space", str(space(tmp_path, SMALL)),
+        "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "within all limits" in done.stdout
+    assert "all the same" in done.stdout
+    assert "relaxed to" in done.stdout
+    page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+    assert "A design for layer_512x128" in page
+    assert "What each decision costs" in page
+    # the same page again, from the runs that lie there
+    again = cli("report", str(tmp_path / "out"))
+    assert again.exit_code == 0, again.stderr
+    assert (tmp_path / "out" / "page.html").read_text(encoding="utf-8") == page
+    assert "holds a design" in cli.refused("report", str(tmp_path / "out"), "--explain")
+    document = json.loads((tmp_path / "out" / "design.json").read_text(encoding="utf-8"))
+    document["asked"]["tokens"] = 32
+    (tmp_path / "out" / "design.json").write_text(json.dumps(document), encoding="utf-8")
+    assert "are not those of this version" in cli.refused("report", str(tmp_path / "out"))
+
+
+def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, cli: CommandLine) -> None:
+    base = ("design", "layer_128x128", "--base", PAPER)
+    for arguments, told in (
+        (("--limit", "area << 3"), "--limit"),
+        (("--minimise", "speed"), "--minimise"),
+        (("--time", "soon"), "--time"),
+        (("--runs", "0"), "--runs"),
+        (("--evidence", RESULTS), "--evidence"),
+        (("--maximise", "accuracy"), "--evidence"),
+        (("--space", str(tmp_path / "none.yaml")), "none.yaml"),
+        (("--set", "strategy.batch=8"), "--set strategy.batch"),
+    ):
+        assert told in cli.refused(*base, *arguments)
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("name: empty\n", encoding="utf-8")
+    assert "'axes' is missing" in cli.refused(*base, "--space", str(empty))
+
+
+def test_a_space_of_which_nothing_can_be_run_is_refused_with_a_reason(tmp_path: Path) -> None:
+    few = {"tile.count": 1, "mapping.overflow": "refuse"}
+    given: Any = {"time": None, "settings": few, "tokens": 8, "layers_only": True}
+    with pytest.raises(InputError, match="no point of 2 can be run; the first: "):
+        design("minilm_l6", PAPER, space=space(tmp_path, {"strategy.batch": [4, 8]}), **given)
+
+
+def test_a_machine_that_tells_no_energy_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    path = tmp_path / "silent.yaml"
+    path.write_text(f"extends: {PAPER}\nenergy: null\n", encoding="utf-8")
+    with pytest.raises(InputError, match="energy_pj: machine silent does not give"):
+        design("layer_128x128", path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "names"),
+    [
+        ({"tile.integration_time": {"from": "128 ns", "to": "512 ns", "factor": 2}}, 2),
+        ({"tile": {"slow": {"tile.integration_time": "512 ns"},
+                   "fast": {"tile.integration_time": "256 ns"}}}, 2),
+        ({"strategy.batch": [8, 16]}, 1),
+    ],
+)  # fmt: skip
+def test_accuracy_follows_the_integration_time_however_it_is_varied(
+    tmp_path: Path, axes: dict[str, Any], names: int
+) -> None:
+    """Ranges, groups, or the machine's own: no time without evidence has an accuracy."""
+    path = space(tmp_path, axes)
+    limits = ["accuracy >= 70 % @ 10y"]
+    found = asked(Question("minilm_l6", PAPER, limits, space=path, evidence=[Path(RESULTS)]))
+    assert len(found.inputs.study.accuracy_axes) == names
+    assert found.known["rank8" if names == 1 else next(k for k in found.known if "rank8" in k)]
+    assert not any("128 ns" in name for name in found.known)

@@ -1,0 +1,71 @@
+"""Bounds of whole networks hold where adapters go in slices, over several chips, and are close."""
+
+import numpy as np
+import pytest
+
+import hybridsim
+from hybridsim import make_strategy
+from hybridsim.errors import InputError
+from hybridsim.simulation import job_of
+from hybridsim.strategies import Job, NetworkStrategy
+from hybridsim.strategies.networks.strategy import Choice, makespan_of
+
+
+def random_case(seed: int) -> tuple[Job, NetworkStrategy]:
+    """A network whose adapters mostly find no room in a cluster, on one chip or several."""
+    draw = np.random.default_rng([seed, 18])
+
+    def one_of(*values: object) -> object:
+        return values[draw.integers(len(values))]
+
+    overrides = {
+        "cluster.count": int(draw.integers(1, 17)),
+        "cluster.tcdm.size": one_of("20 KiB", "28 KiB", "40 KiB", "64 KiB"),
+        "link.width": f"{one_of(1, 8, 64)} B/cycle",
+        "link.count": one_of(1, 4),
+        "tile.integration_time": one_of("32 ns", "256 ns", "2 us"),
+    }
+    bundle = one_of("ahwa_lora_2026", "llm_2026")
+    if bundle == "ahwa_lora_2026":
+        overrides |= {"tile.count": "as_needed", "tile.columns": one_of(64, 128, 512)}
+    network, machine = hybridsim.load("minilm_l6", str(bundle), overrides)
+    options = {
+        "unit": one_of("matrix_engine", "best", "cores"),
+        "early_xa": one_of(True, False, False),
+        "split": one_of(True, True, False),
+        "share_adapters": one_of("never", "best"),
+    }
+    strategy = make_strategy(str(one_of("xl_pipe", "xb_pipe", "network", "il_pipe")), options)
+    assert isinstance(strategy, NetworkStrategy)
+    return job_of(network, machine, strategy, int(draw.integers(2, 64))), strategy
+
+
+def some(choices: list[Choice], seed: int) -> list[Choice]:
+    """Return a few candidates, the first and the last one among them."""
+    draw = np.random.default_rng([seed, 19])
+    places = {0, len(choices) - 1, *draw.integers(0, len(choices), 6).tolist()}
+    return [choices[place] for place in sorted(places)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_plan_beats_its_bound_where_adapters_go_in_slices(seed: int) -> None:
+    job, strategy = random_case(seed)
+    choices = some(strategy.candidates(job), seed)
+    for choice, bound in zip(choices, strategy.bounds_ps(job, choices).tolist(), strict=True):
+        try:
+            took = makespan_of(job, strategy.decide_for(job, choice))
+        except InputError:
+            continue  # not a token fits
+        assert bound <= took, choice
+
+
+def test_where_clusters_abound_the_bound_is_the_longest_way() -> None:
+    """What is missing is what no bound knows: the embedding's fetch, and waiting for a link."""
+    network, machine = hybridsim.load("llama_3_2_1b", "llm_2026")
+    strategy = make_strategy("xb_pipe", {"batch": 64})
+    assert isinstance(strategy, NetworkStrategy)
+    job = job_of(network, machine, strategy)
+    choices = strategy.candidates(job)[:1]
+    bound = int(strategy.bounds_ps(job, choices)[0])
+    took = makespan_of(job, strategy.decide_for(job, choices[0]))
+    assert bound <= took < 1.01 * bound

@@ -1,0 +1,214 @@
+"""Classes from files and entry points: found, told by their code, sent on, or refused."""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridsim import outside
+from hybridsim.errors import SpecError, UnknownNameError
+from hybridsim.outside import from_outside, names_a_file, offered, origin_of
+from hybridsim.strategies import make_strategy, named, strategy_class, strategy_names
+
+STRATEGY = '''
+from typing import Literal
+from hybridsim.strategies import PipelinedStrategy
+
+class Mine(PipelinedStrategy):
+    """Everything early."""
+    kind: Literal["mine"] = "mine"
+    early_xa: Literal[True] = True
+'''
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def written(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def test_a_name_of_a_file_is_told_from_a_path_and_a_variant() -> None:
+    assert names_a_file("file.py:Class")
+    assert names_a_file("/some/where/file.py:Class")
+    assert not names_a_file("file.py")
+    assert not names_a_file("ahwa_lora_2026:128ns")
+    assert not names_a_file("file.py:not a name")
+
+
+def test_a_strategy_of_a_file_reads_back_from_what_a_result_carries(write: Write) -> None:
+    write("mine.py", STRATEGY)
+    strategy = make_strategy("mine.py:Mine", {"batch": 8})
+    text = named(strategy)
+    assert text["kind"] == "mine.py:Mine"
+    kind = text.pop("kind")
+    assert make_strategy(kind, text) == strategy
+    assert list(Path().rglob("__pycache__")) == []
+
+
+def test_the_same_code_has_the_same_hash_wherever_it_lies(write: Write) -> None:
+    write("mine.py", STRATEGY)
+    write("other/mine.py", STRATEGY)
+    first, second = (
+        from_outside("mine.py:Mine", "strategy"),
+        from_outside("other/mine.py:Mine", "s"),
+    )
+    assert origin_of(first) == origin_of(second)
+
+
+def test_other_code_has_another_hash_and_is_read_anew(write: Write) -> None:
+    write("mine.py", STRATEGY)
+    before = from_outside("mine.py:Mine", "strategy")
+    write("mine.py", STRATEGY.replace("Everything", "All"))
+    after = from_outside("mine.py:Mine", "strategy")
+    assert (before.__doc__, after.__doc__) == ("Everything early.", "All early.")
+    assert origin_of(before) != origin_of(after)
+    with pytest.raises(SpecError, match=r"code: found 0{16}, but the code of this strategy is "):
+        make_strategy("mine.py:Mine", {"code": "0" * 16})
+
+
+def test_a_class_of_a_file_goes_to_another_process_and_tells_its_origin(write: Write) -> None:
+    write("mine.py", STRATEGY)
+    strategy = make_strategy("mine.py:Mine", {"batch": 4})
+    sent = write("sent", "")
+    sent.write_bytes(pickle.dumps((named(strategy), strategy)))
+    elsewhere = write("elsewhere/x", "").parent
+    program = (
+        "import pickle, sys, hybridsim\n"
+        "from hybridsim.strategies import make_strategy, named\n"
+        "text, strategy = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "assert named(strategy) == text, named(strategy)\n"
+        "kind = text.pop('kind')\n"
+        "assert make_strategy(kind, text) == strategy\n"
+    )
+    root = Path(outside.__file__).parents[1]
+    command = [sys.executable, "-c", program, str(sent)]
+    done = subprocess.run(
+        command, cwd=elsewhere, env={"PYTHONPATH": str(root)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "says"),
+    [
+        ("import no_such_module_at_all\n", "m.py:Mine", "fails to import (ModuleNotFoundError: "),
+        ("def broken(:\n", "m.py:Mine", "fails to import (SyntaxError: "),
+        ("raise KeyError('why')\n", "m.py:Mine", "fails to import (KeyError: 'why'); a strategy"),
+        (
+            STRATEGY,
+            "m.py:Mime",
+            "has no strategy 'Mime' (did you mean 'Mine'?); its classes: Mine",
+        ),
+        ("Mine = 3\n", "m.py:Mine", "has no strategy 'Mine'"),
+        (STRATEGY, "n.py:Mine", "there is no file n.py"),
+        ("class Mine: pass\n", "m.py:Mine", "is no strategy; a class that extends LayerStrategy"),
+        (
+            STRATEGY.replace('"mine"', '"auto"'),
+            "m.py:Mine",
+            "kind: found 'auto', a strategy of hy",
+        ),
+        (
+            "from hybridsim.strategies import LayerStrategy\nclass Mine(LayerStrategy): pass\n",
+            "m.py:Mine",
+            "leaves decide open; a strategy with it would do",
+        ),
+        (
+            "from hybridsim.strategies import Auto as Mine\n",
+            "m.py:Mine",
+            "part of hybridsim itself",
+        ),
+    ],
+)
+def test_what_is_no_strategy_is_refused_in_a_sentence(
+    write: Write, text: str, name: str, says: str
+) -> None:
+    write("m.py", text)
+    with pytest.raises(SpecError) as caught:
+        strategy_class(name)
+    assert str(caught.value).startswith(f"{name}: ")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --- entry points -------------------------------------------------------------------------------
+
+
+def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, points: str) -> None:
+    """Let a package be installed whose entry points are these."""
+    info = folder / "mine-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(points, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    outside._of_entry_point.cache_clear()
+    monkeypatch.setattr(outside, "_entry_points", outside._entry_points.__wrapped__)
+
+
+def test_an_entry_point_is_a_strategy_like_the_others(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("mine_one.py", STRATEGY)
+    installed(tmp_path, monkeypatch, "[hybridsim.strategies]\nmine = mine_one:Mine\n")
+    assert "mine" in offered("strategy")
+    assert strategy_names()[-1] == "mine"
+    strategy = make_strategy("mine", {"batch": 2})
+    assert named(strategy)["kind"] == "mine"
+    assert len(named(strategy)["code"]) == 16
+
+
+def test_an_entry_point_that_fails_to_import_is_refused_with_its_name(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = "[hybridsim.strategies]\nbad = mine_missing:Mine\n"
+    installed(tmp_path, monkeypatch, points)
+    with pytest.raises(SpecError) as caught:
+        make_strategy("bad")
+    assert str(caught.value).startswith("entry point bad of hybridsim.strategies: fails to import")
+    with pytest.raises(UnknownNameError, match="bad"):
+        make_strategy("bat")
+
+
+def test_the_code_of_a_package_is_all_of_its_files(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("mine_pack/__init__.py", "")
+    write("mine_pack/strategy.py", STRATEGY)
+    write("mine_pack/helper.py", "X = 1\n")
+    installed(tmp_path, monkeypatch, "[hybridsim.strategies]\nmine = mine_pack.strategy:Mine\n")
+    before = named(make_strategy("mine"))["code"]
+    write("mine_pack/helper.py", "X = 2\n")
+    outside._of_entry_point.cache_clear()
+    assert named(make_strategy("mine"))["code"] != before
+
+
+def test_a_family_of_an_entry_point_builds_a_network(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hybridsim.workload import network_from_config
+
+    write(
+        "mine_family.py",
+        "from hybridsim.workload.families.builder import Body\n"
+        "from hybridsim.workload.ops import Embedding\n"
+        "def build(config, head, file):\n"
+        "    rows, features = config['vocab_size'], config['hidden_size']\n"
+        "    return Body((Embedding(name='embedding', rows=rows, features=features),), 128)\n",
+    )
+    config = {"model_type": "mixer", "vocab_size": 10, "hidden_size": 8}
+    with pytest.raises(SpecError, match="found 'mixer'"):
+        network_from_config(config, name="mixer", source="made up")
+    installed(tmp_path, monkeypatch, "[hybridsim.families]\nmixer = mine_family:build\n")
+    network = network_from_config(config, name="mixer", source="made up")
+    assert [op.name for op in network.ops] == ["embedding"]

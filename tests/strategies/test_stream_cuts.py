@@ -1,0 +1,70 @@
+"""Streams: what no cut beats, what a stretch takes, and which cut is chosen."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybridsim
+from hybridsim import make_strategy
+from hybridsim.simulation import job_of
+from hybridsim.strategies import CrossLayer, Job
+from hybridsim.strategies.layers.choosers import BatchChooser
+from hybridsim.strategies.layers.decisions import LayerDecisions
+from hybridsim.strategies.layers.stream_cuts import StreamCuts
+from hybridsim.strategies.layers.streams import cut_to_fit, layer_inputs, stretches_of
+
+
+def stream(seed: int) -> tuple[Job, CrossLayer]:
+    """A small encoder on a machine of 1 to 3 clusters, and a stream with things left open."""
+    draw = np.random.default_rng(seed)
+
+    def one_of(*values: Any) -> Any:
+        return values[draw.integers(len(values))]
+
+    overrides = {
+        "cluster.count": int(draw.integers(1, 4)),
+        "cluster.tcdm.size": one_of("96 KiB", "160 KiB", "1 MiB"),
+        "link.width": f"{one_of(1, 8, 64)} B/cycle",
+        "tile.integration_time": one_of("32 ns", "256 ns", "2 us"),
+        "tile.columns": one_of(128, 512),
+    }
+    network, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026", overrides)
+    options = {
+        "unit": one_of("matrix_engine", "cores", "best"),
+        "early_xa": one_of(False, True),
+        "first_batch": one_of(None, 1),
+        "last_batch": one_of(None, 2),
+        "clusters": int(draw.integers(1, overrides["cluster.count"] + 1)),
+    }
+    strategy = make_strategy("cross_layer", options)
+    assert isinstance(strategy, CrossLayer)
+    return job_of(network, machine, strategy, int(draw.integers(2, 14))), strategy
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_cut_beats_its_bound_nor_the_one_that_is_chosen(seed: int) -> None:
+    """Whole stretches laid out and run, against sums of groups that were run once."""
+    job, strategy = stream(seed)
+    choosers = [BatchChooser(strategy, job)]
+    cuts = StreamCuts(job, choosers, range(1, job.tokens + 1), buffers=2)
+    inputs, layers = layer_inputs(job.mapping.network), stretches_of(job)[1].layers
+    batches, (bounds,) = cuts._bounds(layers)
+    took = {}
+    for place in np.flatnonzero(bounds >= 0).tolist():
+        cut = batches[place // 2], 2 - place % 2, 0
+        groups = cut_to_fit(job, layers, inputs, choosers[0].batching, cut, "")
+        took[cut] = run_ps(job, groups)
+        assert bounds[place] <= took[cut]
+    chosen = cuts.fastest(layers)
+    assert took
+    assert chosen == min(took, key=lambda cut: (took[cut], cut[0], -cut[1]))
+
+
+def run_ps(job: Job, groups: Any) -> int:
+    """Return how long groups take, one after the other."""
+    names = {name for group in groups for name, _ in group.members}
+    layers = tuple(layer for layer in job.mapping.layers if layer.name in names)
+    alone = Job(replace(job.mapping, layers=layers), job.tokens, job.engine)
+    return alone.run_ps(LayerDecisions((), tuple(groups)).draft(alone).outline.expand())
