@@ -16,6 +16,7 @@ from concurrent.futures import (
     Future,
     ProcessPoolExecutor,
 )
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
@@ -92,9 +93,11 @@ class Processes(Executor):
         try:
             with _interrupts_wait():  # one may be started now
                 return self._pool.submit(fn, *args, **kwargs)
-        except BrokenExecutor as error:
+        except (BrokenExecutor, OSError, ValueError) as error:
+            # Before Python 3.12 a pool closes its pipes while it starts a process if another one
+            # dies at that moment: then "bad value(s) in fds_to_keep", or a closed handle.
             future: Future[T] = Future()
-            future.set_exception(error)
+            future.set_exception(BrokenProcessPool(f"no process could be started: {error}"))
             return future
 
     def begin_again(self) -> None:

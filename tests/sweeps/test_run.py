@@ -188,6 +188,31 @@ def test_what_a_dead_process_was_doing_is_done_again(
     assert (tmp_path / "sweep.parquet").read_bytes() == plain_table[1]
 
 
+class Closing(executors.InProcess):
+    """A pool that closes its pipes while it starts a process, the first time."""
+
+    begun = 0
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        Closing.begun += 1
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        if Closing.begun == 1:
+            raise ValueError("bad value(s) in fds_to_keep")
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_a_pool_that_breaks_while_it_starts_a_process_is_replaced(
+    studies, plain_table: tuple[Path, bytes], tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", Closing)
+    assert executors.Processes(2).submit(int).exception() is not None
+    Closing.begun = 0
+    sweep(plain_table[0], tmp_path, executor="processes:2")
+    assert Closing.begun == 2
+    assert (tmp_path / "sweep.parquet").read_bytes() == plain_table[1]
+
+
 def test_processes_that_always_die_end_with_one_sentence(studies, monkeypatch) -> None:
     dying = Dying(1)
     monkeypatch.setattr(run_module, "open_executor", lambda _: nullcontext((dying, 2)))
