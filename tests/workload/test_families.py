@@ -7,6 +7,7 @@ without output head and pooler, adapter parameters at rank 8 on all of them, wei
 
 import json
 import warnings
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,15 @@ def test_each_runs_under_a_network_strategy_and_generates_if_it_can(model_type: 
         ("gpt-neo-125m", {"attention_layers": ["global"]}, "attention_layers: found 1 entries"),
         ("modernbert-base", {"layer_types": ["full_attention"]}, "layer_types: found 1 entries"),
         ("wav2vec2-base", {"conv_kernel": [3]}, "conv_kernel: found 1 numbers; 7 would do"),
+        ("bart-base", {"num_hidden_layers": 3}, "num_hidden_layers: found 3; the 6 of encoder_la"),
+        ("mt5-small", {"head_dim": 80}, "head_dim: found 80; the 64 of d_kv would do"),
+        ("mt5-small", {"is_decoder": True}, "is_decoder: found true; both stacks .false. would"),
+        (
+            "deberta-v2-xlarge",
+            {"attention_head_size": 32},
+            "attention_head_size: found 32; the 64",
+        ),
+        ("mobilebert", {"use_bottleneck": False}, "true_hidden_size: found 128; the 512 of the"),
         ("qwen2-0.5b", {"num_hidden_layers": 12}, "layer_types: found 24 entries; the 12 blocks"),
         ("swin-base", {"hidden_size": 768}, "hidden_size: found 768; the 1024 of the other keys"),
         ("mt5-small", {"is_gated_act": False}, "is_gated_act: found false; the true of the other"),
@@ -148,6 +158,22 @@ def test_a_config_that_contradicts_itself(
 ) -> None:
     with pytest.raises(InputError, match=message):
         network(DATA[name]["config"] | changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "shapes"),
+    [  # as transformers 5.24 makes them
+        ("mobilebert", {"hidden_size": 384}, {(384, 384): 1}),
+        ("vit-large", {"head_dim": 80}, {(1024, 1280): 72, (1280, 1024): 24}),
+        ("minicpm3-4b", {"num_attention_heads": 20}, {(256, 3840): 62, (2560, 2560): 62}),
+        ("stablelm-2-1.6b", {"head_dim": 80}, {(2048, 2048): 96}),
+    ],
+)
+def test_keys_that_change_a_family(
+    name: str, changes: dict[str, Any], shapes: dict[tuple[int, int], int]
+) -> None:
+    found = Counter(counts_of(network(DATA[name]["config"] | changes), rank=8).shapes)
+    assert found.items() >= shapes.items()
 
 
 def test_no_pruned_heads_and_sizes_of_images_in_pairs_are_taken() -> None:

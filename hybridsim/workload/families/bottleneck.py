@@ -5,7 +5,7 @@ Source: transformers, ``modeling_mobilebert.py``, after MobileBERT (Sun et al., 
 
 from dataclasses import replace
 
-from hybridsim.workload.families.config import divided
+from hybridsim.workload.families.config import Config, divided
 from hybridsim.workload.families.parts import Making
 
 
@@ -18,9 +18,7 @@ def add_bottleneck(making: Making, hidden: str) -> str:
         SpecError: Sizes do not fit together.
     """
     config, ops, size = making.config, making.ops, making.size
-    narrow = config.size("intra_bottleneck_size")
-    bottleneck = config.flag("use_bottleneck", True)
-    inner = narrow if bottleneck else size
+    bottleneck, inner = config.flag("use_bottleneck", True), inner_size(config)
     dim = divided(config, inner, making.heads, "num_attention_heads")
     inside = replace(making, size=inner, head_dim=dim)
     state = _attention(inside, hidden, size, bottleneck)
@@ -32,6 +30,12 @@ def add_bottleneck(making: Making, hidden: str) -> str:
     wide = ops.linear("output.bottleneck", state, inner, size)
     total = ops.add("output.bottleneck.add", [wide, hidden], size)
     return ops.norm("output.bottleneck.norm", total, making.norm, size)
+
+
+def inner_size(config: Config) -> int:
+    """Return the elements of a vector inside a block."""
+    narrow = config.flag("use_bottleneck", True)
+    return config.size("intra_bottleneck_size" if narrow else "hidden_size")
 
 
 def _narrow(inside: Making, name: str, hidden: str, size: int) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from hybridsim.workload.families.bottleneck import inner_size
 from hybridsim.workload.families.builder import Head
 from hybridsim.workload.families.config import Config
 from hybridsim.workload.families.description import (
@@ -159,8 +160,10 @@ _DEBERTA_DEFAULTS = {
 def _deberta(attention: Attend) -> Family:
     stack = Stack(_DEBERTA_EMBED, _block(attention), most=_most)
     return Family(
-        (stack,), _DEBERTA_DEFAULTS, ("none", "question_answering"), not_modelled=_disentangled
-    )
+        (stack,), _DEBERTA_DEFAULTS, ("none", "question_answering"), not_modelled=_disentangled,
+        same=(("attention_head_size", lambda config: (
+            config.size("hidden_size") // config.size("num_attention_heads"))),),
+    )  # fmt: skip
 
 
 _MPNET = Stack(
@@ -304,6 +307,7 @@ ENCODERS = {
         },
         _HEADS,
         dense_pooler="classifier_activation",
+        same=(("true_hidden_size", inner_size),),
     ),
 }
 """The encoders of text by ``model_type``."""

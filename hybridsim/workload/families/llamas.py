@@ -15,6 +15,7 @@ from hybridsim.workload.families.description import (
     Routed,
     Stack,
     Sub,
+    Value,
 )
 
 _HEADS: tuple[Head, ...] = ("none", "lm_head", "question_answering")
@@ -216,7 +217,7 @@ _DEEPSEEK = replace(
     routed=lambda config, index: index >= (config.get("first_k_dense_replace") or 0),
     adapted=True,
 )  # fmt: skip
-_LATENT = replace(SELF, latent=Latent(), bias="attention_bias", o_bias="attention_bias")
+_LATENT = replace(SELF, bias="attention_bias", o_bias="attention_bias")
 _LATENT_KEYS = {
     "attention_bias": False,
     "kv_lora_rank": 512,
@@ -226,10 +227,10 @@ _LATENT_KEYS = {
 }
 
 
-def _latent(feed: Feed | Routed, **defaults: Any) -> Family:
+def _latent(feed: Feed | Routed, values: Value = "v_head_dim", **defaults: Any) -> Family:
     """Return a family with latent attention."""
     found = _kin(
-        in_front(_LATENT, feed), _LATENT_KEYS | defaults,
+        in_front(replace(_LATENT, latent=Latent(values=values)), feed), _LATENT_KEYS | defaults,
         kv_heads=None, head_dim=lambda config: 1,
     )  # fmt: skip
     sizes = lambda config: (  # noqa: E731 - a value of a description
@@ -274,7 +275,8 @@ LLAMAS = {
     "phi": replace(_kin(_PHI, {"hidden_act": "gelu_new"}, norm="layer_norm", parallel=True,
                 final="final_layernorm"), head_bias=True),
     "phi3": _kin(_PHI3),
-    "stablelm": _kin(_stablelm, norm="layer_norm", parallel="use_parallel_residual"),
+    "stablelm": _kin(_stablelm, head_dim=None, norm="layer_norm",
+                     parallel="use_parallel_residual"),
     "olmo": _kin(in_front(_BIASED), norm="layer_norm"),
     "olmo2": _kin(_behind(replace(_BIASED, qk_norm="all"))),
     "olmo3": _kin(_behind(replace(_BIASED, qk_norm="all", window=_kinds(
@@ -293,8 +295,12 @@ LLAMAS = {
     "deepseek_v2": _latent(_DEEPSEEK),
     "deepseek_v3": _latent(_DEEPSEEK, n_shared_experts=1),
     "minicpm3": _latent(
-        replace(_GATED, bias="mlp_bias"), kv_lora_rank=256, q_lora_rank=768,
-        qk_nope_head_dim=64, qk_rope_head_dim=32, v_head_dim=64,
+        replace(_GATED, bias="mlp_bias"),
+        lambda config: config.size_or(
+            "v_head_dim", config.size("hidden_size") // config.size("num_attention_heads")
+        ),
+        kv_lora_rank=256, q_lora_rank=768, qk_nope_head_dim=64, qk_rope_head_dim=32,
+        v_head_dim=None,
     ),
 }  # fmt: skip
 """Llama's kin by ``model_type``."""

@@ -53,7 +53,7 @@ _T5_ENCODER = Stack(
     inner="d_ff",
     layers="num_layers|num_hidden_layers",
     heads="num_heads|num_attention_heads",
-    head_dim=lambda config: config.size("d_kv", "head_dim"),
+    head_dim="d_kv|head_dim",
     act=lambda config: _GATES.get(_form(config), _form(config)),
     norm="rms_norm",
     final="final_layer_norm",
@@ -77,6 +77,7 @@ _T5_DECODER = replace(
 )
 _T5_DEFAULTS = {
     "feed_forward_proj": "relu",
+    "d_kv": 64,
     "relative_attention_num_buckets": 32,
     "tie_word_embeddings": True,
     "n_positions": 512,
@@ -90,6 +91,7 @@ _T5 = Family(
     ("none", "lm_head"),
     last_only=False,
     tied="tie_word_embeddings",
+    only={"is_decoder": (False, "both stacks (false)")},
     same=(("is_gated_act", lambda config: _form(config) in _GATES),),
 )
 
@@ -122,13 +124,14 @@ def _side(name: str, pre: Value | bool, *, positions: int, **more: Any) -> Stack
         subs.append(Sub(cross, "encoder_attn.add", **{where: "encoder_attn_layer_norm"}))
     feed = Feed("fc1", "fc2", "activation")
     subs.append(Sub(feed, "fc2.add", **{where: "final_layer_norm"}))
+    also = "|num_hidden_layers" if name == "encoder" else ""  # that other name is the encoder's
     embed = Embed(
         "embed_tokens", positions="embed_positions", offset=positions,
         norm="" if pre else "layernorm_embedding", tied=name == "decoder",
     )  # fmt: skip
     found = Stack(
         embed, tuple(subs), prefix=f"{name}.", size="d_model|hidden_size",
-        inner=f"{name}_ffn_dim", layers=f"{name}_layers", heads=f"{name}_attention_heads",
+        inner=f"{name}_ffn_dim", layers=f"{name}_layers{also}", heads=f"{name}_attention_heads",
         act="activation_function", source=name == "encoder",
         final="layer_norm" if pre else "",
         most=lambda config: config.size("max_position_embeddings", "rows"),

@@ -43,7 +43,7 @@ def _seen(
     )
 
 
-_VIT = Stack(_PATCHES, _seen(), final="layernorm")
+_VIT = Stack(_PATCHES, _seen(), head_dim="head_dim", final="layernorm")
 _DEFAULTS = {"qkv_bias": True, "num_channels": 3}
 _HEADS: tuple[Head, ...] = ("none", "classifier", "pooler")
 

@@ -43,12 +43,13 @@ def _words(
     tied = {"tied": embed.tied}
     hidden = ops.put(Embedding, embed.words, [], rows=vocab, features=narrow, **tied, **tokens)
     width = narrow
-    if config.flag(embed.trigram):
+    trigram = config.flag(embed.trigram)
+    if trigram:
         hidden, width = (
             ops.put(Trigram, "embeddings.trigram", [hidden], features=narrow),
             3 * narrow,
         )
-    projects = embed.project and (width != size or embed.project_always)
+    projects = embed.project and (width != size or trigram or embed.project_always)
     project = (embed.project, width, size, embed.project_bias)
     if projects and embed.project_first:
         hidden, width = _projected(ops, hidden, *project), size
