@@ -13,9 +13,10 @@ has its home on one cluster, or on as many as share its batches by rows; A and B
 once, and all its work is done there.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from hybridsim.arch import Cluster, Machine, sorts
 from hybridsim.errors import CapacityError, UnsupportedError
@@ -79,6 +80,33 @@ def _all_bytes(network: Network, cluster: Cluster, own: Container[str] | None = 
     return cluster.element_bytes * sum(a.parameters for a in adapters if a is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What is known of the ways to compute adapters, by their shapes and tokens."""
+
+    best: dict[tuple[Hashable, ...], Adapter] = field(default_factory=dict)
+    parts_ps: dict[tuple[Hashable, ...], list[tuple[int, int, int]]] = field(default_factory=dict)
+    shared: dict[tuple[Hashable, ...], SharedAdapter | None] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=32)
+def _ways(
+    cluster: Cluster | None, rows: int, columns: int, kept_bytes: int, options: AdapterOptions
+) -> _Ways:
+    """Return what is known of all that ways depend on but for shapes and tokens.
+
+    Jobs of a service differ in their tokens alone, thousands of times.
+    """
+    return _Ways()
+
+
+def _shape(layer: PlacedLayer) -> tuple[Hashable, ...]:
+    """Return what of a layer its adapter's ways depend on; of experts also who is called."""
+    assert layer.adapter is not None
+    banks = layer.op if layer.adapter.copies > 1 else None
+    return layer.op.in_features, layer.op.out_features, layer.adapter.rank, banks
+
+
 class NetworkAdapters:
     """The ways to compute the adapters of a network on a machine; layers alike share them."""
 
@@ -92,10 +120,10 @@ class NetworkAdapters:
         """``own`` names the layers whose adapters these clusters keep; all unless given."""
         self._network, self._machine, self._options = network, machine, options
         self._own = own
-        self._known: dict[tuple[object, ...], Adapter] = {}
-        self._shared: dict[tuple[int, ...], SharedAdapter | None] = {}
         self.kept_bytes = self._resident_bytes() if options.resident else 0
         """Scratchpad of every cluster that adapters of all layers take for the whole run."""
+        tile = machine.tile
+        self._ways = _ways(machine.cluster, tile.rows, tile.columns, self.kept_bytes, options)
 
     def alone(
         self, layer: PlacedLayer, batches: Batches, pieces: int, stays: bool = False
@@ -109,17 +137,24 @@ class NetworkAdapters:
             UnsupportedError: The cluster can compute it in none of the ways left open.
         """
         assert layer.adapter is not None
-        shape = (layer.op.in_features, layer.op.out_features, layer.adapter.rank)
-        key = (*shape, layer.adapter.copies, batches, pieces, stays)
-        if key not in self._known:
-            self._known[key] = self._best(layer, batches, pieces, stays)
-        return self._known[key]
+        known, key = self._ways.best, (*_shape(layer), batches, pieces, stays)
+        if key not in known:
+            known[key] = self._best(layer, batches, pieces, stays)
+        return known[key]
 
     def parts_ps(
         self, layer: PlacedLayer, batches: Batches, stays: bool
     ) -> list[tuple[int, int, int]]:
         """Return for each way that fits what one cluster takes for the first batch, for a further
         full one and for the last one [ps]; none where nothing fits."""
+        known, key = self._ways.parts_ps, (*_shape(layer), batches, stays)
+        if key not in known:
+            known[key] = self._parts_ps(layer, batches, stays)
+        return known[key]
+
+    def _parts_ps(
+        self, layer: PlacedLayer, batches: Batches, stays: bool
+    ) -> list[tuple[int, int, int]]:
         found = []
         for choice in self._options.choices:
             with suppress(CapacityError, UnsupportedError):
@@ -141,15 +176,14 @@ class NetworkAdapters:
 
         None where no way left open can do so, or there are fewer ranks or outputs than clusters.
         """
-        assert layer.adapter is not None
-        key = (layer.op.in_features, layer.op.out_features, layer.adapter.rank, tokens, parts)
-        if key not in self._shared:
+        known, key = self._ways.shared, (*_shape(layer), tokens, parts)
+        if key not in known:
             found = []
             for choice in self._options.choices:
                 with suppress(CapacityError, UnsupportedError):
                     found.append(self._share(layer, tokens, parts, choice))
-            self._shared[key] = min(found, key=lambda way: way.time_ps, default=None)
-        return self._shared[key]
+            known[key] = min(found, key=lambda way: way.time_ps, default=None)
+        return known[key]
 
     def _share(
         self, layer: PlacedLayer, tokens: int, parts: int, choice: LoraChoice
