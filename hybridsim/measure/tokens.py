@@ -188,7 +188,7 @@ class TokenRuns:
         if not TokenTemplate.serves(self.strategy):
             return self._carried_out(own, self.strategy.schedule(own), None)
         choices = self.strategy.candidates(own)
-        few = len(choices) <= _FEW
+        few = sum(choice not in self._templates for choice in choices) <= _FEW
         bounds = np.zeros(len(choices), np.int64) if few else self.strategy.bounds_ps(own, choices)
 
         def run(choice: Choice) -> tuple[int, TokenRun]:

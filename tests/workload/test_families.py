@@ -132,7 +132,6 @@ def test_each_runs_under_a_network_strategy_and_generates_if_it_can(model_type: 
         ("wav2vec2-base", {"conv_kernel": [3]}, "conv_kernel: found 1 numbers; 7 would do"),
         ("bart-base", {"num_hidden_layers": 3}, "num_hidden_layers: found 3; the 6 of encoder_la"),
         ("mt5-small", {"head_dim": 80}, "head_dim: found 80; the 64 of d_kv would do"),
-        ("mt5-small", {"is_decoder": True}, "is_decoder: found true; both stacks .false. would"),
         (
             "deberta-v2-xlarge",
             {"attention_head_size": 32},

@@ -265,17 +265,7 @@ class NetworkStructure:
 
         Works that were of a kind have equal keys again.
         """
-        works = tuple([self._after(work, past) for work in self.works])
-        of = replace(self.of, past=past)
-        found = NetworkStructure(of, replace(self.flow, works=works))
-        # keys alone grow: where things are, and who belongs together, is known already
-        found.__dict__.update(chips=self.chips, layers=self.layers, kinds=self.kinds)
-        return found
-
-    def _after(self, work: FlowOp, past: int) -> FlowOp:
-        if not isinstance(work.op, Attention):
-            return work
-        return replace(work, keys=self.network.keys(work.op, self.of.tokens, past))
+        return _after(self, past)
 
 
 def alike(op: Op) -> tuple[Hashable, ...]:
@@ -358,3 +348,19 @@ def structure_of(job: Job) -> NetworkStructure:
 def _known(of: Structure) -> NetworkStructure:
     flow = dataflow(of.network, of.machine, of.tokens, of.past, of.sequences)
     return NetworkStructure(of, flow)
+
+
+@lru_cache(maxsize=4)  # the candidates of a pass ask for the same one
+def _after(structure: NetworkStructure, past: int) -> NetworkStructure:
+    network, tokens = structure.network, structure.of.tokens
+    works = tuple(
+        replace(work, keys=network.keys(work.op, tokens, past))
+        if isinstance(work.op, Attention)
+        else work
+        for work in structure.works
+    )
+    of = replace(structure.of, past=past)
+    found = NetworkStructure(of, replace(structure.flow, works=works))
+    # keys alone grow: where things are, and who belongs together, is known already
+    found.__dict__.update(chips=structure.chips, layers=structure.layers, kinds=structure.kinds)
+    return found

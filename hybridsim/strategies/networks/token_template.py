@@ -1,5 +1,6 @@
 """The plan of one generated token, reused for the next ones: the same plan, other works."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,34 +86,34 @@ class TokenTemplate:
             return None
         plan = self.schedule.plan
         numbers, works_of = plan.work.copy(), list(plan.works)
-        numbered = _Numbers(works_of)
-        told = dict(self._told)
+        numbered, told = _Numbers(works_of), dict(self._told)
         for kind, work in zip(structure.kinds, structure.works, strict=True):
             if not isinstance(work.op, Attention):
                 continue
             decision = deciding.of(kind, work)
             assert isinstance(decision, AttentionDecision)
             told[work.name] = replace(told[work.name], tcdm_bytes=decision.tcdm_bytes)
-            for what, own in self._works(work.name, decision, past).items():
+            for what, own in self._numbers(numbered, work.name, decision, past).items():
                 tasks = self._tasks[work.name, what]
                 if len(tasks) != len(own):
                     return None
-                numbers[tasks] = [numbered.of(one) for one in own]
+                numbers[tasks] = own
         return self._with(_tidy(plan, numbers, works_of), told)
 
     def _with(self, plan: Plan, told: dict[str, OpDecision]) -> Schedule:
         return replace(self.schedule, plan=plan, ops=tuple(told.values()))
 
-    def _works(self, name: str, decision: AttentionDecision, past: int) -> dict[str, list[Work]]:
-        """Return what the tasks of an attention do that grow, in the order of the plan."""
-        of_batches = zip(*by_cluster(decision), strict=True)
-        found: dict[str, list[Work]] = {kind: [] for kind in _GROWING}
-        found["attend"] = [own for batch in of_batches for own in batch]
-        if decision.kept_bytes:
-            found["keep"] = self._moved(name, decision)
-        if decision.from_dram:
-            found["load"] = [from_dram(decision, past)]
-        return found
+    def _numbers(
+        self, numbered: "_Numbers", name: str, decision: AttentionDecision, past: int
+    ) -> dict[str, Ints]:
+        """Return the works of an attention's tasks that grow, in the order of the plan."""
+        moved = self._moved(name, decision) if decision.kept_bytes else []
+        loaded = [from_dram(decision, past)] if decision.from_dram else []
+        return {
+            "attend": numbered.attending(decision),
+            "keep": numbered.of(moved),
+            "load": numbered.of(loaded),
+        }
 
     def _moved(self, name: str, decision: AttentionDecision) -> list[Work]:
         """Return the works that bring kept keys and values, over the parts that they cross now."""
@@ -127,25 +128,31 @@ class TokenTemplate:
 
 
 class _Numbers:
-    """The places of works in a list, to which new ones are appended.
-
-    Clusters share the very same works, so that most need not be compared.
-    """
+    """The places of works in a list, to which new ones are appended."""
 
     def __init__(self, works: list[Work]) -> None:
         self._works = works
-        self._equal = {work: number for number, work in enumerate(works)}
-        self._same: dict[int, tuple[int, Work]] = {}
+        self._place = {work: number for number, work in enumerate(works)}
+        self._attending: dict[Hashable, Ints] = {}
 
-    def of(self, work: Work) -> int:
-        """Return the place of a work."""
-        found = self._same.get(id(work))
-        if found is None:
-            number = self._equal.setdefault(work, len(self._works))
-            if number == len(self._works):
-                self._works.append(work)
-            found = self._same[id(work)] = number, work  # kept, so that no other has its id
-        return found[0]
+    def of(self, works: Sequence[Work]) -> Ints:
+        """Return the places of works."""
+        return np.array([self._of(work) for work in works], np.int64)
+
+    def attending(self, decision: AttentionDecision) -> Ints:
+        """Return the places of what heads do, batch after batch; attentions alike share them."""
+        programs = decision.programs
+        if programs not in self._attending:
+            clusters = by_cluster(decision)
+            own = {id(works): self.of(works) for works in clusters}  # of equal heads the same
+            self._attending[programs] = np.stack([own[id(works)] for works in clusters], 1).ravel()
+        return self._attending[programs]
+
+    def _of(self, work: Work) -> int:
+        number = self._place.setdefault(work, len(self._works))
+        if number == len(self._works):
+            self._works.append(work)
+        return number
 
 
 def _alike(memory: OnChip, other: OnChip) -> bool:
@@ -159,7 +166,6 @@ def _alike(memory: OnChip, other: OnChip) -> bool:
 
 def _tidy(plan: Plan, numbers: Ints, works: list[Work]) -> Plan:
     """Return a plan with other works, each of which some task does."""
-    used, number = np.unique(numbers, return_inverse=True)
-    return replace(
-        plan, works=tuple(works[i] for i in used.tolist()), work=number.astype(np.int64)
-    )
+    used = np.bincount(numbers, minlength=len(works)) > 0
+    left = tuple(work for work, does in zip(works, used.tolist(), strict=True) if does)
+    return replace(plan, works=left, work=(np.cumsum(used) - 1)[numbers])

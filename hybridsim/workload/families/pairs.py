@@ -91,7 +91,6 @@ _T5 = Family(
     ("none", "lm_head"),
     last_only=False,
     tied="tie_word_embeddings",
-    only={"is_decoder": (False, "both stacks (false)")},
     same=(("is_gated_act", lambda config: _form(config) in _GATES),),
 )
 
