@@ -194,8 +194,9 @@ flags = st.booleans()
 @settings(max_examples=60, deadline=None)
 def test_any_mobilebert_fits_together(changes: dict[str, Any]) -> None:
     """Counts of linear modules as transformers' classes build them, used ones only."""
-    spec = config("mobilebert", **changes)
     shared, bottleneck = changes["key_query_shared_bottleneck"], changes["use_bottleneck"]
+    inside = changes["intra_bottleneck_size"] if bottleneck else 512
+    spec = config("mobilebert", true_hidden_size=inside, **changes)
     if bottleneck and not shared and not changes["use_bottleneck_attention"]:
         with pytest.raises(InputError, match="key_query_shared_bottleneck: found false"):
             network_from_config(spec, name="n", source="s")
