@@ -53,7 +53,7 @@ _T5_ENCODER = Stack(
     inner="d_ff",
     layers="num_layers|num_hidden_layers",
     heads="num_heads|num_attention_heads",
-    head_dim="d_kv|head_dim",
+    head_dim=lambda config: config.size("d_kv|head_dim", "head_dim"),
     act=lambda config: _GATES.get(_form(config), _form(config)),
     norm="rms_norm",
     final="final_layer_norm",
@@ -77,7 +77,6 @@ _T5_DECODER = replace(
 )
 _T5_DEFAULTS = {
     "feed_forward_proj": "relu",
-    "d_kv": 64,
     "relative_attention_num_buckets": 32,
     "tie_word_embeddings": True,
     "n_positions": 512,
