@@ -8,12 +8,12 @@ from typing import Any, Literal
 from hybridsim.arch import Cluster
 from hybridsim.certainty.regimes import (
     CONSTANTS,
+    STARTS,
     Regime,
     engine_regime,
     gemm_regime,
     norm_regime,
     transfer_regime,
-    vector_regime,
 )
 from hybridsim.components.core_kernels import GEMMS, LAYERNORMS, VECTOR_ADDS
 from hybridsim.components.matrix_engine import MatrixEngine
@@ -131,8 +131,7 @@ def vector_add(cluster: Cluster, elements: int) -> Doubts:
     names = [n for n, p in VECTOR_ADDS.items() if all(getattr(cores, x) for x in p.needs)]
     costs = {n: int(cores.vector_add_cycles(elements, precision, n)) for n in names}
     kernel = min(names, key=lambda name: costs[name])
-    regime = vector_regime(bool(VECTOR_ADDS[kernel].streams))
-    return _one(regime, ("cores", kernel, elements, precision), "cores")
+    return _one(STARTS, ("cores", kernel, elements, precision), "cores")
 
 
 def layer_norm(cluster: Cluster, rows: int, columns: int) -> Doubts:

@@ -1,11 +1,16 @@
 """What models missed on RTL, by regime: the table, its quantiles, and draws from it.
 
-Split conformal prediction. Of n scores |measured - simulated| / unit of rows that calibrate, the
-ceil((n + 1) level)-th smallest, q, bounds the score of a further row of the regime with a
-probability of at least ``level``, if rows come in no particular order: simulated +- q x unit
-covers it. Source: Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005;
-Lei et al., JASA 2018, Theorem 2.2. A regime with so few rows that the rank is beyond n takes all
-rows of its part, where they have the same unit; else the largest of its own (n / (n + 1)).
+Split conformal prediction, as a tolerance limit. Of n scores |measured - simulated| / unit of
+rows that calibrate, the ceil((n + 1) level)-th smallest bounds the score of a further row with a
+probability of at least ``level``, if rows come in no particular order. That is a mean over what
+may have been measured: the share that one such bound covers is Beta distributed about it, and
+with 30 rows it is less than ``level`` in four of ten tables. So the rank taken is the smallest
+that covers ``level`` with a confidence of 3 in 4: with k of n scores within, the chance that
+fewer than ``level`` of all further rows are within is that of n - k or fewer of n beyond. Source:
+Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005; Lei et al., JASA 2018,
+Theorem 2.2; Wilks, Annals of Mathematical Statistics 12, 1941; Vovk, *Conditional validity of
+inductive conformal predictors*, ACML 2012. A regime with fewer than 14 rows cannot be that sure:
+it takes all rows of its part, where they have the same unit; else the largest score of its own.
 """
 
 import json
@@ -27,6 +32,9 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.9
 """Share of rows that an interval is to cover."""
+CONFIDENCE = 0.75
+"""How sure that is: the least in usual tables of tolerance limits (Natrella, NBS Handbook 91,
+1963). With the next, 0.90, a regime of fewer than 22 rows is bound by its largest score."""
 FILE = MACHINES / "ahwa_lora_2026" / "residuals.json"
 """The bundled table, beside the rows that it was made from."""
 POOLED = ("dma", "engine")
@@ -50,7 +58,7 @@ class Residuals:
     def rows(self, regime: str) -> Floats:
         """Return the scores that stand for a regime: its own, or those of its part if few."""
         own = self.scores.get(regime, np.empty(0))
-        if _rank(len(own), LEVEL) <= len(own):
+        if rank(len(own), LEVEL) <= len(own):
             return own
         part = regime.partition(".")[0]
         if part not in POOLED:
@@ -60,22 +68,25 @@ class Residuals:
         return pooled
 
     def bound(self, regime: str, level: float = LEVEL) -> float:
-        """Return the score that a further row of a regime stays within, with that probability."""
+        """Return the score that such a share of further rows of a regime stays within."""
         rows = self.rows(regime)
-        return float(rows[min(_rank(len(rows), level), len(rows)) - 1]) if len(rows) else 0.0
+        return float(rows[min(rank(len(rows), level), len(rows)) - 1]) if len(rows) else 0.0
 
     def drawn(self, regime: str, share: Floats) -> Floats:
         """Return signed scores for shares drawn evenly from 0 to 1.
 
-        The size is the order statistic at its conformal rank, so a share of ``level`` of the draws
-        lies within :meth:`bound`; the sign is even, so that an interval holds the estimate.
+        The size is the order statistic at its conformal rank, as many ranks further out as the
+        confidence takes at the level: :data:`LEVEL` of the draws lie within :meth:`bound`. The
+        sign is even, so that an interval holds the estimate.
         Source: conformal predictive distributions, Vovk et al., Machine Learning 108, 2019.
         """
         rows = self.rows(regime)
         if not len(rows) or not rows[-1]:
             return np.zeros_like(share)
+        further = rank(len(rows), LEVEL) - _mean_rank(len(rows), LEVEL)
         folded = np.abs(2 * share - 1)
-        place = np.minimum((folded * (len(rows) + 1)).astype(np.int64), len(rows) - 1)
+        place = (folded * (len(rows) + 1)).astype(np.int64) + further
+        place = np.minimum(place, len(rows) - 1)
         found: Floats = np.where(share < 0.5, -1.0, 1.0) * rows[place]
         return found
 
@@ -95,8 +106,25 @@ class Residuals:
         )
 
 
-def _rank(rows: int, level: float) -> int:
-    """Return which of so many scores bounds a further one: ceil((n + 1) level), from 1."""
+@lru_cache(maxsize=256)
+def rank(rows: int, level: float) -> int:
+    """Return which of so many scores bounds ``level`` of further ones, from 1.
+
+    It is rows + 1 where no score is sure to.
+    """
+    least = _mean_rank(rows, level)
+    chance = below = level**rows  # that exactly, and at most, rows - found of these are beyond
+    found = rows
+    while found >= least and below <= 1 - CONFIDENCE:
+        beyond = rows - found + 1
+        chance *= found / beyond * (1 - level) / level
+        below += chance
+        found -= 1
+    return max(least, found + 1)
+
+
+def _mean_rank(rows: int, level: float) -> int:
+    """Return which of so many scores bounds a further one in the mean: ceil((n + 1) level)."""
     return ceil(round((rows + 1) * level, 9))
 
 

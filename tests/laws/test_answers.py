@@ -22,7 +22,7 @@ from hybridsim.strategies import (
 )
 from hybridsim.validation.strategies import layer
 from hybridsim.whole import run_by_default, whole_network, with_whole_network
-from hybridsim.workload import AdapterSpec, Network, network_from_config
+from hybridsim.workload import AdapterSpec, Linear, Network, network_from_config
 from tests.digest.networks import CONFIGS
 
 REARRANGING = {"input", "concat", "slice", "trigram", "first_token", "last_token", "class_token"}
@@ -105,6 +105,65 @@ def test_multi_cluster_takes_all_clusters_without_asking() -> None:
     machine = load_machine("ahwa_lora_2026", {"cluster.count": 3, "link.width": "1 B/cycle"})
     result = simulate(layer(128, 128), machine, make_strategy("multi_cluster", {"batch": 4}), 64)
     assert [own.clusters for own in result.layers] == [3]
+
+
+def test_beyond_1024_tokens_every_batch_of_a_stream_is_tried_where_unit_and_order_are_named() -> (
+    None
+):
+    """Where transfers take long to issue, the best batch is large, and here no power of two."""
+    ops = (
+        Linear(name="a", in_features=64, out_features=64),
+        Linear(name="b", in_features=64, out_features=64, inputs=("a",)),
+    )
+    chain = Network(name="chain", source="made up", ops=ops).with_adapters(rank=4)
+    slow = {"cluster.dma.issue_1d": "20000 cycles", "cluster.tcdm.size": "4 MiB"}
+    machine, tokens = load_machine("ahwa_lora_2026", slow), 2100
+    found = simulate(chain, machine, make_strategy("cross_layer"), tokens)
+    (best,) = {own.batch for own in found.layers}
+    assert 1024 < best < 2048
+    for batch in (1024, best - 1, best, best + 1, tokens):
+        named = simulate(chain, machine, make_strategy("cross_layer", {"batch": batch}), tokens)
+        assert found.latency_ps <= named.latency_ps, batch
+
+
+@pytest.mark.parametrize(("unit", "tokens", "says"), [("either", 1030, True),
+                                                      ("either", 1024, False),
+                                                      ("matrix_engine", 1030, False)])  # fmt: skip
+def test_a_stream_that_does_not_try_every_batch_says_so(
+    unit: str, tokens: int, says: bool
+) -> None:
+    strategy = make_strategy("cross_layer", {"unit": unit})
+    result = simulate(BERT, load_machine("ahwa_lora_2026"), strategy, tokens)
+    assert any("batches of 1 to 1,024 tokens" in note for note in result.notes) == says
+
+
+BIASED = {
+    "on tiles": ("token_parallel", {}, {}),
+    "in a whole network": ("xb_pipe", {}, {}),
+    "on a cluster": ("xb_pipe", {}, {"tile.count": 1, "mapping.overflow": "digital"}),
+}
+
+
+@pytest.mark.parametrize("where", BIASED)
+def test_biases_cost_neither_time_nor_energy_and_are_told(where: str) -> None:
+    """docs/model.md says why: the periphery's offset holds them, or the sum begins with them."""
+    strategy, options, changes = BIASED[where]
+    machine = load_machine("ahwa_lora_2026", changes)
+    told = BERT.model_dump()
+    told["ops"] = [{**op, "bias": False} if "bias" in op else op for op in told["ops"]]
+    without = Network.model_validate(told)
+    assert BERT.biases > without.biases == 0
+    plain, biased = (
+        simulate(network, machine, make_strategy(strategy, options), 24)
+        for network in (without, BERT)
+    )
+    assert biased.latency_ps == plain.latency_ps
+    assert biased.energy is not None
+    assert biased.energy == plain.energy
+    assert biased.covers is not None
+    assert plain.covers is not None
+    assert "and biases" in biased.covers.text
+    assert "biases" not in plain.covers.text
 
 
 @pytest.mark.parametrize("name", [*ADAPTER_STRATEGIES, *NETWORK_STRATEGIES, "all_analog"])
