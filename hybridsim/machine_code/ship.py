@@ -41,6 +41,7 @@ def called() -> dict[str, tuple[Any, ...]]:
     for network, machine in RUNS:
         loaded = hybridsim.load(network, machine)
         with_interval(execute(*loaded))
+        hybridsim.simulate(*loaded, hybridsim.Auto(), tokens=32)
         hybridsim.simulate(*loaded, hybridsim.CrossBlockPipeline(batch=8), tokens=32)
     return {
         name: args

@@ -4,77 +4,24 @@ What a batch of a way and a size takes is worked out once, for all candidates th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from hybridsim.arch import Cluster, Machine
-from hybridsim.components.interconnect import Link
-from hybridsim.programs import LoraProgram
-from hybridsim.programs.lora_shares import RowCosts, shares_of
+from hybridsim.alike import alike
+from hybridsim.engines.lines import StepTimes
 from hybridsim.strategies.layers.batches import SizeColumns
 from hybridsim.strategies.layers.candidates import Candidates
 from hybridsim.strategies.layers.estimate import transfer_ps
-from hybridsim.strategies.layers.loads import CORES, HELD, LINK, LOADS, SLICE, TAIL, X, loads_of
-from hybridsim.strategies.layers.works import BatchPrograms, batch_works, in_slots
+from hybridsim.strategies.layers.loads import CORES, HELD, LINK, LOADS, SLICE, TAIL, X
+from hybridsim.strategies.layers.way_times import Movers, WayTimes, way_times
+from hybridsim.strategies.layers.works import in_slots
 from hybridsim.units import IntLike, Ints, ceil_div
-from hybridsim.work import Work, price
 
 PARTS = ("tile", "cores", "matrix_engine", "dma", "link", "buffers")
 """What can set a bound; of equal ones the first is named."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Way:
-    """What batches of one way take on a cluster, for several sizes."""
-
-    steps_ps: Ints
-    """Prices of the steps behind the MVMs, as slots number them, shape (steps, sizes) [ps]."""
-    loads: Ints
-    """What a batch at least takes of each part, shape (loads, sizes) [ps]."""
-
-    @classmethod
-    def of(cls, machine: Machine, program: LoraProgram, costs: RowCosts) -> "_Way":
-        """Return what batches take; the program holds their sizes as columns."""
-        cluster, sizes = machine.cluster, np.asarray(program.tokens)
-        assert cluster is not None
-        works = batch_works(cluster.element_bytes, BatchPrograms(program), 1)
-        moving = [each.usual for each in (works.load_x, *works.load_y, *works.store_z)]
-        cycles = program.cycles(costs)
-        kernels = [
-            Work(kernel.unit, "cycles", kernel.work.label, (own,))  # costs no second equation
-            for kernel, own in zip(program.kernels, cycles, strict=True)
-        ]
-        steps = price([*moving, *kernels], machine, len(sizes)).time_ps
-        slices = steps[1 : 1 + len(program.slices)]
-        return cls(steps, loads_of(cluster, program, cycles, steps[0], slices))
-
-
-@dataclass(frozen=True, slots=True)
-class _Movers:
-    """The parts of a machine that adapt and move; equal for machines alike in them."""
-
-    cluster: Cluster
-    link: Link
-    machine: Machine = field(compare=False)
-
-
-@lru_cache(maxsize=64)
-def _ways(parts: _Movers, programs: tuple[LoraProgram, ...], sizes: tuple[int, ...]) -> list[_Way]:
-    """Return what batches of some sizes take, in each way up to the tokens of its program."""
-    machine = parts.machine
-    costs = RowCosts(parts.cluster, max(program.tokens for program in programs))
-    found = []
-    for program in programs:
-        own = np.array([size for size in sizes if size <= program.tokens], np.int64)
-        shares = None
-        if program.choice.unit in ("both", "balanced"):
-            shares = tuple(shares_of(program, costs, own))
-        columns: LoraProgram = replace(program, tokens=own, shares=shares)  # type: ignore[arg-type]
-        found.append(_Way.of(machine, columns, costs))
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +37,9 @@ class BatchTimes:
         return np.unique(np.concatenate([size[count > 0] for size, count in places]))
 
     @cached_property
-    def _ways(self) -> list[_Way]:
-        # neither the tiles nor the number of clusters have a say in what these take
-        machine = self.candidates.machine
-        one = self.candidates.cluster.model_copy(update={"count": 1})
-        return _ways(
-            _Movers(one, machine.link, machine),
-            self.candidates.programs,
-            tuple(self.sizes.tolist()),
-        )
+    def _ways(self) -> list[WayTimes]:
+        own = self.candidates
+        return way_times(Movers.of(own.machine), own.programs, tuple(self.sizes.tolist()))
 
     @cached_property
     def loads(self) -> Ints:
@@ -125,16 +66,18 @@ class BatchTimes:
         once = np.array(self.once_ps, np.int64)[:, None]
         return np.concatenate((np.repeat(once, len(members), axis=1), steps))
 
-    def batches_ps(self, way: int, sizes: Ints) -> Ints:
-        """Return the prices of the slots of a way, batch by batch [ps].
-
-        ``sizes`` are the tokens of the batches of several candidates, shape (candidates, batches);
-        prices have the shape (candidates, slots, batches).
-        """
-        steps = np.moveaxis(self._steps_ps(way, sizes), 0, 1)
-        once = np.array(self.once_ps, np.int64)[:, None]
-        shape = (len(sizes), len(self.once_ps), sizes.shape[1])
-        return np.concatenate((np.broadcast_to(once, shape), steps), axis=1)
+    def of_steps(self, members: Ints) -> StepTimes:
+        """Return what the tasks of candidates take that share a way; MVMs are among the steps."""
+        cut, way = self.candidates.sizes.where(members), int(self.candidates.way[members[0]])
+        ends = np.cumsum(cut.different)
+        begin = ends - cut.different
+        candidate = np.repeat(np.arange(len(members)), cut.different)
+        sizes = cut.where(candidate).at(np.arange(len(candidate)) - begin[candidate])
+        once = np.repeat(np.array(self.once_ps, np.int64)[:, None], len(members), axis=1)
+        return StepTimes(
+            once, np.zeros_like(once), np.ascontiguousarray(self._steps_ps(way, sizes)),
+            np.zeros_like(sizes), begin, cut.before, cut.after,
+        )  # fmt: skip
 
     def _steps_ps(self, way: int, sizes: Ints) -> Ints:
         """Return the prices of the steps of batches of a way, shape (steps, *sizes) [ps]."""
@@ -168,16 +111,14 @@ def bounds_of(times: BatchTimes) -> tuple[Ints, Ints]:
     own, cut = times.candidates, times.candidates.sizes
     number = np.arange(len(own))
     load_a, load_b, _ = times.once_ps
-    total, least, smallest = _over_batches(times)
-    early = own.early.astype(np.int64)
-    first = load_a + least[:, X]
+    (cores, engine, dma, link, *held), (x, shortest), smallest = _over_batches(times)
+    first = load_a + x
     first = np.where(own.early, first, np.maximum(first, times.mvm_ps(smallest)))
-    around = first + least[:, SLICE]
-    tail = times.loads[own.way, times.place(cut.last_size)][number, TAIL + early]
-    held = total[number, HELD + early]
-    cores, engine, dma, link = total[:, CORES : LINK + 1].T
+    around = first + shortest
+    tail = times.loads[own.way, times.place(cut.last_size), TAIL + own.early]
     # what is between Y and Z takes turns with all other slices where there are several
     alone = np.array([len(program.slices) == 1 for program in own.programs])[own.way]
+    in_flight = np.where(own.early, held[1], held[0])
     found = np.stack(
         (
             times.mvm_ps(own.tokens) + tail,
@@ -185,29 +126,39 @@ def bounds_of(times: BatchTimes) -> tuple[Ints, Ints]:
             ceil_div(engine, own.clusters) + around * (engine > 0),
             ceil_div(dma, own.clusters) + load_a + load_b,
             ceil_div(link + own.clusters * (load_a + load_b), own.machine.link.count),
-            np.where(alone, ceil_div(held, own.clusters * own.buffers), -1),
+            np.where(alone, ceil_div(in_flight, own.clusters * own.buffers), -1),
         )
     )
     part = found.argmax(axis=0)
     return found[part, number], part
 
 
-def _over_batches(times: BatchTimes) -> tuple[Ints, Ints, Ints]:
-    """Return the sum and the least of all loads over the batches, and the tokens of the least.
+_SUMMED = [*range(CORES, LINK + 1), HELD, HELD + 1]
+_LEAST = [X, SLICE]
 
-    Shapes (candidates, loads), (candidates, loads), (candidates,).
+
+def _over_batches(times: BatchTimes) -> tuple[Ints, Ints, Ints]:
+    """Return sums and the least of some loads over the batches, and the tokens of the least.
+
+    Of cores, matrix engine, DMA, link and what is held without and with an early start the sum,
+    of X and of the shortest slice the least; shapes (loads, candidates) and (candidates,).
     """
-    own = times.candidates
-    total = np.zeros((len(own), LOADS), np.int64)
-    least = np.full_like(total, np.iinfo(np.int64).max)
-    smallest = np.full(len(own), np.iinfo(np.int64).max)
-    for size, count in _places(own.sizes):
+    own, loads = times.candidates, np.moveaxis(times.loads, 2, 0)
+    # neither clusters, buffers nor an early start have a say
+    alike_ = alike([own.way, own.batch, own.first, own.last], len(own))
+    way, cut = own.way[alike_.first], own.sizes.where(alike_.first)
+    total = np.zeros((len(_SUMMED), len(way)), np.int64)
+    least = np.full((len(_LEAST), len(way)), np.iinfo(np.int64).max)
+    smallest = np.full(len(way), np.iinfo(np.int64).max)
+    summed, lowest = loads[_SUMMED], loads[_LEAST]
+    for size, count in _places(cut):
         at = np.flatnonzero(count)
-        loads = times.loads[own.way[at], times.place(size[at])]
-        total[at] += count[at, None] * loads
-        least[at] = np.minimum(least[at], loads)
+        place = way[at], times.place(size[at])
+        total[:, at] += count[at] * summed[:, *place]
+        least[:, at] = np.minimum(least[:, at], lowest[:, *place])
         smallest[at] = np.minimum(smallest[at], size[at])
-    return total, least, smallest
+    which = alike_.which
+    return total[:, which], least[:, which], smallest[which]
 
 
 def _places(cut: SizeColumns) -> Iterator[tuple[Ints, Ints]]:

@@ -1,6 +1,6 @@
 """The batching of each layer under a strategy's options: asked for one by one, or as columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,13 +9,14 @@ import numpy as np
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.programs import LoraChoice
+from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder
 from hybridsim.strategies.layers.choose import Wanted, choose, choose_batchings
 from hybridsim.strategies.layers.decisions import Shape, shape_of
 from hybridsim.strategies.layers.outlines import job_of_one
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
+from hybridsim.units import Ints
 
 
 class Options(Protocol):
@@ -197,3 +198,18 @@ class Offered:
     order: BatchOrder
     width: int
     """Outputs of a slice, where they go slice by slice."""
+
+    def program(self, shape: tuple[int, int, int], at: int) -> LoraProgram:
+        """Return the program of a batch of one token, for a layer of a shape: sides and rank."""
+        choice = self.choices[int(self.found.choice[at])]
+        return LoraProgram(*shape, 1, choice, self.width if self.found.sliced[at] else None)
+
+    def programs(self, shape: tuple[int, int, int]) -> Iterator[tuple[LoraProgram, Ints]]:
+        """Yield each of these programs, and where it is taken."""
+        found = self.found
+        for number in range(len(self.choices)):
+            for sliced in (False, True):
+                own = found.fits & (found.choice == number) & (found.sliced == sliced)
+                at = np.flatnonzero(own)
+                if len(at):
+                    yield self.program(shape, int(at[0])), at

@@ -236,11 +236,15 @@ class PipelinedStrategy(AdaptedStrategy):
         for bound, named in cuts.named(stretches):
             if bound - saved >= least:
                 break
-            if cuts.takes_ps(stretches, named, bound, least + saved) - saved >= least:
+            takes = cuts.takes_ps(stretches, named, bound, least + saved)
+            if takes - saved >= least:
                 continue
             groups = groups_of(job, stretches, deciders, partial(cuts.fastest, named=named))
             other = self._streamed(job, groups)
-            time = least if other == found else _run_ps(job, other)
+            own = cuts.fetches_ps([groups[number] for number in other.ahead])
+            if other == found or takes - own >= least:
+                continue
+            time = _run_ps(job, other)
             if time < least:
                 found, least = other, time
         return found

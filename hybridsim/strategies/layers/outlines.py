@@ -15,7 +15,7 @@ from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
 from hybridsim.strategies.layers.layout import Layout
-from hybridsim.strategies.layers.works import BatchPrograms, batch_works
+from hybridsim.strategies.layers.works import BatchPrograms, BatchWorks, batch_works
 from hybridsim.units import Ints, ceil_div
 
 if TYPE_CHECKING:
@@ -85,17 +85,26 @@ class OutlineKey:
             rounds = max(_ROUNDS, ceil_div(ends, own.clusters))
         count = rounds * own.clusters + self.rest - ends
         order = BatchOrder(own.early, clusters=own.clusters, overlap=own.overlap)
-        # sizes are no matter: what a batch does is the slots
-        width = None if own.slices == 1 else 1
-        program = LoraProgram(1, own.slices, 1, 1, own.choice, width, shares=(0, 0))
         sizes = BatchSizes((1,) * own.before, 1, count, (1,) * own.after)
-        batching = Batching(program, self.buffers, order, sizes, (), 0)
-        slots, _ = batch_works(1, BatchPrograms.of(batching), sizes.tokens).numbered()
+        batching, slots, _ = of_slots(own.choice, own.slices, self.buffers, order, sizes)
         layer = job.mapping.layers[0]
         works = {(batching, layer.copies, layer.cluster_sort): slots}
         layout = Layout(job, works=works)
         layout.adapted(layer, batching)
         return layout.builder.outline()
+
+
+def of_slots(
+    choice: LoraChoice, slices: int, buffers: int, order: BatchOrder, sizes: BatchSizes
+) -> tuple[Batching, BatchWorks, int]:
+    """Return a batching of any layer, its works as numbers of slots, and how many slots there are.
+
+    The numbers of tokens are no matter, as what a batch does is the slots.
+    """
+    program = LoraProgram(1, slices, 1, 1, choice, None if slices == 1 else 1, shares=(0, 0))
+    batching = Batching(program, buffers, order, sizes, (), 0)
+    works, slots = batch_works(1, BatchPrograms.of(batching), sizes.tokens).numbered()
+    return batching, works, len(slots)
 
 
 _outlines: "dict[tuple[object, ...], Outlined]" = {}

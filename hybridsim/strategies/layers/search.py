@@ -11,7 +11,7 @@ from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import CHOICES, on_machine
 from hybridsim.strategies.job import Job
-from hybridsim.strategies.layers.batches import Batching, BatchSizes
+from hybridsim.strategies.layers.batches import Batching
 from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
 from hybridsim.strategies.layers.candidates import EVERYTHING, Candidates, Space, candidates
 from hybridsim.strategies.layers.choose import Wanted, choose_batchings
@@ -20,7 +20,7 @@ from hybridsim.strategies.layers.outlines import (
     Steps,
     job_of_one,
     outline_of,
-    plan_of,
+    prefixes_of,
     rounds_of,
 )
 from hybridsim.units import Ints
@@ -31,7 +31,7 @@ _BLOCK = 8
 """Candidates that are run side by side at first; then twice as many, and so on."""
 MOST_BATCHES = 512
 """Batches of a layer beyond which a candidate is no plan, but a table of states."""
-_UNKNOWN = _MANY = -1
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,35 +158,25 @@ class Latencies:
         own = self.times.candidates
         new = numbers[self.found[numbers] == _UNKNOWN]
         cut = own.sizes.where(new)
-        batches = cut.before + cut.count + cut.after
-        few = batches <= MOST_BATCHES
-        # plans depend on how many batches there are, tables of states on which are not full
+        few = cut.batches <= MOST_BATCHES
+        # plans serve any number of batches, tables of states as many of which are not full
         before, after = np.where(few, 0, cut.before), np.where(few, 0, cut.after)
-        which = np.where(few, batches, _MANY), before, after
-        columns = (own.way[new], own.early[new], own.clusters[new], own.buffers[new], *which)
-        alike: dict[tuple[int, ...], list[int]] = {}
-        for number, key in zip(new.tolist(), np.stack(columns).T.tolist(), strict=True):
-            alike.setdefault(tuple(key), []).append(number)
-        for (_, _, _, _, count, _, _), members in alike.items():
-            run = self._by_states if count == _MANY else self._by_plan
-            run(np.array(members))
+        early, shared = own.early[new].astype(np.int64), few.astype(np.int64)
+        columns = own.way[new], early, own.clusters[new], own.buffers[new]
+        for at in groups([*columns, shared, before, after]):
+            run = self._by_plan if few[at[0]] else self._by_states
+            run(new[at])
         return self.found[numbers]
 
     def _by_plan(self, members: Ints) -> None:
-        """Execute candidates that share a plan."""
+        """Execute candidates that share a plan: each as far as it has batches."""
         own, one = self.times.candidates, int(members[0])
-        sizes = np.stack([BatchSizes.of(own.tokens, int(own.batch[n]), own.order(n)).each()
-                          for n in members.tolist()])  # fmt: skip
-        steps = self._steps(one, 0, 0)
-        rounds, rest = divmod(sizes.shape[1], steps.clusters)
-        key = OutlineKey(steps, int(own.buffers[one]), rest, rounds)
-        plan, slot = plan_of(key, self.job)
-        # only here, as Numba takes a quarter of a second to import
-        from hybridsim.engines.compiled import execute
-
-        each = self.times.batches_ps(int(own.way[one]), sizes)
-        for number, times in zip(members.tolist(), each, strict=True):
-            self.found[number] = execute(plan, times[slot, plan.item]).makespan
+        batches = own.sizes.where(members).batches
+        plan = prefixes_of(
+            self._steps(one, 0, 0), int(own.buffers[one]), int(batches.max()), self.job
+        )
+        each, nothing = np.arange(len(members)), np.zeros(len(members), np.int64)
+        self.found[members] = plan.makespans(self.times.of_steps(members), each, nothing, batches)
 
     def _by_states(self, members: Ints) -> None:
         """Execute candidates of many batches, of which as many are not full, at either end."""

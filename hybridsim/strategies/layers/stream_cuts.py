@@ -7,22 +7,24 @@ exceeds the best time.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Bools
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.choosers import BatchChooser
-from hybridsim.strategies.layers.decisions import Group, room
-from hybridsim.strategies.layers.stream_loads import BUSY, DMA, LayerLoads, StreamLoads
-from hybridsim.strategies.layers.stream_runs import GroupRuns
-from hybridsim.strategies.layers.streams import Cut, Reads, Stretch, cut_to_fit, layer_inputs
+from hybridsim.strategies.layers.decisions import Group
+from hybridsim.strategies.layers.stream_groups import CutGroups, Offers
+from hybridsim.strategies.layers.stream_loads import StreamLoads
+from hybridsim.strategies.layers.stream_runs import Adapted, GroupRuns
+from hybridsim.strategies.layers.streams import Cut, Reads, Stretch, layer_inputs
+from hybridsim.strategies.layers.way_times import BatchTables
 from hybridsim.units import Ints, ceil_div
 
 _NEVER = np.iinfo(np.int64).max
@@ -52,6 +54,7 @@ class StreamCuts:
     """The most batches in flight of a layer."""
     _known: dict[tuple[str, ...], tuple[list[int], Ints]] = field(default_factory=dict)
     """Batches and bounds of stretches, by their layers; likewise:"""
+    _offers: dict[tuple[str, ...], list[Offers]] = field(default_factory=dict)
     _chosen: dict[tuple[tuple[str, ...], Named], tuple[int, Cut | None]] = field(
         default_factory=dict
     )
@@ -177,7 +180,8 @@ class StreamCuts:
         if key not in self._known:
             batches = self._batches(self.job.tokens_of(layers[0]))
             each = [self._bounds_ps(layers, batches, own) for own in self.choosers]
-            self._known[key] = batches, np.stack(each)
+            self._known[key] = batches, np.stack([bounds for bounds, _ in each])
+            self._offers[key] = [offers for _, offers in each]
         return self._known[key]
 
     def _batches(self, tokens: int) -> list[int]:
@@ -188,143 +192,100 @@ class StreamCuts:
         return [*range(self.buffers, 0, -1)]
 
     @cached_property
-    def _inputs(self) -> dict[str, Reads]:
+    def _inputs(self) -> Mapping[str, Reads]:
         return layer_inputs(self.job.mapping.network)
 
     @cached_property
+    def _tables(self) -> BatchTables:
+        return BatchTables(self.job)
+
+    @cached_property
     def _loads(self) -> StreamLoads:
-        return StreamLoads(self.job)
+        return StreamLoads(self.job, self._tables)
 
     @cached_property
     def _runs(self) -> GroupRuns:
-        return GroupRuns(self.job)
+        return GroupRuns(self.job, self._tables)
 
     def _time_ps(self, layers: Sequence[PlacedLayer], cut: Cut | None) -> int:
         """Return how long a stretch takes with a cut, or with each layer on its own [ps]."""
         key = tuple(layer.name for layer in layers), cut
         if key not in self._times:
-            decide = self.choosers[cut[2] if cut else 0].batching
-            groups = cut_to_fit(self.job, layers, self._inputs, decide, cut, "")
-            self._times[key] = sum(self._runs.of(group) for group in groups)
+            if cut is None:
+                chooser = self.choosers[0]
+                self._times[key] = sum(self._alone_ps(layer, chooser) for layer in layers)
+            else:
+                self._times[key] = self._cut_ps(layers, cut)
         return self._times[key]
+
+    def _cut_ps(self, layers: Sequence[PlacedLayer], cut: Cut) -> int:
+        """Return how long a stretch takes with a cut [ps], in the groups that its bound is of."""
+        size, buffers, way = cut
+        names = tuple(layer.name for layer in layers)
+        batches, _ = self._bounds(layers)
+        column = batches.index(size) * self.buffers + self.buffers - buffers
+        own = self._offers[names][way]
+        begin = [*np.flatnonzero(own.begins[:, column]).tolist(), len(layers)]
+        reads, total = self._reads(layers), 0
+        for first, end in pairwise(begin):
+            if end == first + 1:  # on its own it may choose its batch freely
+                total += self._alone_ps(layers[first], self.choosers[way])
+                continue
+            members = [(layers[i], own.adapted(layers[i], i, column)) for i in range(first, end)]
+            inputs = tuple(
+                tuple([other - first for other in reads[i] if other >= first])
+                for i in range(first, end)
+            )
+            total += self._runs.of(members, inputs, size)
+        return total
+
+    def _alone_ps(self, layer: PlacedLayer, chooser: BatchChooser) -> int:
+        """Return how long a layer takes on its own, its batch and buffers left open [ps].
+
+        Raises:
+            CapacityError: Nothing fits.
+            UnsupportedError: Its cluster lacks a unit.
+        """
+        batching = chooser.batching(layer)
+        return self._runs.of([(layer, None if batching is None else Adapted.of(batching))])
+
+    def _reads(self, layers: Sequence[PlacedLayer]) -> list[list[int]]:
+        """Return the layers, by number, of whose output each needs only the same tokens."""
+        place = {layer.name: i for i, layer in enumerate(layers)}
+        reads = [self._inputs[layer.name].batchwise for layer in layers]
+        return [sorted(place[name] for name in own if name in place) for own in reads]
 
     def _bounds_ps(
         self, layers: Sequence[PlacedLayer], batches: Sequence[int], chooser: BatchChooser
-    ) -> Ints:
+    ) -> tuple[Ints, Offers]:
         """Return times that a stretch does not beat [ps], shape (batches x buffers,).
 
-        -1 where a layer does not fit.
+        -1 where a layer does not fit. And what its layers get.
         """
-        groups = _Groups.of(self.job, len(batches) * self.buffers)
-        for layer in layers:
+        groups = CutGroups.of(self.job, len(batches) * self.buffers)
+        offers = Offers.of(len(layers), len(groups.total))
+        for number, layer in enumerate(layers):
             try:
-                alone = Group(((layer.name, chooser.batching(layer)),))
+                time = self._alone_ps(layer, chooser)
             except (CapacityError, UnsupportedError):
-                return np.full_like(groups.total, -1)
-            least, time = self._mvm_ps(layer) + 0 * groups.total, self._runs.of(alone)
+                return np.full_like(groups.total, -1), offers
+            least = self._mvm_ps(layer) + 0 * groups.total
             if layer.adapter is None:
-                groups.add(time, least)
+                offers.begins[number] = groups.add(time, least)
+                offers.each.append(None)
                 continue
             offered = chooser.offered(layer, batches)
             loads = self._loads.of(layer, offered)
             clusters = self.job.resources.in_turn(layer, offered.order.clusters)
             groups.fits &= offered.found.fits
-            groups.add(time, least, clusters, offered.found.tcdm_bytes, loads)
-        return np.where(groups.fits, groups.total + groups.last_ps(), -1)
+            held = offered.found.tcdm_bytes
+            offers.begins[number] = groups.add(time, least, clusters, held, loads)
+            offers.each.append(offered)
+        return np.where(groups.fits, groups.total + groups.last_ps(), -1), offers
 
     def _mvm_ps(self, layer: PlacedLayer) -> int:
         tokens = ceil_div(self.job.tokens_of(layer), layer.copies)
         return int(self.job.machine.tile_of(layer.sort).mvm_ps(*layer.op.matrices[1:], tokens))
-
-
-@dataclass
-class _Groups:
-    """The groups that layers come in with each of some cuts, and times that they do not beat.
-
-    Layers are added in order; one that does not fit beside those before it begins a group.
-    """
-
-    room: Ints
-    """Scratchpad of each cluster [bytes]."""
-    total: Ints
-    """Of all groups but the last one [ps], shape (cuts,)."""
-    fits: Bools
-    alone: int = 0
-    """What the layer that was added last takes in a group of its own [ps]."""
-    members: Ints = field(init=False)
-    """Layers of the last group."""
-    least: Ints = field(init=False)
-    """What no layer of it beats by itself [ps]."""
-    held: Ints = field(init=False)
-    """Scratchpad that it takes on each cluster, shape (clusters, cuts) [bytes]."""
-    busy: Ints = field(init=False)
-    """What its layers on a single cluster take of that, shape (units, clusters, cuts) [ps]."""
-    together: Ints = field(init=False)
-    """What all of them take of all clusters, shape (units, cuts) [ps]."""
-    start: Ints = field(init=False)
-    """At least before the first kernel [ps]."""
-    end: Ints = field(init=False)
-    """At least behind the last one [ps]."""
-    used: Bools = field(init=False)
-    """Whether it uses a cluster, shape (clusters, cuts)."""
-
-    def __post_init__(self) -> None:
-        clusters, cuts = len(self.room), len(self.total)
-        self.members, self.least, self.start, self.end = np.zeros((4, cuts), np.int64)
-        self.held = np.zeros((clusters, cuts), np.int64)
-        self.busy = np.zeros((BUSY, clusters, cuts), np.int64)
-        self.together = np.zeros((BUSY, cuts), np.int64)
-        self.used = np.zeros((clusters, cuts), np.bool_)
-
-    @classmethod
-    def of(cls, job: Job, cuts: int) -> "_Groups":
-        """Return no groups yet."""
-        rooms = [room(job, number) for number in range(len(job.resources.clusters))]
-        return cls(np.array(rooms, np.int64), np.zeros(cuts, np.int64), np.ones(cuts, np.bool_))
-
-    def add(
-        self,
-        alone: int,
-        least: Ints,
-        clusters: Sequence[int] = (),
-        tcdm_bytes: Ints | int = 0,
-        loads: LayerLoads | None = None,
-    ) -> None:
-        """Add a layer: its time alone, one that it does not beat in any group, and what its
-        adapter takes of its clusters together."""
-        own = np.array(clusters, np.int64)
-        over = (self.held[own] + tcdm_bytes > self.room[own, None]).any(axis=0)
-        self._begin(np.flatnonzero(over & (self.members > 0)))
-        self.members += 1
-        self.least = np.maximum(self.least, least)
-        self.alone = alone
-        if loads is None:
-            return
-        self.least = np.maximum(self.least, loads.least)
-        self.held[own] += tcdm_bytes
-        self.together += loads.busy
-        first = ~self.used.any(axis=0)
-        self.start = np.where(first, loads.start, np.minimum(self.start, loads.start))
-        self.end = np.where(first, loads.end, np.minimum(self.end, loads.end))
-        self.used[own] = True
-        if len(own) == 1:
-            self.busy[:, own[0]] += loads.busy
-
-    def _begin(self, at: Ints) -> None:
-        """Begin a new group in some cuts."""
-        if not len(at):
-            return
-        self.total[at] += self.last_ps()[at]
-        for column in (self.members, self.least, self.held, self.busy, self.together, self.used):
-            column[..., at] = 0
-
-    def last_ps(self) -> Ints:
-        """Return what the last group does not beat [ps]; of a single layer what it takes."""
-        parts = np.maximum(self.used.sum(axis=0), 1)
-        shared = ceil_div(self.together, parts)
-        found = np.maximum(shared, self.busy.max(axis=1, initial=0))
-        found[:DMA] += self.start + self.end
-        return np.where(self.members == 1, self.alone, np.maximum(self.least, found.max(axis=0)))
 
 
 def _known_only(least: Ints) -> Ints:

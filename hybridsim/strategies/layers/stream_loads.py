@@ -1,17 +1,17 @@
 """What the batches of streamed layers take of each part of a cluster, for many cuts at once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraProgram
-from hybridsim.programs.lora_shares import with_shares
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import SizeColumns
 from hybridsim.strategies.layers.choosers import Offered
 from hybridsim.strategies.layers.estimate import transfer_ps
-from hybridsim.strategies.layers.loads import CORES, HELD, LINK, SLICE, TAIL, X, loads_of
+from hybridsim.strategies.layers.loads import CORES, HELD, LINK, SLICE, TAIL, X
+from hybridsim.strategies.layers.way_times import BatchTables
 from hybridsim.units import Ints, ceil_div
 
 BUSY = 3
@@ -40,8 +40,7 @@ class StreamLoads:
     """What the batches of streamed layers take of each part of a cluster."""
 
     job: Job
-    _known: dict[tuple[str, LoraProgram], Ints] = field(default_factory=dict)
-    """By kind of clusters and program."""
+    tables: BatchTables
 
     def of(self, layer: PlacedLayer, offered: Offered) -> LayerLoads:
         """Return what a layer with an adapter takes with each of some cuts."""
@@ -52,14 +51,8 @@ class StreamLoads:
             np.zeros((BUSY, len(found.batch)), np.int64),
             *np.zeros((3, len(found.batch)), np.int64),
         )
-        for number, choice in enumerate(offered.choices):
-            for sliced in (False, True):
-                at = np.flatnonzero(
-                    found.fits & (found.choice == number) & (found.sliced == sliced)
-                )
-                if len(at):
-                    width = offered.width if sliced else None
-                    self._fill(loads, layer, offered, LoraProgram(*shape, 1, choice, width), at)
+        for program, at in offered.programs(shape):
+            self._fill(loads, layer, offered, program, at)
         return loads
 
     def _fill(
@@ -102,17 +95,7 @@ class StreamLoads:
 
     def _each(self, layer: PlacedLayer, program: LoraProgram, most: int) -> Ints:
         """Return what batches of 1, 2, 3, ... tokens take, shape (9, tokens) [ps]."""
-        key = layer.cluster_sort, program
-        found = self._known.get(key)
-        if found is None or found.shape[1] < most:
-            tokens = np.arange(1, most + 1)
-            machine = self.job.machine_of(layer)
-            cluster = machine.cluster
-            assert cluster is not None
-            columns = with_shares(program.of_tokens(tokens), cluster)  # type: ignore[arg-type]
-            load_x = transfer_ps(machine, tokens * program.in_features)
-            slices = np.stack([transfer_ps(machine, tokens * width) for width in columns.slices])
-            loads = loads_of(cluster, columns, columns.cycles(cluster), load_x, slices)
-            loads[HELD : HELD + 2] *= len(columns.slices) == 1  # others take turns
-            found = self._known[key] = loads[_ROWS]
+        found = self.tables.of(layer, program, most).loads[_ROWS]
+        if len(program.slices) > 1:
+            found[_HELD : _HELD + 2] = 0  # others take turns
         return found

@@ -49,12 +49,25 @@ BARRIERS = (Attention, Trigram, Window, Pool, FirstToken, LastToken)
 """Ops that read tokens other than the one they make: attention all, a window its neighbours."""
 
 
-def layer_inputs(network: Network) -> dict[str, Reads]:
+_MOST_NETWORKS = 16
+_inputs: dict[int, tuple[Network, dict[str, Reads]]] = {}
+"""By identity, as to compare networks takes long; each is kept, so its number stays its own."""
+
+
+def layer_inputs(network: Network) -> Mapping[str, Reads]:
     """Return what each static linear layer of a network reads.
 
     Norms, activations, additions, embeddings and concatenations are looked through: they work on
     each token alone.
     """
+    if id(network) not in _inputs:
+        if len(_inputs) >= _MOST_NETWORKS:
+            _inputs.clear()
+        _inputs[id(network)] = network, _layer_inputs(network)
+    return _inputs[id(network)][1]
+
+
+def _layer_inputs(network: Network) -> dict[str, Reads]:
     made: dict[str, Reads] = {}
     layers: dict[str, Reads] = {}
     for op in network.ops:

@@ -87,7 +87,7 @@ class Trials:
             most = int(columns[2].max(initial=0)) + 1
             by_setting = np.argsort(setting * most + columns[2], kind="stable")
             setting, columns = setting[by_setting], columns[:, by_setting]
-            bounds = bounds[:, :, by_setting]
+            bounds = bounds.take(by_setting, axis=2)
         return cls(begin, setting, columns, bounds.reshape(1 + 2 * LINES, -1))
 
     def __len__(self) -> int:
