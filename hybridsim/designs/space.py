@@ -6,6 +6,7 @@ a cluster with its engine, the power of a cluster with its clock.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,19 @@ ASSUMED = {
     "cluster.count": "assumed: all clusters share one link",
 }
 """Axis -> what it takes for granted of silicon."""
+
+
+@dataclass
+class Space:
+    """What a design may choose, and what is told of it."""
+
+    axes: Axes
+    whole: bool = False
+    """Whether it has strategies for all ops of a network, not for its linear layers alone."""
+    own: bool = False
+    """Whether a file of the user says what it is."""
+    notes: list[str] = field(default_factory=list)
+    """What was chosen or assumed for the user, a line each."""
 
 
 def default_axes(machine: Machine, whole: bool, tokens: int, larger: bool = False) -> Axes:
