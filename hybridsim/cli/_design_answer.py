@@ -17,6 +17,7 @@ from hybridsim.report.designs import (
     figures,
     headline,
     limit_cells,
+    sharing,
     story,
 )
 from hybridsim.report.quantities import heading
@@ -43,6 +44,7 @@ def render(design: Design, proof: SweepResult | None, folder: Path | None) -> Re
     if design.decisions:
         lines += ["", "each decision and the best alternative to it, all else as it is"]
         lines.append(_decisions(design))
+    lines += [noted(text) for text in sharing(design)]
     lines += ["", *_front(design)]
     lines += [noted(f"note: {text}") for text in (*cautions(design), *design.asked.notes)]
     lines.append(noted(story(design)))

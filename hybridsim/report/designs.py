@@ -132,6 +132,20 @@ def conflicts(design: Design) -> Iterator[str]:
             yield f"{kept}: {values} ({choice})"
 
 
+def sharing(design: Design) -> Iterator[str]:
+    """Yield from which batch it pays to share tiles in time, an objective each."""
+    for own in design.sharing:
+        values = (own.digital, own.one, own.most)
+        digital, one, most = (in_units(own.objective, value) for value in values)
+        when = "at no batch" if own.pays_from is None else f"from batches of {own.pays_from:,}"
+        beyond = own.pays_from is not None and own.pays_from > own.largest
+        yield (
+            f"{heading(own.objective)}: sharing tiles in time pays {when}"
+            f"{', extrapolated' if beyond else ''}; {digital} with layers on clusters, {one} with "
+            f"tiles written for each sequence, {most} with tiles written for {own.largest:,}"
+        )
+
+
 def story(design: Design) -> str:
     """Return how the front was found, in a sentence."""
     own = design.story

@@ -10,10 +10,12 @@ import yaml
 import hybridsim
 from hybridsim.arch import load_machine, machine_with
 from hybridsim.designs import Design, Question, asked, design
+from hybridsim.designs.sharing import pays_from
 from hybridsim.designs.space import default_axes
 from hybridsim.errors import InputError
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
+from hybridsim.whole import whole_network, why_not_whole
 from tests.cli.conftest import CommandLine
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
@@ -145,6 +147,16 @@ def test_the_machine_of_a_design_runs_as_the_design_says(small: tuple[Design, Pa
     run = simulate(found.asked.network, machine, strategy, 64)
     assert run.latency_ps == found.objectives["latency_ps"]
     assert "extends: ahwa_lora_2026" in (folder / "machine.yaml").read_text(encoding="utf-8")
+
+
+def test_a_machine_says_what_only_fits_together(tmp_path: Path) -> None:
+    """A taller array needs a wider port: neither makes a machine by itself."""
+    engine = {"cluster.matrix_engine.array_height": 8, "cluster.matrix_engine.array_width": 24,
+              "cluster.matrix_engine.port_width": "512 bit"}  # fmt: skip
+    path = space(tmp_path, {"engine": {"8x24": engine}})
+    design("layer_128x128", PAPER, time=None, tokens=8, space=path, out=tmp_path / "out")
+    built = load_machine(str(tmp_path / "out" / "machine.yaml")).to_text()["cluster"]
+    assert built == machine_with(load_machine(PAPER), engine).to_text()["cluster"]
 
 
 def test_the_proof_is_a_study_that_runs_again(
@@ -336,3 +348,66 @@ def test_accuracy_follows_the_integration_time_however_it_is_varied(
     assert len(found.inputs.study.accuracy_axes) == names
     assert found.known["rank8" if names == 1 else next(k for k in found.known if "rank8" in k)]
     assert not any("128 ns" in name for name in found.known)
+
+
+# --- larger than the chip -----------------------------------------------------------------------
+
+
+def test_sharing_pays_from_the_batch_at_which_runs_say_so(tmp_path: Path) -> None:
+    """The batch that a few runs tell is the least one that is better when all are run."""
+    small = {"tile.count": 30}
+    axes = {"mapping.overflow": ["share", "digital"], "mapping.sequences": [1, 2, 8, 32],
+            "strategy": ["xb_pipe"]}  # fmt: skip
+    found = design("minilm_l6", PAPER, time=None, tokens=64, settings=small,
+                   space=space(tmp_path, axes | {"strategy.batch": [32]}))  # fmt: skip
+    told = {own.objective: own for own in found.sharing}
+    assert set(told) == {"latency_ps", "energy_pj"}
+
+    def run(**mapping: Any) -> Any:
+        machine = machine_with(load_machine(PAPER), small | {
+            f"mapping.{key}": value for key, value in mapping.items()
+        })  # fmt: skip
+        return simulate(found.asked.network, machine, make_strategy("xb_pipe", {"batch": 32}), 64)
+
+    digital, shared = run(overflow="digital"), {
+        n: run(overflow="share", sequences=n) for n in range(1, 33)
+    }  # fmt: skip
+    energies = [n for n, own in shared.items() if own.energy.total_pj < digital.energy.total_pj]
+    times = [n for n, own in shared.items() if own.latency_ps < digital.latency_ps]
+    assert told["energy_pj"].pays_from == min(energies)
+    assert told["latency_ps"].pays_from == min(times)
+    assert told["latency_ps"].digital == digital.latency_ps
+    assert told["latency_ps"].most == shared[32].latency_ps
+
+
+@pytest.mark.parametrize(
+    ("shared", "other", "batch"),
+    [
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 11.0, 1),
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 5.5, 3),  # 2 + 8 / n
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 2.5, 17),  # extrapolated
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 2.0, None),
+        ([(1, 10.0), (2, 10.0)], 9.0, None),
+        ([(4, 10.0)], 9.0, None),
+    ],
+)
+def test_a_batch_bears_a_constant_and_a_share(
+    shared: list[tuple[int, float]], other: float, batch: int | None
+) -> None:
+    assert pays_from(shared, other) == batch
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "runs"),
+    [
+        (PAPER, {}, True),
+        ("published_tiles", {}, True),
+        (PAPER, {"cluster.tcdm.size": "2 KiB"}, False),
+    ],
+)
+def test_whether_all_ops_can_run_is_known_without_running_them(
+    machine: str, settings: dict[str, Any], runs: bool
+) -> None:
+    own = hybridsim.load("minilm_l6", machine, settings)
+    assert (why_not_whole(*own, 16) == "") == runs
+    assert why_not_whole(*own, 16) == whole_network(*own, 16).problem

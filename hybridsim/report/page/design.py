@@ -2,7 +2,15 @@
 
 from hybridsim.designs import Design
 from hybridsim.designs.proof import PROOF, STUDY_FILE, command_of
-from hybridsim.report.designs import cautions, conflicts, figures, headline, limit_cells, story
+from hybridsim.report.designs import (
+    cautions,
+    conflicts,
+    figures,
+    headline,
+    limit_cells,
+    sharing,
+    story,
+)
 from hybridsim.report.page.cells import Column, Table, micro, table
 from hybridsim.report.page.shell import render_page
 from hybridsim.report.page.sweep import points_table
@@ -35,6 +43,7 @@ def design_page(design: Design, audit: Audit | None) -> str:
         conflicts=list(conflicts(design)),
         needed=design.asked.needed,
         decisions=_decisions(design),
+        sharing=[micro(text) for text in sharing(design)],
         charts=charts,
         front=points_table(inputs, "front", "The front", front.iloc[:MOST_ROWS]),
         audit=audit,
