@@ -112,6 +112,8 @@ def _with_own(machine: Machine, path: str, values: tuple[Any, ...]) -> list[Any]
     own = group.to_text().get(key, getattr(group, key))
     if path == "tile.sharing" and own == "exclusive":
         return None  # tiles of a layer's own: nothing is shared
+    if path == "mapping.copies" and not _has_budget(machine):
+        values = tuple(value for value in values if value != "balanced")
     if path == "tile.sharing":
         values = tuple(value for value in values if value != "exclusive")
     if isinstance(own, dict):
@@ -123,6 +125,13 @@ def _with_own(machine: Machine, path: str, values: tuple[Any, ...]) -> list[Any]
     elif path == "tile.integration_time":
         found.sort(key=lambda value: machine_with(machine, {path: value}).tile.integration_time)
     return found if len(found) > 1 else None
+
+
+def _has_budget(machine: Machine) -> bool:
+    """Return whether it is known how many tiles balanced copies may take, each a layer's own."""
+    if machine.tile.sharing != "exclusive" or machine.several or machine.mapping.layers:
+        return False
+    return machine.tile.count != "as_needed" or machine.mapping.tiles is not None
 
 
 def _fits(machine: Machine, settings: Mapping[str, Any]) -> bool:

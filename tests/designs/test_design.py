@@ -241,6 +241,15 @@ def test_every_value_of_the_default_space_makes_a_machine(name: str, whole: bool
             machine_with(machine, value if isinstance(value, dict) else {axis: value})
 
 
+def test_balanced_copies_are_offered_where_they_have_a_budget() -> None:
+    """Without one no point with them could be run."""
+    machine = load_machine(PAPER)
+    assert default_axes(machine, False, 128)["mapping.copies"] == [1, 2, 4]
+    for settings in ({"mapping.tiles": 100}, {"tile.count": 100}):
+        own = default_axes(machine_with(machine, settings), False, 128)
+        assert "balanced" in own["mapping.copies"]
+
+
 def test_the_base_machine_is_a_point_of_the_default_space() -> None:
     found = asked(Question("layer_128x128", PAPER))
     axes = dict(zip((axis.name for axis in found.inputs.axes), found.base, strict=True))
