@@ -87,7 +87,11 @@ def _front(design: Design) -> Iterator[RenderableType]:
         if len({choice_at(design.asked, design.seen.index[p])[axis.name] for p in best}) > 1
     ]
     yield f"the front it lies on: {len(best)} points that differ in what is sought"
-    heads = ["", *(heading(name) for name in names), *(n.rpartition(".")[2] for n in varied)]
+    short = [name.rpartition(".")[2] for name in varied]
+    short = [
+        own if short.count(own) == 1 else name for own, name in zip(short, varied, strict=True)
+    ]
+    heads = ["", *(heading(name) for name in names), *short]
     table = plain_table(*heads, right="|".join(heads[1 : len(names) + 1]))
     best.sort(key=lambda place: design.seen.column(names[0])[place])
     for place in best[:MOST_FRONT]:

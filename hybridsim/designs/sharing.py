@@ -7,6 +7,7 @@ least batch at which sharing is better; all else is as the design has it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor
 
 import numpy as np
@@ -75,7 +76,7 @@ def pays_from(shared: Sequence[tuple[int, float]], other: float) -> int | None:
     """
     if shared[0][1] < other:
         return shared[0][0]
-    for (few, high), (many, low) in zip(shared, shared[1:], strict=False):
+    for (few, high), (many, low) in pairwise(shared):
         if low < other or many == shared[-1][0]:
             whole = (high - low) / (1 / few - 1 / many)
             constant = low - whole / many

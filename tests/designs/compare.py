@@ -124,7 +124,7 @@ def samplers(runs_each: int = 250, *names: str) -> None:
             count = round(runs_each * share)
             own = [volume(found[:count], corner) / best for found in each]
             print(f"{count} runs, {name:6s}: {np.mean(own):.4f} of the volume, "
-                  f"{min(own):.4f} to {max(own):.4f}, deviation {np.std(own, ddof=1):.4f}")  # fmt: skip
+                  f"{min(own):.4f} at least, deviation {np.std(own, ddof=1):.4f}")  # fmt: skip
 
 
 def asked(inputs: Inputs, sampler: Any, budget: int) -> np.ndarray:
@@ -164,4 +164,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "exhaustive":
         exhaustive()
     else:
-        samplers(*map(int, sys.argv[2:3]), *sys.argv[3:])
+        samplers(int(sys.argv[2]) if len(sys.argv) > 2 else 250, *sys.argv[3:])

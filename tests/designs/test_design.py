@@ -1,6 +1,7 @@
 """A design from question to proof: what is known to be best is found, and what cannot be told."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hybridsim.whole import whole_network, why_not_whole
 from tests.cli.conftest import CommandLine
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
+pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
 
 PAPER = "ahwa_lora_2026"
 KNOBS: dict[str, Any] = {
@@ -322,6 +324,16 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, cli: Com
     empty = tmp_path / "empty.yaml"
     empty.write_text("name: empty\n", encoding="utf-8")
     assert "'axes' is missing" in cli.refused(*base, "--space", str(empty))
+
+
+def test_without_scikit_learn_a_design_says_what_to_install(
+    tmp_path: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "hybridsim.designs.guess", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn.exceptions", None)
+    path = str(space(tmp_path, {"strategy.batch": [8, 16]}))
+    told = cli.refused("design", "layer_128x128", "--base", PAPER, "--space", path)
+    assert "pip install 'hybridsim[search]'" in told
 
 
 def test_a_space_of_which_nothing_can_be_run_is_refused_with_a_reason(tmp_path: Path) -> None:

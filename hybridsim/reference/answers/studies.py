@@ -347,7 +347,7 @@ class DesignAnswer(Described):
     decisions: list[Decision]
     """What each choice is worth."""
     sharing: list[Sharing]
-    """From which batch it pays to share tiles in time, for each objective; empty where all fits."""
+    """From which batch it pays to share tiles in time; empty where all fits the chip."""
     search: DesignSearch
     """How it was found."""
     notes: list[str]
