@@ -19,7 +19,7 @@ from hybridsim.designs.limits import (
     parse_objectives,
 )
 from hybridsim.designs.needed import study_needed
-from hybridsim.designs.space import ASSUMED, Space, default_axes, read_space
+from hybridsim.designs.space import ASSUMED, Space, default_axes, read_space, without
 from hybridsim.designs.splits import DIGITAL, digital_axis, placed_by, placements
 from hybridsim.errors import CapacityError, InputError, SpecError
 from hybridsim.library import network_path
@@ -163,7 +163,7 @@ def _space(
     if larger:
         notes.append("the network needs more tiles than there are: they are shared in time, or it "
                      "is digital in part")  # fmt: skip
-    axes = default_axes(machine, whole, tokens, larger)
+    axes = without(default_axes(machine, whole, tokens, larger), question.settings or ())
     notes += [f"{text} (axis {name})" for name, text in ASSUMED.items() if name in axes]
     return Space(axes, whole, notes=notes)
 

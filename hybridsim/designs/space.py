@@ -5,7 +5,7 @@ has. What depends on a choice in silicon goes with it: the area of a tile with i
 a cluster with its engine, the power of a cluster with its clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,16 @@ def default_axes(machine: Machine, whole: bool, tokens: int, larger: bool = Fals
         if len(groups) > 1:
             axes[name] = groups
     return axes
+
+
+def without(axes: Axes, given: Collection[str]) -> Axes:
+    """Return axes without those that vary one of the paths that are given."""
+
+    def varied(name: str, own: Any) -> set[str]:
+        groups = own.values() if isinstance(own, dict) else ()
+        return {path for group in groups for path in group} or {name}
+
+    return {name: own for name, own in axes.items() if varied(name, own).isdisjoint(given)}
 
 
 def read_space(path: Path) -> dict[str, Any]:

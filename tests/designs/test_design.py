@@ -252,6 +252,14 @@ def test_balanced_copies_are_offered_where_they_have_a_budget() -> None:
         assert "balanced" in own["mapping.copies"]
 
 
+def test_what_is_given_is_not_chosen() -> None:
+    given = {"tile.integration_time": "128 ns", "cluster.clock.frequency": "1 GHz"}
+    found = asked(Question("layer_128x128", PAPER, settings=given))
+    axes = {axis.name for axis in found.inputs.axes}
+    assert {"cluster.count", "engine"} <= axes
+    assert not {"tile.integration_time", "clock"} & axes
+
+
 def test_the_base_machine_is_a_point_of_the_default_space() -> None:
     found = asked(Question("layer_128x128", PAPER))
     axes = dict(zip((axis.name for axis in found.inputs.axes), found.base, strict=True))

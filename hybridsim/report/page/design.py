@@ -104,10 +104,10 @@ def _limits(design: Design) -> Table:
 def _decisions(design: Design) -> Table:
     """Return each decision with all of its alternatives, the least bad first."""
     names = list(design.objectives)
-    columns = (
+    columns = [
         Column("axis", "decision"), Column("chosen", "chosen"), Column("instead", "instead"),
-        *(Column(name, heading(name), "percent") for name in names), Column("misses", "misses"),
-    )  # fmt: skip
+        *(Column(name, heading(name), "percent") for name in names),
+    ]  # fmt: skip
     rows = [
         {"axis": own.axis, "chosen": own.label, "instead": other.label}
         | {name: other.changes.get(name) for name in names}
@@ -115,4 +115,6 @@ def _decisions(design: Design) -> Table:
         for own in design.decisions
         for other in own.alternatives
     ]
+    if any(row["misses"] for row in rows):
+        columns.append(Column("misses", "misses"))
     return table("decisions", "Decisions", columns, rows)
