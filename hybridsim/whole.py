@@ -1,6 +1,8 @@
 """The whole network beside a study of its layers: all ops, under the strategy that is fastest."""
 
 from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from hybridsim.strategies import (
 from hybridsim.strategies.networks.least import least
 from hybridsim.strategies.networks.strategy import Choice, KnownBounds, makespan_of
 from hybridsim.units import Ints
+from hybridsim.work import price
 from hybridsim.workload import Network
 
 
@@ -69,6 +72,28 @@ def whole_network(
     )
 
 
+def why_not_whole(network: Network, machine: Machine, tokens: int | None = None) -> str:
+    """Return why no strategy runs all ops; an empty text where one does.
+
+    Batches are as large as may be: what fits is found with the fewest tasks. Nothing is executed.
+
+    Raises:
+        InputError: ``tokens`` make no sense for the network.
+    """
+    why = ""
+    for name, batch in product(NETWORK_STRATEGIES, ("all", 8, 1)):
+        strategy = _named(name, batch=batch)
+        job = job_of(network, machine, strategy, tokens)
+        for choice in strategy.candidates(job):
+            try:
+                price(strategy.decide_for(job, choice).plan(job).works, machine)
+            except InputError as error:
+                why = why or error.in_few_words
+            else:
+                return ""
+    return why
+
+
 def with_whole_network(result: Result, network: Network, machine: Machine) -> Result:
     """Return a result of layers beside the whole network; one that leaves nothing out as it is."""
     if result.covers is None or result.covers.whole:
@@ -105,7 +130,7 @@ def run_by_default(
     return replace(done, result=done.result.model_copy(update={"notes": notes}))
 
 
-def _named(name: str) -> NetworkStrategy:
-    strategy = make_strategy(name)
+def _named(name: str, **options: Any) -> NetworkStrategy:
+    strategy = make_strategy(name, options)
     assert isinstance(strategy, NetworkStrategy)
     return strategy

@@ -17,6 +17,7 @@ from hybridsim.report.designs import (
     figures,
     headline,
     limit_cells,
+    sharing,
     story,
 )
 from hybridsim.report.quantities import heading
@@ -43,6 +44,7 @@ def render(design: Design, proof: SweepResult | None, folder: Path | None) -> Re
     if design.decisions:
         lines += ["", "each decision and the best alternative to it, all else as it is"]
         lines.append(_decisions(design))
+    lines += [noted(text) for text in sharing(design)]
     lines += ["", *_front(design)]
     lines += [noted(f"note: {text}") for text in (*cautions(design), *design.asked.notes)]
     lines.append(noted(story(design)))
@@ -85,7 +87,11 @@ def _front(design: Design) -> Iterator[RenderableType]:
         if len({choice_at(design.asked, design.seen.index[p])[axis.name] for p in best}) > 1
     ]
     yield f"the front it lies on: {len(best)} points that differ in what is sought"
-    heads = ["", *(heading(name) for name in names), *(n.rpartition(".")[2] for n in varied)]
+    short = [name.rpartition(".")[2] for name in varied]
+    short = [
+        own if short.count(own) == 1 else name for own, name in zip(short, varied, strict=True)
+    ]
+    heads = ["", *(heading(name) for name in names), *short]
     table = plain_table(*heads, right="|".join(heads[1 : len(names) + 1]))
     best.sort(key=lambda place: design.seen.column(names[0])[place])
     for place in best[:MOST_FRONT]:

@@ -1,6 +1,6 @@
 """A design: what was chosen, how it stands to the limits, and what else there is."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from hybridsim.designs.asking import Asked
 from hybridsim.designs.choice import Conflict, Decision, Price
 from hybridsim.designs.limits import Limit
 from hybridsim.designs.seen import Seen
+from hybridsim.designs.sharing import Sharing
 from hybridsim.measure.result import Result
 from hybridsim.sweeps.accuracy import SEPARATOR
 from hybridsim.sweeps.answers import build_table
@@ -72,6 +73,8 @@ class Design:
     decisions: tuple[Decision, ...]
     prices: tuple[Price, ...]
     conflicts: tuple[Conflict, ...]
+    sharing: tuple[Sharing, ...]
+    """From which batch it pays to share tiles in time, where that may be chosen."""
     story: SearchStory
     result: Result
     """Its run, with its interval where that is known."""
@@ -154,6 +157,7 @@ class Design:
             "conflicts": [self._conflict(own) for own in self.conflicts],
             "front": plain_rows(front),
             "decisions": [_decision(own) for own in self.decisions],
+            "sharing": [asdict(own) for own in self.sharing],
             "search": {k: getattr(self.story, k) for k in SearchStory.__dataclass_fields__},
             "notes": list(asked.notes),
         }

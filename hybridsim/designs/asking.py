@@ -19,7 +19,7 @@ from hybridsim.designs.limits import (
     parse_objectives,
 )
 from hybridsim.designs.needed import study_needed
-from hybridsim.designs.space import ASSUMED, FOR_NETWORKS, default_axes, read_space
+from hybridsim.designs.space import ASSUMED, Space, default_axes, read_space, without
 from hybridsim.designs.splits import DIGITAL, digital_axis, placed_by, placements
 from hybridsim.errors import CapacityError, InputError, SpecError
 from hybridsim.library import network_path
@@ -31,7 +31,7 @@ from hybridsim.sweeps.columns import ACCURACY, Constraint
 from hybridsim.sweeps.inputs import Inputs, read_inputs
 from hybridsim.sweeps.study import Study, study_axes, study_constraints
 from hybridsim.units import Ints
-from hybridsim.whole import whole_network
+from hybridsim.whole import why_not_whole
 from hybridsim.workload import Network, load_network
 
 OF_ENERGY = ("energy_pj", "power_w", "edp_js")
@@ -106,9 +106,10 @@ def asked(question: Question) -> Asked:
     given = read_space(question.space) if question.space else {}
     network, settings = _network(question, given)
     tokens = _tokens(question, given, network)
-    axes, notes = _axes(question, given, network, machine, tokens)
+    space = _space(question, given, network, machine, tokens)
+    axes, notes = space.axes, space.notes
     evidence = _evidence(question, limits, objectives, network)
-    notes += _split(axes, evidence, network, machine, given)
+    _split(space, evidence, network, machine)
     if evidence and any(name.startswith("adapters") for name in axes):
         notes.append("adapters are those of the evidence, in place of the axes of the space")
     study: dict[str, Any] = {
@@ -146,24 +147,25 @@ def _tokens(question: Question, given: Mapping[str, Any], network: Network) -> i
     return tokens
 
 
-def _axes(
+def _space(
     question: Question,
     given: Mapping[str, Any],
     network: Network,
     machine: Machine,
     tokens: int,
-) -> tuple[dict[str, Any], list[str]]:
+) -> Space:
     """Return what may be chosen, and what to say of it."""
     if "axes" in given:
-        return dict(given["axes"]), []
+        return Space(dict(given["axes"]), own=True)
+    machine = machine_with(machine, _of_machine(question.settings or {}))
     whole, notes = _whole(question, network, machine, tokens)
-    larger = _is_larger(network, machine_with(machine, _of_machine(question.settings or {})))
+    larger = _is_larger(network, machine)
     if larger:
         notes.append("the network needs more tiles than there are: they are shared in time, or it "
                      "is digital in part")  # fmt: skip
-    axes = default_axes(machine, whole, tokens, larger)
+    axes = without(default_axes(machine, whole, tokens, larger), question.settings or ())
     notes += [f"{text} (axis {name})" for name, text in ASSUMED.items() if name in axes]
-    return axes, notes
+    return Space(axes, whole, notes=notes)
 
 
 def _network(question: Question, given: Mapping[str, Any]) -> tuple[Network, dict[str, Any]]:
@@ -183,9 +185,8 @@ def _whole(
         return False, []
     if question.layers_only:
         return False, ["linear layers and their adapters alone are timed (--layers-only)"]
-    found = whole_network(network, machine, tokens)
-    if found.problem:
-        why = f"as no strategy runs all: {found.problem}"
+    if problem := why_not_whole(network, machine, tokens):
+        why = f"as no strategy runs all: {problem}"
         return False, [f"only linear layers and their adapters are timed, {why}"]
     return True, ["all ops are timed; --layers-only leaves all but linear layers out"]
 
@@ -226,22 +227,18 @@ def _with_adapters(axes: Mapping[str, Any], evidence: Evidence | None) -> dict[s
     return {ADAPTER: evidence.adapters} | kept
 
 
-def _split(
-    axes: dict[str, Any],
-    evidence: Evidence | None,
-    network: Network,
-    machine: Machine,
-    given: Mapping[str, Any],
-) -> list[str]:
-    """Let layers be digital where single layers say what that is worth; return what to say."""
-    if evidence is None or not evidence.predictors or "axes" in given:
-        return []
-    if axes["strategy"] != list(FOR_NETWORKS):
-        return ["layers are not split into analog and digital: strategies for layers alone"]
+def _split(space: Space, evidence: Evidence | None, network: Network, machine: Machine) -> None:
+    """Let layers be digital where single layers say what that is worth; say where they cannot."""
+    if evidence is None or not evidence.predictors or space.own:
+        return
+    if not space.whole:
+        space.notes.append(
+            "layers are not split into analog and digital: strategies for layers alone"
+        )
+        return
     found = digital_axis(machine, network, evidence.predictors[0], evidence.bits)
     if len(found) > 1:
-        axes[DIGITAL] = found
-    return []
+        space.axes[DIGITAL] = found
 
 
 def _accuracy(

@@ -1,29 +1,34 @@
 """Guessing points that were not run from those that were: which to run next.
 
-Each column that is sought or limited is guessed by a Gaussian process over the axes of the space
-(Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, ch. 2): points with the
-same value of an axis are alike in it, and how much an axis matters is what makes the runs most
-likely. The next points are those whose optimistic values, one deviation better than the guess,
-are furthest in front of the front: the largest improvement of a point over its hardest rival there
-(Svenson and Santner, Comput. Stat. Data Anal. 94, 2016, of the expected value of it).
+Each column that is sought or limited is guessed by a Gaussian process over the axes of the space,
+that of scikit-learn; how much an axis matters is what makes the runs most likely. The next points
+are those whose optimistic values, one deviation better than the guess, are furthest in front of
+the front: the largest improvement of a point over its hardest rival there (Svenson and Santner,
+Comput. Stat. Data Anal. 94, 2016, of the expected value of it).
 
 Nothing here decides what is told: what is guessed is run, and only runs count.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from hybridsim.designs.seen import Floats, Seen, coordinates
 from hybridsim.sweeps.columns import Constraint
 from hybridsim.sweeps.pareto import Bools
 from hybridsim.units import Ints
 
-MATTERS = (0.01, 0.05, 0.2, 0.5, 0.9)
-"""How much an axis may matter: what two points that differ in it alone are unlike, of 1."""
-STEP = 0.5
-"""What one step along an ordered axis makes of a likeness, of any step."""
+SIZE, LEAST_AND_MOST_SIZE = 1.0, (1e-2, 1e2)
+"""Variance of a column over all points, in units of that of the points that were run."""
+REACH, LEAST_AND_MOST_REACH = 2.0, (0.3, 1e2)
+"""Steps along an axis after which points are little alike; an axis with a reach of 100 does not
+matter. To begin with, and what is tried."""
 NUGGET = 1e-4
 """Variance that no axis explains, over all: it keeps matrices from being singular."""
 MOST_FITTED, MOST_TAKEN = 96, 384
@@ -36,76 +41,47 @@ OPTIMISM = 1.0
 """Deviations by which a point may be better than it is guessed to be."""
 
 
-def likeness(others: Ints, count: int, ordered: bool) -> Floats:
-    """Return how alike each of ``count`` values of an axis is to those of some points.
+def coded(places: Ints, counts: Sequence[int], ordered: Sequence[bool]) -> Floats:
+    """Return points as numbers: steps along ordered axes, one column for each value of others.
 
-    Shape (count, points): 1 for the same value, down to 0.
+    ``places`` are values of axes, shape (points, axes).
     """
-    away = np.abs(np.arange(count)[:, None] - others[None, :])
-    found: Floats = STEP**away if ordered else np.asarray(away == 0, np.float64)
-    return found
+    columns = [
+        places[:, k : k + 1].astype(np.float64) if steps else np.eye(count)[places[:, k]]
+        for k, (count, steps) in enumerate(zip(counts, ordered, strict=True))
+    ]
+    return np.concatenate(columns, axis=1)
 
 
-def covariance(places: Ints, alike: Sequence[Floats], matters: Floats) -> Floats:
-    """Return how alike points are in all, shape (places, points).
+@dataclass
+class Process:
+    """What is guessed of one column; how much axes matter is found out as points become more."""
 
-    ``alike`` has for each axis how alike its values are to those of the points.
-    """
-    found = np.ones((len(places), alike[0].shape[1]))
-    for axis, own in enumerate(alike):
-        found *= (1 - matters[axis] * (1 - own))[places[:, axis]]
-    return found
+    _kernel: Any = None
+    _fitted: int = 0
 
+    def at(self, places: Floats, known: Floats, values: Floats) -> tuple[Floats, Floats]:
+        """Return the column at some places, and the deviations of what is returned.
 
-def unlikely(alike: Floats, values: Floats) -> float:
-    """Return half the negative log likelihood of values, their scale being what fits best.
-
-    One Cholesky factor has both of its terms: that of the matrix with the values as a further row
-    ends with what is left of a corner that is larger than z' K^-1 z.
-    """
-    size, corner = len(values), 2 * float(values @ values) / NUGGET + 1
-    whole = np.empty((size + 1, size + 1))
-    whole[:size, :size] = alike + NUGGET * np.eye(size)
-    whole[size, :size] = whole[:size, size] = values
-    whole[size, size] = corner
-    ends = np.diag(np.linalg.cholesky(whole))
-    square = max((corner - float(ends[size]) ** 2) / size, 1e-12)
-    return float(size * np.log(square) / 2 + np.log(ends[:size]).sum())
-
-
-def fitted(places: Ints, alike: Sequence[Floats], values: Floats, start: Floats) -> Floats:
-    """Return how much each axis matters, found axis by axis from a start.
-
-    ``alike`` has for each axis how alike its values are to those of the points at ``places``.
-    """
-    best = start.copy()
-    whole = covariance(places, alike, start)
-    least = unlikely(whole, values)
-    for axis, table in enumerate(alike):
-        own = table[places[:, axis]]
-        others = whole / (1 - best[axis] * (1 - own))
-        for much in MATTERS:
-            trial = others * (1 - much * (1 - own))
-            if (found := unlikely(trial, values)) < least - 1e-9:
-                least, best[axis], whole = found, much, trial
-    return best
-
-
-def guess(
-    places: Ints, known: Ints, alike: Sequence[Floats], values: Floats, matters: Floats
-) -> tuple[Floats, Floats]:
-    """Return a column at places, and the deviations of what is returned.
-
-    ``values`` are those at the points that were run, at ``known``; ``alike`` has for each axis how
-    alike its values are to those of these points.
-    """
-    own = covariance(known, alike, matters) + NUGGET * np.eye(len(known))
-    inverse, mean = np.linalg.inv(own), float(values.mean())
-    weights = inverse @ (values - mean)
-    square = max(float((values - mean) @ weights) / len(values), 1e-12)
-    near = covariance(places, alike, matters)
-    left = 1 - ((near @ inverse) * near).sum(axis=1)
-    return mean + near @ weights, np.sqrt(square * np.maximum(left, 0))
+        Shape (places,) each; ``values`` are those of the points that were run, at ``known``.
+        """
+        if self._kernel is None:
+            reaches = np.full(known.shape[1], REACH)
+            size = ConstantKernel(SIZE, LEAST_AND_MOST_SIZE)
+            self._kernel = size * RBF(reaches, LEAST_AND_MOST_REACH)
+        if len(values) >= MORE * self._fitted:
+            few = slice(-MOST_FITTED, None)
+            fitted = GaussianProcessRegressor(self._kernel, alpha=NUGGET, normalize_y=True)
+            with warnings.catch_warnings():
+                # most axes matter to few columns, so that their reach is the largest there is
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                self._kernel = fitted.fit(known[few], values[few]).kernel_
+            self._fitted = len(values)
+        process = GaussianProcessRegressor(
+            self._kernel, alpha=NUGGET, optimizer=None, normalize_y=True
+        )
+        found, away = process.fit(known, values).predict(places, return_std=True)
+        return np.asarray(found, np.float64), np.asarray(away, np.float64)
 
 
 @dataclass(frozen=True)
@@ -139,9 +115,7 @@ class Guesses:
 
     def __init__(self, seen: Seen, ordered: Sequence[bool]) -> None:
         self._seen, self._ordered, self._counts = seen, ordered, seen.inputs.shape
-        self._matters: dict[str, Floats] = {}
-        self._fitted: dict[str, int] = {}
-        """Column -> points that there were when it was found out how much axes matter to it."""
+        self._processes: dict[str, Process] = {}
 
     def next(
         self,
@@ -213,27 +187,12 @@ class Guesses:
         if len(known) > MOST_TAKEN:
             some = np.random.default_rng(len(known)).permutation(len(known))[:MOST_TAKEN]
             known, values = known[some], [own[some] for own in values]
-        alike = [
-            likeness(known[:, k], count, ordered)
-            for k, (count, ordered) in enumerate(zip(self._counts, self._ordered, strict=True))
-        ]
+        asked, told = (coded(own, self._counts, self._ordered) for own in (places, known))
         each = [
-            guess(places, known, alike, own, self._mattering(name, own, known, alike))
+            self._processes.setdefault(name, Process()).at(asked, told, own)
             for name, own in zip(columns, values, strict=True)
         ]
         return np.stack([own for own, _ in each], axis=1), np.stack([a for _, a in each], axis=1)
-
-    def _mattering(
-        self, column: str, values: Floats, known: Ints, alike: Sequence[Floats]
-    ) -> Floats:
-        """Return how much each axis matters to a column, found out as points become more."""
-        start = self._matters.get(column, np.full(len(self._ordered), MATTERS[2]))
-        if len(values) >= MORE * self._fitted.get(column, 0):
-            few = slice(-MOST_FITTED, None)
-            some = values[few] - values[few].mean()
-            start = fitted(known[few], [own[:, few] for own in alike], some, start)
-            self._matters[column], self._fitted[column] = start, len(values)
-        return start
 
 
 def _ahead(points: Floats, front: Floats) -> Floats:

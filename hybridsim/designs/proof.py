@@ -210,17 +210,26 @@ def _changed(design: Design) -> dict[str, tuple[Any, str]]:
     """Return path -> value and reason of what the design changes of its base."""
     machine = design.asked.machine
     of_axis = {path: axis.name for axis in design.asked.inputs.axes for path in axis.paths}
+    heads = {path: path.partition(".")[0] for path in design.settings}
+    own = {p: v for p, v in design.settings.items() if heads[p] not in _NOT_OF_A_MACHINE}
+    # all at once: an array and the port of its engine only fit together
+    was, now = machine.to_text(), machine_with(machine, own).to_text()
     found = {}
-    for path, value in design.settings.items():
-        if path.partition(".")[0] in _NOT_OF_A_MACHINE:
-            continue
-        if machine_with(machine, {path: value}) == machine:
+    for path, value in own.items():
+        if _at(was, path) == _at(now, path):
             continue
         axis = of_axis.get(path, "")
-        silicon = path.partition(".")[0] in ("area", "energy")
+        silicon = heads[path] in ("area", "energy")
         reason = ASSUMED.get(axis, "chosen") if silicon else "chosen by hybridsim design"
         found[path] = (value, reason)
     return found
+
+
+def _at(text: Any, path: str) -> Any:
+    """Return what the text of a machine has at a dotted path; None where it has nothing."""
+    for key in path.split("."):
+        text = text.get(key) if isinstance(text, dict) else None
+    return text
 
 
 def _tree(changed: Mapping[str, tuple[Any, str]]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from hybridsim.designs.choice import (
 )
 from hybridsim.designs.search import Budget, Search, Watch
 from hybridsim.designs.seen import Seen
+from hybridsim.designs.sharing import sharing_of
 from hybridsim.errors import InputError
 from hybridsim.simulation import execute
 from hybridsim.sweeps.columns import Constraint
@@ -197,11 +198,13 @@ def answer(given: Asked, seen: Seen, story: SearchStory, priced: Sequence[int]) 
         seen, given.limits, no_more, given.base
     )  # fmt: skip
     decisions = () if stopped else tuple(decisions_of(seen, given.limits, place))
+    sharing = () if stopped else tuple(sharing_of(seen, place))
     point = Resolver(given.inputs).point(seen.index[place])
     result = with_interval(execute(point.network, point.machine, point.strategy, tokens_of(point)))
     return Design(
-        given, seen, place, meets_all, decisions, tuple(prices), tuple(conflicts), story, result
-    )
+        given, seen, place, meets_all, decisions, tuple(prices), tuple(conflicts), sharing, story,
+        result,
+    )  # fmt: skip
 
 
 def _check(search: Search, budget: Budget, seed: int) -> tuple[int, int]:

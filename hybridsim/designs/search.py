@@ -13,16 +13,19 @@ was run or left out, or when nothing two steps from the front changes it.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybridsim.designs.bounds import Bounds
-from hybridsim.designs.guess import Guesses
 from hybridsim.designs.seen import Floats, Seen, coordinates, excess_of
+from hybridsim.errors import InputError
 from hybridsim.sweeps.columns import Constraint
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.units import Ints
+
+if TYPE_CHECKING:
+    from hybridsim.designs.guess import Guesses
 
 AT_ONCE = 8
 """Front points whose neighbours are run together, and points that are guessed together."""
@@ -91,17 +94,22 @@ class Search:
         return self.seen.inputs
 
     def run(self, start: Sequence[int], widely: bool = True) -> None:
-        """Search from some points; not ``widely``, among their neighbours alone."""
+        """Search from some points; not ``widely``, among their neighbours alone.
+
+        Raises:
+            InputError: What guesses points is not installed.
+        """
+        guesses = _guesses(self.seen) if widely else None
         self.bounds = self.bounds or Bounds(self.seen)
         self._know(start)
         self._know(_spread(self.inputs, self.seed) if widely else ())
-        guesses = Guesses(self.seen, [is_ordered(axis.numbers) for axis in self.inputs.axes])
         changed, front = 0, None
         while not self.budget.over(len(self.seen)):
             found = self._front()
             if found != front:
                 front, changed = found, len(self.seen)
-            if widely and len(self.seen) - changed < PATIENCE and self._guessed(guesses):
+            patient = len(self.seen) - changed < PATIENCE
+            if guesses is not None and patient and self._guessed(guesses):
                 continue
             self._local()
             if self._front() != front:
@@ -114,7 +122,7 @@ class Search:
                 return
         self.why = "stopped" if self.budget.stopped() else "time or runs were used up"
 
-    def _guessed(self, guesses: Guesses) -> bool:
+    def _guessed(self, guesses: "Guesses") -> bool:
         """Run points that are guessed to be better; return whether there were any."""
         count = self.budget.left(len(self.seen), AT_ONCE)
         pool = [n for n in self._pool() if n not in self.seen and n not in self.left_out]
@@ -229,6 +237,17 @@ class Search:
             if self.worth(some):
                 return False
         return True
+
+
+def _guesses(seen: Seen) -> "Guesses":
+    try:
+        from hybridsim.designs.guess import Guesses  # reading a design guesses nothing
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("sklearn"):
+            raise
+        problem = "design guesses with scikit-learn; pip install 'hybridsim[search]'"
+        raise InputError(problem) from None
+    return Guesses(seen, [is_ordered(axis.numbers) for axis in seen.inputs.axes])
 
 
 def neighbours(inputs: Inputs, index: int) -> list[int]:

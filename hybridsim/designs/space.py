@@ -5,7 +5,8 @@ has. What depends on a choice in silicon goes with it: the area of a tile with i
 a cluster with its engine, the power of a cluster with its clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ ASSUMED = {
 """Axis -> what it takes for granted of silicon."""
 
 
+@dataclass
+class Space:
+    """What a design may choose, and what is told of it."""
+
+    axes: Axes
+    whole: bool = False
+    """Whether it has strategies for all ops of a network, not for its linear layers alone."""
+    own: bool = False
+    """Whether a file of the user says what it is."""
+    notes: list[str] = field(default_factory=list)
+    """What was chosen or assumed for the user, a line each."""
+
+
 def default_axes(machine: Machine, whole: bool, tokens: int, larger: bool = False) -> Axes:
     """Return the axes of the default space.
 
@@ -76,6 +90,16 @@ def default_axes(machine: Machine, whole: bool, tokens: int, larger: bool = Fals
     return axes
 
 
+def without(axes: Axes, given: Collection[str]) -> Axes:
+    """Return axes without those that vary one of the paths that are given."""
+
+    def varied(name: str, own: Any) -> set[str]:
+        groups = own.values() if isinstance(own, dict) else ()
+        return {path for group in groups for path in group} or {name}
+
+    return {name: own for name, own in axes.items() if varied(name, own).isdisjoint(given)}
+
+
 def read_space(path: Path) -> dict[str, Any]:
     """Return what a file of a space says: keys of a study, all of which may be left out but axes.
 
@@ -98,6 +122,8 @@ def _with_own(machine: Machine, path: str, values: tuple[Any, ...]) -> list[Any]
     own = group.to_text().get(key, getattr(group, key))
     if path == "tile.sharing" and own == "exclusive":
         return None  # tiles of a layer's own: nothing is shared
+    if path == "mapping.copies" and not _has_budget(machine):
+        values = tuple(value for value in values if value != "balanced")
     if path == "tile.sharing":
         values = tuple(value for value in values if value != "exclusive")
     if isinstance(own, dict):
@@ -109,6 +135,13 @@ def _with_own(machine: Machine, path: str, values: tuple[Any, ...]) -> list[Any]
     elif path == "tile.integration_time":
         found.sort(key=lambda value: machine_with(machine, {path: value}).tile.integration_time)
     return found if len(found) > 1 else None
+
+
+def _has_budget(machine: Machine) -> bool:
+    """Return whether it is known how many tiles balanced copies may take, each a layer's own."""
+    if machine.tile.sharing != "exclusive" or machine.several or machine.mapping.layers:
+        return False
+    return machine.tile.count != "as_needed" or machine.mapping.tiles is not None
 
 
 def _fits(machine: Machine, settings: Mapping[str, Any]) -> bool:

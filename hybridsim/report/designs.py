@@ -6,7 +6,7 @@ from hybridsim.arch import USUAL_CLUSTER
 from hybridsim.designs import Design
 from hybridsim.designs.answer import Standing, choice_at
 from hybridsim.designs.splits import LAYERS
-from hybridsim.report.quantities import heading
+from hybridsim.report.quantities import name_of
 from hybridsim.report.quantities import told as in_units
 
 
@@ -14,6 +14,8 @@ def headline(design: Design) -> str:
     """Return in a sentence what was found."""
     asked = design.asked
     what = f"{asked.question.network} on {asked.question.base}"
+    if given := asked.question.settings:
+        what += f" ({', '.join(f'{path} {value}' for path, value in given.items())})"
     if design.feasible is False:
         return f"{what}: no design meets all limits; this one comes nearest"
     values = ", ".join(in_units(name, value) for name, value in design.objectives.items())
@@ -26,6 +28,7 @@ def figures(design: Design) -> Iterator[tuple[str, str]]:
     """Yield what the run of a design says of itself: name, and value in words."""
     run = design.result
     interval = run.interval.latency if run.interval is not None else ""
+    yield "tokens", f"{run.tokens:,} of a sequence"
     yield "latency", in_units("latency_ps", run.latency_ps) + (f", {interval}" if interval else "")
     if run.covers is not None:
         yield "covers", run.covers.text
@@ -75,7 +78,7 @@ def limit_cells(own: Standing) -> tuple[str, str, str, str, str]:
     if price is None:
         return own.limit.text, in_units(column, own.value), room, "", ""
     gains = [
-        f"{heading(name)} {(new - old) / (abs(old) or 1):+.1%}"
+        f"{name_of(name)} {(new - old) / (abs(old) or 1):+.1%}"
         for name, (old, new) in price.gains.items()
         if abs(new - old) > 1e-3 * abs(old)
     ]
@@ -124,12 +127,30 @@ def conflicts(design: Design) -> Iterator[str]:
         for limit, index in own.nearest.items():
             place = design.seen.place(index)
             values = ", ".join(
-                f"{heading(name)} {in_units(name, float(design.seen.column(name)[place]))}"
+                f"{name_of(name)} {in_units(name, float(design.seen.column(name)[place]))}"
                 for name in design.seen.columns
             )
             choice = choice_in_words(choice_at(design.asked, index))
             kept = "nearest" if len(own.limits) == 1 else f"nearest that keeps {limit}"
             yield f"{kept}: {values} ({choice})"
+
+
+def sharing(design: Design) -> Iterator[str]:
+    """Yield from which batch it pays to share tiles in time, an objective each."""
+    for own in design.sharing:
+        values = (own.digital, own.one, own.most)
+        digital, one, most = (in_units(own.objective, value) for value in values)
+        when = f"from batches of {own.pays_from:,} sequences"
+        if own.pays_from is None:
+            when = "at no batch"
+        elif own.pays_from == 1:
+            when = "for a single sequence already"
+        beyond = own.pays_from is not None and own.pays_from > own.largest
+        yield (
+            f"{name_of(own.objective)}: sharing tiles in time pays {when}"
+            f"{', extrapolated' if beyond else ''}; {digital} with layers on clusters, {one} with "
+            f"tiles written for each sequence, {most} with tiles written for {own.largest:,}"
+        )
 
 
 def story(design: Design) -> str:

@@ -1,6 +1,7 @@
 """A design from question to proof: what is known to be best is found, and what cannot be told."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import yaml
 import hybridsim
 from hybridsim.arch import load_machine, machine_with
 from hybridsim.designs import Design, Question, asked, design
+from hybridsim.designs.sharing import pays_from
 from hybridsim.designs.space import default_axes
 from hybridsim.errors import InputError
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
+from hybridsim.whole import whole_network, why_not_whole
 from tests.cli.conftest import CommandLine
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
+pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
 
 PAPER = "ahwa_lora_2026"
 KNOBS: dict[str, Any] = {
@@ -147,6 +151,16 @@ def test_the_machine_of_a_design_runs_as_the_design_says(small: tuple[Design, Pa
     assert "extends: ahwa_lora_2026" in (folder / "machine.yaml").read_text(encoding="utf-8")
 
 
+def test_a_machine_says_what_only_fits_together(tmp_path: Path) -> None:
+    """A taller array needs a wider port: neither makes a machine by itself."""
+    engine = {"cluster.matrix_engine.array_height": 8, "cluster.matrix_engine.array_width": 24,
+              "cluster.matrix_engine.port_width": "512 bit"}  # fmt: skip
+    path = space(tmp_path, {"engine": {"8x24": engine}})
+    design("layer_128x128", PAPER, time=None, tokens=8, space=path, out=tmp_path / "out")
+    built = load_machine(str(tmp_path / "out" / "machine.yaml")).to_text()["cluster"]
+    assert built == machine_with(load_machine(PAPER), engine).to_text()["cluster"]
+
+
 def test_the_proof_is_a_study_that_runs_again(
     small: tuple[Design, Path], cli: CommandLine
 ) -> None:
@@ -229,6 +243,23 @@ def test_every_value_of_the_default_space_makes_a_machine(name: str, whole: bool
             machine_with(machine, value if isinstance(value, dict) else {axis: value})
 
 
+def test_balanced_copies_are_offered_where_they_have_a_budget() -> None:
+    """Without one no point with them could be run."""
+    machine = load_machine(PAPER)
+    assert default_axes(machine, False, 128)["mapping.copies"] == [1, 2, 4]
+    for settings in ({"mapping.tiles": 100}, {"tile.count": 100}):
+        own = default_axes(machine_with(machine, settings), False, 128)
+        assert "balanced" in own["mapping.copies"]
+
+
+def test_what_is_given_is_not_chosen() -> None:
+    given = {"tile.integration_time": "128 ns", "cluster.clock.frequency": "1 GHz"}
+    found = asked(Question("layer_128x128", PAPER, settings=given))
+    axes = {axis.name for axis in found.inputs.axes}
+    assert {"cluster.count", "engine"} <= axes
+    assert not {"tile.integration_time", "clock"} & axes
+
+
 def test_the_base_machine_is_a_point_of_the_default_space() -> None:
     found = asked(Question("layer_128x128", PAPER))
     axes = dict(zip((axis.name for axis in found.inputs.axes), found.base, strict=True))
@@ -303,6 +334,16 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, cli: Com
     assert "'axes' is missing" in cli.refused(*base, "--space", str(empty))
 
 
+def test_without_scikit_learn_a_design_says_what_to_install(
+    tmp_path: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "hybridsim.designs.guess", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn.exceptions", None)
+    path = str(space(tmp_path, {"strategy.batch": [8, 16]}))
+    told = cli.refused("design", "layer_128x128", "--base", PAPER, "--space", path)
+    assert "pip install 'hybridsim[search]'" in told
+
+
 def test_a_space_of_which_nothing_can_be_run_is_refused_with_a_reason(tmp_path: Path) -> None:
     few = {"tile.count": 1, "mapping.overflow": "refuse"}
     given: Any = {"time": None, "settings": few, "tokens": 8, "layers_only": True}
@@ -336,3 +377,66 @@ def test_accuracy_follows_the_integration_time_however_it_is_varied(
     assert len(found.inputs.study.accuracy_axes) == names
     assert found.known["rank8" if names == 1 else next(k for k in found.known if "rank8" in k)]
     assert not any("128 ns" in name for name in found.known)
+
+
+# --- larger than the chip -----------------------------------------------------------------------
+
+
+def test_sharing_pays_from_the_batch_at_which_runs_say_so(tmp_path: Path) -> None:
+    """The batch that a few runs tell is the least one that is better when all are run."""
+    small = {"tile.count": 30}
+    axes = {"mapping.overflow": ["share", "digital"], "mapping.sequences": [1, 2, 8, 32],
+            "strategy": ["xb_pipe"]}  # fmt: skip
+    found = design("minilm_l6", PAPER, time=None, tokens=64, settings=small,
+                   space=space(tmp_path, axes | {"strategy.batch": [32]}))  # fmt: skip
+    told = {own.objective: own for own in found.sharing}
+    assert set(told) == {"latency_ps", "energy_pj"}
+
+    def run(**mapping: Any) -> Any:
+        machine = machine_with(load_machine(PAPER), small | {
+            f"mapping.{key}": value for key, value in mapping.items()
+        })  # fmt: skip
+        return simulate(found.asked.network, machine, make_strategy("xb_pipe", {"batch": 32}), 64)
+
+    digital, shared = run(overflow="digital"), {
+        n: run(overflow="share", sequences=n) for n in range(1, 33)
+    }  # fmt: skip
+    energies = [n for n, own in shared.items() if own.energy.total_pj < digital.energy.total_pj]
+    times = [n for n, own in shared.items() if own.latency_ps < digital.latency_ps]
+    assert told["energy_pj"].pays_from == min(energies)
+    assert told["latency_ps"].pays_from == min(times)
+    assert told["latency_ps"].digital == digital.latency_ps
+    assert told["latency_ps"].most == shared[32].latency_ps
+
+
+@pytest.mark.parametrize(
+    ("shared", "other", "batch"),
+    [
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 11.0, 1),
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 5.5, 3),  # 2 + 8 / n
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 2.5, 17),  # extrapolated
+        ([(1, 10.0), (2, 6.0), (8, 3.0)], 2.0, None),
+        ([(1, 10.0), (2, 10.0)], 9.0, None),
+        ([(4, 10.0)], 9.0, None),
+    ],
+)
+def test_a_batch_bears_a_constant_and_a_share(
+    shared: list[tuple[int, float]], other: float, batch: int | None
+) -> None:
+    assert pays_from(shared, other) == batch
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "runs"),
+    [
+        (PAPER, {}, True),
+        ("published_tiles", {}, True),
+        (PAPER, {"cluster.tcdm.size": "2 KiB"}, False),
+    ],
+)
+def test_whether_all_ops_can_run_is_known_without_running_them(
+    machine: str, settings: dict[str, Any], runs: bool
+) -> None:
+    own = hybridsim.load("minilm_l6", machine, settings)
+    assert (why_not_whole(*own, 16) == "") == runs
+    assert why_not_whole(*own, 16) == whole_network(*own, 16).problem

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
+
 from hybridsim.designs.bounds import Bounds
-from hybridsim.designs.guess import MATTERS, NUGGET, fitted, guess, likeness, unlikely
+from hybridsim.designs.guess import Process, coded
 from hybridsim.designs.limits import parse_limits
 from hybridsim.designs.search import Budget, Search, is_ordered, neighbours
 from hybridsim.designs.seen import Seen
@@ -152,39 +154,28 @@ def test_a_guess_passes_through_what_was_run_and_is_sure_of_it() -> None:
     random = np.random.default_rng(0)
     places = np.unique(random.integers(0, 3, (20, 4)), axis=0)
     values = places @ np.array([1.0, 0.5, 0.0, 2.0])
-    alike = [likeness(places[:, k], 3, ordered=True) for k in range(4)]
-    found, away = guess(places, places, alike, values, np.full(4, 0.2))
-    np.testing.assert_allclose(found, values, atol=0.01)
+    code = coded(places, [3] * 4, [True, True, False, False])
+    found, away = Process().at(code, code, values)
+    np.testing.assert_allclose(found, values, atol=0.02)
     assert (away < 0.1).all()
 
 
-def test_axes_that_change_nothing_matter_least() -> None:
-    """And a point that differs in such an axis alone is guessed the same."""
+def test_axes_that_change_nothing_do_not_matter() -> None:
+    """A point that differs in such an axis alone is guessed the same, and as surely."""
     random = np.random.default_rng(1)
     places = np.unique(random.integers(0, 3, (60, 3)), axis=0)
     values = places[:, 0] ** 2 - 3.0 * places[:, 2]
-    alike = [likeness(places[:, k], 3, ordered=False) for k in range(3)]
-    matters = fitted(places, alike, values - values.mean(), np.full(3, 0.2))
-    assert matters[1] == min(MATTERS) < min(matters[0], matters[2])
+    other = places.copy()
+    other[:, 1] = (other[:, 1] + 1) % 3
+    known, others = (coded(own, [3] * 3, [False] * 3) for own in (places, other))
+    found, away = Process().at(others, known, values)
+    np.testing.assert_allclose(found, values, atol=0.05)
+    assert (away < 0.2).all()
 
 
-@settings(max_examples=30, deadline=None)
-@given(data=st.data())
-def test_a_likelihood_is_that_of_the_normal_distribution(data: st.DataObject) -> None:
-    """Against the density written out, its scale being that of the most likely one."""
-    values = np.array(data.draw(st.lists(st.floats(-3, 3), min_size=3, max_size=6)))
-    assume(np.abs(values).max() > 0.01)
-    places = np.arange(len(values))
-    cover = likeness(places, len(values), ordered=True)
-    found = unlikely(cover, values)
-    noisy = cover + NUGGET * np.eye(len(values))
-    square = values @ np.linalg.solve(noisy, values) / len(values)
-    density = -0.5 * (
-        values @ np.linalg.solve(square * noisy, values)
-        + np.linalg.slogdet(2 * np.pi * square * noisy)[1]
-    )
-    constant = len(values) / 2 * (1 + np.log(2 * np.pi))
-    assert found == pytest.approx(-density - constant, rel=1e-6, abs=1e-6)
+def test_values_without_an_order_are_equally_far_from_each_other() -> None:
+    code = coded(np.array([[0, 0], [0, 2], [1, 0]]), [3, 3], [False, True])
+    assert code.tolist() == [[1, 0, 0, 0], [1, 0, 0, 2], [0, 1, 0, 0]]
 
 
 def test_guesses_find_the_front_of_a_sum_with_few_runs(known: Known) -> None:

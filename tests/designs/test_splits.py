@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
+
 from hybridsim.arch import load_machine, machine_with
 from hybridsim.designs import Question, asked, design
 from hybridsim.designs.evidence import read_evidence

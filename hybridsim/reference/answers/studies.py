@@ -269,6 +269,23 @@ class Decision(Described):
     """Its other values."""
 
 
+class Sharing(Described):
+    """From which batch it pays to share tiles in time rather than to leave layers to clusters."""
+
+    objective: str
+    """The column."""
+    digital: float
+    """Its value with layers on clusters."""
+    one: float
+    """Its value with tiles written for each sequence."""
+    most: float
+    """Its value with tiles written once for the largest batch."""
+    largest: int
+    """That batch."""
+    pays_from: int | None
+    """Least batch at which sharing is better; null where none is."""
+
+
 class DesignSearch(Described):
     """How the front was found."""
 
@@ -329,6 +346,8 @@ class DesignAnswer(Described):
     """The points of the front, as a sweep has them."""
     decisions: list[Decision]
     """What each choice is worth."""
+    sharing: list[Sharing]
+    """From which batch it pays to share tiles in time; empty where all fits the chip."""
     search: DesignSearch
     """How it was found."""
     notes: list[str]
