@@ -21,6 +21,7 @@ from hybridsim.boundary.reading import read_own_json
 from hybridsim.errors import InputError
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.files import write_file
+from hybridsim.training.identity import without_unused
 from hybridsim.training.language_study import LanguageAdapter
 from hybridsim.training.llama import Llama
 from hybridsim.training.peft_files import read_decoder_adapter, write_decoder_adapter
@@ -76,9 +77,10 @@ def without_adapters(model: Llama) -> None:
 
 def _identity(how: LanguageAdapter, lesson: Lesson) -> dict[str, Any]:
     """Return what an adapter depends on, but for the model, which the results folder knows."""
+    tiles = None if lesson.settings is None else {"analog": lesson.settings.to_text()}
     return {
         "adapter": how.to_text(),
-        "tiles": None if lesson.settings is None else lesson.settings.to_text(),
+        "tiles": None if tiles is None else without_unused(tiles)["analog"],
         "documents_sha256": hashlib.sha256(lesson.documents.numpy().tobytes()).hexdigest(),
     }
 
