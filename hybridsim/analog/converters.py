@@ -133,6 +133,14 @@ def _one_pass(
     return quantize(y, bits, bound), cut
 
 
+def adc_gains(columns: int, per_adc: int, spread: float, rng: np.random.Generator) -> F32:
+    """Return the gain of the ADC of every column, shape (columns,): 1 + spread N, one draw for
+    each ADC, which converts so many columns side by side."""
+    drawn = 1 + spread * rng.standard_normal(-(-columns // per_adc))
+    gains: F32 = np.repeat(drawn, per_adc)[:columns].astype(np.float32)
+    return gains
+
+
 LEAST_READOUT = 1e-4
 """The least mean magnitude that is believed (the constant of aihwkit)."""
 

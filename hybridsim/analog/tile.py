@@ -11,6 +11,7 @@ from hybridsim.analog.converters import (
     LEAST_READOUT,
     Converters,
     DriftCompensation,
+    adc_gains,
     multiply,
     readout,
 )
@@ -34,9 +35,9 @@ from hybridsim.units import Count, Spec
 class AnalogSettings(Spec):
     """Device, mapping, converters and compensation of analog layers.
 
-    Stuck devices, the resistance of bit lines and temperature are off unless a share, a resistance
-    or an activation energy says otherwise; word lines, and asymmetry between the two devices of a
-    pair, are left out.
+    Stuck devices, the resistance of bit lines, temperature and unequal ADCs are off unless a
+    share, a resistance, an activation energy or a spread says otherwise; word lines, and asymmetry
+    between the two devices of a pair, are left out.
     """
 
     rows: Count = 512
@@ -63,6 +64,12 @@ class AnalogSettings(Spec):
     wire_resistance: Annotated[float, Field(ge=0)] = 0.0
     """Resistance of a bit line from one row to the next [ohm]; 0 for none. aihwkit takes 0.35
     (``ir_drop_g_ratio``, at 5 uS). See :func:`~.wires.with_wires` for how far it holds."""
+    adc_gain_spread: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of the gains of ADCs, which stay as they were made; 0 for equal ones.
+    Output noise is not scaled with them. Assumed where it is not 0."""
+    columns_per_adc: Count = 1
+    """Bit lines side by side that share an ADC, and with it its gain. What sharing does to time
+    is in the machine's integration time."""
     compensation: DriftCompensation = DriftCompensation()
     """The calibration read against drift; it reads at the bound that the converters are given."""
     ranges: Ranges = Ranges()
@@ -72,7 +79,7 @@ class AnalogSettings(Spec):
 Seed = Sequence[int]
 """Integers that together name a stream of random numbers."""
 
-_PROGRAM, _READ = 1, 2  # the streams of a tile
+_PROGRAM, _READ, _ADCS = 1, 2, 4  # the streams of a tile; 3 is that of the output noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,8 @@ class ProgrammedTile:
     scales: F32
     baseline: float
     """Mean magnitude of the readout after programming."""
+    gains: F32
+    """Of the ADCs, shape (columns,)."""
     settings: AnalogSettings
     seed: tuple[int, ...]
 
@@ -155,13 +164,15 @@ class ProgrammedTile:
             exponent = np.where(net > 0, *exponents)
             devices = (_Devices(net * stretch, exponent),)
             full_scale = float(settings.device.g_max * stretch)
-        after = with_wires(net / np.float32(settings.device.g_max), _drop(settings))
+        spread, shared = settings.adc_gain_spread, settings.columns_per_adc
+        gains = adc_gains(len(scales), shared, spread, np.random.default_rng([*seed, _ADCS]))
+        after = with_wires(net / np.float32(settings.device.g_max), _drop(settings)) * gains
         how = settings.compensation
         if how.reference == "target":
             baseline = max(float(np.abs(relative).mean(dtype=np.float64)), LEAST_READOUT)
         else:
             baseline = readout(after, settings.converters, how, rng)
-        return cls(devices, full_scale, scales, baseline, settings, tuple(seed))
+        return cls(devices, full_scale, scales, baseline, gains, settings, tuple(seed))
 
     def at(self, seconds: float, reading: int = 0) -> TileState:
         """Return the crossbar ``seconds`` after programming.
@@ -171,7 +182,7 @@ class ProgrammedTile:
         rng = np.random.default_rng([*self.seed, _READ, round(seconds * 1e6), reading])
         found = [part.at(seconds, self.settings, rng) for part in self.devices]
         weights: F32 = sum(found[1:], start=found[0]) / np.float32(self.full_scale)
-        weights = with_wires(weights, _drop(self.settings, self.full_scale))
+        weights = with_wires(weights, _drop(self.settings, self.full_scale)) * self.gains
         alpha = 1.0
         if self.settings.compensation.kind == "global":
             now = readout(weights, self.settings.converters, self.settings.compensation, rng)

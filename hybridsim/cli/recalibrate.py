@@ -77,11 +77,12 @@ def render_language(result: "LanguageResult") -> RenderableType:
             "documents; corrected at the time of the test"
         ),
     ]
-    names = ("tiles", "time", "corrected", "perplexity", "95 %", "next right %")
-    table = plain_table(*names, right="|".join(names[3:]))
+    names = ("tiles", "adapter", "time", "corrected", "perplexity", "95 %", "right %")
+    table = plain_table(*names, right="|".join(names[4:]))
     for row in result.table.to_dict("records"):
         ends = f"[{row['perplexity_low']:.4g}, {row['perplexity_high']:.4g}]"
-        told = (row["tiles"], row["time"], "yes" if row["corrected"] else "no")
+        mended = "yes" if row["corrected"] else "no"
+        told = (row["tiles"], row["adapter"], row["time"], mended)
         numbers = (f"{row['perplexity']:.4g}", escape(ends), f"{row['accuracy_percent']:.1f}")
         table.add_row(*told, *numbers)
     lines.append(table)
@@ -91,8 +92,8 @@ def render_language(result: "LanguageResult") -> RenderableType:
         for row in result.side_path.to_dict("records"):
             added = f"{row['added_least_us']:.4g} to {row['added_most_us']:.4g}"
             times = (f"{row['cores_us']:.4g}", f"{row['tiles_us']:.4g}", added)
-            told = (row["tiles"], "yes" if row["streams"] else "no", row["layers"])
-            table.add_row(*told, f"{row['kept_percent']:.2f}", *times, f"{row['energy_nj']:.4g}")
+            kind = (row["tiles"], "yes" if row["streams"] else "no", row["layers"])
+            table.add_row(*kind, f"{row['kept_percent']:.2f}", *times, f"{row['energy_nj']:.4g}")
         title = f"side path of {study.batch} tokens on {study.machine}, by loops and by streams"
         lines += ["", Sentence(title), table]
     return Group(*lines)

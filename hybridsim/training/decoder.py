@@ -14,11 +14,10 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
-from hybridsim.errors import SpecError, UnknownNameError, UnsupportedError
+from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.specs import read_json_mapping
 from hybridsim.training.files import write_folder
-from hybridsim.training.linear import OnTiles, StaticLinear
-from hybridsim.training.study import Lora
+from hybridsim.training.linear import DecoderOnTiles, StaticLinear
 
 SIZES = ("n_embd", "n_head", "n_layer", "n_positions", "vocab_size")
 START = 0.02
@@ -64,7 +63,7 @@ class _Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-class Decoder(OnTiles):
+class Decoder(DecoderOnTiles):
     """Logits of the next token; the head is the word embedding, digital."""
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -81,28 +80,6 @@ class Decoder(OnTiles):
         for block in self.h:
             x = block(x)
         return self.ln_f(x) @ self.wte.weight.T
-
-    def add_adapters(self, lora: Lora, seed: int) -> None:
-        """Put a new adapter on every layer whose name ends with one of the targets; freeze the
-        rest.
-
-        Raises:
-            UnknownNameError: A target is the end of no layer's name.
-        """
-        layers = self.static_layers()
-        for target in lora.targets:
-            if not any(name.endswith(f".{target}") for name in layers):
-                ends = {name.split(".", 2)[2] for name in layers}
-                raise UnknownNameError("lora.targets: layer", target, ends)
-        self.requires_grad_(False)
-        for name, layer in layers.items():
-            layer.remember_spread()
-            if any(name.endswith(f".{target}") for target in lora.targets):
-                self.new_adapter(name, layer, lora, seed)
-
-    def trained(self) -> list[nn.Parameter]:
-        """Return the parameters that training changes."""
-        return [p for p in self.parameters() if p.requires_grad]
 
 
 def new_decoder(config: dict[str, Any], seed: int) -> Decoder:

@@ -21,6 +21,7 @@ _DEVICE: dict[str, object] = {
 }  # fmt: skip
 _TILES: dict[str, object] = {
     "ranges": _AS_GIVEN, "wire_resistance": 0.0, "side_path_sigmas": None,
+    "adc_gain_spread": 0.0, "columns_per_adc": 1,
 }  # fmt: skip
 
 LATER: dict[str, dict[str, object]] = {
@@ -50,7 +51,7 @@ def identity(study: AdaptStudy, folder: Path, split: Split, on: Part) -> dict[st
     # as it was before there were spans
     sentences = (repr((split.train, judged_by)) + (repr(spans) if any(spans) else "")).encode()
     return {
-        "study": _without_unused(study.to_text()),
+        "study": without_unused(study.to_text()),
         "model_sha256": weights.hexdigest(),
         "sentences_sha256": hashlib.sha256(sentences).hexdigest(),
         "hybridsim": __version__,
@@ -60,8 +61,9 @@ def identity(study: AdaptStudy, folder: Path, split: Split, on: Part) -> dict[st
     }
 
 
-def _without_unused(text: dict[str, Any]) -> dict[str, Any]:
-    """Return the study without fields that came later and change nothing."""
+def without_unused(text: dict[str, Any]) -> dict[str, Any]:
+    """Return the text of a study, or of a part under its name, without fields that came later and
+    change nothing."""
     for path, fields in LATER.items():
         places: list[dict[str, Any]] = [text]
         for key in path.split(".") if path else ():

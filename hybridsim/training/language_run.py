@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,11 +27,19 @@ from hybridsim.training.data import FETCH, found_file, read_vader
 from hybridsim.training.files import Lines, write_file
 from hybridsim.training.gguf_files import read_gguf
 from hybridsim.training.intervals import share_interval, t_interval
+from hybridsim.training.language_adapters import Lesson, adapter_from, without_adapters
 from hybridsim.training.language_study import LanguageStudy, NewsText, read_language_study
 from hybridsim.training.linear import Chip, program_chip, put_on_chip
 from hybridsim.training.llama import Llama, load_llama
 from hybridsim.training.observing import heard
-from hybridsim.training.recalibrating import Reference, measure, put_adapters, reference_from
+from hybridsim.training.recalibrating import (
+    Corrections,
+    Reference,
+    carried,
+    measure,
+    put_adapters,
+    reference_from,
+)
 from hybridsim.training.run import Watch
 from hybridsim.training.side_path_price import side_path_rows
 
@@ -42,13 +50,24 @@ HELD = "weights alone"
 NO_CHIP = -1
 _MEASURING = 2**40
 """Where the output noise of measurements lies in its stream, apart from that of tests."""
-_ROW = ("tiles", "chip", "corrected", "time", "loss", "right", "cpu_seconds")
+BARE = "-"
+"""In place of an adapter: none."""
+_ROW = ("tiles", "adapter", "chip", "corrected", "time", "loss", "right", "cpu_seconds")
 _GROWING = (
-    "question", "chips", "times", "tiles", "corrected", "threads", "machine", "batch",
+    "question", "chips", "times", "tiles", "corrected", "threads", "machine", "batch", "train",
+    "adapters", "adapted",
 )  # fmt: skip
 
-Key = tuple[str, int, bool, str]
-"""Tiles, chip, whether corrected at that time, time."""
+
+class Key(NamedTuple):
+    """One evaluation."""
+
+    tiles: str
+    adapter: str
+    chip: int
+    corrected: bool
+    """Whether at the time of the test."""
+    time: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +94,11 @@ class LanguageRun:
         torch.set_num_threads(self.study.threads)
         self.place = self._place()
         self.model, tokenizer = self._loaded()
-        self.calibration, self.test = self._documents(tokenizer)
+        self.calibration, self.test, self.train = self._documents(tokenizer)
         self.pool = Pool(0, "cpu")
-        self._reference: Reference | None = None
+        self.adapters: dict[str, Corrections] = {BARE: {}}
+        self._reference: tuple[str, Reference] | None = None
+        self._put: tuple[Any, ...] = ()
 
     def run(self) -> LanguageResult:
         """Evaluate what is not known yet, and write the table.
@@ -87,21 +108,27 @@ class LanguageRun:
             KeyboardInterrupt: Someone stopped it; the table of what is known is written.
         """
         lines, known = self._open()
+        for name, how in self.study.adapters.items():
+            settings = self.study.tiles[how.tiles] if how.tiles is not None else None
+            lesson = Lesson(self.train, settings, self._base())
+            folder = self.out / "adapters" / name
+            self.adapters[name] = adapter_from(folder, name, self.model, how, lesson, self.watch)
         wanted = [key for key in self._wanted() if key not in known]
-        programmed: dict[tuple[str, int], Chip] = {}
+        programmed: tuple[tuple[str, int], Chip] | None = None  # a chip takes gigabytes
         try:
             for done, key in enumerate(wanted):
                 self.watch(" ".join(map(str, key)), done, len(wanted), "")
-                start = time.process_time()
-                if key[1] != NO_CHIP and key[:2] not in programmed:
-                    programmed = {k: v for k, v in programmed.items() if k[1] == key[1]}
-                    settings = self.study.tiles[key[0]]
-                    programmed[key[:2]] = program_chip(self.model, settings, (key[1],))
-                loss, right = self._evaluated(key, programmed.get(key[:2]))
+                start, place = time.process_time(), (key.tiles, key.chip)
+                if key.chip != NO_CHIP and (programmed is None or programmed[0] != place):
+                    programmed = None
+                    settings = self.study.tiles[key.tiles]
+                    programmed = place, program_chip(self.model, settings, (key.chip,))
+                loss, right = self._evaluated(key, programmed[1] if programmed else None)
+                loss = loss.round(6)  # as the journal keeps it, so that a second run agrees
                 known[key] = np.stack([loss, right])
-                row = {"loss": loss.round(6).tolist(), "right": right.astype(int).tolist()}
+                row = {"loss": loss.tolist(), "right": right.astype(int).tolist()}
                 took = {"cpu_seconds": round(time.process_time() - start, 1)}
-                lines.add(dict(zip(_ROW[:4], key, strict=True)) | row | took)
+                lines.add(key._asdict() | row | took)
         finally:
             table = self._table(known)
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -149,12 +176,18 @@ class LanguageRun:
         except Exception as error:  # the library raises nothing narrower
             raise SpecError(str(file), "", f"cannot be read as a tokenizer: {error}") from None
 
-    def _documents(self, tokenizer: Tokenizer) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return tokens of the documents to measure with and to test on, (documents, tokens)."""
+    def _base(self) -> str:
+        """Return what adapters say of the model that they belong to."""
+        how = self.study.language
+        return how.package or how.folder or how.file or ""
+
+    def _documents(self, tokenizer: Tokenizer) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return tokens of the documents to measure with, to test on and to learn from, each of
+        shape (documents, tokens)."""
         study = self.study
         read = [tokenizer.encode(t, add_special_tokens=False).ids for t in self._texts()]
         long = [ids[: study.tokens] for ids in read if len(ids) >= study.tokens]
-        wanted = study.calibration + study.test
+        wanted = study.calibration + study.test + study.train
         if len(long) < wanted:
             problem = (
                 f"found {len(long)} documents of {study.tokens} tokens or more; "
@@ -162,8 +195,9 @@ class LanguageRun:
             )
             raise SpecError("text", "", problem)
         order = np.random.default_rng([study.seed, 19]).permutation(len(long))[:wanted]
-        ids = torch.tensor([long[i] for i in order])
-        return ids[: study.calibration], ids[study.calibration :]
+        sizes = (study.calibration, study.test, study.train)
+        measured, tested, learned = torch.tensor([long[i] for i in order]).split(sizes)
+        return measured, tested, learned
 
     def _texts(self) -> Iterator[str]:
         source = self.study.text
@@ -181,39 +215,65 @@ class LanguageRun:
     # --- evaluations ----------------------------------------------------------------------------
 
     def _wanted(self) -> Iterator[Key]:
-        """Yield all evaluations: without a chip, on chips as they are, and corrected."""
-        study = self.study
-        yield (DIGITAL, NO_CHIP, False, HELD)
+        """Yield all evaluations: without a chip, then on chips as they are, and corrected."""
+        study, every = self.study, (BARE, *self.study.adapters)
+        for adapter in every:
+            yield Key(DIGITAL, adapter, NO_CHIP, False, HELD)
         for tiles in study.tiles:
-            yield (tiles, NO_CHIP, False, HELD)
-        corrected = study.corrected or tuple(study.tiles)
+            yield Key(tiles, BARE, NO_CHIP, False, HELD)
+        mended = (study.correction.adapters or (BARE,)) if study.correction is not None else ()
         for chip in study.chips:
-            for mend in (False, True) if study.correction is not None else (False,):
-                for tiles in corrected if mend else study.tiles:
-                    for seconds in study.times:
-                        yield (tiles, chip, mend, format_time(seconds))
+            for tiles in study.tiles:
+                adapted = tiles in (study.adapted or study.tiles)
+                corrected = tiles in (study.corrected or study.tiles)
+                own = every if adapted else (BARE,)
+                whens = [format_time(seconds) for seconds in study.times]
+                yield from (Key(tiles, name, chip, False, t) for t in whens for name in own)
+                for name in mended if corrected else ():
+                    yield from (Key(tiles, name, chip, True, t) for t in whens)
 
     def _evaluated(self, key: Key, chip: Chip | None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return loss [nats per token] and right next tokens of every document."""
-        tiles, number, corrected, when = key
-        self.model.compute_digitally()
-        for layer in self.model.static_layers().values():
-            layer.adapter = None
-        if tiles == DIGITAL:
-            return self._tested()
-        settings = self.study.tiles[tiles]
-        if chip is None:
-            return self._with_held_weights(settings)
-        seconds = next(t for t in self.study.times if format_time(t) == when)
-        if corrected and self.study.correction is not None:
-            fits = measure(
-                self.model, chip, seconds, settings,
-                self._noise(number, _MEASURING + round(seconds)), self.reference,
-            )  # fmt: skip
-            rank = self.study.correction.rank
-            put_adapters(self.model, {name: fit.of_rank(rank) for name, fit in fits.items()})
-        put_on_chip(self.model, chip, seconds, settings, self._noise(number, round(seconds)))
+        own = self.adapters[key.adapter]
+        if chip is None or key.chip == NO_CHIP:
+            self._digital(own)
+            if key.tiles == DIGITAL:
+                return self._tested()
+            return self._with_held_weights(self.study.tiles[key.tiles])
+        settings = self.study.tiles[key.tiles]
+        seconds = next(t for t in self.study.times if format_time(t) == key.time)
+        adapters = self._corrected(key, chip, seconds, settings) if key.corrected else own
+        without_adapters(self.model)
+        if adapters:
+            put_adapters(self.model, adapters)
+        if self._put != (key.tiles, key.chip, seconds):
+            put_on_chip(self.model, chip, seconds, settings, Disturbance(self.pool))
+            self._put = (key.tiles, key.chip, seconds)
+        self._noise(key.chip, round(seconds))
         return self._tested()
+
+    def _corrected(
+        self, key: Key, chip: Chip, seconds: float, settings: AnalogSettings
+    ) -> Corrections:
+        """Return what an adapter becomes by a correction of the chip at a time."""
+        assert self.study.correction is not None
+        reference, own = self._reference_of(key.adapter), self.adapters[key.adapter]
+        self._put = ()
+        fits = measure(
+            self.model, chip, seconds, settings,
+            self._noise(key.chip, _MEASURING + round(seconds)), reference,
+        )  # fmt: skip
+        rank = self.study.correction.rank
+        found = {name: fit.of_rank(rank) for name, fit in fits.items()}
+        return carried({name: own.get(name) for name in found}, found, reference, folded=False)
+
+    def _digital(self, adapters: Corrections) -> None:
+        """Take the model off its chip, and give it adapters."""
+        self._put = ()
+        self.model.compute_digitally()
+        without_adapters(self.model)
+        if adapters:
+            put_adapters(self.model, adapters)
 
     def _noise(self, chip: int, stream: int) -> Disturbance:
         self.pool.at_step(chip, stream)
@@ -242,17 +302,18 @@ class LanguageRun:
             right.append((logits.argmax(dim=2) == after).sum(dim=1).numpy())
         return np.concatenate(losses), np.concatenate(right)
 
-    @property
-    def reference(self) -> Reference:
-        """What the model computes digitally for the documents of calibration."""
-        if self._reference is None:
+    def _reference_of(self, adapter: str) -> Reference:
+        """Return what the model computes digitally for the documents of calibration."""
+        if self._reference is None or self._reference[0] != adapter:
             assert self.study.correction is not None
-            self.model.compute_digitally()
+            self._reference = None  # gigabytes
+            self._digital(self.adapters[adapter])
             with torch.no_grad(), heard(self.model) as found:
                 self.model(self.calibration)
             inputs = {name: parts[0] for name, parts in found.items()}
-            self._reference = reference_from(self.model, inputs, self.study.correction.ridge)
-        return self._reference
+            made = reference_from(self.model, inputs, self.study.correction.ridge)
+            self._reference = adapter, made
+        return self._reference[1]
 
     # --- what is kept ---------------------------------------------------------------------------
 
@@ -260,6 +321,8 @@ class LanguageRun:
         own = self.study.to_text()
         for name in _GROWING:
             own.pop(name, None)
+        if own.get("correction"):
+            own["correction"].pop("adapters", None)
         weights = self.place if self.place.is_file() else self.place / "config.json"
         identity = {
             "study": own, "model_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
@@ -277,31 +340,40 @@ class LanguageRun:
         lines, known = Lines(self.out / "journal.jsonl"), {}
         for number, row in lines.rows(_ROW):
             try:
-                key = (str(row["tiles"]), int(row["chip"]), bool(row["corrected"]), row["time"])
+                key = Key(*(row[name] for name in Key._fields))
                 known[key] = np.array([row["loss"], row["right"]], np.float64)
             except (TypeError, ValueError):
                 raise lines.broken(number) from None
         return lines, known
 
     def _table(self, known: dict[Key, NDArray[Any]]) -> pd.DataFrame:
-        rows = []
-        for tiles, _, corrected, when in dict.fromkeys((k[0], 0, k[2], k[3]) for k in known):
-            found = [v for k, v in known.items() if (k[0], k[2], k[3]) == (tiles, corrected, when)]
-            rows.append({"tiles": tiles, "time": when, "corrected": corrected} | self._row(found))
+        digital, rows = known.get(Key(DIGITAL, BARE, NO_CHIP, False, HELD)), []
+        for key in dict.fromkeys(k._replace(chip=0) for k in known):
+            found = [value for k, value in known.items() if k._replace(chip=0) == key]
+            named = {
+                "tiles": key.tiles, "adapter": key.adapter, "time": key.time,
+                "corrected": key.corrected,
+            }  # fmt: skip
+            rows.append(named | self._row(found, digital))
         table = pd.DataFrame(rows)
         write_file(self.out / "perplexity.csv", table.to_csv(index=False).encode())
         return table
 
-    def _row(self, found: list[NDArray[Any]]) -> dict[str, Any]:
-        """Return perplexity and accuracy of some chips, with 95 % intervals."""
+    def _row(self, found: list[NDArray[Any]], digital: NDArray[Any] | None) -> dict[str, Any]:
+        """Return perplexity, alone and over that of digital arithmetic, and accuracy of some
+        chips, with 95 % intervals; over the same documents the ratio scatters less."""
         loss = np.array([[each[0] for each in found]])  # (1, chips, documents)
         right = np.array([[each[1] for each in found]]) / (self.study.tokens - 1)
-        ends = [float(np.exp(end / 100)) for end in t_interval(loss)]
+        more = loss - (loss if digital is None else digital[0])
+        ends, times = ([float(np.exp(end / 100)) for end in t_interval(x)] for x in (loss, more))
         low, high = share_interval(right)
-        return {
-            "perplexity": round(float(np.exp(loss.mean())), 3),
-            "perplexity_low": round(ends[0], 3), "perplexity_high": round(ends[1], 3),
-            "accuracy_percent": round(100 * float(right.mean()), 3),
-            "accuracy_low": round(low, 3), "accuracy_high": round(high, 3),
-            "chips": len(found), "documents": loss.shape[2],
+        numbers = {
+            "perplexity": float(np.exp(loss.mean())),
+            "perplexity_low": ends[0], "perplexity_high": ends[1],
+            "times_digital": float(np.exp(more.mean())),
+            "times_low": times[0], "times_high": times[1],
+            "accuracy_percent": 100 * float(right.mean()),
+            "accuracy_low": low, "accuracy_high": high,
         }  # fmt: skip
+        counts = {"chips": len(found), "documents": loss.shape[2]}
+        return {name: round(value, 3) for name, value in numbers.items()} | counts

@@ -7,7 +7,13 @@ from pydantic import Field, model_validator
 
 from hybridsim.analog import AnalogSettings, ElapsedTime, parse_time
 from hybridsim.specs import PlacedError, read_yaml_mapping, validate
-from hybridsim.training.study import ArmName, Seeds, check_ranges
+from hybridsim.training.study import (
+    ArmName,
+    Lora,
+    Rate,
+    Seeds,
+    check_ranges,
+)
 from hybridsim.units import Count, Spec
 
 
@@ -46,6 +52,36 @@ class PlainText(Spec):
     """The files, UTF-8."""
 
 
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The static linear layers of a block, by the names of Hugging Face."""
+
+
+class LanguageLora(Lora):
+    """The adapters of a Llama."""
+
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = LAYERS
+
+
+class LanguageAdapter(Spec):
+    """An adapter that learns the next token of the training documents, digitally or on tiles."""
+
+    steps: Count
+    """Training steps."""
+    batch: Count = 1
+    """Documents per step."""
+    learning_rate: Rate
+    """Of Adam, the largest: it rises over the first tenth of the steps, then falls to zero."""
+    lora: LanguageLora = LanguageLora()
+    """Rank, scale and layers."""
+    tiles: ArmName | None = None
+    """Tiles that it learns on, so AHWA training; null to learn digitally."""
+    weight_noise: Annotated[float, Field(ge=0)] = 0.067
+    """Deviation of every weight in a step there, in largest weights of its column. Source: the
+    paper."""
+    seed: Annotated[int, Field(strict=True, ge=0)] = 1
+    """Of start, order of the documents and noise."""
+
+
 class LanguageCorrection(Spec):
     """The correction of every layer, as ``hybridsim recalibrate`` makes it."""
 
@@ -53,6 +89,8 @@ class LanguageCorrection(Spec):
     """Its rank."""
     ridge: Annotated[float, Field(ge=0)] = 1e-3
     """What holds back directions that few vectors take, in mean squared inputs; assumed."""
+    adapters: tuple[ArmName, ...] = ()
+    """Adapters that it goes on top of; the model without one unless given."""
 
 
 class LanguageStudy(Spec):
@@ -72,8 +110,14 @@ class LanguageStudy(Spec):
     """Documents that chips are measured with."""
     test: Count = 16
     """Documents that are predicted, none of them among those."""
+    train: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Documents that adapters learn from, none of them among those."""
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     """Of which documents these are."""
+    adapters: dict[ArmName, LanguageAdapter] = Field(default_factory=dict)
+    """Name -> an adapter; each is tested beside the model without one."""
+    adapted: tuple[ArmName, ...] = ()
+    """Tiles that adapters are tested on; all unless given."""
     tiles: Annotated[dict[ArmName, AnalogSettings], Field(min_length=1)]
     """Name -> tiles; each is programmed with the same chips."""
     chips: Seeds = (1,)
@@ -97,10 +141,25 @@ class LanguageStudy(Spec):
     def _check(self) -> "LanguageStudy":
         for name, settings in self.tiles.items():
             check_ranges(f"tiles.{name}", settings, calibrates=False)
-        for place, name in enumerate(self.corrected):
-            if name not in self.tiles:
-                problem = f"found {name!r}; one of tiles would do: {', '.join(self.tiles)}"
-                raise PlacedError(f"corrected.{place}", problem)
+        of_correction = self.correction.adapters if self.correction is not None else ()
+        named = [(f"corrected.{i}", name, "tiles") for i, name in enumerate(self.corrected)]
+        named += [(f"adapted.{i}", name, "tiles") for i, name in enumerate(self.adapted)]
+        named += [
+            (f"adapters.{name}.tiles", each.tiles, "tiles")
+            for name, each in self.adapters.items()
+            if each.tiles is not None
+        ]
+        named += [
+            (f"correction.adapters.{i}", name, "adapters") for i, name in enumerate(of_correction)
+        ]
+        for place, name, kind in named:
+            known = self.tiles if kind == "tiles" else self.adapters
+            if name not in known:
+                would_do = ", ".join(known) or "there are none"
+                problem = f"found {name!r}; one of {kind} would do: {would_do}"
+                raise PlacedError(place, problem)
+        if self.adapters and not self.train:
+            raise PlacedError("train", "found 0 with adapters; 1 or more would do")
         return self
 
 

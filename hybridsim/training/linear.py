@@ -4,6 +4,7 @@ A layer may carry an adapter. :mod:`hybridsim.analog` programs chips, torch comp
 """
 
 import math
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -19,6 +20,7 @@ from hybridsim.analog import (
     LayerState,
     ProgrammedLayer,
 )
+from hybridsim.errors import UnknownNameError
 from hybridsim.training.crossbar import Disturbance, RowBlock, crossbar_product, stream
 from hybridsim.training.study import Lora
 
@@ -174,6 +176,36 @@ class OnTiles(nn.Module):
         """Put all layers on tiles that hold the weights as they are."""
         for layer in self.static_layers().values():
             layer.compute_on(settings, noise)
+
+
+class DecoderOnTiles(OnTiles):
+    """A decoder: its layers are named by block, and all that is trained are adapters."""
+
+    def add_adapters(self, lora: Lora, seed: int) -> None:
+        """Put a new adapter on every layer whose name ends with one of the targets; freeze the
+        rest.
+
+        Raises:
+            UnknownNameError: A target is the end of no layer's name.
+        """
+        layers = self.static_layers()
+        for target in lora.targets:
+            if not any(name.endswith(f".{target}") for name in layers):
+                ends = {_IN_BLOCK.sub("", name) for name in layers}
+                raise UnknownNameError("lora.targets: layer", target, ends)
+        self.requires_grad_(False)
+        for name, layer in layers.items():
+            layer.remember_spread()
+            if any(name.endswith(f".{target}") for target in lora.targets):
+                self.new_adapter(name, layer, lora, seed)
+
+    def trained(self) -> list[nn.Parameter]:
+        """Return the parameters that training changes."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+
+_IN_BLOCK = re.compile(r"^.*\.\d+\.")
+"""What stands before a layer's name within its block."""
 
 
 def program_chip(model: OnTiles, settings: AnalogSettings, seed: Sequence[int]) -> Chip:

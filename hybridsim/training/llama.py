@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.specs import read_json_mapping
-from hybridsim.training.linear import OnTiles, StaticLinear
+from hybridsim.training.linear import DecoderOnTiles, StaticLinear
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = (
@@ -117,7 +117,7 @@ class _Block(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
-class Llama(OnTiles):
+class Llama(DecoderOnTiles):
     """Logits of the next token."""
 
     def __init__(self, shape: LlamaShape) -> None:

@@ -16,6 +16,7 @@ from hybridsim.errors import SpecError
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.decoder import Decoder
 from hybridsim.training.files import write_folder
+from hybridsim.training.llama import Llama
 from hybridsim.training.study import Lora
 
 ADAPTER = "adapter_model.safetensors"
@@ -24,7 +25,7 @@ HEAD = "head.safetensors"
 WEIGHTS = "weights.safetensors"
 
 _PREFIX = "base_model.model."
-_DECODER = "base_model.model.transformer."
+_GPT2 = "base_model.model.transformer."
 
 
 def write_trained(folder: Path, model: Classifier, lora: Lora | None, base: str) -> None:
@@ -65,47 +66,67 @@ def read_trained(folder: Path, model: Classifier) -> None:
         raise SpecError(str(folder), ADAPTER, f"holds {next(iter(stored))}, which no layer has")
 
 
-def write_decoder_adapter(folder: Path, model: Decoder, lora: Lora, base: str) -> None:
-    """Write the adapters of a GPT-2 for PEFT, all or nothing; ``base`` names its folder."""
-    # GPT-2's linear weights lie transposed, which PEFT wants to be told
-    of_gpt2 = {"task_type": "CAUSAL_LM", "fan_in_fan_out": True}
-    config = _config(model, lora, base, of_gpt2)
-    write_folder(folder, {ADAPTER: save(_tensors(model, _DECODER)), CONFIG: config.encode()})
+def write_decoder_adapter(
+    folder: Path,
+    model: Decoder | Llama,
+    lora: Lora,
+    base: str,
+    kind: torch.dtype = torch.float32,
+) -> None:
+    """Write the adapters of a decoder for PEFT, all or nothing, in the arithmetic ``kind``.
+
+    ``base`` names the model that they belong to.
+    """
+    own: dict[str, object] = {"task_type": "CAUSAL_LM"}
+    if isinstance(model, Decoder):
+        own["fan_in_fan_out"] = True  # GPT-2's linear weights lie transposed
+    config = _config(model, lora, base, own)
+    tensors = _tensors(model, _prefix_of(model), kind)
+    write_folder(folder, {ADAPTER: save(tensors), CONFIG: config.encode()})
 
 
-def read_decoder_adapter(folder: Path, model: Decoder) -> None:
+def read_decoder_adapter(folder: Path, model: Decoder | Llama) -> None:
     """Put what :func:`write_decoder_adapter` wrote into a model that has the same adapters.
 
     Raises:
         SpecError: A file is missing, broken, or belongs to another model.
     """
+    prefix = _prefix_of(model)
     try:
         stored = load(read_own(folder / ADAPTER))
         with torch.no_grad():
             for name, adapter in model.adapters():
-                adapter.lora_A.copy_(stored.pop(f"{_DECODER}{name}.lora_A.weight"))
-                adapter.lora_B.copy_(stored.pop(f"{_DECODER}{name}.lora_B.weight"))
+                adapter.lora_A.copy_(stored.pop(f"{prefix}{name}.lora_A.weight"))
+                adapter.lora_B.copy_(stored.pop(f"{prefix}{name}.lora_B.weight"))
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise SpecError(str(folder), "", f"cannot be read as its adapter: {error}") from None
     if stored:
         raise SpecError(str(folder), ADAPTER, f"holds {next(iter(stored))}, which no layer has")
 
 
-def _tensors(model: Classifier | Decoder, prefix: str) -> dict[str, torch.Tensor]:
+def _tensors(
+    model: Classifier | Decoder | Llama, prefix: str, kind: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
     tensors = {}
     for name, adapter in model.adapters():
         for key in ("lora_A", "lora_B"):
-            value = getattr(adapter, key).detach().cpu().contiguous()
+            value = getattr(adapter, key).detach().cpu().to(kind).contiguous()
             tensors[f"{prefix}{_name(model, name)}.{key}.weight"] = value
     return tensors
 
 
-def _name(model: Classifier | Decoder, layer: str) -> str:
+def _prefix_of(model: Decoder | Llama) -> str:
+    return _GPT2 if isinstance(model, Decoder) else _PREFIX
+
+
+def _name(model: Classifier | Decoder | Llama, layer: str) -> str:
     """Return what Hugging Face calls a layer."""
-    return layer if isinstance(model, Decoder) else model.encoder.base.name(layer)
+    return model.encoder.base.name(layer) if isinstance(model, Classifier) else layer
 
 
-def _config(model: Classifier | Decoder, lora: Lora, base: str, own: dict[str, object]) -> str:
+def _config(
+    model: Classifier | Decoder | Llama, lora: Lora, base: str, own: dict[str, object]
+) -> str:
     document: dict[str, object] = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",

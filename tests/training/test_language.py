@@ -188,18 +188,80 @@ def test_a_study_ends_in_a_table_and_goes_on(study, tmp_path):
     assert 0 < every["kept_percent"] < 30
 
 
-def test_full_rank_without_noise_gives_back_digital_arithmetic(study, tmp_path):
+@pytest.fixture
+def taught(study):
+    """The same with adapters: one that learns digitally, one on tiles."""
     document = yaml.safe_load(study.read_text())
+    how = {"steps": 60, "batch": 2, "learning_rate": 0.01}
+    noisy = how | {"tiles": "clipped", "weight_noise": 0.01}
+    document |= {
+        "calibration": 2, "test": 2, "train": 2, "times": ["0s"], "adapted": ["clipped"],
+        "adapters": {"plain": how | {"lora": {"rank": 2}}, "noisy": noisy},
+        "correction": {"rank": 4, "adapters": ["plain"]}, "machine": None,
+    }  # fmt: skip
+    study.write_text(yaml.safe_dump(document, sort_keys=False))
+    return study
+
+
+def test_adapters_learn_are_tested_and_are_not_trained_again(taught, tmp_path):
+    out = tmp_path / "out"
+    table = LanguageRun(taught, out).run().table
+    rows = set(zip(table["tiles"], table["adapter"], table["corrected"], strict=True))
+    digital = {("digital", name, False) for name in ("-", "plain", "noisy")}
+    clipped = {("clipped", name, False) for name in ("-", "plain", "noisy")}
+    assert rows == digital | clipped | {
+        ("side_path", "-", False), ("side_path", "plain", True), ("clipped", "plain", True),
+    }  # fmt: skip
+    assert table["times_digital"].iloc[0] == 1.0
+    told = {name: json.loads((out / f"adapters/{name}/training.json").read_text())
+            for name in ("plain", "noisy")}  # fmt: skip
+    # two documents are soon known by heart
+    assert all(each["last_loss"] < each["first_loss"] for each in told.values())
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("*.safetensors")}
+    again = LanguageRun(taught, out).run().table
+    assert before == {file: file.stat().st_mtime_ns for file in out.rglob("*.safetensors")}
+    assert again.equals(table)
+    document = yaml.safe_load(taught.read_text())
+    document["adapters"]["plain"]["steps"] = 61
+    taught.write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError, match="another way"):
+        LanguageRun(taught, out).run()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_written_adapter_loads_in_peft(taught, tmp_path):
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    run = LanguageRun(taught, tmp_path / "out")
+    run.run()
+    folder = tmp_path / "model"
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    place = str(tmp_path / "out/adapters/plain/adapter")
+    theirs = peft.PeftModel.from_pretrained(base, place).eval()
+    run._digital(run.adapters["plain"])
+    with torch.no_grad():
+        bare = load_llama(folder)(run.test)
+        expected, found = theirs(run.test).logits.float(), run.model(run.test)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+    assert (found - bare).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("adapter", ["-", "plain"])
+def test_full_rank_without_noise_gives_back_digital_arithmetic(adapter, taught, tmp_path):
+    document = yaml.safe_load(taught.read_text())
     still = {"device": {"read_scale": 0.0}, "converters": {
         "output_noise": 0.0, "dac_bits": None, "adc_bits": None, "output_bound": 1e9}}  # fmt: skip
-    document["tiles"] = {"clipped": {"clip_sigmas": 1.5} | still}
-    document |= {"correction": {"rank": 24, "ridge": 0.0}, "calibration": 4, "test": 2}
-    study.write_text(yaml.safe_dump(document))
-    table = LanguageRun(study, tmp_path / "out").run().table
-    rows = table.set_index(["tiles", "time", "corrected"])["perplexity"]
-    digital = rows["digital", "weights alone", False]
-    assert abs(rows["clipped", "10y", False] - digital) > 0.05 * digital
-    assert rows["clipped", "10y", True] == pytest.approx(digital, rel=0.01)
+    document["tiles"] = {"clipped": {"clip_sigmas": 0.8} | still}
+    document |= {"times": ["10y"], "calibration": 3, "test": 1}
+    document["correction"] = {"rank": 24, "ridge": 0.0} | (
+        {} if adapter == "-" else {"adapters": [adapter]}
+    )
+    taught.write_text(yaml.safe_dump(document))
+    table = LanguageRun(taught, tmp_path / "out").run().table
+    rows = table.set_index(["tiles", "adapter", "corrected", "time"])["perplexity"]
+    digital = rows["digital", adapter, False, "weights alone"]
+    assert abs(rows["clipped", adapter, False, "10y"] - digital) > 0.05 * digital
+    assert rows["clipped", adapter, True, "10y"] == pytest.approx(digital, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +271,8 @@ def test_full_rank_without_noise_gives_back_digital_arithmetic(study, tmp_path):
         ({"language": {}}, SpecError, "folder, file, package"),
         ({"tokens": 2000}, SpecError, "fewer tokens"),
         ({"corrected": ["nobody"]}, SpecError, "nobody"),
+        ({"adapters": {"one": {"steps": 1, "learning_rate": 0.1}}}, SpecError, "train: found 0"),
+        ({"correction": {"adapters": ["one"]}}, SpecError, "there are none"),
         ({"language": {"folder": "none"}}, InputError, "config.json"),
     ],
 )

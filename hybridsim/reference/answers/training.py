@@ -149,12 +149,16 @@ class PerplexityRow(Row):
 
     tiles: str
     """Name of the tiles, or digital."""
+    adapter: str
+    """Name of the adapter; - for none."""
     time: str
     """Time after programming, or weights alone."""
     corrected: bool
     """Whether its layers were corrected at that time."""
     perplexity: float
     """exp of the mean loss per token."""
+    times_digital: float
+    """That over the perplexity of digital arithmetic without an adapter, same documents."""
     accuracy_percent: float
     """Next tokens that are the likeliest ones [%]."""
 
