@@ -113,6 +113,17 @@ def test_layers_one_after_the_other_take_the_sum_of_their_slowest_tasks(
     assert frozen.executed <= len(found)
 
 
+def test_pieces_that_differ_in_which_task_holds_a_resource_are_not_alike() -> None:
+    """Both hold three in the same order: a and b, then a; or a, then b and a."""
+    builder = PlanBuilder((Resource("a", "x", 2), Resource("b", "x"), Resource("c", "x")))
+    short, long, end = delay("short", 1), delay("long", 9), delay("end", 1)
+    for uses in (((0, 1), (2,)), ((0,), (1, 2))):
+        before = [len(builder) - 1] if len(builder) else []
+        pair = [builder.add("op", work, own, before) for work, own in zip((short, long), uses)]
+        builder.add("op", end, (), pair)
+    assert sorted(piece.times for piece in pieces(builder.build())) == [1, 1, 1, 1]
+
+
 @given(plans(), st.integers(0, 2**32 - 1))
 def test_a_resource_is_held_no_longer_than_a_plan_lasts(plan: Plan, seed: int) -> None:
     frozen, time_ps = Frozen(plan), prices(times(plan), 5, seed)
