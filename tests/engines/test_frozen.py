@@ -119,7 +119,10 @@ def test_pieces_that_differ_in_which_task_holds_a_resource_are_not_alike() -> No
     short, long, end = delay("short", 1), delay("long", 9), delay("end", 1)
     for uses in (((0, 1), (2,)), ((0,), (1, 2))):
         before = [len(builder) - 1] if len(builder) else []
-        pair = [builder.add("op", work, own, before) for work, own in zip((short, long), uses)]
+        pair = [
+            builder.add("op", work, own, before)
+            for work, own in zip((short, long), uses, strict=True)
+        ]
         builder.add("op", end, (), pair)
     assert sorted(piece.times for piece in pieces(builder.build())) == [1, 1, 1, 1]
 

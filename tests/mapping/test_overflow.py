@@ -46,7 +46,5 @@ def test_as_many_pieces_as_are_placed_and_not_one_more(
     monkeypatch.setattr(placement, limit, 5)
     assert len(place(network, machine).layers) == 2
     monkeypatch.setattr(placement, limit, 4)
-    with pytest.raises(
-        CapacityError, match="cut into 5 pieces of 256 x 256; at most 4 are placed"
-    ):
+    with pytest.raises(CapacityError, match="into 5 pieces of 256 x 256; at most 4 are placed"):
         place(network, machine)
