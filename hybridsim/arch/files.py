@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from hybridsim.boundary.reading import read_text
+from hybridsim.boundary.values import text_of
 from hybridsim.components.parts import OutsidePart, part_class
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.library import machine_names, machine_path
@@ -257,10 +258,11 @@ def with_overrides(data: Mapping[str, Any], overrides: Overrides, file: str) -> 
     """Return a copy of ``data`` with each dotted path set to its value.
 
     Raises:
-        SpecError: A path leads through something that is no group.
+        SpecError: A path leads through something that is no group, or is no plain text.
     """
     result = deepcopy(dict(data))
     for dotted, value in overrides.items():
+        text_of(dotted, file)
         # a pattern for names of layers has dots of its own
         *folders, last = dotted.split(".", 2 if dotted.startswith("mapping.") else -1)
         place = result

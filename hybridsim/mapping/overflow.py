@@ -38,7 +38,7 @@ def way_of(
 def digital_layers(network: Network, machine: Machine) -> tuple[list[str], str]:
     """Return the layers that clusters compute so that the others fit the tiles, and that in words.
 
-    Those go first that save the fewest products for each crossbar, of equal ones the last of the
+    Those go first that save the fewest products for each crossbar, of equal ones the first of the
     network. Clusters compute linear layers alone.
 
     Raises:
@@ -53,7 +53,7 @@ def digital_layers(network: Network, machine: Machine) -> tuple[list[str], str]:
         return vectors_of(network, op) * op.weights / need[op.name]
 
     may = [op for op in network.matrices if op.kind == "linear" and op.matrices[0] == 1]
-    ranked = sorted(may, key=saved)  # stable: of equal ones the last comes first
+    ranked = sorted(may, key=saved)  # stable
     found: list[Linear] = []
     for op in ranked:
         if over <= 0:

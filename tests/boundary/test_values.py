@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridsim.arch import parse_override
+from hybridsim.arch import load_machine, parse_override
 from hybridsim.boundary.values import (
     MOST_DIGITS,
     decimal,
@@ -91,3 +91,10 @@ def test_a_setting_is_read_as_strictly_as_a_file(text: str) -> None:
 def test_any_setting_is_a_value_or_one_sentence(text: str) -> None:
     with contextlib.suppress(InputError):
         parse_override(f"tile.rows={text}")
+
+
+@pytest.mark.parametrize("path", ["tiles.\udcf7o", "tile.rows\x1b[2J", "x" * 5000])
+def test_a_path_of_a_value_is_plain_text(path: str) -> None:
+    """From Python, too, and from an input that a fuzzer found."""
+    with pytest.raises(SpecError, match=r"--set: found .* would do"):
+        load_machine("ahwa_lora_2026", {path: 3})

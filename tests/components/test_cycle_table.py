@@ -119,3 +119,8 @@ def test_an_odd_shape_of_a_kernel_is_refused(tmp_path: Path) -> None:
     lines = ("kernel,shape,precision,cores,cycles", "gemm_ssr_frep_u8,8 by 8,fp32,8,9")
     with pytest.raises(SpecError, match="line 2: shape: found '8 by 8'"):
         read_cores_table(write(tmp_path, *lines))
+
+
+def test_a_table_of_kernels_has_all_its_columns(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="precision, cores, cycles is missing"):
+        read_cores_table(write(tmp_path, "kernel,shape", "gemm_ssr_frep_u8,8x8.8x8"))

@@ -108,6 +108,8 @@ def test_terms_of_an_mvm_add_up(inputs: int, outputs: int, crossbars: int, time:
 def test_slots_without_work_are_charged_apart() -> None:
     spec = ClusterEnergy(engine_mac="2 pJ/MAC", engine_idle_mac="1 pJ/MAC")
     assert spec.engine_aj(10, 25) == 10 * 2_000_000 + 15 * 1_000_000
+    assert ClusterEnergy(engine_idle_mac="1 pJ/MAC").engine_aj(10, 25) == 15 * 1_000_000
+    assert ClusterEnergy(engine_mac="2 pJ/MAC").engine_aj(10, 25) == 10 * 2_000_000
 
 
 def test_a_link_counts_bytes_hops_and_time() -> None:

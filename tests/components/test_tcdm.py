@@ -63,6 +63,10 @@ def test_a_bank_serves_one_access_a_cycle(cores, cycles):
     assert 40 <= cycles - TCDM.stream_cycles(256, cores) <= 65
 
 
+def test_a_stream_alone_is_served_in_each_cycle():
+    assert TCDM.stream_cycles(256, 1) == 256
+
+
 def test_streams_wait_for_the_dma_as_measured():
     """Snitch cluster RTL: 461 cycles beside a DMA, 334 to 347 without, for 256 elements."""
     slower = TCDM.beside_dma_cycles(256, 2, 64) - 256

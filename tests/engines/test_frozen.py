@@ -1,11 +1,14 @@
 """Frozen orders give the integers of executing every point, or say that they do not hold."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridsim.engines import compiled, reference
+from hybridsim.engines._frozen_pieces import pieces
 from hybridsim.engines.frozen import Frozen
 from hybridsim.errors import PlanError
 from hybridsim.plan import Plan, PlanBuilder, Resource
@@ -80,6 +83,60 @@ def test_blocks_one_after_the_other_are_executed_once_per_different_one(alike: b
     found = frozen.makespans(time_ps)
     assert frozen.executed < 100
     assert_makespans(plan, found, time_ps)
+
+
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=12), st.integers(0, 2**32 - 1))
+def test_layers_one_after_the_other_take_the_sum_of_their_slowest_tasks(
+    widths: list[int], seed: int
+) -> None:
+    """Each layer is a piece of its own, and those as wide and priced alike are the same one."""
+    builder = PlanBuilder(tuple(Resource(f"r{r}", "x") for r in range(4)))
+    before: list[int] = []
+    for width in widths:
+        uses = range(width)
+        before = [builder.add("op", delay(f"{width} {r}", 1), (r,), before) for r in uses]
+    plan = builder.build()
+    found = pieces(plan)
+    assert sum(piece.times for piece in found) == len(widths)
+    followed = {*pairwise(widths), (widths[-1], 0)}
+    assert len(found) <= len(followed)
+    frozen = Frozen(plan)
+    time_ps = np.random.default_rng(seed).integers(1, 50, (len(plan.works), 40))
+    label = [work.label for work in plan.works]
+    slowest = {
+        width: time_ps[[label.index(f"{width} {r}") for r in range(width)]].max(axis=0)
+        for width in widths
+    }
+    expected = sum(slowest[width] for width in widths)
+    assert frozen.makespans(time_ps).tolist() == expected.tolist()
+    # one order each, but for what the next layer waits for
+    assert frozen.executed <= len(found)
+
+
+def test_pieces_that_differ_in_which_task_holds_a_resource_are_not_alike() -> None:
+    """Both hold three in the same order: a and b, then a; or a, then b and a."""
+    builder = PlanBuilder((Resource("a", "x", 2), Resource("b", "x"), Resource("c", "x")))
+    short, long, end = delay("short", 1), delay("long", 9), delay("end", 1)
+    for uses in (((0, 1), (2,)), ((0,), (1, 2))):
+        before = [len(builder) - 1] if len(builder) else []
+        pair = [
+            builder.add("op", work, own, before)
+            for work, own in zip((short, long), uses, strict=True)
+        ]
+        builder.add("op", end, (), pair)
+    assert sorted(piece.times for piece in pieces(builder.build())) == [1, 1, 1, 1]
+
+
+@given(plans(), st.integers(0, 2**32 - 1))
+def test_a_resource_is_held_no_longer_than_a_plan_lasts(plan: Plan, seed: int) -> None:
+    frozen, time_ps = Frozen(plan), prices(times(plan), 5, seed)
+    busy = np.zeros(5, np.int64)
+    for r, resource in enumerate(plan.resources):
+        users = [t for t in range(len(plan)) if r in plan.uses_of(t)]
+        held = time_ps[plan.work[users]].sum(axis=0)
+        busy = np.maximum(busy, -(-held // resource.units))
+    assert frozen.at_least(time_ps).tolist() == busy.tolist()
+    assert (frozen.at_least(time_ps) <= frozen.makespans(time_ps)).all()
 
 
 def test_a_block_that_outlasts_what_is_waited_for_is_no_piece_of_its_own() -> None:

@@ -30,6 +30,12 @@ def test_as_many_tiles_as_needed_are_those_used() -> None:
     assert area.component_um2["tile"] == 361 * 1_500_000
 
 
+def test_what_is_not_there_takes_no_area() -> None:
+    area = area_of(load_machine("harp_2026:bert_base", {"cluster": None}), tiles=96)
+    assert area is not None
+    assert not {"cluster", "plain_cluster"} & {*area.component_um2}
+
+
 def test_unknown_areas_are_unknown() -> None:
     assert area_of(load_machine("harp_2026", {"area": None}), 16) is None
 

@@ -52,17 +52,17 @@ def register_profile() -> None:
     )
 
 
-def meet_more(path: Path, tests: list[str]) -> None:
-    """Let those that survived so far meet all cases of some more tests, and write it down."""
+def meet_more(path: Path, session: Any) -> None:
+    """Let those that survived so far meet all cases of a session, and write it down."""
     rows = _records(path)
+    tests = [item.nodeid for item in session.items]
     for row in rows:
         if row["outcome"] == "caught":
             continue
         mutant = Mutant(row["line"], row["number"], row["what"])
-        row |= meet(row["file"], mutant, tests, 60.0) | {"more": tests}
-        print(
-            f"{row['file']}:{row['line']} {row['what']}: {row['outcome']} {row['by']}", flush=True
-        )
+        found = meet_here(session, row["file"], mutant, tests, 60.0)
+        row |= found or meet(row["file"], mutant, tests, 60.0)
+        _tell(row)
         path.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
 
 
@@ -89,15 +89,15 @@ def main() -> None:
     preload()
     register_profile()
 
-    if given.more:
-        meet_more(given.out, given.more)
-        return
-
     class Loop:
         def pytest_runtestloop(self, session: Any) -> bool:
-            session.items = fewer(session.items)
+            if not given.more:
+                session.items = fewer(session.items)
             with _standard_output(session):
-                go_through(given, session)
+                if given.more:
+                    meet_more(given.out, session)
+                else:
+                    go_through(given, session)
             return True
 
     import pytest
@@ -105,12 +105,14 @@ def main() -> None:
     tests = [*LAWS, *ROOMS[given.room][1]]  # the quick ones of many lines first
     if os.environ.get("NUMBA_DISABLE_JIT"):  # there they are slow
         tests = [*ROOMS[given.room][1], *LAWS]
+    tests = given.more or tests
     # a child imports what is to be changed; what is changed anew is imported here
     apart = os.fork()
     if not apart:
         os._exit(int(pytest.main([*PYTEST, *tests], plugins=[Loop()])))
     os.waitpid(apart, 0)
-    go_through(given, None)
+    if not given.more:
+        go_through(given, None)
 
 
 @contextmanager
@@ -156,8 +158,12 @@ def go_through(given: argparse.Namespace, session: Any) -> None:
         row |= {"what": mutant.what, **found}
         with given.out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
-        told = f"{file}:{mutant.line} {mutant.what}: {found['outcome']} {found['by'][:90]}"
-        print(f"{told} ({found['seconds']} s)", flush=True)
+        _tell(row)
+
+
+def _tell(row: dict[str, Any]) -> None:
+    told = f"{row['file']}:{row['line']} {row['what']}: {row['outcome']} {row['by'][:90]}"
+    print(f"{told} ({row['seconds']} s)", flush=True)
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
