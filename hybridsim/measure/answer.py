@@ -35,11 +35,14 @@ class Answer(Described):
         return renamed(given, ANSWERS)
 
 
+_EMPTY: tuple[Any, ...] = (None, "", (), [], {})
+
+
 class Sparse(Answer):
-    """Base of answers of which some fields are left out where they are empty."""
+    """Base of answers of which some fields are left out where they are empty, or as usual."""
 
     left_out: ClassVar[tuple[str, ...]] = ()
-    """Fields that are left out where they are empty."""
+    """Fields that are left out where they are empty, or have their default."""
 
     @model_serializer(mode="wrap")
     def _document(
@@ -48,7 +51,8 @@ class Sparse(Answer):
         return self._without_empty(handler(self))
 
     def _without_empty(self, fields: dict[str, Any]) -> dict[str, Any]:
-        absent = {name for name in self.left_out if not getattr(self, name)}
+        usual = {name: type(self).model_fields[name].default for name in self.left_out}
+        absent = {name for name in usual if getattr(self, name) in (usual[name], *_EMPTY)}
         return {key: value for key, value in fields.items() if key not in absent}
 
 

@@ -206,6 +206,7 @@ def _layer(
         unit=str(decided.choice) if decided.choice else "",
         clusters=decided.batching.order.clusters if decided.batching else 0,
         tiles=len(layer.tiles),
+        copies=layer.copies,
         occupancy=job.mapping.layer_occupancy(layer),
         tcdm_bytes=decided.tcdm_bytes,
         latency_ps=latency,

@@ -88,7 +88,9 @@ class LayerResult(Sparse):
     """Clusters that take the batches in turn; 0 without adapter, and for strategies for whole
     networks, which share out each op by itself."""
     tiles: int
-    """Tiles that work on each token."""
+    """Tiles that work on its tokens, all copies together."""
+    copies: int = 1
+    """Sets of tiles that hold it, which take its tokens in turn."""
     occupancy: float
     """Share of the devices of the layer's crossbars that hold its weights, 0 to 1."""
     tcdm_bytes: int
@@ -113,7 +115,7 @@ class LayerResult(Sparse):
     adapter_on: str = ""
     """The kind of clusters that compute its adapter; likewise."""
 
-    left_out: ClassVar[tuple[str, ...]] = ("placed_on", "adapter_on")
+    left_out: ClassVar[tuple[str, ...]] = ("placed_on", "adapter_on", "copies")
     all_analog_ps: ClassVar[OldAttribute] = OldAttribute("yardstick_ps")
 
 

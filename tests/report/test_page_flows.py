@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hybridsim.arch import load_machine, machine_with
 from hybridsim.difference import difference, head_of, intervals_apart
 from hybridsim.measure.energy import energy_of_run
+from hybridsim.measure.numerics import analog_noise_of
 from hybridsim.report.page.charts import PARTS, part_color
 from hybridsim.report.page.energy import energy_parts
 from hybridsim.report.page.gantt import gantt
@@ -162,6 +163,21 @@ def test_tiles_are_drawn_at_the_nodes_of_a_mesh(floor: str) -> None:
         }
         assert inside <= nodes
         assert len(drawn["path"].split("M")) == group.tiles + 1
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_tiles_tell_their_copies_and_how_noisy_they_are_at_each_age(copies: int) -> None:
+    network, machine = load("layer_512x128", "ahwa_lora_2026", {"mapping.copies": copies})
+    run = execute(network, machine, tokens=4)
+    noise = analog_noise_of(network, [0.0, 3600.0])
+    result = run.result.model_copy(update={"analog_noise": noise})
+    assert [layer.copies for layer in result.layers] == [copies]
+    assert ("copies" in result.model_dump()["layers"][0]) == (copies > 1)
+    data = map_data(tile_map(machine, run.schedule.plan, result))
+    assert data["ages"] == ["0s", "1h"]
+    for group in data["groups"]:
+        assert group["copies"] == copies
+        assert group["noise"] == [round(row.relative_error, 6) for row in noise.rows]
 
 
 def test_several_chips_lie_apart() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridsim.analog import format_time
 from hybridsim.arch import Machine
 from hybridsim.measure.result import ResourceResult, Result
 from hybridsim.plan import Plan
@@ -44,8 +45,10 @@ class Group:
     """Share of the run at work, 0 to 1."""
     held: float | None
     """Share of the devices that hold weights, 0 to 1; None where it is not known."""
-    noise: float | None
-    """Relative error of the layers at the last time asked for; None where none was."""
+    copies: int | None
+    """Sets of tiles that hold the same layers, the most of one; None where it is not known."""
+    noise: dict[float, float]
+    """Time since programming [s] -> relative error of the layers; empty where none was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def tile_map(machine: Machine | None, plan: Plan, result: Result) -> TileMap:
     kept = sorted(all_groups, key=lambda r: -r.utilization)[:MOST_GROUPS]
     names = {resource.name for resource in kept}
     held = {layer.name: layer.occupancy for layer in result.layers}
+    copies = {layer.name: layer.copies for layer in result.layers}
     noise = _noise(result)
     users = _users(plan)
     groups = [
@@ -77,8 +81,13 @@ def tile_map(machine: Machine | None, plan: Plan, result: Result) -> TileMap:
             tiles=resource.parts,
             layers=(layers := users.get(resource.name, ())),
             use=resource.utilization,
-            held=_mean([held[name] for name in layers if name in held]),
-            noise=_mean([noise[name] for name in layers if name in noise]),
+            held=_mean(known) if (known := [held[n] for n in layers if n in held]) else None,
+            copies=max((copies[name] for name in layers if name in copies), default=None),
+            noise={
+                seconds: _mean(errors)
+                for seconds, of in noise.items()
+                if (errors := [of[name] for name in layers if name in of])
+            },
         )
         for resource in all_groups
         if resource.name in names
@@ -121,16 +130,16 @@ def _users(plan: Plan) -> dict[str, tuple[str, ...]]:
     return {name: tuple(ops) for name, ops in found.items()}
 
 
-def _noise(result: Result) -> dict[str, float]:
-    """Return layer -> its relative error at the last time since programming."""
-    if result.analog_noise is None:
-        return {}
-    rows = sorted(result.analog_noise.rows, key=lambda row: row.seconds)
-    return {row.layer: row.relative_error for row in rows}
+def _noise(result: Result) -> dict[float, dict[str, float]]:
+    """Return time since programming [s] -> layer -> its relative error, in order of time."""
+    found: dict[float, dict[str, float]] = {}
+    for row in result.analog_noise.rows if result.analog_noise else ():
+        found.setdefault(row.seconds, {})[row.layer] = row.relative_error
+    return dict(sorted(found.items()))
 
 
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def map_data(found: TileMap) -> dict[str, Any]:
@@ -146,6 +155,7 @@ def map_data(found: TileMap) -> dict[str, Any]:
         "width": width,
         "height": height,
         "chips": boxes if len(boxes) > 1 else [],
+        "ages": [format_time(seconds) for seconds in _ages(found)],
         "groups": [
             {
                 "name": g.name,
@@ -156,12 +166,20 @@ def map_data(found: TileMap) -> dict[str, Any]:
                 "kind": _kind(g.layers),
                 "use": round(g.use, 6),
                 "held": None if g.held is None else round(g.held, 4),
-                "noise": None if g.noise is None else round(g.noise, 6),
+                "copies": g.copies,
+                "noise": [round(g.noise[seconds], 6) for seconds in _ages(found)]
+                if g.noise
+                else None,
                 "path": outlines[g.name],
             }
             for g in found.groups
         ],
     }
+
+
+def _ages(found: TileMap) -> list[float]:
+    """Return the times since programming that noise was asked for [s]."""
+    return next((list(group.noise) for group in found.groups if group.noise), [])
 
 
 def _by_number(

@@ -30,13 +30,15 @@ hybridsim.tiles = (() => {
   // colours
   const kinds = [...new Set(raw.groups.map((group) => group.kind))];
   const hue = (i) => `hsl(${Math.round(i * 137.5 + 20) % 360} 42% ${[62, 50, 72][i % 3]}%)`;
-  const most = (key) => Math.max(0, ...raw.groups.map((group) => group[key] ?? 0));
+  const value = (group, mode) => (mode.age === undefined ? group[mode.key] : group.noise?.[mode.age]) ?? null;
+  const most = (key) => Math.max(0, ...raw.groups.flatMap((group) => group[key] ?? 0));
   const round = (value) => [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1].find((step) => step >= value) ?? value;
   const percent = (value) => `${Number((value * 100).toPrecision(3))} %`;
   const modes = [{name: "what they hold"}, {name: "use, 0 to 100 %", key: "use", top: 1}];
   if (most("use") < 0.5) modes.push({name: `use, 0 to ${percent(round(most("use")))}`, key: "use", top: round(most("use"))});
-  if (raw.groups.some((group) => group.held !== null)) modes.push({name: "share of devices with weights", key: "held", top: 1});
-  if (raw.groups.some((group) => group.noise !== null)) modes.push({name: "relative error of MVMs", key: "noise", top: round(most("noise"))});
+  if (raw.groups.some((group) => group.held !== null)) modes.push({name: "devices with weights", key: "held", top: 1});
+  if (most("copies") > 1) modes.push({name: "copies", key: "copies", top: most("copies"), count: true});
+  raw.ages.forEach((time, age) => modes.push({name: `error of MVMs, ${time} old`, key: "noise", age, top: round(most("noise"))}));
   const choice = document.getElementById("tiles-color");
   modes.forEach((mode, i) => choice.append(hybridsim.element("option", mode.name, {value: i})));
   const key = document.getElementById("tiles-key");
@@ -48,17 +50,20 @@ hybridsim.tiles = (() => {
     return item;
   }
   const mixed = (color, share) => `color-mix(in srgb, ${color} ${Math.round(Math.min(share, 1) * 1000) / 10}%, var(--panel))`;
+  const scale = (mode) => (mode.count
+    ? [...new Set(raw.groups.map((group) => value(group, mode)))].filter((found) => found !== null).sort((a, b) => a - b).slice(0, MOST_NAMED)
+    : [0, 0.25, 0.5, 0.75, 1].map((share) => share * mode.top));
   function paint() {
     const mode = modes[Number(choice.value)];
     raw.groups.forEach((group, i) => {
-      const value = mode.key ? group[mode.key] : null;
+      const found = mode.key ? value(group, mode) : null;
       const color = !mode.key ? hue(kinds.indexOf(group.kind))
-        : value === null ? "var(--paper)" : mixed(group.color, value / mode.top);
+        : found === null ? "var(--paper)" : mixed(group.color, found / mode.top);
       shapes[i].style.fill = color;
     });
     const color = raw.groups[0]?.color ?? "var(--c1)";
     key.replaceChildren(...(mode.key
-      ? [0, 0.25, 0.5, 0.75, 1].map((share) => entry(mixed(color, share), percent(share * mode.top)))
+      ? scale(mode).map((found) => entry(mixed(color, found / mode.top), mode.count ? String(found) : percent(found)))
       : [...kinds.slice(0, MOST_NAMED).map((kind, i) => entry(hue(i), kind)),
         ...(kinds.length > MOST_NAMED ? [`and ${kinds.length - MOST_NAMED} other kinds`].map((text) => hybridsim.element("li", text)) : [])]));
   }
@@ -77,7 +82,8 @@ hybridsim.tiles = (() => {
     if (group.chip !== null) found.unshift(["chip", String(group.chip)]);
     found.push(["hold", named(group.layers)], ["at work", percent(group.use)]);
     if (group.held !== null) found.push(["devices", `${percent(group.held)} hold weights`]);
-    if (group.noise !== null) found.push(["error", `${percent(group.noise)} of an MVM, relative`]);
+    if (group.copies > 1) found.push(["copies", `one of ${group.copies} sets that take tokens in turn`]);
+    if (group.noise !== null) found.push(["error", `${group.noise.map((error, age) => `${percent(error)} when ${raw.ages[age]} old`).join(", ")}, relative`]);
     return found;
   }
   function mark(names) {
