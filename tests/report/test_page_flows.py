@@ -211,6 +211,15 @@ def test_an_action_has_the_colour_of_the_part_that_does_it() -> None:
     assert parts["xa"] == "matrix_engine"
 
 
+def test_an_action_of_two_parts_is_told_apart() -> None:
+    run = execute(*load("layer_512x128", "ahwa_lora_2026"), make_strategy("auto", {}), tokens=64)
+    data = gantt(run.schedule.plan, run.timeline).data
+    parts = dict(zip(data["actions"], data["part_of_action"], strict=True))
+    assert parts["xa (cores)"] == "cores"
+    assert parts["xa (matrix engine)"] == "matrix_engine"
+    assert "xa" not in parts
+
+
 @settings(max_examples=20)
 @given(st.text(min_size=1))
 def test_any_part_has_a_colour(kind: str) -> None:

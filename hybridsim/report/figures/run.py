@@ -1,12 +1,14 @@
 """Figures of one run: where latency comes from, what runs when, how parts spend time, roofs."""
 
 import re
+from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
@@ -17,7 +19,6 @@ from hybridsim.measure.result import LayerResult, Result
 from hybridsim.plan import Plan, Timeline
 from hybridsim.report.figures.style import (
     BLACK,
-    BLUE,
     COLUMN,
     GREEN,
     GREY,
@@ -27,11 +28,9 @@ from hybridsim.report.figures.style import (
     ORANGE,
     PAGE,
     PARTS,
-    PURPLE,
     SERIES,
     SKY,
     VERMILION,
-    YELLOW,
     Build,
     Format,
     blank,
@@ -40,7 +39,7 @@ from hybridsim.report.figures.style import (
     time_unit,
 )
 from hybridsim.report.page.chart_data import Roofline, roofline, waterfall
-from hybridsim.report.page.gantt import Window, gantt
+from hybridsim.report.page.gantt import Actions, Window, gantt
 from hybridsim.report.trace_events import Lanes
 from hybridsim.simulation import Run
 
@@ -161,31 +160,16 @@ MOST_ROWS = 24
 """Parts that are drawn; of more, those that do most in the window."""
 MOST_BARS = 600
 """Bars that a window has if it is not chosen: more cannot be told apart in print."""
-_COLORS = {
-    "mvm": SKY,
-    "load": GREEN,
-    "prefetch": GREEN,
-    "move": GREEN,
-    "fetch": GREEN,
-    "store": PURPLE,
-    "zero": GREY,
-    "xa": VERMILION,
-    "x": VERMILION,
-    "ub+y": ORANGE,
-    "ub": ORANGE,
-    "u": ORANGE,
-    "adapt": ORANGE,
-    "add": YELLOW,
-    "attend": BLUE,
-}
+_SHADES = (1.0, 0.6, 0.8, 0.4, 0.7, 0.5, 0.3, 0.9)
+"""How much of its part's colour each action has, the rest being white."""
 
 
 def gantt_bars(plan: Plan, timeline: Timeline, window: Window | None = None) -> pd.DataFrame:
-    """Return part, action, start_ps, end_ps and critical of the tasks in a window.
+    """Return part, action, doer, start_ps, end_ps and critical of the tasks in a window.
 
-    Times are cut to the window. Without one it is that which a page shows first, shortened to
-    :data:`MOST_BARS` bars. A part is one unit of a resource; those without work in the window are
-    left out.
+    The doer is the kind of part that does an action. Times are cut to the window; without one it
+    is that which a page shows first, shortened to :data:`MOST_BARS` bars. A part is one unit of a
+    resource; those without work in the window are left out.
     """
     begin, end = window or gantt(plan, timeline).shown
     lanes = Lanes.of(plan, timeline)
@@ -202,11 +186,16 @@ def gantt_bars(plan: Plan, timeline: Timeline, window: Window | None = None) -> 
     critical = np.isin(task, critical_path(plan, timeline)["task"].to_numpy())
     order = np.lexsort((start, lane))
     order = order[shown[order]]
-    names, actions = (np.array(n, dtype=object) for n in (lanes.names, plan.labels))
+    actions = Actions.in_plan(plan)
+    names, doing, doers = (
+        np.array(n, dtype=object) for n in (lanes.names, actions.names, actions.parts)
+    )
+    number = actions.of[task[order]]
     return pd.DataFrame(
         {
             "part": names[lane[order]],
-            "action": actions[plan.label[task[order]]],
+            "action": doing[number],
+            "doer": doers[number],
             "start_ps": start[order],
             "end_ps": until[order],
             "critical": critical[order],
@@ -215,25 +204,28 @@ def gantt_bars(plan: Plan, timeline: Timeline, window: Window | None = None) -> 
 
 
 def draw_gantt(table: pd.DataFrame, axes: Axes) -> None:
-    """Draw a bar per task in the colour of what it does; the critical path has a dark edge."""
+    """Draw a bar per task in the colour of the part that does it, paler for what else that part
+    does; the critical path has a dark edge."""
     names = list(dict.fromkeys(table["part"]))
     unit, size = time_unit(float(table["end_ps"].max() - table["start_ps"].min()))
-    doing = table["action"].str.split().str[0]
-    for number, action in enumerate(dict.fromkeys(doing)):
-        color = _COLORS.get(action, SERIES[number % len(SERIES)])
-        for critical in (False, True):
-            rows = table[(doing == action) & (table["critical"] == critical)]
-            if rows.empty:
-                continue
+    word = table["action"].str.split().str[0]
+    done = list(dict.fromkeys(zip(word, table["doer"], strict=True)))
+    doers = Counter(action for action, _ in done)
+    shades: Counter[str] = Counter()
+    for action, doer in done:
+        shade = _SHADES[shades[doer] % len(_SHADES)]
+        shades[doer] += 1
+        own = table[(word == action) & (table["doer"] == doer)]
+        for critical, rows in own.groupby("critical"):
             axes.barh(
                 [names.index(name) for name in rows["part"]],
                 (rows["end_ps"] - rows["start_ps"]) / size,
                 left=rows["start_ps"] / size,
                 height=0.72,
-                color=color,
+                color=_paler(PARTS.get(doer.partition(":")[0], GREY), shade),
                 edgecolor=BLACK if critical else "white",
                 linewidth=0.7 if critical else 0.2,
-                label=action,
+                label=f"{action} ({NAMES.get(doer, doer)})" if doers[action] > 1 else action,
             )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -241,6 +233,12 @@ def draw_gantt(table: pd.DataFrame, axes: Axes) -> None:
     axes.grid(axis="y", color=LIGHT, linewidth=0.4)
     axes.set_xlim(table["start_ps"].min() / size, table["end_ps"].max() / size)
     axes.set_xlabel(f"time [{unit}]; dark edges: critical path")
+
+
+def _paler(color: str, share: float) -> tuple[float, float, float]:
+    """Return a colour mixed with white."""
+    red, green, blue = to_rgb(color)
+    return (1 - (1 - red) * share, 1 - (1 - green) * share, 1 - (1 - blue) * share)
 
 
 def gantt_figure(run: Run, window: Window | None = None) -> Figure:

@@ -1,5 +1,6 @@
 """The tasks of a window of time, as columns that a script turns into bars, and why each waited."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,7 +154,7 @@ def _columns(plan: Plan, timeline: Timeline, inside: Ints) -> dict[str, Any]:
         users.setdefault(tuple(plan.uses_of(task).tolist()), len(users))
         for task in inside.tolist()
     ]
-    start = timeline.start[inside]
+    start, actions = timeline.start[inside], Actions.in_plan(plan)
     return {
         "step": np.diff(start, prepend=0).tolist(),
         "duration": timeline.duration[inside].tolist(),
@@ -162,30 +163,54 @@ def _columns(plan: Plan, timeline: Timeline, inside: Ints) -> dict[str, Any]:
         "why": waits.why[inside].tolist(),
         "cause": place[waits.cause[inside]].tolist(),
         "op": plan.op[inside].tolist(),
-        "action": plan.label[inside].tolist(),
+        "action": actions.of[inside].tolist(),
         "item": plan.item[inside].tolist(),
         "use": uses,
         "users": [list(user) for user in users],
         "critical": np.flatnonzero(critical[inside]).tolist(),
         "ops": list(plan.ops),
-        "actions": list(plan.labels),
-        "part_of_action": _part_of_action(plan),
+        "actions": list(actions.names),
+        "part_of_action": list(actions.parts),
         "resources": [[r.name, r.told, r.units * r.parts] for r in plan.resources],
         "kinds": sorted({r.told for r in plan.resources}, key=_rank),
         "first_resource": RESOURCE,
     }
 
 
-def _part_of_action(plan: Plan) -> list[str]:
-    """Return the kind of part whose colour each action has: the one that does it."""
-    order = np.array([_BY_DOING.get(r.kind, len(_DOING) - 3.5) for r in plan.resources])
-    best = np.full(len(plan.labels), len(plan.resources))
-    place = np.lexsort((np.arange(len(order)), order))  # the parts, what does most first
-    rank = np.empty(len(order), np.int64)
-    rank[place] = np.arange(len(order))
-    np.minimum.at(best, plan.label[plan.holder], rank[plan.use])
-    kinds = [plan.resources[part].told for part in place]
-    return [kinds[at] if at < len(kinds) else "delay" for at in best.tolist()]
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What the tasks of a plan do, told apart by the kind of part that does it."""
+
+    names: tuple[str, ...]
+    """The action; with its part where several kinds of parts do it."""
+    parts: tuple[str, ...]
+    """The kind of part whose colour each has: the one that does it."""
+    of: Ints
+    """The action of each task, as an index into :attr:`names`."""
+
+    @classmethod
+    def in_plan(cls, plan: Plan) -> "Actions":
+        """Return the actions of a plan, in the order of their first tasks."""
+        kinds = [*dict.fromkeys(resource.told for resource in plan.resources), "delay"]
+        order = np.array([_BY_DOING.get(r.kind, len(_DOING) - 3.5) for r in plan.resources])
+        place = np.lexsort((np.arange(len(order)), order))  # the parts, what does most first
+        rank = np.empty(len(order), np.int64)
+        rank[place] = np.arange(len(order))
+        best = np.full(len(plan), len(order))
+        np.minimum.at(best, plan.holder, rank[plan.use])
+        kind = np.array([*(kinds.index(plan.resources[at].told) for at in place), len(kinds) - 1])
+        pairs = plan.label * len(kinds) + kind[best]
+        found, first, of = np.unique(pairs, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        done = [divmod(pair, len(kinds)) for pair in found[order].tolist()]
+        by = Counter(label for label, _ in done)
+        names = tuple(
+            plan.labels[label] + (f" ({kinds[k].replace('_', ' ')})" if by[label] > 1 else "")
+            for label, k in done
+        )
+        number = np.empty_like(order)
+        number[order] = np.arange(len(order))
+        return cls(names, tuple(kinds[k] for _, k in done), number[of])
 
 
 def _rank(kind: str) -> tuple[int, str]:
