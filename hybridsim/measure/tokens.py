@@ -1,5 +1,6 @@
 """Tokens after others: each run is executed, and what they share is laid out and charged once."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from hybridsim.strategies import (
     carry_out,
 )
 from hybridsim.strategies.networks.least import least
+from hybridsim.strategies.networks.options import AdapterOptions
 from hybridsim.units import Ints
 from hybridsim.work import price
 
@@ -177,6 +179,8 @@ class TokenRuns:
     tokens: int = 1
     """Of each sequence: one that is generated, or a chunk of a prompt."""
     _templates: dict[Choice, TemplateEnergy] = field(default_factory=dict)
+    _alike: dict[Hashable, TemplateEnergy] = field(default_factory=dict)
+    """Templates by all that was decided: choices that come to the same share one."""
 
     def at(self, past: int) -> TokenRun:
         """Return the run of the tokens, of the fastest choice that the strategy leaves open.
@@ -190,26 +194,42 @@ class TokenRuns:
         choices = self.strategy.candidates(own)
         few = sum(choice not in self._templates for choice in choices) <= _FEW
         bounds = np.zeros(len(choices), np.int64) if few else self.strategy.bounds_ps(own, choices)
+        done: dict[int, TokenRun] = {}
 
         def run(choice: Choice) -> tuple[int, TokenRun]:
-            schedule = self._schedule(own, choice)
-            done = self._carried_out(own, schedule, self._templates[choice])
-            return done.timeline.makespan, done
+            found = self._run(own, choice, done)
+            return found.timeline.makespan, found
 
         return least(choices, bounds, run).what
+
+    def _run(self, job: Job, choice: Choice, done: dict[int, TokenRun]) -> TokenRun:
+        """Return the run of a choice, from its template if that is of its form; ``done`` holds
+        the runs of this token by their templates."""
+        energy = self._templates.get(choice)
+        if energy is not None and id(energy) in done:
+            return done[id(energy)]
+        schedule = energy.template.schedule_at(job.past) if energy else None
+        if energy is None or schedule is None:
+            energy = self._templates[choice] = self._made(job, choice)
+            if id(energy) in done:
+                return done[id(energy)]
+            schedule = energy.template.schedule
+        found = done[id(energy)] = self._carried_out(job, schedule, energy)
+        return found
+
+    def _made(self, job: Job, choice: Choice) -> TemplateEnergy:
+        """Return the template of a choice: that of another one where all is decided alike, now
+        and for what grows, which how adapters are computed has no say in."""
+        options = replace(
+            self.strategy.deciding(job, choice), keep="batch", adapters=AdapterOptions()
+        )
+        key = job.past, options, self.strategy.decide_for(job, choice)
+        if key not in self._alike:
+            self._alike[key] = TemplateEnergy(TokenTemplate(self.strategy, job, choice))
+        return self._alike[key]
 
     def _carried_out(
         self, job: Job, schedule: Schedule, energy: TemplateEnergy | None
     ) -> TokenRun:
         done = carry_out(schedule, job.machine, self.run)
         return TokenRun(job, done.schedule, done.timeline, energy)
-
-    def _schedule(self, job: Job, choice: Choice) -> Schedule:
-        """Return the schedule of a token, from the template of a choice if it is of its form."""
-        known = self._templates.get(choice)
-        schedule = known.template.schedule_at(job.past) if known else None
-        if schedule is None:
-            template = TokenTemplate(self.strategy, job, choice)
-            self._templates[choice] = TemplateEnergy(template)
-            schedule = template.schedule
-        return schedule
