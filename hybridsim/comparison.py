@@ -137,7 +137,8 @@ def compare(
                 raise
             names = list(NETWORK_STRATEGIES)
             found = compare(network, machine, names, tokens, on_run=on_run, intervals=intervals)
-            why = f"layers cannot be studied one by one: {error.in_few_words}"
+            few = error.in_few_words
+            why = f"the whole network, as layers cannot be studied one by one: {few}"
             return replace(found, notes=(why,))
     names = list(strategies)
     if not names or len(set(names)) != len(names):

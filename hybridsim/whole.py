@@ -123,7 +123,7 @@ def run_by_default(
         best = whole_network(network, machine, tokens, past)
         if best.problem:
             raise
-        why = f"layers cannot be studied one by one: {error.in_few_words}"
+        why = f"the whole network, as layers cannot be studied one by one: {error.in_few_words}"
     strategy = _named(best.strategy)
     done = execute(network, machine, strategy, tokens, engine, check_numerics, past)
     notes = (why, *done.result.notes)

@@ -32,6 +32,8 @@ _NAMES = {
     "relu": "ReLU",
     "gelu": "GELU",
     "silu": "SiLU",
+    "swiglu": "SwiGLU",
+    "geglu": "GeGLU",
     "tanh": "tanh",
 }
 """Functions of pieces whose kernels were never measured, as people call them."""

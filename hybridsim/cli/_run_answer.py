@@ -17,17 +17,19 @@ LEAST_SHOWN = 0.005
 
 def render(result: Result, every_layer: bool = False) -> RenderableType:
     """Return a result as a table with a row per layer or layers alike, and the answer below it."""
-    heads = ["layer", "#", "shape", "t", "latency", "yardstick", "over", "bound by"]
+    heads = ["layer", "#", "shape", "batch", "latency", "yardstick", "over", "bound by"]
     if not result.layers_in_turn:
         heads = [head for head in heads if head not in ("yardstick", "over")]
-    table = plain_table(*heads, right="#|shape|t|latency|yardstick|over", may_go="yardstick|t")
+    table = plain_table(
+        *heads, right="#|shape|batch|latency|yardstick|over", may_go="yardstick|batch"
+    )
     for layers in _alike(result.layers, every_layer):
         first = layers[0]
         cells = {
             "layer": escape(_name_of([layer.name for layer in layers])),
             "#": str(len(layers)),
             "shape": f"{first.in_features}x{first.out_features}",
-            "t": _range((layer.batch for layer in layers), str) if first.rank else "-",
+            "batch": _range((layer.batch for layer in layers), str) if first.rank else "-",
             "latency": times(layer.latency_ps for layer in layers),
             "yardstick": times(layer.yardstick_ps for layer in layers),
             "over": _range((layer.overhead_percent for layer in layers), _whole_percent),
@@ -102,10 +104,12 @@ def _other_ops(result: Result) -> RenderableType:
             times(op.busy_ps for op in ops),
             ops[0].cost_from.replace("_", " "),
         )
-    return table
+    legend = "latency: of one op; busy: of all its parts together; cost: what tells these times"
+    return Group(table, Sentence(legend, 2))
 
 
-def _summary(result: Result) -> list[Sentence]:
+def headline(result: Result) -> list[Sentence]:
+    """Return what was run, how long it takes, what that covers, and what bounds it."""
     rank = max((layer.rank for layer in result.layers), default=0)
     what = f"adapters of rank {rank}" if rank else "no adapters"
     tokens = f"{result.tokens} tokens" if result.tokens != 1 else "1 token"
@@ -114,23 +118,34 @@ def _summary(result: Result) -> list[Sentence]:
     interval = result.interval
     latency = format_ps(result.latency_ps) + sure(interval, "latency")
     head = f"{result.network} on {result.machine}, {tokens}, {what}, {result.strategy}:"
-    lines = [
-        Sentence(head),
+    return [
+        Sentence(head, 2),
         told("latency", f"{latency}  ({against(result)})"),
         *([told("covers", result.covers.text)] if result.covers else []),
-        told("overhead", overhead(result) + sure(interval, "overhead")),
+        told("overhead", overhead(result)),
         *_whole_network(result),
         told("bound by", bound_words(result)),
         *_clusters(result),
-        told("tiles", f"{result.tiles}, {result.occupancy:.0%} of their devices hold weights"),
     ]
+
+
+def caveats(result: Result) -> list[Sentence]:
+    """Return what no interval holds, and notes."""
+    interval = result.interval
+    assumed = interval.assumed if interval is not None else ""
+    return [*([told("assumed", assumed)] if assumed else []), *map(noted, result.notes)]
+
+
+def _summary(result: Result) -> list[Sentence]:
+    lines = headline(result)
+    share = f"{100 * result.occupancy:.0f} %"
+    lines.append(told("tiles", f"{result.tiles}, {share} of their devices hold weights"))
     if result.energy is not None:
-        lines.append(told("energy", result.energy.summary + sure(interval, "energy")))
+        energy = result.energy.summary + sure(result.interval, "energy")
+        lines.append(told("energy", energy))
     if result.tcdm_bytes:
         lines.append(told("TCDM", f"{format_bytes(result.tcdm_bytes)} at most on a cluster"))
-    if interval is not None and interval.assumed:
-        lines.append(told("assumed", interval.assumed))
-    lines += [noted(note) for note in result.notes]
+    lines += caveats(result)
     if result.free_ops:
         kinds = sorted({re.sub(r"block\d+\.|\d+", "", name) for name in result.free_ops})
         names = ", ".join(kinds[:4]) + (", ..." if len(kinds) > 4 else "")
@@ -153,8 +168,10 @@ def bound_words(result: Result) -> str:
     if not shown:  # no single part gains anything, or an earlier release ran it
         return part_name(result.bound)
     (first, most), *others = shown
-    text = f"{first} (elasticity {most:.2f}"
-    return text + "".join(f", {part} {worth:.2f}" for part, worth in others) + ")"
+    text = f"{first} (elasticity {most:.2f})"
+    if not others:
+        return text
+    return f"{text}, then " + ", ".join(f"{part} {worth:.2f}" for part, worth in others)
 
 
 def against(result: Result) -> str:
@@ -169,8 +186,9 @@ def against(result: Result) -> str:
 
 
 def overhead(result: Result) -> str:
-    """Return the overhead, and beside it the one that the paper defines."""
-    text, by_layer = f"{result.overhead_percent:.2f} %", result.layer_by_layer_percent
+    """Return the overhead and its interval, and beside it the one that the paper defines."""
+    text = f"{result.overhead_percent:.2f} %{sure(result.interval, 'overhead')}"
+    by_layer = result.layer_by_layer_percent
     if by_layer is None or result.layer_by_layer_ps is None:
         return text
     if by_layer == result.overhead_percent:

@@ -74,7 +74,9 @@ def _at_work(result: ServiceResult) -> str:
 def _sure(result: ServiceResult) -> list[str]:
     """Return what no interval holds."""
     names = result.interval.not_in_interval if result.interval else ()
-    return [f"assumed: {', '.join(names)}: no row of RTL, so not in the 90 %"] if names else []
+    return (
+        [f"assumed: {', '.join(names)}: not measured on RTL, so not in the 90 %"] if names else []
+    )
 
 
 def _spread(name: str, times: dict[str, float] | None) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import platform
+import re
 import sys
 import textwrap
 import time
@@ -168,10 +169,18 @@ def plain_table(*columns: str, right: str = "", may_go: str = "", whole: str = "
     return table
 
 
+_TOGETHER = re.compile(
+    r"(?<=\d) (?=(?:%|[afpnumkMGT]?(?:s|J|W|Hz|B)|[KMGT]iB)(?!\w))|(?<=--set) (?=\S)"
+)
+"""The space between a number and its unit, or between ``--set`` and what it sets."""
+_BOUND = "\N{NO-BREAK SPACE}"
+
+
 class Sentence:
     """Text for a terminal, as it stands: wrapped at words, never within one.
 
-    What follows the first line begins ``indent`` columns to the right.
+    Nor is a number torn from its unit. What follows the first line begins ``indent`` columns to
+    the right.
     """
 
     def __init__(self, text: str, indent: int = 0) -> None:
@@ -181,7 +190,7 @@ class Sentence:
         """Yield the lines; a word that is longer than a line has one of its own."""
         head = self._text[: len(self._text) - len(self._text.lstrip())]
         lines = textwrap.wrap(
-            self._text.strip(),
+            _TOGETHER.sub(_BOUND, self._text.strip()),
             max(20, options.max_width),
             initial_indent=head,
             subsequent_indent=" " * self._indent,
@@ -189,7 +198,7 @@ class Sentence:
             break_on_hyphens=False,
         )
         for line in lines or [""]:
-            yield Text(line, no_wrap=True, overflow="ignore")
+            yield Text(line.replace(_BOUND, " "), no_wrap=True, overflow="ignore")
 
 
 def told(label: str, text: str) -> Sentence:

@@ -203,7 +203,7 @@ def render(found: "Comparison") -> RenderableType:
         table.add_row(name, *(cells.get(head, "-") for head in heads[1:-1]), last)
     names = [*parts.values()]
     said = [
-        f"{found.network} on {found.machine}, {found.tokens} tokens; best: {found.best}",
+        f"{found.network} on {found.machine}, {found.tokens} tokens; fastest: {found.best}",
         f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle",
         *(["by layer: over all-analog layers in turn, as the paper defines it"] if apart else []),
         *_freedoms(ran),

@@ -1,5 +1,6 @@
 """``hybridsim explain``: why a run took as long as it did, and what would help."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from rich.markup import escape
 
 from hybridsim.arch import load_machine
 from hybridsim.cli._options import DEFAULT, Json, Quiet, Verbose, by_target, network_of
-from hybridsim.cli._run_answer import bound_words, overhead, part_name
+from hybridsim.cli._run_answer import caveats, headline, part_name
 from hybridsim.cli._terminal import (
     Sentence,
     Telling,
@@ -18,11 +19,9 @@ from hybridsim.cli._terminal import (
     out,
     plain_table,
     print_json,
-    told,
     working,
 )
 from hybridsim.errors import InputError
-from hybridsim.measure.interval import sure
 from hybridsim.measure.result import Result, read_result
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
@@ -38,6 +37,19 @@ LEAST_SHARE = 0.005
 """Parts of the critical path below this share are not printed."""
 MOST_KINDS = 12
 """Kinds of layers that are printed."""
+ROUNDED = 1e-4
+"""By how much a yardstick may be off that is worked out from an overhead, as a share."""
+ACTIONS = {
+    "mvm": "product of a tile",
+    "xa": "U = X A of an adapter",
+    "ub": "its U B",
+    "ub+y": "its U B + Y",
+}
+"""What short names of tasks stand for."""
+STALLS = (
+    "waiting: for another part; blocked: no room downstream; starved: no data yet; finished: "
+    "nothing left to do"
+)
 
 
 @ends_cleanly
@@ -124,22 +136,8 @@ def _read(what: list[str]) -> Result:
 
 def render(found: "Explanation") -> RenderableType:
     """Return an explanation as tables of at most 80 columns."""
-    result = found.result
-    head = (
-        f"{result.network} on {result.machine}, {result.tokens} tokens, {result.strategy}: "
-        f"{format_ps(result.latency_ps)}, overhead {overhead(result)}"
-    )
-    interval = result.interval
-    sure_of = [
-        told("latency", f"{format_ps(result.latency_ps)}{sure(interval, 'latency')}"),
-        told("overhead", f"{result.overhead_percent:.2f} %{sure(interval, 'overhead')}"),
-    ]
-    if interval is not None and interval.assumed:
-        sure_of.append(told("assumed", interval.assumed))
-    covers = [Sentence(f"covers {result.covers.text}", 2)] if result.covers else []
-    bound = Sentence(f"bound by {bound_words(result)}", 2)
-    notes = map(noted, result.notes)
-    parts: list[RenderableType] = [Sentence(head, 2), *sure_of, *covers, bound, *notes, ""]
+    worth = Sentence("elasticity: the share of a part's gain in speed that the run gains", 2)
+    parts: list[RenderableType] = [*headline(found.result), *caveats(found.result), worth, ""]
     for table in (_path(found), _kinds(found), _stalls(found), _free(found)):
         parts += [table, ""]
     parts.append(_changes(found))
@@ -157,7 +155,9 @@ def _path(found: "Explanation") -> RenderableType:
                 format_ps(int(row["time_ps"])),
                 f"{row['share']:.1%}",
             )
-    return table
+    there = set(found.path["action"])
+    meant = "; ".join(f"{name}: {words}" for name, words in ACTIONS.items() if name in there)
+    return Group(table, Sentence(meant, 2)) if meant else table
 
 
 def _kinds(found: "Explanation") -> RenderableType:
@@ -177,7 +177,10 @@ def _kinds(found: "Explanation") -> RenderableType:
             part_name(str(row["bound"])),
         )
     left = len(found.kinds) - MOST_KINDS
-    return Group(table, f"and {left} more kinds (--json has all)") if left > 0 else table
+    more = f"and {left} more kinds (--json has all); " if left > 0 else ""
+    return Group(
+        table, Sentence(f"{more}latency: of the slowest; share: of those of all layers", 2)
+    )
 
 
 def _stalls(found: "Explanation") -> RenderableType:
@@ -186,7 +189,7 @@ def _stalls(found: "Explanation") -> RenderableType:
     for row in found.stalls.to_dict("records"):
         shares = [f"{row[column]:.1%}" for column in columns]
         table.add_row(str(row["kind"]).replace("_", " "), str(row["parts"]), *shares)
-    return table
+    return Group(table, Sentence(STALLS, 2))
 
 
 def _free(found: "Explanation") -> RenderableType:
@@ -195,21 +198,29 @@ def _free(found: "Explanation") -> RenderableType:
         return Sentence("on the same machine there is nothing to choose")
     if best.empty:
         return Sentence(f"on the same machine none of {tried} other settings makes it faster")
-    said = f"the best of {tried} other strategies and options, run again; --json has all"
-    return Group(_tried("what is free", best), Sentence(said))
+    said = f"the best of {tried} other strategies and options (--json has all), each run again"
+    own = found.result.yardstick_ps
+    yardsticks = best["latency_ps"] / (1 + best["overhead_percent"] / 100)
+    if ((yardsticks - own).abs() > ROUNDED * own).any():
+        itself = "each against itself without adapters"
+        streams = "where a strategy streams, against all-analog layers that stream as well"
+        said += f"; over: {itself if found.result.ops else streams}"
+    return Group(*_tried("what is free", best, said))
 
 
 def _changes(found: "Explanation") -> RenderableType:
-    best, tried = found.best_changes, len(found.changes)
-    beside = "beside the best of what is free" if not found.best_free.empty else "alone"
+    best, tried, beside, over = found.best_changes, len(found.changes), "alone", ""
+    if not found.best_free.empty:
+        beside = "beside the best of what is free"
+        over = f"; gain: over its {format_ps(int(found.best_free.iloc[0]['latency_ps']))}"
     if best.empty:
-        return Sentence(f"no change of the machine that was tried, {beside}, makes it faster")
-    said = f"the best of {tried} changes, each run again {beside}"
-    return Group(_tried("what hardware would help", best), Sentence(said))
+        return Sentence(f"no change of the machine that was tried, {beside}, makes it faster", 2)
+    said = f"the best of {tried} changes, each run again {beside}{over}"
+    return Group(*_tried("what hardware would help", best, said))
 
 
-def _tried(head: str, rows: "pd.DataFrame") -> RenderableType:
-    """Return settings or changes as a table, and below it what to give to hybridsim run."""
+def _tried(head: str, rows: "pd.DataFrame", said: str) -> Iterator[RenderableType]:
+    """Yield settings or changes as a table, what they are, and what to give to hybridsim run."""
     table = plain_table(head, "latency", "gain", "over", right="latency|gain|over")
     for row in rows.to_dict("records"):
         table.add_row(
@@ -218,4 +229,6 @@ def _tried(head: str, rows: "pd.DataFrame") -> RenderableType:
             f"{row['gain_percent']:.1f} %",
             f"{row['overhead_percent']:.1f} %",
         )
-    return Group(table, *(noted(str(arguments)) for arguments in rows["arguments"]))
+    yield table
+    yield Sentence(f"{said}; as options of hybridsim run:", 2)
+    yield from (noted(str(arguments)) for arguments in rows["arguments"])

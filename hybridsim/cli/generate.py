@@ -144,7 +144,7 @@ def _summary(result: Generation) -> list[Sentence]:
     intervals = [phase.interval for _, phase in phases if phase and phase.interval]
     names = sorted({name for each in intervals for name in each.not_in_interval})
     if names:
-        lines.append(f"  assumed      {', '.join(names)}: no row of RTL, so not in the 90 %")
+        lines.append(f"  assumed      {', '.join(names)}: not measured on RTL, so not in the 90 %")
     for name, phase in phases:
         if phase is not None and phase.energy is not None:
             lines.append(f"  energy       {name} {_energy_line(phase.energy)}")

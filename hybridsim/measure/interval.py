@@ -60,7 +60,7 @@ class SpanInterval(Answer):
     def assumed(self) -> str:
         """What is not in the interval, for people; empty if nothing is."""
         names = ", ".join(self.not_in_interval)
-        return f"{names}: no row of RTL, so not in the {self._level}" if names else ""
+        return f"{names}: not measured on RTL, so not in the {self._level}" if names else ""
 
     @property
     def _level(self) -> str:
@@ -123,7 +123,7 @@ class IntervalResult(Answer):
     def assumed(self) -> str:
         """What is not in the intervals, for people; empty if nothing is."""
         names = ", ".join(self.not_in_interval)
-        return f"{names}: no row of RTL, so not in the {self._level}" if names else ""
+        return f"{names}: not measured on RTL, so not in the {self._level}" if names else ""
 
     @property
     def _level(self) -> str:

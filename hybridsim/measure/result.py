@@ -370,7 +370,8 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
     yield "yardstick", f"{format_ps(result.yardstick_ps)}, {yardstick}"
     yield "overhead", f"{result.overhead_percent:.2f} %" + sure(interval, "overhead")
     yield "covers", result.covers.text if result.covers else ""
-    yield "bound by", f"{_path(result)} of the critical path"
+    bound = result.bound.replace("_", " ")
+    yield "bound by", f"{bound}; critical path: {_path(result)}"
     yield "tiles", f"{result.tiles:,}, {result.occupancy:.0%} of their devices hold weights"
     yield "energy", energy.summary + sure(interval, "energy") if energy else ""
     yield "TCDM", f"{format_bytes(result.tcdm_bytes)} at most on a cluster"

@@ -17,7 +17,7 @@ def test_compare_prints_a_narrow_table(cli) -> None:
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("token_parallel") for line in lines)
-    assert any("best: auto" in line for line in lines)
+    assert any("fastest: auto" in line for line in lines)
 
 
 def test_compare_gives_the_same_figures_as_csv_json_and_files(cli, tmp_path: Path) -> None:

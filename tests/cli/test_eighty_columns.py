@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 
 import hybridsim
 from hybridsim.cli import _run_answer
+from hybridsim.cli._terminal import Sentence
 from hybridsim.cli.compare import render as compared
 from hybridsim.cli.explain import render as explained
 from hybridsim.comparison import compare
@@ -32,9 +33,11 @@ def lines(shown: RenderableType, width: int) -> list[str]:
 
 
 def check(shown: RenderableType) -> None:
-    """Check that every line fits, and that every word is one of the text on endless lines."""
+    """Check that every line fits, that every word is one of the text on endless lines, and that no
+    line begins with the unit of a number before it."""
     found = lines(shown, COLUMNS)
     assert [line for line in found if len(line) > COLUMNS] == []
+    assert [line for line in found if re.match(r"\s*(%|[num]?[sJ]|[KM]iB)\b", line)] == []
     whole = set(" ".join(lines(shown, 100_000)).split())
     assert [word for line in found for word in line.split() if word not in whole] == []
 
@@ -62,6 +65,29 @@ def test_an_explanation_fits_with_its_words_whole(name: str) -> None:
 def test_a_comparison_fits_with_its_words_whole(name: str) -> None:
     network, machine = hybridsim.load(name, machine_for(name))
     check(compared(compare(network, machine, tokens=2)))
+
+
+def test_a_number_stays_with_its_unit_and_an_option_with_its_value() -> None:
+    for width in range(25, 60):
+        told = "took 12.5 ms of 30 % in 4.5 KiB at 1 GHz; --set cluster.count=2 --quiet"
+        found = lines(Sentence(told, 2), width)
+        assert " ".join(line.strip() for line in found) == told
+        for pair in ("12.5 ms", "30 %", "4.5 KiB", "1 GHz;", "--set cluster.count=2"):
+            assert any(pair in line for line in found), (width, pair)
+
+
+def test_no_line_of_an_explanation_says_again_what_another_says() -> None:
+    network, machine = hybridsim.load("layer_512x128", "ahwa_lora_2026")
+    found = lines(explained(explain(run_by_default(network, machine, 64).result)), COLUMNS)
+    for once in (
+        "43.7 us (90 %",
+        "166.67 % (90 %",
+        "bound by     engine",
+        "covers  ",
+        "assumed  ",
+    ):
+        assert sum(once in line for line in found) == 1, once
+    assert sum("overhead" in line for line in found) == 1
 
 
 def test_layers_alike_are_one_row() -> None:

@@ -97,7 +97,7 @@ def unknowns(result: Result) -> tuple[str, ...]:
         found.append(f"Area unknown, so it is left out: {_names(area.not_counted)}.")
     if result.interval is not None and result.interval.not_in_interval:
         names = ", ".join(result.interval.not_in_interval)
-        found.append(f"Assumed, with no row of RTL, so not in the intervals: {names}.")
+        found.append(f"Assumed, not measured on RTL, so not in the intervals: {names}.")
     return tuple(found)
 
 
