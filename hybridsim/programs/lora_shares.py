@@ -41,7 +41,7 @@ class RowCosts:
     """
 
     def __init__(self, cluster: Cluster, most: int) -> None:
-        self._cluster = cluster
+        self._cluster, self.most = cluster, most
         self._rows = np.arange(most + 1, dtype=np.int64)
         self._known: dict[tuple[Any, ...], Ints] = {}
 
@@ -62,8 +62,12 @@ class RowCosts:
         return self._known[key][rows]
 
 
-def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
+def with_shares(
+    program: "LoraProgram", cluster: Cluster, costs: RowCosts | None = None
+) -> "LoraProgram":
     """Return a program of single numbers or of columns with its rows shared on a cluster.
+
+    ``costs`` are those of the cluster, where its fields are no columns and they are known.
 
     Raises:
         UnsupportedError: The cluster has no matrix engine, or that cannot do the shape.
@@ -83,7 +87,8 @@ def with_shares(program: "LoraProgram", cluster: Cluster) -> "LoraProgram":
     # as many batches at once as keep their columns in the cache
     turn = np.cumsum(_tried(tokens[first], program)[1]) // _AT_ONCE
     for at in members(turn - turn[:1], int(turn[-1] - turn[0]) + 1):
-        shares[:, at] = shares_of(some.taken(at), _taken(one, at), tokens[first[at]])
+        own = costs or _taken(one, at)
+        shares[:, at] = shares_of(some.taken(at), own, tokens[first[at]])
     u, v = shares[:, which]
     return replace(program, shares=(u, v))
 

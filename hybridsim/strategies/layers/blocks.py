@@ -20,6 +20,7 @@ from hybridsim.programs.lora_shares import with_shares
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
 from hybridsim.strategies.layers.outlines import OutlineKey, Steps, rounds_of
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
+from hybridsim.strategies.layers.way_times import looked_up
 from hybridsim.strategies.layers.works import BatchPrograms, batch_works, once_works
 from hybridsim.units import Ints, ceil_div
 from hybridsim.work import price
@@ -57,25 +58,33 @@ class PointsAlike:
         end = np.cumsum(different)
         whose, begin = np.repeat(np.arange(len(end)), different), end - different
         sizes = cut.where(whose).at(np.arange(len(whose)) - begin[whose])
-        own = machine.taken(whose)
-        assert own.cluster is not None
-        each = with_shares(replace(self.program.taken(whose), tokens=sizes), own.cluster)  # type: ignore[arg-type]
         load_a, load_b, mvms = once_works(size, self.program, layers.tokens, layers.copies)  # type: ignore[arg-type]
-        works = batch_works(size, BatchPrograms(each), sizes, layers.copies[whose])  # type: ignore[arg-type]
         once_ps, once_tokens = np.zeros((2, 3, len(end)), np.int64)
         once_ps[:2] = price([load_a, load_b], machine, len(end)).time_ps
         once_tokens[2] = mvms.shape[1]
+        program: LoraProgram = replace(self.program.taken(whose), tokens=sizes)  # type: ignore[arg-type]
+        behind = self._behind_mvms(program, machine.taken(whose))
+        steps_ps = np.concatenate((np.zeros_like(behind[:1]), behind))
+        tokens = ceil_div(sizes, layers.copies[whose])
+        return StepTimes(once_ps, once_tokens, steps_ps, tokens, begin, cut.before, cut.after)
+
+    def _behind_mvms(self, program: LoraProgram, machine: Machine) -> Ints:
+        """Return the prices of the steps of batches but for the MVMs, shape (steps, batches) [ps].
+
+        X, each slice of Y, storing each slice, and the kernels.
+        """
+        if (known := looked_up(machine, program)) is not None:
+            return known.steps_ps
+        cluster, sizes = machine.cluster, np.asarray(program.tokens)
+        assert cluster is not None
+        each = with_shares(program, cluster)
+        works = batch_works(cluster.element_bytes, BatchPrograms(each), 1)
         loads = [work.usual for work in (works.load_x, *works.load_y)]
         kernels = [work.usual for work in works.kernels]
-        found = price([*loads, *kernels], own, len(whose)).time_ps
-        # an MVM, X, each slice of Y, and storing that slice, which takes as long
-        steps_ps = np.concatenate(
-            (np.zeros_like(found[:1]), found[: len(loads)], found[1 : len(loads)],
-             found[len(loads) :])
-        )  # fmt: skip
-        return StepTimes(
-            once_ps, once_tokens, steps_ps, works.mvm.usual.shape[1], begin, cut.before, cut.after
-        )
+        found = price([*loads, *kernels], machine, len(sizes)).time_ps
+        # storing a slice takes as long as fetching it
+        moved = found[: len(loads)]
+        return np.concatenate((moved, moved[1:], found[len(loads) :]))
 
     @cached_property
     def batches(self) -> Ints:

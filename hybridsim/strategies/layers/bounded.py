@@ -34,6 +34,7 @@ from hybridsim.strategies.layers.loads import (
     X,
     loads_of,
 )
+from hybridsim.strategies.layers.way_times import looked_up
 from hybridsim.units import Ints
 
 LINES = 7
@@ -137,6 +138,8 @@ class Bounded:
         machine, cluster = self.machine, self.machine.cluster
         assert cluster is not None
         own: LoraProgram = self.program.of_tokens(sizes)  # type: ignore[arg-type]
+        if (known := looked_up(machine, own)) is not None:
+            return known.loads
         program = with_shares(own, cluster)
         load_x = transfer_ps(machine, sizes * program.in_features)
         slices = np.stack([transfer_ps(machine, sizes * width) for width in program.slices])

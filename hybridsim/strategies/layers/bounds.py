@@ -16,7 +16,7 @@ from hybridsim.strategies.layers.batches import SizeColumns
 from hybridsim.strategies.layers.candidates import Candidates
 from hybridsim.strategies.layers.estimate import transfer_ps
 from hybridsim.strategies.layers.loads import CORES, HELD, LINK, LOADS, SLICE, TAIL, X
-from hybridsim.strategies.layers.way_times import Movers, WayTimes, way_times
+from hybridsim.strategies.layers.way_times import WayTimes, times_of
 from hybridsim.strategies.layers.works import in_slots
 from hybridsim.units import IntLike, Ints, ceil_div
 
@@ -38,8 +38,9 @@ class BatchTimes:
 
     @cached_property
     def _ways(self) -> list[WayTimes]:
-        own = self.candidates
-        return way_times(Movers.of(own.machine), own.programs, tuple(self.sizes.tolist()))
+        own, sizes = self.candidates, self.sizes
+        each = [program.of_tokens(sizes[sizes <= program.tokens]) for program in own.programs]  # type: ignore[arg-type]
+        return [times_of(own.machine, program) for program in each]
 
     @cached_property
     def loads(self) -> Ints:

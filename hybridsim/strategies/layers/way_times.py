@@ -3,16 +3,17 @@
 Neither the tiles nor the number of clusters have a say, so machines that differ in them share it.
 """
 
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from hybridsim.alike import alike, members
 from hybridsim.arch import Cluster, Machine
 from hybridsim.components.interconnect import Link
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraProgram
-from hybridsim.programs.lora_shares import Costs, RowCosts, shares_of, with_shares
+from hybridsim.programs.lora_shares import Costs, RowCosts, with_shares
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.loads import loads_of
 from hybridsim.strategies.layers.works import BatchPrograms, batch_works
@@ -62,38 +63,99 @@ class Movers:
         return cls(machine.cluster.model_copy(update={"count": 1}), machine.link, machine)
 
 
-@lru_cache(maxsize=64)
-def way_times(
-    parts: Movers, programs: tuple[LoraProgram, ...], sizes: tuple[int, ...]
-) -> list[WayTimes]:
-    """Return what batches of some sizes take, in each way up to the tokens of its program.
+_MOST_NUMBERS = 2**23
+"""Numbers in all tables that are remembered: 64 MB."""
+_MOST_COSTS = 16
+_FEW = 16
+"""Shapes of layers from which on looking each up in a table of its own takes too long."""
+
+
+@dataclass
+class _Tables:
+    """What batches of 1, 2, 3, ... tokens take, as far as that was asked for."""
+
+    known: dict[tuple[Movers, LoraProgram], WayTimes] = field(default_factory=dict)
+    """By parts and program of one token."""
+    numbers: int = 0
+    costs: dict[Movers, RowCosts] = field(default_factory=dict)
+    """Of products on each, which ways and layers have in common."""
+
+    def get(self, parts: Movers, program: LoraProgram, most: int) -> WayTimes | None:
+        """Return a table of at least so many tokens; None where there is none."""
+        found = self.known.get((parts, program))
+        return None if found is None or found.loads.shape[1] < most else found
+
+    def made(self, parts: Movers, program: LoraProgram, most: int) -> WayTimes:
+        """Return a table of at least so many tokens.
+
+        Raises:
+            UnsupportedError: A cluster lacks a unit, or that cannot do a shape.
+        """
+        if (found := self.get(parts, program, most)) is not None:
+            return found
+        costs = self.costs.get(parts)
+        if costs is None or costs.most < most:
+            if len(self.costs) >= _MOST_COSTS:
+                self.costs.clear()
+            costs = self.costs[parts] = RowCosts(parts.cluster, most)
+        columns: LoraProgram = program.of_tokens(np.arange(1, most + 1))  # type: ignore[arg-type]
+        columns = with_shares(columns, parts.cluster, costs)
+        found = WayTimes.of(parts.machine, columns, costs)
+        if self.numbers + found.steps_ps.size + found.loads.size > _MOST_NUMBERS:
+            self.known.clear()
+            self.numbers = 0
+        self.numbers += found.steps_ps.size + found.loads.size
+        self.known[parts, program] = found
+        return found
+
+
+_tables = _Tables()
+
+
+def looked_up(machine: Machine, program: LoraProgram) -> WayTimes | None:
+    """Return what batches of a program of columns take, if they are of few layers and many sizes.
+
+    None otherwise: to price them as they are is faster then.
+    """
+    assert machine.cluster is not None
+    if machine.cluster.arrays() or machine.link.arrays():
+        return None
+    sizes: Any = program.tokens
+    shape: Any = (program.in_features, program.out_features, program.rank)
+    kinds = alike([own for own in shape if isinstance(own, np.ndarray)], len(sizes))
+    if not 0 < len(kinds.first) <= _FEW:
+        return None
+    parts, found = Movers.of(machine), list[tuple[Ints, WayTimes]]()
+    sliced = program.choice, program.slice_columns
+    for first, at in zip(
+        kinds.first.tolist(), members(kinds.which, len(kinds.first)), strict=True
+    ):
+        inner, outer, rank = (int(np.broadcast_to(own, len(sizes))[first]) for own in shape)
+        one, most = LoraProgram(inner, outer, rank, 1, *sliced), int(sizes[at].max())
+        table = _tables.get(parts, one, most)
+        if table is None:
+            if most > 2 * len(at):
+                return None
+            table = _tables.made(parts, one, most)
+        found.append((at, table))
+    rows = len(found[0][1].steps_ps), len(found[0][1].loads)
+    steps_ps, loads = (np.empty((count, len(sizes)), np.int64) for count in rows)
+    for at, table in found:
+        place = sizes[at] - 1
+        steps_ps[:, at], loads[:, at] = table.steps_ps[:, place], table.loads[:, place]
+    return WayTimes(steps_ps, loads)
+
+
+def times_of(machine: Machine, program: LoraProgram) -> WayTimes:
+    """Return what batches of a program of columns take.
 
     Raises:
         UnsupportedError: A cluster lacks a unit, or that cannot do a shape.
     """
-    machine = parts.machine
-    costs = RowCosts(parts.cluster, max(program.tokens for program in programs))
-    found = []
-    for program in programs:
-        own = np.array([size for size in sizes if size <= program.tokens], np.int64)
-        shares = None
-        if program.choice.unit in ("both", "balanced"):
-            shares = tuple(shares_of(program, costs, own))
-        columns: LoraProgram = replace(program, tokens=own, shares=shares)  # type: ignore[arg-type]
-        found.append(WayTimes.of(machine, columns, costs))
-    return found
-
-
-@lru_cache(maxsize=256)
-def times_of_each(parts: Movers, program: LoraProgram) -> WayTimes:
-    """Return what batches of 1, 2, 3, ... tokens take, up to those of the program.
-
-    Raises:
-        UnsupportedError: As :func:`way_times`.
-    """
-    tokens = np.arange(1, int(program.tokens) + 1)
-    columns = with_shares(program.of_tokens(tokens), parts.cluster)  # type: ignore[arg-type]
-    return WayTimes.of(parts.machine, columns, parts.cluster)
+    if (known := looked_up(machine, program)) is not None:
+        return known
+    assert machine.cluster is not None
+    return WayTimes.of(machine, with_shares(program, machine.cluster), machine.cluster)
 
 
 @dataclass
@@ -101,18 +163,13 @@ class BatchTables:
     """What batches of 1, 2, 3, ... tokens take in each way, for the layers of a job."""
 
     job: Job
-    _known: dict[tuple[str, LoraProgram], WayTimes] = field(default_factory=dict)
-    """By kind of clusters and program of one token."""
     _movers: dict[str, Movers] = field(default_factory=dict)
+    """By kind of clusters."""
 
     def of(self, layer: PlacedLayer, program: LoraProgram, most: int) -> WayTimes:
         """Return what batches of at least up to ``most`` tokens take; the program has one."""
-        key = layer.cluster_sort, program
-        found = self._known.get(key)
-        if found is None or found.loads.shape[1] < most:
-            parts = self._movers.get(layer.cluster_sort)
-            if parts is None:
-                parts = Movers.of(self.job.machine_of(layer))
-                self._movers[layer.cluster_sort] = parts
-            found = self._known[key] = times_of_each(parts, program.of_tokens(most))
-        return found
+        parts = self._movers.get(layer.cluster_sort)
+        if parts is None:
+            parts = Movers.of(self.job.machine_of(layer))
+            self._movers[layer.cluster_sort] = parts
+        return _tables.made(parts, program, most)
