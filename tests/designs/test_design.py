@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,8 +15,10 @@ from hybridsim.designs import Design, Question, asked, design
 from hybridsim.designs.sharing import pays_from
 from hybridsim.designs.space import default_axes
 from hybridsim.errors import InputError
-from hybridsim.simulation import simulate
+from hybridsim.measure.result import Result
+from hybridsim.simulation import execute, simulate
 from hybridsim.strategies import make_strategy
+from hybridsim.sweeps.inputs import Resolver
 from hybridsim.whole import whole_network, why_not_whole
 from tests.cli.conftest import CommandLine
 
@@ -90,6 +93,28 @@ def test_harps_fastest_mapping_is_found_blind(tmp_path: Path) -> None:
     )  # fmt: skip
     assert found.feasible
     assert found.objectives["latency_ps"] <= 3.861117e9 * 1.0005
+
+
+def test_few_copies_and_clusters_keep_mobilebert_below_one_percent_at_128_ns() -> None:
+    """What the example's space leads to: four more tiles, against one copy without adapters."""
+    path = Path("examples/design_copies.yaml")
+    limits = ["latency <= 5.974 ms"]
+    question = Question("mobilebert", PAPER, limits, space=path, tokens=128, layers_only=True)
+    inputs = asked(question).inputs
+
+    def run(copies: str) -> Result:
+        chosen = {
+            "way": "early", "strategy.batch": "32", "tile.integration_time": "128 ns",
+            "cluster.count": "4", "link.count": "1", "clock": "1GHz", "copies": copies,
+        }  # fmt: skip
+        places = [axis.labels.index(chosen[axis.name]) for axis in inputs.axes]
+        point = Resolver(inputs).point(int(np.ravel_multi_index(places, inputs.shape)))
+        return execute(point.network, point.machine, point.strategy, 128).result
+
+    one, few = run("none"), run("output_in_4")
+    assert one.latency_ps > 1.01 * one.yardstick_ps
+    assert few.latency_ps < 1.01 * one.yardstick_ps
+    assert few.tiles == one.tiles + 4
 
 
 # --- limits -------------------------------------------------------------------------------------
