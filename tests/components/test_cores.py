@@ -114,6 +114,28 @@ def test_more_conflicts_never_cost_less(m, n, k, precision, kernel):
     assert least <= typical <= most
 
 
+@given(m=SIZES, n=SIZES, k=SIZES, precision=PRECISIONS, kernel=KERNELS, aligned=st.booleans())
+def test_one_core_meets_no_other_one(m, n, k, precision, kernel, aligned):
+    costs = {
+        CORES.gemm_cycles(m, n, k, precision, kernel, cores=1, level=level, aligned=aligned)
+        for level in ("least", "typical", "most")
+    }
+    assert len(costs) == 1
+
+
+@pytest.mark.parametrize(("range_", "slower"), [("train_fp32", {"fp32"}),
+                         ("train_fp16", {"fp16", "int8"})])  # fmt: skip
+def test_a_range_of_conflicts_is_that_of_its_precision(range_, slower):
+    """8-bit integers are taken like fp16."""
+    worse = {**LIMITS, range_: {"typical": 150, "least": 100, "most": 150}}
+    cores = snitch(contention=worse)
+    for precision in ("fp32", "fp16", "int8"):
+        shape = 64, 512, 64, precision, "gemm_ssr_frep"
+        costs = [each.gemm_cycles(*shape) for each in (CORES, cores)]
+        assert (costs[0] < costs[1]) == (precision in slower)
+        assert costs[0] <= costs[1]
+
+
 @given(m=SIZES, n=SIZES, k=SIZES, precision=PRECISIONS, kernel=KERNELS)
 def test_cores_that_are_spread_already_never_pay_for_the_start(m, n, k, precision, kernel):
     aligned = CORES.gemm_terms(m, n, k, precision, kernel)

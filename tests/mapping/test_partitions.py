@@ -154,6 +154,25 @@ def test_weights_come_from_the_external_memory_and_activations_go_there() -> Non
     assert kept == times[0] + 20 * 10**6
 
 
+@pytest.mark.parametrize("sequences", [1, 7])
+def test_weights_and_what_is_kept_draw_from_the_external_memory_what_their_bytes_do(
+    sequences: int,
+) -> None:
+    """8 bits a weight, shared by the sequences; what each keeps goes out and comes in again."""
+    memory = {"sram": None, "dram": {"bandwidth": "10 GB/s"}, "activation_width": "8 bit"}
+    energy = {"energy.dram": {"byte": "31 pJ/B"}, "mapping.sequences": sequences}
+    rules = {"tile.count": 25, "memory": memory} | energy
+    given = hybridsim.load("minilm_l6", "ahwa_lora_2026", rules)
+    done = hybridsim.simulation.execute(*given, tokens=16)
+    each = [done.schedule.plan.works[number] for number in done.schedule.plan.work]
+    writes = [work for work in each if work.kind == "write"]
+    kept = sum(work.shape[3] for work in writes)
+    assert (kept > 0) == (sequences > 1)
+    weights = done.job.mapping.network.weights_on_tiles
+    drawn = done.result.energy.component_aj["dram"] / (31 * 10**6)
+    assert drawn == pytest.approx(weights / sequences + 2 * kept, abs=len(writes))
+
+
 @pytest.mark.parametrize("kind", ["token_parallel", "xb_pipe"])
 def test_blocks_of_a_study_are_as_whole_runs(kind: str) -> None:
     study = inputs_of(
