@@ -44,10 +44,14 @@ def whole_network(
         choices += [(name, choice) for choice in own]
         bounds.append(strategy.bounds_ps(job, own, known))
 
+    known_ps: dict[NetworkDecisions, int] = {}
+
     def run(one: tuple[str, Choice]) -> tuple[int, tuple[str, NetworkDecisions]]:
         strategy = strategies[one[0]]
         decisions = strategy.decide_for(job, one[1])
-        return makespan_of(job, decisions), (one[0], decisions)
+        if decisions not in known_ps:
+            known_ps[decisions] = makespan_of(job, decisions)
+        return known_ps[decisions], (one[0], decisions)
 
     try:
         found = least(choices, np.concatenate(bounds), run)
