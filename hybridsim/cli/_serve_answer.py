@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.cli._terminal import noted, plain_table
+from hybridsim.measure.interval import between
 from hybridsim.service import ServiceResult
 from hybridsim.service.result import Continuous
 from hybridsim.units import format_bytes
@@ -61,14 +62,22 @@ def _latency(result: ServiceResult) -> list[tuple[str, str]]:
         return found
     ends = zip(_SHOWN, found, strict=True)
     low, high = interval.latency_low_ms, interval.latency_high_ms
-    return [(name, f"{text} (90 %: {low[p]:.4g} .. {high[p]:.4g})") for p, (name, text) in ends]
+    return [(name, text + _ends(low[p], high[p])) for p, (name, text) in ends]
 
 
 def _at_work(result: ServiceResult) -> str:
     interval = result.interval
     if interval is None:
         return ""
-    return f" (90 %: {interval.service_low_ms:.4g} .. {interval.service_high_ms:.4g})"
+    return _ends(interval.service_low_ms, interval.service_high_ms)
+
+
+def _ends(low_ms: float, high_ms: float) -> str:
+    """Return both ends with as many digits as tell them apart; nothing where they are one."""
+    low_ps, high_ps = round(low_ms * 1e9), round(high_ms * 1e9)
+    if low_ps == high_ps:
+        return ""
+    return f" (90 %: {between(low_ps, high_ps, lambda time_ps: f'{time_ps / 1e9:.4g} ms')})"
 
 
 def _sure(result: ServiceResult) -> list[str]:
