@@ -34,7 +34,7 @@ LEVEL = 0.9
 """Share of rows that an interval is to cover."""
 CONFIDENCE = 0.75
 """How sure that is: the least in usual tables of tolerance limits (Natrella, NBS Handbook 91,
-1963). With the next, 0.90, a regime of fewer than 22 rows is bound by its largest score."""
+1963). With the next, 0.90, a regime of up to 37 rows is bound by its largest score."""
 FILE = MACHINES / "ahwa_lora_2026" / "residuals.json"
 """The bundled table, beside the rows that it was made from."""
 POOLED = ("dma", "engine")
