@@ -120,9 +120,9 @@ def conflicts(design: Design) -> Iterator[str]:
     for own in design.conflicts:
         which = " and ".join(own.limits)
         yield (
-            f"no point meets {which}"
+            f"no point that was run meets {which}"
             if len(own.limits) == 1
-            else f"conflict: no point meets both {which}"
+            else f"conflict: no point that was run meets both {which}"
         )
         for limit, index in own.nearest.items():
             place = design.seen.place(index)

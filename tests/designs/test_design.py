@@ -9,17 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
-import hybridsim
 from hybridsim.arch import load_machine, machine_with
 from hybridsim.designs import Design, Question, asked, design
-from hybridsim.designs.sharing import pays_from
-from hybridsim.designs.space import default_axes
 from hybridsim.errors import InputError
 from hybridsim.measure.result import Result
 from hybridsim.simulation import execute, simulate
 from hybridsim.strategies import make_strategy
 from hybridsim.sweeps.inputs import Resolver
-from hybridsim.whole import whole_network, why_not_whole
 from tests.cli.conftest import CommandLine
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
@@ -252,68 +248,6 @@ def test_accuracy_chooses_the_adapter(tmp_path: Path) -> None:
     assert good.known.low_percent < 79  # its interval is told beside it
 
 
-# --- the space ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", hybridsim.machine_names())
-@pytest.mark.parametrize("whole", [True, False])
-def test_every_value_of_the_default_space_makes_a_machine(name: str, whole: bool) -> None:
-    machine = load_machine(name)
-    axes = default_axes(machine, whole, 128)
-    assert {"strategy", "strategy.batch", "tile.integration_time"} <= set(axes)
-    for axis, values in axes.items():
-        if axis.startswith("strategy"):
-            continue
-        for value in values.values() if isinstance(values, dict) else values:
-            machine_with(machine, value if isinstance(value, dict) else {axis: value})
-
-
-def test_balanced_copies_are_offered_where_they_have_a_budget() -> None:
-    """Without one no point with them could be run."""
-    machine = load_machine(PAPER)
-    assert default_axes(machine, False, 128)["mapping.copies"] == [1, 2, 4]
-    for settings in ({"mapping.tiles": 100}, {"tile.count": 100}):
-        own = default_axes(machine_with(machine, settings), False, 128)
-        assert "balanced" in own["mapping.copies"]
-
-
-def test_what_is_given_is_not_chosen() -> None:
-    given = {"tile.integration_time": "128 ns", "cluster.clock.frequency": "1 GHz"}
-    found = asked(Question("layer_128x128", PAPER, settings=given))
-    axes = {axis.name for axis in found.inputs.axes}
-    assert {"cluster.count", "engine"} <= axes
-    assert not {"tile.integration_time", "clock"} & axes
-
-
-def test_the_base_machine_is_a_point_of_the_default_space() -> None:
-    found = asked(Question("layer_128x128", PAPER))
-    axes = dict(zip((axis.name for axis in found.inputs.axes), found.base, strict=True))
-    labels = {axis.name: axis.labels for axis in found.inputs.axes}
-    own = {name: labels[name][place] for name, place in axes.items()}
-    assert own["tile.integration_time"] == "256 ns"
-    assert own["cluster.count"] == "1"
-    assert (own["tile.size"], own["engine"], own["clock"]) == ("512x512", "4x8", "500 MHz")
-
-
-def test_a_network_larger_than_the_chip_chooses_how_it_shares_tiles() -> None:
-    few = asked(Question("minilm_l6", PAPER, settings={"tile.count": 20}, tokens=16))
-    axes = {axis.name: axis.labels for axis in few.inputs.axes}
-    assert axes["mapping.overflow"] == ("share", "digital")
-    assert "1" in axes["mapping.sequences"]
-    assert "mapping.copies" not in axes
-    assert any("more tiles than there are" in note for note in few.notes)
-    enough = asked(Question("minilm_l6", PAPER, settings={"tile.count": 60}, tokens=16))
-    assert "mapping.overflow" not in [axis.name for axis in enough.inputs.axes]
-
-
-def test_silicon_goes_with_what_is_chosen() -> None:
-    """A quarter of the devices is a quarter of a tile; 192 elements are six engines of 32."""
-    axes = default_axes(load_machine(PAPER), False, 128)
-    assert axes["tile.size"]["256x256"]["area.tile"] == "375000 um2"
-    assert axes["engine"]["8x24"]["area.cluster"] == f"{1_700_000 + 6 * 220_000} um2"
-    assert axes["clock"]["1 GHz"]["energy.cluster.cores_power"] == "384000 uW"
-
-
 # --- the command line ---------------------------------------------------------------------------
 
 
@@ -402,66 +336,3 @@ def test_accuracy_follows_the_integration_time_however_it_is_varied(
     assert len(found.inputs.study.accuracy_axes) == names
     assert found.known["rank8" if names == 1 else next(k for k in found.known if "rank8" in k)]
     assert not any("128 ns" in name for name in found.known)
-
-
-# --- larger than the chip -----------------------------------------------------------------------
-
-
-def test_sharing_pays_from_the_batch_at_which_runs_say_so(tmp_path: Path) -> None:
-    """The batch that a few runs tell is the least one that is better when all are run."""
-    small = {"tile.count": 30}
-    axes = {"mapping.overflow": ["share", "digital"], "mapping.sequences": [1, 2, 8, 32],
-            "strategy": ["xb_pipe"]}  # fmt: skip
-    found = design("minilm_l6", PAPER, time=None, tokens=64, settings=small,
-                   space=space(tmp_path, axes | {"strategy.batch": [32]}))  # fmt: skip
-    told = {own.objective: own for own in found.sharing}
-    assert set(told) == {"latency_ps", "energy_pj"}
-
-    def run(**mapping: Any) -> Any:
-        machine = machine_with(load_machine(PAPER), small | {
-            f"mapping.{key}": value for key, value in mapping.items()
-        })  # fmt: skip
-        return simulate(found.asked.network, machine, make_strategy("xb_pipe", {"batch": 32}), 64)
-
-    digital, shared = run(overflow="digital"), {
-        n: run(overflow="share", sequences=n) for n in range(1, 33)
-    }  # fmt: skip
-    energies = [n for n, own in shared.items() if own.energy.total_pj < digital.energy.total_pj]
-    times = [n for n, own in shared.items() if own.latency_ps < digital.latency_ps]
-    assert told["energy_pj"].pays_from == min(energies)
-    assert told["latency_ps"].pays_from == min(times)
-    assert told["latency_ps"].digital == digital.latency_ps
-    assert told["latency_ps"].most == shared[32].latency_ps
-
-
-@pytest.mark.parametrize(
-    ("shared", "other", "batch"),
-    [
-        ([(1, 10.0), (2, 6.0), (8, 3.0)], 11.0, 1),
-        ([(1, 10.0), (2, 6.0), (8, 3.0)], 5.5, 3),  # 2 + 8 / n
-        ([(1, 10.0), (2, 6.0), (8, 3.0)], 2.5, 17),  # extrapolated
-        ([(1, 10.0), (2, 6.0), (8, 3.0)], 2.0, None),
-        ([(1, 10.0), (2, 10.0)], 9.0, None),
-        ([(4, 10.0)], 9.0, None),
-    ],
-)
-def test_a_batch_bears_a_constant_and_a_share(
-    shared: list[tuple[int, float]], other: float, batch: int | None
-) -> None:
-    assert pays_from(shared, other) == batch
-
-
-@pytest.mark.parametrize(
-    ("machine", "settings", "runs"),
-    [
-        (PAPER, {}, True),
-        ("published_tiles", {}, True),
-        (PAPER, {"cluster.tcdm.size": "2 KiB"}, False),
-    ],
-)
-def test_whether_all_ops_can_run_is_known_without_running_them(
-    machine: str, settings: dict[str, Any], runs: bool
-) -> None:
-    own = hybridsim.load("minilm_l6", machine, settings)
-    assert (why_not_whole(*own, 16) == "") == runs
-    assert why_not_whole(*own, 16) == whole_network(*own, 16).problem

@@ -45,8 +45,8 @@ def design_page(design: Design, audit: Audit | None) -> str:
         choice=list(design.choice.items()),
         figures=[(name, micro(text)) for name, text in figures(design)],
         limits=_limits(design),
-        conflicts=list(conflicts(design)),
-        needed=design.asked.needed,
+        conflicts=[micro(text) for text in conflicts(design)],
+        needed=design.asked.needed.split("`"),  # each second part is a command
         decisions=_decisions(design),
         sharing=[micro(text) for text in sharing(design)],
         charts=charts,
