@@ -215,12 +215,10 @@ class LanguageRun:
     # --- evaluations ----------------------------------------------------------------------------
 
     def _wanted(self) -> Iterator[Key]:
-        """Yield all evaluations: without a chip, then on chips as they are, and corrected."""
+        """Yield all evaluations: digital, on chips as they are, corrected, and weights alone."""
         study, every = self.study, (BARE, *self.study.adapters)
         for adapter in every:
             yield Key(DIGITAL, adapter, NO_CHIP, False, HELD)
-        for tiles in study.tiles:
-            yield Key(tiles, BARE, NO_CHIP, False, HELD)
         mended = (study.correction.adapters or (BARE,)) if study.correction is not None else ()
         for chip in study.chips:
             for tiles in study.tiles:
@@ -231,6 +229,8 @@ class LanguageRun:
                 yield from (Key(tiles, name, chip, False, t) for t in whens for name in own)
                 for name in mended if corrected else ():
                     yield from (Key(tiles, name, chip, True, t) for t in whens)
+        for tiles in study.tiles:
+            yield Key(tiles, BARE, NO_CHIP, False, HELD)
 
     def _evaluated(self, key: Key, chip: Chip | None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return loss [nats per token] and right next tokens of every document."""
