@@ -4,7 +4,7 @@ import pytest
 
 import hybridsim
 from hybridsim.kernels.check import AdapterShape, check_numerics
-from hybridsim.kernels.split import CoreSplit, EngineSplit
+from hybridsim.kernels.split import CoreSplit, EngineSplit, Order
 from hybridsim.measure.numerics import _summary, _ways, analog_noise_of
 
 
@@ -22,7 +22,11 @@ def test_a_layer_is_checked_on_each_unit_that_computes_it(unit: str, units: list
     run = hybridsim.simulation.execute(network, machine, strategy, tokens=8)
     (layer,) = run.schedule.layers
     assert machine.cluster is not None
-    assert [type(way.unit) for way in _ways(layer, machine.cluster)] == units
+    ways = _ways(layer, machine.cluster)
+    assert [type(way.unit) for way in ways] == units
+    # X A on the cores in fp16: two products a step into sums of fp32
+    orders = [way.unit.xa for way in ways if isinstance(way.unit, CoreSplit)]
+    assert orders == [Order.EXPANDING] * (unit != "matrix_engine")
 
 
 def test_the_worst_of_all_rows_is_told_with_its_layer() -> None:
