@@ -11,7 +11,7 @@ from hybridsim.certainty.intervals import LEAST_SAMPLES, MOST_SAMPLES, samples_f
 from hybridsim.certainty.residuals import Residuals, bundled_residuals
 from hybridsim.certainty.works import doubts_of
 from hybridsim.engines import engine
-from hybridsim.measure.interval import between
+from hybridsim.measure.interval import IntervalResult, between
 from hybridsim.measure.result import Result
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import make_strategy
@@ -118,3 +118,11 @@ def test_ends_are_told_with_as_many_digits_as_tell_them_apart() -> None:
     assert between(999_999, 1_000_001, format_ps) == "0.999999 .. 1.000001 us"
     assert between(5, 5, format_ps) == "5.00 ps"
     assert between(900_000, 1_100_000, format_ps) == "0.90 .. 1.10 us"
+
+
+def test_an_overhead_without_width_is_one_number() -> None:
+    ends = {"level": 0.9, "overhead_low_percent": 1.0}
+    found = [
+        IntervalResult.model_construct(**ends, overhead_high_percent=high) for high in (1.0, 2.5)
+    ]
+    assert [own.overhead for own in found] == ["90 %: 1.00 %", "90 %: 1.00 .. 2.50 %"]

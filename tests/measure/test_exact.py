@@ -1,7 +1,8 @@
 """Whole numbers stay exact: cycles of odd clocks, energies beyond 64 bits, counts of ops."""
 
 from collections import Counter
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 import hybridsim
 from hybridsim.engines import compiled
 from hybridsim.measure.charge import exact_sum, integers, over_time
-from hybridsim.measure.cluster_work import ClusterWork
+from hybridsim.measure.cluster_work import ClusterWork, _adapting
 from hybridsim.measure.elasticity import bound_of
 from hybridsim.measure.measure import _kinds_on_path
 from hybridsim.measure.work import task_work
 from hybridsim.plan import PlanBuilder, Resource
+from hybridsim.programs.adapting import AdapterWork
 from hybridsim.work import NOTHING, delay
 from tests.random_inputs import times
 
@@ -83,6 +85,30 @@ def test_work_done_several_times_is_that_many_times_the_work() -> None:
     once = ClusterWork(tasks, 2, 3, 5, 7, 11, 13)
     assert astuple(once.times(others, 3))[1:] == (6, 9, 15, 21, 33, 39)
     assert once.times(others, 3).tasks is others
+
+
+def adapted(cluster: Any, work: AdapterWork, rows: int, **other: Any) -> Any:
+    """What a task does that adapts so many tokens whose A and B are there: ps, slots, bytes."""
+    own = replace(work, rows=rows, weights=False, **other)
+    return np.array(astuple(_adapting(cluster, own))[1:6])
+
+
+@pytest.mark.parametrize("unit", ["cores", "matrix_engine"])
+def test_many_tokens_are_adapted_batch_by_batch_and_half_by_half(unit: str) -> None:
+    network, machine = hybridsim.load("layer_512x128", "harp_2026")
+    strategy = hybridsim.make_strategy("xb_pipe", {"unit": unit})
+    plan = hybridsim.simulation.execute(network, machine, strategy, tokens=16).schedule.plan
+    programs = [work.shape[0] for work in plan.works if work.kind == "program"]
+    work = next(own for own in programs if isinstance(own, AdapterWork))
+    work, cluster = replace(work, half="both"), machine.cluster
+    size = work.program.tokens
+    each = [adapted(cluster, work, rows) for rows in (size, size, 1)]
+    assert adapted(cluster, work, 2 * size + 1).tolist() == sum(each).tolist()
+    # U goes out of the cluster of the first half, and comes into that of the second one
+    first, second = (adapted(cluster, work, size, half=half) for half in ("first", "second"))
+    *does, moves = (first + second - each[0]).tolist()
+    assert does == [0] * len(does)
+    assert moves == 2 * size * work.program.rank * cluster.element_bytes
 
 
 def test_time_on_the_critical_path_is_that_of_the_first_part_or_of_none() -> None:
