@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from hybridsim._old_names import new_path
-from hybridsim.errors import InputError, UnknownNameError
+from hybridsim.errors import InputError
 from hybridsim.library import network_path
 
 if TYPE_CHECKING:
@@ -101,17 +101,12 @@ def network_of(
     ``head`` is what follows a config.json whose file names no head.
 
     Raises:
-        UnknownNameError: Adapters have no such field.
+        UnknownNameError: Adapters have no such setting.
     """
     from hybridsim.workload import load_network
 
     network = load_network(network_path(workload), cast("Head | None", head))
-    known = ("rank", "alpha", "targets", "exclude")
-    for key in changes:
-        if key not in known:
-            raise UnknownNameError("--set: adapter field", key, known)
-    if changes:
-        network = network.with_adapters(**changes)
+    network = network.with_adapter_settings(changes)
     return network.without_adapters() if no_adapters else network
 
 

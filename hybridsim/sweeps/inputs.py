@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.arch import Machine, load_machine, machine_with
-from hybridsim.errors import InputError, SpecError, UnknownNameError
+from hybridsim.errors import InputError, SpecError
 from hybridsim.library import network_path
 from hybridsim.outside import origin_of
 from hybridsim.strategies import Strategy, make_strategy, strategy_class
@@ -26,8 +26,6 @@ from hybridsim.workload import Network, load_network
 
 Keys = NDArray[np.uint64]
 """One key of 128 bits per point, shape (points, 2)."""
-
-_ADAPTER_FIELDS = ("rank", "alpha", "targets", "exclude")
 
 
 @dataclass(frozen=True)
@@ -255,15 +253,12 @@ class Resolver:
     def _network(self, name: str, changes: dict[str, Any], adapted: bool) -> Network:
         key = repr((name, changes, adapted))
         if key not in self._networks:
-            for field in changes:
-                if field not in _ADAPTER_FIELDS:
-                    raise UnknownNameError("adapter field", field, _ADAPTER_FIELDS)
             _forget(self._networks, self._most)
             network = self.inputs.networks[name]
-            if not adapted:
+            if adapted:
+                network = network.with_adapter_settings(changes)
+            else:
                 network = network.without_adapters()
-            elif changes:
-                network = network.with_adapters(**changes)
             self._networks[key] = network
         return self._networks[key]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -28,6 +28,10 @@ def _plain(text: str) -> str:
 
 PlainText = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_plain)]
 """Words for people: kept as they are, without control characters."""
+
+
+_ADAPTER_SETTINGS = ("rank", "alpha", "targets", "exclude", "ranks.PATTERN")
+"""What a person may set of a network's adapters; the last one for layers whose names match."""
 
 
 class Network(Spec):
@@ -186,7 +190,7 @@ class Network(Spec):
         alpha: float | None = None,
         targets: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
-        own: Sequence[OwnSize] | None = None,
+        own: Sequence[OwnSize | Mapping[str, Any]] | None = None,
         besides: Sequence[Besides] | None = None,
     ) -> "Network":
         """Return the same network with other adapters; what is not given stays as it is.
@@ -202,6 +206,33 @@ class Network(Spec):
         now = self.adapters.model_dump() if self.adapters else {}
         changed = now | {key: value for key, value in given.items() if value is not None}
         return self._with(validate(AdapterSpec, changed, self.name, "adapters"))
+
+    def with_adapter_settings(self, settings: Mapping[str, Any]) -> "Network":
+        """Return the same network with some settings of its adapters replaced, by their paths.
+
+        ``ranks.PATTERN`` is the rank of the layers whose names match; of several patterns that
+        match a layer the first counts.
+
+        Raises:
+            UnknownNameError: Adapters have no such setting.
+            SpecError: As :meth:`with_adapters`.
+        """
+        ranks, alpha = dict[str, Any](), settings.get("alpha")
+        for path in settings:
+            head, _, pattern = path.partition(".")
+            if head == "ranks" and pattern:
+                ranks[pattern] = settings[path]
+            elif path not in _ADAPTER_SETTINGS[:-1]:
+                raise UnknownNameError("adapter setting", path, _ADAPTER_SETTINGS)
+        if not settings:
+            return self
+        usual = self.adapters.alpha if alpha is None and self.adapters else alpha
+        own = [
+            {"targets": [pattern], "rank": rank, "alpha": 32 if usual is None else usual}
+            for pattern, rank in ranks.items()
+        ]
+        plain = {path: value for path, value in settings.items() if path in _ADAPTER_SETTINGS}
+        return self.with_adapters(**plain, own=own or None)
 
     def without_adapters(self) -> "Network":
         """Return the same network without any adapter."""

@@ -164,6 +164,7 @@ def axes(draw: st.DrawFn, strategy: dict[str, Any], tokens: list[int]) -> dict[s
     """Up to four axes of two or three values, columns mostly."""
     possible = dict(MACHINE_AXES)
     possible |= {"tokens": tokens, "adapters.rank": [1, 2, 8, 40], "adapters": ["own", "none"]}
+    possible |= {"adapters.ranks.?*": [3, 5, 8]}
     if draw(st.integers(0, 3)) == 0:
         possible |= MORE_AXES
     if (

@@ -123,6 +123,19 @@ def test_a_changed_adapter_keeps_what_is_not_given() -> None:
     assert second.without_adapters().adapter_parameters == 0
 
 
+def test_a_rank_by_pattern_is_that_of_the_layers_that_match_it() -> None:
+    both = network(linear("a"), linear("b", "a")).with_adapters(rank=8)
+    ranks = {"rank": 2, "ranks.a": 4, "ranks.?": 3}
+    changed = both.with_adapter_settings(ranks)
+    assert [changed.adapter(op).rank for op in changed.static_linear_layers] == [4, 3]
+    assert both.with_adapter_settings({"ranks.b": 8}).adapter_parameters == both.adapter_parameters
+    for wrong in ("ranks", "ranks.", "rang", "own"):
+        with pytest.raises(UnknownNameError, match=f"adapter setting '{wrong}' is not known"):
+            both.with_adapter_settings({wrong: 4})
+    with pytest.raises(SpecError, match="matches no static linear layer"):
+        both.with_adapter_settings({"ranks.c": 4})
+
+
 def test_a_network_without_adapters_wants_a_rank() -> None:
     with pytest.raises(SpecError, match="net: adapters: key 'rank' is missing"):
         network(linear("a")).with_adapters(alpha=4)
