@@ -134,7 +134,8 @@ def explain(result: Result) -> Explanation:
             f"{run.result.latency_ps} ps; it is of hybridsim {result.hybridsim_version}: run it "
             "again and explain that"
         )
-    explained = with_interval(run)
+    # the result may say besides why it is not a study of layers
+    explained = with_interval(run).model_copy(update={"notes": result.notes})
     trying = _Trying(network, machine, run.result)
     free, best = trying.free_table(Setting.of(strategy))
     return Explanation(
