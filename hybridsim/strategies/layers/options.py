@@ -252,7 +252,8 @@ class PipelinedStrategy(AdaptedStrategy):
     def _streamed(self, job: Job, groups: Sequence[Group]) -> LayerDecisions:
         ahead = fetched_ahead(job, groups) if self.prefetch_weights else ()
         notes, every = stream_notes(groups), self._every(job)
-        if notes and not self.batch and 0 < every < job.tokens:
+        streams = any(len(group.members) > 1 for group in groups)
+        if streams and not self.batch and 0 < every < job.tokens:
             notes += (
                 f"stream: batches of 1 to {every:,} tokens, powers of two and all {job.tokens:,} "
                 "were tried; with one unit and order named it is every batch",
