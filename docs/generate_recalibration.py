@@ -1,6 +1,6 @@
-"""Write the tables of two pages anew: ``python docs/generate_recalibration.py``.
+"""Write the tables of three pages anew: ``python docs/generate_recalibration.py``.
 
-They come from results under reports/recalibration and reports/sensitivity; nothing is measured.
+They come from results under reports/recalibration, decoder and sensitivity; nothing is measured.
 """
 
 from pathlib import Path
@@ -26,6 +26,7 @@ def pages() -> dict[str, str]:
         },
         "adaptation_decoder.md": {
             "perplexity": markdown_table(perplexity()),
+            "lessons": markdown_table(lessons()),
             "side_path": markdown_table(side_path()),
         },
         "adaptation_sensitivity.md": {
@@ -107,21 +108,46 @@ def event() -> pd.DataFrame:
 
 
 def perplexity() -> pd.DataFrame:
-    """Return what a pretrained decoder makes of text, by tiles and time."""
+    """Return what a pretrained decoder makes of text, by tiles, adapter and time."""
     table = pd.read_csv(REPORTS / "decoder/results/perplexity.csv")
-    digital = table["perplexity"].iloc[0]
-    ends = zip(table["perplexity_low"], table["perplexity_high"], strict=True)
     return pd.DataFrame(
         {
             "tiles": table["tiles"].str.replace("_", " "),
+            "adapter": table["adapter"].str.replace("_", " "),
             "time": table["time"],
             "corrected": table["corrected"].map({True: "yes", False: "no"}),
-            "perplexity": [f"{value:.4g}" for value in table["perplexity"]],
-            "95 %": [f"[{low:.4g}, {high:.4g}]" for low, high in ends],
-            "times digital": (table["perplexity"] / digital).map("{:.3g}".format),
+            "perplexity": _ends(table, "perplexity", "perplexity"),
+            "times digital": _ends(table, "times_digital", "times"),
             "next token right [%]": table["accuracy_percent"].map("{:.1f}".format),
         }
     )
+
+
+def _ends(table: pd.DataFrame, name: str, ends: str) -> list[str]:
+    """Return numbers with the ends of their intervals."""
+    columns = (table[name], table[f"{ends}_low"], table[f"{ends}_high"])
+    return [f"{m:.4g} [{low:.4g}, {high:.4g}]" for m, low, high in zip(*columns, strict=True)]
+
+
+def lessons() -> pd.DataFrame:
+    """Return what training the adapters of a pretrained decoder took."""
+    rows = []
+    for name in ("digital_lora", "ahwa_lora"):
+        told = read_own_json(REPORTS / f"decoder/results/adapters/{name}/training.json")
+        how = told["adapter"]
+        rows.append(
+            {
+                "adapter": name.replace("_", " "),
+                "learns on": (how["tiles"] or "digital").replace("_", " "),
+                "steps": how["steps"],
+                "parameters": f"{told['parameters']:,}",
+                "loss, first 20 steps": f"{told['first_loss']:.2f}",
+                "loss, last 20": f"{told['last_loss']:.2f}",
+                "processor time a step [s]": f"{told['cpu_seconds_per_step']:.2f}",
+                "most memory so far [GB]": f"{told['peak_memory_bytes'] / 1e9:.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def side_path() -> pd.DataFrame:
