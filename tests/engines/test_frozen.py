@@ -153,6 +153,20 @@ def test_a_block_that_outlasts_what_is_waited_for_is_no_piece_of_its_own() -> No
     assert Frozen(plan).makespans(time_ps).tolist() == [5 + 3 * 7, 5 + 3 * 90]
 
 
+def test_what_outlasts_its_block_runs_beside_the_next_ones() -> None:
+    """Each on a resource of its own: the blocks do not add up then, but those of points where
+    nothing outlasts them do."""
+    builder = PlanBuilder(tuple(Resource(name, "x") for name in "abcd"))
+    begin, beside, on = delay("begin", 5), delay("beside", 2), delay("on", 7)
+    last = builder.add("op", begin, (0,))
+    for block in range(3):
+        builder.add("op", beside, (1 + block,), [last])
+        last = builder.add("op", on, (0,), [last])
+    time_ps = np.array([[5, 5, 5], [2, 90, 7], [7, 7, 7]])
+    expected = [5 + 3 * 7, 5 + 2 * 7 + 90, 5 + 3 * 7]
+    assert Frozen(builder.build()).makespans(time_ps).tolist() == expected
+
+
 def test_points_that_need_too_many_orders_are_executed() -> None:
     plan = each_its_own(crowd(1))
     frozen = Frozen(plan)

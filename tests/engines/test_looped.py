@@ -264,6 +264,37 @@ def test_what_is_fetched_ahead_may_outlast_the_layer() -> None:
     assert_same(looped, np.array([[3, 3, 3], [5, 27, 100]]), counts_of(looped, 3))
 
 
+def line_and_reader(need: Need, count: int = 1) -> Looped:
+    """Twenty tasks of 10 ps on one line, and a loop of 1000 ps each beside it that reads them."""
+    builder = PlanBuilder((Resource("a", "x"), Resource("b", "y")))
+    builder.repeat("line", [Step(delay("1", 10), (0,), (Within(0, 1),))], 20)
+    builder.repeat("other", [Step(delay("2", 30), (1,), (Within(0, 1),))], 20)
+    builder.repeat("reader", [Step(delay("3", 1000), (), (need,))], count)
+    return Looped(builder.outline())
+
+
+@pytest.mark.parametrize(("read", "expected"), [(8, [1090, 1090]), (12, [1130, 1430])])
+def test_a_task_of_the_later_half_counts_from_the_end(read: int, expected: list[int]) -> None:
+    """Of 20 and of 50 iterations, the same one, or the one as many before the end."""
+    looped = line_and_reader(Need(read))
+    time_ps = np.repeat(times(looped.outline)[:, None], 2, axis=1)
+    time_ps[[work.label == "2" for work in looped.works]] = 1
+    assert looped.by_states(time_ps, np.array([[20, 50]])).tolist() == expected
+
+
+def test_a_loop_of_two_reads_two_tasks() -> None:
+    looped = line_and_reader(Need(3, 16), 2)
+    time_ps = times(looped.outline)[:, None]
+    assert looped.by_states(time_ps, counts_of(looped, 1)).tolist() == [20 * 10 + 1000]
+
+
+def test_what_reads_on_in_the_next_loop_is_laid_out() -> None:
+    looped = line_and_reader(Need(10, 10), 2)
+    assert "out of step" in looped.why_not
+    time_ps = times(looped.outline)[:, None]
+    assert looped.makespans(time_ps, counts_of(looped, 1)).tolist() == [11 * 10 + 1000]
+
+
 def test_an_outline_without_steps_takes_no_time() -> None:
     assert Looped(PlanBuilder(()).outline()).makespans(np.empty((0, 2), np.int64)).tolist() == [
         0,
