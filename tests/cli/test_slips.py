@@ -2,6 +2,8 @@
 
 import pytest
 
+from hybridsim.library import NETWORKS
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -21,6 +23,12 @@ import pytest
 )  # fmt: skip
 def test_a_slip_is_named(cli, arguments: str, said: str) -> None:
     assert said in cli.refused(*arguments.split())
+
+
+def test_heads_that_are_offered_are_those_of_the_network(cli) -> None:
+    config = str(NETWORKS / "hf" / "bert_base" / "config.json")
+    said = cli.refused("run", config, "ahwa_lora_2026", "--head", "sequence_classification")
+    assert "one of none, question_answering, pooler would do for a bert" in said
 
 
 def test_a_network_without_a_length_asks_for_the_option(cli, tmp_path) -> None:
