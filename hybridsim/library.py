@@ -94,4 +94,8 @@ def _find(what: str, name: str, bundled: Path, in_folder: str, known: list[str])
         raise SpecError(
             name, "", f"no such file; give a path, or a bundled {what}: {', '.join(known)}"
         )
+    other = "network" if what == "machine" else "machine"
+    if name.partition(":")[0] in (network_names() if other == "network" else machine_names()):
+        problem = f"is a {other}; commands take the network first, then the machine"
+        raise SpecError(what, name, problem)
     raise UnknownNameError(what, name, known)

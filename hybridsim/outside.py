@@ -222,7 +222,7 @@ def _package_code(module: ModuleType) -> str:
 def _imported(module: str, name: str, what: str) -> ModuleType:
     try:
         return import_module(module)
-    except Exception as error:  # whatever the code of others raises
+    except (Exception, SystemExit) as error:  # whatever the code of others raises
         sys.modules.pop(module, None)
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         problem = f"fails to import ({reason}); a {what} whose file imports would do"

@@ -138,7 +138,10 @@ def job_of(
     tokens = network.sequence_length if tokens is None else tokens
     if tokens is None or not 1 <= tokens <= MOST_TOKENS:
         found = "nothing" if tokens is None else tokens
-        raise InputError(f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence")
+        hint = " (--tokens N)" if tokens is None else ""
+        raise InputError(
+            f"tokens: found {found}; give 1 to {MOST_TOKENS} tokens per sequence{hint}"
+        )
     if past:
         _check_past(past, network, strategy)
     if network.expert_weights and not isinstance(strategy, NetworkStrategy):

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybridsim
-from hybridsim import InputError, Result, TokenParallel, make_strategy, simulate
+from hybridsim import InputError, Result, TokenParallel, load_machine, make_strategy, simulate
+from hybridsim.workload import network_from_config
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +85,20 @@ def test_a_length_without_sense_is_refused(tokens: int) -> None:
     network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
     with pytest.raises(InputError, match="tokens"):
         simulate(network, machine, tokens=tokens)
+
+
+def test_more_tokens_than_positions_are_noted_and_not_refused() -> None:
+    config = {
+        "model_type": "bert", "vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 64, "hidden_act": "gelu",
+        "max_position_embeddings": 32, "type_vocab_size": 2,
+    }  # fmt: skip
+    network = network_from_config(config, name="short", source="assumed")
+    machine = load_machine("ahwa_lora_2026")
+    notes = {
+        tokens: [n for n in simulate(network, machine, tokens=tokens).notes if "positions" in n]
+        for tokens in (32, 33)
+    }
+    assert not notes[32]
+    assert len(notes[33]) == 1
+    assert notes[33][0].startswith("33 tokens are more than the 32 that short has positions for")

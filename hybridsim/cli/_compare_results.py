@@ -7,8 +7,9 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
+from hybridsim.boundary.kinds import check_folder
 from hybridsim.boundary.reading import is_folder
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.writing import write_all
 from hybridsim.cli._terminal import Sentence, out, plain_table, print_json
 from hybridsim.errors import InputError
 
@@ -40,7 +41,7 @@ def compare_results(
                 "--out) or a network and a machine would do"
             )
     if folder is not None:
-        check_place(folder)
+        check_folder(folder, "comparison of results")
     # pandas and pydantic take a second to import, which --help need not wait for
     from hybridsim.difference import difference
     from hybridsim.measure.result import read_result

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from hybridsim._old_names import new_path
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, SpecError
 from hybridsim.library import network_path
 
 if TYPE_CHECKING:
@@ -62,6 +62,19 @@ _KINDS = ("pdf", "png", "svg")
 """Formats of figures."""
 
 
+_MEANT = {
+    "alpha": "adapters.alpha",
+    "batch": "strategy.batch",
+    "clusters": "cluster.count, or strategy.clusters",
+    "exclude": "adapters.exclude",
+    "rank": "adapters.rank",
+    "targets": "adapters.targets",
+    "tiles": "tile.count",
+    "tokens": "the option --tokens",
+    "unit": "strategy.unit",
+}
+"""What is set by a name that a machine lacks, or has for a mapping -> what would do."""
+
 DEFAULT = "token_parallel"
 """The strategy unless one is named: the paper's."""
 
@@ -84,6 +97,9 @@ def by_target(settings: list[str] | None, batch: int | None = None) -> dict[str,
         if head in ("adapters", "strategy") and rest:
             groups[head][rest] = value
         else:
+            if path in _MEANT and not isinstance(value, dict):
+                problem = f"is no such field of a machine; {_MEANT[path]} would do"
+                raise SpecError("--set", path, problem)
             groups["machine"][path] = value
     if batch is not None:
         groups["strategy"]["batch"] = batch

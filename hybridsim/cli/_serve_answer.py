@@ -26,7 +26,7 @@ def render(result: ServiceResult) -> RenderableType:
         *_spread("token to token", result.inter_token_ms),
         *_generated(result),
         ("waiting, mean", f"{result.waiting_mean_ms:.4g} ms"),
-        ("chip works", f"{result.utilization:.1%} of the time"),
+        ("chip works", f"{100 * result.utilization:.1f} % of the time"),
         (
             "a batch" if result.continuous is None else "an iteration",
             f"{result.service_mean_ms:.4g} ms, mean of {result.batches}{_at_work(result)}",
@@ -34,7 +34,7 @@ def render(result: ServiceResult) -> RenderableType:
         ("swaps", f"{result.swaps} ({result.swaps_per_s:.4g}/s)"),
         ("swapped", format_bytes(result.swapped_bytes)),
         ("adapters kept in", result.tier.upper()),
-        ("lost to swaps", f"{result.lost_to_swaps:.1%} of the time"),
+        ("lost to swaps", f"{100 * result.lost_to_swaps:.1f} % of the time"),
     ):
         table.add_row(name, value)
     head = (
@@ -106,7 +106,9 @@ def _goodput(result: ServiceResult) -> list[tuple[str, str]]:
         return []
     both = (("first token", good.first_token_ms), ("token", good.token_ms))
     targets = ", ".join(f"{name} {most:g} ms" for name, most in both if most is not None)
-    return [("goodput", f"{good.per_s:.4g} requests/s ({good.share:.1%}) within {targets}")]
+    return [
+        ("goodput", f"{good.per_s:.4g} requests/s ({100 * good.share:.1f} %) within {targets}")
+    ]
 
 
 def _generated(result: ServiceResult) -> list[tuple[str, str]]:
@@ -144,5 +146,5 @@ def _bound(found: Continuous) -> str:
     """Return what passes of both kinds in one could come to."""
     return (
         "chunks and tokens take a pass each; one for both would save at most "
-        f"{found.saved_by_one_pass:.1%} of the time at work"
+        f"{100 * found.saved_by_one_pass:.1f} % of the time at work"
     )

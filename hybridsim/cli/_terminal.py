@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import typer
@@ -224,13 +225,18 @@ class Telling:
     def __init__(self, verbose: bool, quiet: bool = False) -> None:
         if verbose and quiet:
             raise InputError("--verbose and --quiet: give one of them")
-        self._verbose = verbose
+        self._verbose, self._quiet = verbose, quiet
         self._began = time.perf_counter()
 
     def say(self, what: str, text: object) -> None:
         """Print one line: what, and what it is."""
         if self._verbose:
             typer.echo(f"{what:<10s}{text}", err=True)
+
+    def wrote(self, path: Path, silent: bool) -> None:
+        """Print where the page of an answer lies, unless told to be quiet or ``silent``."""
+        if not self._quiet and not silent:
+            typer.echo(f"written   {printable(str(path))}", err=True)
 
     @contextmanager
     def stage(self, what: str) -> Iterator[None]:

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.analog.times import in_order
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.writing import write_all
 from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
@@ -43,7 +44,7 @@ def adapt(
 
     require_extra()
     kind = check_figures(figures, out_)
-    check_place(out_)
+    check_folder(out_, "study of adapters")
     # only here: torch takes seconds to import
     from hybridsim.training.run import StudyRun
 

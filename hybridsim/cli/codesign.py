@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from hybridsim.analog.times import format_time
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.writing import write_all
 from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
 from hybridsim.cli._terminal import (
     Sentence,
@@ -54,7 +55,7 @@ def codesign(
         raise InputError("--json and --csv: give one of them")
     kind = check_figures(figures, out_)
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "codesign")
     with _progress(quiet) as watch:
         result = run_codesign(study, watch)
     if out_ is not None:

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.arch import load_machine
-from hybridsim.boundary.writing import check_file, check_place, write_all
+from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.writing import check_file, write_all
 from hybridsim.cli._compare_results import compare_results, is_result
 from hybridsim.cli._options import (
     Batch,
@@ -88,7 +89,7 @@ def compare(
     if plot is not None:
         _check_plot(plot)
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "comparison")
     groups = by_target(set_, batch)
     network = network_of(workload, groups["adapters"])
     machine = load_machine(arch, groups["machine"])
@@ -110,6 +111,8 @@ def compare(
         telling.say("strategy", f"{row['strategy']}: {done}")
     with telling.stage("writing"):
         _write(found, seen.to_frame(), out_, plot, kind)
+    if out_ is not None:
+        telling.wrote(out_ / "page.html", silent)
     telling.end()
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import TextColumn, TimeElapsedColumn
 
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.writing import write_all
 from hybridsim.cli._design_answer import render
 from hybridsim.cli._options import (
     Json,
@@ -85,7 +86,7 @@ def design(
     telling = Telling(verbose, quiet)
     seconds = seconds_of(time_)
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "design")
     question = Question(
         network, base, tuple(limit or ()), _names(minimise, maximise, "latency,energy"),
         _names(maximise, None, ""), space, tuple(evidence or ()), _settings(settings), tokens,

@@ -150,10 +150,10 @@ def _path(found: "Explanation") -> RenderableType:
         if row["share"] >= LEAST_SHARE:
             table.add_row(
                 escape(str(row["action"])),
-                str(row["on"]).replace("_", " "),
+                part_name(str(row["on"])),
                 str(row["tasks"]),
                 format_ps(int(row["time_ps"])),
-                f"{row['share']:.1%}",
+                f"{100 * row['share']:.1f} %",
             )
     there = set(found.path["action"])
     meant = "; ".join(f"{name}: {words}" for name, words in ACTIONS.items() if name in there)
@@ -173,7 +173,7 @@ def _kinds(found: "Explanation") -> RenderableType:
             str(row["shape"]),
             format_ps(int(row["latency_ps"])),
             *([f"{row['overhead_percent']:.0f} %"] if over else []),
-            f"{row['share']:.0%}",
+            f"{100 * row['share']:.0f} %",
             part_name(str(row["bound"])),
         )
     left = len(found.kinds) - MOST_KINDS
@@ -187,8 +187,8 @@ def _stalls(found: "Explanation") -> RenderableType:
     columns = ("busy", "waiting", "blocked", "starved", "finished")
     table = plain_table("part", "#", *columns, right="|".join(("#", *columns)))
     for row in found.stalls.to_dict("records"):
-        shares = [f"{row[column]:.1%}" for column in columns]
-        table.add_row(str(row["kind"]).replace("_", " "), str(row["parts"]), *shares)
+        shares = [f"{100 * row[column]:.1f} %" for column in columns]
+        table.add_row(part_name(str(row["kind"])), str(row["parts"]), *shares)
     return Group(table, Sentence(STALLS, 2))
 
 

@@ -7,7 +7,8 @@ import typer
 from rich.console import Group, RenderableType
 
 from hybridsim.arch import load_machine
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.writing import write_all
 from hybridsim.cli._options import (
     Arch,
     Engine,
@@ -56,7 +57,7 @@ def generate_command(
 ) -> None:
     """Time to first token, time per token and overhead of adapters when NETWORK generates text."""
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "generation")
     groups = by_target(set_)
     with working("generating", quiet or json_):
         chosen = strategy_for(groups["strategy"], strategy)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.boundary.writing import check_place
+from hybridsim.boundary.kinds import check_folder
 from hybridsim.cli._options import Json, Quiet, StudyFile
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
@@ -38,7 +38,7 @@ def recalibrate(
     from hybridsim.training import is_language_study, require_extra
 
     require_extra()
-    check_place(out_)
+    check_folder(out_, "study of adapters")
     if is_language_study(study / "study.yaml" if study.is_dir() else study):
         if on != "test":
             raise InputError("--on: a study of a language model has one part; leave it out")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hybridsim.arch import load_machine, machine_sources
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.writing import write_all
 from hybridsim.certainty import with_interval
 from hybridsim.cli._options import (
     DEFAULT,
@@ -95,7 +96,7 @@ def run(
     """Latency per layer and overhead of NETWORK on MACHINE."""
     telling = Telling(verbose, quiet)
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "run")
     if trace is not None:
         _check_trace(trace, flows)
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
@@ -121,7 +122,7 @@ def run(
     if out_ is not None:
         sources = machine_sources(arch, groups["machine"])
         write_all(out_, _files(replace(done, result=result), sources, kind))
-        telling.say("written", out_)
+        telling.wrote(out_ / "page.html", json_)
     telling.end()
     if json_:
         print_json(result.model_dump(mode="json"))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hybridsim.boundary.writing import check_place
+from hybridsim.boundary.kinds import check_folder
 from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
 from hybridsim.cli._terminal import Telling, ends_cleanly
 from hybridsim.cli.sweep import Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
@@ -32,7 +32,7 @@ def search(
     except ImportError:
         raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "sweep")
     inputs = inputs_of(study)
     telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
     with telling.stage("searching"), progress_bar(quiet or verbose) as progress:

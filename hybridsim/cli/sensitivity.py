@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.boundary.writing import check_place
+from hybridsim.boundary.kinds import check_folder
 from hybridsim.cli._options import Json, Quiet, StudyFile
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
@@ -34,7 +34,7 @@ def sensitivity(
     from hybridsim.training import require_extra
 
     require_extra()
-    check_place(out_)
+    check_folder(out_, "study of adapters")
     # only here: torch takes seconds to import
     from hybridsim.training.sensitivity_run import SensitivityRun
 

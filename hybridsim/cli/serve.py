@@ -11,7 +11,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from hybridsim.arch import Machine, load_machine
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.writing import write_all
 from hybridsim.cli._options import (
     Arch,
     Json,
@@ -168,7 +169,7 @@ def serve(
 ) -> None:
     """Latency and throughput of many tasks' requests on one chip with swapped adapters."""
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "service")
     how = _one_of("--too-long", too_long, TOO_LONG)
     targets = Targets(
         _time("--target-first-token", target_first_token), _time("--target-token", target_token)

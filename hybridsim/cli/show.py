@@ -206,9 +206,9 @@ def _print_network(document: dict[str, Any]) -> None:
         "biases", "parameters", "adapter_parameters", "adapters", "expert_weights",
         "convolutions", "convolution_weights", "uses_of_shared_layers", "not_modelled",
     ):  # fmt: skip
-        if key not in document:
+        value = document.get(key)
+        if value is None:
             continue
-        value = document[key]
         value = "; ".join(value) if isinstance(value, list) else value
         text = f"{value:,}" if isinstance(value, int) else str(value)
         console.print(f"  {key.replace('_', ' '):22s}{escape(text)}")

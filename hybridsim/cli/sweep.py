@@ -13,8 +13,9 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from hybridsim.boundary.kinds import check_folder
 from hybridsim.boundary.values import decimal
-from hybridsim.boundary.writing import check_place, write_all
+from hybridsim.boundary.writing import write_all
 from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, Verbose, check_figures
 from hybridsim.cli._sweep_forecast import print_forecast
 from hybridsim.cli._sweep_pages import check_pages, write_run_pages
@@ -134,7 +135,7 @@ def sweep(
     check_pages(pages, out_)
     _check_part(bool(share or kind or pages), csv_, shard, sample, executor)
     if out_ is not None:
-        check_place(out_)
+        check_folder(out_, "sweep")
     inputs = inputs_of(study)
     if kind is not None:
         # Matplotlib only where something is drawn
@@ -217,6 +218,7 @@ def _tell(
     if folder is not None:
         with telling.stage("writing"):
             write_all(folder, _files(result, folder, kind))
+        telling.wrote(folder / "page.html", json_ or csv_)
     print_result(result, telling, json_, csv_, quiet)
 
 
@@ -295,7 +297,7 @@ def merge(
     if json_ and csv_:
         raise InputError("--json and --csv: give one of them")
     kind = check_figures(figures, folder)
-    check_place(folder)
+    check_folder(folder, "sweep")
     inputs = _inputs_of_shards(shards)
     if large := len(inputs) > MOST_POINTS:
         if csv_ or kind is not None:

@@ -1,6 +1,6 @@
 """From a plan and its timeline to a Result."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingType
 from typing import Any
 
@@ -80,6 +80,7 @@ def measure(
         area=area_of(job.machine, job.mapping.used_tiles),
         notes=(
             *job.mapping.notes,
+            *_beyond(job),
             *taken_as_usual(job.machine),
             *(f"not modelled: {each}" for each in job.mapping.network.not_modelled),
             *schedule.notes,
@@ -87,6 +88,16 @@ def measure(
         ),
         inputs=inputs,
     )
+
+
+def _beyond(job: Job) -> Iterator[str]:
+    """Yield a note where a sequence is longer than the network's table of positions."""
+    most, tokens = job.mapping.network.max_sequence_length, job.past + job.tokens
+    if most is not None and tokens > most:
+        yield (
+            f"{tokens:,} tokens are more than the {most:,} that {job.mapping.network.name} has "
+            "positions for: times hold for such shapes, answers of the network need not"
+        )
 
 
 _ANOMALY = (

@@ -38,6 +38,12 @@ def read_ps(text: str, unit: str = "s") -> int | None:
     return None if scale is None else _whole(match[1], scale)
 
 
+def has_zone(text: str) -> bool:
+    """Return whether a text is a date that names its time zone."""
+    match = _DATE.fullmatch(text.strip()) if "-" in text else None
+    return match is not None and match[5] is not None
+
+
 def is_absolute(first_ps: int) -> bool:
     """Return whether a first arrival is a time since 1970, rather than since a trace began."""
     return first_ps > _EPOCH_PS

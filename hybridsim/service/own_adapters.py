@@ -48,6 +48,11 @@ def _on(
         for module, layer in list(renamed.items())[:1]:
             rest = f", and {len(renamed) - 1} more likewise" if len(renamed) > 1 else ""
             chosen.append(f"{task}: {cut(module)} is taken as layer {layer}{rest}")
+        if adapter.unknown:
+            names = ", ".join(adapter.unknown[:MOST_NAMED])
+            left = len(adapter.unknown) - MOST_NAMED
+            more = f" and {left} more" if left > 0 else ""
+            chosen.append(f"{task}: settings that are not known here, left aside: {names}{more}")
     return own, tuple(chosen)
 
 

@@ -48,6 +48,18 @@ _OTHER_NETWORKS = {
     "megatron_config": "adapts layers that are spread over devices",
 }
 """Settings that change the products of an adapter; none of them is modelled."""
+_KNOWN = frozenset([
+    "alora_invocation_tokens", "alpha_pattern", "arrow_config", "auto_mapping",
+    "base_model_name_or_path", "bias", "corda_config", "ensure_weight_tying", "eva_config",
+    "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "kasa_config",
+    "layer_replication", "layers_pattern", "layers_to_transform", "loftq_config", "lora_alpha",
+    "lora_bias", "lora_dropout", "lora_ga_config", "megatron_config", "megatron_core",
+    "modules_to_save", "monteclora_config", "peft_type", "peft_version", "qalora_group_size",
+    "r", "rank_pattern", "revision", "runtime_config", "target_modules", "target_parameters",
+    "task_type", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora",
+    "use_rslora", "velora_config",
+])  # fmt: skip
+"""All settings of a LoRA. Source: ``LoraConfig`` of PEFT 0.17 to 0.21.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,8 @@ class PeftAdapter:
     """The tensors besides A and B."""
     stored_bytes: int
     """Bytes of all tensors as stored."""
+    unknown: tuple[str, ...] = ()
+    """Settings that no release known here has, and that are set to something."""
 
     @property
     def parameters(self) -> int:
@@ -195,21 +209,27 @@ def read_peft(folder: Path) -> PeftAdapter:
         modules[module] = (features, out)
         sizes[module] = (own, _of_pattern(alphas, module, alpha) * of_rank)
     total = sum(tensor.stored_bytes for tensor in stored)
-    return PeftAdapter(str(folder), rank, alpha, modules, sizes, tuple(others), total)
+    unknown = tuple(cut(key) for key, value in config.items() if value and key not in _KNOWN)
+    return PeftAdapter(str(folder), rank, alpha, modules, sizes, tuple(others), total, unknown)
 
 
 def _check_folder(folder: Path) -> None:
     """Say where adapters are, if not in this folder in this format.
 
     Raises:
-        SpecError: They are in a folder below it, or pickled.
+        SpecError: They are in a folder below it, in several files, or pickled.
     """
     if not (folder / CONFIG).exists():
         below = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
         if below:
             problem = f"is in the folder {shown(below[0])} below; give that one"
             raise SpecError(str(folder), CONFIG, problem)
-    elif not (folder / WEIGHTS).exists() and (folder / "adapter_model.bin").exists():
+    elif (folder / WEIGHTS).exists():
+        return
+    elif (folder / f"{WEIGHTS}.index.json").exists():
+        problem = f"spreads the adapter over several files; all of it in one {WEIGHTS} would do"
+        raise SpecError(str(folder), f"{WEIGHTS}.index.json", problem)
+    elif (folder / "adapter_model.bin").exists():
         problem = "is a pickle, which is not read; PEFT writes safetensors if told so"
         raise SpecError(str(folder), "adapter_model.bin", problem)
 
@@ -234,6 +254,9 @@ def _sorted_out(
             names = " and ".join(sorted(cut(name or "without a name") for name in adapters))
             raise SpecError(file, "", f"holds several adapters ({names}); one would do")
         pairs.setdefault(match["module"], {})[match["part"]] = tensor
+    if not pairs and any(".lora_embedding_" in tensor.name for tensor in others):
+        problem = "adapts embeddings alone, of which no time is modelled; linear layers would do"
+        raise SpecError(file, "", problem)
     if not pairs:
         raise SpecError(file, "", "holds no tensor named *.lora_A.weight or *.lora_B.weight")
     return dict(sorted(pairs.items())), others

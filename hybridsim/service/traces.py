@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from hybridsim.boundary.values import is_printable
 from hybridsim.errors import SpecError, UnknownNameError, did_you_mean
 from hybridsim.nesting import json_value
-from hybridsim.service.arrivals import is_absolute, read_ps
+from hybridsim.service.arrivals import has_zone, is_absolute, read_ps
 from hybridsim.service.requests import LATEST_PS, MOST_REQUESTS, Origin, Requests
 from hybridsim.specs.problems import shown
 
@@ -51,6 +51,8 @@ class TraceFormat:
     """Tokens of a block."""
     marks: tuple[str, ...] = ()
     """Further columns that tell it from others."""
+    total: str = ""
+    """A column that is the sum of prompt and output, where it is there."""
     own: bool = False
     """Whether output may be missing, and a prompt may not be 0: the format of the house."""
 
@@ -68,7 +70,10 @@ FORMATS: Mapping[str, TraceFormat] = {
     for format in (
         TraceFormat("hybridsim", "arrival", "prompt", "output", "task", own=True),
         TraceFormat("azure", "TIMESTAMP", "ContextTokens", "GeneratedTokens"),
-        TraceFormat("burstgpt", "Timestamp", "Request tokens", "Response tokens", "Model"),
+        TraceFormat(
+            "burstgpt", "Timestamp", "Request tokens", "Response tokens", "Model",
+            total="Total tokens",
+        ),
         TraceFormat("vidur", "arrived_at", "num_prefill_tokens", "num_decode_tokens"),
         TraceFormat(
             "bailian", "timestamp", "input_length", "output_length",
@@ -121,6 +126,9 @@ def _opened(path: Path) -> TextIO:
             raise SpecError(file, "", "is a folder; give a file of requests")
         if not stat.S_ISREG(mode):
             raise SpecError(file, "", "is a device or a pipe; copy it into a file first")
+        with path.open("rb") as raw:
+            if raw.read(2) == b"\x1f\x8b":
+                raise SpecError(file, "", "is compressed by gzip; gunzip it first")
         return path.open(encoding="utf-8-sig", newline="")
     except FileNotFoundError:
         raise SpecError(file, "", "no such file; give a file of requests") from None
@@ -187,7 +195,11 @@ def _objects(lines: Iterable[tuple[int, str]], file: str) -> Iterator[tuple[int,
     first = True
     for number, line in lines:
         try:
-            cells = json_value(line, f"{file}: line {number}", parse_float=str)
+            place = f"line {number}"
+            cells = json_value(
+                line, f"{file}: {place}", parse_float=str,
+                object_pairs_hook=lambda pairs, place=place: _once(pairs, file, place),
+            )  # fmt: skip
         except json.JSONDecodeError as error:
             raise SpecError(file, f"line {number}", f"broken JSON: {error.msg}") from None
         except ValueError:
@@ -198,6 +210,16 @@ def _objects(lines: Iterable[tuple[int, str]], file: str) -> Iterator[tuple[int,
             yield number, cells
         first = False
         yield number, cells
+
+
+def _once(pairs: list[tuple[str, Any]], file: str, place: str) -> _Cells:
+    """Return the object of these keys and values, none of them twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for at, key in enumerate(keys) if key in keys[:at])
+        raise SpecError(file, place, f"key {shown(twice, 40)} is given twice; once would do")
+    return found
 
 
 # --- requests -----------------------------------------------------------------------------------
@@ -211,6 +233,7 @@ class _Reading:
         self._tasks: dict[str, int] = {}
         self._lines = array("q")
         self._first: int | None = None
+        self._zoned: bool | None = None
         self._last = 0
         self._left_out = 0
 
@@ -218,6 +241,9 @@ class _Reading:
         """Return the requests of all rows; the first one names the columns."""
         columns = tuple(next(rows)[1])
         format = self._format(columns)
+        if other := self._other_case(format, columns):
+            columns = tuple(other.get(column, column) for column in columns)
+            rows = ((n, {other.get(k, k): v for k, v in cells.items()}) for n, cells in rows)
         known = format.blocks and format.blocks in columns
         blocks: list[array[int]] | None = [] if known else None
         found = Requests((), blocks=blocks, block=format.block if blocks is not None else 0)
@@ -236,8 +262,9 @@ class _Reading:
         if self._name is not None:
             self._require(FORMATS[self._name], columns)
             return FORMATS[self._name]
+        lower = {column.lower() for column in columns}
         for format in FORMATS.values():
-            if all(column in columns for column in format.needed):
+            if all(column.lower() in lower for column in format.needed):
                 return format
         near = min(
             (each for each in FORMATS.values() if {*each.needed} & {*columns}),
@@ -251,8 +278,23 @@ class _Reading:
             self._file, "", f"has {_shown(columns)}, the columns of no known trace; known: {known}"
         )
 
+    def _other_case(self, format: TraceFormat, columns: tuple[str, ...]) -> dict[str, str]:
+        """Return the columns that the format writes in another case -> as it writes them."""
+        own = {name.lower(): name for name in (*format.needed, format.output, format.task,
+                                               format.blocks, format.total)}  # fmt: skip
+        found: dict[str, str] = {}
+        for column in columns:
+            name = own.get(column.lower(), column)
+            if name in columns:
+                continue
+            if name in found.values():
+                raise SpecError(self._file, "", f"column {name} stands there twice; once would do")
+            found[column] = name
+        return found
+
     def _require(self, format: TraceFormat, columns: tuple[str, ...]) -> None:
-        missing = [column for column in format.needed if column not in columns]
+        lower = {column.lower() for column in columns}
+        missing = [column for column in format.needed if column.lower() not in lower]
         if missing:
             hint = did_you_mean(missing[0], columns)
             raise SpecError(
@@ -274,6 +316,8 @@ class _Reading:
             self._tasks["requests"] = 0
         prompt = self._whole(line, cells, format.prompt, int(format.own))
         output = self._whole(line, cells, format.output, 0) if format.output in cells else 0
+        if format.total and format.total in cells:
+            self._check_total(format, line, cells, prompt + output)
         if not prompt:
             self._left_out += 1
             return
@@ -281,6 +325,11 @@ class _Reading:
             found.blocks.append(self._blocks(line, cells, format.blocks))
         found.add(arrival, task, prompt, output)
         self._lines.append(line)
+
+    def _check_total(self, format: TraceFormat, line: int, cells: _Cells, total: int) -> None:
+        if self._whole(line, cells, format.total, 0) != total:
+            would_do = f"{format.prompt} and {format.output} are {total} together"
+            raise self._refuse(line, cells, format.total, would_do)
 
     def _arrival(self, format: TraceFormat, line: int, cells: _Cells) -> int:
         text = cells.get(format.arrival)
@@ -291,6 +340,15 @@ class _Reading:
                 line, cells, format.arrival,
                 "write a time of 0 or more, as in '12.5 ms', "
                 f"in {'seconds' if format.unit == 's' else format.unit}, or a date",
+            )  # fmt: skip
+        zoned = has_zone(str(text))
+        if self._zoned is None:
+            self._zoned = zoned
+        elif zoned is not self._zoned:
+            before, now = ("a", "none") if self._zoned else ("no", "one")
+            raise self._refuse(
+                line, cells, format.arrival,
+                f"lines before it have {before} time zone, it has {now}; all alike would do",
             )  # fmt: skip
         if self._first is None:
             self._first = arrival if is_absolute(arrival) else 0

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,17 @@ def test_explain_refuses_in_one_line(cli, tmp_path: Path) -> None:
     assert "give a network and a machine" in cli.refused("explain", "--run", "mobilebert")
     assert "give one result" in cli.refused("explain", "one", "two")
     assert "give them with --run" in cli.refused("explain", str(wrong), "--tokens", "3")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("explain", "--run", "layer_128x128", "ahwa_lora_2026"),
+                  ("serve", "layer_128x128", "ahwa_lora_2026:served", "--count", "20")],
+)  # fmt: skip
+def test_answers_have_one_form_for_a_share_and_one_for_the_engine(
+    cli, arguments: tuple[str, ...]
+) -> None:
+    # what changes of hardware there are says which part of the file they change
+    said = cli(*arguments).stdout.partition("what hardware would help")[0]
+    assert re.search(r"\d %", said)
+    assert not re.search(r"\d%", said)
+    assert "matrix" not in said

@@ -70,3 +70,53 @@ def test_a_comparison_of_whole_networks_names_their_parts(cli) -> None:
     done = cli("compare", "minilm_l6", "harp_2026", "--tokens", "16", "--strategies", "xb_pipe")
     assert done.exit_code == 0
     assert "cluster" in done.stdout.splitlines()[0]
+
+
+TWO_BATCHES = """\
+name: two
+question: Which batch?
+network: layer_128x128
+machine: ahwa_lora_2026
+axes: {strategy.batch: [8, 16]}
+objectives: {latency_ps: minimise}
+"""
+
+
+def test_a_folder_of_another_kind_is_refused_untouched_and_the_same_kind_replaced(
+    cli, tmp_path: Path
+) -> None:
+    study, run_, swept = tmp_path / "study.yaml", tmp_path / "run", tmp_path / "swept"
+    study.write_text(TWO_BATCHES)
+    given = ("layer_128x128", "ahwa_lora_2026")
+    commands = {
+        "run": ("run", *given),
+        "comparison": ("compare", *given),
+        "sweep": ("sweep", str(study)),
+        "service": ("serve", "layer_128x128", "ahwa_lora_2026:served"),
+        "design": ("design", "layer_128x128", "--base", "ahwa_lora_2026", "--runs", "3"),
+        "generation": ("generate", "gpt2", "harp_2026:gpt2"),
+        "codesign": ("codesign", str(study)),
+    }
+    for kind, folder in (("run", run_), ("sweep", swept)):
+        for _ in range(2):
+            assert cli(*commands[kind], "--out", str(folder), "--quiet").exit_code == 0
+        before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        for other in commands:
+            if other != kind:
+                said = cli.refused(*commands[other], "--out", str(folder))
+                assert f"holds a {kind}" in said
+        assert before == {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_one_line_says_where_the_page_lies(cli, tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(TWO_BATCHES)
+    given = ("layer_128x128", "ahwa_lora_2026")
+    commands = {"run": given, "compare": (*given, "--strategies", "layer_serial"),
+                "sweep": (str(study),)}  # fmt: skip
+    for command, arguments in commands.items():
+        out = tmp_path / command
+        line = f"written   {out / 'page.html'}\n"
+        assert cli(command, *arguments, "--out", str(out)).stderr == line
+        for silent in ("--quiet", "--json"):
+            assert cli(command, *arguments, "--out", str(out), silent).stderr == ""

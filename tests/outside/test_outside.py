@@ -106,6 +106,7 @@ def test_a_class_of_a_file_goes_to_another_process_and_tells_its_origin(write: W
         ("import no_such_module_at_all\n", "m.py:Mine", "fails to import (ModuleNotFoundError: "),
         ("def broken(:\n", "m.py:Mine", "fails to import (SyntaxError: "),
         ("raise KeyError('why')\n", "m.py:Mine", "fails to import (KeyError: 'why'); a strategy"),
+        ("import sys\nsys.exit(3)\n", "m.py:Mine", "fails to import (SystemExit: 3); a strategy"),
         (
             STRATEGY,
             "m.py:Mime",

@@ -485,3 +485,34 @@ def test_an_empty_tensor_is_refused(tmp_path):
     tensors[next(iter(tensors))] = (0,)
     with pytest.raises(SpecError, match=r"has no element \(shape 0\)"):
         read_peft(_save(tmp_path, tensors))
+
+
+# --- what a folder says besides -----------------------------------------------------------------
+
+
+def test_an_adapter_of_embeddings_alone_is_named(tmp_path):
+    tensors = {
+        "base_model.model.model.embed_tokens.lora_embedding_A": (8, 100),
+        "base_model.model.model.embed_tokens.lora_embedding_B": (64, 8),
+    }
+    with pytest.raises(SpecError, match="adapts embeddings alone"):
+        read_peft(_save(tmp_path, tensors))
+
+
+def test_an_adapter_in_several_files_is_named(tmp_path):
+    folder = _write(tmp_path, {QUERY.format(0): (384, 384)})
+    weights = folder / "adapter_model.safetensors"
+    weights.rename(folder / "adapter_model-00001-of-00001.safetensors")
+    (folder / "adapter_model.safetensors.index.json").write_text("{}")
+    with pytest.raises(SpecError, match=r"index\.json: spreads the adapter over several files"):
+        read_peft(folder)
+
+
+def test_settings_that_nobody_knows_are_told_if_they_are_set(tmp_path):
+    config = {"use_newthing": True, "new_off": False, "new_none": None, "use_rslora": True}
+    found = read_peft(_write(tmp_path, {QUERY.format(0): (384, 384)}, config=config))
+    assert found.unknown == ("use_newthing",)
+    _, _, told = with_adapters({"mine": found}, lambda _: _minilm())
+    assert [line for line in told if "use_newthing" in line] == [
+        "mine: settings that are not known here, left aside: use_newthing"
+    ]

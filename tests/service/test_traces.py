@@ -1,5 +1,6 @@
 """Traces as they are published: small made files in each format, and what is refused."""
 
+import gzip
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +24,7 @@ PUBLISHED = {
         "TIMESTAMP,ContextTokens,GeneratedTokens\n"
         "2023-11-16 18:15:46.6805900,374,44\n"
         "2023-11-16 18:15:50.9951690,396,109\n"
-        "2023-11-16 18:16:46+00:00,91,16\n",  # 2024 has zones, and full seconds
+        "2023-11-16 18:16:46,91,16\n",  # 2024 has full seconds
         [
             Request(0, "requests", 374, 44),
             Request(4_314_579 * 10**6, "requests", 396, 109),
@@ -95,7 +96,7 @@ def _array(numbers: list[int]) -> object:
 
 
 def test_lines_without_a_prompt_are_left_out_of_published_traces(tmp_path: Path) -> None:
-    text = PUBLISHED["azure"][0] + "2023-11-16 18:16:47+00:00,0,7\n"
+    text = PUBLISHED["azure"][0] + "2023-11-16 18:16:47,0,7\n"
     found = read_requests(_write(tmp_path, text))
     assert len(found) == 3
     assert found.origin is not None
@@ -273,3 +274,57 @@ def test_cutting_takes_blocks_that_are_not_whole_any_more(tmp_path: Path) -> Non
     found = fitted(read_requests(file), SHORT, "cut").requests
     assert found[0] == Request(0, "requests", 972, 52)
     assert found.blocks == [_array([46]), _array([46, 49])]
+
+
+AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+BURST = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+
+
+def test_columns_are_told_whatever_their_case(tmp_path: Path) -> None:
+    for text, expected in PUBLISHED.values():
+        if text.startswith("{"):
+            continue
+        header, _, rows = text.partition("\n")
+        file = tmp_path / "trace.csv"
+        for other in (header.lower(), header.upper()):
+            file.write_text(f"{other}\n{rows}")
+            assert [*read_requests(file)] == expected
+
+
+def test_dates_with_a_zone_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "trace.csv"
+    file.write_text(
+        AZURE + "2024-05-10 00:00:00+00:00,200,30\n2024-05-10 02:00:01.5+02:00,100,5\n"
+    )
+    assert [request.arrival_ps for request in read_requests(file)] == [0, 1_500 * MS]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (AZURE + "2024-05-10 00:00:00+00:00,200,30\n2024-05-10 00:00:01,100,5\n",
+         "line 3: TIMESTAMP: .*lines before it have a time zone, it has none"),
+        (AZURE + "2024-05-10 00:00:00,200,30\n2024-05-10 00:00:01Z,100,5\n",
+         "line 3: TIMESTAMP: .*lines before it have no time zone, it has one"),
+        (BURST + "5,ChatGPT,472,18,490,API log\n6,ChatGPT,472,10,999,API log\n",
+         "line 3: Total tokens: found '999'; Request tokens and Response tokens are 482 together"),
+        ('{"timestamp": 0, "input_length": 6, "input_length": 1, "output_length": 5}\n',
+         "line 1: key .*input_length.* is given twice"),
+        ("timestamp,Timestamp,ContextTokens,GeneratedTokens\n1,1,1,1\n",
+         "column TIMESTAMP stands there twice"),
+    ],
+)  # fmt: skip
+def test_rows_that_contradict_themselves_are_refused_with_their_line(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "trace"
+    file.write_text(text)
+    with pytest.raises(SpecError, match=said):
+        read_requests(file)
+
+
+def test_a_compressed_trace_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "trace.csv.gz"
+    file.write_bytes(gzip.compress(AZURE.encode()))
+    with pytest.raises(SpecError, match="is compressed by gzip; gunzip it first"):
+        read_requests(file)

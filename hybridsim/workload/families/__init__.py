@@ -80,8 +80,6 @@ def body_from_config(
         SpecError: The model type or the head is not supported, or a key is missing or has a
             value of no use.
     """
-    if head not in HEADS:
-        raise SpecError(file, "head", f"found {head!r}; one of {', '.join(HEADS)} would do")
     if "model_type" not in config:
         found, config = recognised(config)
         if not found:
@@ -95,6 +93,8 @@ def body_from_config(
     if not isinstance(found, str):
         raise SpecError(file, "model_type", f"found {shown(found)}; text would do")
     family = FAMILIES.get(found)
+    if family is None and head not in HEADS:  # a family says which it has itself
+        raise SpecError(file, "head", f"found {head!r}; one of {', '.join(HEADS)} would do")
     if family is None and found in offered("family"):
         made = from_outside(found, "family")
         if not isinstance(made, Family):
