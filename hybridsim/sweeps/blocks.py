@@ -140,12 +140,20 @@ class _Found:
         return found | {"problem": self.problem}
 
 
+@dataclass(frozen=True)
+class _Unplaced:
+    """Why a network has no place on a machine."""
+
+    problem: str
+    machine: Machine
+
+
 @dataclass
 class _Case:
     """Points that differ in columns alone."""
 
     placing: "_Placing"
-    _placed: dict[tuple[int, ...], Placed | str | None] = field(default_factory=dict)
+    _placed: dict[tuple[int, ...], Placed | _Unplaced | None] = field(default_factory=dict)
 
     def pieces(self, found: _Found, at: Ints, columns: Columns, indices: Ints) -> Iterator[Piece]:
         """Yield the points ``at`` some places that are to be evaluated; fill in all others.
@@ -170,12 +178,15 @@ class _Case:
         self,
         found: _Found,
         at: Ints,
-        placed: Placed | str | None,
+        placed: Placed | _Unplaced | None,
         columns: Columns,
         indices: Ints,
     ) -> Iterator[Piece]:
-        if isinstance(placed, str):
-            found.problem[at] = placed
+        if isinstance(placed, _Unplaced):
+            # a value that makes no machine is told first: nothing is placed on what is none
+            machine = machines.valid(placed.machine, columns, len(at))
+            found.problem[at[machine]] = placed.problem
+            found.ask[at[~machine]] = True
             return
         if placed is None or not placed.has(columns):
             found.ask[at] = True
@@ -190,7 +201,7 @@ class _Case:
             own = {path: column[some] for path, column in columns.items()}
             yield Piece(placed, at[some], own, indices[some])
 
-    def _place(self, setting: tuple[int, ...], index: int) -> Placed | str | None:
+    def _place(self, setting: tuple[int, ...], index: int) -> Placed | _Unplaced | None:
         if setting not in self._placed:
             self._placed[setting] = self.placing.at(index)
         return self._placed[setting]
@@ -206,7 +217,7 @@ class _Placing:
     resolver: Resolver
     _known: dict[_Key, tuple[Network, PlacedNetwork]] = field(default_factory=dict)
 
-    def at(self, index: int) -> Placed | str | None:
+    def at(self, index: int) -> Placed | _Unplaced | None:
         """Return what is placed at a point, why nothing is, or None where each is to say that."""
         try:
             point = self.resolver.point(index)
@@ -218,7 +229,8 @@ class _Placing:
         try:
             mapping = self._placed(point.network, point.machine)
         except InputError as error:
-            return in_words(error)  # where weights lie depends on no column
+            # where weights lie depends on no column
+            return _Unplaced(in_words(error), point.machine)
         return Placed(mapping, point.strategy, tokens, self.resolver)
 
     def _placed(self, network: Network, machine: Machine) -> PlacedNetwork:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,16 @@ def recorded_points(out: Path) -> Iterator[int]:
     with Journal(out) as journal:
         for recorded in journal.recorded(()):
             yield from recorded.points.tolist()
+
+
+def recorded_keys(out: Path) -> Counter[bytes]:
+    """Return how often each point is recorded in a folder, by what is the same to a sweep.
+
+    A program that was changed in between is another model: the points that it recorded are no
+    others of the study, though they have the same numbers.
+    """
+    with Journal(out) as journal:
+        return Counter(key.tobytes() for own in journal.recorded(()) for key in own.keys)
 
 
 def finish(out: Path, arguments: Sequence[str]) -> bytes:
@@ -142,11 +153,12 @@ def main(times: int = 20, seed: int = 0) -> None:
         folder = Path(name)
         study = write_study(folder)
         whole = finish(folder / "whole", swept(study, folder / "whole"))
+        every = recorded_keys(folder / "whole")
         for executor in ("in-process", "processes:2"):
             out = folder / executor.replace(":", "")
             killed = kill_often(out, swept(study, out, executor), times, randoms)
             told = f"{executor}: coordinator killed {times} times, after {killed} points"
-            report(told, out, finish(out, swept(study, out, executor)) == whole)
+            report(told, out, every, finish(out, swept(study, out, executor)) == whole)
         out, begun = folder / "workers", time.perf_counter()
         died = 0
         while died < times:
@@ -157,7 +169,8 @@ def main(times: int = 20, seed: int = 0) -> None:
                     part.path.unlink()
         seconds = time.perf_counter() - begun
         table = finish(out, swept(study, out))
-        report(f"processes:2: workers killed {died} times, {seconds:.0f} s", out, table == whole)
+        told = f"processes:2: workers killed {died} times, {seconds:.0f} s"
+        report(told, out, every, table == whole)
         shards = [folder / f"shard{i}" for i in range(4)]
         for i, shard in enumerate(shards):
             assert start(*swept(study, shard), "--shard", f"{i + 1}/4").wait() == 0
@@ -165,15 +178,18 @@ def main(times: int = 20, seed: int = 0) -> None:
         arguments = ("sweep", "merge", str(out), *map(str, shards))
         killed = kill_often(out, arguments, times, randoms)
         told = f"merge: killed {times} times, after {killed} points"
-        report(told, out, finish(out, arguments) == whole)
+        report(told, out, every, finish(out, arguments) == whole)
 
 
-def report(told: str, out: Path, same: bool) -> None:
-    """Print what was done to a folder, and what is in it."""
-    points = list(recorded_points(out))
-    lost, twice = POINTS - len(set(points)), len(points) - len(set(points))
+def report(told: str, out: Path, every: Counter[bytes], same: bool) -> None:
+    """Print what was done to a folder, and what is in it of every point of the study."""
+    found = recorded_keys(out)
+    lost, twice = (every - found).total(), sum(found[key] - 1 for key in every if key in found)
+    other = sum(count for key, count in found.items() if key not in every)
     print(told)
     print(f"  {lost} lost, {twice} twice, table the same: {same}", flush=True)
+    if other:
+        print(f"  the program was changed meanwhile: {other} points of another", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybridsim.specs import validate
 from hybridsim.sweeps.blocks import Blocks
 from hybridsim.sweeps.evaluate import make_evaluator
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.whole_runs import WholeRuns
+from hybridsim.workload import Network
 from tests.sweeps.random_studies import (
     CHAIN_STRATEGIES,
     EVERY,
@@ -93,6 +95,20 @@ def studies_of_kinds(draw: st.DrawFn, whole: bool) -> Inputs:
 @settings(max_examples=14, deadline=None)
 def test_blocks_of_layers_on_several_kinds_equal_whole_runs(inputs: Inputs) -> None:
     assert_same(inputs)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_makes_no_machine_is_told_before_what_has_no_place(stream: bool) -> None:
+    """A rule of the machine fits no layer, and one of its values makes no machine at all."""
+    ops = [{"name": "l0", "kind": "linear", "in_features": 16, "out_features": 12}]
+    text = {"name": "chain", "source": "this test", "ops": ops, "adapters": {"rank": 1}}
+    sizes = {"cluster.tcdm.size": ["4 KiB", "1000 B"], "tokens": [7, 0]}
+    strategy = {"kind": "token_parallel", "batch": 1, "stream": stream}
+    inputs = inputs_of(
+        validate(Network, text, "chain"), "kinds_of_chains", strategy, sizes, 9, MEASURED
+    )
+    told = [problem.split(":")[0] for problem in assert_same(inputs)["problem"]]
+    assert told == ["mapping.layers", "tokens", "--set", "--set"]
 
 
 @given(studies_of_kinds(whole=True))

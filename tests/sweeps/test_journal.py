@@ -1,10 +1,13 @@
 """The journal: what was recorded can be read, whatever happened to the process or the disk."""
 
 import errno
+import itertools
 import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +98,76 @@ def test_a_part_takes_the_place_of_those_that_it_was_made_of(tmp_path: Path) -> 
     (tmp_path / "part-000001-000001-00.parquet.unfinished").write_bytes(b"PAR1")
     assert content(tmp_path) == expected(12)
     assert sorted(p.name[:18] for p in tmp_path.iterdir()) == ["lock", "part-000000-000001"]
+
+
+class Killed(BaseException):
+    """Ends a process in a test at a step that it takes on the disk."""
+
+
+@contextmanager
+def killed_at(step: int) -> Iterator[None]:
+    """Die before a step that changes the disk; files are then as a kill would leave them."""
+    left = step
+
+    def counted(do: Callable[..., Any]) -> Callable[..., Any]:
+        def perform(path: Path, *given: Any, **named: Any) -> Any:
+            nonlocal left
+            if path.name.startswith("part-") and (do.__name__ != "open" or given == ("wb",)):
+                if left == 0:
+                    raise Killed
+                left -= 1
+            return do(path, *given, **named)
+
+        return perform
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("open", "replace", "unlink"):
+            patch.setattr(Path, name, counted(getattr(Path, name)))
+        yield
+
+
+def record_until_death(folder: Path, blocks: int, step: int) -> tuple[int, bool]:
+    """Go on from what a folder holds; return how many points are recorded for sure, and whether
+    nothing was killed.
+    """
+    journal, sure = None, 0
+    try:
+        with killed_at(step):
+            journal = Journal(folder)
+            done = {int(n) for own in journal.recorded(()) for n in own.points}
+            sure = len(done)
+            for first in range(0, 2 * blocks, 2):
+                if first not in done:
+                    journal.add(block(first, 2))
+                    sure += 2
+            journal.finish()
+    except Killed:
+        return sure, False
+    finally:
+        if journal is not None:
+            journal._lock.release()  # as the system does
+    return sure, True
+
+
+def test_death_at_any_two_steps_loses_nothing_and_leaves_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a new part's name and the end of those that it was made of, and anywhere else."""
+    monkeypatch.setattr(journal_module, "MOST_SMALL", 3)
+    monkeypatch.setattr(journal_module, "SMALL", 8)
+    steps, ended = itertools.count(), False
+    while not ended:
+        first_step = next(steps)
+        for second_step in (0, 1, 4):
+            folder = tmp_path / f"{first_step}-{second_step}"
+            sure, ended = record_until_death(folder, 7, first_step)
+            again, _ = record_until_death(folder, 7, second_step)
+            with Journal(folder) as journal:
+                points = [int(n) for own in journal.recorded(()) for n in own.points]
+            assert len(points) == len(set(points)) >= max(sure, again)
+            record_until_death(folder, 7, 1_000)
+            assert content(folder) == expected(14)
+    assert first_step > 7 * 2  # parts were put together on the way
 
 
 def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
