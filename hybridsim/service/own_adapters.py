@@ -21,21 +21,28 @@ def with_adapters(
     modules of a head that the file does not name, the first head that has them all is taken.
 
     Raises:
-        SpecError: An adapter does not fit the network with any head.
+        SpecError: An adapter does not fit the network with any head; of a head that has what the
+            network lacks without one, what is missing still.
     """
     network = load(None)
     try:
         return network, *_on(adapters, network)
     except SpecError as error:
-        for head in HEADS:
-            try:
-                with_head = load(head)
-                own, chosen = _on(adapters, with_head)
-            except SpecError:
-                continue
-            note = f"network {network.name!r} is taken with head {head!r}, which an adapter names"
-            return with_head, own, (note, *chosen)
-        raise error from None
+        missing = error
+    for head in HEADS:
+        try:
+            with_head = load(head)
+        except SpecError:
+            continue
+        try:
+            own, chosen = _on(adapters, with_head)
+        except SpecError as error:
+            if error.place != missing.place and len(with_head.ops) > len(network.ops):
+                missing = error
+            continue
+        note = f"network {network.name!r} is taken with head {head!r}, which an adapter names"
+        return with_head, own, (note, *chosen)
+    raise missing
 
 
 def _on(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridsim.errors import SpecError, did_you_mean
-from hybridsim.service.module_paths import Found, ModulePaths, short
+from hybridsim.service.module_paths import PREFIX, Found, ModulePaths, short
 from hybridsim.service.tensors import Tensor, cut, tensors_of
 from hybridsim.specs import read_json_mapping, shown
 from hybridsim.workload import Besides, Network, OwnSize
@@ -38,6 +38,8 @@ _BESIDES = tuple(
          "weights trained as a whole; the time of writing them to a tile is not modelled"),
     )
 )  # fmt: skip
+_CLASSIFIERS = ("classifier", "score")
+"""Heads of transformers that no network here has, but those of images."""
 _UNKNOWN = "tensors of a kind that is not known here, of which no time is modelled"
 _OTHER_NETWORKS = {
     "layer_replication": "repeats layers of the base network",
@@ -166,6 +168,12 @@ class PeftAdapter:
             problem = (
                 f"is of the {other}, which network {network.name!r} does not have; the "
                 "config.json of both stacks, or an adapter of this one alone, would do"
+            )
+            return SpecError(self._weights, cut(module), problem)
+        if module.removeprefix(PREFIX).partition(".")[0] in _CLASSIFIERS:
+            problem = (
+                f"is a classifier, which network {network.name!r} does not have; PEFT trains it "
+                "as a whole, without an adapter, where it is told the task_type; that would do"
             )
             return SpecError(self._weights, cut(module), problem)
         near = did_you_mean(short(module)[:200], (op.name for op in network.matrices))

@@ -328,14 +328,18 @@ def _check_graph(ops: Sequence[Op]) -> None:
 
 def _check_shared(op: Op, ops: Sequence[Op], made: Mapping[str, int], place: str) -> None:
     """Refuse to share what is no earlier layer of the same sizes with weights of its own."""
-    shared = getattr(op, "shared", None)
+    shared, turned = getattr(op, "shared", None), getattr(op, "turned", False)
     if shared is None:
+        if turned:
+            problem = "found true; true beside shared, which names the layer before, would do"
+            raise PlacedError(f"{place}.turned", problem)
         return
     if shared not in made:
         raise PlacedError(f"{place}.shared", _not_there(shared, ops, made))
     other = next(each for each in ops if each.name == shared)
-    sizes = (other.kind, other.takes, other.out_features)
-    if getattr(other, "shared", "") is not None or sizes != (op.kind, op.takes, op.out_features):
+    sizes = (*other.takes, other.out_features)[:: -1 if turned else 1]
+    alike = (other.kind, sizes) == (op.kind, (*op.takes, op.out_features))
+    if getattr(other, "shared", "") is not None or not alike:
         problem = f"found {shared!r}; one of the same kind and sizes with its own would do"
         raise PlacedError(f"{place}.shared", problem)
 

@@ -1,9 +1,9 @@
 """The ops that hold weights on tiles: linear layers, convolutions, routers and experts."""
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hybridsim.specs import PlacedError
 from hybridsim.units import ceil_div
@@ -25,8 +25,17 @@ class Linear(OpBase):
     shared: Name | None = None
     """The earlier layer whose weights, bias and adapter it uses, as the blocks of ALBERT do; that
     one counts them."""
+    turned: Flag = False
+    """Whether it uses the shared weights the other way round, from their outputs to their inputs,
+    with a bias of its own (assumed: tiles that take inputs at either side)."""
     all_linear: Annotated[int, Field(strict=True, ge=0, le=8)] = 1
     """What an adapter on ``*``, all linear layers, gives it, in ranks; 0: none."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_rare(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what hardly any layer is, so that the text of the others is as it was."""
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if value or key != "turned"}
 
     @property
     def takes(self) -> tuple[int, ...]:
@@ -46,8 +55,8 @@ class Linear(OpBase):
 
     @property
     def biases(self) -> int:
-        """Elements of the bias."""
-        return self.out_features if self.bias and not self.shared else 0
+        """Elements of the bias, if it is its own."""
+        return self.out_features if self.bias and (not self.shared or self.turned) else 0
 
     @property
     def parameters(self) -> int:

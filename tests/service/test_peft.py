@@ -325,6 +325,15 @@ def test_a_head_that_an_adapter_names_is_taken(tmp_path):
     assert own["t"].adapters.numbers_besides == 130
 
 
+def test_an_adapter_on_a_classifier_is_refused_for_the_classifier(tmp_path):
+    """As PEFT makes it of all-linear without a task_type; the pooler is a head that there is."""
+    modules = {"bert.pooler.dense": (64, 64), "classifier": (64, 2)}
+    adapter = read_peft(_save(tmp_path, _pairs(modules)))
+    refused = r"model\.classifier: is a classifier, which .* where it is told the task_type"
+    with pytest.raises(SpecError, match=refused):
+        with_adapters({"t": adapter}, lambda head: _network(BERT, head))
+
+
 def _served(folder, config, tensors):
     """Serve five requests of one task with its own adapters from the command line."""
     (folder / "net").mkdir()

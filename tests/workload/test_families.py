@@ -32,6 +32,10 @@ FEW = {
 }  # fmt: skip
 """What makes a model of any family small enough to run in a moment."""
 
+NEEDS_HF = pytest.mark.skipif(
+    any(find_spec(each) is None for each in ("transformers", "peft")), reason="needs hybridsim[hf]"
+)
+
 
 def network(config: dict[str, Any], **more: Any) -> Network:
     return network_from_config(config, name="net", source="test", **more)
@@ -63,9 +67,7 @@ def test_counts_are_those_of_transformers_and_peft(name: str) -> None:
     assert list(counted) == DATA[name]["counts"]
 
 
-@pytest.mark.skipif(
-    any(find_spec(each) is None for each in ("transformers", "peft")), reason="needs hybridsim[hf]"
-)
+@NEEDS_HF
 @pytest.mark.parametrize("name", DATA)
 def test_counts_are_what_transformers_and_peft_count_now(name: str) -> None:
     with warnings.catch_warnings():
@@ -159,20 +161,96 @@ def test_a_config_that_contradicts_itself(
         network(DATA[name]["config"] | changes)
 
 
-@pytest.mark.parametrize(
-    ("name", "changes", "shapes"),
-    [  # as transformers 5.24 makes them
-        ("mobilebert", {"hidden_size": 384}, {(384, 384): 1}),
-        ("vit-large", {"head_dim": 80}, {(1024, 1280): 72, (1280, 1024): 24}),
-        ("minicpm3-4b", {"num_attention_heads": 20}, {(256, 3840): 62, (2560, 2560): 62}),
-        ("stablelm-2-1.6b", {"head_dim": 80}, {(2048, 2048): 96}),
-    ],
-)
-def test_keys_that_change_a_family(
-    name: str, changes: dict[str, Any], shapes: dict[tuple[int, int], int]
-) -> None:
-    found = Counter(counts_of(network(DATA[name]["config"] | changes), rank=8).shapes)
+TEXT = {
+    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "vocab_size": 1000, "max_position_embeddings": 128,
+}  # fmt: skip
+VISION = {
+    "model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 64,
+    "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
+}  # fmt: skip
+GEMMA3 = {
+    "model_type": "gemma3", "mm_tokens_per_image": 4,
+    "text_config": TEXT | {"model_type": "gemma3_text", "num_key_value_heads": 1, "head_dim": 16},
+}  # fmt: skip
+SIGLIP = {"model_type": "siglip", "vision_config": VISION}
+SPEECH = {
+    "model_type": "wav2vec2", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 128, "conv_dim": [32, 48], "conv_stride": [5, 2], "conv_kernel": [10, 3],
+    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+NO_HEAD = {"vision_config": VISION | {"vision_use_head": False}}
+STABLE = {"adapter_attn_dim": 16, "do_stable_layer_norm": True}
+CHANGED: dict[str, tuple[dict[str, Any], dict[tuple[int, int], int]]] = {
+    "mobilebert": (DATA["mobilebert"]["config"] | {"hidden_size": 384}, {(384, 384): 1}),
+    "vit": (
+        DATA["vit-large"]["config"] | {"head_dim": 80},
+        {(1024, 1280): 72, (1280, 1024): 24},
+    ),
+    "minicpm3": (
+        DATA["minicpm3-4b"]["config"] | {"num_attention_heads": 20},
+        {(256, 3840): 62, (2560, 2560): 62},
+    ),
+    "stablelm": (DATA["stablelm-2-1.6b"]["config"] | {"head_dim": 80}, {(2048, 2048): 96}),
+    "gemma3": (GEMMA3 | {"vision_config": VISION}, {(32, 32): 9, (32, 64): 3, (64, 32): 3}),
+    "gemma3, no head": (GEMMA3 | NO_HEAD, {(32, 32): 8, (32, 64): 2, (64, 32): 2}),
+    "siglip, no head": (
+        SIGLIP | NO_HEAD | {"text_config": TEXT | {"projection_size": 40}},
+        {(32, 32): 8, (64, 64): 12, (64, 40): 1},
+    ),
+    "siglip": (
+        SIGLIP | {"text_config": TEXT | {"projection_size": 40}},
+        {(32, 32): 9, (64, 64): 12, (64, 40): 1},
+    ),
+    "wav2vec2, shortened": (
+        SPEECH | {"add_adapter": True, "output_hidden_size": 48},
+        {(64, 48): 1, (48, 64): 1},
+    ),
+    "wav2vec2, adapters": (SPEECH | STABLE, {(64, 16): 2, (16, 64): 2}),
+    "wav2vec2, unread": (SPEECH | {"adapter_attn_dim": 16}, {(64, 64): 8}),
+    "hubert, adapters": (SPEECH | STABLE | {"model_type": "hubert"}, {(64, 16): 2, (16, 64): 2}),
+    "hubert, unread": (SPEECH | {"model_type": "hubert", "add_adapter": True}, {(64, 64): 8}),
+}
+"""Configs with keys that change a family, and layers of some shapes as transformers 5.24 has."""
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_keys_that_change_a_family(name: str) -> None:
+    config, shapes = CHANGED[name]
+    found = Counter(counts_of(network(config), rank=8).shapes)
     assert found.items() >= shapes.items()
+
+
+@NEEDS_HF
+@pytest.mark.parametrize("name", CHANGED)
+def test_changed_families_are_those_of_transformers_and_peft(name: str) -> None:
+    config, _ = CHANGED[name]
+    assert counts_of(network(config), rank=8) == counts_of_modules(config, "config.json", rank=8)
+
+
+def test_speech_that_is_shortened() -> None:
+    """Gated convolutions of 3 tokens: 8 times as many tokens in the blocks as leave them."""
+    net = network(SPEECH | {"add_adapter": True, "output_hidden_size": 48})
+    behind = [op for op in net.matrices if op.name.startswith("adapter.layers.")]
+    assert [(op.in_features, op.out_features) for op in behind] == [(3 * 48, 2 * 48)] * 3
+    query = net.op("block0.attention.q_proj")
+    assert [net.tokens(op, 4) for op in (query, *behind)] == [25, 13, 7, 4]
+    assert simulate(net, load_machine("ahwa_lora_2026"), tokens=4).latency_ps > 0
+
+
+@pytest.mark.parametrize("name", ["beit-base", "swin-base", "electra-base", "deberta-v2-xlarge"])
+def test_an_activation_that_no_key_names_is_that_of_transformers(name: str) -> None:
+    config = DATA[name]["config"]
+    assert config["hidden_act"] == "gelu"
+    without = {key: value for key, value in config.items() if key != "hidden_act"}
+    assert network(without) == network(config)
+
+
+@NEEDS_HF
+def test_a_type_without_a_model_of_its_own_is_refused_in_words() -> None:
+    refused = "transformers refuses 'siglip_text_model': it has no model of that type alone"
+    with pytest.raises(InputError, match=refused):
+        network({"model_type": "siglip_text_model"})
 
 
 def test_no_pruned_heads_and_sizes_of_images_in_pairs_are_taken() -> None:
@@ -235,9 +313,7 @@ def test_an_unknown_family_is_named_with_its_nearest(
         assert "pip install 'hybridsim[hf]' would read its linear layers" in str(caught.value)
 
 
-@pytest.mark.skipif(
-    any(find_spec(each) is None for each in ("transformers", "peft")), reason="needs hybridsim[hf]"
-)
+@NEEDS_HF
 def test_a_model_type_without_a_family_runs_from_its_modules() -> None:
     """The linear layers of XGLM, exact; the rest is named as not modelled."""
     config = {
@@ -248,3 +324,38 @@ def test_a_model_type_without_a_family_runs_from_its_modules() -> None:
     assert (len(net.static_linear_layers), net.weights) == (12, 2 * (4 * 64 * 64 + 2 * 64 * 256))
     assert "linear layers alone" in net.not_modelled[0]
     assert simulate(net, load_machine("ahwa_lora_2026"), tokens=8).latency_ps > 0
+
+
+MOE = TEXT | {"num_key_value_heads": 2, "num_experts_per_tok": 2}
+EXPERTS = 3 * 4 * 3 * 64 * 128
+"""Weights of four gated experts of 64 x 128 in each of three blocks."""
+
+
+@NEEDS_HF
+@pytest.mark.parametrize(
+    ("config", "experts", "adapters"),
+    [  # PEFT adapts the experts of OLMoE as all-linear, and of the others what it says in names
+        (MOE | {"model_type": "olmoe", "num_experts": 4}, EXPERTS, 92_256),
+        (MOE | {"model_type": "gpt_oss", "num_local_experts": 4, "head_dim": 16}, EXPERTS, 10_752),
+        (MOE | {"model_type": "phimoe", "num_local_experts": 4}, EXPERTS, 12_384),
+        (MOE | {"model_type": "granitemoe", "num_local_experts": 4}, EXPERTS, 10_752),
+        (
+            MOE | {"model_type": "llama4_text", "num_local_experts": 4, "num_experts_per_tok": 1,
+                   "head_dim": 16, "intermediate_size_mlp": 192, "interleave_moe_layer_step": 2},
+            EXPERTS // 3,
+            28_192,
+        ),
+    ],
+)  # fmt: skip
+def test_experts_of_a_model_type_without_a_family(
+    config: dict[str, Any], experts: int, adapters: int
+) -> None:
+    net = network(config)
+    found = counts_of(net, rank=8)
+    assert found == counts_of_modules(config, "config.json", rank=8)
+    assert (found.expert_weights, found.adapter_parameters) == (experts, adapters)
+    banks = {(op.in_features, op.out_features) for op in net.matrices if op.kind == "experts"}
+    assert banks == {(64, 2 * 128), (128, 64)}  # whichever way their tensors lie
+    strategy = make_strategy("network", {})
+    machine = load_machine("ahwa_lora_2026")
+    assert simulate(net.with_adapters(rank=8), machine, strategy, tokens=8).latency_ps > 0

@@ -15,7 +15,7 @@ from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
 from hybridsim.workload import Network, load_network
 from hybridsim.workload.onnx_import.values import POINTS, activation, is_multiple
-from tests.workload.graphs import HEADS, SIZE, TOKENS, Graph
+from tests.workload.graphs import HEADS, INNER, SIZE, TOKENS, Graph
 
 onnx = pytest.importorskip("onnx", reason="the package onnx reads these files")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -235,6 +235,31 @@ def test_equal_weights_are_shared_if_they_have_no_names_of_their_own(
     assert len(of_kind(network, "linear")) == 2
     assert len(network.static_linear_layers) == layers
     assert network.parameters == layers * SIZE * SIZE
+
+
+@pytest.mark.parametrize("inner", [INNER, SIZE])
+@pytest.mark.parametrize("gemm", [False, True])
+def test_a_matrix_and_its_transpose_are_one(inner: int, gemm: bool, tmp_path: Path) -> None:
+    """An autoencoder with tied weights: one matrix, used twice, and a bias at each end."""
+    g = Graph((TOKENS, SIZE))
+    matrix = g.weight(SIZE, inner, name="W")
+    hidden = g.op("Relu", g.op("Add", g.op("MatMul", "x", matrix), g.weight(inner)))
+    if gemm:
+        output = g.op("Gemm", hidden, matrix, g.weight(SIZE), transB=1)
+    else:
+        turned = g.op("Transpose", matrix, perm=[1, 0])
+        output = g.op("Add", g.op("MatMul", hidden, turned), g.weight(SIZE))
+    network = load_network(g.save(tmp_path, output))
+    first, second = of_kind(network, "linear")
+    assert (second.shared, second.turned, first.turned) == (first.name, True, False)
+    assert (second.in_features, second.out_features) == (inner, SIZE)
+    assert network.weights == SIZE * inner
+    assert network.parameters == SIZE * inner + inner + SIZE
+    assert Network.model_validate(network.to_text()) == network
+    adapted = network.with_adapters(rank=4)
+    assert adapted.adapter_parameters == 4 * (SIZE + inner)
+    machine = load_machine("ahwa_lora_2026")
+    assert simulate(adapted, machine, make_strategy("network", {}), tokens=8).latency_ps > 0
 
 
 def test_shared_weights_in_a_file_beside(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridsim import generate, load_machine, simulate
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, SpecError
 from hybridsim.mapping import place
 from hybridsim.simulation import execute
+from hybridsim.specs import validate
 from hybridsim.strategies import make_strategy
 from hybridsim.workload import (
     Combine,
@@ -187,6 +188,31 @@ def test_the_blocks_of_albert_lie_on_tiles_once() -> None:
     adapted = net.with_adapters(rank=8)
     shared = adapted.op("block11.attention.query")
     assert adapted.adapter(shared) == adapted.adapter(adapted.op("block0.attention.query"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"turned": False}, "found 'up'; one of the same kind and sizes with its own would do"),
+        ({"shared": None}, "turned: found true; true beside shared, which names the layer"),
+        ({"out_features": 9}, "found 'up'; one of the same kind and sizes with its own would do"),
+    ],
+)
+def test_weights_the_other_way_round(wrong: dict[str, object], message: str) -> None:
+    """They lie on tiles once, and the second bias is its own."""
+    up = {"kind": "linear", "name": "up", "in_features": 20, "out_features": 30}
+    down = {"kind": "linear", "name": "down", "in_features": 30, "out_features": 20,
+            "inputs": ("up",), "shared": "up", "turned": True}  # fmt: skip
+
+    def pair(changes: dict[str, object]) -> Network:
+        fields = {"name": "net", "source": "made up", "ops": (up, down | changes)}
+        return validate(Network, fields, "net.yaml")
+
+    net = pair({})
+    assert (net.weights, net.parameters) == (600, 600 + 30 + 20)
+    assert place(net, MACHINE).crossbars == 1
+    with pytest.raises(SpecError, match=message):
+        pair(wrong)
 
 
 # --- windows, stems and encoders -----------------------------------------------------------------

@@ -98,6 +98,8 @@ class Feed:
     """Length of the vector between them, if other than the stack's."""
     norm: str = ""
     """A norm in front of the second matrix."""
+    function: str = ""
+    """Our name of the activation, if other than the stack's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,20 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortened:
+    """Gated convolutions behind the last block that leave fewer tokens (wav2vec2)."""
+
+    name: str
+    when: Value
+    """Whether there are any."""
+    size: Value
+    """Length of the vectors that leave; a layer in front makes them, where it is another."""
+    layers: Value
+    kernel: Value
+    stride: Value
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Blocks that are alike, one behind the other."""
 
@@ -250,11 +266,13 @@ class Stack:
     """How many different blocks there are, each used several times in a row; None: no sharing."""
     source: bool = False
     """Whether it reads a source sequence for a stack behind it."""
+    shortened: Shortened | None = None
     pooled: tuple[str, ...] = ()
     """Linear layers behind its first token, part of the model itself."""
     pooled_size: Value = None
-    """Length of what they give, if other than the size; they have no biases then."""
-    probe: str = ""
+    """Length of what they give, if other than the size."""
+    pooled_bias: bool = True
+    probe: str | Callable[[Config], str] = ""
     """An attention of one trained query over all tokens behind it, with a network (SigLIP)."""
     enters: Value = None
     """How many vectors of an encoder's output enter, where that stack is not there."""

@@ -154,6 +154,7 @@ _DEBERTA_DEFAULTS = {
     "type_vocab_size": 0,
     "position_biased_input": True,
     "max_relative_positions": -1,
+    "hidden_act": "gelu",
 }
 
 
@@ -263,6 +264,7 @@ ENCODERS = {
                 embed=replace(_EMBED, size="embedding_size", project="embeddings_project"),
             ),
         ),
+        defaults={"hidden_act": "gelu", "type_vocab_size": 2},
         heads=("none", "question_answering"),
     ),
     "albert": Family(

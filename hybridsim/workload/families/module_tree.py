@@ -4,6 +4,7 @@ A model on torch's meta device has modules and shapes, but no weights, so that o
 weights takes a second. Needs the extra ``hf``.
 """
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -15,20 +16,31 @@ from hybridsim.errors import InputError, SpecError
 from hybridsim.specs import shown
 from hybridsim.workload.families.builder import Body, OpList
 from hybridsim.workload.graph import Network
-from hybridsim.workload.ops import MOST, Linear
+from hybridsim.workload.ops import MOST, Experts, Linear, Router
 
 EXTRA = "pip install 'hybridsim[hf]'"
 """How to get what this file needs."""
+_CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
+"""A class as Python shows it in an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A linear layer of a model of transformers."""
+    """A matrix of a model of transformers, or one for each of several experts."""
 
-    name: str
+    path: str
+    """The module that holds it."""
     in_features: int
     out_features: int
     bias: bool
+    parameter: str = ""
+    """Which one of the module it is, where that has several."""
+    experts: int = 1
+
+    @property
+    def weights(self) -> int:
+        """Elements of all its matrices."""
+        return self.experts * self.in_features * self.out_features
 
 
 @dataclass(frozen=True)
@@ -37,29 +49,57 @@ class ModuleTree:
 
     model: Any
     linear: tuple[Module, ...]
-    expert_weights: int
-    """Elements of the weights of experts, which are tensors of three dimensions."""
+    routers: tuple[Module, ...]
+    """Scores of experts that are no linear layer."""
+    experts: tuple[Module, ...]
+    """Tensors of three dimensions."""
 
     @property
     def weights(self) -> int:
         """Elements of the matrices of all linear layers."""
-        return sum(each.in_features * each.out_features for each in self.linear)
+        return sum(each.weights for each in self.linear)
+
+    @property
+    def expert_weights(self) -> int:
+        """Elements of the weights of experts."""
+        return sum(each.weights for each in self.experts)
 
     def adapter_parameters(self, rank: int) -> int | None:
         """Return the trained numbers of PEFT's adapters on all linear layers; None if it refuses.
 
         The model has them afterwards.
         """
+        found = self._adapted(rank)
+        return None if found is None else sum(int(p.numel()) for p in found.values())
+
+    def ranks(self) -> Mapping[tuple[str, int, int], int] | None:
+        """Return what PEFT's all-linear gives each matrix, in ranks, by its path and its sizes.
+
+        None if PEFT refuses. The model has adapters afterwards.
+        """
+        found = self._adapted(rank=1)
+        if found is None:
+            return None
+        ranks = {}
+        for name, a in found.items():
+            path, is_a, rest = name.partition(".lora_A.")
+            if is_a:  # PEFT wraps a module once for each of its parameters
+                out = found[f"{path}.lora_B.{rest}"].shape[0]
+                ranks[path.replace(".base_layer", ""), int(a.shape[1]), int(out)] = int(a.shape[0])
+        return ranks
+
+    def _adapted(self, rank: int) -> dict[str, Any] | None:
+        """Return PEFT's adapters on all linear layers, by the name of each matrix."""
         from peft import LoraConfig, get_peft_model
 
         lora = LoraConfig(r=rank, target_modules="all-linear")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                adapted = get_peft_model(self.model, lora)
+                get_peft_model(self.model, lora)
         except ValueError:
             return None
-        return sum(int(p.numel()) for name, p in adapted.named_parameters() if "lora_" in name)
+        return {name: p for name, p in self.model.named_parameters() if "lora_" in name}
 
 
 def why_not() -> str:
@@ -87,31 +127,55 @@ def read_modules(config: Mapping[str, Any], file: str) -> ModuleTree:
     found = config.get("model_type")
     try:
         described = AutoConfig.for_model(**config)
+        if type(described) not in MODEL_MAPPING:
+            raise ValueError("it has no model of that type alone")
         kind = MODEL_MAPPING[type(described)]
         kind = kind[0] if isinstance(kind, list | tuple) else kind
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what transformers will rename one day
             model = kind(described)
     except Exception as error:
-        reason = " ".join(str(error).split()).split(". ")[0][:200]
+        reason = _CLASS.sub(r"\1", " ".join(str(error).split())).split(". ")[0][:200]
         raise SpecError(
             file, "model_type", f"transformers refuses {shown(found)}: {reason}"
         ) from None
     if hasattr(model, "pooler"):
         model.pooler = None
-    linear = []
+    size = getattr(described.get_text_config(), "hidden_size", 0)
+    linear, routers, experts = [], [], []
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             sizes = (module.in_features, module.out_features)
         elif isinstance(module, Conv1D):
             sizes = tuple(module.weight.shape)
         else:
+            experts += _experts(name, module, size)
+            if "Router" in type(module).__name__ and getattr(module, "weight", None) is not None:
+                count, inner = module.weight.shape
+                routers.append(Module(name, inner, count, bias=False))
             continue
         linear.append(Module(name, *sizes, module.bias is not None))
-    experts = sum(
-        p.numel() for name, p in model.named_parameters() if p.dim() == 3 and "expert" in name
-    )
-    return ModuleTree(model, tuple(linear), experts)
+    return ModuleTree(model, tuple(linear), tuple(routers), tuple(experts))
+
+
+def _experts(path: str, module: Any, size: int) -> list[Module]:
+    """Return the matrices of experts that a module holds itself.
+
+    Their tensors are (experts, out, in), or (experts, in, out) where the module says that they
+    are turned, or where one in front has not the model's ``size`` last and one behind not second.
+    """
+    found = []
+    for name, tensor in module.named_parameters(recurse=False):
+        if tensor.dim() != 3 or "expert" not in f"{path}.{name}":
+            continue
+        count, out, inner = tensor.shape
+        turned = getattr(module, "is_transposed", None)
+        if turned is None:
+            turned = size in (out, inner) and size != (out if "down" in name else inner)
+        sizes = (out, inner) if turned else (inner, out)
+        bias = hasattr(module, f"{name}_bias")
+        found.append(Module(path, *sizes, bias, parameter=name, experts=count))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +222,7 @@ def counts_of(network: Network, rank: int) -> Counts:
 
 
 def body(config: Mapping[str, Any], file: str) -> Body:
-    """Return the linear layers of a model without a family, one behind the other.
+    """Return the matrices of a model without a family, one behind the other.
 
     How they follow each other, and all between them, is not known: each reads what enters.
 
@@ -166,17 +230,38 @@ def body(config: Mapping[str, Any], file: str) -> Body:
         InputError, SpecError: As :func:`read_modules`.
     """
     tree, ops = read_modules(config, file), OpList(file)
-    for each in tree.linear:
-        if max(each.in_features, each.out_features) <= MOST:
-            sizes = {"in_features": each.in_features, "out_features": each.out_features}
-            ops.put(Linear, each.name, [], **sizes, bias=each.bias)
     if not tree.linear:
         raise SpecError(file, "model_type", "transformers' model of it has no linear layer")
+    what = "linear layers and experts" if tree.experts else "linear layers"
     notes = [
-        f"family {config.get('model_type')!r} is not described: linear layers alone, each by "
+        f"family {config.get('model_type')!r} is not described: {what} alone, each by "
         "itself, from the modules of transformers; attention, norms, activations and sums are "
         "left out"
     ]
-    if tree.expert_weights:
-        notes.append(f"{tree.expert_weights:,} weights of experts")
+    active = _active(tree.model.config.get_text_config()) if tree.experts else None
+    if tree.experts and active is None:
+        notes.append("how many experts a token passes through is not known: all, assumed")
+    ranks = tree.ranks() if tree.experts else None
+    for each in (*tree.linear, *tree.routers, *tree.experts):
+        if max(each.in_features, each.out_features) > MOST:
+            continue
+        name = f"{each.path}.{each.parameter}" if each.parameter else each.path
+        inner, out = each.in_features, each.out_features
+        sizes: dict[str, Any] = {"in_features": inner, "out_features": out}
+        if ranks is not None:
+            sizes["all_linear"] = ranks.get((each.path, inner, out), 0) // each.experts
+        if each.parameter:
+            count = each.experts
+            sizes |= {"experts": count, "active": min(count, active or count)}
+        kind = Experts if each.parameter else Router if each in tree.routers else Linear
+        ops.put(kind, name, [], **sizes, bias=each.bias)
     return Body(ops.ops, None, None, tuple(notes))
+
+
+def _active(config: Any) -> int | None:
+    """Return the experts that a token passes through, by the keys that configs have for them."""
+    for key in ("num_experts_per_tok", "moe_topk", "moe_top_k", "moe_k", "top_k_experts"):
+        found = getattr(config, key, None)
+        if isinstance(found, int) and found > 0:
+            return found
+    return None

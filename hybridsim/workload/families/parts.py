@@ -210,7 +210,8 @@ def _feed(core: Feed, making: Making, hidden: str, all_linear: int = 1) -> str:
         wide = ops.slices(fused, 2 * inner, [f"{core.up}.gate", f"{core.up}.up"], [inner] * 2)
     else:
         wide = [ops.linear(core.up, hidden, size, inner, **more)]
-    active = ops.activation(core.act, wide, _function(making, bool(gated)), inner)
+    function = core.function or _function(making, bool(gated))
+    active = ops.activation(core.act, wide, function, inner)
     if core.norm:
         active = ops.norm(core.norm, active, making.norm, inner)
     return ops.linear(core.down, active, inner, size, **more)

@@ -14,7 +14,14 @@ from hybridsim.workload.families.builder import (
     activation_function,
 )
 from hybridsim.workload.families.config import Config, divided
-from hybridsim.workload.families.description import Bottleneck, Family, Pixels, Stack, Sub
+from hybridsim.workload.families.description import (
+    Bottleneck,
+    Family,
+    Pixels,
+    Shortened,
+    Stack,
+    Sub,
+)
 from hybridsim.workload.families.parts import Making, part
 from hybridsim.workload.families.stems import patches_of, stem
 from hybridsim.workload.ops import (
@@ -216,13 +223,38 @@ def _end(ops: OpList, stack: Stack, config: Config, size: int, norm: str, hidden
         width = size if own is None else config.size(own, "words")
         if width != size:
             hidden = ops.linear(stack.project, hidden, size, width, bias=False)
-    if stack.probe:
-        hidden = _probed(ops, stack.probe, config, size, norm, hidden)
+    if stack.shortened is not None and config.flag(stack.shortened.when):
+        hidden = _shortened(ops, stack.shortened, config, size, norm, hidden)
+    probe = stack.probe(config) if callable(stack.probe) else stack.probe
+    if probe:
+        hidden = _probed(ops, probe, config, size, norm, hidden)
     for name in stack.pooled:
         first = ops.put(FirstToken, f"{name}.token", [hidden], features=size)
         out = config.size_or(stack.pooled_size, size)
-        hidden = ops.linear(name, first, size, out, bias=stack.pooled_size is None)
+        hidden = ops.linear(name, first, size, out, bias=stack.pooled_bias)
     ops.prefix = ""
+    return hidden
+
+
+def _shortened(
+    ops: OpList, short: Shortened, config: Config, size: int, norm: str, hidden: str
+) -> str:
+    """Append gated convolutions with one token of zeros at each end.
+
+    Their gate, a sigmoid, is charged as that of SwiGLU, which takes one product more.
+    """
+    out = config.size_or(short.size, size)
+    if out != size:
+        hidden = ops.linear(f"{short.name}.proj", hidden, size, out)
+        hidden = ops.norm(f"{short.name}.proj_layer_norm", hidden, norm, out)
+    kernel, stride = config.size(short.kernel), config.size(short.stride)
+    shape = {"features": out, "kernel": kernel, "stride": stride, "padding": 2}
+    for i in range(config.size(short.layers)):
+        name = f"{short.name}.layers.{i}.conv"
+        window = ops.put(Window, f"{name}.window", [hidden], **shape)
+        both = ops.linear(name, window, kernel * out, 2 * out, kind=Convolution)
+        halves = ops.slices(both, 2 * out, [f"{name}.gate", f"{name}.values"], [out, out])
+        hidden = ops.activation(f"{name}.glu", halves, "swiglu", out)
     return hidden
 
 

@@ -13,6 +13,7 @@ from hybridsim.workload.families.description import (
     Family,
     Feed,
     Pixels,
+    Shortened,
     Sound,
     Stack,
     Sub,
@@ -44,7 +45,7 @@ def _seen(
 
 
 _VIT = Stack(_PATCHES, _seen(), head_dim="head_dim", final="layernorm")
-_DEFAULTS = {"qkv_bias": True, "num_channels": 3}
+_DEFAULTS = {"qkv_bias": True, "num_channels": 3, "hidden_act": "gelu"}
 _HEADS: tuple[Head, ...] = ("none", "classifier", "pooler")
 
 
@@ -137,26 +138,32 @@ _CLIP = Family(
             ),
             pooled=("visual_projection",),
             pooled_size=lambda config: config.root.size_or("projection_dim", 512),
+            pooled_bias=False,
         ),
         _tower(
             "text_config", prefix="text_model.", pooled=("text_projection",),
             pooled_size=lambda config: config.root.size_or("projection_dim", 512),
+            pooled_bias=False,
         ),
     ),
     _sizes("vision_config", 768, 12, "quick_gelu", patch_size=32)
     | _sizes("text_config", 512, 8, "quick_gelu", vocab_size=49408, max_position_embeddings=77),
 )  # fmt: skip
+_SIGLIP_VISION = _tower(
+    "vision_config",
+    prefix="vision_model.",
+    final="post_layernorm",
+    embed=Pixels(
+        "embeddings.patch_embedding", given=True, positions="embeddings.position_embedding"
+    ),
+    probe=lambda config: "head" if config.flag("vision_use_head", True) else "",
+)
 _SIGLIP = Family(
     (
+        _SIGLIP_VISION,
         _tower(
-            "vision_config", prefix="vision_model.", final="post_layernorm",
-            embed=Pixels(
-                "embeddings.patch_embedding", given=True,
-                positions="embeddings.position_embedding",
-            ),
-            probe="head",
+            "text_config", prefix="text_model.", pooled=("head",), pooled_size="projection_size"
         ),
-        _tower("text_config", prefix="text_model.", pooled=("head",)),
     ),
     _sizes("vision_config", 768, 12, "gelu_pytorch_tanh", patch_size=16)
     | _sizes("text_config", 768, 12, "gelu_pytorch_tanh", vocab_size=32000,
@@ -164,17 +171,11 @@ _SIGLIP = Family(
 )  # fmt: skip
 
 
-# Gemma 3 with images: the tower of SigLIP, without its head, and the decoder
+# Gemma 3 with images: the tower of SigLIP, whose head goes nowhere, and the decoder
 _GEMMA3_TEXT = DECODERS["gemma3_text"]
 _GEMMA3 = Family(
     (
-        _tower(
-            "vision_config", prefix="vision_tower.", final="post_layernorm",
-            embed=Pixels(
-                "embeddings.patch_embedding", given=True,
-                positions="embeddings.position_embedding",
-            ),
-        ),
+        replace(_SIGLIP_VISION, prefix="vision_tower."),
         *(
             replace(stack, section="text_config", prefix="language_model.")
             for stack in _GEMMA3_TEXT.stacks
@@ -222,11 +223,17 @@ def _heard(config: Config) -> tuple[Sub, ...]:
     attention = Attend("attention", o=".out_proj", bias=True, o_bias=True)
     feed = Feed("feed_forward.intermediate_dense", "feed_forward.output_dense",
                 "feed_forward.activation")  # fmt: skip
-    where = "before" if config.flag("do_stable_layer_norm") else "behind"
-    return (
+    stable = config.flag("do_stable_layer_norm")
+    where = "before" if stable else "behind"
+    found = (
         Sub(attention, "attention.add", **{where: "layer_norm"}),
         Sub(feed, "feed_forward.add", **{where: "final_layer_norm"}),
     )
+    if not stable or not config.has("adapter_attn_dim"):  # read by that kind of block alone
+        return found
+    adapter = Feed("adapter_layer.linear_1", "adapter_layer.linear_2", "adapter_layer.act_fn",
+                   inner="adapter_attn_dim", function="relu")  # fmt: skip
+    return (*found, Sub(adapter, "adapter_layer.add", before="adapter_layer.norm"))
 
 
 def _heard_norm(stable: bool) -> Callable[[Config], str]:
@@ -235,7 +242,7 @@ def _heard_norm(stable: bool) -> Callable[[Config], str]:
     )
 
 
-_WAV2VEC2 = Stack(
+_HUBERT = Stack(
     Sound(
         _frames,
         norms=_frame_norms,
@@ -246,6 +253,13 @@ _WAV2VEC2 = Stack(
     ),
     _heard,
     final=_heard_norm(stable=True),
+)  # fmt: skip
+_WAV2VEC2 = replace(
+    _HUBERT,
+    shortened=Shortened(
+        "adapter", "add_adapter", "output_hidden_size", "num_adapter_layers",
+        "adapter_kernel_size", "adapter_stride",
+    ),
 )  # fmt: skip
 _SOUND = {
     "conv_dim": (512,) * 7,
@@ -295,7 +309,7 @@ SENSES = {
                 ),
             ),
         ),
-        _DEFAULTS | {"mlp_ratio": 4, "image_size": 224, "patch_size": 14, "hidden_act": "gelu"},
+        _DEFAULTS | {"mlp_ratio": 4, "image_size": 224, "patch_size": 14},
         ("none", "classifier"),
     ),
     "swin": Family(
@@ -314,7 +328,10 @@ SENSES = {
     "clip": _CLIP,
     "gemma3": _GEMMA3,
     "siglip": _SIGLIP,
-    "wav2vec2": Family((_WAV2VEC2,), _SOUND),
-    "hubert": Family((_WAV2VEC2,), _SOUND),
+    "wav2vec2": Family(
+        (_WAV2VEC2,),
+        _SOUND | {"num_adapter_layers": 3, "adapter_kernel_size": 3, "adapter_stride": 2},
+    ),
+    "hubert": Family((_HUBERT,), _SOUND),
 }
 """Models of images and sound by ``model_type``."""

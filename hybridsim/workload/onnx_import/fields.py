@@ -48,6 +48,8 @@ def fields_of(drafts: Sequence[Draft], weights: StoredWeights) -> list[dict[str,
         if draft.kind in ("linear", "convolution", "norm"):
             other = sharing.earlier(draft)
             fields["shared"] = names[other] if other is not None else None
+            if other is not None and draft.kind == "linear":
+                fields["turned"] = draft.fields.get("turned") != other.fields.get("turned")
         if draft.kind == "linear" and fields["shared"] is None:
             fields["tied"] = sharing.with_table(draft)
         made.append(fields)
@@ -73,7 +75,8 @@ class _Sharing:
         name = draft.fields.get("weight", draft.parameter)
         if not name or (draft.kind == "norm" and is_anonymous(name)):
             return None
-        sizes = (draft.kind, draft.fields.get("in_features"), draft.out_features)
+        stored = [draft.fields.get("in_features"), draft.out_features]
+        sizes = (draft.kind, *(stored[::-1] if draft.fields.get("turned") else stored))
         alike = self._by_name.setdefault((name, *sizes), [])
         found = next((d for d in alike if _one_module(name, d, draft)), None)
         if found is None:

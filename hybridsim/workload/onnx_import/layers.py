@@ -1,6 +1,7 @@
 """Nodes that are layers: products with weights or of vectors, whole norms and attentions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 
 from hybridsim.workload.onnx_import.drafts import Drafts
@@ -50,7 +51,7 @@ def linear(
         raise UnrecognisedError(f"its bias has {bias.array.size} elements for {sizes[1]} outputs")
     draft = drafts.add(
         "linear", sizes[1], source, parameter=weight.name, in_features=sizes[0],
-        bias=bias is not None, weight=weight.name,
+        bias=bias is not None, weight=weight.name, turned=weight.turned,
     )  # fmt: skip
     if bias is not None and not weight.name.endswith("weight"):
         draft.parameter = bias.name
@@ -76,7 +77,9 @@ def _gemm(drafts: Drafts, node: Node, inputs: Inputs) -> list[Value]:
     weight, vector = weights_at(inputs, 1), vector_at(inputs, 0)
     if weight is None or len(weight.shape) != 2 or node.attributes.get("transA"):
         raise UnrecognisedError("it is no linear layer")
-    rows, columns = weight.shape[::-1] if node.attributes.get("transB") else weight.shape
+    rows, columns = weight.shape
+    if node.attributes.get("transB"):
+        rows, columns, weight = columns, rows, replace(weight, turned=not weight.turned)
     return [linear(drafts, vector, (rows, columns), weight, weights_at(inputs, 2))]
 
 

@@ -168,7 +168,8 @@ def _renamed(made: Data, node: Node, given: Sequence[Data | None]) -> Data:
     """
     copied = node.op == "Identity" and is_anonymous(made.name)
     if (copied or node.op in _MOVES) and given[0] is not None:
-        return replace(made, name=given[0].name)
+        turned = given[0].turned != (node.op == "Transpose" and len(made.shape) == 2)
+        return replace(made, name=given[0].name, turned=turned)
     return made
 
 

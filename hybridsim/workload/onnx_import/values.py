@@ -138,6 +138,8 @@ class Data:
     """Whether it comes from the file alone, and not from what enters the network."""
     name: str = ""
     """The name of the tensor in the file."""
+    turned: bool = False
+    """Whether it is the transpose of that tensor, a matrix."""
     mask: "Mask | None" = None
     """The mask of an attention that went into it."""
     of_angle: str | None = None
