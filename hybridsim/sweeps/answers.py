@@ -23,12 +23,12 @@ def build_table(inputs: Inputs, found: Iterable[tuple[Ints, Mapping[str, Any]]])
     ``feasible``, whether it ran and meets every constraint; ``pareto``, whether it is feasible and
     no feasible point of its case is at least as good in all objectives and better in one.
     """
-    blocks = list(found)
+    blocks = [(indices, dict(columns)) for indices, columns in found]
     indices = np.concatenate([i for i, _ in blocks] or [np.empty(0, np.int64)])
     order = np.argsort(indices, kind="stable")
     table = axes_frame(inputs, indices[order])
-    stored = {
-        name: _joined(name, [block[name] for _, block in blocks], order)
+    stored = {  # a column of a block goes when it is joined, so that no two copies of all are held
+        name: _joined(name, [block.pop(name) for _, block in blocks], order)
         for name in (*inputs.columns, "problem")
     }
     for name in shown_columns(inputs):
@@ -37,6 +37,7 @@ def build_table(inputs: Inputs, found: Iterable[tuple[Ints, Mapping[str, Any]]])
         else:
             table[name] = derive(name, stored) if name in DERIVED else stored[name]
     table["problem"] = stored["problem"]
+    del blocks, stored
     feasible = table["problem"] == ""
     for constraint in study_constraints(inputs.study, inputs.axes):
         feasible &= constraint.holds(table)
