@@ -1,6 +1,7 @@
 """Cases of a study: what numbers cannot tell apart. The points of a case go through columns."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -22,7 +23,17 @@ class Cases:
     @cached_property
     def columns(self) -> list[dict[str, Ints]]:
         """For each axis its values by path, in base units; nothing if some cannot be columns."""
-        return [_columns_of(axis) for axis in self.inputs.axes]
+        known = layer_points.PATHS - ({layer_points.RANK} if self._own_ranks else frozenset())
+        return [_columns_of(axis, known) for axis in self.inputs.axes]
+
+    @cached_property
+    def _own_ranks(self) -> bool:
+        """Whether layers may have ranks of their own, so that one rank is not that of all."""
+        paths = {*self.inputs.fixed, *(path for axis in self.inputs.axes for path in axis.paths)}
+        if any(path.startswith("adapters.ranks.") for path in paths):
+            return True
+        networks = self.inputs.networks.values()
+        return any(network.adapters and network.adapters.own for network in networks)
 
     def of(self, places: Sequence[Ints]) -> Ints:
         """Return the number of the case of points, by which of its values each axis has there.
@@ -77,9 +88,9 @@ class Cases:
         return np.asarray(found, np.int64)
 
 
-def _columns_of(axis: Axis) -> dict[str, Ints]:
+def _columns_of(axis: Axis, known: AbstractSet[str]) -> dict[str, Ints]:
     found: dict[str, Ints] = {}
-    for path in axis.paths if set(axis.paths) <= layer_points.PATHS else ():
+    for path in axis.paths if set(axis.paths) <= known else ():
         values = machines.values_of(axis, path)
         if values is None:
             return {}

@@ -56,6 +56,19 @@ def test_blocks_of_layers_equal_whole_runs(inputs: Inputs) -> None:
     assert_same(inputs)
 
 
+@pytest.mark.parametrize("strategy", ["token_parallel", "split_cores"])
+@pytest.mark.parametrize("given", [{"adapters.ranks.?*": [3, 5]}, {"adapters.rank": [1, 40]}])
+def test_one_rank_is_not_that_of_layers_with_their_own(
+    strategy: str, given: dict[str, list[Any]]
+) -> None:
+    network = NETWORKS["small_bert"]
+    own = network.with_adapter_settings({"ranks.*query*": 4, "ranks.*value*": 2})
+    axes_ = {"adapters.rank": [1, 8]} | given
+    inputs = inputs_of(own, "one", {"kind": strategy}, axes_, 9, MEASURED)
+    found = assert_same(inputs)
+    assert len({*found["latency_ps"].tolist()}) > 1
+
+
 @st.composite
 def studies_of_networks(draw: st.DrawFn) -> Inputs:
     strategy = draw(strategies(NETWORK_STRATEGIES))
