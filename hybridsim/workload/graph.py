@@ -211,7 +211,7 @@ class Network(Spec):
         """Return the same network with some settings of its adapters replaced, by their paths.
 
         ``ranks.PATTERN`` is the rank of the layers whose names match; of several patterns that
-        match a layer the first counts.
+        match a layer the first counts, and those that the network had come last.
 
         Raises:
             UnknownNameError: Adapters have no such setting.
@@ -232,7 +232,8 @@ class Network(Spec):
             for pattern, rank in ranks.items()
         ]
         plain = {path: value for path, value in settings.items() if path in _ADAPTER_SETTINGS}
-        return self.with_adapters(**plain, own=own or None)
+        had = self.adapters.own if self.adapters else ()
+        return self.with_adapters(**plain, own=[*own, *had] if own else None)
 
     def without_adapters(self) -> "Network":
         """Return the same network without any adapter."""

@@ -129,6 +129,8 @@ def test_a_rank_by_pattern_is_that_of_the_layers_that_match_it() -> None:
     changed = both.with_adapter_settings(ranks)
     assert [changed.adapter(op).rank for op in changed.static_linear_layers] == [4, 3]
     assert both.with_adapter_settings({"ranks.b": 8}).adapter_parameters == both.adapter_parameters
+    again = both.with_adapter_settings({"ranks.a": 4}).with_adapter_settings({"ranks.b": 2})
+    assert [again.adapter(op).rank for op in again.static_linear_layers] == [4, 2]
     for wrong in ("ranks", "ranks.", "rang", "own"):
         with pytest.raises(UnknownNameError, match=f"adapter setting '{wrong}' is not known"):
             both.with_adapter_settings({wrong: 4})
