@@ -114,11 +114,10 @@ def render(result: "AdaptResult") -> RenderableType:
         "difference in points; * excludes zero",
     ]
     against = result.differences
-    own = result.metrics
-    if len(own):
-        lines[-1:-1] = [f"{own['metric'].iloc[0]} in % and its 95 % bootstrap interval"]
-        shown = own.rename(columns={"boot95_low": "ci95_low", "boot95_high": "ci95_high"})
-        lines[-1:-1] = [_table(shown, "percent"), ""]
+    own = result.metrics.rename(columns={"boot95_low": "ci95_low", "boot95_high": "ci95_high"})
+    for metric, shown in own.groupby("metric", sort=False) if len(own) else ():
+        title = f"{metric} in % and its 95 % bootstrap interval"
+        lines[-1:-1] = [title, _table(shown, "percent"), ""]
     for name in dict.fromkeys(against["against"]) if len(against) else ():
         chosen = against[against["against"] == name]
         lines += [f"against {name}", _table(chosen, "difference_points")]

@@ -24,9 +24,7 @@ from hybridsim.training.intervals import (
 )
 
 
-def cube_of(
-    correct: Mapping[Key, NDArray[np.bool_]], arm: str, where: float | None
-) -> Cube | None:
+def cube_of(correct: Mapping[Key, NDArray[Any]], arm: str, where: float | None) -> Cube | None:
     """Return all evaluations of an arm at a time, or digital ones for None; None if any lacks.
 
     One lacks where another time of the arm was tested on more seeds or chips. The digital

@@ -30,7 +30,7 @@ def adapters_of(
 
     Raises:
         SpecError: It is not there.
-        UnsupportedError: Its answers are spans.
+        UnsupportedError: Its answers are no classes.
     """
     found = file.parent / adapters
     if not found.exists():
@@ -45,8 +45,9 @@ def adapters_of(
             raise SpecError(str(file), "results", problem)
         folder = there[0]
     run = StudyRun(found, folder, watch, on)
-    if run.spans:
-        raise UnsupportedError(f"{found}: answers are spans; a task of classes would do")
+    answers = run.study.data.answers
+    if answers != "classes":
+        raise UnsupportedError(f"{found}: answers are {answers}; a task of classes would do")
     if run.study.analog.ranges.kind != "given" and run.study.analog.ranges.when == "then":
         problem = "found 'then'; only adapt measures ranges at each time, 'once' would do"
         raise SpecError(str(found), "analog.ranges.when", problem)

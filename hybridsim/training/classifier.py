@@ -1,16 +1,23 @@
-"""An encoder with a head for classes: what is trained, and where its layers compute."""
+"""An encoder with a head: what is trained, what from, and where its layers compute.
+
+The head gives classes, the places where an answer begins and ends, or a rating.
+"""
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from hybridsim.errors import UnknownNameError
 from hybridsim.training.encoder import Encoder
 from hybridsim.training.linear import OnTiles, StaticLinear
+from hybridsim.training.spans import MOST_OF_ANSWER
 from hybridsim.training.study import Lora
 from hybridsim.training.tokens import Batch
 
 NO_TOKEN = -1e4
 """Score of places where a sentence has ended."""
+TEMPERATURE = 2.0
+"""Of distillation; assumed."""
 
 
 class Classifier(OnTiles):
@@ -31,9 +38,26 @@ class Classifier(OnTiles):
         """Return logits from the last vector of every token."""
         return self.head(self.encoder.pooled(hidden, batch))
 
-    def found(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the answer to every sentence: its class."""
+    def found(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the answer to every sentence: its class, shape (sentences,)."""
         return logits.argmax(dim=1)
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the cross-entropy of labels, a number."""
+        return functional.cross_entropy(logits, labels.flatten())
+
+    def distance(self, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Return how far logits are from a teacher's, a number: T^2 KL(teacher || student).
+
+        Logits are divided by T = 2. Source: Hinton et al., 2015.
+        """
+        target, found = (functional.log_softmax(z / TEMPERATURE, dim=1) for z in (wanted, logits))
+        compared = functional.kl_div(found, target, reduction="batchmean", log_target=True)
+        return TEMPERATURE**2 * compared
+
+    def agreement(self, logits: torch.Tensor, labels: torch.Tensor) -> float:
+        """Return the share of labels that logits like most."""
+        return float((logits.argmax(dim=1) == labels.flatten()).float().mean())
 
     def static_layers(self) -> dict[str, StaticLinear]:
         """Return the layers that go onto tiles, by the names of Hugging Face, in order."""
@@ -84,13 +108,52 @@ class SpanReader(Classifier):
         table[batch.sentence, batch.position] = scores
         return table.transpose(1, 2).flatten(0, 1)
 
-    def found(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the likeliest first and last token, the last not before the first."""
+    def found(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return of every window the likeliest first and last token of its passage, the sum of
+        their scores, and that of the first token of all, shape (windows, 4)."""
+        assert batch.passages is not None
         begin, end = logits.unflatten(0, (-1, 2)).unbind(dim=1)
-        both = begin[:, :, None] + end[:, None, :]
-        before = torch.ones_like(both[0], dtype=torch.bool).tril(-1)
-        best = both.masked_fill(before, 4 * NO_TOKEN).flatten(1).argmax(dim=1)
-        return torch.stack([best // begin.shape[1], best % begin.shape[1]], dim=1)
+        place = torch.arange(begin.shape[1], device=begin.device)
+        first, stop = batch.passages.unbind(dim=1)
+        outside = (place < first[:, None]) | (place >= stop[:, None])
+        starts, ends = (s.masked_fill(outside, 2 * NO_TOKEN) for s in (begin, end))
+        reach = place[None, :] - place[:, None]
+        no_span = (reach < 0) | (reach >= MOST_OF_ANSWER)
+        both = (starts[:, :, None] + ends[:, None, :]).masked_fill(no_span, 8 * NO_TOKEN)
+        score, best = both.flatten(1).max(dim=1)
+        at = best // begin.shape[1], best % begin.shape[1]
+        return torch.stack([*at, score, begin[:, 0] + end[:, 0]], dim=1)
+
+
+class Rater(Classifier):
+    """A number for every sentence; the head learns it in deviations from the mean."""
+
+    def __init__(self, encoder: Encoder, mean: float, deviation: float) -> None:
+        """Take the mean and the standard deviation of the ratings to learn from."""
+        super().__init__(encoder, 1)
+        self.mean, self.deviation = mean, deviation
+
+    def found(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the rating of every sentence, shape (sentences,)."""
+        return logits[:, 0].double() * self.deviation + self.mean
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean square of what is wrong, in deviations."""
+        return (logits[:, 0] - self._in_deviations(labels)).square().mean()
+
+    def distance(self, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Return the mean square of how far ratings are from a teacher's, in deviations."""
+        return (logits - wanted).square().mean()
+
+    def agreement(self, logits: torch.Tensor, labels: torch.Tensor) -> float:
+        """Return the share of the scatter of labels that is explained, at least 0."""
+        wanted = self._in_deviations(labels)
+        scatter = (wanted - wanted.mean()).square().mean()
+        left = (logits[:, 0].detach() - wanted).square().mean()
+        return max(0.0, 1 - float(left / scatter)) if scatter > 0 else 0.0
+
+    def _in_deviations(self, labels: torch.Tensor) -> torch.Tensor:
+        return ((labels - self.mean) / self.deviation).float()
 
 
 def _matches(name: str, target: str) -> bool:

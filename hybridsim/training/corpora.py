@@ -22,7 +22,7 @@ LARGEST_CELL = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sentence, maybe a second one, and its class."""
+    """A sentence, maybe a second one, and its class or rating."""
 
     text: str
     pair: str | None
@@ -51,6 +51,7 @@ _GLUE = {
     "qqp": _Columns("question1", "question2", "is_duplicate"),
     "rte": _Columns("sentence1", "sentence2", "label"),
     "sst2": _Columns("sentence", None, "label"),
+    "stsb": _Columns("sentence1", "sentence2", "score"),
     "wnli": _Columns("sentence1", "sentence2", "label"),
 }
 MOST_BYTES = 2**30

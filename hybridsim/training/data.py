@@ -19,9 +19,11 @@ from hybridsim.training.corpora import (
     read_squad,
 )
 from hybridsim.training.splits import (
+    NEAR,
     Split,
     by_document,
     check_enough,
+    check_ratings,
     classes_of,
     shared_groups,
     shuffled,
@@ -62,7 +64,8 @@ def load_split(data: Data, beside: Path) -> Split:
 
     Raises:
         SpecError: A file is missing or is not what it should be, there are too few sentences, a
-            class is missing from a part, or a document is in both of two given parts.
+            class is missing from a part, a rating is no number or all are the same, or a document
+            is in both of two given parts.
         UnknownNameError: A table lacks a column.
     """
     rng = np.random.default_rng(data.seed)
@@ -70,11 +73,15 @@ def load_split(data: Data, beside: Path) -> Split:
     given = _parts(data.source, beside, notes)
     make = _by_sentence if data.split == "sentences" else _by_document
     train, validation, test = make(data, given, rng, notes)
-    if isinstance(data.source, SquadData) and data.source.task == "span":
-        classes: tuple[str, ...] = ("begin", "end")
-    else:
-        named = {"train": train, "validation": validation, "test": test}
+    named = {"train": train, "validation": validation, "test": test}
+    classes: tuple[str, ...] = ()
+    if data.answers == "classes":
         classes = classes_of({name: part for name, part in named.items() if part})
+    elif data.answers == "ratings":
+        check_ratings(named)
+        notes.append(f"a rating is right within {NEAR:.0%} of the range of those trained on")
+    else:
+        notes.append("an answer is right where its words are those of a given one (exact match)")
     return Split(tuple(train), tuple(test), classes, tuple(validation), tuple(notes))
 
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from hybridsim.boundary.reading import MOST_OWN_BYTES, json_of, read_bytes, read_own
 from hybridsim.boundary.writing import write_all
 from hybridsim.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from hybridsim.training.marks import Marks
 
 
 def write_file(file: Path, content: bytes) -> None:
@@ -69,8 +72,12 @@ class Lines:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def rows(self, keys: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rows(
+        self, keys: Collection[str], maybe: Collection[str] = ()
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (number, row) of all whole lines; one that a kill cut off is removed.
+
+        A row has all ``keys``, and may have those of ``maybe``.
 
         Raises:
             InputError: A line has changed since it was written, or has other keys.
@@ -84,7 +91,8 @@ class Lines:
         for number, line in enumerate(whole.decode("utf-8", "replace").splitlines(), 1):
             try:
                 row = json_of(line, str(self.file))
-                if row.pop("sum", None) not in (None, _sum_of(row)) or row.keys() != set(keys):
+                known = row.pop("sum", None) in (None, _sum_of(row))
+                if not known or row.keys() - set(maybe) != set(keys):
                     raise ValueError("the line has changed since it was written")
             except (ValueError, AttributeError, SpecError):
                 raise self.broken(number) from None
@@ -114,6 +122,8 @@ class Journal:
     lines: Lines
     correct: dict[Key, NDArray[np.bool_]] = field(default_factory=dict)
     """Which test sentences were right."""
+    numbers: dict[Key, NDArray[np.float32]] = field(default_factory=dict)
+    """What there is beside right and wrong, sentence by sentence, where a task has it."""
 
     @classmethod
     def open(cls, folder: Path, identity: dict[str, Any]) -> "Journal":
@@ -137,18 +147,25 @@ class Journal:
         journal._read()
         return journal
 
-    def add(self, key: Key, correct: NDArray[np.bool_]) -> None:
+    def add(self, key: Key, marks: "Marks") -> None:
         """Record an evaluation; it is on the disk when this returns."""
+        correct = marks.right
         row = {"arm": key[0], "seed": key[1], "chip": key[2], "seconds": key[3]}
         row |= {"sentences": correct.size, "right": int(correct.sum()), "correct": packed(correct)}
+        if marks.numbers is not None:
+            row["numbers"] = base64.b64encode(marks.numbers.astype("<f4").tobytes()).decode()
+            self.numbers[key] = marks.numbers
         self.lines.add(row)
         self.correct[key] = correct
 
     def _read(self) -> None:
-        for number, row in self.lines.rows(_ROW):
+        for number, row in self.lines.rows(_ROW, ("numbers",)):
             try:
                 correct = unpacked(row["correct"], row["sentences"])
                 key = (row["arm"], row["seed"], row["chip"], float(row["seconds"]))
+                if "numbers" in row:
+                    found = np.frombuffer(base64.b64decode(row["numbers"]), "<f4")
+                    self.numbers[key] = found.reshape(correct.shape).astype(np.float32)
             except (ValueError, TypeError):
                 raise self.lines.broken(number) from None
             self.correct[key] = correct

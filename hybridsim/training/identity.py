@@ -27,7 +27,7 @@ _TILES: dict[str, object] = {
 LATER: dict[str, dict[str, object]] = {
     "": {"adapters_from": None, "controls": []},
     "data": {"split": "sentences", "validation": 0},
-    "data.source": {"neutral": 0.0, "group": None},
+    "data.source": {"neutral": 0.0, "group": None, "rated": False, "overlap": None},
     "analog": _TILES,
     "analog.device": _DEVICE,
     "analog.converters": {"input_range": None},

@@ -21,6 +21,7 @@ from hybridsim.training.files import Lines, packed, unpacked, write_file
 from hybridsim.training.identity import Part
 from hybridsim.training.linear import program_chip, put_on_chip
 from hybridsim.training.maintenance import YEAR_S
+from hybridsim.training.marks import Sentences
 from hybridsim.training.peft_files import write_trained
 from hybridsim.training.recalibrating import (
     Corrections,
@@ -43,7 +44,6 @@ from hybridsim.training.recalibration_tables import (
 from hybridsim.training.retraining import retrained
 from hybridsim.training.run import Watch
 from hybridsim.training.tokens import TokenizedText
-from hybridsim.training.training import Sentences
 
 _ROW = ("arm", "seed", "chip", "event", "seconds", "sentences", "correct", "flipped", "kl")
 _MEASURING = 2**40

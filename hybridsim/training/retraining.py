@@ -11,8 +11,9 @@ from hybridsim.analog import AnalogSettings
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.crossbar import Disturbance
 from hybridsim.training.linear import Chip, put_on_chip
+from hybridsim.training.marks import Sentences
 from hybridsim.training.recalibration_study import Retraining
-from hybridsim.training.training import LARGEST_GRADIENT, Sentences
+from hybridsim.training.training import LARGEST_GRADIENT
 
 
 def retrained(

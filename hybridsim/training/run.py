@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -15,20 +14,22 @@ from hybridsim.analog import AnalogSettings
 from hybridsim.boundary.reading import read_own_json
 from hybridsim.errors import InputError, SpecError
 from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
-from hybridsim.training.classifier import Classifier, SpanReader
+from hybridsim.training.classifier import Classifier, Rater, SpanReader
 from hybridsim.training.corpora import Example
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.data import load_split
-from hybridsim.training.encoder import load_encoder, model_folder
+from hybridsim.training.encoder import Encoder, load_encoder, model_folder
 from hybridsim.training.files import DIGITAL, Journal, write_file
 from hybridsim.training.identity import Part, identity
 from hybridsim.training.linear import program_chip, put_on_chip
-from hybridsim.training.metrics import metric_table
+from hybridsim.training.marks import Sentences, rated
+from hybridsim.training.metrics import metric_table, metrics_of
 from hybridsim.training.observing import Inputs, inputs_for_ranges, set_ranges
 from hybridsim.training.peft_files import read_trained, write_trained
-from hybridsim.training.study import AdaptStudy, GlueData, SquadData, read_adapt_study
-from hybridsim.training.tokens import UNREACHABLE, tokenize
-from hybridsim.training.training import Sentences, Trained, Training, predictions
+from hybridsim.training.spans import questions
+from hybridsim.training.study import AdaptStudy, SquadData, read_adapt_study
+from hybridsim.training.tokens import tokenize
+from hybridsim.training.training import Trained, Training, predictions
 
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
@@ -47,7 +48,7 @@ class AdaptResult:
     notes: tuple[str, ...] = ()
     """How the sentences were split, a line each."""
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """GLUE's own metric of the task, where it takes another one than accuracy."""
+    """The task's own metrics, where it takes others than accuracy."""
 
 
 class StudyRun:
@@ -68,10 +69,9 @@ class StudyRun:
         self.device = _device(self.study.device)
         self.folder = model_folder(self.study.model, file.parent)
         self.split = load_split(self.study.data, file.parent)
-        most = self.study.data.tokens
-        self.train = self._sentences(self.split.train, most)
+        self.train = self._sentences(self.split.train)
         self.on, self.judged_by = on, self._part(on)
-        self.test = self._sentences(self.judged_by, most)
+        self.test = self._sentences(self.judged_by)
         self._journal: Journal | None = None
         self._pool: Pool | None = None
 
@@ -95,22 +95,17 @@ class StudyRun:
             raise SpecError("data", "validation", problem)
         return part
 
-    def _sentences(self, part: tuple[Any, ...], most: int) -> Sentences:
-        text = tokenize(self.folder, part, most)
-        if not self.spans:
-            return Sentences(text, self.split.labels(part))
-        spans = text.span_labels(part)
-        first = np.array([answers[0] for answers in spans], np.int64)
-        if (first == UNREACHABLE).all():
-            problem = f"no answer lies within {most} tokens; more would do"
-            raise SpecError("data", "tokens", problem)
-        return Sentences(text, first, tuple(frozenset(answers) for answers in spans))
-
-    @property
-    def spans(self) -> bool:
-        """Whether answers are places in a passage."""
-        source = self.study.data.source
-        return isinstance(source, SquadData) and source.task == "span"
+    def _sentences(self, part: tuple[Example, ...]) -> Sentences:
+        """Return sentences as tokens, with what is to be found in them."""
+        data = self.study.data
+        if isinstance(data.source, SquadData) and data.answers == "spans":
+            unanswered = any(not example.spans for example in self.split.train)
+            overlap = data.source.overlap
+            return questions(self.folder, part, data.tokens, overlap, unanswered)
+        text = tokenize(self.folder, part, data.tokens)
+        if data.answers == "ratings":
+            return rated(self.split, part, text)
+        return Sentences(text, self.split.labels(part))
 
     def run(self, only: tuple[str, ...] = ()) -> AdaptResult:
         """Train and evaluate what is not done yet, and write the tables.
@@ -140,15 +135,22 @@ class StudyRun:
     def new_model(self, arm: str, seed: int) -> Classifier:
         """Return the untrained model of an arm."""
         encoder = load_encoder(self.folder, self.study.model.pooling)
-        model: Classifier = (
-            SpanReader(encoder) if self.spans else Classifier(encoder, len(self.split.classes))
-        )
+        model = self._with_head(encoder)
         if self.study.arms[arm].train == "lora":
             model.add_adapters(self.study.lora_of(arm), seed)
             model.train_adapters()
         else:
             model.train_all()
         return model.to(self.device)
+
+    def _with_head(self, encoder: Encoder) -> Classifier:
+        """Return an encoder with the head that the task needs."""
+        if self.study.data.answers == "spans":
+            return SpanReader(encoder)
+        if self.study.data.answers == "ratings":
+            ratings = self.split.ratings(self.split.train)
+            return Rater(encoder, float(ratings.mean()), float(ratings.std()))
+        return Classifier(encoder, len(self.split.classes))
 
     def place(self, arm: str, seed: int) -> Path:
         """Return the folder of one training run."""
@@ -242,7 +244,7 @@ class StudyRun:
                 put_on_chip(model, programmed[1], key[3], self.study.analog, noise)
                 if self.study.analog.ranges.when == "then":
                     set_ranges(model, inputs, self.study.analog, on_chip=True)
-            self.journal.add(key, self.test.right(predictions(model, self.test.text)))
+            self.journal.add(key, self.test.marked(predictions(model, self.test.text)))
 
     def calibrated(self, model: Classifier, analog: AnalogSettings) -> Inputs:
         """Set the ranges of a trained model's layers; return what they were calibrated on."""
@@ -271,9 +273,8 @@ class StudyRun:
             write_file(self.out / f"{name}.csv", table.to_csv(index=False).encode())
         if len(accuracy):
             write_file(self.out / "accuracy.md", as_markdown(accuracy).encode())
-        source = self.study.data.source
-        task = source.task if isinstance(source, GlueData) else ""
-        metrics = metric_table(task, correct, tuple(arms), self.test.labels)
+        wanted = metrics_of(self.study.data)
+        metrics = metric_table(wanted, self.journal, tuple(arms), self.test.labels)
         if len(metrics):
             write_file(self.out / "metrics.csv", metrics.to_csv(index=False).encode())
         notes = self.split.notes
@@ -283,7 +284,7 @@ class StudyRun:
         """Measure a few steps and one small evaluation; return the seconds each part will take."""
         seconds: dict[str, float] = {}
         seed, runs = self.study.seeds[0], len(self.study.seeds)
-        small = self._sentences(self.judged_by[:sentences], self.study.data.tokens)
+        small = self._sentences(self.judged_by[:sentences])
         for arm in self.study.arms:
             model = self.new_model(arm, seed)
             if self.study.earlier_adapters_of(arm) is None:

@@ -4,6 +4,7 @@ Sentences of one review, article or author know each other. A model that has see
 has an easier test with the others, so a document lies in one part as a whole.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from hybridsim.training.corpora import Example
 
 MOST_CLASSES = 200
 """More labels than this are surely not classes."""
+NEAR = 0.1
+"""A rating is right within this share of the range of those trained on: 0.5 of STS-B's 0 to 5.
+Assumed; the metrics of such tasks are correlations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Sentences to train, choose and test on, and the classes in alphabetical order."""
+    """Sentences to train, choose and test on, and the classes in alphabetical order, if any."""
 
     train: tuple[Example, ...]
     test: tuple[Example, ...]
@@ -32,6 +36,10 @@ class Split:
         """Return the index of the class of every sentence."""
         index = {name: i for i, name in enumerate(self.classes)}
         return np.array([index[example.label] for example in part], np.int64)
+
+    def ratings(self, part: Iterable[Example]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        """Return the rating of every sentence."""
+        return np.array([float(example.label) for example in part], np.float64)
 
 
 def shuffled(examples: Sequence[Example], rng: np.random.Generator) -> list[Example]:
@@ -130,3 +138,26 @@ def classes_of(parts: dict[str, list[Example]]) -> tuple[str, ...]:
                 )
                 raise SpecError("data", part, problem)
     return tuple(classes)
+
+
+def check_ratings(parts: dict[str, list[Example]]) -> None:
+    """Refuse labels that are no numbers, or all the same.
+
+    Raises:
+        SpecError: They are.
+    """
+    found = {name: {example.label for example in part} for name, part in parts.items()}
+    for name, labels in found.items():
+        wrong = sorted(label for label in labels if not _is_number(label))
+        if wrong:
+            problem = f"found the rating {wrong[0][:40]!r}; a number would do"
+            raise SpecError("data", name, problem)
+    if len({float(label) for label in found["train"]}) < 2:
+        raise SpecError("data", "train", "all ratings are the same; different ones would do")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -73,7 +73,9 @@ class TableData(Spec):
     pair: str | None = None
     """Column of a second sentence, as in pair tasks; null for none."""
     label: str
-    """Column of the class: any text."""
+    """Column of the class: any text; or of the rating, a number."""
+    rated: bool = False
+    """Whether labels are numbers to come near to, as STS-B has them, and no classes."""
     group: str | None = None
     """Column of the document that a row comes from (review, article, author), which lies in one
     part as a whole; null where every row stands alone."""
@@ -89,9 +91,9 @@ class GlueData(Spec):
     kind: Literal["glue"] = "glue"
     folder: str
     """The folder of the task, such as ``glue_data/SST-2``."""
-    task: Literal["cola", "mnli", "mnli_mm", "mrpc", "qnli", "qqp", "rte", "sst2", "wnli"]
+    task: Literal["cola", "mnli", "mnli_mm", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli"]
     """Which task's columns it has; ``mnli`` is tested on the matched part, ``mnli_mm`` on the
-    other one. STS-B is missing: its labels are no classes."""
+    other one. The answers of ``stsb`` are ratings, 0 to 5."""
 
 
 class SquadData(Spec):
@@ -106,10 +108,13 @@ class SquadData(Spec):
     test_file: str | None = None
     """The file to test on, such as ``dev-v2.0.json``; null to split off a part of the first."""
     task: Literal["span", "answerable", "holds_answer"]
-    """``span``: where the answer begins and ends; right is the exact span of any given answer, or
-    the first token where there is none. ``answerable``: whether the passage answers the
-    question (2.0 only). ``holds_answer``: whether a sentence of the passage holds the answer,
-    which is how GLUE makes QNLI of SQuAD."""
+    """``span``: the answer's own words, judged as SQuAD does (exact match, and F1 of words);
+    passages longer than ``tokens`` are read in windows. ``answerable``: whether the passage
+    answers the question (2.0 only). ``holds_answer``: whether a sentence of the passage holds the
+    answer, which is how GLUE makes QNLI of SQuAD."""
+    overlap: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """Tokens of the passage that a window shares with the next one; null for a third of those it
+    has room for: BERT's own runs have 128 of 384."""
 
 
 class BbcData(Spec):
@@ -140,6 +145,10 @@ AnySource = Annotated[
 ]
 
 
+Answers = Literal["classes", "spans", "ratings"]
+"""What is to be found: one of some classes, words of a passage, or a number."""
+
+
 class Data(Spec):
     """Labelled text and how much of it is used."""
 
@@ -159,6 +168,16 @@ class Data(Spec):
     """Tokens per sentence at most; the rest is cut off."""
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     """Of the split; the same for every arm and every training seed."""
+
+    @property
+    def answers(self) -> Answers:
+        """What is to be found."""
+        source = self.source
+        if isinstance(source, SquadData) and source.task == "span":
+            return "spans"
+        rated = isinstance(source, GlueData) and source.task == "stsb"
+        rated = rated or (isinstance(source, TableData) and source.rated)
+        return "ratings" if rated else "classes"
 
 
 class Lora(Spec):

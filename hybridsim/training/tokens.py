@@ -13,8 +13,6 @@ from hybridsim.errors import SpecError
 from hybridsim.training.corpora import Example
 
 Ids = NDArray[np.int64]
-UNREACHABLE = -100
-"""In place of a token that was cut off: torch's loss leaves it out, and no answer equals it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,8 @@ class Batch:
     """Index of each token in its sentence."""
     lengths: torch.Tensor
     """Tokens per sentence."""
+    passages: torch.Tensor | None = None
+    """First token of each passage and the one after its last, shape (sentences, 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +39,8 @@ class TokenizedText:
 
     ids: tuple[Ids, ...]
     segments: tuple[Ids, ...]
-    offsets: tuple[Ids, ...] = ()
-    """Places of characters that each token stands for, in its sentence: shape (tokens, 2)."""
-
-    def span_labels(self, examples: Sequence[Example]) -> list[list[tuple[int, int]]]:
-        """Return first and last token of every answer; of none, the first token of all.
-
-        Answers that were cut off are (UNREACHABLE, UNREACHABLE).
-        """
-        return [self._spans(i, example) for i, example in enumerate(examples)]
-
-    def _spans(self, index: int, example: Example) -> list[tuple[int, int]]:
-        begins, ends = self.offsets[index].T
-        inside = (self.segments[index] == 1) & (ends > begins)
-        found = []
-        for begin, end in example.spans:
-            tokens = np.flatnonzero(inside & (begins < end) & (ends > begin))
-            whole = tokens.size and begins[tokens[0]] <= begin and ends[tokens[-1]] >= end
-            lost = (UNREACHABLE, UNREACHABLE)
-            found.append((int(tokens[0]), int(tokens[-1])) if whole else lost)
-        return found or [(0, 0)]
+    passages: tuple[tuple[int, int], ...] = ()
+    """First token of each passage and the one after its last, where answers lie in passages."""
 
     def batch(self, indices: Sequence[int], device: str) -> Batch:
         """Return some sentences as a batch."""
@@ -73,6 +55,9 @@ class TokenizedText:
             sentence=tensor(np.repeat(np.arange(len(indices)), lengths)),
             position=tensor(np.concatenate([np.arange(n) for n in lengths])),
             lengths=tensor(lengths),
+            passages=tensor(np.array([self.passages[i] for i in indices], np.int64))
+            if self.passages
+            else None,
         )
 
     def by_length(self, size: int) -> Iterator[list[int]]:
@@ -88,17 +73,27 @@ def tokenize(folder: Path, examples: Sequence[Example], most: int) -> TokenizedT
     Raises:
         SpecError: The folder's tokenizer.json cannot be read.
     """
-    file = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing narrower
-        raise SpecError(str(file), "", f"cannot be read as a tokenizer: {error}") from None
-    tokenizer.no_padding()
+    tokenizer = tokenizer_of(folder)
     tokenizer.enable_truncation(max_length=most)
     texts = [e.text if e.pair is None else (e.text, e.pair) for e in examples]
     encoded = tokenizer.encode_batch(texts)
     return TokenizedText(
         tuple(np.array(e.ids, np.int64) for e in encoded),
         tuple(np.array(e.type_ids, np.int64) for e in encoded),
-        tuple(np.array(e.offsets, np.int64).reshape(-1, 2) for e in encoded),
     )
+
+
+def tokenizer_of(folder: Path) -> Tokenizer:
+    """Return the tokenizer of a model folder, which neither pads nor cuts.
+
+    Raises:
+        SpecError: The folder's tokenizer.json cannot be read.
+    """
+    file = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise SpecError(str(file), "", f"cannot be read as a tokenizer: {error}") from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer

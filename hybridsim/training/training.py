@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch.nn import functional
 
 from hybridsim.boundary.reading import verify
 from hybridsim.errors import InputError
@@ -23,12 +22,10 @@ from hybridsim.training.classifier import Classifier
 from hybridsim.training.crossbar import Disturbance, Pool, stream
 from hybridsim.training.files import write_file
 from hybridsim.training.linear import program_chip, put_on_chip
+from hybridsim.training.marks import Sentences
 from hybridsim.training.observing import inputs_for_ranges, set_ranges
 from hybridsim.training.study import AdaptStudy, Arm, ChipNoise, GaussianNoise
 from hybridsim.training.tokens import Batch, TokenizedText
-
-TEMPERATURE = 2.0
-"""Of distillation; assumed."""
 
 
 def distilled(
@@ -41,26 +38,24 @@ def distilled(
 ) -> torch.Tensor:
     """Return the loss of a student that also follows a teacher.
 
-    (1 - w) loss + w T^2 KL(teacher || student) + v d, with w = ``arm.distill_weight``, logits
-    divided by T = 2 and v = ``arm.distill_blocks`` times :func:`distance_of_blocks`. Source of the
-    second term: Hinton et al., 2015; of following what lies between, with other distances:
+    (1 - w) loss + w distance(teacher, student) + v d, with w = ``arm.distill_weight``, the
+    distance of the head's own kind, and v = ``arm.distill_blocks`` times
+    :func:`distance_of_blocks`. Source of following what lies between, with other distances:
     Romero et al., FitNets, 2015, and Jiao et al., TinyBERT, 2020.
 
     Args:
         loss: What the student would learn from alone.
         outputs: Of every block of the student, each of shape (all tokens, width).
-        logits: Of the student, shape (sentences, classes).
+        logits: Of the student.
         teacher: Computes digitally, and does not learn.
         batch: What both have read.
         arm: The weights of the terms.
     """
     with torch.no_grad():
         wanted = teacher.encoder.outputs(batch)
-        target = functional.log_softmax(teacher.logits(wanted[-1], batch) / TEMPERATURE, dim=1)
-    found = functional.log_softmax(logits / TEMPERATURE, dim=1)
-    compared = functional.kl_div(found, target, reduction="batchmean", log_target=True)
+        target = teacher.logits(wanted[-1], batch)
     share = arm.distill_weight
-    total = (1 - share) * loss + share * TEMPERATURE**2 * compared
+    total = (1 - share) * loss + share * teacher.distance(logits, target)
     if arm.distill_blocks:
         total = total + arm.distill_blocks * distance_of_blocks(outputs, wanted)
     return total
@@ -91,24 +86,6 @@ MOST_RECENT = 20
 
 Report = Callable[[int, int, float, float], None]
 """Called after every step with (steps done, all steps, loss, training accuracy)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sentences:
-    """Tokenized sentences and their classes."""
-
-    text: TokenizedText
-    labels: NDArray[np.int64]
-    """Class of every sentence, or first and last token of an answer, shape (sentences, 2)."""
-    accepted: tuple[frozenset[tuple[int, int]], ...] = ()
-    """First and last tokens that count as right, where answers are spans."""
-
-    def right(self, found: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which answers are right."""
-        if not self.accepted:
-            return found == self.labels
-        pairs = zip(found.tolist(), self.accepted, strict=True)
-        return np.array([tuple(pair) in accepted for pair, accepted in pairs], np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +173,12 @@ class Training:
         """Take one step; everything random follows from the seed and the step."""
         chosen = self._sentences_of(step)
         batch = self.sentences.text.batch(chosen, self.device)
-        labels = torch.from_numpy(self.sentences.labels[chosen].reshape(-1)).to(self.device)
+        labels = torch.from_numpy(self.sentences.labels[chosen]).to(self.device)
         torch.manual_seed(stream(self.seed, 2, step))  # dropout of the adapters
         self._set_noise(step)
         outputs = self.model.encoder.outputs(batch)
         logits = self.model.logits(outputs[-1], batch)
-        loss = functional.cross_entropy(logits, labels)
+        loss = self.model.loss(logits, labels)
         if self.teacher is not None:
             loss = distilled(loss, outputs, logits, self.teacher, batch, self.arm)
         value = float(loss.detach())
@@ -218,7 +195,7 @@ class Training:
             group["lr"] = self.arm.learning_rate * share
         self.optimizer.step()
         self._take_into_mean(step)
-        return value, float((logits.detach().argmax(dim=1) == labels).float().mean())
+        return value, self.model.agreement(logits.detach(), labels)
 
     def _take_into_mean(self, step: int) -> None:
         """Let the values after a late step count in what is kept."""
@@ -325,13 +302,14 @@ def rate_at(step: int, steps: int, falling: bool = True) -> float:
     return (steps - step) / max(1, steps - rising) if falling else 1.0
 
 
-def predictions(model: Classifier, text: TokenizedText, size: int = 32) -> NDArray[np.int64]:
-    """Return the class of every sentence, or the first and last token of its answer."""
+def predictions(model: Classifier, text: TokenizedText, size: int = 32) -> NDArray[np.float64]:
+    """Return what a model finds in every sentence: class, rating, or span of a window."""
     device = str(model.head.weight.device)
-    found: dict[int, NDArray[np.int64]] = {}
+    found: dict[int, NDArray[np.float64]] = {}
     model.eval()
     with torch.no_grad():
         for indices in text.by_length(size):
-            answers = model.found(model(text.batch(indices, device))).cpu().numpy()
+            batch = text.batch(indices, device)
+            answers = model.found(model(batch), batch).cpu().numpy()
             found |= dict(zip(indices, answers, strict=True))
-    return np.array([found[i] for i in range(len(text.ids))], np.int64)
+    return np.array([found[i] for i in range(len(text.ids))], np.float64)

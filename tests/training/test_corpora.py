@@ -22,6 +22,21 @@ GLUE = {
     ),
     "qnli": (["index", "question", "sentence", "label"], ["0", "Why ?", "So .", "1"]),
     "rte": (["index", "sentence1", "sentence2", "label"], ["0", "A b .", "B .", "1"]),
+    "stsb": (
+        [
+            "index",
+            "genre",
+            "filename",
+            "year",
+            "old_index",
+            "source1",
+            "source2",
+            "sentence1",
+            "sentence2",
+            "score",
+        ],
+        ["0", "main", "MSRvid", "2012", "0001", "none", "none", "A b .", "B .", "5.000"],
+    ),
     "wnli": (["index", "sentence1", "sentence2", "label"], ["0", "A b .", "B .", "1"]),
     "mnli_mm": (
         ["index", "promptID", "genre", "sentence1", "sentence2", "label1", "gold_label"],
@@ -54,7 +69,7 @@ def test_a_task_of_glue_has_its_columns_and_its_public_test_part(tmp_path, task)
         {"source": {"kind": "glue", "folder": tmp_path.name, "task": task}, "train": 3, "test": 3}
     ).model_copy(update={"split": "sentences"})  # the same four in both parts
     split = load_split(data, tmp_path.parent)
-    assert split.classes == ("0", "1")
+    assert split.classes == (() if task == "stsb" else ("0", "1"))
     assert len(split.train) == len(split.test) == 3
 
 

@@ -1,5 +1,7 @@
 """GLUE's metrics against their definitions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra adapt")
 
-from hybridsim.training.metrics import metric_table, of_cube
+from hybridsim.training.files import Journal, Lines
+from hybridsim.training.metrics import METRICS, metric_table, of_cube
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=60))
@@ -43,8 +46,9 @@ def test_tasks_of_glue_have_their_own_and_others_none():
     labels = np.array([0, 1, 1, 0])
     right = np.array([True, True, False, True])
     correct = {("a", 1, -1, 0.0): right, ("a", 1, 1, 0.0): right, ("a", 1, 1, 3600.0): ~right}
-    table = metric_table("mrpc", correct, ["a"], labels)
+    journal = Journal(Lines(Path("unused")), correct)
+    table = metric_table(METRICS["mrpc"], journal, ["a"], labels)
     assert list(table["time"]) == ["digital", "0s", "1h"]
     assert list(table["percent"]) == pytest.approx([66.667, 66.667, 40.0], abs=1e-3)
-    assert set(metric_table("cola", correct, ["a"], labels)["metric"]) == {"matthews"}
-    assert not len(metric_table("sst2", correct, ["a"], labels))
+    assert set(metric_table(METRICS["cola"], journal, ["a"], labels)["metric"]) == {"matthews"}
+    assert not len(metric_table((), journal, ["a"], labels))

@@ -53,7 +53,7 @@ class MetricRow(Row):
     time: str
     """Time after programming, or digital."""
     metric: str
-    """f1 or matthews."""
+    """f1, matthews, pearson, spearman, or word_f1 of SQuAD."""
     percent: float
     """Its mean over training seeds and chips [%]."""
 
