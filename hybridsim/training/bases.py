@@ -1,4 +1,4 @@
-"""Encoders that compute as BERT does under other names: RoBERTa and DistilBERT.
+"""Encoders that are told in terms of BERT: RoBERTa, DistilBERT and MobileBERT.
 
 Sources: Liu et al., RoBERTa, arXiv 1907.11692; Sanh et al., DistilBERT, arXiv 1910.01108; names
 and settings as Hugging Face's transformers has them.
@@ -26,6 +26,15 @@ _SIZES_OF_DISTILBERT = {
     "hidden_size": "dim", "intermediate_size": "hidden_dim", "num_attention_heads": "n_heads",
     "num_hidden_layers": "n_layers", "hidden_act": "activation",
 }  # fmt: skip
+
+
+_MOBILE: dict[str, Any] = {
+    "embedding_size": 128, "trigram_input": True, "use_bottleneck": True,
+    "intra_bottleneck_size": 128, "use_bottleneck_attention": False,
+    "key_query_shared_bottleneck": True, "num_feedforward_networks": 4,
+    "normalization_type": "no_norm", "hidden_act": "relu",
+}  # fmt: skip
+"""What a config.json of MobileBERT means where it is silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,7 @@ BASES: dict[str, Base] = {
     "bert": Base("bert."),
     "roberta": Base("roberta.", first_position=ROBERTA_PADDING),
     "distilbert": Base("distilbert.", _DISTILLED, segments=False),
+    "mobilebert": Base("mobilebert."),
 }
 
 
@@ -74,7 +84,7 @@ def in_terms_of_bert(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
     Raises:
         SpecError: A RoBERTa has fewer positions than it skips.
-        UnsupportedError: It is of another family, or its positions are sines.
+        UnsupportedError: It is of another family.
     """
     kind, found = config.get("model_type"), dict(config)
     if kind not in BASES:
@@ -84,6 +94,9 @@ def in_terms_of_bert(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
         found |= {ours: config.get(theirs) for ours, theirs in _SIZES_OF_DISTILBERT.items()}
         found["type_vocab_size"] = 1
         # with sinusoidal_pos_embds the table in the file holds the sines, so that it may be read
+    if kind == "mobilebert":
+        found = _MOBILE | found
+        _check_mobile(found, file)
     if kind == "roberta":
         most = config.get("max_position_embeddings")
         if not isinstance(most, int) or most <= ROBERTA_PADDING:
@@ -91,3 +104,23 @@ def in_terms_of_bert(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
             raise SpecError(str(file), "max_position_embeddings", problem)
         found["max_position_embeddings"] = most - ROBERTA_PADDING
     return found
+
+
+def _check_mobile(config: Mapping[str, Any], file: Path) -> None:
+    """Refuse settings of MobileBERT that mean nothing.
+
+    Raises:
+        SpecError: A size is no number above zero, the norm is unknown, or queries are narrow
+            where nothing makes them so.
+    """
+    for key in ("embedding_size", "intra_bottleneck_size", "num_feedforward_networks"):
+        if type(config[key]) is not int or config[key] < 1:
+            raise SpecError(str(file), key, f"found {config[key]!r}; a whole number would do")
+    if config["normalization_type"] not in ("no_norm", "layer_norm"):
+        problem = f"found {config['normalization_type']!r}; 'no_norm' or 'layer_norm' would do"
+        raise SpecError(str(file), "normalization_type", problem)
+    narrowed = config["use_bottleneck_attention"] or config["key_query_shared_bottleneck"]
+    same = config["intra_bottleneck_size"] == config.get("hidden_size")
+    if config["use_bottleneck"] and not narrowed and not same:
+        problem = "found false: nothing makes queries as narrow as their layer; true would do"
+        raise SpecError(str(file), "key_query_shared_bottleneck", problem)

@@ -1,6 +1,7 @@
 """A BERT encoder in plain torch, loaded from a folder as Hugging Face writes it.
 
-RoBERTa and DistilBERT are read as such (:mod:`.bases`). Parameters have the names of Hugging
+RoBERTa and DistilBERT are read as such (:mod:`.bases`), MobileBERT has blocks of its own
+(:mod:`.mobilebert`). Parameters have the names of Hugging
 Face's BertModel. Tokens of a batch stand one behind the
 other; only attention sees them as a padded table.
 """
@@ -13,12 +14,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn import functional
 
 from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.specs import read_json_mapping
 from hybridsim.training.bases import BASES, in_terms_of_bert
+from hybridsim.training.blocks import ACTIVATIONS, AfterLinear, attended
 from hybridsim.training.linear import StaticLinear
+from hybridsim.training.mobilebert import MobileBlock, MobileEmbeddings, inner_width
 from hybridsim.training.study import ModelSource
 from hybridsim.training.tokens import Batch
 
@@ -48,50 +50,30 @@ class Embeddings(nn.Module):
         return self.LayerNorm(total + self.token_type_embeddings(batch.segments.clamp_max(known)))
 
 
-class _AfterLinear(nn.Module):
-    """A linear layer, the residual, and a norm: how each half of a block ends."""
-
-    def __init__(self, in_features: int, width: int, eps: float) -> None:
-        super().__init__()
-        self.dense = StaticLinear(in_features, width)
-        self.LayerNorm = nn.LayerNorm(width, eps=eps)
-
-    def forward(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        return self.LayerNorm(self.dense(x) + residual)
-
-
 class Block(nn.Module):
     """Attention and feed-forward network, each with residual and norm behind it."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         width, eps = config["hidden_size"], config["layer_norm_eps"]
-        self.heads = config["num_attention_heads"]
+        self.heads, self.act = config["num_attention_heads"], ACTIVATIONS[config["hidden_act"]]
         self.attention = nn.Module()
         self.attention.self = nn.Module()
         self.attention.self.query = StaticLinear(width, width)
         self.attention.self.key = StaticLinear(width, width)
         self.attention.self.value = StaticLinear(width, width)
-        self.attention.output = _AfterLinear(width, width, eps)
+        self.attention.output = AfterLinear(width, width, nn.LayerNorm(width, eps=eps))
         self.intermediate = nn.Module()
         self.intermediate.dense = StaticLinear(width, config["intermediate_size"])
-        self.output = _AfterLinear(config["intermediate_size"], width, eps)
+        between = config["intermediate_size"]
+        self.output = AfterLinear(between, width, nn.LayerNorm(width, eps=eps))
 
     def forward(self, x: torch.Tensor, batch: Batch, mask: torch.Tensor) -> torch.Tensor:
         """Return the next vector of every token; ``mask`` is true where a sentence has tokens."""
         inner = self.attention.self
         projected = inner.query(x), inner.key(x), inner.value(x)
-        q, k, v = (self._table(y, batch, mask) for y in projected)
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        flat = mixed.transpose(1, 2).flatten(2)[batch.sentence, batch.position]
-        x = self.attention.output(flat, x)
-        return self.output(functional.gelu(self.intermediate.dense(x)), x)
-
-    def _table(self, x: torch.Tensor, batch: Batch, mask: torch.Tensor) -> torch.Tensor:
-        """Return (sentences, heads, tokens, head) with zeros where a sentence has ended."""
-        table = x.new_zeros((mask.shape[0], mask.shape[3], x.shape[1]))
-        table[batch.sentence, batch.position] = x
-        return table.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        x = self.attention.output(attended(projected, batch, mask, self.heads), x)
+        return self.output(self.act(self.intermediate.dense(x)), x)
 
 
 class Encoder(nn.Module):
@@ -101,9 +83,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.config, self.pooling = config, pooling
         self.base = BASES[config["model_type"]]
-        self.embeddings = Embeddings(config)
+        narrow = config["model_type"] == "mobilebert"
+        self.embeddings = MobileEmbeddings(config) if narrow else Embeddings(config)
         self.encoder = nn.Module()
-        blocks = (Block(config) for _ in range(config["num_hidden_layers"]))
+        kind = MobileBlock if narrow else Block
+        blocks = (kind(config) for _ in range(config["num_hidden_layers"]))
         self.encoder.layer = nn.ModuleList(blocks)
 
     def outputs(self, batch: Batch) -> list[torch.Tensor]:
@@ -177,7 +161,8 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
 
     Raises:
         SpecError: A file is broken or weights are missing.
-        UnsupportedError: It is no encoder of a known family with GELU and absolute positions.
+        UnsupportedError: It is no encoder of a known family with GELU or ReLU and absolute
+            positions.
     """
     config = _read_config(folder / "config.json")
     model = Encoder(config, pooling)
@@ -207,12 +192,18 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
 
 def _read_config(file: Path) -> dict[str, Any]:
     config = in_terms_of_bert(read_json_mapping(file), file)
-    for key, known in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
-        if config.get(key, known) != known:
-            raise UnsupportedError(f"{file}: {key}: found {config[key]!r}; {known!r} would do")
+    config.setdefault("hidden_act", "gelu")
+    kinds = {"hidden_act": tuple(ACTIVATIONS), "position_embedding_type": ("absolute",)}
+    for key, known in kinds.items():
+        if config.get(key, known[0]) not in known:
+            would = " or ".join(map(repr, known))
+            raise UnsupportedError(f"{file}: {key}: found {config[key]!r}; {would} would do")
     for key in SIZES:
         if not isinstance(config.get(key), int) or config[key] < 1:
             raise SpecError(str(file), key, f"found {config.get(key)!r}; a whole number would do")
-    if config["hidden_size"] % config["num_attention_heads"]:
-        raise SpecError(str(file), "num_attention_heads", "does not divide hidden_size")
+    narrow = config["model_type"] == "mobilebert" and config["use_bottleneck"]
+    width = inner_width(config) if narrow else config["hidden_size"]
+    if width % config["num_attention_heads"]:
+        of = "intra_bottleneck_size" if narrow else "hidden_size"
+        raise SpecError(str(file), "num_attention_heads", f"does not divide {of}")
     return config | {"layer_norm_eps": float(config.get("layer_norm_eps", 1e-12))}

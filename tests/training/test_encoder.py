@@ -134,7 +134,9 @@ def test_folders_that_hold_no_encoder_are_refused(tmp_path):
         tokenize(folder, [Example("a", None, "x")], 16)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
-    with pytest.raises(UnsupportedError, match="'bert', 'roberta', 'distilbert' would do"):
+    with pytest.raises(
+        UnsupportedError, match="'bert', 'roberta', 'distilbert', 'mobilebert' would do"
+    ):
         load_encoder(folder, "mean")
     (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 32}))
     with pytest.raises(SpecError, match=r"found the shape .* would do"):
