@@ -16,6 +16,7 @@ from hybridsim.sweeps.misses import nearest
 from hybridsim.sweeps.run import SampledShares, SweepResult
 from hybridsim.sweeps.sensitivity import sought_results, total_shares, variance_shares
 from hybridsim.sweeps.study import study_constraints
+from hybridsim.units import format_share
 
 MOST_REASONS = 3
 """Reasons for points without a result that are shown."""
@@ -118,8 +119,8 @@ def _shares_table(result: SweepResult) -> RenderableType:
     for (axis, *own), (_, *with_others) in zip(
         alone.itertuples(), total.itertuples(), strict=True
     ):
-        both = (f"{a:.1%} / {b:.1%}" for a, b in zip(own, with_others, strict=True))
-        table.add_row(escape(str(axis)), *both)
+        both = (map(format_share, pair, (1, 1)) for pair in zip(own, with_others, strict=True))
+        table.add_row(escape(str(axis)), *map(" / ".join, both))
     return table
 
 
@@ -128,7 +129,8 @@ def _main_table(inputs: Inputs, shares: Mapping[str, Mapping[str, float]]) -> Re
     names = sought_results(inputs)
     table = plain_table("axis", *names, right="|".join(names))
     for axis in inputs.axes:
-        table.add_row(escape(axis.name), *(f"{shares[name][axis.name]:.1%}" for name in names))
+        told = (format_share(shares[name][axis.name], 1) for name in names)
+        table.add_row(escape(axis.name), *told)
     return table
 
 

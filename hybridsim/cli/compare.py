@@ -34,7 +34,7 @@ from hybridsim.cli._terminal import (
     working,
 )
 from hybridsim.errors import InputError
-from hybridsim.units import format_bytes, format_energy, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps, format_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -232,7 +232,7 @@ def _cells(row: dict[str, Any], parts: dict[str, str], known: bool) -> dict[str,
         "over": over,
         "by layer": "-" if by_layer is None else f"{by_layer:.1f} %",
         "TCDM": size,
-        **{name: f"{row.get(f'{kind}_critical', 0):.0%}" for kind, name in parts.items()},
+        **{name: format_share(row.get(f"{kind}_critical", 0)) for kind, name in parts.items()},
         "loses to": _loss(row),
     }
 
@@ -282,4 +282,4 @@ def _loss(row: dict[str, Any]) -> str:
     """Return the largest reason for which the multiplying units are idle, with its share."""
     reasons = {why: row[f"units_{why}"] for why in ("waiting", "blocked", "starved")}
     why = max(reasons, key=lambda name: reasons[name])
-    return f"{why} {reasons[why]:.0%}" if reasons[why] >= 0.005 else "-"
+    return f"{why} {format_share(reasons[why])}" if reasons[why] >= 0.005 else "-"

@@ -32,7 +32,7 @@ from hybridsim.cli._terminal import (
 from hybridsim.generation import generate, strategy_for
 from hybridsim.measure.generation import Generation, Phase, PhaseEnergy
 from hybridsim.measure.interval import between, sure
-from hybridsim.units import format_bytes, format_energy, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps, format_share
 
 
 @ends_cleanly
@@ -112,7 +112,7 @@ def _energy(phase: Phase) -> str:
 
 def _shares(phase: Phase) -> str:
     found = list(phase.critical_path_share.items())[:4]
-    return ", ".join(f"{name} {share:.0%}" for name, share in found if share >= 0.005)
+    return ", ".join(f"{name} {format_share(share)}" for name, share in found if share >= 0.005)
 
 
 def _summary(result: Generation) -> list[Sentence]:

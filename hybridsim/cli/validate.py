@@ -15,6 +15,7 @@ from hybridsim.boundary.writing import check_file, check_place, write_all
 from hybridsim.cli._commands import Command
 from hybridsim.cli._options import Json, Quiet, Verbose
 from hybridsim.cli._terminal import (
+    Sentence,
     Telling,
     ends_cleanly,
     err,
@@ -241,6 +242,27 @@ def _print_rtl(comparison: "Comparison") -> None:
             listed.add_row(f"{row['rows']:,}", escape(row["reason"]))
         console.print()
         console.print(listed)
+    console.print()
+    for line in _totals(comparison):
+        console.print(line)
+
+
+def _totals(comparison: "Comparison") -> list[Sentence]:
+    """Return what comes of all jobs and of all kernels; of each group where there is no total."""
+    from hybridsim.validation.rtl import TOTALS
+
+    figures = comparison.summary()
+    known = figures[(figures["half"] == "all") & (figures["compared"] > 0)]
+    total = known[known["group"].isin(TOTALS)]
+    return [
+        Sentence(
+            f"{row['group']}: {row['compared']:,} of {row['rows']:,} rows compared, "
+            f"{row['exact']:,} right to the cycle; median error {row['median_percent']:.2f} %, "
+            f"99 % within {row['p99_percent']:.2f} %, worst {row['worst_percent']:.2f} %",
+            2,
+        )
+        for row in _records(total if len(total) else known)
+    ]
 
 
 def _tell_intervals(comparison: "Comparison", csv_: bool, json_: bool) -> None:

@@ -78,7 +78,7 @@ def limit_cells(own: Standing) -> tuple[str, str, str, str, str]:
     if price is None:
         return own.limit.text, in_units(column, own.value), room, "", ""
     gains = [
-        f"{name_of(name)} {(new - old) / (abs(old) or 1):+.1%}"
+        f"{name_of(name)} {100 * (new - old) / (abs(old) or 1):+.1f} %"
         for name, (old, new) in price.gains.items()
         if abs(new - old) > 1e-3 * abs(old)
     ]

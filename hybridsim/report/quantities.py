@@ -85,7 +85,7 @@ def changed(column: str, before: float | None, after: float | None) -> str:
         return ""
     if _end(column) == "_percent":
         return f"{after - before:+,.1f} points"
-    return f"{(after - before) / abs(before):+,.1%}".replace("%", " %") if before else ""
+    return f"{100 * (after - before) / abs(before):+,.1f} %" if before else ""
 
 
 def missed(miss: Miss) -> str:

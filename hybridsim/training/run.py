@@ -29,6 +29,7 @@ from hybridsim.training.peft_files import read_trained, write_trained
 from hybridsim.training.study import AdaptStudy, GlueData, SquadData, read_adapt_study
 from hybridsim.training.tokens import UNREACHABLE, tokenize
 from hybridsim.training.training import Sentences, Trained, Training, predictions
+from hybridsim.units import format_share
 
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
@@ -171,7 +172,7 @@ class StudyRun:
         label = f"train {arm}, seed {seed}"
         trained = training.run(
             lambda done, steps, loss, right: self.watch(
-                label, done, steps, f"loss {loss:.3f}, accuracy {right:.1%}"
+                label, done, steps, f"loss {loss:.3f}, accuracy {format_share(right, 1)}"
             )
         )
         self._keep(arm, seed, model, trained)

@@ -20,14 +20,14 @@ def told(steps, seconds_each, what="train a, seed 1"):
     watch = Lines(lines.append, clock)
     for done in range(1, steps + 1):
         clock.now += seconds_each
-        watch(what, done, steps, f"loss {1 / done:.3f}, accuracy 80.0%")
+        watch(what, done, steps, f"loss {1 / done:.3f}, accuracy 80.0 %")
     return lines
 
 
 def test_a_line_a_minute_says_loss_accuracy_and_time_left():
     lines = told(300, 2.0)
     assert len(lines) == 10  # ten minutes
-    assert lines[0] == "train a, seed 1: 30 of 300, loss 0.033, accuracy 80.0%, about 9 min left"
+    assert lines[0] == "train a, seed 1: 30 of 300, loss 0.033, accuracy 80.0 %, about 9 min left"
     assert lines[-1].endswith("about 0 s left")
 
 

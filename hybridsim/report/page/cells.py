@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hybridsim.units import format_bytes, format_energy, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps, format_share
 
 Kind = Literal[
     "text",
@@ -89,7 +89,7 @@ def _shown(kind: Kind, value: Any) -> str:
     if kind == "energy":
         return format_energy(round(value * 10**6))  # picojoules
     if kind == "share":
-        return f"{value:.1%}".replace("%", " %")
+        return format_share(value, 1)
     if kind == "count":
         return f"{value:,}"
     if kind == "decibels":

@@ -81,6 +81,9 @@ const hybridsim = {
     return {...spec, padding, config: {axis: {labelLimit: 110}, legend: {columns: 3}}};
   },
 
+  /** How numbers are written, as everywhere else: a space before the percent sign. */
+  numbers: {decimal: ".", thousands: ",", grouping: [3], currency: ["", ""], percent: "\u00a0%"},
+
   /** Draw a chart, and return its view; one after the other. */
   embed(place, spec, options = {}) {
     if (place.clientWidth < 560) spec = hybridsim.narrow(spec);
@@ -89,7 +92,7 @@ const hybridsim = {
       const {warn} = console;
       console.warn = () => {};
       try {
-        return (await vegaEmbed(place, spec, {renderer: "svg", actions: false, config: hybridsim.config, ...options})).view;
+        return (await vegaEmbed(place, spec, {renderer: "svg", actions: false, config: hybridsim.config, formatLocale: hybridsim.numbers, ...options})).view;
       } finally {
         console.warn = warn;
       }
