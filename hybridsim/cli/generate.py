@@ -7,8 +7,9 @@ import typer
 from rich.console import Group, RenderableType
 
 from hybridsim.arch import load_machine
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.writing import write_all
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import (
     Arch,
     Engine,
@@ -34,6 +35,10 @@ from hybridsim.measure.generation import Generation, Phase, PhaseEnergy
 from hybridsim.measure.interval import between, sure
 from hybridsim.units import format_bytes, format_energy, format_ps, format_share
 
+KIND = Kind("generation", ("generation.json",))
+KINDS = (KIND,)
+"""What a folder of this command holds."""
+
 
 @ends_cleanly
 def generate_command(
@@ -56,8 +61,7 @@ def generate_command(
     quiet: Quiet = False,
 ) -> None:
     """Time to first token, time per token and overhead of adapters when NETWORK generates text."""
-    if out_ is not None:
-        check_folder(out_, "generation")
+    check_out(out_, KIND)
     groups = by_target(set_)
     with working("generating", quiet or json_):
         chosen = strategy_for(groups["strategy"], strategy)

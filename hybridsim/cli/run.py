@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hybridsim.arch import load_machine, machine_sources
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.writing import write_all
 from hybridsim.certainty import with_interval
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import (
     DEFAULT,
     Arch,
@@ -67,6 +68,11 @@ TraceFlows = Annotated[
 ]
 
 
+KIND = Kind("run", ("result.json",))
+KINDS = (KIND,)
+"""What a folder of this command holds."""
+
+
 @ends_cleanly
 def run(
     workload: Workload,
@@ -95,8 +101,7 @@ def run(
 ) -> None:
     """Latency per layer and overhead of NETWORK on MACHINE."""
     telling = Telling(verbose, quiet)
-    if out_ is not None:
-        check_folder(out_, "run")
+    check_out(out_, KIND)
     if trace is not None:
         _check_trace(trace, flows)
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
