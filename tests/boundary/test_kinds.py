@@ -11,8 +11,7 @@ from hybridsim.errors import SpecError
 from tests.boundary.test_writing import held
 
 KINDS = tuple(every_kind())
-PAIRS = [pytest.param(*pair, id="-".join(kind.name for kind in pair)) for pair in permutations(KINDS, 2)]
-]
+PAIRS = [*permutations(KINDS, 2)]
 
 
 def test_each_kind_has_a_name_and_files_of_its_own() -> None:
@@ -21,7 +20,7 @@ def test_each_kind_has_a_name_and_files_of_its_own() -> None:
         assert sorted(set(names)) == sorted(names)
 
 
-@pytest.mark.parametrize(("there", "new"), PAIRS)
+@pytest.mark.parametrize(("there", "new"), PAIRS, ids=lambda kind: kind.name)
 def test_no_kind_goes_beside_another(tmp_path: Path, there: Kind, new: Kind) -> None:
     for number, pattern in enumerate(there.files):
         folder = tmp_path / str(number)

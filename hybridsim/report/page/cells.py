@@ -116,3 +116,20 @@ def part_name(part: str) -> str:
 def percent(value: float) -> str:
     """Return a percentage with three digits where that says more than one decimal."""
     return f"{value:.2f} %" if abs(value) < 10 else f"{value:.1f} %"
+
+
+def short_names(names: Iterable[str], most: int) -> dict[str, str]:
+    """Return names as they fit into ``most`` characters: cut in the middle, and never two as one.
+
+    Pages do the same for the names along the axes of charts (``hybridsim.short``).
+    """
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        taken = {*found.values()}
+        cuts = [name] if len(name) <= most else []
+        cuts += [
+            f"{name[: most - 1 - back]}\u2026{name[-back:]}" for back in range(most // 2, most)
+        ]
+        cuts += [f"{cuts[0][: most - 1 - len(str(k))]}\u2026{k}" for k in range(2, len(taken) + 3)]
+        found[name] = next(cut for cut in cuts if cut not in taken)
+    return found

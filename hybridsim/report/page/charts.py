@@ -374,7 +374,8 @@ def roofline_chart(roof: Roofline) -> Chart:
                     "color": field(
                         "unit", "nominal", "adapter on", scale=palette(units, [*units])
                     ),
-                    "shape": field("unit", "nominal", "adapter on"),
+                    # domains that agree make one legend of both
+                    "shape": field("unit", "nominal", "adapter on", scale={"domain": [*units]}),
                     "tooltip": [
                         field("kernel", "nominal", "adapter"),
                         field("layers", title="layers"),
