@@ -8,6 +8,7 @@ import typer
 
 from hybridsim.arch import load_machine, machine_sources
 from hybridsim.boundary.kinds import Kind
+from hybridsim.boundary.values import printable
 from hybridsim.boundary.writing import write_all
 from hybridsim.certainty import with_interval
 from hybridsim.cli._folders import check_out
@@ -120,6 +121,7 @@ def run(
         with telling.working("running the whole network", quiet or json_):
             result = with_whole_network(result, network, machine)
     _tell(telling, result)
+    _note_no_adapters(network, no_adapters or quiet or json_)
     if trace is not None:
         with telling.working("writing the trace", quiet or json_):
             events = _write_trace(done, trace, flows)
@@ -133,6 +135,13 @@ def run(
         print_json(result.model_dump(mode="json"))
     elif not quiet:
         out().print(render(result, every_layer))
+
+
+def _note_no_adapters(network: Network, silent: bool) -> None:
+    """Say how a network without adapters, as a config.json leads to, would have some."""
+    if not network.adapted_layers and not silent:
+        note = f"{network.name} has no adapters; --set adapters.rank=8 would put some on it"
+        typer.echo(f"hybridsim: {printable(note)}", err=True)
 
 
 def _check_trace(path: Path, flows: str) -> None:
