@@ -232,7 +232,7 @@ def render(found: "Comparison") -> RenderableType:
     names = [*parts.values()]
     said = [
         f"{found.network} on {found.machine}, {found.tokens} tokens; fastest: {found.best}",
-        f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle",
+        f"{names[0]} to {names[-1]}: percent of the critical path; last column: why units idle",
         *(["by layer: over all-analog layers in turn, as the paper defines it"] if apart else []),
         *_freedoms(ran),
         *_sureness(ran),
@@ -257,7 +257,7 @@ def _cells(row: dict[str, Any], parts: dict[str, str], known: bool) -> dict[str,
         "over": over,
         "by layer": "-" if by_layer is None else f"{by_layer:.1f} %",
         "TCDM": size,
-        **{name: format_share(row.get(f"{kind}_critical", 0)) for kind, name in parts.items()},
+        **{name: f"{100 * row.get(f'{kind}_critical', 0):.0f}" for kind, name in parts.items()},
         "loses to": _loss(row),
     }
 
