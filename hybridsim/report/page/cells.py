@@ -104,13 +104,14 @@ def _shown(kind: Kind, value: Any) -> str:
     return str(value).replace("_", " ") if kind == "word" else str(value)
 
 
-_ACRONYMS = {"dma": "DMA", "tcdm": "TCDM", "sram": "SRAM", "dram": "DRAM"}
+ACRONYMS = {"dma": "DMA", "tcdm": "TCDM", "sram": "SRAM", "dram": "DRAM"}
+"""Parts that people write in capitals."""
 
 
 def part_name(part: str) -> str:
     """Return a kind of part as people write it."""
     name, colon, sort = part.partition(":")
-    return _ACRONYMS.get(name, name.replace("_", " ")) + colon + sort
+    return ACRONYMS.get(name, name.replace("_", " ")) + colon + sort
 
 
 def percent(value: float) -> str:
