@@ -10,6 +10,7 @@ import pandas as pd
 import hybridsim
 from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.service import POLICIES, compare_alternatives, poisson_requests, run_service
+from hybridsim.units import format_share
 
 PAGE = Path(__file__).parent / "serving.md"
 MACHINE = "ahwa_lora_2026:served"
@@ -43,7 +44,7 @@ def policies() -> pd.DataFrame:
                 "store [MiB]": store,
                 "requests/s": f"{found.throughput_per_s:.2f}",
                 "swaps/s": f"{found.swaps_per_s:.2f}",
-                "lost to swaps": f"{found.lost_to_swaps:.1%}",
+                "lost to swaps": format_share(found.lost_to_swaps, 1),
                 "p50 [ms]": f"{found.latency_ms['p50']:.1f}",
                 "p99 [ms]": f"{found.latency_ms['p99']:.1f}",
             }

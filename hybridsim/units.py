@@ -370,6 +370,11 @@ def format_energy(aj: int) -> str:
     return f"{aj} aJ"
 
 
+def format_share(share: float, digits: int = 0) -> str:
+    """Return a share of one for people, as in ``53 %``, with some digits behind the point."""
+    return f"{100 * share:,.{digits}f} %"
+
+
 def format_bytes(size: int) -> str:
     """Return an amount of memory for people, as in ``172 KiB``."""
     for unit in ("GiB", "MiB", "KiB"):

@@ -2,7 +2,9 @@
 
 import ast
 import hashlib
+import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,32 @@ def test_workflows_are_read_by_yaml_and_run_no_action_that_may_change() -> None:
         assert in_readme in command
         assert in_readme in readme
     assert [step["run"] for step in jobs["all"]["steps"] if "run" in step] == [".ci/run"]
+
+
+def test_what_is_run_elsewhere_asks_for_what_there_is() -> None:
+    """Workflows and images run where no test sees them: extras, Pythons and files they name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    workflow = (ROOT / ".github/workflows/checks.yml").read_text("utf-8")
+    container = (ROOT / ".devcontainer/devcontainer.json").read_text("utf-8")
+    texts = [workflow, container] + [
+        (ROOT / name).read_text("utf-8") for name in ("Dockerfile", ".ci/run", "README.md")
+    ]
+    extras = {
+        name
+        for text in texts
+        for group in re.findall(r"(?:/src|[\"'.])\[([a-z,]+)\]", text)
+        for name in group.split(",")
+    }
+    assert {"dev", "sweep", "adapt", "docs"} <= extras <= {*project["optional-dependencies"]}
+
+    steps = yaml.safe_load(workflow)["jobs"]
+    pythons = [
+        tuple(map(int, v.split("."))) for v in steps["tests"]["strategy"]["matrix"]["python"]
+    ]
+    least = tuple(map(int, project["requires-python"].removeprefix(">=").split(".")))
+    images = re.findall(r"python:(\d+\.\d+)", (ROOT / "Dockerfile").read_text("utf-8") + container)
+    assert pythons[0] == least
+    assert {tuple(map(int, version.split("."))) for version in images} <= {*pythons}
+    runs = [step["run"] for job in steps.values() for step in job["steps"] if "run" in step]
+    assert ".ci/run" in runs
+    assert os.access(ROOT / ".ci/run", os.X_OK)

@@ -1,5 +1,8 @@
 """Text with units outside, integers inside, and nothing lost on the way."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +23,7 @@ from hybridsim.units import (
     ceil_div,
     format_bytes,
     format_ps,
+    format_share,
 )
 
 
@@ -157,3 +161,21 @@ def test_times_are_shown_with_a_unit(ps: int, text: str) -> None:
 )
 def test_sizes_are_shown_with_a_unit(size: int, text: str) -> None:
     assert format_bytes(size) == text
+
+
+def test_a_percent_sign_stands_apart_wherever_a_share_is_written() -> None:
+    assert [format_share(0.534), format_share(0.125, 1)] == ["53 %", "12.5 %"]
+    sources = [*Path("hybridsim").rglob("*.py"), *Path("docs").glob("*.py")]
+    glued = [
+        f"{path}:{node.lineno}"
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FormattedValue) and _ends_in_percent(node.format_spec)
+    ]
+    assert glued == []
+
+
+def _ends_in_percent(spec: ast.expr | None) -> bool:
+    """Return whether a format, as in ``{share:.0%}``, sets its own sign, without a space."""
+    last = spec.values[-1] if isinstance(spec, ast.JoinedStr) else None
+    return isinstance(last, ast.Constant) and str(last.value).endswith("%")

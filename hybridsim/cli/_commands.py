@@ -136,6 +136,12 @@ _COMMANDS: tuple[tuple[str, str, str], ...] = (
 """Name, where it lies below ``hybridsim.cli``, and its line of help, in the order of --help."""
 
 
+def modules() -> tuple[str, ...]:
+    """Return the modules of all commands, in the order of --help."""
+    found = (where.partition(":")[0] for _, where, _ in _COMMANDS)
+    return tuple(f"hybridsim.cli.{name}" for name in dict.fromkeys(found))
+
+
 class Commands(TyperGroup):
     """All commands, each imported when it is called."""
 

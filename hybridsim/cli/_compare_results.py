@@ -7,9 +7,10 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.reading import is_folder
 from hybridsim.boundary.writing import write_all
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._terminal import Sentence, out, plain_table, print_json
 from hybridsim.errors import InputError
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 8
 """Inputs and layers that are told in the terminal; files have all."""
+
+
+DIFFERENCES = Kind("comparison of results", ("difference.json",))
+"""What a folder of two results side by side holds."""
 
 
 def is_result(text: str) -> bool:
@@ -40,8 +45,7 @@ def compare_results(
                 f"{text}: is no result; two results (result.json, or the folder of hybridsim run "
                 "--out) or a network and a machine would do"
             )
-    if folder is not None:
-        check_folder(folder, "comparison of results")
+    check_out(folder, DIFFERENCES)
     # pandas and pydantic take a second to import, which --help need not wait for
     from hybridsim.difference import difference
     from hybridsim.measure.result import read_result

@@ -139,3 +139,13 @@ def check_figures(kind: str | None, folder: Path | None) -> "Format | None":
     if folder is None:
         raise InputError("--figures: give --out DIR as well, the folder that they go to")
     return cast("Format", kind)
+
+
+def check_forms(csv_: bool, json_: bool) -> None:
+    """Refuse two forms of one answer.
+
+    Raises:
+        InputError: CSV and JSON are both asked for.
+    """
+    if csv_ and json_:
+        raise InputError("--csv and --json: give one of them")

@@ -12,13 +12,16 @@ from hybridsim.report.quantities import held_by, missed, name_of, told
 from hybridsim.sweeps.answers import best_rows
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.inputs import Inputs
-from hybridsim.sweeps.misses import nearest
+from hybridsim.sweeps.misses import nearest_points
 from hybridsim.sweeps.run import SampledShares, SweepResult
 from hybridsim.sweeps.sensitivity import sought_results, total_shares, variance_shares
 from hybridsim.sweeps.study import study_constraints
+from hybridsim.units import format_share
 
 MOST_REASONS = 3
 """Reasons for points without a result that are shown."""
+MOST_NEAREST = 4
+"""Points that are shown where none meets all constraints."""
 MOST_ROWS = 40
 """Rows of the Pareto table that are shown."""
 
@@ -68,13 +71,14 @@ def _reasons(table: pd.DataFrame) -> list[str]:
 
 def _misses(inputs: Inputs, table: pd.DataFrame, met: Mapping[str, int]) -> list[RenderableType]:
     """Return what stands in the way where no point meets all constraints."""
-    near = nearest(inputs, table)
-    if near is None:
+    near = nearest_points(inputs, table, MOST_NEAREST)
+    if not near:
         return []
     lines: list[RenderableType] = ["", "points that meet each constraint by itself"]
     lines += [f"  {count:,}: {escape(text)}" for text, count in met.items()]
-    lines += ["", "nearest point", points_table(inputs, table.iloc[[near.row]])]
-    return [*lines, *(f"  {escape(missed(miss))}" for miss in near.misses)]
+    lines += ["", "nearest points", points_table(inputs, table.iloc[[own.row for own in near]])]
+    lines += ["", "the first of these"]
+    return [*lines, *(f"  {escape(missed(miss))}" for miss in near[0].misses)]
 
 
 def points_table(inputs: Inputs, rows: pd.DataFrame) -> RenderableType:
@@ -118,8 +122,8 @@ def _shares_table(result: SweepResult) -> RenderableType:
     for (axis, *own), (_, *with_others) in zip(
         alone.itertuples(), total.itertuples(), strict=True
     ):
-        both = (f"{a:.1%} / {b:.1%}" for a, b in zip(own, with_others, strict=True))
-        table.add_row(escape(str(axis)), *both)
+        both = (map(format_share, pair, (1, 1)) for pair in zip(own, with_others, strict=True))
+        table.add_row(escape(str(axis)), *map(" / ".join, both))
     return table
 
 
@@ -128,7 +132,8 @@ def _main_table(inputs: Inputs, shares: Mapping[str, Mapping[str, float]]) -> Re
     names = sought_results(inputs)
     table = plain_table("axis", *names, right="|".join(names))
     for axis in inputs.axes:
-        table.add_row(escape(axis.name), *(f"{shares[name][axis.name]:.1%}" for name in names))
+        told = (format_share(shares[name][axis.name], 1) for name in names)
+        table.add_row(escape(axis.name), *told)
     return table
 
 

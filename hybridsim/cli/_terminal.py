@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
-from rich.progress import Progress, ProgressColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +34,8 @@ R = TypeVar("R")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+EVERY_S = 60.0
+"""A line is written this often where there is no terminal [s]."""
 
 
 def out() -> Console:
@@ -100,13 +103,40 @@ def _leave_standard_output() -> None:
 
 @contextmanager
 def working(what: str, quiet: bool) -> Iterator[None]:
-    """Show on a terminal's standard error that something is going on."""
-    console = err()
-    if quiet or not console.is_terminal:
+    """Show on standard error that something goes on, and for how long.
+
+    A terminal shows it at once; where there is none, a line a minute says so.
+    """
+    if quiet:
         yield
         return
-    with console.status(what):
-        yield
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with bar_on_terminal(quiet, *columns) as bar:
+        if bar is not None:
+            bar.add_task(what, total=None)
+            yield
+            return
+        over = Event()
+        teller = Thread(target=tell_minutes, args=(what, _to_stderr, over.wait), daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
+
+
+def _to_stderr(line: str) -> None:
+    with suppress(OSError):
+        typer.echo(line, err=True)
+
+
+def tell_minutes(what: str, tell: Callable[[str], None], over: Callable[[float], bool]) -> None:
+    """Tell every minute how long something has taken, until it is ``over`` within the next one."""
+    minutes = 0
+    while not over(EVERY_S):
+        minutes += 1
+        tell(f"{what}: {minutes} min so far")
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """``hybridsim adapt``: train adapters against analog noise, and test them over years."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from hybridsim.analog.times import in_order
-from hybridsim.boundary.kinds import check_folder
 from hybridsim.boundary.writing import write_all
+from hybridsim.cli._adaptation import STUDY, JudgedOn, OutFolder, check_study
 from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from hybridsim.training.run import AdaptResult
 
 
+KINDS = (STUDY,)
+"""What a folder of this command holds."""
+
+
 @ends_cleanly
 def adapt(
     study: StudyFile,
-    out_: Annotated[Path, typer.Option("--out", help="Folder that keeps every step; resumes.")],
+    out_: OutFolder,
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Only this arm of the study; repeatable.")
     ] = None,
-    on: Annotated[
-        Literal["test", "validation"],
-        typer.Option("--on", help="Sentences that judge: choose on validation, test once."),
-    ] = "test",
+    on: JudgedOn = "test",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure a few steps and say how long it all takes.")
     ] = False,
@@ -40,15 +41,12 @@ def adapt(
     quiet: Quiet = False,
 ) -> None:
     """Train the arms of STUDY and test them on programmed chips over time."""
-    from hybridsim.training import is_decoder_study, require_extra
-
-    require_extra()
     kind = check_figures(figures, out_)
-    check_folder(out_, "study of adapters")
+    file = check_study(study, out_)
     # only here: torch takes seconds to import
+    from hybridsim.training import is_decoder_study
     from hybridsim.training.run import StudyRun
 
-    file = study / "study.yaml" if study.is_dir() else study
     if is_decoder_study(file):
         if arm or dry_run or kind or on != "test":
             raise InputError(

@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,30 +10,40 @@ import pandas as pd
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from hybridsim.analog.times import format_time
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.writing import write_all
-from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
+from hybridsim.cli._folders import check_out
+from hybridsim.cli._options import (
+    FiguresOption,
+    Json,
+    Quiet,
+    StudyFile,
+    check_figures,
+    check_forms,
+)
+from hybridsim.cli._progress import showing
 from hybridsim.cli._terminal import (
     Sentence,
-    bar_on_terminal,
     ends_cleanly,
     out,
     plain_table,
     print_json,
 )
-from hybridsim.errors import InputError
 from hybridsim.units import format_energy, format_ps
 
 if TYPE_CHECKING:
     from hybridsim.codesign import CodesignResult
-    from hybridsim.codesign.points import Watch
     from hybridsim.report.figures.style import Format
 
 MOST_ROWS = 40
 """Rows of the Pareto table that are shown."""
+
+
+KIND = Kind("codesign", ("codesign.json",))
+KINDS = (KIND,)
+"""What a folder of this command holds."""
 
 
 @ends_cleanly
@@ -51,13 +60,16 @@ def codesign(
     """Cross results of ``hybridsim adapt`` with time and energy; ends with what to ship."""
     from hybridsim.codesign import run_codesign
 
-    if json_ and csv_:
-        raise InputError("--json and --csv: give one of them")
+    check_forms(csv_, json_)
     kind = check_figures(figures, out_)
-    if out_ is not None:
-        check_folder(out_, "codesign")
-    with _progress(quiet) as watch:
-        result = run_codesign(study, watch)
+    check_out(out_, KIND)
+    with showing(quiet or json_ or csv_) as watch:
+
+        def tell(done: int, points: int) -> None:
+            if watch is not None:
+                watch("points", done, points, "")
+
+        result = run_codesign(study, tell)
     if out_ is not None:
         write_all(out_, _files(result, kind))
     if json_:
@@ -79,25 +91,6 @@ def _files(result: "CodesignResult", kind: "Format | None") -> dict[str, str | b
 
         files[f"figure_codesign.{kind}"] = codesign_file(result, kind)
     return files
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator["Watch | None"]:
-    """Show points and time left on a terminal's standard error."""
-    columns = (
-        TextColumn("codesign"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-    )  # fmt: skip
-    with bar_on_terminal(quiet, *columns) as bar:
-        if bar is None:
-            yield None
-            return
-        task = bar.add_task("codesign", total=None)
-
-        def watch(done: int, points: int) -> None:
-            bar.update(task, completed=done, total=points)
-
-        yield watch
 
 
 def render(result: "CodesignResult") -> RenderableType:

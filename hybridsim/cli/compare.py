@@ -7,10 +7,11 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.arch import load_machine
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.arch import Machine, load_machine
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.writing import check_file, write_all
-from hybridsim.cli._compare_results import compare_results, is_result
+from hybridsim.cli._compare_results import DIFFERENCES, compare_results, is_result
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import (
     Batch,
     FiguresOption,
@@ -22,6 +23,7 @@ from hybridsim.cli._options import (
     Verbose,
     by_target,
     check_figures,
+    check_forms,
     network_of,
 )
 from hybridsim.cli._terminal import (
@@ -34,16 +36,33 @@ from hybridsim.cli._terminal import (
     working,
 )
 from hybridsim.errors import InputError
-from hybridsim.units import format_bytes, format_energy, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps, format_share
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hybridsim.comparison import Comparison
     from hybridsim.report.figures.style import Format
+    from hybridsim.workload import Network
 
 FIGURES = (".png", ".svg", ".pdf")
 """Endings of the files that a plot can be written to."""
+
+Strategies = Annotated[
+    str | None,
+    typer.Option("--strategies", help="Names, as in a,b; all with adapters by default."),
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", help="Also draw it: a .png, .svg or .pdf file.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for page.html, comparison.csv and .json.")
+]
+
+
+KIND = Kind("comparison", ("comparison.json",))
+KINDS = (KIND, DIFFERENCES)
+"""What a folder of this command holds."""
 
 
 @ends_cleanly
@@ -54,22 +73,15 @@ def compare(
     arch: Annotated[
         str, typer.Argument(metavar="MACHINE", help="Machine as for run, or the second result.")
     ],
-    strategies: Annotated[
-        str | None,
-        typer.Option("--strategies", help="Names, as in a,b; all with adapters by default."),
-    ] = None,
+    strategies: Strategies = None,
     tokens: Tokens = None,
     past: Past = 0,
     batch: Batch = None,
     set_: Settings = None,
     csv_: Annotated[bool, typer.Option("--csv", help="Print all columns as CSV.")] = False,
     json_: Json = False,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Also draw it: a .png, .svg or .pdf file.")
-    ] = None,
-    out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for page.html, comparison.csv and .json.")
-    ] = None,
+    plot: Plot = None,
+    out_: Out = None,
     figures: FiguresOption = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -79,8 +91,7 @@ def compare(
     Two results (result.json, or the folder of run --out) instead: what differs between them.
     """
     telling = Telling(verbose, quiet)
-    if csv_ and json_:
-        raise InputError("--csv and --json: give one of them")
+    check_forms(csv_, json_)
     if is_result(workload) or is_result(arch):
         _refuse_given(strategies, tokens, past, batch, set_, plot, figures)
         compare_results(workload, arch, out_, csv_, json_, quiet)
@@ -88,29 +99,22 @@ def compare(
     kind = check_figures(figures, out_)
     if plot is not None:
         _check_plot(plot)
-    if out_ is not None:
-        check_folder(out_, "comparison")
+    check_out(out_, KIND)
     groups = by_target(set_, batch)
     network = network_of(workload, groups["adapters"])
     machine = load_machine(arch, groups["machine"])
-    # pandas takes a second to import, which --help need not wait for
-    from hybridsim.comparison import compare as side_by_side
-    from hybridsim.report.page.chart_data import Activities
-
     telling.say("network", network.name)
     telling.say("machine", f"{machine.name}, {machine.description}")
-    silent, seen = quiet or csv_ or json_ or verbose, Activities()
+    silent = quiet or csv_ or json_ or verbose
     with working("comparing", silent), telling.stage("simulating"):
-        names = None if strategies is None else [name.strip() for name in strategies.split(",")]
-        keep = None if out_ is None else seen.add
-        found = side_by_side(
-            network, machine, names, tokens, groups["strategy"], past, keep, intervals=True
+        found, activity = _side_by_side(
+            network, machine, strategies, tokens, past, groups["strategy"], out_ is not None
         )
     for row in found.rows:
         done = row["problem"] or format_ps(row["latency_ps"])
         telling.say("strategy", f"{row['strategy']}: {done}")
     with telling.stage("writing"):
-        _write(found, seen.to_frame(), out_, plot, kind)
+        _write(found, activity, out_, plot, kind)
     if out_ is not None:
         telling.wrote(out_ / "page.html", silent)
     telling.end()
@@ -120,6 +124,27 @@ def compare(
         print_json(document(found))
     elif not quiet:
         out().print(render(found))
+
+
+def _side_by_side(
+    network: "Network",
+    machine: Machine,
+    strategies: str | None,
+    tokens: int | None,
+    past: int,
+    options: dict[str, Any],
+    drawn: bool,
+) -> tuple["Comparison", "pd.DataFrame"]:
+    """Return the comparison of named strategies or of all, and their activity if it is drawn."""
+    # pandas takes a second to import, which --help need not wait for
+    from hybridsim.comparison import compare as side_by_side
+    from hybridsim.report.page.chart_data import Activities
+
+    seen = Activities()
+    names = None if strategies is None else [name.strip() for name in strategies.split(",")]
+    keep = seen.add if drawn else None
+    found = side_by_side(network, machine, names, tokens, options, past, keep, intervals=True)
+    return found, seen.to_frame()
 
 
 def _refuse_given(*values: object) -> None:
@@ -207,7 +232,7 @@ def render(found: "Comparison") -> RenderableType:
     names = [*parts.values()]
     said = [
         f"{found.network} on {found.machine}, {found.tokens} tokens; fastest: {found.best}",
-        f"{names[0]} to {names[-1]}: shares of the critical path; last column: why the units idle",
+        f"{names[0]} to {names[-1]}: percent of the critical path; last column: why units idle",
         *(["by layer: over all-analog layers in turn, as the paper defines it"] if apart else []),
         *_freedoms(ran),
         *_sureness(ran),
@@ -232,7 +257,7 @@ def _cells(row: dict[str, Any], parts: dict[str, str], known: bool) -> dict[str,
         "over": over,
         "by layer": "-" if by_layer is None else f"{by_layer:.1f} %",
         "TCDM": size,
-        **{name: f"{row.get(f'{kind}_critical', 0):.0%}" for kind, name in parts.items()},
+        **{name: f"{100 * row.get(f'{kind}_critical', 0):.0f}" for kind, name in parts.items()},
         "loses to": _loss(row),
     }
 
@@ -282,4 +307,4 @@ def _loss(row: dict[str, Any]) -> str:
     """Return the largest reason for which the multiplying units are idle, with its share."""
     reasons = {why: row[f"units_{why}"] for why in ("waiting", "blocked", "starved")}
     why = max(reasons, key=lambda name: reasons[name])
-    return f"{why} {reasons[why]:.0%}" if reasons[why] >= 0.005 else "-"
+    return f"{why} {format_share(reasons[why])}" if reasons[why] >= 0.005 else "-"

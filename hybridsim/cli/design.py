@@ -1,18 +1,16 @@
 """``hybridsim design``: what to build for a network under limits, with its price and its proof."""
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import TextColumn, TimeElapsedColumn
 
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.writing import write_all
 from hybridsim.cli._design_answer import render
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import (
     Json,
     Quiet,
@@ -22,9 +20,9 @@ from hybridsim.cli._options import (
     Workload,
     by_target,
 )
+from hybridsim.cli._progress import showing
 from hybridsim.cli._terminal import (
     Telling,
-    bar_on_terminal,
     ends_cleanly,
     out,
     print_json,
@@ -35,41 +33,57 @@ if TYPE_CHECKING:
     from hybridsim.designs import Design
     from hybridsim.designs.search import Search, Watch
 
-EVERY = 10.0
-"""How often progress is told where there is no terminal [s]."""
+Base = Annotated[str, typer.Option("--base", help="Machine to begin with, maybe :variant.")]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option("--limit", help="'area <= 60 mm2', 'accuracy >= -1 point @ 10y', ..."),
+]
+Minimised = Annotated[
+    str | None, typer.Option(help="What to minimise: latency,energy by default.")
+]
+Maximised = Annotated[str | None, typer.Option(help="What to maximise, as in accuracy.")]
+Time = Annotated[str, typer.Option("--time", help="How long it may take.")]
+Runs = Annotated[int | None, typer.Option(help="How many points may be run.")]
+Space = Annotated[
+    Path | None,
+    typer.Option(help="File with axes, as a study has them, in place of the built-in ones."),
+]
+EvidenceFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--evidence", help="Folder of hybridsim adapt, or sensitivity.json; may be repeated."
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for machine, page and proof; resumes.")
+]
+LayersOnly = Annotated[
+    bool, typer.Option("--layers-only", help="Time linear layers alone, not all ops.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the search.")]
+
+
+KIND = Kind("design", ("design.json", "points/part-*.parquet"))
+KINDS = (KIND,)
+"""What a folder of this command holds."""
 
 
 @ends_cleanly
 def design(
     network: Workload,
-    base: Annotated[str, typer.Option("--base", help="Machine to begin with, maybe :variant.")],
-    limit: Annotated[
-        list[str] | None,
-        typer.Option("--limit", help="'area <= 60 mm2', 'accuracy >= -1 point @ 10y', ..."),
-    ] = None,
-    minimise: Annotated[
-        str | None, typer.Option(help="What to minimise: latency,energy by default.")
-    ] = None,
-    maximise: Annotated[str | None, typer.Option(help="What to maximise, as in accuracy.")] = None,
-    time_: Annotated[str, typer.Option("--time", help="How long it may take.")] = "10min",
-    runs: Annotated[int | None, typer.Option(help="How many points may be run.")] = None,
-    space: Annotated[
-        Path | None,
-        typer.Option(help="File with axes, as a study has them, in place of the built-in ones."),
-    ] = None,
-    evidence: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of hybridsim adapt, or sensitivity.json; may be repeated."),
-    ] = None,
-    out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for machine, page and proof; resumes.")
-    ] = None,
+    base: Base,
+    limit: Limits = None,
+    minimise: Minimised = None,
+    maximise: Maximised = None,
+    time_: Time = "10min",
+    runs: Runs = None,
+    space: Space = None,
+    evidence: EvidenceFiles = None,
+    out_: Out = None,
     settings: Settings = None,
     tokens: Tokens = None,
-    layers_only: Annotated[
-        bool, typer.Option("--layers-only", help="Time linear layers alone, not all ops.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    layers_only: LayersOnly = False,
+    seed: Seed = 0,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -85,8 +99,7 @@ def design(
 
     telling = Telling(verbose, quiet)
     seconds = seconds_of(time_)
-    if out_ is not None:
-        check_folder(out_, "design")
+    check_out(out_, KIND)
     question = Question(
         network, base, tuple(limit or ()), _names(minimise, maximise, "latency,energy"),
         _names(maximise, None, ""), space, tuple(evidence or ()), _settings(settings), tokens,
@@ -95,7 +108,7 @@ def design(
     with telling.stage("reading"):
         given = asked(question)
     telling.say("space", f"{len(given.inputs):,} points")
-    with telling.stage("searching"), _progress(quiet, verbose) as watch:
+    with telling.stage("searching"), _progress(quiet or json_) as watch:
         found = design_of(given, out_, seconds, runs, seed, watch)
     proof = None
     if out_ is not None:
@@ -133,41 +146,27 @@ def _write_page(found: "Design", proof: Any, folder: Path) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool, verbose: bool) -> Iterator["Watch"]:
-    """Show runs and the best so far: on a terminal, or as lines every ten seconds."""
+def _progress(quiet: bool) -> Iterator["Watch"]:
+    """Show on standard error how many points ran, and the best so far."""
+    with showing(quiet) as watch:
+
+        def tell(search: "Search") -> None:
+            if watch is not None:
+                remark = f"{len(search.left_out):,} left out; {_best_of(search)}"
+                watch("runs", len(search.seen), None, remark)
+
+        yield tell
+
+
+def _best_of(search: "Search") -> str:
+    """Return the best of what is sought among what a search has seen, in words."""
     from hybridsim.report.quantities import told
 
-    def best_of(search: "Search") -> str:
-        best, _, feasible = search.seen.best(search.constraints)
-        if not best or not feasible:
-            return "none meets all limits yet"
-        tops = [
-            (
-                n,
-                search.seen.column(n)[best].min()
-                if d == "minimise"
-                else search.seen.column(n)[best].max(),
-            )
-            for n, d in search.seen.objectives.items()
-        ]
-        return "best " + ", ".join(told(name, float(value)) for name, value in tops)
-
-    columns = (TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-    with bar_on_terminal(quiet or verbose, *columns) as bar:
-        last = time.monotonic()
-        task = bar.add_task("design", text="") if bar is not None else None
-
-        def watch(search: "Search") -> None:
-            nonlocal last
-            if bar is None and (quiet or time.monotonic() - last < EVERY):
-                return
-            last = time.monotonic()
-            text = (
-                f"{len(search.seen):,} runs, {len(search.left_out):,} left out; {best_of(search)}"
-            )
-            if bar is not None and task is not None:
-                bar.update(task, text=text)
-            else:
-                print(text, file=sys.stderr, flush=True)
-
-        yield watch
+    best, _, feasible = search.seen.best(search.constraints)
+    if not best or not feasible:
+        return "none meets all limits yet"
+    tops = {
+        name: (min if direction == "minimise" else max)(search.seen.column(name)[best])
+        for name, direction in search.seen.objectives.items()
+    }
+    return "best " + ", ".join(told(name, float(value)) for name, value in tops.items())

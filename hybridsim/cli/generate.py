@@ -7,8 +7,9 @@ import typer
 from rich.console import Group, RenderableType
 
 from hybridsim.arch import load_machine
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.writing import write_all
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import (
     Arch,
     Engine,
@@ -32,7 +33,11 @@ from hybridsim.cli._terminal import (
 from hybridsim.generation import generate, strategy_for
 from hybridsim.measure.generation import Generation, Phase, PhaseEnergy
 from hybridsim.measure.interval import between, sure
-from hybridsim.units import format_bytes, format_energy, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps, format_share
+
+KIND = Kind("generation", ("generation.json",))
+KINDS = (KIND,)
+"""What a folder of this command holds."""
 
 
 @ends_cleanly
@@ -56,8 +61,7 @@ def generate_command(
     quiet: Quiet = False,
 ) -> None:
     """Time to first token, time per token and overhead of adapters when NETWORK generates text."""
-    if out_ is not None:
-        check_folder(out_, "generation")
+    check_out(out_, KIND)
     groups = by_target(set_)
     with working("generating", quiet or json_):
         chosen = strategy_for(groups["strategy"], strategy)
@@ -112,7 +116,7 @@ def _energy(phase: Phase) -> str:
 
 def _shares(phase: Phase) -> str:
     found = list(phase.critical_path_share.items())[:4]
-    return ", ".join(f"{name} {share:.0%}" for name, share in found if share >= 0.005)
+    return ", ".join(f"{name} {format_share(share)}" for name, share in found if share >= 0.005)
 
 
 def _summary(result: Generation) -> list[Sentence]:

@@ -1,13 +1,12 @@
 """``hybridsim recalibrate``: correct chips without labels or training, and what that costs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.cli._adaptation import JudgedOn, OutFolder, check_study
 from hybridsim.cli._options import Json, Quiet, StudyFile
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
@@ -23,11 +22,8 @@ if TYPE_CHECKING:
 @ends_cleanly
 def recalibrate(
     study: StudyFile,
-    out_: Annotated[Path, typer.Option("--out", help="Folder that keeps every step; resumes.")],
-    on: Annotated[
-        Literal["test", "validation"],
-        typer.Option("--on", help="Sentences that judge: choose on validation, test once."),
-    ] = "test",
+    out_: OutFolder,
+    on: JudgedOn = "test",
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -35,11 +31,9 @@ def recalibrate(
 
     A study with a key ``language`` reads text with a pretrained decoder.
     """
-    from hybridsim.training import is_language_study, require_extra
+    from hybridsim.training import is_language_study
 
-    require_extra()
-    check_folder(out_, "study of adapters")
-    if is_language_study(study / "study.yaml" if study.is_dir() else study):
+    if is_language_study(check_study(study, out_)):
         if on != "test":
             raise InputError("--on: a study of a language model has one part; leave it out")
         _language(study, out_, json_, quiet)

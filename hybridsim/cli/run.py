@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hybridsim.arch import load_machine, machine_sources
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
+from hybridsim.boundary.values import printable
 from hybridsim.boundary.writing import write_all
 from hybridsim.certainty import with_interval
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import (
     DEFAULT,
     Arch,
@@ -67,6 +69,11 @@ TraceFlows = Annotated[
 ]
 
 
+KIND = Kind("run", ("result.json",))
+KINDS = (KIND,)
+"""What a folder of this command holds."""
+
+
 @ends_cleanly
 def run(
     workload: Workload,
@@ -95,8 +102,7 @@ def run(
 ) -> None:
     """Latency per layer and overhead of NETWORK on MACHINE."""
     telling = Telling(verbose, quiet)
-    if out_ is not None:
-        check_folder(out_, "run")
+    check_out(out_, KIND)
     if trace is not None:
         _check_trace(trace, flows)
     kind, times = check_figures(figures, out_), noise_times(analog_noise)
@@ -115,6 +121,7 @@ def run(
         with telling.working("running the whole network", quiet or json_):
             result = with_whole_network(result, network, machine)
     _tell(telling, result)
+    _note_no_adapters(network, no_adapters or quiet or json_)
     if trace is not None:
         with telling.working("writing the trace", quiet or json_):
             events = _write_trace(done, trace, flows)
@@ -128,6 +135,13 @@ def run(
         print_json(result.model_dump(mode="json"))
     elif not quiet:
         out().print(render(result, every_layer))
+
+
+def _note_no_adapters(network: Network, silent: bool) -> None:
+    """Say how a network without adapters, as a config.json leads to, would have some."""
+    if not network.adapted_layers and not silent:
+        note = f"{network.name} has no adapters; --set adapters.rank=8 would put some on it"
+        typer.echo(f"hybridsim: {printable(note)}", err=True)
 
 
 def _check_trace(path: Path, flows: str) -> None:

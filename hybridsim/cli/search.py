@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from hybridsim.boundary.kinds import check_folder
-from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
+from hybridsim.cli._folders import check_out
+from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose, check_forms
 from hybridsim.cli._terminal import Telling, ends_cleanly
-from hybridsim.cli.sweep import Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
+from hybridsim.cli.sweep import KIND, Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
 from hybridsim.errors import InputError
 
 
@@ -25,14 +25,12 @@ def search(
 ) -> None:
     """Search STUDY with Optuna; ends with the Pareto table."""
     telling = Telling(verbose, quiet)
-    if json_ and csv_:
-        raise InputError("--json and --csv: give one of them")
+    check_forms(csv_, json_)
     try:
         from hybridsim.sweeps.search import search as search_study
     except ImportError:
         raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
-    if out_ is not None:
-        check_folder(out_, "sweep")
+    check_out(out_, KIND)
     inputs = inputs_of(study)
     telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
     with telling.stage("searching"), progress_bar(quiet or verbose) as progress:

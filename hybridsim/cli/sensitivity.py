@@ -1,13 +1,11 @@
 """``hybridsim sensitivity``: what each layer's analog error costs, and how sure that is."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.cli._adaptation import JudgedOn, OutFolder, check_study
 from hybridsim.cli._options import Json, Quiet, StudyFile
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
@@ -22,19 +20,13 @@ MOST_LAYERS = 12
 @ends_cleanly
 def sensitivity(
     study: StudyFile,
-    out_: Annotated[Path, typer.Option("--out", help="Folder that keeps every step; resumes.")],
-    on: Annotated[
-        Literal["test", "validation"],
-        typer.Option("--on", help="Sentences that judge: choose on validation, test once."),
-    ] = "validation",
+    out_: OutFolder,
+    on: JudgedOn = "validation",
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Find what each layer of STUDY costs on tiles; writes sensitivity.json for design."""
-    from hybridsim.training import require_extra
-
-    require_extra()
-    check_folder(out_, "study of adapters")
+    check_study(study, out_)
     # only here: torch takes seconds to import
     from hybridsim.training.sensitivity_run import SensitivityRun
 

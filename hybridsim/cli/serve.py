@@ -1,18 +1,15 @@
 """``hybridsim serve``: requests of many tasks on one chip, adapters swapped in as they come."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from hybridsim.arch import Machine, load_machine
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.writing import write_all
+from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import (
     Arch,
     Json,
@@ -22,8 +19,9 @@ from hybridsim.cli._options import (
     by_target,
     network_of,
 )
+from hybridsim.cli._progress import showing
 from hybridsim.cli._serve_answer import render
-from hybridsim.cli._terminal import bar_on_terminal, ends_cleanly, out, print_json
+from hybridsim.cli._terminal import ends_cleanly, out, print_json
 from hybridsim.errors import InputError, UnknownNameError
 from hybridsim.generation import GenerationTimes, strategy_for
 from hybridsim.service import (
@@ -137,6 +135,11 @@ Out = Annotated[
 ]
 
 
+KIND = Kind("service", ("service.json",))
+KINDS = (KIND,)
+"""What a folder of this command holds."""
+
+
 @ends_cleanly
 def serve(
     workload: Workload,
@@ -168,18 +171,13 @@ def serve(
     quiet: Quiet = False,
 ) -> None:
     """Latency and throughput of many tasks' requests on one chip with swapped adapters."""
-    if out_ is not None:
-        check_folder(out_, "service")
+    check_out(out_, KIND)
     how = _one_of("--too-long", too_long, TOO_LONG)
     targets = Targets(
         _time("--target-first-token", target_first_token), _time("--target-token", target_token)
     )
     groups = by_target(set_)
-    network, own, chosen_for_them = with_adapters(
-        _adapters(adapter or []), lambda head: network_of(workload, groups["adapters"], head=head)
-    )
-    for note in chosen_for_them:
-        typer.echo(f"hybridsim: {note}", err=True)
+    network, own = _network(workload, adapter or [], groups["adapters"])
     machine = load_machine(arch, groups["machine"])
     arrivals = _Arrivals(tasks, load, rate, count, seed, tokens, output)
     trace = None if requests is None else fitted(read_requests(requests, format_), network, how)
@@ -187,21 +185,12 @@ def serve(
     mixed = _mix(mix, generates)
     chosen = _strategy(generates or mixed == "continuous", strategy, groups["strategy"])
     served = arrivals.requests(network, machine, chosen) if trace is None else trace.requests
-    options: dict[str, Any] = {
-        "adapters": own,
-        "policy": _one_of("--policy", policy, POLICIES),
-        "mix": mixed,
-        "most": batch,
-        "overlap": overlap,
-        "chunk": chunk,
-        "exact": exact,
-        "reuse": reuse,
+    options = {
+        "adapters": own, "policy": _one_of("--policy", policy, POLICIES), "mix": mixed,
+        "most": batch, "overlap": overlap, "chunk": chunk, "exact": exact, "reuse": reuse,
         "targets": targets,
-    }
-    with _progress(len(served), quiet or json_) as watch:
-        service = run_service(network, machine, served, strategy=chosen, watch=watch, **options)
-    sure = service_interval(service.result, network, machine, served, chosen, **options)
-    service = service.with_interval(sure)
+    }  # fmt: skip
+    service = _serve(network, machine, served, chosen, options, quiet or json_)
     if trace is not None:
         service = service.of_trace(trace)
     if out_ is not None:
@@ -210,6 +199,26 @@ def serve(
         print_json(service.result.model_dump(mode="json"))
     elif not quiet:
         out().print(render(service.result))
+
+
+def _serve(
+    network: Network,
+    machine: Machine,
+    served: Requests,
+    strategy: Strategy,
+    options: dict[str, Any],
+    silent: bool,
+) -> Service:
+    """Serve requests, and find how sure that is; show on standard error how far it is."""
+    with showing(silent) as watch:
+
+        def tell(done: int) -> None:
+            if watch is not None:
+                watch("requests", done, len(served), "")
+
+        service = run_service(network, machine, served, strategy=strategy, watch=tell, **options)
+    sure = service_interval(service.result, network, machine, served, strategy, **options)
+    return service.with_interval(sure)
 
 
 def _mix(name: str | None, generates: bool) -> Mix:
@@ -227,32 +236,6 @@ def _time(option: str, text: str | None) -> int | None:
     if not found:
         raise InputError(f"{option}: found {text[:60]!r}; write a time above 0, as in '50 ms'")
     return found
-
-
-_SECONDS = 10.0
-"""Seconds between two lines of progress where there is no terminal."""
-
-
-@contextmanager
-def _progress(requests: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show how many requests are done, on a terminal or as a line now and then."""
-    columns = (
-        TextColumn("serving"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-    )  # fmt: skip
-    told = time.monotonic()
-    with bar_on_terminal(quiet, *columns) as bar:
-        task = None if bar is None else bar.add_task("serving", total=requests)
-
-        def watch(done: int) -> None:
-            nonlocal told
-            if bar is not None and task is not None:
-                bar.update(task, completed=done)
-            elif not quiet and time.monotonic() - told > _SECONDS:
-                told = time.monotonic()
-                typer.echo(f"served {done:,} of {requests:,} requests", err=True)
-
-        yield watch
 
 
 def _one_of(option: str, value: str, known: tuple[Choice, ...]) -> Choice:
@@ -317,6 +300,18 @@ class _Arrivals:
         passes = Interpolated(times, prompt + self.output - 1, 1, prompt)
         tokens = passes.token_ps(1, prompt, self.output - 1)
         return passes.prompt_ps(prompt, 0, 1) + int(tokens.sum())
+
+
+def _network(
+    workload: str, adapters: list[str], changes: dict[str, Any]
+) -> tuple[Network, dict[str, Network]]:
+    """Return a network and what each task has on it; what was chosen for both is told."""
+    network, own, chosen_for_them = with_adapters(
+        _adapters(adapters), lambda head: network_of(workload, changes, head=head)
+    )
+    for note in chosen_for_them:
+        typer.echo(f"hybridsim: {note}", err=True)
+    return network, own
 
 
 def _adapters(given: list[str]) -> dict[str, PeftAdapter]:

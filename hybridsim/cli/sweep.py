@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -11,18 +12,27 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from hybridsim.boundary.kinds import check_folder
+from hybridsim.boundary.kinds import Kind
 from hybridsim.boundary.values import decimal
 from hybridsim.boundary.writing import write_all
-from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, Verbose, check_figures
+from hybridsim.cli._folders import check_out
+from hybridsim.cli._options import (
+    FiguresOption,
+    Json,
+    Quiet,
+    StudyFile,
+    Verbose,
+    check_figures,
+    check_forms,
+)
+from hybridsim.cli._progress import showing
 from hybridsim.cli._sweep_forecast import print_forecast
 from hybridsim.cli._sweep_pages import check_pages, write_run_pages
 from hybridsim.cli._sweep_tables import render
 from hybridsim.cli._terminal import (
+    INTERRUPTED,
     Telling,
-    bar_on_terminal,
     ends_cleanly,
     out,
     print_json,
@@ -55,8 +65,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 AUDIT_FAILED = 1
 """Exit code when a point is not the same on SimPy."""
 Out = Annotated[
@@ -75,6 +83,25 @@ Sample = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the sampler.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table of all points as CSV.")]
+Workers = Annotated[
+    str, typer.Option(help="in-process, processes:N, dask, dask:N, dask://host:port or slurm:N.")
+]
+AuditShare = Annotated[
+    str, typer.Option(help="Share of points to compute again on SimPy, as in 0.1%.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say how many points, how long, what memory.")
+]
+Pages = Annotated[
+    int, typer.Option("--pages", help="Also write the run pages of so many of the best points.")
+]
+
+
+KIND = Kind(
+    "sweep", ("sweep.json", "search.json", "sample.json", "answers.json", "part-*.parquet")
+)
+KINDS = (KIND,)
+"""What a folder of this command holds."""
 
 
 def ctrl_c(command: Callable[P, R]) -> Callable[P, R]:
@@ -101,24 +128,14 @@ def ctrl_c(command: Callable[P, R]) -> Callable[P, R]:
 def sweep(
     study: StudyFile,
     out_: Out = None,
-    executor: Annotated[
-        str,
-        typer.Option(help="in-process, processes:N, dask, dask:N, dask://host:port or slurm:N."),
-    ] = "in-process",
-    audit: Annotated[
-        str, typer.Option(help="Share of points to compute again on SimPy, as in 0.1%.")
-    ] = "0%",
+    executor: Workers = "in-process",
+    audit: AuditShare = "0%",
     shard: Shard = None,
     sample: Sample = None,
     seed: Seed = 0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how many points, how long, what memory.")
-    ] = False,
+    dry_run: DryRun = False,
     figures: FiguresOption = None,
-    pages: Annotated[
-        int,
-        typer.Option("--pages", help="Also write the run pages of so many of the best points."),
-    ] = 0,
+    pages: Pages = 0,
     json_: Json = False,
     csv_: Csv = False,
     quiet: Quiet = False,
@@ -129,13 +146,11 @@ def sweep(
     ``sweep merge OUT SHARD...`` puts the folders of shards together.
     """
     telling = Telling(verbose, quiet)
-    if json_ and csv_:
-        raise InputError("--json and --csv: give one of them")
+    check_forms(csv_, json_)
     share, kind = _share(audit), check_figures(figures, out_)
     check_pages(pages, out_)
     _check_part(bool(share or kind or pages), csv_, shard, sample, executor)
-    if out_ is not None:
-        check_folder(out_, "sweep")
+    check_out(out_, KIND)
     inputs = inputs_of(study)
     if kind is not None:
         # Matplotlib only where something is drawn
@@ -294,10 +309,9 @@ def merge(
 ) -> None:
     """Put the shards of a sweep together; leaves and says what the whole sweep does."""
     telling = Telling(verbose, quiet)
-    if json_ and csv_:
-        raise InputError("--json and --csv: give one of them")
+    check_forms(csv_, json_)
     kind = check_figures(figures, folder)
-    check_folder(folder, "sweep")
+    check_out(folder, KIND)
     inputs = _inputs_of_shards(shards)
     if large := len(inputs) > MOST_POINTS:
         if csv_ or kind is not None:
@@ -356,23 +370,16 @@ def inputs_of(study: Path) -> Inputs:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress | None]:
-    """Show rate and time left on a terminal's standard error."""
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(compact=True),
-    )
-    with bar_on_terminal(quiet, *columns) as bar:
-        if bar is None:
+    """Show points, their rate and the time left on standard error."""
+    with showing(quiet) as watch:
+        if watch is None:
             yield None
             return
-        task = bar.add_task("sweep", total=None, rate="")
+        began = time.monotonic()
 
         def update(done: int, recorded: int, points: int) -> None:
-            speed = bar.tasks[0].speed
-            rate = "" if speed is None else f"{speed:,.4g} points/s"
-            bar.update(task, completed=done, total=points, rate=rate)
+            rate = (done - recorded) / max(time.monotonic() - began, 1e-9)
+            watch("points", done, points, f"{rate:,.4g} points/s" if done > recorded else "")
 
         yield update
 

@@ -13,8 +13,9 @@ from rich.markup import escape
 
 from hybridsim.boundary.writing import check_file, check_place, write_all
 from hybridsim.cli._commands import Command
-from hybridsim.cli._options import Json, Quiet, Verbose
+from hybridsim.cli._options import Json, Quiet, Verbose, check_forms
 from hybridsim.cli._terminal import (
+    Sentence,
     Telling,
     ends_cleanly,
     err,
@@ -66,8 +67,7 @@ def harp(
     from hybridsim.validation.harp_kinds import errors_before, kinds, read_before
 
     telling = Telling(verbose, quiet)
-    if csv_ and json_:
-        raise InputError("--csv and --json are both given; one of them would do")
+    check_forms(csv_, json_)
     earlier = None if before is None else read_before(before)
     silent = csv_ or json_ or quiet
     with telling.working("simulating", silent):
@@ -107,7 +107,7 @@ def rtl(
 ) -> None:
     """Every measured row of RTL beside the model's answer."""
     telling = Telling(verbose, quiet)
-    _one_of(csv_, json_)
+    check_forms(csv_, json_)
     if figure is not None:
         _check_figure(figure)
     from hybridsim.validation.rtl import APPENDED, compare_with_rtl
@@ -149,7 +149,7 @@ def paper(
 ) -> None:
     """The paper's latency study, and its published overheads."""
     telling = Telling(verbose, quiet)
-    _one_of(csv_, json_)
+    check_forms(csv_, json_)
     if out_ is not None:
         check_place(out_)
     from hybridsim.validation.paper import best_batches, both_layouts, with_best
@@ -180,11 +180,6 @@ def print_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(rows)
-
-
-def _one_of(csv_: bool, json_: bool) -> None:
-    if csv_ and json_:
-        raise InputError("--csv and --json: give one of them")
 
 
 def _check_figure(path: Path) -> None:
@@ -241,6 +236,27 @@ def _print_rtl(comparison: "Comparison") -> None:
             listed.add_row(f"{row['rows']:,}", escape(row["reason"]))
         console.print()
         console.print(listed)
+    console.print()
+    for line in _totals(comparison):
+        console.print(line)
+
+
+def _totals(comparison: "Comparison") -> list[Sentence]:
+    """Return what comes of all jobs and of all kernels; of each group where there is no total."""
+    from hybridsim.validation.rtl import TOTALS
+
+    figures = comparison.summary()
+    known = figures[(figures["half"] == "all") & (figures["compared"] > 0)]
+    total = known[known["group"].isin(TOTALS)]
+    return [
+        Sentence(
+            f"{row['group']}: {row['compared']:,} of {row['rows']:,} rows compared, "
+            f"{row['exact']:,} right to the cycle; median error {row['median_percent']:.2f} %, "
+            f"99 % within {row['p99_percent']:.2f} %, worst {row['worst_percent']:.2f} %",
+            2,
+        )
+        for row in _records(total if len(total) else known)
+    ]
 
 
 def _tell_intervals(comparison: "Comparison", csv_: bool, json_: bool) -> None:

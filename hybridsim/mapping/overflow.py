@@ -5,6 +5,7 @@ from typing import Literal
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping.copies import crossbars_for, vectors_of
+from hybridsim.units import format_share
 from hybridsim.workload import Linear, Network
 
 
@@ -66,9 +67,10 @@ def digital_layers(network: Network, machine: Machine) -> tuple[list[str], str]:
             "what clusters cannot compute; raise tile.count, or write mapping.overflow=share"
         )
     weights = sum(op.weights for op in found)
+    share = format_share(weights / network.weights_on_tiles)
     note = (
         f"larger than the chip: {sum(need.values()):,} crossbars on {room:,}, so clusters compute "
-        f"{len(found):,} of {len(need):,} layers, {weights / network.weights_on_tiles:.0%} of the "
+        f"{len(found):,} of {len(need):,} layers, {share} of the "
         "weights (mapping.overflow); mapping.overflow=share or refuse would not"
     )
     return [op.name for op in found], note

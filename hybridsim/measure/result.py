@@ -19,7 +19,7 @@ from hybridsim.measure.energy_result import AreaResult, EnergyResult
 from hybridsim.measure.interval import IntervalResult, sure
 from hybridsim.shown import lines
 from hybridsim.specs import shown
-from hybridsim.units import format_bytes, format_ps
+from hybridsim.units import format_bytes, format_ps, format_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -372,7 +372,8 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
     yield "covers", result.covers.text if result.covers else ""
     bound = result.bound.replace("_", " ")
     yield "bound by", f"{bound}; critical path: {_path(result)}"
-    yield "tiles", f"{result.tiles:,}, {result.occupancy:.0%} of their devices hold weights"
+    held = format_share(result.occupancy)
+    yield "tiles", f"{result.tiles:,}, {held} of their devices hold weights"
     yield "energy", energy.summary + sure(interval, "energy") if energy else ""
     yield "TCDM", f"{format_bytes(result.tcdm_bytes)} at most on a cluster"
     others = f", {len(result.ops):,} other ops: ops_frame()" if result.ops else ""
@@ -381,8 +382,8 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
 
 def _path(result: Result) -> str:
     """Return what the critical path consists of, the largest share first."""
-    shares = result.critical_path_share.items()
-    found = [f"{kind.replace('_', ' ')} {share:.0%}" for kind, share in shares if share >= 0.005]
+    shares = {kind.replace("_", " "): share for kind, share in result.critical_path_share.items()}
+    found = [f"{kind} {format_share(share)}" for kind, share in shares.items() if share >= 0.005]
     return ", ".join(found) or "nothing"
 
 

@@ -17,7 +17,8 @@ def headline(design: Design) -> str:
     if given := asked.question.settings:
         what += f" ({', '.join(f'{path} {value}' for path, value in given.items())})"
     if design.feasible is False:
-        return f"{what}: no design meets all limits; this one comes nearest"
+        short = " and ".join(_missed(own) for own in design.standings() if own.met is False)
+        return f"{what}: no design meets all limits; this one comes nearest, and misses {short}"
     values = ", ".join(in_units(name, value) for name, value in design.objectives.items())
     if design.feasible is None:
         return f"{what}: {values}; whether its accuracy is enough is not known"
@@ -78,7 +79,7 @@ def limit_cells(own: Standing) -> tuple[str, str, str, str, str]:
     if price is None:
         return own.limit.text, in_units(column, own.value), room, "", ""
     gains = [
-        f"{name_of(name)} {(new - old) / (abs(old) or 1):+.1%}"
+        f"{name_of(name)} {100 * (new - old) / (abs(old) or 1):+.1f} %"
         for name, (old, new) in price.gains.items()
         if abs(new - old) > 1e-3 * abs(old)
     ]
@@ -86,6 +87,11 @@ def limit_cells(own: Standing) -> tuple[str, str, str, str, str]:
         own.limit.text, in_units(column, own.value), room, in_units(column, price.relaxed),
         ", ".join(gains) or "nothing",
     )  # fmt: skip
+
+
+def _missed(own: Standing) -> str:
+    """Return a limit that is missed, and by how much."""
+    return f"{own.limit.text} by {_room(own)}"
 
 
 def _room(own: Standing) -> str:

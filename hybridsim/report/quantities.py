@@ -85,12 +85,16 @@ def changed(column: str, before: float | None, after: float | None) -> str:
         return ""
     if _end(column) == "_percent":
         return f"{after - before:+,.1f} points"
-    return f"{(after - before) / abs(before):+,.1%}".replace("%", " %") if before else ""
+    return f"{100 * (after - before) / abs(before):+,.1f} %" if before else ""
 
 
 def missed(miss: Miss) -> str:
     """Return what a point misses a constraint by, in words."""
     if miss.value is None or miss.by is None:
         return f"{miss.constraint}: there is no value"
-    value, by = told(miss.column, miss.value), told(miss.column, miss.by)
-    return f"{miss.constraint}: it has {value}, so it misses by {by}"
+    return f"{miss.constraint}: it has {told(miss.column, miss.value)}, so it {missed_by(miss)}"
+
+
+def missed_by(miss: Miss) -> str:
+    """Return the same without the constraint and the value."""
+    return "has no value" if miss.by is None else f"misses by {told(miss.column, miss.by)}"

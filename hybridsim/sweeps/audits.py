@@ -48,12 +48,17 @@ def audited(
     for indices, columns in again:
         for i, index in enumerate(indices.tolist()):
             for name, column in columns.items():
-                if column[i] != swept[index][name]:
+                if not _same(column[i], swept[index][name]):
                     differences.append(
                         f"{inputs.labels(index)}: {name} is {column[i]} on SimPy, "
                         f"{swept[index][name]} in the sweep"
                     )
     return Audit(len(chosen), tuple(differences))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two results are one; so are two that are no number."""
+    return bool(one == other or (one != one and other != other))
 
 
 def _chosen(inputs: Inputs, count: int) -> Ints:

@@ -31,6 +31,8 @@ PLACED = {
     "occupancy": "Share of the devices of the used crossbars that hold weights, 0 to 1.",
     "area_mm2": "Silicon of the machine, as far as the areas of its parts are known [mm2].",
     "energy_pj": "Work and static energy of the whole run, as far as it is known [pJ].",
+    "layer_by_layer_ps": "All-analog layers in turn, whatever the strategy may do, as the paper "
+    "defines it [ps]; no number for a strategy for whole networks.",
 }
 """Real numbers that blocks of points tell as well as whole runs do."""
 INTERVALS = {
@@ -55,6 +57,7 @@ def _width(ends: tuple[str, str]) -> str:
 
 DERIVED = {
     "overhead_percent": ("latency_ps", "yardstick_ps"),
+    "layer_by_layer_percent": ("latency_ps", "layer_by_layer_ps"),
     "edp_js": ("energy_pj", "latency_ps"),
     "power_w": ("energy_pj", "latency_ps"),
     **{_width(ends): ends for ends in INTERVALS.values()},
@@ -68,7 +71,7 @@ RESULTS = (*MEASURED, *PLACED, *DERIVED, *DETAILED, ACCURACY)
 def derive(name: str, stored: Mapping[str, "pd.Series[Any]"]) -> "pd.Series[Any]":
     """Return a derived column from the stored ones; no number where one of them is none."""
     first, second = (stored[own] for own in DERIVED[name])
-    if name == "overhead_percent":
+    if name in ("overhead_percent", "layer_by_layer_percent"):
         return (first - second) * 100 / second.where(second != 0)
     if name == "edp_js":
         return first * 1e-12 * (second * 1e-12)

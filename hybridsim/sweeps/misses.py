@@ -1,10 +1,12 @@
 """What stands between points and all constraints: how many meet each, and which is nearest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from hybridsim.sweeps.columns import Constraint
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.study import study_constraints
 
@@ -24,7 +26,7 @@ class Miss:
 
 @dataclass(frozen=True)
 class Nearest:
-    """The point that comes nearest to meeting all constraints."""
+    """A point that comes near to meeting all constraints."""
 
     row: int
     """Its row of the table."""
@@ -44,24 +46,43 @@ def met_by(inputs: Inputs, table: pd.DataFrame) -> dict[str, int]:
 def nearest(inputs: Inputs, table: pd.DataFrame) -> Nearest | None:
     """Return the point that comes nearest where none is feasible; None else, or without results.
 
-    Nearest is what misses its constraints by the least in all: of each the distance of the value
-    from its bound, over the bound (over 1 for a bound of 0), added up. The first of equal ones.
+    See :func:`nearest_points`.
+    """
+    found = nearest_points(inputs, table, 1)
+    return found[0] if found else None
+
+
+def nearest_points(inputs: Inputs, table: pd.DataFrame, most: int) -> list[Nearest]:
+    """Return up to ``most`` points that come nearest where none is feasible; none else.
+
+    Near is what misses its constraints by little in all: of each the distance of the value from
+    its bound, over the bound (over 1 for a bound of 0), added up. Of equal ones the first come
+    first; those that miss the same by the same count once.
     """
     ran = np.flatnonzero((table["problem"] == "").to_numpy())
     if table["feasible"].any() or not len(ran):
-        return None
+        return []
     constraints = study_constraints(inputs.study, inputs.axes)
-    far = np.zeros(len(ran))
-    for own in constraints:
+    each = np.zeros((len(ran), len(constraints)))
+    for column, own in enumerate(constraints):
         values = table[own.column].iloc[ran].astype("Float64").to_numpy(float, na_value=np.inf)
         away = np.maximum(np.abs(values - own.bound), 1e-12) / (abs(own.bound) or 1)
-        far += np.where(own.holds(table).to_numpy()[ran], 0, away)
-    row = int(ran[np.argmin(far)])
-    misses = []
+        each[:, column] = np.where(own.holds(table).to_numpy()[ran], 0, away)
+    order = np.argsort(each.sum(axis=1), kind="stable")
+    alike = pd.DataFrame(each[order]).duplicated().to_numpy()
+    rows = ran[order][~alike][:most]
+    return [Nearest(int(row), _misses(inputs, constraints, table.iloc[[row]])) for row in rows]
+
+
+def _misses(
+    inputs: Inputs, constraints: Sequence[Constraint], point: pd.DataFrame
+) -> tuple[Miss, ...]:
+    """Return what one row of a table does not meet."""
+    found = []
     for text, own in zip(inputs.study.constraints, constraints, strict=True):
-        if not own.holds(table.iloc[[row]]).iloc[0]:
-            given = table[own.column].iloc[row]
+        if not own.holds(point).iloc[0]:
+            given = point[own.column].iloc[0]
             value = None if pd.isna(given) else float(given)
             by = None if value is None else abs(value - own.bound)
-            misses.append(Miss(text, own.column, value, own.bound, by))
-    return Nearest(row, tuple(misses))
+            found.append(Miss(text, own.column, value, own.bound, by))
+    return tuple(found)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping.copies import depend_on_times
 from hybridsim.plan import Bools
-from hybridsim.strategies import NetworkStrategy, Strategy, analog_yardstick
+from hybridsim.strategies import LAYER_BY_LAYER, NetworkStrategy, Strategy, analog_yardstick
 from hybridsim.sweeps import kinds, layer_points, machines
 from hybridsim.sweeps.columns import MEASURED
 from hybridsim.sweeps.energies import Energies
@@ -94,7 +94,7 @@ class Placed:
             "latency_ps": found.latency_ps, "yardstick_ps": found.yardstick_ps,
             "tcdm_bytes": found.tcdm_bytes, "batch": found.batch, "buffers": found.buffers,
             "tasks": found.tasks, "tiles": self.mapping.tiles,
-            "crossbars": self.mapping.crossbars,
+            "crossbars": self.mapping.crossbars, "layer_by_layer_ps": found.yardstick_ps,
         }  # fmt: skip
         tokens = columns.get(layer_points.TOKENS, self.tokens)
         numbers |= self._of_all(found.latency_ps, found.tasks, tokens)
@@ -119,6 +119,7 @@ class Placed:
         decided = np.asarray(numbers.pop("plan"))[None]
         numbers["latency_ps"] = found.latency_ps
         numbers["yardstick_ps"] = self._yardstick(columns, points, found.latency_ps)
+        numbers["layer_by_layer_ps"] = self._layer_by_layer(columns, points)
         numbers |= self._of_all(found.latency_ps, np.asarray(numbers["tasks"]), self.tokens)
         problem = np.where(found.problem == "", self._not_known, found.problem)
         return Rows(numbers, problem, np.zeros(points, np.bool_), decided)
@@ -152,6 +153,12 @@ class Placed:
             return latency
         return self._yardstick_plans.evaluate(columns, points).latency_ps
 
+    def _layer_by_layer(self, columns: Columns, points: int) -> Numbers:
+        """Return the latency of all-analog layers in turn [ps]; no number for whole networks."""
+        if "layer_by_layer_ps" not in self._asked or isinstance(self.strategy, NetworkStrategy):
+            return np.nan
+        return self._in_turn.evaluate(columns, points).latency_ps
+
     @cached_property
     def layers(self) -> LayerPointsOf:
         """The points where layers run one by one."""
@@ -160,6 +167,10 @@ class Placed:
     @cached_property
     def _plans(self) -> PlanPoints:
         return PlanPoints(self.mapping, self.strategy, self.tokens)
+
+    @cached_property
+    def _in_turn(self) -> PlanPoints:
+        return PlanPoints(self.mapping, LAYER_BY_LAYER, self.tokens)
 
     @cached_property
     def _yardstick_plans(self) -> PlanPoints:

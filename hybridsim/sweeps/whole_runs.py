@@ -15,6 +15,7 @@ from hybridsim.measure.energy import PJ, energy_of_run
 from hybridsim.measure.result import Result
 from hybridsim.simulation import MOST_TOKENS, execute
 from hybridsim.strategies import (
+    LAYER_BY_LAYER,
     Job,
     LayerDecision,
     NetworkStrategy,
@@ -102,6 +103,8 @@ class WholeRuns:
             row["energy_pj"] = energy.total / PJ
         if "yardstick_ps" in self._columns:
             row["yardstick_ps"] = _yardstick_ps(point.strategy, job, latency, self._run)
+        if "layer_by_layer_ps" in self._columns:
+            row["layer_by_layer_ps"] = _layer_by_layer_ps(point.strategy, job, self._run)
         if asked:
             run = execute(point.network, point.machine, point.strategy, tokens, self._name)
             whole = with_interval(run) if set(asked) & set(ENDS) else run.result
@@ -188,3 +191,10 @@ def _yardstick_ps(strategy: Strategy, job: Job, latency: int, run: Engine) -> in
         return latency
     other, bare = against
     return carry_out(other.schedule(bare), job.machine, run).makespan
+
+
+def _layer_by_layer_ps(strategy: Strategy, job: Job, run: Engine) -> float:
+    """Return the latency of all-analog layers in turn [ps]; no number for whole networks."""
+    if isinstance(strategy, NetworkStrategy):
+        return np.nan
+    return carry_out(LAYER_BY_LAYER.schedule(job), job.machine, run).makespan

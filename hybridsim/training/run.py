@@ -30,6 +30,7 @@ from hybridsim.training.spans import questions
 from hybridsim.training.study import AdaptStudy, SquadData, read_adapt_study
 from hybridsim.training.tokens import tokenize
 from hybridsim.training.training import Trained, Training, predictions
+from hybridsim.units import format_share
 
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
@@ -173,7 +174,7 @@ class StudyRun:
         label = f"train {arm}, seed {seed}"
         trained = training.run(
             lambda done, steps, loss, right: self.watch(
-                label, done, steps, f"loss {loss:.3f}, accuracy {right:.1%}"
+                label, done, steps, f"loss {loss:.3f}, accuracy {format_share(right, 1)}"
             )
         )
         self._keep(arm, seed, model, trained)

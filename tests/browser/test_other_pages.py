@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from hybridsim.cli.sweep import inputs_of
+from hybridsim.report.page.cells import short_names
 from hybridsim.report.page.sweep import sweep_page
 from hybridsim.sweeps.run import SweepResult, run_study
 from tests.browser.tools import Opened, new_tab, serious, settled
@@ -318,3 +319,23 @@ def test_axe_and_narrow_pages(which: str, scheme: str, request: pytest.FixtureRe
     page.emulate_media(color_scheme="light")
     assert found == []
     assert wide <= 390
+
+
+def test_names_are_cut_in_the_browser_as_in_drawings_of_the_program(swept_tab: Opened) -> None:
+    page = swept_tab.again()
+    names = [
+        "a",
+        *(f"block{i}.attention.output.{end}" for i in range(3) for end in ("dense", "sum")),
+    ]
+    for most in (8, 12, 30):
+        cut = page.evaluate("([names, most]) => [...hybridsim.short(names, most)]", [names, most])
+        assert dict(cut) == short_names(names, most)
+
+
+def test_a_drawing_that_is_wider_than_a_telephone_says_so(swept_tab: Opened) -> None:
+    page = swept_tab.again()
+    said = "getComputedStyle(document.getElementById('parallel'), '::before').content"
+    assert page.evaluate(said) == "none"
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert "scroll it sideways" in page.evaluate(said)
+    page.set_viewport_size({"width": 1280, "height": 900})

@@ -312,6 +312,16 @@ def test_axe_finds_no_serious_fault(on_layer: Any, scheme: str) -> None:
     assert found == []
 
 
+def test_the_roofline_has_one_legend_and_flows_go_on_at_a_telephones_width(on_layer: Any) -> None:
+    legends = on_layer.locator("#figure-roofline .role-legend")
+    assert legends.count() == 1
+    said = "getComputedStyle(document.querySelector('.sankey'), '::before').content"
+    assert on_layer.evaluate(said) == "none"
+    on_layer.set_viewport_size({"width": 390, "height": 800})
+    assert "scroll it sideways" in on_layer.evaluate(said)
+    on_layer.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_a_layer_is_marked_on_the_map_and_in_the_timeline(
     on_network: Any, network_run: Written
 ) -> None:

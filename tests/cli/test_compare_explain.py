@@ -17,6 +17,7 @@ def test_compare_prints_a_narrow_table(cli) -> None:
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
+    assert "TCDM" in lines[0], "no column has to go"
     assert any(line.startswith("token_parallel") for line in lines)
     assert any("fastest: auto" in line for line in lines)
 

@@ -24,6 +24,24 @@ def test_the_main_job_ends_in_a_table_and_the_overhead(cli) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_a_network_without_adapters_is_told_how_to_have_some(cli, tmp_path) -> None:
+    config = {
+        "model_type": "bert", "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 128, "hidden_act": "gelu", "vocab_size": 100, "type_vocab_size": 2,
+        "max_position_embeddings": 32,
+    }  # fmt: skip
+    own = tmp_path / "mine" / "config.json"
+    own.parent.mkdir()
+    own.write_text(json.dumps(config))
+    ask = ("run", str(own), "ahwa_lora_2026", "--tokens", "4", "--layers-only")
+    done = cli(*ask)
+    assert "mine has no adapters; --set adapters.rank=8 would" in done.stderr
+    told = cli(*ask, "--set", "adapters.rank=8")
+    assert told.stderr == ""
+    assert "adapters of rank 8" in told.stdout
+    assert cli(*ask, "--no-adapters").stderr == ""  # it was meant
+
+
 def test_every_layer_can_have_its_row(cli) -> None:
     done = cli("run", "mobilebert", "ahwa_lora_2026", "--every-layer")
     assert sum("128x512" in line for line in done.stdout.splitlines()) == 120

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ def test_the_summary_fits_a_terminal(cli: Any) -> None:
     assert any(line.startswith("RedMulE, height 4") for line in lines)
     assert any(line.startswith("lora") for line in lines)
     assert any(line.startswith("hung") for line in lines)
+    text = " ".join(done.stdout.split())
+    engine, cores = (text.rpartition(f"{name}: ")[2] for name in ("height 4", "cores and DMA"))
+    readme = Path("README.md").read_text("utf-8").splitlines()
+    rows = [row for row in readme if "`hybridsim validate rtl`" in row]
+    for row, told in zip(rows, (engine, cores), strict=True):
+        figures = re.findall(r"\d[\d,]*(?:\.\d+)?(?: %)?", row.split("|")[2])
+        assert len(figures) >= 5
+        assert [figure for figure in figures if figure not in told] == [], "as README.md says"
 
 
 @pytest.mark.parametrize("table", [CORES, ENGINE])

@@ -13,6 +13,8 @@ from hybridsim.arch import load_machine, machine_with
 from hybridsim.designs import Design, Question, asked, design
 from hybridsim.errors import InputError
 from hybridsim.measure.result import Result
+from hybridsim.report.designs import headline
+from hybridsim.report.page.design import design_page
 from hybridsim.simulation import execute, simulate
 from hybridsim.strategies import make_strategy
 from hybridsim.sweeps.inputs import Resolver
@@ -213,6 +215,10 @@ def test_limits_that_conflict_are_named_with_the_nearest_of_each(tmp_path: Path)
     assert found.feasible is False
     (conflict,) = found.conflicts
     assert conflict.limits == ("latency <= 22 us", "area <= 4 mm2")
+    missed = [own for own in found.standings() if own.met is False]
+    assert missed
+    assert all(f"misses {own.limit.text} by " in headline(found) for own in missed[:1])
+    assert 'data-table="nearest"' in design_page(found, None)
     seen = found.seen
     fast, little = (seen.place(conflict.nearest[own]) for own in conflict.limits)
     assert seen.column("latency_ps")[fast] <= 22e6 < seen.column("latency_ps")[little]

@@ -28,7 +28,7 @@ def test_layers_that_save_the_fewest_products_per_crossbar_go_first() -> None:
     network = made(long=(300, 100), short=(200, 100))
     names, note = digital_layers(network, chip(2))
     assert names == ["long"]
-    assert "3 crossbars on 2, so clusters compute 1 of 2 layers, 60% of the weights" in note
+    assert "3 crossbars on 2, so clusters compute 1 of 2 layers, 60 % of the weights" in note
 
 
 def test_of_equal_layers_the_first_goes_and_no_more_than_must() -> None:

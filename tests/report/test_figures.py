@@ -82,6 +82,9 @@ def test_eight_arms_stand_apart_on_a_logarithmic_axis() -> None:
     figure = adaptation_figure(pd.DataFrame(rows))
     (axes,) = figure.axes
     assert figure.get_figwidth() == PAGE
+    columns = [text.get_text() for text in figure.legends[0].get_texts()]
+    lines = [columns[at::2] for at in (0, 1)]  # two entries in each of four columns
+    assert lines == [[f"arm{a}" for a in range(4)], [f"arm{a}" for a in range(4, 8)]]
     ticks = axes.get_xticks()
     # as drift goes: evenly in log10(t + 20 s)
     assert ticks[-1] - ticks[-2] == pytest.approx(1.0, abs=1e-3)

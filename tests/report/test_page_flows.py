@@ -11,6 +11,7 @@ from hybridsim.arch import load_machine, machine_with
 from hybridsim.difference import difference, head_of, intervals_apart
 from hybridsim.measure.energy import energy_of_run
 from hybridsim.measure.numerics import analog_noise_of
+from hybridsim.report.page.cells import short_names
 from hybridsim.report.page.charts import PARTS, part_color
 from hybridsim.report.page.energy import energy_parts
 from hybridsim.report.page.gantt import gantt
@@ -30,6 +31,18 @@ CASES = (
 def run(request: pytest.FixtureRequest) -> Run:
     network, machine, strategy = request.param
     return execute(*load(network, machine), make_strategy(strategy, {}), tokens=32)
+
+
+NAMES = st.lists(st.text("ab.", min_size=1, max_size=14), max_size=30)
+
+
+@given(NAMES, st.integers(4, 12))
+def test_names_that_are_cut_stay_apart(names: list[str], most: int) -> None:
+    found = short_names(names, most)
+    assert [*found] == [*dict.fromkeys(names)]
+    assert len({*found.values()}) == len(found)
+    assert all(len(label) <= most for label in found.values())
+    assert all(found[name] == name for name in names if len(name) <= most)
 
 
 # --- flows --------------------------------------------------------------------------------------

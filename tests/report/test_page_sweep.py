@@ -1,5 +1,6 @@
 """What the page of a sweep shows, before it is drawn, and the page written again."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hybridsim.cli.sweep import inputs_of
 from hybridsim.errors import SpecError
 from hybridsim.report.page.run_page import page_of_folder
-from hybridsim.report.page.sweep import sweep_page
+from hybridsim.report.page.sweep import MOST_NEAREST, sweep_page
 from hybridsim.report.page.sweep_charts import axes_by_weight, profile, profile_chart
 from hybridsim.sweeps.run import SweepResult, run_study
 from tests.cli.conftest import CommandLine
@@ -80,8 +81,11 @@ def test_where_nothing_is_feasible_there_is_a_page_with_what_is_missed(
     assert "0: overhead_percent <= 0.5" in done.stdout
     assert "overhead_percent <= 0.5: it has " in done.stdout
     page = (out / "page.html").read_text(encoding="utf-8")
-    assert "The nearest point" in page
-    assert "so it misses by" in page
+    nearest = page[page.index("The nearest points") :]
+    shown = nearest[: nearest.index("</table>")].replace("<wbr>", "")
+    rows = re.findall(r"misses by ([\d.]+) %", shown)
+    assert 1 < len(rows) <= MOST_NEAREST
+    assert rows == sorted(rows, key=float), "the nearest first"
     assert not list(out.glob("figure_*"))
 
 

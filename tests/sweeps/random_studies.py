@@ -197,4 +197,7 @@ def inputs_of(
 MEASURED = [
     "latency_ps", "yardstick_ps", "tcdm_bytes", "batch", "buffers", "tasks", "tiles", "crossbars",
 ]  # fmt: skip
-EVERY = [*MEASURED, "energy_pj", "area_mm2", "occupancy", "throughput_tokens_per_s"]
+EVERY = [
+    *MEASURED, "energy_pj", "area_mm2", "occupancy", "throughput_tokens_per_s",
+    "layer_by_layer_ps",
+]  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hybridsim.sweeps.answers import best_rows, build_table
 from hybridsim.sweeps.columns import RESULTS, parse_constraint
 from hybridsim.sweeps.inputs import Inputs
-from hybridsim.sweeps.misses import met_by, nearest
+from hybridsim.sweeps.misses import met_by, nearest, nearest_points
 from hybridsim.sweeps.pareto import pareto
 from hybridsim.sweeps.sensitivity import sought_results, total_shares, variance_shares
 from tests.sweeps.random_studies import NETWORKS, inputs_of
@@ -106,6 +106,8 @@ def test_where_nothing_is_feasible_the_nearest_point_and_its_misses_are_told(stu
     assert table.loc[near.row, ["strategy.batch", "tokens", "latency_ps"]].tolist() == [4, 5, 3]
     (miss,) = near.misses
     assert (miss.constraint, miss.value, miss.by) == (limits[0], 3, 2)
+    far = [[own.by for own in point.misses] for point in nearest_points(inputs, table, 4)]
+    assert far == [[2], [2, 0], [3], [3, 0]], "6 tokens are no token less than 6"
     assert nearest(inputs, table_of(inputs, lambda a, b, c: a + 5)) is None
     assert nearest(inputs, table_of(inputs, lambda a, b, c: a, ["no"] * 24)) is None
 

@@ -20,12 +20,15 @@ import pytest
 import hybridsim
 from hybridsim import TokenParallel, load, simulate
 from hybridsim.errors import InputError
+from hybridsim.strategies import make_strategy
 from hybridsim.sweeps import chunks, executors, run_study, sweep
 from hybridsim.sweeps import inputs as inputs_module
 from hybridsim.sweeps import run as run_module
 from hybridsim.sweeps.audits import Audit
 from hybridsim.sweeps.chunks import Pace
+from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.recorded import Span
+from hybridsim.sweeps.study import read_study
 
 pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
 
@@ -46,6 +49,26 @@ def test_a_row_is_what_simulate_finds(studies) -> None:
     result = simulate(network, machine, TokenParallel(batch=4), 16)
     for name in ("latency_ps", "overhead_percent", "tcdm_bytes", "tiles", "tasks", "bound"):
         assert row[name] == getattr(result, name)
+
+
+def test_the_overhead_of_the_paper_is_what_simulate_finds_for_every_strategy(studies) -> None:
+    kinds = ["token_parallel", "cross_layer", "network"]
+    path = studies.write(
+        network="minilm_l6", keep=["overhead_percent", "layer_by_layer_percent"],
+        axes={"strategy": kinds},
+    )  # fmt: skip
+    result = run_study(read_inputs(read_study(path), str(path)), audit=1)
+    assert result.audit == Audit(3, ())
+    for kind, own in result.table.groupby("strategy"):
+        for row in own.to_dict("records"):
+            network, machine = load("minilm_l6", "ahwa_lora_2026")
+            found = simulate(network, machine, make_strategy(kind, {}), 16)
+            told = row["layer_by_layer_percent"]
+            assert found.layer_by_layer_percent == (None if pd.isna(told) else told), kind
+            assert row["overhead_percent"] == found.overhead_percent
+    apart = result.table.set_index("strategy")
+    streamed = apart.loc["cross_layer"]
+    assert (streamed["layer_by_layer_percent"] != streamed["overhead_percent"]).all()
 
 
 def test_a_network_of_many_layers_is_what_simulate_finds(studies) -> None:

@@ -84,10 +84,14 @@ def blank(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    """Put the legend of ``axes`` below it, each label once."""
+    """Put the legend of ``axes`` below it, each label once, in the order of lines of text."""
     found = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     if found:
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+        labels = list(found)
+        # matplotlib fills one column after the other
+        labels = [label for column in range(columns) for label in labels[column::columns]]
+        handles = [found[label] for label in labels]
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def file_of(build: Build, kind: Format) -> bytes:

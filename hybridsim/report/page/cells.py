@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hybridsim.units import format_bytes, format_energy, format_ps
+from hybridsim.units import format_bytes, format_energy, format_ps, format_share
 
 Kind = Literal[
     "text",
@@ -89,7 +89,7 @@ def _shown(kind: Kind, value: Any) -> str:
     if kind == "energy":
         return format_energy(round(value * 10**6))  # picojoules
     if kind == "share":
-        return f"{value:.1%}".replace("%", " %")
+        return format_share(value, 1)
     if kind == "count":
         return f"{value:,}"
     if kind == "decibels":
@@ -104,15 +104,33 @@ def _shown(kind: Kind, value: Any) -> str:
     return str(value).replace("_", " ") if kind == "word" else str(value)
 
 
-_ACRONYMS = {"dma": "DMA", "tcdm": "TCDM", "sram": "SRAM", "dram": "DRAM"}
+ACRONYMS = {"dma": "DMA", "tcdm": "TCDM", "sram": "SRAM", "dram": "DRAM"}
+"""Parts that people write in capitals."""
 
 
 def part_name(part: str) -> str:
     """Return a kind of part as people write it."""
     name, colon, sort = part.partition(":")
-    return _ACRONYMS.get(name, name.replace("_", " ")) + colon + sort
+    return ACRONYMS.get(name, name.replace("_", " ")) + colon + sort
 
 
 def percent(value: float) -> str:
     """Return a percentage with three digits where that says more than one decimal."""
     return f"{value:.2f} %" if abs(value) < 10 else f"{value:.1f} %"
+
+
+def short_names(names: Iterable[str], most: int) -> dict[str, str]:
+    """Return names as they fit into ``most`` characters: cut in the middle, and never two as one.
+
+    Pages do the same for the names along the axes of charts (``hybridsim.short``).
+    """
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        taken = {*found.values()}
+        cuts = [name] if len(name) <= most else []
+        cuts += [
+            f"{name[: most - 1 - back]}\u2026{name[-back:]}" for back in range(most // 2, most)
+        ]
+        cuts += [f"{cuts[0][: most - 1 - len(str(k))]}\u2026{k}" for k in range(2, len(taken) + 3)]
+        found[name] = next(cut for cut in cuts if cut not in taken)
+    return found

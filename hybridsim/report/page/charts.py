@@ -1,10 +1,12 @@
 """How the charts of a run look, in the language of Vega-Lite; each draws one table."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from hybridsim.report.page.cells import ACRONYMS, part_name
 from hybridsim.report.page.chart_data import Roofline
 
 Spec = dict[str, Any]
@@ -100,7 +102,9 @@ def same(name: str) -> Spec:
     return {"field": name, "type": "quantitative"}
 
 
-LEGEND: Spec = {"labelExpr": "replace(datum.label, '_', ' ')"}
+LEGEND: Spec = {
+    "labelExpr": f"({json.dumps(ACRONYMS)})[datum.label] || replace(datum.label, '_', ' ')"
+}
 """A legend with names as people write them."""
 
 
@@ -217,7 +221,7 @@ def _roomy(drawn: pd.DataFrame, sure: list[dict[str, Any]]) -> Spec:
 def activity_chart(table: pd.DataFrame, longest_ps: int) -> Chart:
     """Draw when the parts of each kind were at work."""
     drawn, unit = times(table, longest_ps)
-    drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].str.replace("_", " ")
+    drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].map(part_name)
     spec: Spec = {
         "height": {"step": 24},
         "mark": {"type": "rect", "height": 18},
@@ -346,6 +350,7 @@ def roofline_chart(roof: Roofline) -> Chart:
     kernels = roof.kernels.assign(gops=roof.kernels["operations_per_s"] / 1e9)
     kernels["unit"] = kernels["unit"].str.replace("_", " ")
     units = {unit: _unit_color(unit) for unit in dict.fromkeys(kernels["unit"])}
+    colors = palette(units, [*units])
     low = min(0.25, float(kernels["operations_per_byte"].min()) / 2)
     high = max(64.0, float(kernels["operations_per_byte"].max()) * 2)
     lines = _roof_lines(roof, low, high)
@@ -371,10 +376,11 @@ def roofline_chart(roof: Roofline) -> Chart:
                 "encoding": {
                     "x": x,
                     "y": y,
-                    "color": field(
-                        "unit", "nominal", "adapter on", scale=palette(units, [*units])
+                    # domains that agree make one legend of both
+                    "color": field("unit", "nominal", "adapter on", scale=colors),
+                    "shape": field(
+                        "unit", "nominal", "adapter on", scale={"domain": colors["domain"]}
                     ),
-                    "shape": field("unit", "nominal", "adapter on"),
                     "tooltip": [
                         field("kernel", "nominal", "adapter"),
                         field("layers", title="layers"),

@@ -11,7 +11,7 @@ from hybridsim._old_names import COLUMNS, renamed
 from hybridsim.boundary.reading import read_own, read_own_json
 from hybridsim.comparison import coverage_lines
 from hybridsim.errors import SpecError
-from hybridsim.report.page.cells import Column, Table, shown, table
+from hybridsim.report.page.cells import Column, Table, part_name, shown, table
 from hybridsim.report.page.charts import (
     LEGEND,
     PARTS,
@@ -130,7 +130,7 @@ def lanes_chart(activity: pd.DataFrame, ran: Rows) -> Chart:
     longest = max(int(row["latency_ps"]) for row in ran)
     drawn, unit = times(activity, longest)
     size = scale_of(longest)[0]
-    drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].str.replace("_", " ")
+    drawn["kind"], drawn["part"] = drawn["part"], drawn["part"].map(part_name)
     ends = [{"strategy": r["strategy"], "end": r["latency_ps"] / size} for r in ran]
     in_turn = ran[0].get("layer_by_layer_ps") or ran[0]["yardstick_ps"]
     analog = [{"analog": in_turn / size}]

@@ -16,6 +16,7 @@ from hybridsim.report.designs import (
 )
 from hybridsim.report.page.cells import Column, Table, micro, table
 from hybridsim.report.page.shell import render_page
+from hybridsim.report.page.sweep import nearest_table
 from hybridsim.report.page.sweep_charts import axis_codes, spread_chart
 from hybridsim.report.page.sweep_points import front_chart
 from hybridsim.report.quantities import heading, held_by, told
@@ -45,6 +46,7 @@ def design_page(design: Design, audit: Audit | None) -> str:
         choice=list(design.choice.items()),
         figures=[(name, micro(text)) for name, text in figures(design)],
         limits=_limits(design),
+        nearest=nearest_table(inputs, found),
         conflicts=[micro(text) for text in conflicts(design)],
         needed=design.asked.needed.split("`"),  # each second part is a command
         decisions=_decisions(design),

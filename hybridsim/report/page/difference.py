@@ -29,6 +29,7 @@ from hybridsim.report.page.comparison import ACTIVITY, ACTIVITY_COLUMNS, lanes_c
 from hybridsim.report.page.energy_charts import energy_scale
 from hybridsim.report.page.shell import render_page
 from hybridsim.report.quantities import changed, name_of, told
+from hybridsim.units import format_share
 
 DIFFERENCE = "difference.json"
 """Name of the file in a folder of results."""
@@ -71,12 +72,13 @@ def verdict(found: Difference) -> str:
         text = f"Both take {shown('time', after)}."
     else:
         ratio = max(before, after) / max(1, min(before, after))
+        change = format_share(abs(after - before) / max(1, before), 1)
         word = "shorter" if after < before else "longer"
         text = (
             f"{found.after.label} takes {shown('time', after)} instead of "
-            f"{shown('time', before)}: {abs(after - before) / max(1, before):.1%} {word}, "
+            f"{shown('time', before)}: {change} {word}, "
             f"a factor of {ratio:.3g}."
-        ).replace("%", " %")
+        )
     if found.apart is None or before == after:
         return text
     sure = "have no time in common" if found.apart else "overlap, so it may as well be none"

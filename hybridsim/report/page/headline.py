@@ -6,6 +6,7 @@ from hybridsim.explanation import Explanation
 from hybridsim.measure.interval import sure
 from hybridsim.measure.result import Result
 from hybridsim.report.page.cells import Cell, micro, percent, shown
+from hybridsim.units import format_share
 
 LEAST_WORTH = 0.005
 """Elasticities below this are not shown."""
@@ -152,9 +153,9 @@ def _energy(result: Result) -> tuple[Figure, ...]:
         return ()
     parts = [("analog", energy.analog_pj), ("digital", energy.digital_pj)]
     parts += [("static", energy.static_pj)] if energy.static_pj else []
-    split = ", ".join(f"{name} {pj / (energy.total_pj or 1):.0%}" for name, pj in parts)
+    split = ", ".join(f"{name} {format_share(pj / (energy.total_pj or 1))}" for name, pj in parts)
     each = shown("energy", energy.per_token_pj)
-    note = f"{each} per token; {split}".replace("%", "\u00a0%") + sure(result.interval, "energy")
+    note = f"{each} per token; {split}".replace(" %", "\u00a0%") + sure(result.interval, "energy")
     cell = Cell(energy.total_pj, shown("energy", energy.total_pj))
     return (Figure("energy.total_pj", "energy", cell, micro(note)),)
 

@@ -12,12 +12,14 @@ import pandas as pd
 
 from hybridsim.measure.result import Result
 from hybridsim.plan import Plan, Timeline
-from hybridsim.report.page.cells import part_name, shown
+from hybridsim.report.page.cells import part_name, short_names, shown
 from hybridsim.report.page.chart_data import kind_of_layer
 from hybridsim.report.page.charts import part_color
 
 MOST_KINDS = 10
 """Kinds of ops with a band of their own; the others are one."""
+MOST_LETTERS = 30
+"""Letters of a name for which there is room."""
 WIDTH, HEIGHT = 1000, 340
 _BAR, _GAP, _TOP = 14, 9, 6
 _COLUMNS = (150, 460, 770)
@@ -29,6 +31,8 @@ class Node:
     """A bar: the network, a kind of op or a part."""
 
     name: str
+    label: str
+    """Its name, as far as there is room for it."""
     amount: str
     color: str
     x: float
@@ -120,16 +124,19 @@ def sankey(
     scale = room / whole
     middle = {name: _TOP + at for name, at in _stacked(kinds, scale).items()}
     right = {name: _TOP + at for name, at in _stacked(parts, scale).items()}
-    nodes = [Node(network, tell(whole), "var(--plain)", _COLUMNS[0], _TOP, whole * scale, "end")]
+    label = short_names([network, *kinds, *map(part_name, parts)], MOST_LETTERS)
+
+    def bar(name: str, color: str, column: int, y: float, amount: int) -> Node:
+        side = "start" if column == 2 else "end"
+        x, height = _COLUMNS[column], amount * scale
+        return Node(name, label[name], tell(amount), color, x, y, height, side)
+
+    nodes = [bar(network, "var(--plain)", 0, _TOP, whole)]
+    nodes += [bar(kind, "var(--plain)", 1, middle[kind], sum_) for kind, sum_ in kinds.items()]
     nodes += [
-        Node(kind, tell(amount), "var(--plain)", _COLUMNS[1], middle[kind], amount * scale, "end")
-        for kind, amount in kinds.items()
+        bar(part_name(part), part_color(part), 2, right[part], sum_)
+        for part, sum_ in parts.items()
     ]
-    nodes += [
-        Node(part_name(part), tell(amount), part_color(part), _COLUMNS[2], right[part],
-             amount * scale, "start")
-        for part, amount in parts.items()
-    ]  # fmt: skip
     bands = _from_network(kinds, middle, scale, network, tell)
     bands += _to_parts(amounts, middle, right, scale, tell)
     columns: dict[str, list[object]] = {

@@ -19,19 +19,22 @@ from hybridsim.report.page.sweep_charts import (
     spread_chart,
 )
 from hybridsim.report.page.sweep_points import FOLDER, front_chart, points_data
-from hybridsim.report.quantities import heading, held_by, missed
+from hybridsim.report.quantities import heading, held_by, missed_by
 from hybridsim.sweeps.answer_files import SUMMARY, read_answers
 from hybridsim.sweeps.answers import best_rows
 from hybridsim.sweeps.audits import Audit
 from hybridsim.sweeps.axes import Axis
 from hybridsim.sweeps.inputs import Inputs
-from hybridsim.sweeps.misses import met_by, nearest
+from hybridsim.sweeps.misses import met_by, nearest_points
 from hybridsim.sweeps.run import SweepResult
 from hybridsim.sweeps.sensitivity import sought_results, total_shares, variance_shares
 from hybridsim.sweeps.study import STUDY, read_written_study, study_axes
 
 MOST_ROWS = 500
 """Rows of the Pareto table; the CSV file beside the page has all."""
+
+MOST_NEAREST = 8
+"""Points that are shown where none meets all constraints."""
 
 
 def sweep_page(
@@ -77,7 +80,7 @@ def sweep_page(
         charts={chart.name: chart for chart in charts},
         has_heat=any(heat["cells"].values()),
         constraints=_constraints(inputs, found),
-        nearest=_nearest(inputs, found),
+        nearest=nearest_table(inputs, found),
         axes=[(axis.name, ", ".join(axis.labels[:24]), len(axis)) for axis in inputs.axes],
         best=best,
         front=points_table(inputs, "pareto", "Pareto front", front.iloc[:MOST_ROWS]),
@@ -92,13 +95,24 @@ def _constraints(inputs: Inputs, found: pd.DataFrame) -> Table:
     return table("constraints", "Constraints", columns, met)
 
 
-def _nearest(inputs: Inputs, found: pd.DataFrame) -> tuple[Table, list[str]] | None:
-    """Return the point that comes nearest where none is feasible, and what it misses by."""
-    near = nearest(inputs, found)
-    if near is None:
+def nearest_table(inputs: Inputs, found: pd.DataFrame) -> Table | None:
+    """Return the points that come nearest where none is feasible, and what each misses by."""
+    near = nearest_points(inputs, found, MOST_NEAREST)
+    if not near:
         return None
-    point = points_table(inputs, "nearest", "Nearest point", found.iloc[[near.row]])
-    return point, [missed(miss) for miss in near.misses]
+    texts = dict.fromkeys(inputs.study.constraints)
+    columns = [Column(text, text, "word") for text in texts]
+    rows = []
+    for own in near:
+        misses = {miss.constraint: missed_by(miss) for miss in own.misses}
+        rows.append({text: misses.get(text, "meets it") for text in texts})
+    standing = table("nearest", "Nearest points", columns, rows)
+    points = points_table(
+        inputs, "nearest", "Nearest points", found.iloc[[own.row for own in near]]
+    )
+    joined = tuple((*a, *b) for a, b in zip(standing.rows, points.rows, strict=True))
+    heads = (*standing.columns, *points.columns)
+    return Table("nearest", "Nearest points", heads, joined)
 
 
 def _shown(inputs: Inputs, found: pd.DataFrame, names: list[str]) -> list[int]:

@@ -71,6 +71,37 @@ const hybridsim = {
     text: {color: "var(--ink)"},
   },
 
+  /** Return names as they fit into so many characters, as a map: cut in the middle, and never two as one. */
+  short(names, most) {
+    const found = new Map();
+    const taken = new Set();
+    for (const name of names) {
+      if (found.has(name)) continue;
+      let cut = name;
+      for (let back = most >> 1; name.length > most && (cut === name || taken.has(cut)) && back < most; back++) {
+        cut = `${name.slice(0, most - 1 - back)}…${name.slice(name.length - back)}`;
+      }
+      for (let k = 2, whole = cut; taken.has(cut); k++) cut = `${whole.slice(0, most - String(k).length - 1)}…${k}`;
+      taken.add(cut);
+      found.set(name, cut);
+    }
+    return found;
+  },
+
+  /** Let the names along the axes of a chart stay apart where there is no room for all of them. */
+  shorten(spec, limit) {
+    const parts = [spec, ...(spec.layer ?? [])];
+    const rows = parts.flatMap((part) => part.data?.values ?? []);
+    for (const encoding of parts.flatMap((part) => [part.encoding?.x, part.encoding?.y])) {
+      if (encoding?.type !== "nominal" || encoding.axis === null) continue;
+      const names = rows.map((row) => row[encoding.field]).filter((name) => typeof name === "string");
+      const most = Math.floor((encoding.axis?.labelLimit ?? limit) / 6.8);  // pixels of a letter
+      if (!names.some((name) => name.length > most)) continue;
+      const told = JSON.stringify(Object.fromEntries(hybridsim.short(names, most)));
+      encoding.axis = {...encoding.axis, labelExpr: `${told}[datum.label] || datum.label`};
+    }
+  },
+
   /** Return a chart for a small screen: names are cut sooner, and labels behind bars have room. */
   narrow(spec) {
     const short = (part) => {
@@ -81,15 +112,20 @@ const hybridsim = {
     return {...spec, padding, config: {axis: {labelLimit: 110}, legend: {columns: 3}}};
   },
 
+  /** How numbers are written, as everywhere else: a space before the percent sign. */
+  numbers: {decimal: ".", thousands: ",", grouping: [3], currency: ["", ""], percent: "\u00a0%"},
+
   /** Draw a chart, and return its view; one after the other. */
   embed(place, spec, options = {}) {
-    if (place.clientWidth < 560) spec = hybridsim.narrow(spec);
+    const small = place.clientWidth < 560;
+    if (small) spec = hybridsim.narrow(spec);
+    hybridsim.shorten(spec, small ? 110 : hybridsim.config.axis.labelLimit);
     const turn = hybridsim.embedding.then(async () => {
       // Vega-Lite warns of each chart whose width is the page's and whose height is its rows'
       const {warn} = console;
       console.warn = () => {};
       try {
-        return (await vegaEmbed(place, spec, {renderer: "svg", actions: false, config: hybridsim.config, ...options})).view;
+        return (await vegaEmbed(place, spec, {renderer: "svg", actions: false, config: hybridsim.config, formatLocale: hybridsim.numbers, ...options})).view;
       } finally {
         console.warn = warn;
       }

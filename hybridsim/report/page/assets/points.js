@@ -51,13 +51,14 @@ hybridsim.points = (() => {
     path.style.stroke = colors[raw.case[i] % colors.length];
     return path;
   });
-  const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const room = Math.max(8, Math.floor((width - 140) / Math.max(1, axes.length - 1) / 6.2));
+  const titles = hybridsim.short(axes.map((axis) => axis.name), room * 2 - 2);
   axes.forEach((axis, k) => {
+    const labels = hybridsim.short(axis.marks.map(([, label]) => label), room);
     made("line", {x1: x(k), x2: x(k), y1: y(0), y2: y(1)});
-    const name = made("text", {x: x(k), y: k % 2 ? 28 : 14, "text-anchor": k ? "middle" : "start", class: "name"}, cut(axis.name, room * 2 - 2));
+    const name = made("text", {x: x(k), y: k % 2 ? 28 : 14, "text-anchor": k ? "middle" : "start", class: "name"}, titles.get(axis.name));
     if (!k) name.setAttribute("x", 4);
-    for (const [share, label] of axis.marks) made("text", {x: x(k) + 5, y: y(share) + 4}, cut(label, room));
+    for (const [share, label] of axis.marks) made("text", {x: x(k) + 5, y: y(share) + 4}, labels.get(label));
     axis.brush = made("rect", {x: x(k) - 9, width: 18, y: 0, height: 0, class: "brush"});
     axis.grip = made("rect", {x: x(k) - 14, width: 28, y: TOP - 12, height: HEIGHT - TOP - BOTTOM + 20, class: "grip"});
     axis.range = null;
