@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from hybridsim import outside
+from hybridsim.certainty import intervals
 from hybridsim.engines import ENGINES, Engine
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.explanation import Explanation, explain
@@ -43,6 +44,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def run(engine: Engine) -> Run:
     """Each engine in turn, for plans of delays."""
     return lambda plan: engine(plan, times(plan))
+
+
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are of few samples: for tests of other things, most of whose time they take."""
+    monkeypatch.setattr(intervals, "MOST_SAMPLES", intervals.LEAST_SAMPLES)
 
 
 _EXPLAINED: dict[str, Explanation] = {}

@@ -15,6 +15,8 @@ from hybridsim.errors import CapacityError, InputError
 from hybridsim.generation import strategy_for
 from hybridsim.workload import AdapterSpec, Network, network_from_config
 
+pytestmark = pytest.mark.usefixtures("few_samples")
+
 CONFIG = {
     "model_type": "llama", "vocab_size": 1000, "hidden_size": 256, "intermediate_size": 1024,
     "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2,

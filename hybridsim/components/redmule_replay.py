@@ -357,10 +357,10 @@ def _move_reader(
     ):
         streams[which, PHASE] = IDLE
         finished = True
-    streams[which, RESPONSES] += (arrives and streams[which, RESPONSES] < QUEUE) - delivers
-    streams[which, ROWS] += delivers - taken
-    streams[which, ADDRESSES] += (streams[which, ADDRESS_VALID] and address_room) - asks
-    streams[which, REQUESTS] += asks - granted
+    streams[which, RESPONSES] += int(arrives and streams[which, RESPONSES] < QUEUE) - int(delivers)
+    streams[which, ROWS] += int(delivers) - int(taken)
+    streams[which, ADDRESSES] += int(streams[which, ADDRESS_VALID] and address_room) - int(asks)
+    streams[which, REQUESTS] += int(asks) - int(granted)
     streams[which, IN_FLIGHT] = granted
     if finished:
         streams[which, ISSUED] = streams[which, ADDRESS_VALID] = streams[which, DELIVERED] = 0
@@ -389,10 +389,10 @@ def _move_stores(job: Ints, state: Ints, wires: Ints) -> None:
     elif finished:
         state[Z_PHASE] = IDLE
     state[DONE] = finished
-    state[Z_ADDRESSES] += (state[Z_ADDRESS_VALID] and room) - asks
+    state[Z_ADDRESSES] += int(state[Z_ADDRESS_VALID] and room) - int(asks)
     state[Z_STORED] += asks
-    state[Z_REQUESTS] += asks - (wires[GRANTED] and wires[GRANT] == Z)
-    state[Z_ROWS] += wires[STORE_Z] - asks
+    state[Z_REQUESTS] += int(asks) - int(wires[GRANTED] and wires[GRANT] == Z)
+    state[Z_ROWS] += wires[STORE_Z] - int(asks)
     if issuing and room and not finished:
         state[Z_ADDRESS_VALID] = not all_issued
         state[Z_ISSUED] += not all_issued

@@ -15,13 +15,13 @@ import atheris
 
 READING = [
     "boundary", "specs", "nesting", "csv_files", "workload", "arch", "sweeps", "service",
-    "described", "units",
+    "described", "units", "designs", "training", "measure", "validation",
 ]  # fmt: skip
 
 with atheris.instrument_imports(include=[f"hybridsim.{room}" for room in READING]):
     from tests.boundary.guided import try_one, way_of
 
-MOST_BYTES = 4096
+MOST_BYTES = 8192
 
 
 def main() -> None:

@@ -10,11 +10,20 @@ from pathlib import Path
 
 from hybridsim.arch import load_machine, parse_override
 from hybridsim.csv_files import read_table
+from hybridsim.designs.evidence import read_evidence
+from hybridsim.designs.limits import parse_limits
 from hybridsim.errors import InputError
 from hybridsim.library import network_path
+from hybridsim.measure.result import read_result
 from hybridsim.service import read_peft, read_requests
 from hybridsim.sweeps.inputs import read_inputs
 from hybridsim.sweeps.study import read_study
+from hybridsim.training.decoder_study import read_decoder_study
+from hybridsim.training.language_study import read_language_study
+from hybridsim.training.recalibration_study import read_recalibration_study
+from hybridsim.training.sensitivity_study import read_sensitivity_study
+from hybridsim.training.study import read_adapt_study
+from hybridsim.validation.rtl import compare_with_rtl
 from hybridsim.workload import load_network
 
 
@@ -80,9 +89,32 @@ def _adapter_tensors(place: Path, raw: bytes) -> None:
     _adapter(place, CONFIG, raw)
 
 
+def _sensitivity(place: Path, raw: bytes) -> None:
+    network = load_network(network_path("minilm_l6"))
+    _read(place / "sensitivity.json", raw, lambda path: read_evidence([path], 3.15e8, network))
+
+
+def _result(place: Path, raw: bytes) -> None:
+    _read(place / "result.json", raw, read_result)
+
+
+def _training(place: Path, raw: bytes) -> None:
+    _read(place / "study.yaml", raw, read_recalibration_study, read_sensitivity_study,
+          read_adapt_study, read_decoder_study, read_language_study)  # fmt: skip
+
+
+def _limits(_: Path, raw: bytes) -> None:
+    with contextlib.suppress(InputError):
+        parse_limits(raw.decode("utf-8", "surrogateescape").split("\n"))
+
+
+def _measured(place: Path, raw: bytes) -> None:
+    _read(place / "rows.csv", raw, lambda path: compare_with_rtl([path]))
+
+
 WAYS = (
     _machine, _network, _config, _study, _trace, _setting, _onnx, _adapter_config,
-    _adapter_tensors,
+    _adapter_tensors, _sensitivity, _result, _training, _limits, _measured,
 )  # fmt: skip
 """Ways in, in the order of first bytes; they are told as their names here."""
 

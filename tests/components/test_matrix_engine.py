@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from hybridsim.components.matrix_engine import HAZARDS, MOST, MatrixEngine
 from hybridsim.components.redmule_contents import Outcome, outcome
 from hybridsim.components.redmule_cycles import WORKS, Hazard, outcome_of
+from hybridsim.components.redmule_replay import replay
 from hybridsim.components.redmule_waits import wait_tables
 from hybridsim.errors import UnsupportedError
+from hybridsim.machine_code.functions import MachineCode
 
 MEASURED = ((4, 12), (4, 8), (8, 24))
 NARROW = ((4, 8), (4, 4), (2, 4), (8, 16))
@@ -167,6 +169,16 @@ def test_close_to_the_replay(array, data):
     if spec.hazard(m, n, k) == Hazard.NONE:
         cycles = spec.replayed_cycles(m, n, k)
         assert abs(spec.raw_cycles(m, n, k) - cycles) <= 0.05 * cycles + 2
+
+
+@given(m=st.integers(1, 30), n=st.integers(1, 20), k=st.integers(1, 50), with_y=st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_machine_code_replays_what_python_does(m, n, k, with_y):
+    """Jobs that end, and jobs that hang: the same cycles and waits to the cycle."""
+    fast = replay(4, 12, 3, m, n, k, with_y)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MachineCode, "__call__", lambda own, *given: own.py_func(*given))
+        assert replay(4, 12, 3, m, n, k, with_y) == fast
 
 
 @given(array=st.sampled_from(NARROW + FULL), m=sizes, n=st.integers(1, 60), k=sizes)

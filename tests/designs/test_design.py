@@ -19,9 +19,10 @@ from hybridsim.simulation import execute, simulate
 from hybridsim.strategies import make_strategy
 from hybridsim.sweeps.inputs import Resolver
 from tests.cli.conftest import CommandLine
+from tests.needing import needing
 
-pytest.importorskip("pyarrow", reason="recording needs pyarrow (extra 'sweep')")
-pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
+needing("pyarrow", "recording needs pyarrow (extra 'sweep')")
+needing("sklearn", "designs guess with scikit-learn (extra 'search')")
 
 PAPER = "ahwa_lora_2026"
 KNOBS: dict[str, Any] = {

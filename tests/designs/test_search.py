@@ -1,5 +1,6 @@
 """The search against all points: the same front, bounds that hold, and the same again."""
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
-
 from hybridsim.designs.bounds import Bounds
-from hybridsim.designs.guess import Process, coded
 from hybridsim.designs.limits import parse_limits
 from hybridsim.designs.search import Budget, Search, is_ordered, neighbours
 from hybridsim.designs.seen import Seen
@@ -18,6 +16,9 @@ from hybridsim.sweeps.inputs import Inputs, read_inputs
 from hybridsim.sweeps.known import Known
 from hybridsim.sweeps.pareto import pareto
 from hybridsim.sweeps.study import Study
+from tests.needing import needing
+
+needing("sklearn", "designs guess with scikit-learn (extra 'search')")
 
 AXES: dict[str, Any] = {
     "strategy": ["token_parallel", "early_xa", "separate_add"],
@@ -150,31 +151,38 @@ def test_the_same_seed_runs_the_same_points(known: Known) -> None:
 # --- guesses ------------------------------------------------------------------------------------
 
 
-def test_a_guess_passes_through_what_was_run_and_is_sure_of_it() -> None:
+@pytest.fixture
+def guess() -> ModuleType:
+    from hybridsim.designs import guess  # here: every process that collects would wait for it
+
+    return guess
+
+
+def test_a_guess_passes_through_what_was_run_and_is_sure_of_it(guess: ModuleType) -> None:
     random = np.random.default_rng(0)
     places = np.unique(random.integers(0, 3, (20, 4)), axis=0)
     values = places @ np.array([1.0, 0.5, 0.0, 2.0])
-    code = coded(places, [3] * 4, [True, True, False, False])
-    found, away = Process().at(code, code, values)
+    code = guess.coded(places, [3] * 4, [True, True, False, False])
+    found, away = guess.Process().at(code, code, values)
     np.testing.assert_allclose(found, values, atol=0.02)
     assert (away < 0.1).all()
 
 
-def test_axes_that_change_nothing_do_not_matter() -> None:
+def test_axes_that_change_nothing_do_not_matter(guess: ModuleType) -> None:
     """A point that differs in such an axis alone is guessed the same, and as surely."""
     random = np.random.default_rng(1)
     places = np.unique(random.integers(0, 3, (60, 3)), axis=0)
     values = places[:, 0] ** 2 - 3.0 * places[:, 2]
     other = places.copy()
     other[:, 1] = (other[:, 1] + 1) % 3
-    known, others = (coded(own, [3] * 3, [False] * 3) for own in (places, other))
-    found, away = Process().at(others, known, values)
+    known, others = (guess.coded(own, [3] * 3, [False] * 3) for own in (places, other))
+    found, away = guess.Process().at(others, known, values)
     np.testing.assert_allclose(found, values, atol=0.05)
     assert (away < 0.2).all()
 
 
-def test_values_without_an_order_are_equally_far_from_each_other() -> None:
-    code = coded(np.array([[0, 0], [0, 2], [1, 0]]), [3, 3], [False, True])
+def test_values_without_an_order_are_equally_far_from_each_other(guess: ModuleType) -> None:
+    code = guess.coded(np.array([[0, 0], [0, 2], [1, 0]]), [3, 3], [False, True])
     assert code.tolist() == [[1, 0, 0, 0], [1, 0, 0, 2], [0, 1, 0, 0]]
 
 

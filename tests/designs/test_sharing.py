@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
-pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
-
 from hybridsim.arch import load_machine, machine_with
 from hybridsim.designs import design
 from hybridsim.designs.sharing import pays_from
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
+from tests.needing import needing
+
+needing("sklearn", "designs guess with scikit-learn (extra 'search')")
 
 PAPER = "ahwa_lora_2026"
 

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-pytest.importorskip("sklearn", reason="designs guess with scikit-learn (extra 'search')")
-
 from hybridsim.arch import load_machine, machine_with
 from hybridsim.designs import Question, asked, design
 from hybridsim.designs.evidence import read_evidence
@@ -18,6 +16,9 @@ from hybridsim.report.designs import figures
 from hybridsim.simulation import simulate
 from hybridsim.strategies import make_strategy
 from hybridsim.workload import load_network
+from tests.needing import needing
+
+needing("sklearn", "designs guess with scikit-learn (extra 'search')")
 
 PAPER = "ahwa_lora_2026"
 SINGLES = Path("reports/sensitivity/results/movie")

@@ -17,8 +17,8 @@ HINT = "python -m tests.digest.digest --show NAME prints what is hashed, here an
 @pytest.mark.parametrize(
     "case",
     [
-        # a third of them by default, all with -m "slow or not slow"
-        pytest.param(c, marks=[pytest.mark.slow] if c.slow or n % 3 else [], id=c.name)
+        # a ninth of them by default, all with -m "slow or not slow"
+        pytest.param(c, marks=[pytest.mark.slow] if c.slow or n % 9 else [], id=c.name)
         for n, c in enumerate(CASES)
     ],
 )

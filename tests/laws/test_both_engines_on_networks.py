@@ -9,14 +9,15 @@ from hybridsim.strategies import STRATEGIES, Job, make_strategy
 from tests.carried_out import assert_engines_agree
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
-NETWORKS = [name for name in network_names() if not name.startswith("llama")]
+NETWORKS = [name for name in network_names() if not name.startswith("llama")][::2]
+NETWORKS.remove("bert_large")  # twice as many blocks as bert_base, and wider
 # published_tiles has the cluster of ahwa_lora_2026, and other tiles alone
 MACHINES = [name for name in machine_names() if name not in ("llm_2026", "published_tiles")]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("network", NETWORKS[::2])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_engines_agree(network: str, machine: str, strategy: str) -> None:
     net, parts = hybridsim.load(network, machine, {"tile.count": "as_needed"})
     plan = make_strategy(strategy).schedule(Job(place(net, parts), 48)).plan

@@ -9,13 +9,18 @@ import sys
 import tempfile
 import types
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.mutants.interpreting import let_python_run
 from tests.mutants.mutation import Mutant, mutated
 from tests.mutants.rooms import HERE
 from tests.mutants.survey import forked
 
+TOO_LONG = "killed: too long"
+SLOWER = 15
+"""How many times as long tests may take where Python runs what is machine code otherwise."""
 PYTEST = [
     "-q", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-p",
     "no:benchmark", "--hypothesis-profile=mutants",
@@ -44,6 +49,11 @@ def changed_function(file: str, number: int) -> tuple[types.CodeType, types.Code
     return None
 
 
+def module_of(file: str) -> str:
+    """Return the name of the module that a file is."""
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
 def put_in_place(one: types.CodeType, two: types.CodeType) -> None:
     """Change every function that has a code."""
     found = [
@@ -59,10 +69,36 @@ def put_in_place(one: types.CodeType, two: types.CodeType) -> None:
 def meet_here(
     session: Any, file: str, mutant: Mutant, tests: list[str], seconds: float
 ) -> dict[str, Any] | None:
-    """Let a function that is changed meet tests in a fork; None if the change is in none."""
+    """Let a function that is changed meet tests in a fork; None if the change is in none.
+
+    Where Python runs machine code for it, a test that fails must pass so without the change.
+    """
     change = changed_function(file, mutant.number)
     if change is None:
         return None
+    changes = not os.environ.get("MUTANTS_CONTROL")
+    while True:
+        found = _met(session, file, change, changes, tests, seconds)
+        by = found["by"]
+        if found["outcome"] != "caught" or not found.pop("slower") or not changes:
+            return found
+        again = tests if by == TOO_LONG else [by]
+        if _met(session, file, change, False, again, seconds)["outcome"] == "survived":
+            return found
+        if by == TOO_LONG:
+            return found | {"outcome": "broken"}
+        tests = [name for name in tests if name != by]  # it fails without the change
+
+
+def _met(
+    session: Any,
+    file: str,
+    change: tuple[types.CodeType, types.CodeType],
+    changes: bool,
+    tests: list[str],
+    seconds: float,
+) -> dict[str, Any]:
+    """Let a function meet tests in a fork, changed or as it is."""
     items = {item.nodeid: item for item in session.items}
     reading, writing = os.pipe()
 
@@ -73,8 +109,11 @@ def meet_here(
                 os._exit(1)
 
     def run() -> int:
-        limit(seconds)
-        if not os.environ.get("MUTANTS_CONTROL"):
+        import_module(module_of(file))
+        slower = let_python_run(lambda code: code in change)
+        os.write(writing, b"+" if slower else b"-")
+        limit(seconds * (SLOWER if slower else 1))
+        if changes:
             put_in_place(*change)
         session.config.pluginmanager.register(First())
         for name in tests:
@@ -85,7 +124,8 @@ def meet_here(
     status, took = forked(run)
     os.close(writing)
     with open(reading) as stream:
-        return outcome_of(status, stream.read(), tests, took)
+        told = stream.read()
+    return outcome_of(status, told[1:], tests, took) | {"slower": told[:1] == "+"}
 
 
 def limit(seconds: float) -> None:
@@ -101,7 +141,7 @@ def outcome_of(status: int, by: str, tests: list[str], took: float) -> dict[str,
     if status and not by and not killed:
         return {"outcome": "broken", "by": "", "tests": 0, "seconds": 0.0}
     outcome = "caught" if status else "survived"
-    by = "killed: too long" if killed else by
+    by = TOO_LONG if killed else by
     return {"outcome": outcome, "by": by, "tests": len(tests), "seconds": round(took, 1)}
 
 
@@ -133,7 +173,7 @@ class Found:
 
 def meet(file: str, mutant: Mutant, tests: list[str], seconds: float) -> dict[str, Any]:
     """Let a mutant meet tests, and return what came of it."""
-    module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    module = module_of(file)
     file_, name = tempfile.mkstemp()
     os.close(file_)
     place = Path(name)
@@ -150,8 +190,9 @@ def meet(file: str, mutant: Mutant, tests: list[str], seconds: float) -> dict[st
     def run() -> int:
         import pytest
 
-        limit(seconds + 3)
+        limit((seconds + 3) * SLOWER)
         sys.meta_path.insert(0, Found(module, HERE / file, mutant.number))
+        let_python_run(lambda code: code.co_filename == str(HERE / file))
         return int(pytest.main([*PYTEST, "-x", *tests], plugins=[First()]))
 
     status, took = forked(run)

@@ -14,10 +14,11 @@ from tests.mutants.rooms import HERE, ROOMS, files_of
 MOST_CASES = 3
 """How many cases of one test are taken, evenly; of ``tests/digest`` :data:`MOST_DIGESTS`."""
 MOST_DIGESTS = 100
-MOST_SECONDS = 4.0
-"""How long the tests that a mutant meets take together without it, at most [CPU s]."""
-LONGEST = 2.0
-"""A test that takes longer than this meets no mutant [CPU s]."""
+MOST_SECONDS = (4.0, 40.0)
+"""How long the tests that a mutant meets take together without it, at most: first, and if it
+survives those [CPU s]."""
+LONGEST = (2.0, 4.0)
+"""Tests that take longer than this meet no mutant, likewise [CPU s]."""
 
 
 def cpu() -> float:
@@ -43,7 +44,7 @@ class Reached:
         self.coverage.switch_context(nodeid)
         self.begun = cpu()
         signal.signal(signal.SIGVTALRM, _too_long)
-        signal.setitimer(signal.ITIMER_VIRTUAL, 3 * LONGEST)  # lines are counted meanwhile
+        signal.setitimer(signal.ITIMER_VIRTUAL, 3 * LONGEST[1])  # lines are counted meanwhile
 
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
@@ -123,18 +124,21 @@ def survey(session: Any, room: str, path: Path, known: dict[str, Any], most: flo
 
 
 def chosen(
-    known: dict[str, Any], here: Collection[str], room: str, file: str, line: int
+    known: dict[str, Any], here: Collection[str], room: str, file: str, line: int, turn: int = 0
 ) -> tuple[list[str], float]:
-    """Return the tests that reach a line, the own and the quick ones first, and what they take."""
+    """Return the tests that reach a line, the own and the quick ones first, and what they take.
+
+    ``turn`` is 1 for those that a mutant meets which survived those of turn 0.
+    """
     own = tuple(ROOMS[room][1])
     near = [test for test, files in known["lines"].items() if line in files.get(file, ())]
     if not near:  # a line that runs when it is imported
         near = [test for test, files in known["lines"].items() if file in files]
-    near = [t for t in near if known["seconds"][t] <= LONGEST and (not here or t in here)]
+    near = [t for t in near if known["seconds"][t] <= LONGEST[turn] and (not here or t in here)]
     near.sort(key=lambda test: (not test.startswith(own), known["seconds"][test]))
     taken, seconds = [], 0.0
     for test in near:
-        if seconds + known["seconds"][test] <= MOST_SECONDS:
+        if seconds + known["seconds"][test] <= MOST_SECONDS[turn]:
             taken.append(test)
             seconds += known["seconds"][test]
     return taken, seconds

@@ -186,6 +186,7 @@ def test_more_clusters_than_there_are_is_refused() -> None:
 
 
 def test_weights_fetched_ahead_shorten_layers_that_wait_for_them() -> None:
+    """And lie beside those of the layer before: A and B of rank 8 in FP16."""
     net, machine = hybridsim.load(
         "minilm_l6", "ahwa_lora_2026", {"cluster.dma.bytes_per_cycle": "1 B/cycle"}
     )
@@ -197,6 +198,10 @@ def test_weights_fetched_ahead_shorten_layers_that_wait_for_them() -> None:
     ]
     assert times[1].latency_ps < times[0].latency_ps
     assert max(layer.tcdm_bytes for layer in times[1].layers) <= 128 * 1024
+    pairs = zip(*(each.layers for each in times), strict=True)
+    more = [ahead.tcdm_bytes - own.tcdm_bytes for own, ahead in pairs]
+    ops = [net.op(layer.name) for layer in times[1].layers]
+    assert more == [8 * (op.in_features + op.out_features) * 2 for op in ops[1:]] + [0]
 
 
 def test_a_split_of_each_product_is_no_slower_than_one_of_rows() -> None:

@@ -109,6 +109,7 @@ ONE_OF_EACH = {
 
 
 @pytest.mark.parametrize("model_type", ONE_OF_EACH)
+@pytest.mark.usefixtures("few_samples")
 def test_each_runs_under_a_network_strategy_and_generates_if_it_can(model_type: str) -> None:
     """A latency that is more than the bare MVMs of one block, with adapters and without."""
     config = small(ONE_OF_EACH[model_type])

@@ -169,6 +169,23 @@ def test_every_batch_sends_each_vector_to_an_expert(
     assert plan.tokens[own].sum() == 2 * length
 
 
+def test_a_token_goes_to_all_its_experts_at_once() -> None:
+    """64 vectors, not one for each of two experts; what comes back is one of each."""
+    ops = [*routed().ops]
+    ops[3] = ops[3].model_copy(update={"inputs": ("before", "choice")})
+    ops.insert(1, Linear(name="before", inputs=("x",), in_features=512, out_features=512))
+    net = Network(name="routed", source="made up", ops=tuple(ops))
+    plan = execute(net, MACHINE, make_strategy("network", {"batch": 16}), 64).schedule.plan
+
+    def moved(op: str) -> int:
+        moves = plan.which(lambda work: work.kind == "move") & (plan.op == plan.ops.index(op))
+        return sum(plan.works[work].shape[0] for work in plan.work[moves].tolist())
+
+    vectors = 64 * 512 * MACHINE.activation_bits // 8
+    assert moved("bank") == vectors + moved("choice")
+    assert moved("sum") == 2 * vectors
+
+
 def test_each_expert_has_an_adapter_of_its_own() -> None:
     """PEFT's target_parameters: rank x (in + out) for each expert, and time for each of them."""
     net = routed(rank=8)
