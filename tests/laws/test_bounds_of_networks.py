@@ -8,7 +8,8 @@ from hybridsim import make_strategy
 from hybridsim.errors import InputError
 from hybridsim.simulation import job_of
 from hybridsim.strategies import Job, NetworkStrategy
-from hybridsim.strategies.networks.strategy import Choice, makespan_of
+from hybridsim.strategies.networks.running import makespan_of
+from hybridsim.strategies.networks.strategy import Choice
 
 
 def random_case(seed: int) -> tuple[Job, NetworkStrategy]:

@@ -26,6 +26,22 @@ _KEPT_PLANS = 8
 class NetworkDecisions(Decided):
     """All that the plan of a network depends on, and the way to that plan."""
 
+    @property
+    def planned(self) -> "NetworkDecisions":
+        """The same without what is told alone: equal ones have plans that take equally long.
+
+        Clusters that are told apart for adapters that none of them keeps are parts that no task
+        holds.
+        """
+        return replace(
+            self,
+            keep="batch",
+            homes=self.homes and self.has_homes,
+            kept_bytes=0,
+            kept_of_kinds=(),
+            notes=(),
+        )
+
     def lay_out(self, job: Job) -> Schedule:
         """Return the plan of a job of which this was decided."""
         return lay_out(structure_of(job), self)

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, model_validator
 
 from hybridsim._old_names import OldAttribute, say, with_new_keys
 from hybridsim.arch import Machine
-from hybridsim.engines import Dispatch, engine, makespan_ps
+from hybridsim.engines import Dispatch
 from hybridsim.programs import CHOICES, LoraChoice, OrderOption, on_machine
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies.job import Job, Schedule
@@ -27,9 +27,9 @@ from hybridsim.strategies.networks.options import (
 )
 from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.reads import decided
+from hybridsim.strategies.networks.running import Running
 from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.units import Count, Ints, Spec
-from hybridsim.work import price
 
 
 def _kept_for(value: object) -> object:
@@ -169,13 +169,10 @@ class NetworkStrategy(Spec):
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
         choices = self.candidates(job)
-        known: dict[NetworkDecisions, int] = {}
+        running = Running(job)
 
         def run(choice: Choice) -> tuple[int, NetworkDecisions]:
-            decisions = self.decide_for(job, choice)
-            if decisions not in known:
-                known[decisions] = makespan_of(job, decisions)
-            return known[decisions], decisions
+            return running.run(self.deciding(job, choice))
 
         return least(choices, self.bounds_ps(job, choices), run)
 
@@ -297,10 +294,3 @@ def _batches_of(tokens: int) -> Iterable[Batch]:
     """Return the batches that are tried: all there are, but of long sequences the small ones and
     powers of two."""
     return dict.fromkeys((*_first_batches(tokens), *range(1, min(tokens, _EVERY) + 1), "all"))
-
-
-def makespan_of(job: Job, decisions: NetworkDecisions) -> int:
-    """Return how long what was decided takes [ps]."""
-    plan = decisions.plan(job)
-    time_ps = price(plan.works, job.machine).time_ps
-    return makespan_ps(plan, time_ps, decisions.dispatch, engine("compiled"))
