@@ -65,7 +65,7 @@ Choice = tuple[Batch, Keep, tuple[LoraChoice, ...]]
 """One choice of what a strategy leaves open; of several ways to compute adapters each layer takes
 the one whose work on a batch is shortest."""
 
-KnownBounds = dict[tuple[DecidingOptions, tuple[int, ...]], Ints]
+KnownBounds = dict[tuple[DecidingOptions, tuple[int, ...]], NetworkBounds]
 """Bounds of a job, by options and batches."""
 
 
@@ -211,16 +211,16 @@ class NetworkStrategy(Spec):
         for place, (batch, *others) in enumerate(choices):
             alike.setdefault((batch == "all", *others), []).append(place)
         for places in alike.values():
-            # neither barrier nor dispatch has a say in what bounds know
+            # barriers have a say in the longest way alone, dispatch in nothing that bounds know
             options = replace(
                 self.deciding(job, choices[places[0]]), barrier=False, dispatch="online"
             )
             batches = [choices[place][0] for place in places]
             sizes = tuple([job.rows if n == "all" else min(int(n), job.rows) for n in batches])
             if (options, sizes) not in known:
-                bounds = NetworkBounds(structure_of(job), job.machine, options)
-                known[options, sizes] = bounds.least_ps(np.array(sizes, np.int64))
-            found[places] = known[options, sizes]
+                given = structure_of(job), job.machine, options
+                known[options, sizes] = NetworkBounds(*given, np.array(sizes, np.int64))
+            found[places] = known[options, sizes].least_ps(self.barrier)
         return found
 
     def _kept(self, job: Job, several: bool) -> list[Keep]:
