@@ -13,12 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
-from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +26,9 @@ from hybridsim._version import __version__
 from hybridsim.boundary.values import printable
 from hybridsim.cli._arguments import BAD_INPUT, check_plain, refuse
 from hybridsim.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,12 +39,12 @@ INTERRUPTED = 130
 
 def out() -> Console:
     """Return the console for answers: standard output."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def err() -> Console:
     """Return the console for progress and errors: standard error."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def ends_cleanly(command: Callable[P, R]) -> Callable[P, R]:
@@ -110,12 +112,15 @@ def working(what: str, quiet: bool) -> Iterator[None]:
 
 
 @contextmanager
-def bar_on_terminal(quiet: bool, *columns: ProgressColumn) -> Iterator[Progress | None]:
+def bar_on_terminal(quiet: bool, *columns: "ProgressColumn") -> "Iterator[Progress | None]":
     """Yield a bar on a terminal's standard error, gone at the end; None where there is none."""
     console = err()
     if quiet or not console.is_terminal:
         yield None
         return
+    # only here, as most commands draw none
+    from rich.progress import Progress
+
     with Progress(*columns, console=console, transient=True) as bar:
         yield bar
 
