@@ -3,7 +3,7 @@
 import gc
 import sys
 
-_MORE = 100_000
+_MORE = 300_000
 """Objects made before cycles among them are looked for. Next to none of what a command makes is in
 a cycle, and to look for them at Python's own 700 took a tenth of a run."""
 
