@@ -19,7 +19,8 @@ from hybridsim.strategies import (
     make_strategy,
 )
 from hybridsim.strategies.networks.least import least
-from hybridsim.strategies.networks.strategy import Choice, KnownBounds, makespan_of
+from hybridsim.strategies.networks.running import Running
+from hybridsim.strategies.networks.strategy import Choice, KnownBounds
 from hybridsim.units import Ints
 from hybridsim.work import price
 from hybridsim.workload import Network
@@ -44,14 +45,11 @@ def whole_network(
         choices += [(name, choice) for choice in own]
         bounds.append(strategy.bounds_ps(job, own, known))
 
-    known_ps: dict[NetworkDecisions, int] = {}
+    running = Running(job)
 
     def run(one: tuple[str, Choice]) -> tuple[int, tuple[str, NetworkDecisions]]:
-        strategy = strategies[one[0]]
-        decisions = strategy.decide_for(job, one[1])
-        if decisions not in known_ps:
-            known_ps[decisions] = makespan_of(job, decisions)
-        return known_ps[decisions], (one[0], decisions)
+        time, decisions = running.run(strategies[one[0]].deciding(job, one[1]))
+        return time, (one[0], decisions)
 
     try:
         found = least(choices, np.concatenate(bounds), run)

@@ -14,12 +14,11 @@ from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +27,9 @@ from hybridsim._version import __version__
 from hybridsim.boundary.values import printable
 from hybridsim.cli._arguments import BAD_INPUT, check_plain, refuse
 from hybridsim.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,12 +42,12 @@ EVERY_S = 60.0
 
 def out() -> Console:
     """Return the console for answers: standard output."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def err() -> Console:
     """Return the console for progress and errors: standard error."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def ends_cleanly(command: Callable[P, R]) -> Callable[P, R]:
@@ -110,20 +112,23 @@ def working(what: str, quiet: bool) -> Iterator[None]:
     if quiet:
         yield
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with bar_on_terminal(quiet, *columns) as bar:
-        if bar is not None:
-            bar.add_task(what, total=None)
+    if err().is_terminal:
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with bar_on_terminal(quiet, *columns) as bar:
+            if bar is not None:
+                bar.add_task(what, total=None)
             yield
-            return
-        over = Event()
-        teller = Thread(target=tell_minutes, args=(what, _to_stderr, over.wait), daemon=True)
-        teller.start()
-        try:
-            yield
-        finally:
-            over.set()
-            teller.join()
+        return
+    over = Event()
+    teller = Thread(target=tell_minutes, args=(what, _to_stderr, over.wait), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 def _to_stderr(line: str) -> None:
@@ -140,12 +145,15 @@ def tell_minutes(what: str, tell: Callable[[str], None], over: Callable[[float],
 
 
 @contextmanager
-def bar_on_terminal(quiet: bool, *columns: ProgressColumn) -> Iterator[Progress | None]:
+def bar_on_terminal(quiet: bool, *columns: "ProgressColumn") -> "Iterator[Progress | None]":
     """Yield a bar on a terminal's standard error, gone at the end; None where there is none."""
     console = err()
     if quiet or not console.is_terminal:
         yield None
         return
+    # only here, as most commands draw none
+    from rich.progress import Progress
+
     with Progress(*columns, console=console, transient=True) as bar:
         yield bar
 

@@ -22,6 +22,7 @@ from hybridsim.strategies import (
 )
 from hybridsim.strategies.networks.least import least
 from hybridsim.strategies.networks.options import AdapterOptions
+from hybridsim.strategies.networks.running import Running
 from hybridsim.units import Ints
 from hybridsim.work import price
 
@@ -195,35 +196,36 @@ class TokenRuns:
         few = sum(choice not in self._templates for choice in choices) <= _FEW
         bounds = np.zeros(len(choices), np.int64) if few else self.strategy.bounds_ps(own, choices)
         done: dict[int, TokenRun] = {}
+        running = Running(own)
 
         def run(choice: Choice) -> tuple[int, TokenRun]:
-            found = self._run(own, choice, done)
+            found = self._run(running, choice, done)
             return found.timeline.makespan, found
 
         return least(choices, bounds, run).what
 
-    def _run(self, job: Job, choice: Choice, done: dict[int, TokenRun]) -> TokenRun:
+    def _run(self, running: Running, choice: Choice, done: dict[int, TokenRun]) -> TokenRun:
         """Return the run of a choice, from its template if that is of its form; ``done`` holds
         the runs of this token by their templates."""
-        energy = self._templates.get(choice)
+        job, energy = running.job, self._templates.get(choice)
         if energy is not None and id(energy) in done:
             return done[id(energy)]
         schedule = energy.template.schedule_at(job.past) if energy else None
         if energy is None or schedule is None:
-            energy = self._templates[choice] = self._made(job, choice)
+            energy = self._templates[choice] = self._made(running, choice)
             if id(energy) in done:
                 return done[id(energy)]
             schedule = energy.template.schedule
         found = done[id(energy)] = self._carried_out(job, schedule, energy)
         return found
 
-    def _made(self, job: Job, choice: Choice) -> TemplateEnergy:
+    def _made(self, running: Running, choice: Choice) -> TemplateEnergy:
         """Return the template of a choice: that of another one where all is decided alike, now
         and for what grows, which how adapters are computed has no say in."""
-        options = replace(
-            self.strategy.deciding(job, choice), keep="batch", adapters=AdapterOptions()
-        )
-        key = job.past, options, self.strategy.decide_for(job, choice)
+        job = running.job
+        own = self.strategy.deciding(job, choice)
+        options = replace(own, keep="batch", adapters=AdapterOptions())
+        key = job.past, options, running.decide(own).planned
         if key not in self._alike:
             self._alike[key] = TemplateEnergy(TokenTemplate(self.strategy, job, choice))
         return self._alike[key]

@@ -1,7 +1,7 @@
 """A plan as the engines read it, and the timeline they return: columns, one entry per task."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -154,6 +154,24 @@ class Plan:
         found: Ints = time_ps[self.work]
         check_total(found.sum(dtype=np.float64))
         return found
+
+    def waiting(self, users: Ints, sources: Ints) -> "Plan":
+        """Return the plan in which each of ``users`` also needs the data of the task beside it in
+        ``sources``, behind what it needs already.
+
+        Raises:
+            PlanError: A source does not come before its user.
+        """
+        by_user = np.argsort(users, kind="stable")
+        users, sources = users[by_user], sources[by_user]
+        at, more = self.need_first[users + 1], np.bincount(users, minlength=len(self))
+        return replace(
+            self,
+            need=np.insert(self.need, at, sources),
+            room=np.insert(self.room, at, False),
+            order=None if self.order is None else np.insert(self.order, at, False),
+            need_first=self.need_first + np.concatenate(([0], np.cumsum(more))),
+        )
 
     @property
     def holder(self) -> Ints:

@@ -1,4 +1,7 @@
-"""Templates: steps that repeat, before they are laid out as tasks, and copies of them."""
+"""Templates: steps that repeat, before they are laid out as tasks, and copies of them.
+
+Most of them are not frozen, as those take three times as long to make; none is changed.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +12,7 @@ from hybridsim.units import Ints
 from hybridsim.work import Work
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Need:
     """What a step waits for: ``base + stride * iteration`` is the index of a task in the plan."""
 
@@ -18,7 +21,7 @@ class Need:
     room: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Within:
     """What a step waits for in its own loop: a step of the iteration ``back`` before this one."""
 
@@ -27,7 +30,7 @@ class Within:
     room: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Mostly:
     """One work for all iterations, but for a few at the beginning and at the end."""
 
@@ -64,7 +67,7 @@ class Mostly:
         return Mostly(self.usual, last, self.first[start:stop:step])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Step:
     """One task of a template that :meth:`PlanBuilder.repeat` lays out once per iteration."""
 
@@ -107,7 +110,7 @@ class Step:
         return self.work if isinstance(self.work, Work) else self.work[0]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Template:
     """Steps that repeat, before they are laid out as tasks."""
 

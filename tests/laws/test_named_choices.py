@@ -10,7 +10,7 @@ from hybridsim import Machine, Network, make_strategy, simulate
 from hybridsim.errors import InputError
 from hybridsim.simulation import job_of
 from hybridsim.strategies import Job
-from hybridsim.strategies.networks.strategy import makespan_of
+from hybridsim.strategies.networks.running import makespan_of
 
 UNITS = {
     "either": ("matrix_engine", "cores"),

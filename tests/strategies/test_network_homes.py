@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybridsim
+from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
-from hybridsim.strategies import Job, Schedule, make_strategy
+from hybridsim.strategies import Job, NetworkStrategy, Schedule, make_strategy
 from hybridsim.strategies.networks.adapters import Adapter, AdapterHomes
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision
+from hybridsim.strategies.networks.running import Running, makespan_of
 from hybridsim.workload import Linear
 from tests.carried_out import assert_engines_agree, dispatched, durations
 
@@ -138,3 +140,32 @@ def test_no_cluster_keeps_more_than_it_has_room_for(data: st.DataObject) -> None
                 assert sum(there) + (most if there else 0) <= CLUSTER.tcdm.size
     for name, homes in found.of.items():
         assert len(set(homes)) == ways[name].decision.pieces
+
+
+@given(
+    tcdm=st.sampled_from(("24 KiB", "32 KiB", "64 KiB", "128 KiB")),
+    batch=st.integers(1, 40),
+    name=st.sampled_from(("xl_pipe", "xb_pipe", "network")),
+    machine=st.sampled_from(("harp_2026", "llm_2026")),
+)
+@settings(max_examples=12, deadline=None)
+def test_where_none_finds_a_home_adapters_are_fetched_for_every_batch(
+    tcdm: str, batch: int, name: str, machine: str
+) -> None:
+    """What is taken over from the candidate with homes is what is decided, laid out and run."""
+    network, own = hybridsim.load("minilm_l6", machine, {"cluster.tcdm.size": tcdm})
+    here, strategy = Job(place(network, own), 64), make_strategy(name, {"batch": batch})
+    assert isinstance(strategy, NetworkStrategy)
+    ways = strategy.candidates(here)[0][2]
+    running = Running(here)
+    both = [strategy.deciding(here, (batch, keep, ways)) for keep in ("layer", "batch")]
+    try:
+        stays, again = map(running.decide, both)
+    except CapacityError:
+        return  # not a token fits
+    anew = strategy.decide_for(here, (batch, "batch", ways))
+    assert again == anew
+    if not stays.has_homes:
+        assert stays.planned == again.planned
+        assert makespan_of(here, stays) == makespan_of(here, anew)
+    assert [running.run(own)[0] for own in both] == [makespan_of(here, d) for d in (stays, anew)]

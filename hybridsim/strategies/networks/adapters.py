@@ -87,6 +87,7 @@ class _Ways:
     best: dict[tuple[Hashable, ...], Adapter] = field(default_factory=dict)
     parts_ps: dict[tuple[Hashable, ...], list[tuple[int, int, int]]] = field(default_factory=dict)
     shared: dict[tuple[Hashable, ...], SharedAdapter | None] = field(default_factory=dict)
+    taken_ps: dict[AdapterWork, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=32)
@@ -158,10 +159,10 @@ class NetworkAdapters:
         found = []
         for choice in self._options.choices:
             with suppress(CapacityError, UnsupportedError):
-                decision = self._way(layer, batches, 1, choice, stays).decision
+                decision, _ = self._way(layer, batches, 1, choice, stays)
                 again = decision.fetched_again
                 first, usual, last = (
-                    _taken(self._cluster, decision, rows, weights)
+                    self._taken_ps(decision, rows, weights)
                     for rows, weights in (
                         (batches.full, decision.fetched),
                         (batches.full, again),
@@ -218,7 +219,8 @@ class NetworkAdapters:
         found = []
         for choice in self._options.choices:
             try:
-                found.append(self._way(layer, batches, pieces, choice, stays))
+                decision, room = self._way(layer, batches, pieces, choice, stays)
+                found.append(Adapter(decision, self._time_ps(decision, batches), room))
             except (CapacityError, UnsupportedError) as error:
                 problem = error
         if not found:
@@ -227,7 +229,8 @@ class NetworkAdapters:
 
     def _way(
         self, layer: PlacedLayer, batches: Batches, pieces: int, choice: LoraChoice, stays: bool
-    ) -> Adapter:
+    ) -> tuple[AdapterDecision, int]:
+        """Return one way, without a home, and the room that A and B take where they stay."""
         cluster = self._cluster
         assert layer.adapter is not None
         op, rank = layer.op, layer.adapter.rank
@@ -258,8 +261,24 @@ class NetworkAdapters:
             tcdm_bytes=program.tcdm_bytes(cluster, 1) + self.kept_bytes,
             banks=banks,
         )
-        room = 0 if sliced or banks else weights
-        return Adapter(decision, _time_ps(cluster, decision, batches), room)
+        return decision, 0 if sliced or banks else weights
+
+    def _taken_ps(self, decision: AdapterDecision, rows: int, weights: bool) -> int:
+        """Return how long one of the clusters that share so many rows takes [ps]."""
+        each, known = ceil_div(rows, decision.pieces), self._ways.taken_ps
+        work = AdapterWork(decision.program, "both", each, weights, decision.banks)
+        if work not in known:
+            known[work] = int(work.time_ps(self._cluster))
+        return known[work]
+
+    def _time_ps(self, decision: AdapterDecision, batches: Batches) -> int:
+        """Return how long all batches take on one cluster [ps]."""
+        first = self._taken_ps(decision, batches.full, decision.fetched)
+        if batches.count == 1:
+            return first
+        again = decision.fetched_again
+        usual, last = (self._taken_ps(decision, n, again) for n in (batches.full, batches.last))
+        return first + (batches.count - 2) * usual + last
 
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
         """Return the program with the fewest equal batches that fit the scratchpad.
@@ -325,23 +344,6 @@ class NetworkAdapters:
         cluster = self._machine.cluster
         assert cluster is not None  # the mapping refuses adapters without a cluster
         return cluster
-
-
-def _taken(cluster: Cluster, decision: AdapterDecision, rows: int, weights: bool) -> int:
-    """Return how long one of the clusters that share so many rows takes [ps]."""
-    each = ceil_div(rows, decision.pieces)
-    work = AdapterWork(decision.program, "both", each, weights, decision.banks)
-    return int(work.time_ps(cluster))
-
-
-def _time_ps(cluster: Cluster, decision: AdapterDecision, batches: Batches) -> int:
-    """Return how long all batches take on one cluster [ps]."""
-    first = _taken(cluster, decision, batches.full, decision.fetched)
-    if batches.count == 1:
-        return first
-    again = decision.fetched_again
-    usual, last = (_taken(cluster, decision, n, again) for n in (batches.full, batches.last))
-    return first + (batches.count - 2) * usual + last
 
 
 class Sharing:

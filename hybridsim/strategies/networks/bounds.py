@@ -40,22 +40,35 @@ class NetworkBounds:
     """What plans of a structure on a machine at least take, under options with an open batch."""
 
     def __init__(
-        self, structure: NetworkStructure, machine: Machine, options: DecidingOptions
+        self,
+        structure: NetworkStructure,
+        machine: Machine,
+        options: DecidingOptions,
+        batches: Ints,
     ) -> None:
+        """``batches`` are the candidates, of so many tokens each."""
         self._structure, self._machine, self._options = structure, machine, options
+        self._batches = batches
+        self._known: dict[bool, Ints] = {}
 
-    def least_ps(self, batches: Ints) -> Ints:
-        """Return times that no plan beats, for batches of so many tokens [ps].
+    def least_ps(self, barrier: bool) -> Ints:
+        """Return times that no plan beats [ps], with a barrier between blocks or without.
 
         Nothing is known of what cannot be decided for any batch.
         """
-        try:
-            return self._least_ps(batches)
-        except InputError:
-            return np.zeros(len(batches), np.int64)
+        if barrier not in self._known:
+            try:
+                pools, taken = self._shared
+                spans = Spans(self._structure, self._machine, self._options, taken, barrier)
+                self._known[barrier] = np.maximum(pools, spans.least_ps(self._batches))
+            except InputError:
+                self._known[barrier] = np.zeros(len(self._batches), np.int64)
+        return self._known[barrier]
 
-    def _least_ps(self, batches: Ints) -> Ints:
-        cluster, link = self._machine.cluster, self._machine.link
+    @cached_property
+    def _shared(self) -> tuple[Ints, dict[int, Taken]]:
+        """What the pools of each chip have to carry [ps], and what clusters take for each kind."""
+        batches, cluster, link = self._batches, self._machine.cluster, self._machine.link
         loads: dict[tuple[str, int], Any] = {}
         adapted: dict[str, Adapted] = {}
         taken: dict[int, Taken] = {}
@@ -66,16 +79,15 @@ class NetworkBounds:
                 own = taken[kind] = self._on_clusters(cluster, work, batches, adapted)
                 loads["cluster", chip] = loads.get(("cluster", chip), 0) + times * own.load
             if moved:
-                over = times * moved * self._over(work, batches)
+                over = times * (moved * self._over(work, batches) + own.fetches)
                 loads["link", chip] = loads.get(("link", chip), 0) + over
         if self._options.adapters.homes and adapted:
             for chip, saved in self._saved(adapted).items():
                 loads["cluster", chip] -= saved
         units = {"cluster": cluster.total if cluster else 1, "link": link.count}
         found = [ceil_div(load, units[part]) for (part, _), load in loads.items()]
-        found.append(Spans(self._structure, self._machine, self._options, taken).least_ps(batches))
-        least: Ints = np.max(found, axis=0)
-        return least
+        least: Ints = np.max(found, axis=0) if found else 0 * batches
+        return least, taken
 
     # --- clusters -------------------------------------------------------------------------------
 
@@ -93,7 +105,8 @@ class NetworkBounds:
                 return nothing
             own = self._adapted(cluster, work, layer, Cuts.of(work, batches))
             adapted[work.name] = own
-            return Taken(own.load_ps, own.first_ps, own.last_ps, nothing.every)
+            fetch = self._fetch_ps(work, Cuts.of(work, batches))
+            return Taken(own.load_ps, own.first_ps, own.last_ps, nothing.every, *fetch)
         if isinstance(op, Embedding | Input):
             return nothing
         if isinstance(op, Attention):
@@ -121,7 +134,8 @@ class NetworkBounds:
             loads.append(load)
             longest.append(most)
         nothing = 0 * batches
-        return Taken(np.min(loads, axis=0), nothing, nothing, np.min(longest, axis=0))
+        every = np.min(longest, axis=0)
+        return Taken(np.min(loads, axis=0), nothing, nothing, every, nothing, nothing)
 
     def _heads_ps(self, heads: AttentionProgram, batches: Ints) -> Ints:
         """Return what some heads at least take; without batches queries are cut as is fastest."""
@@ -276,6 +290,24 @@ class NetworkBounds:
         return Deciding(self._structure, self._machine, self._options)
 
     # --- links ----------------------------------------------------------------------------------
+
+    def _fetch_ps(self, work: FlowOp, cut: Cuts) -> tuple[Ints, Ints]:
+        """Return what a link takes for the A and B of an adapter, once and for all batches [ps].
+
+        Where they may stay nothing is sure but that they come once; where clusters may share a
+        single batch each fetches parts of its own.
+        """
+        options, structure = self._options.adapters, self._structure
+        nothing = 0 * cut.count
+        if options.resident or not is_linked(structure):
+            return nothing, nothing
+        cluster, layer = self._machine.cluster, structure.layers[work.name]
+        assert cluster is not None
+        elements = structure.rank(work.name) * (layer.op.in_features + layer.op.out_features)
+        once = nothing + self._machine.link.transfer_ps(cluster.element_bytes * elements)
+        if options.share and self._options.split:
+            once[cut.count == 1] = 0
+        return once, once if options.homes else once * cut.count
 
     def _over(self, work: FlowOp, batches: Ints) -> Ints:
         """Return what moving the batches of an output over a link once takes [ps]."""

@@ -192,3 +192,9 @@ class Decided:
     """What a person should know of how it was decided, a line each."""
     kept_of_kinds: tuple[tuple[str, int], ...] = ()
     """The same of each further kind of clusters [bytes]."""
+
+    @cached_property
+    def has_homes(self) -> bool:
+        """Whether any adapter has a home in clusters of its own."""
+        linear = (op.adapter for op in self.ops.distinct if isinstance(op, LinearDecision))
+        return any(isinstance(own, AdapterDecision) and own.homes for own in linear)

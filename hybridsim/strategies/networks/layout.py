@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
 from hybridsim.mapping import PlacedLayer, written_with
 from hybridsim.plan import Loop, Need, PlanBuilder, Step, Within
 from hybridsim.strategies.job import LayerDecision, OpDecision
@@ -15,7 +17,7 @@ from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs, Outpu
 from hybridsim.strategies.networks.decisions import Decided
 from hybridsim.strategies.networks.routes import Moved, Place, Routes
 from hybridsim.strategies.networks.structure import NetworkStructure
-from hybridsim.units import ceil_div
+from hybridsim.units import Ints, ceil_div
 
 T = TypeVar("T")
 
@@ -35,7 +37,10 @@ class Layout:
         """What MVMs wait for where tiles are written during the run: the latest writing."""
         self.layers: dict[str, LayerDecision] = {}
         self.ops: dict[str, OpDecision] = {}
+        self.gates: list[tuple[Ints, Ints]] = []
+        """Tasks that would wait behind a barrier, and for which, where there is none."""
         self._pending: list[tuple[str, int, Place, int]] = []
+        self._gated: list[tuple[int, Needs]] = []
         self._known: dict[tuple[int, int, Hashable], Any] = {}
         self._batches: dict[tuple[int, int], Batches] = {}
 
@@ -64,7 +69,7 @@ class Layout:
         count = batches.count
         steps: list[Step] = []
         needs: Needs = []
-        self._pending = []
+        self._pending, self._gated = [], []
         for name in sources:
             # on a link what was moved is there for everyone on the chip
             if (name, count, here) in self.moved:
@@ -73,8 +78,11 @@ class Layout:
             output = self.outputs[name]
             whole = work.last and count < output.count
             ready = output.last() if whole else output.ready(count, work.once)
-            if self._is_gated(work, name) and count > 1:
-                ready += output.last()
+            if count > 1 and self._between_blocks(work, name):
+                if self.decisions.barrier:
+                    ready += output.last()
+                else:
+                    self._gated.append((len(steps), output.last()))
             way = (self.place_of(name), here)
             moved = self._moved(output, batches, self._rows(work, name))
             steps += self.routes.steps(way, moved, ready, len(steps))
@@ -82,21 +90,26 @@ class Layout:
             needs.append(Within(len(steps) - 1))
         return steps, needs
 
-    def _is_gated(self, work: FlowOp, source: str) -> bool:
-        """Return whether a barrier stands between an op and what it reads.
+    def _between_blocks(self, work: FlowOp, source: str) -> bool:
+        """Return whether a barrier would stand between an op and what it reads.
 
         It stands between blocks alone: not behind the embedding, nor before what follows the
         last block.
         """
         here, there = work.op.block, self.structure.by_name[source].op.block
-        return self.decisions.barrier and None not in (here, there) and here != there
+        return None not in (here, there) and here != there
 
     def repeat(self, work: FlowOp, steps: Sequence[Step]) -> Loop:
         """Append the steps of an op once per batch, and remember what they move."""
         loop = self.builder.repeat(work.name, steps, self.batches(work).count)
         for name, count, here, step in self._pending:
             self.moved[name, count, here] = Need(loop.first + step, loop.size)
-        self._pending = []
+        for step, needs in self._gated:
+            users = loop.first + step + loop.size * np.arange(loop.count, dtype=np.int64)
+            for need in needs:
+                assert isinstance(need, Need)  # of another op
+                self.gates.append((users, np.full_like(users, need.base)))
+        self._pending, self._gated = [], []
         return loop
 
     def once(self, work: FlowOp, steps: Sequence[Step]) -> Need:

@@ -36,8 +36,9 @@ class Span:
     """Batches."""
     together: Ints
     """All batches, as far as the clusters of the chip have to share them."""
-    beside_ps: Ints
-    """What each batch takes beside that part, from its operands on."""
+    first_beside: Ints
+    """What the first batch takes beside that part, from its operands on."""
+    last_beside: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,8 @@ class _Ends:
 
 class LongestPath:
     """The longest way through a network; ``span`` tells what an op takes, ``moved`` what reading
-    an op's first batch, or its last one, by another one takes."""
+    an op's first batch, or its last one, by another one takes. Readers in another block wait for
+    all batches of the ops ``behind`` a barrier."""
 
     def __init__(
         self,
@@ -61,8 +63,10 @@ class LongestPath:
         span: Callable[[FlowOp], Span],
         moved: Callable[[FlowOp, FlowOp], tuple[Ints, Ints]],
         candidates: int,
+        behind: frozenset[str] = frozenset(),
     ) -> None:
         self._structure, self._span, self._moved = structure, span, moved
+        self._behind = behind
         self._nothing = np.zeros(candidates, np.int64)
         self._ends: dict[str, _Ends] = {}
 
@@ -118,8 +122,8 @@ class LongestPath:
         through = np.maximum(begun, last + own.last)
         ends = np.maximum(first + own.together, through + own.last_behind)
         return _Ends(
-            np.maximum(first + own.first + own.first_behind, first + own.beside_ps),
-            np.maximum(ends, last + own.beside_ps),
+            first + np.maximum(own.first + own.first_behind, own.first_beside),
+            np.maximum(ends, last + own.last_beside),
         )
 
     def _ready(self, work: FlowOp, own: Span) -> tuple[Ints, Ints]:
@@ -135,7 +139,9 @@ class LongestPath:
                 first = last = np.maximum(last, there.last + of_last)
                 continue
             begin = there.first
-            if not (work.once or isinstance(source.op, Attention)):
+            if name in self._behind and source.op.block != work.op.block:
+                begin = np.where(own.count > 1, there.last, begin)
+            elif not (work.once or isinstance(source.op, Attention)):
                 # another number of batches waits for all of them
                 begin = np.where(self._span(source).count == own.count, there.first, there.last)
             first = np.maximum(first, begin + of_first)

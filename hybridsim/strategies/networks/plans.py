@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
+
 from hybridsim.plan import Plan
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.dataflow import FlowOp
@@ -25,6 +27,22 @@ _KEPT_PLANS = 8
 @dataclass(frozen=True)
 class NetworkDecisions(Decided):
     """All that the plan of a network depends on, and the way to that plan."""
+
+    @property
+    def planned(self) -> "NetworkDecisions":
+        """The same without what is told alone: equal ones have plans that take equally long.
+
+        Clusters that are told apart for adapters that none of them keeps are parts that no task
+        holds.
+        """
+        return replace(
+            self,
+            keep="batch",
+            homes=self.homes and self.has_homes,
+            kept_bytes=0,
+            kept_of_kinds=(),
+            notes=(),
+        )
 
     def lay_out(self, job: Job) -> Schedule:
         """Return the plan of a job of which this was decided."""
@@ -45,8 +63,19 @@ def lay_out(structure: NetworkStructure, decisions: Decided) -> Schedule:
 
 
 def plan_of(structure: NetworkStructure, decisions: Decided) -> Plan:
-    """Return the plan alone, for who asks how long it takes and no more."""
-    return _planned(structure, replace(decisions, dispatch="online"))[0]
+    """Return the plan alone, for who asks how long it takes and no more.
+
+    With a barrier it is the one without, in which a task has the needs of the barrier behind its
+    others: those who try both lay it out once.
+    """
+    decisions = replace(decisions, dispatch="online")
+    if not decisions.barrier or structure.of.past:
+        return _planned(structure, decisions)[0]
+    plan, layout, _ = _planned(structure, replace(decisions, barrier=False))
+    if not layout.gates:
+        return plan
+    users, sources = (np.concatenate(own) for own in zip(*layout.gates, strict=True))
+    return plan.waiting(users, sources)
 
 
 @lru_cache(maxsize=_KEPT_PLANS)
@@ -156,6 +185,12 @@ class BlockCopies:
         }
         size = len(layout.builder) - first
         layout.builder.stamp(first, twins, self._uses(twins), times)
+        shift = size * (1 + np.arange(times, dtype=np.int64))[:, None]
+        layout.gates += [
+            ((users + shift).ravel(), (sources + shift).ravel())
+            for users, sources in layout.gates
+            if users[0] >= first
+        ]
         after = layout.structure.works[self._first[-1] + len(template) :]
         read = {name for work in after for name in work.sources}
         for work in template:

@@ -26,11 +26,15 @@ class Taken:
     last: Ints
     every: Ints
     """One cluster, for its part of all batches, where it does one after the other."""
+    fetch: Ints
+    """A link, for A and B."""
+    fetches: Ints
+    """All links together, for A and B as often as they surely come."""
 
     @classmethod
     def nothing(cls, candidates: int) -> "Taken":
         """Return that nothing is known."""
-        return cls(*np.zeros((4, candidates), np.int64))
+        return cls(*np.zeros((6, candidates), np.int64))
 
 
 def is_linked(structure: NetworkStructure) -> bool:
@@ -58,6 +62,22 @@ def _as_it_is(structure: NetworkStructure, source: FlowOp, reader: FlowOp) -> bo
     return source.name != local and alike
 
 
+def behind_barriers(structure: NetworkStructure) -> frozenset[str]:
+    """Return the ops of a block that others wait for whole, where a block waits for the last batch
+    of the block before: those that are read in other blocks alone.
+
+    What an earlier reader of the same block has fetched is there without waiting.
+    """
+    found, others = set[str](), set[str]()
+    for reader in structure.works:
+        for name in reader.sources:
+            blocks = structure.by_name[name].op.block, reader.op.block
+            apart = None not in blocks and blocks[0] != blocks[1]
+            local = isinstance(reader.op, Add) and structure.from_tiles[reader.name] == name
+            (found if apart and not local else others).add(name)
+    return frozenset(found - others)
+
+
 def _by_vectors(tile: AimcTile) -> bool:
     """Return whether a tile takes as long for some vectors as for each of them in turn; one from
     outside may do otherwise."""
@@ -73,17 +93,21 @@ class Spans:
         machine: Machine,
         options: DecidingOptions,
         taken: Mapping[int, Taken],
+        barrier: bool = False,
     ) -> None:
-        """``taken`` has what clusters take for the ops of each kind."""
+        """``taken`` has what clusters take for the ops of each kind; with a ``barrier`` a block
+        waits for the last batch of the block before."""
         self._structure, self._machine, self._options = structure, machine, options
         self._taken, self._linked = taken, is_linked(structure)
+        self._behind = behind_barriers(structure) if barrier else frozenset[str]()
         self._known: dict[int, Span] = {}
         self._moves: dict[tuple[int, int], tuple[Ints, Ints]] = {}
 
     def least_ps(self, batches: Ints) -> Ints:
         """Return how long the longest way through the network at least is [ps]."""
         self._batches = batches
-        return LongestPath(self._structure, self._span, self._moved, len(batches)).least_ps()
+        path = LongestPath(self._structure, self._span, self._moved, len(batches), self._behind)
+        return path.least_ps()
 
     def _kind(self, work: FlowOp) -> int:
         return self._structure.kinds[self._structure.place[work.name]]
@@ -99,22 +123,28 @@ class Spans:
         cut, cluster, none = Cuts.of(work, self._batches), self._machine.cluster, taken.load * 0
         together = ceil_div(taken.load, cluster.total) if cluster else none
         if isinstance(work.op, Embedding | Input):
-            return Span(none, none, none, none, none, none + 1, none, none)
+            return Span(*[none] * 5, none + 1, *[none] * 3)
         if isinstance(work.op, Attention):
-            return Span(none, none, taken.every, none, none, cut.count, together, none)
+            every, count = taken.every, cut.count
+            return Span(none, none, every, none, none, count, together, none, none)
         first, last = (self._on_tile(work, rows) for rows in (cut.full, cut.last))
         behind = (taken.first, taken.last)
         adapters, rank = self._options.adapters, self._structure.rank(work.name)
         if rank and (adapters.homes or adapters.early):
             together = none  # A and B may stay
-        beside = none
+        beside = (none, none)
+        if rank and self._linked:  # A and B come when X does, and do not wait for the tile either
+            again = none if adapters.homes else taken.fetch + taken.last
+            beside = taken.fetch + taken.first, again
         if rank and adapters.early:  # X A does not wait for the tile
-            beside, behind = np.minimum(*behind), (none, none)
+            least = np.minimum(*behind)
+            beside = np.maximum(beside[0], least), np.maximum(beside[1], least)
+            behind = (none, none)
         if rank and self._linked:
             moved = [self._over(work.op.out_features, rows) for rows in (cut.full, cut.last)]
             behind = (behind[0] + moved[0], behind[1] + moved[1])
         every = cut.over(first, last)
-        return Span(first, last, every, behind[0], behind[1], cut.count, together, beside)
+        return Span(first, last, every, *behind, cut.count, together, *beside)
 
     def _on_tile(self, work: FlowOp, rows: Ints) -> Ints:
         """Return what a tile or its periphery takes for a batch, one after the other [ps]."""

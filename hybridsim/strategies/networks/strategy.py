@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, model_validator
 
 from hybridsim._old_names import OldAttribute, say, with_new_keys
 from hybridsim.arch import Machine
-from hybridsim.engines import Dispatch, engine, makespan_ps
+from hybridsim.engines import Dispatch
 from hybridsim.programs import CHOICES, LoraChoice, OrderOption, on_machine
 from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies.job import Job, Schedule
@@ -27,9 +27,9 @@ from hybridsim.strategies.networks.options import (
 )
 from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.reads import decided
+from hybridsim.strategies.networks.running import Running
 from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.units import Count, Ints, Spec
-from hybridsim.work import price
 
 
 def _kept_for(value: object) -> object:
@@ -65,7 +65,7 @@ Choice = tuple[Batch, Keep, tuple[LoraChoice, ...]]
 """One choice of what a strategy leaves open; of several ways to compute adapters each layer takes
 the one whose work on a batch is shortest."""
 
-KnownBounds = dict[tuple[DecidingOptions, tuple[int, ...]], Ints]
+KnownBounds = dict[tuple[DecidingOptions, tuple[int, ...]], NetworkBounds]
 """Bounds of a job, by options and batches."""
 
 
@@ -169,13 +169,10 @@ class NetworkStrategy(Spec):
             UnsupportedError: The machine lacks a unit that the strategy asks for.
         """
         choices = self.candidates(job)
-        known: dict[NetworkDecisions, int] = {}
+        running = Running(job)
 
         def run(choice: Choice) -> tuple[int, NetworkDecisions]:
-            decisions = self.decide_for(job, choice)
-            if decisions not in known:
-                known[decisions] = makespan_of(job, decisions)
-            return known[decisions], decisions
+            return running.run(self.deciding(job, choice))
 
         return least(choices, self.bounds_ps(job, choices), run)
 
@@ -214,16 +211,16 @@ class NetworkStrategy(Spec):
         for place, (batch, *others) in enumerate(choices):
             alike.setdefault((batch == "all", *others), []).append(place)
         for places in alike.values():
-            # neither barrier nor dispatch has a say in what bounds know
+            # barriers have a say in the longest way alone, dispatch in nothing that bounds know
             options = replace(
                 self.deciding(job, choices[places[0]]), barrier=False, dispatch="online"
             )
             batches = [choices[place][0] for place in places]
             sizes = tuple([job.rows if n == "all" else min(int(n), job.rows) for n in batches])
             if (options, sizes) not in known:
-                bounds = NetworkBounds(structure_of(job), job.machine, options)
-                known[options, sizes] = bounds.least_ps(np.array(sizes, np.int64))
-            found[places] = known[options, sizes]
+                given = structure_of(job), job.machine, options
+                known[options, sizes] = NetworkBounds(*given, np.array(sizes, np.int64))
+            found[places] = known[options, sizes].least_ps(self.barrier)
         return found
 
     def _kept(self, job: Job, several: bool) -> list[Keep]:
@@ -297,10 +294,3 @@ def _batches_of(tokens: int) -> Iterable[Batch]:
     """Return the batches that are tried: all there are, but of long sequences the small ones and
     powers of two."""
     return dict.fromkeys((*_first_batches(tokens), *range(1, min(tokens, _EVERY) + 1), "all"))
-
-
-def makespan_of(job: Job, decisions: NetworkDecisions) -> int:
-    """Return how long what was decided takes [ps]."""
-    plan = decisions.plan(job)
-    time_ps = price(plan.works, job.machine).time_ps
-    return makespan_ps(plan, time_ps, decisions.dispatch, engine("compiled"))
