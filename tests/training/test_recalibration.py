@@ -256,6 +256,8 @@ def test_retraining_of_a_chip_stands_beside_its_correction(study, tmp_path):
     assert (rows["corrected_flips_percent"] == fresh["flips_percent"]).all()
     fewer = rows["corrected_flips_percent"] - rows["flips_percent"]
     np.testing.assert_allclose(rows["fewer_flips"], fewer, atol=2e-3)
+    fewer = rows["nothing_flips_percent"] - rows["flips_percent"]
+    np.testing.assert_allclose(rows["fewer_than_nothing"], fewer, atol=2e-3)
     changed(study, retrain=how | {"steps": 3})
     with pytest.raises(InputError, match="another study"):
         RecalibrationRun(study, out).run()
