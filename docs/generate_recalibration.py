@@ -21,6 +21,7 @@ def pages() -> dict[str, str]:
     parts = {
         "adaptation_recalibration.md": {
             **{f"gains_{task}": markdown_table(gains(task)) for task in TASKS},
+            **{f"retraining_{task}": markdown_table(retraining(task)) for task in TASKS},
             **{f"schedules_{task}": markdown_table(schedules(task)) for task in TASKS},
             "event": markdown_table(event()),
         },
@@ -67,6 +68,40 @@ def gains(task: str) -> pd.DataFrame:
 
 def _cell(row: "pd.Series[float]", name: str) -> str:
     return f"{row[f'{name}_percent']:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
+
+
+def retraining(task: str) -> pd.DataFrame:
+    """Return, by time: trained on for as long as a correction takes, beside both others."""
+    table = pd.read_csv(REPORTS / f"recalibration/results/{task}/retraining.csv")
+    table["fewer_than_corrected"] = table["fewer_flips"]
+    three = ("nothing_{}", "{}", "corrected_{}")
+    return pd.DataFrame(
+        {
+            "time": table["time"],
+            "chips": table["chips"],
+            "flips: nothing done, trained on, corrected [%]": _side_by_side(
+                table, [each.format("flips_percent") for each in three], ".1f"
+            ),
+            "trained on: fewer than nothing done": _fewer(table, "than_nothing"),
+            "fewer than corrected": _fewer(table, "than_corrected"),
+            "KL": _side_by_side(table, [each.format("kl") for each in three], ".4f"),
+            "accuracy [%]": _side_by_side(
+                table, [each.format("accuracy_percent") for each in three], ".1f"
+            ),
+        }
+    )
+
+
+def _side_by_side(table: pd.DataFrame, columns: list[str], form: str) -> list[str]:
+    """Return the numbers of some columns, one cell a row."""
+    return [", ".join(format(row[c], form) for c in columns) for _, row in table.iterrows()]
+
+
+def _fewer(table: pd.DataFrame, name: str) -> list[str]:
+    """Return how many fewer answers flipped [points], with the ends of the interval."""
+    ends = "fewer" if name == "than_corrected" else f"fewer_{name}"
+    columns = (table[f"fewer_{name}"], table[f"{ends}_low"], table[f"{ends}_high"])
+    return [f"{m:+.1f} [{low:+.1f}, {high:+.1f}]" for m, low, high in zip(*columns, strict=True)]
 
 
 def schedules(task: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@
 """
 
 from hybridsim.analog.converters import Converters, DriftCompensation, calibrated_range
-from hybridsim.analog.correction import Correction, Residuals, fit
+from hybridsim.analog.correction import Correction, Residuals, fit, helps
 from hybridsim.analog.device import PcmDevice
 from hybridsim.analog.fidelity import Fidelity, layer_fidelity, network_fidelity, random_weights
 from hybridsim.analog.layer import AnalogLayer, LayerState, ProgrammedLayer
@@ -39,6 +39,7 @@ __all__ = [
     "calibrated_range",
     "fit",
     "format_time",
+    "helps",
     "layer_fidelity",
     "network_fidelity",
     "parse_time",

@@ -169,6 +169,27 @@ def _singular(matrix: F64) -> tuple[F64, F64, F64]:
     return (other, values, vectors) if tall else (vectors, values, other)
 
 
+def helps(correction: Correction, x: F32, residual: F32) -> bool:
+    """Return whether a correction leaves less of what outputs lack for vectors it has not seen.
+
+    Less in sum, and less in sum with every vector scaled to length one. Some layers of decoders
+    receive a few vectors that are hundreds of times as long as all others (Sun et al., *Massive
+    activations in large language models*, COLM 2024): they make the first sum, and a fit of the
+    noise that they met; the others make the second.
+
+    Args:
+        correction: What was fitted to other vectors.
+        x: Vectors, shape (tokens, in).
+        residual: What their outputs lack without the correction, shape (tokens, out).
+    """
+    after = residual - (x @ correction.down.T) @ correction.up.T
+    before, left = (np.square(each, dtype=np.float64).sum(axis=1) for each in (residual, after))
+    lengths = np.square(x, dtype=np.float64).sum(axis=1)
+    seen = lengths > 0
+    alike = ((left - before)[seen] / lengths[seen]).sum()
+    return bool(left.sum() < before.sum() and alike < 0)
+
+
 def combined(parts: Sequence[Correction], whitening: F64, rank: int) -> Correction:
     """Return the correction of a rank that is nearest to the sum of some, for given vectors.
 

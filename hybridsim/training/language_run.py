@@ -22,12 +22,13 @@ from hybridsim.analog import AnalogSettings, format_time
 from hybridsim.arch import load_machine
 from hybridsim.boundary.reading import MOST_OWN_BYTES, read_bytes, read_own
 from hybridsim.errors import InputError, SpecError
+from hybridsim.training.checking import CHECKING, Checks, checked, checks_of
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.data import FETCH, found_file, read_vader
 from hybridsim.training.files import Lines, write_file
 from hybridsim.training.gguf_files import read_gguf
 from hybridsim.training.intervals import share_interval, t_interval
-from hybridsim.training.language_adapters import Lesson, adapter_from, without_adapters
+from hybridsim.training.language_adapters import Lesson, adapter_from
 from hybridsim.training.language_study import LanguageStudy, NewsText, read_language_study
 from hybridsim.training.linear import Chip, program_chip, put_on_chip
 from hybridsim.training.llama import Llama, load_llama
@@ -94,10 +95,10 @@ class LanguageRun:
         torch.set_num_threads(self.study.threads)
         self.place = self._place()
         self.model, tokenizer = self._loaded()
-        self.calibration, self.test, self.train = self._documents(tokenizer)
+        self.calibration, self.test, self.train, self.checked = self._documents(tokenizer)
         self.pool = Pool(0, "cpu")
         self.adapters: dict[str, Corrections] = {BARE: {}}
-        self._reference: tuple[str, Reference] | None = None
+        self._reference: tuple[str, Reference, Checks] | None = None
         self._put: tuple[Any, ...] = ()
 
     def run(self) -> LanguageResult:
@@ -181,13 +182,15 @@ class LanguageRun:
         how = self.study.language
         return how.package or how.folder or how.file or ""
 
-    def _documents(self, tokenizer: Tokenizer) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return tokens of the documents to measure with, to test on and to learn from, each of
-        shape (documents, tokens)."""
+    def _documents(self, tokenizer: Tokenizer) -> tuple[torch.Tensor, ...]:
+        """Return tokens of the documents to measure with, to test on, to learn from and to check
+        corrections with, each of shape (documents, tokens)."""
         study = self.study
         read = [tokenizer.encode(t, add_special_tokens=False).ids for t in self._texts()]
         long = [ids[: study.tokens] for ids in read if len(ids) >= study.tokens]
-        wanted = study.calibration + study.test + study.train
+        for_checks = study.correction.checked if study.correction is not None else 0
+        sizes = (study.calibration, study.test, study.train, for_checks)
+        wanted = sum(sizes)
         if len(long) < wanted:
             problem = (
                 f"found {len(long)} documents of {study.tokens} tokens or more; "
@@ -195,9 +198,7 @@ class LanguageRun:
             )
             raise SpecError("text", "", problem)
         order = np.random.default_rng([study.seed, 19]).permutation(len(long))[:wanted]
-        sizes = (study.calibration, study.test, study.train)
-        measured, tested, learned = torch.tensor([long[i] for i in order]).split(sizes)
-        return measured, tested, learned
+        return torch.tensor([long[i] for i in order]).split(sizes)
 
     def _texts(self) -> Iterator[str]:
         source = self.study.text
@@ -243,9 +244,7 @@ class LanguageRun:
         settings = self.study.tiles[key.tiles]
         seconds = next(t for t in self.study.times if format_time(t) == key.time)
         adapters = self._corrected(key, chip, seconds, settings) if key.corrected else own
-        without_adapters(self.model)
-        if adapters:
-            put_adapters(self.model, adapters)
+        put_adapters(self.model, adapters)
         if self._put != (key.tiles, key.chip, seconds):
             put_on_chip(self.model, chip, seconds, settings, Disturbance(self.pool))
             self._put = (key.tiles, key.chip, seconds)
@@ -257,23 +256,28 @@ class LanguageRun:
     ) -> Corrections:
         """Return what an adapter becomes by a correction of the chip at a time."""
         assert self.study.correction is not None
-        reference, own = self._reference_of(key.adapter), self.adapters[key.adapter]
+        reference, checks = self._reference_of(key.adapter)
+        own = {name: self.adapters[key.adapter].get(name) for name in reference.inputs}
         self._put = ()
         fits = measure(
             self.model, chip, seconds, settings,
             self._noise(key.chip, _MEASURING + round(seconds)), reference,
         )  # fmt: skip
         rank = self.study.correction.rank
-        found = {name: fit.of_rank(rank) for name, fit in fits.items()}
-        return carried({name: own.get(name) for name in found}, found, reference, folded=False)
+        corrections = {name: fit.of_rank(rank) for name, fit in fits.items()}
+        noise = self._noise(key.chip, CHECKING + round(seconds))
+        put_on_chip(self.model, chip, seconds, settings, noise, reading=2)
+        return checked(
+            self.model, checks, corrections,
+            lambda fitted: carried(own, fitted, reference, folded=False),
+            lambda: self._noise(key.chip, CHECKING + round(seconds)),
+        )  # fmt: skip
 
     def _digital(self, adapters: Corrections) -> None:
         """Take the model off its chip, and give it adapters."""
         self._put = ()
         self.model.compute_digitally()
-        without_adapters(self.model)
-        if adapters:
-            put_adapters(self.model, adapters)
+        put_adapters(self.model, adapters)
 
     def _noise(self, chip: int, stream: int) -> Disturbance:
         self.pool.at_step(chip, stream)
@@ -302,8 +306,9 @@ class LanguageRun:
             right.append((logits.argmax(dim=2) == after).sum(dim=1).numpy())
         return np.concatenate(losses), np.concatenate(right)
 
-    def _reference_of(self, adapter: str) -> Reference:
-        """Return what the model computes digitally for the documents of calibration."""
+    def _reference_of(self, adapter: str) -> tuple[Reference, Checks]:
+        """Return what the model computes digitally for the documents of calibration, and for
+        those that corrections are checked with."""
         if self._reference is None or self._reference[0] != adapter:
             assert self.study.correction is not None
             self._reference = None  # gigabytes
@@ -312,8 +317,9 @@ class LanguageRun:
                 self.model(self.calibration)
             inputs = {name: parts[0] for name, parts in found.items()}
             made = reference_from(self.model, inputs, self.study.correction.ridge)
-            self._reference = adapter, made
-        return self._reference[1]
+            checks = checks_of(self.model, lambda: self.model(self.checked).flatten(0, 1))
+            self._reference = adapter, made, checks
+        return self._reference[1:]
 
     # --- what is kept ---------------------------------------------------------------------------
 

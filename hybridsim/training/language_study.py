@@ -89,6 +89,9 @@ class LanguageCorrection(Spec):
     """Its rank."""
     ridge: Annotated[float, Field(ge=0)] = 1e-3
     """What holds back directions that few vectors take, in mean squared inputs; assumed."""
+    checked: Count = 4
+    """Documents, none of them in another part: no correction is fitted to them, and what does not
+    bring them nearer to digital arithmetic is left out."""
     adapters: tuple[ArmName, ...] = ()
     """Adapters that it goes on top of; the model without one unless given."""
 

@@ -104,11 +104,18 @@ def carried(
     reference: Reference,
     folded: bool,
 ) -> Corrections:
-    """Return adapters that also correct: beside what a layer had, or folded into the same rank."""
+    """Return adapters that also correct: beside what a layer had, or folded into the same rank.
+
+    Layers without a correction keep what they had.
+    """
     found = {}
-    for name, correction in corrections.items():
-        parts = [part for part in (own[name], correction) if part is not None]
-        if folded:
+    for name, mine in own.items():
+        parts = [part for part in (mine, corrections.get(name)) if part is not None]
+        if not parts:
+            continue
+        if len(parts) == 1:
+            found[name] = parts[0]
+        elif folded:
             found[name] = combined(parts, reference.whitenings[name], len(parts[0].down))
         else:
             down = np.concatenate([part.down for part in parts])
@@ -117,9 +124,12 @@ def carried(
 
 
 def put_adapters(model: OnTiles, adapters: Corrections) -> Lora:
-    """Give layers other adapters, all of the largest rank; return what they are."""
-    rank = max(len(adapter.down) for adapter in adapters.values())
+    """Give layers these adapters, all of the largest rank, and others none; return what they
+    are."""
+    rank = max((len(adapter.down) for adapter in adapters.values()), default=1)
     lora = Lora(rank=rank, alpha=float(rank))
+    for layer in model.static_layers().values():
+        layer.adapter = None
     for name, adapter in adapters.items():
         layer = model.static_layers()[name]
         made = LowRank(adapter.down.shape[1], adapter.up.shape[0], lora, 0)

@@ -16,6 +16,7 @@ from hybridsim.training.built_upon import (
     lines_of,
     logits_of,
 )
+from hybridsim.training.checking import CHECKING, Checks, checked, checks_of
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.files import Lines, packed, unpacked, write_file
 from hybridsim.training.identity import Part
@@ -136,6 +137,19 @@ class RecalibrationRun:
                 for arm in self.arms:
                     yield arm, seed, chip
 
+    def parts_of_training(self) -> tuple[range, range]:
+        """Return the sentences that corrections are fitted to, and those that check them.
+
+        Raises:
+            SpecError: There are not enough.
+        """
+        count, held = len(self.adapt.train.text.ids), self.study.checked
+        fitted = min(self.study.sentences, count - held)
+        if fitted < 1:
+            problem = f"found {held} of {count} sentences of training; fewer would do"
+            raise SpecError("study", "checked", problem)
+        return range(fitted), range(fitted, fitted + held)
+
     def steps_of_retraining(self) -> dict[str, int]:
         """Return arm -> steps: as given, or as many as fit into the time of a correction.
 
@@ -159,6 +173,8 @@ class RecalibrationRun:
         own = self.study.to_text()
         for key in GROWING:
             own.pop(key, None)
+        if own["checked"] == RecalibrationStudy.model_fields["checked"].default:
+            del own["checked"]  # folders from before there were checks go on
         lines, known = lines_of(out, own | more, self.adapt), Known({})
         for number, row in lines.rows(_ROW):
             try:
@@ -243,8 +259,7 @@ class RecalibrationRun:
             return None
         rank = self.adapt.study.lora_of(arm).rank
         extra = 0 if self.study.keep == "folded" else self.study.rank
-        first = range(min(self.study.sentences, len(self.adapt.train.text.ids)))
-        vectors = sum(len(self.adapt.train.text.ids[i]) for i in first)
+        vectors = sum(len(self.adapt.train.text.ids[i]) for i in self.parts_of_training()[0])
         model = self.adapt.new_model(arm, self.adapt.study.seeds[0])
         shapes = [tuple(layer.weight.shape[::-1]) for layer in model.static_layers().values()]
         tokens = self.adapt.study.data.tokens
@@ -270,7 +285,7 @@ class _Corrected:
         self.wanted = logits_of(self.model, run.adapt.test.text)
         self.chip = program_chip(self.model, self.analog, (chip,))
         self.pool = Pool(0, run.adapt.device)
-        self._reference: Reference | None = None
+        self._reference: tuple[Reference, Checks] | None = None
         self._corrections: dict[float, Corrections] = {}
 
     def _noise(self, stream: int) -> Disturbance:
@@ -319,21 +334,31 @@ class _Corrected:
     def _adapters(self, event: float) -> Corrections:
         """Return the adapters that a measurement at a time leads to; it is made once."""
         if event not in self._corrections:
-            study, noise = self.run.study, self._noise(_MEASURING + round(event))
+            study, (reference, checks) = self.run.study, self.reference
+            noise = self._noise(_MEASURING + round(event))
             fits = measure(
-                self.model, self.chip, event, self.analog, noise, self.reference, study.reads
+                self.model, self.chip, event, self.analog, noise, reference, study.reads
             )
             of_rank = {name: fit.of_rank(study.rank) for name, fit in fits.items()}
             folded = study.keep == "folded"
-            self._corrections[event] = carried(self.own, of_rank, self.reference, folded)
+            noise = self._noise(CHECKING + round(event))
+            put_on_chip(self.model, self.chip, event, self.analog, noise, study.reads + 1)
+            self._corrections[event] = checked(
+                self.model, checks, of_rank,
+                lambda fitted: carried(self.own, fitted, reference, folded),
+                lambda: self._noise(CHECKING + round(event)),
+            )  # fmt: skip
         return self._corrections[event]
 
     @property
-    def reference(self) -> Reference:
-        """What the model computes digitally for the calibration sentences."""
+    def reference(self) -> tuple[Reference, Checks]:
+        """What the model computes digitally for the sentences of calibration, and for those that
+        corrections are checked with."""
         if self._reference is None:
-            study = self.run.study
+            study, text = self.run.study, self.run.adapt.train.text
+            fitted, after = self.run.parts_of_training()
             put_adapters(self.model, {n: a for n, a in self.own.items() if a is not None})
-            text = self.run.adapt.train.text
-            self._reference = reference_of(self.model, text, study.sentences, study.ridge)
+            reference = reference_of(self.model, text, len(fitted), study.ridge)
+            batch = text.batch(after, str(self.model.head.weight.device))
+            self._reference = reference, checks_of(self.model, lambda: self.model(batch))
         return self._reference

@@ -48,6 +48,9 @@ class RecalibrationStudy(Spec):
     """Rank of the correction."""
     sentences: Count = 96
     """Unlabelled sentences that a chip is measured with, the first of the training part."""
+    checked: Count = 32
+    """Unlabelled sentences after those, or the last ones where there are fewer: no correction is
+    fitted to them, and what does not bring them nearer to digital arithmetic is left out."""
     reads: Count = 1
     """How often the chip computes them, each with read noise of its own; their mean is fitted."""
     ridge: Annotated[float, Field(ge=0)] = 1e-3

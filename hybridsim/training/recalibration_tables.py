@@ -83,11 +83,12 @@ def _row(
         "time": format_time(time),
         "corrected_at": NEVER if event is None else format_time(event),
     }
+    means = _means(group)
     for name, cube in (("flips", flipped), ("accuracy", correct)):
         low, high = share_interval(cube)
-        row |= {f"{name}_percent": round(100 * float(cube.mean()), 3)}
+        row |= {f"{name}_percent": means[f"{name}_percent"]}
         row |= {f"{name}_low": round(low, 3), f"{name}_high": round(high, 3)}
-    row["kl"] = round(float(np.mean([each.kl for each in group.values()])), 6)
+    row["kl"] = means["kl"]
     both = {key: row_ for key, row_ in untouched.items() if key in group}
     fewer = cube_of(both, "flipped") - cube_of({k: group[k] for k in both}, "flipped")
     low, high = t_interval(fewer)
@@ -101,27 +102,37 @@ def _row(
     return row | {"seeds": seeds, "chips": chips, "sentences": sentences}
 
 
+def _means(group: dict[tuple[int, int], Row]) -> dict[str, float]:
+    """Return flips and accuracy [%] and the divergence [nats] of some evaluations."""
+    return {
+        "flips_percent": round(100 * float(cube_of(group, "flipped").mean()), 3),
+        "accuracy_percent": round(100 * float(cube_of(group, "correct").mean()), 3),
+        "kl": round(float(np.mean([each.kl for each in group.values()])), 6),
+    }
+
+
 def compared(
     corrected: Known, trained: Known, arms: Sequence[str], events: Sequence[float]
 ) -> pd.DataFrame:
-    """Return one row per arm and event: trained on, corrected at once, and doing nothing.
+    """Return one row per arm and event: trained on, corrected at once, and nothing done.
 
-    ``fewer_flips`` is what training on flips less than the correction, on the same chips.
+    ``fewer_flips`` is what training on flips less than the correction, ``fewer_than_nothing`` than
+    doing nothing, both on the same chips.
     """
     rows = []
     for arm in arms:
         for event in events:
             group = trained.group(arm, event, event)
-            other = corrected.group(arm, event, event)
-            both = {key: group[key] for key in group if key in other}
+            mended, untouched = (corrected.group(arm, e, event) for e in (event, None))
+            both = {key: group[key] for key in group if key in mended and key in untouched}
             if both:
-                row = _row(arm, event, event, both, other)
-                share = cube_of({k: other[k] for k in both}, "correct")
-                row["corrected_flips_percent"] = round(
-                    100 * float(cube_of({k: other[k] for k in both}, "flipped").mean()), 3
-                )
-                row["corrected_accuracy_percent"] = round(100 * float(share.mean()), 3)
-                row["corrected_kl"] = round(float(np.mean([other[k].kl for k in both])), 6)
+                row = _row(arm, event, event, both, mended)
+                beside = _row(arm, event, event, both, untouched)
+                row["fewer_than_nothing"] = beside["fewer_flips"]
+                row |= {f"fewer_than_nothing_{e}": beside[f"fewer_{e}"] for e in ("low", "high")}
+                for name, others in (("corrected", mended), ("nothing", untouched)):
+                    same = {key: others[key] for key in both}
+                    row |= {f"{name}_{column}": value for column, value in _means(same).items()}
                 rows.append(row)
     return pd.DataFrame(rows)
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridsim.analog import AnalogLayer, AnalogSettings, Converters, Correction, Residuals, fit
+from hybridsim.analog import (
+    AnalogLayer,
+    AnalogSettings,
+    Converters,
+    Correction,
+    Residuals,
+    fit,
+    helps,
+)
 from hybridsim.analog.correction import combined, gram_of, whitening_of
 from hybridsim.errors import UnsupportedError
 
@@ -118,6 +126,38 @@ def test_an_adapter_takes_a_correction_in_without_growing():
     cut = np.linalg.svd(whole)  # the best matrix without looking at the vectors is worse for them
     blind = (cut[0][:, :2] * cut[1][:2]) @ cut[2][:2]
     assert np.linalg.norm(x @ (whole - folded).T) < np.linalg.norm(x @ (whole - blind).T)
+
+
+def on_a_chip(seed, longest):
+    """Vectors, four of them longer and much alike, and lacks with noise that grows with them."""
+    rng, common = np.random.default_rng(seed), np.random.default_rng(7)
+    x = rng.standard_normal((150, 40)).astype(np.float32)
+    wrong = common.standard_normal((40, 20)) * 0.05
+    if longest > 1:
+        x[:4] = longest * (common.standard_normal(40) + 0.01 * x[:4])
+    noise = rng.standard_normal((150, 20)) * 0.1 * np.abs(x).max(axis=1, keepdims=True)
+    return x, (x @ wrong + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize(("longest", "found"), [(1, True), (500, False)])
+def test_a_fit_of_the_noise_of_a_few_long_vectors_is_found_out(longest, found):
+    """As of massive activations of decoders: its own vectors cannot tell it from a good one."""
+    (x, residual), fresh = on_a_chip(0, longest), on_a_chip(1, longest)
+    best = fit(seen(x, residual), 1e-3)
+    assert best.left_over(8) < 0.6
+    assert helps(best.of_rank(8), *fresh) is found
+
+
+@given(st.integers(0, 2**16), st.sampled_from([-1.0, 0.3, 1.0, 1.9, 2.1]))
+@settings(deadline=None)
+def test_what_helps_leaves_less_of_all_vectors_and_of_their_directions(seed, share):
+    """Twice too large a correction leaves as much as none, a larger one more."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((12, 5)).astype(np.float32)
+    exact = Correction(normal(2, 5, seed=1), normal(4, 2, seed=2))
+    residual = x @ exact.matrix.T
+    tried = Correction(exact.down, exact.up * np.float32(share))
+    assert helps(tried, x, residual) is (0 < share < 2)
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 5)])

@@ -56,7 +56,7 @@ def write_llama(folder, **changes):
 def study(tmp_path):
     write_llama(tmp_path / "model")
     rng = np.random.default_rng(1)
-    names = [f"text{i}.txt" for i in range(6)]
+    names = [f"text{i}.txt" for i in range(8)]
     for name in names:
         (tmp_path / name).write_text(" ".join(rng.choice(WORDS[:6], 30)))
     document = {
@@ -66,7 +66,8 @@ def study(tmp_path):
             "side_path": {"side_path_sigmas": 1.5, "clip_sigmas": 1.5},
             "clipped": {"clip_sigmas": 1.5},
         },
-        "times": ["0s", "10y"], "correction": {"rank": 4}, "machine": "ahwa_lora_2026",
+        "times": ["0s", "10y"], "correction": {"rank": 4, "checked": 2},
+        "machine": "ahwa_lora_2026",
     }  # fmt: skip
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -197,7 +198,7 @@ def taught(study):
     document |= {
         "calibration": 2, "test": 2, "train": 2, "times": ["0s"], "adapted": ["clipped"],
         "adapters": {"plain": how | {"lora": {"rank": 2}}, "noisy": noisy},
-        "correction": {"rank": 4, "adapters": ["plain"]}, "machine": None,
+        "correction": {"rank": 4, "adapters": ["plain"], "checked": 2}, "machine": None,
     }  # fmt: skip
     study.write_text(yaml.safe_dump(document, sort_keys=False))
     return study
@@ -253,7 +254,7 @@ def test_full_rank_without_noise_gives_back_digital_arithmetic(adapter, taught, 
         "output_noise": 0.0, "dac_bits": None, "adc_bits": None, "output_bound": 1e9}}  # fmt: skip
     document["tiles"] = {"clipped": {"clip_sigmas": 0.8} | still}
     document |= {"times": ["10y"], "calibration": 3, "test": 1}
-    document["correction"] = {"rank": 24, "ridge": 0.0} | (
+    document["correction"] = {"rank": 24, "ridge": 0.0, "checked": 2} | (
         {} if adapter == "-" else {"adapters": [adapter]}
     )
     taught.write_text(yaml.safe_dump(document))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from hybridsim.analog import AnalogSettings, Converters, PcmDevice  # noqa: E402
 from hybridsim.cli import app  # noqa: E402
 from hybridsim.errors import InputError, SpecError  # noqa: E402
 from hybridsim.training.built_upon import divergence, logits_of  # noqa: E402
+from hybridsim.training.checking import checked, checks_of, helping  # noqa: E402
 from hybridsim.training.crossbar import Disturbance, Pool  # noqa: E402
 from hybridsim.training.linear import program_chip, put_on_chip  # noqa: E402
 from hybridsim.training.maintenance import (  # noqa: E402
@@ -119,6 +121,76 @@ def test_folding_keeps_the_rank_and_lies_between(study, tmp_path):
     assert (after - digital).abs().mean() < (untouched - digital).abs().mean()
 
 
+class Tried:
+    """A chip with much read noise, corrections of it, and sentences to try them on."""
+
+    def __init__(self, run, model, sentences):
+        settings = AnalogSettings(device=PcmDevice(read_scale=3.0))
+        text, self.pool, self.model = run.train.text, Pool(1, "cpu"), model
+        self.own = {name: adapter_of(model, name) for name in model.static_layers()}
+        batch = text.batch(range(40, 64), "cpu")
+        self.reference = reference_of(model, text, sentences, 1e-3)
+        self.checks = checks_of(model, lambda: model(batch))
+        chip = program_chip(model, settings, (1,))
+        noise = Disturbance(self.pool)
+        fits = measure(model, chip, TEN_YEARS, settings, noise, self.reference)
+        self.corrections = {name: fit.of_rank(8) for name, fit in fits.items()}
+        put_on_chip(model, chip, TEN_YEARS, settings, noise, reading=2)
+
+    def carried(self, corrections):
+        return carried(self.own, corrections, self.reference, folded=False)
+
+    def kept(self, corrections):
+        return checked(self.model, self.checks, corrections, self.carried, self.restart)
+
+    def restart(self):
+        self.pool.at_step(1, 5)
+
+
+@pytest.mark.parametrize("sentences", [1, 2, 40])
+def test_no_layer_is_left_further_away_than_it_was(sentences, study, tmp_path):
+    """For vectors that nothing was fitted to, under noise that was not measured."""
+    chip = Tried(*trained(study, tmp_path), sentences)
+    chip.restart()
+    good = helping(chip.model, chip.checks, chip.corrections)
+    chip.restart()
+    for name in chip.corrections:  # all of them, so that each has the noise that it was tried in
+        layer, x = chip.model.static_layers()[name], chip.checks.inputs[name]
+        with torch.no_grad():
+            lack = (x @ layer.weight.T - layer.on_crossbars(x)).numpy()
+        if name in good:
+            left = lack - x.numpy() @ good[name].matrix.T
+            assert np.linalg.norm(left) < np.linalg.norm(lack)
+    assert good or sentences < 40
+
+
+def test_what_harms_the_whole_is_given_up(study, tmp_path):
+    """Layer by layer each correction helps; carried a hundred times too large they do not."""
+    chip = Tried(*trained(study, tmp_path), 40)
+    mended = chip.kept(chip.corrections)
+    assert any(mended[name] is not chip.own[name] for name in mended)
+    right = chip.carried
+    chip.carried = lambda found: right({n: replace(c, up=100 * c.up) for n, c in found.items()})
+    adapters = chip.kept(chip.corrections)
+    assert all(adapters[name] is chip.own[name] for name in adapters)
+
+
+def test_corrections_that_harm_their_layer_are_left_out(study, tmp_path):
+    """Those of every second layer are turned round; with all of them, adapters stay as they
+    are."""
+    chip = Tried(*trained(study, tmp_path), 40)
+    wrong = {n: replace(c, up=-c.up) for n, c in chip.corrections.items()}
+    second = dict(list(wrong.items())[::2])
+    chip.restart()
+    good = helping(chip.model, chip.checks, chip.corrections)
+    chip.restart()
+    assert set(helping(chip.model, chip.checks, chip.corrections | second)) == set(good) - set(
+        second
+    )
+    adapters = chip.kept(wrong)
+    assert {name: adapters[name] is chip.own[name] for name in wrong} == dict.fromkeys(wrong, True)
+
+
 def test_a_study_ends_in_tables_and_goes_on(study, tmp_path):
     out = tmp_path / "out"
     done = invoke(study, "--out", out)
@@ -184,6 +256,8 @@ def test_retraining_of_a_chip_stands_beside_its_correction(study, tmp_path):
     assert (rows["corrected_flips_percent"] == fresh["flips_percent"]).all()
     fewer = rows["corrected_flips_percent"] - rows["flips_percent"]
     np.testing.assert_allclose(rows["fewer_flips"], fewer, atol=2e-3)
+    fewer = rows["nothing_flips_percent"] - rows["flips_percent"]
+    np.testing.assert_allclose(rows["fewer_than_nothing"], fewer, atol=2e-3)
     changed(study, retrain=how | {"steps": 3})
     with pytest.raises(InputError, match="another study"):
         RecalibrationRun(study, out).run()
