@@ -39,7 +39,10 @@ def adapt(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the arms of STUDY and test them on programmed chips over time."""
+    """Train the arms of STUDY and test them on programmed chips over time.
+
+    A study with a key ``reinforced`` teaches a pretrained decoder by rewards.
+    """
     from hybridsim.training import is_decoder_study, is_reward_study, require_extra
 
     require_extra()

@@ -93,19 +93,25 @@ class RewardRun:
     def run(self) -> RewardResult:
         """Train and evaluate what is not known yet, and write the tables.
 
+        What the decoder starts from comes first: a task that it always or never gets right
+        teaches nothing, and training takes the longest.
+
         Raises:
             InputError: The folder belongs to another study, or a loss is no number.
             KeyboardInterrupt: Someone stopped it; what is known is kept.
         """
         lines, known = self._open()
+        wanted = [key for key in self._wanted() if key not in known]
+        before = [key for key in wanted if key.adapter == BARE]
         adapters: dict[str, Corrections] = {BARE: {}}
         told = []
-        for name, how in self.study.reinforced.items():
-            adapters[name], row = self._adapter(name, how)
-            told.append({"adapter": name} | row)
-        wanted = [key for key in self._wanted() if key not in known]
         try:
-            self._evaluate(wanted, adapters, lines, known)
+            self._evaluate(before, adapters, lines, known)
+            for name, how in self.study.reinforced.items():
+                adapters[name], row = self._adapter(name, how)
+                told.append({"adapter": name} | row)
+            after = [key for key in wanted if key not in before]
+            self._evaluate(after, adapters, lines, known)
         finally:
             table = self._table(known)
         training = pd.DataFrame(told)
@@ -236,7 +242,8 @@ class RewardRun:
         """Return the reward of each adapter at each time, over all chips, and its gain over the
         decoder without it on the same chips and questions."""
         rows: list[dict[str, Any]] = []
-        for adapter, when in dict.fromkeys((k.adapter, k.time) for k in known):
+        told = dict.fromkeys((k.adapter, k.time) for k in self._wanted() if k in known)
+        for adapter, when in told:
             chips = sorted(k.chip for k in known if (k.adapter, k.time) == (adapter, when))
             both = [c for c in chips if Key(BARE, c, when) in known]
             cube = _cube(known, adapter, chips, when)

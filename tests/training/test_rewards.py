@@ -1,6 +1,7 @@
 """Rewards of a pretrained decoder: nothing read twice, noise that stays for a step, a study."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +32,12 @@ from hybridsim.training.past import Past  # noqa: E402
 from hybridsim.training.pretrained import loaded  # noqa: E402
 from hybridsim.training.reinforcing import Exam, Reinforcement  # noqa: E402
 from hybridsim.training.reward_run import RewardRun  # noqa: E402
-from hybridsim.training.reward_study import NumberTask, Reinforced  # noqa: E402
+from hybridsim.training.reward_study import (  # noqa: E402
+    NumberTask,
+    Reinforced,
+    is_reward_study,
+    read_reward_study,
+)
 from tests.training.test_language import CONFIG  # noqa: E402
 
 torch.set_num_threads(1)  # more get in each other's way at these sizes
@@ -263,6 +269,12 @@ def test_noise_of_weights_stays_for_a_step_and_is_another_one_in_the_next():
             torch.testing.assert_close(model(ids), found[-1], atol=0, rtol=0)
     assert torch.equal(found[0], found[2])
     assert not torch.allclose(found[0], found[1], atol=1e-2)
+
+
+def test_the_study_that_comes_along_can_be_read():
+    file = Path(__file__).parents[2] / "reports/decoder_rewards/study.yaml"
+    assert is_reward_study(file)
+    assert read_reward_study(file).reinforced
 
 
 # --- a study ------------------------------------------------------------------------------------
