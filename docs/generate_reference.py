@@ -37,13 +37,15 @@ ABOUT = {
     "more.",
     "language": "A study of `hybridsim recalibrate` with a pretrained decoder is a YAML file; "
     "[decoder](../adaptation_decoder.md) tells more.",
+    "rewards": "A study of `hybridsim adapt` with rewards of a pretrained decoder is a YAML file; "
+    "[decoder](../adaptation_decoder.md) tells more.",
     "result": "What `hybridsim run --json` and `--out` write. A document without `format_version` "
     "is of an earlier release and is read; one of a later version is refused.",
     "difference": "What `hybridsim compare A B --json` of two results prints, and `--out` writes.",
     "generation": "What `hybridsim generate --json` prints, and `--out` writes.",
     "service": "What `hybridsim serve --json` prints, and `--out` writes.",
 }
-STUDIES = ("adapt", "recalibration", "sensitivity", "language", "codesign")
+STUDIES = ("adapt", "recalibration", "sensitivity", "language", "rewards", "codesign")
 """Kinds of studies that are called by what they do."""
 HEADS = ("key", "meaning", "unit", "range", "default")
 

@@ -1,7 +1,7 @@
 """``hybridsim adapt``: train adapters against analog noise, and test them over years."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Group, RenderableType
@@ -12,7 +12,7 @@ from hybridsim.boundary.writing import write_all
 from hybridsim.cli._adaptation import STUDY, JudgedOn, OutFolder, check_study
 from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
 from hybridsim.cli._progress import watching
-from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
+from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,11 +40,14 @@ def adapt(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the arms of STUDY and test them on programmed chips over time."""
+    """Train the arms of STUDY and test them on programmed chips over time.
+
+    A study with a key ``reinforced`` teaches a pretrained decoder by rewards.
+    """
     kind = check_figures(figures, out_)
     file = check_study(study, out_)
     # only here: torch takes seconds to import
-    from hybridsim.training import is_decoder_study
+    from hybridsim.training import is_decoder_study, is_reward_study
     from hybridsim.training.run import StudyRun
 
     if is_decoder_study(file):
@@ -53,6 +56,13 @@ def adapt(
                 "--arm, --on, --dry-run and --figures: a decoder's study has none; leave them out"
             )
         _adapt_decoder(file, out_, json_, quiet)
+        return
+    if is_reward_study(file):
+        if arm or dry_run or kind:
+            raise InputError(
+                "--arm, --dry-run and --figures: a study of rewards has none; leave them out"
+            )
+        _reinforce(file, out_, on, json_, quiet)
         return
     with watching(quiet or json_, out_) as watch:
         run = StudyRun(file, out_, watch, on)
@@ -95,6 +105,52 @@ def _adapt_decoder(file: Path, folder: Path, json_: bool, quiet: bool) -> None:
         f"{len(study.chips)} chips, {study.test} questions\n",
     )
     out().print(shown)
+
+
+def _reinforce(
+    file: Path, folder: Path, on: Literal["test", "validation"], json_: bool, quiet: bool
+) -> None:
+    from hybridsim.training.reward_run import RewardRun
+
+    with watching(quiet or json_, folder) as watch:
+        run = RewardRun(file, folder, watch, on)
+        result = run.run()
+    if json_:
+        found = result.table.astype(object).where(result.table.notna(), None)
+        print_json({
+            "rewards": found.to_dict("records"), "training": result.training.to_dict("records"),
+        })  # fmt: skip
+        return
+    if quiet:
+        return
+    study = run.study
+    table = plain_table(
+        "adapter", "time", "reward %", "95 %", "gain", "95 %", right="reward %|gain"
+    )
+    for row in found_rows(result.table):
+        table.add_row(*row)
+    out().print(
+        Sentence(f"{study.name}: {study.question}"),
+        Sentence(
+            f"right answers in % over {len(study.chips)} chips and {len(run.judged.questions)} "
+            f"{on} questions, and what the adapter added on the same chips [points]; 95 % "
+            "t-intervals"
+        ),
+        table,
+    )
+
+
+def found_rows(table: "pd.DataFrame") -> list[tuple[str, ...]]:
+    """Return the cells of a table of rewards."""
+    rows: list[tuple[str, ...]] = []
+    for row in table.to_dict("records"):
+        ends = escape(f"[{row['low']:.1f}, {row['high']:.1f}]")
+        gain = ("", "")
+        if row["adapter"] != "-":
+            inner = escape(f"[{row['gain_low']:+.1f}, {row['gain_high']:+.1f}]")
+            gain = (f"{row['gain_points']:+.1f}", inner)
+        rows.append((row["adapter"], row["time"], f"{row['reward_percent']:.1f}", ends, *gain))
+    return rows
 
 
 def render(result: "AdaptResult") -> RenderableType:

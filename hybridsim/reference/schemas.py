@@ -25,6 +25,7 @@ from hybridsim.specs.differences import DIFFERS_FROM
 from hybridsim.sweeps.study import Study
 from hybridsim.training.language_study import LanguageStudy
 from hybridsim.training.recalibration_study import RecalibrationStudy
+from hybridsim.training.reward_study import RewardStudy
 from hybridsim.training.sensitivity_study import SensitivityStudy
 from hybridsim.training.study import AdaptStudy
 from hybridsim.workload.from_yaml import NetworkFile
@@ -166,6 +167,7 @@ FILES: dict[str, Callable[[], Schema]] = {
     "sensitivity": _plain(SensitivityStudy),
     "codesign": _plain(CodesignStudy),
     "language": _plain(LanguageStudy),
+    "rewards": _plain(RewardStudy),
 }
 """The schema of each kind of file that people write, by its name."""
 ANSWERS: dict[str, tuple[str, Callable[[], Schema]]] = {

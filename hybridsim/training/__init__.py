@@ -12,17 +12,21 @@ from hybridsim.training.language_study import (
     is_language_study,
     read_language_study,
 )
+from hybridsim.training.reward_study import RewardStudy, is_reward_study, read_reward_study
 from hybridsim.training.study import AdaptStudy, read_adapt_study
 
 __all__ = [
     "AdaptStudy",
     "DecoderStudy",
     "LanguageStudy",
+    "RewardStudy",
     "is_decoder_study",
     "is_language_study",
+    "is_reward_study",
     "read_adapt_study",
     "read_decoder_study",
     "read_language_study",
+    "read_reward_study",
     "require_extra",
 ]
 

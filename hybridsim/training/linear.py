@@ -96,6 +96,10 @@ class StaticLinear(nn.Module):
         self._blocks = blocks or (self.blocks_of_weights(settings) if frozen else ())
         self.side = self.kept_digital(settings)
 
+    def hold(self, blocks: tuple[RowBlock, ...]) -> None:
+        """Compute on crossbars that hold other values; settings, noise and side path stay."""
+        self._blocks = blocks
+
     @property
     def crossbars(self) -> tuple[RowBlock, ...]:
         """The crossbars that it computes on; none where each step takes the weights anew."""

@@ -19,6 +19,7 @@ from torch.nn import functional
 from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.specs import read_json_mapping
 from hybridsim.training.linear import DecoderOnTiles, StaticLinear
+from hybridsim.training.past import Past, seen
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = (
@@ -46,6 +47,10 @@ class LlamaShape:
     """Whether the head is the word embedding."""
 
 
+Turn = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines of positions, (tokens, head / 2) each."""
+
+
 class _Norm(nn.Module):
     """x / sqrt(mean x^2 + eps) times a weight. Source: Zhang and Sennrich, NeurIPS 2019."""
 
@@ -60,29 +65,36 @@ class _Norm(nn.Module):
 class _Attention(nn.Module):
     """Grouped queries (Ainslie et al., EMNLP 2023) with rotary positions (Su et al., 2021)."""
 
-    def __init__(self, shape: LlamaShape) -> None:
+    def __init__(self, shape: LlamaShape, block: int) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.block = shape, block
         own, shared = shape.heads * shape.head, shape.key_heads * shape.head
         self.q_proj = StaticLinear(shape.width, own)
         self.k_proj = StaticLinear(shape.width, shared)
         self.v_proj = StaticLinear(shape.width, shared)
         self.o_proj = StaticLinear(own, shape.width)
 
-    def forward(self, x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, turn: Turn, past: Past | None) -> torch.Tensor:
         size, tokens, _ = x.shape
         flat = x.flatten(0, 1)
         q, k, v = (
             layer(flat).view(size, tokens, -1, self.shape.head).transpose(1, 2)
             for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
+        k = turned(k, turn)
+        if past is not None:
+            k, v = past.grown(self.block, k, v)
         group = self.shape.heads // self.shape.key_heads
-        k, v = turned(k, turn).repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        mixed = functional.scaled_dot_product_attention(turned(q, turn), k, v, is_causal=True)
+        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        every = k.shape[2]
+        mask = None if every == tokens else seen(tokens, every, x.device)
+        mixed = functional.scaled_dot_product_attention(
+            turned(q, turn), k, v, attn_mask=mask, is_causal=mask is None
+        )
         return self.o_proj(mixed.transpose(1, 2).flatten(2).flatten(0, 1)).view_as(x)
 
 
-def turned(x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def turned(x: torch.Tensor, turn: Turn) -> torch.Tensor:
     """Return vectors (..., tokens, head) turned by their positions: halves make the pairs."""
     cosines, sines = turn
     first, second = x.chunk(2, dim=-1)
@@ -105,15 +117,15 @@ class _FeedForward(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, shape: LlamaShape) -> None:
+    def __init__(self, shape: LlamaShape, block: int) -> None:
         super().__init__()
         self.input_layernorm = _Norm(shape.width, shape.eps)
-        self.self_attn = _Attention(shape)
+        self.self_attn = _Attention(shape, block)
         self.post_attention_layernorm = _Norm(shape.width, shape.eps)
         self.mlp = _FeedForward(shape)
 
-    def forward(self, x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), turn)
+    def forward(self, x: torch.Tensor, turn: Turn, past: Past | None) -> torch.Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), turn, past)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -125,21 +137,35 @@ class Llama(DecoderOnTiles):
         self.shape = shape
         self.model = nn.Module()
         self.model.embed_tokens = nn.Embedding(shape.words, shape.width)
-        self.model.layers = nn.ModuleList(_Block(shape) for _ in range(shape.blocks))
+        self.model.layers = nn.ModuleList(_Block(shape, i) for i in range(shape.blocks))
         self.model.norm = _Norm(shape.width, shape.eps)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.words, bias=False)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Return logits, (sequences, tokens) to (sequences, tokens, vocabulary)."""
+        return self.logits(self.read(ids))
+
+    def read(self, ids: torch.Tensor, past: Past | None = None) -> torch.Tensor:
+        """Return what the head looks at, (sequences, tokens) to (sequences, tokens, width).
+
+        With a past, the tokens stand behind those read before, and are kept there too.
+        """
         x = self.model.embed_tokens(ids)
+        before = past.tokens if past is not None else 0
         frequencies = torch.tensor(self.shape.frequencies, dtype=torch.float64)
-        angles = torch.arange(ids.shape[1], dtype=torch.float64)[:, None] * frequencies
+        places = torch.arange(before, before + ids.shape[1], dtype=torch.float64)
+        angles = places[:, None] * frequencies
         turn = angles.cos().to(x), angles.sin().to(x)
         for block in self.model.layers:
-            x = block(x, turn)
+            x = block(x, turn, past)
+        vectors: torch.Tensor = self.model.norm(x)
+        return vectors
+
+    def logits(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return the head's logits of what was read, (..., width) to (..., vocabulary)."""
         head = self.model.embed_tokens if self.lm_head is None else self.lm_head
-        logits: torch.Tensor = self.model.norm(x) @ head.weight.T
-        return logits
+        found: torch.Tensor = vectors @ head.weight.T
+        return found
 
 
 def filled(shape: LlamaShape, stored: Mapping[str, torch.Tensor], source: Path) -> Llama:

@@ -89,6 +89,43 @@ class DecoderRewards(Described):
     """A row for each stage, seed, chip and time."""
 
 
+class ReinforcedRow(Row):
+    """The reward of a pretrained decoder's answers at a time; other columns are intervals."""
+
+    adapter: str
+    """The adapter; - for none, before it learned from rewards."""
+    time: str
+    """Time after programming, or digital."""
+    reward_percent: float
+    """Right answers, over chips and questions [%]."""
+    gain_points: float | None
+    """What the adapter added on the same chips and questions [points]; null without one."""
+
+
+class ReinforcedTraining(Row):
+    """What reinforcing an adapter took."""
+
+    adapter: str
+    """The adapter."""
+    first_reward: float
+    """Mean reward of the answers sampled in the first steps [0..1]."""
+    last_reward: float
+    """The same of the last steps [0..1]."""
+    cpu_seconds_per_step: float
+    """Processor time [s]."""
+    peak_memory_bytes: int
+    """The most memory that the process had held by then [B]."""
+
+
+class ReinforcedTables(Described):
+    """The answer to the study of a pretrained decoder's rewards."""
+
+    rewards: list[ReinforcedRow]
+    """A row for each adapter and time."""
+    training: list[ReinforcedTraining]
+    """A row for each adapter."""
+
+
 class AdaptForecast(Described):
     """With ``--dry-run``: how long a study is expected to take."""
 
@@ -98,7 +135,7 @@ class AdaptForecast(Described):
     """All of it [s]."""
 
 
-AdaptAnswer = AdaptTables | DecoderRewards | AdaptForecast
+AdaptAnswer = AdaptTables | DecoderRewards | ReinforcedTables | AdaptForecast
 
 
 class CorrectedRow(Row):
