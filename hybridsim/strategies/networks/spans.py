@@ -123,7 +123,7 @@ class Spans:
         cut, cluster, none = Cuts.of(work, self._batches), self._machine.cluster, taken.load * 0
         together = ceil_div(taken.load, cluster.total) if cluster else none
         if isinstance(work.op, Embedding | Input):
-            return Span(*[none] * 5, none + 1, *[none] * 3)
+            return Span(none, none, none, none, none, none + 1, none, none, none)
         if isinstance(work.op, Attention):
             every, count = taken.every, cut.count
             return Span(none, none, every, none, none, count, together, none, none)
