@@ -1,6 +1,7 @@
 """Strategies for whole networks: nothing lost, nothing twice, and what their options change."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from hybridsim.strategies import (
     make_strategy,
 )
 from hybridsim.strategies.networks.plans import BlockCopies, _laid_out, _planned
+from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.work import Work
 from hybridsim.workload import Linear
 from tests.carried_out import assert_engines_agree, dispatched, durations
@@ -161,12 +163,58 @@ def test_stamped_blocks_equal_blocks_laid_out_one_by_one(
     assert stamped.ops == single.ops
 
 
+@pytest.mark.parametrize("strategy", ["network", "il_xl_pipe"])
+@pytest.mark.parametrize("network", ["llama_3_2_1b", "llama_3_1_8b"])
+def test_blocks_of_each_chip_are_stamped_as_they_are_laid_out_one_by_one(
+    strategy: str, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chip's first block reads what another chip has made; one may lie on two chips."""
+    own = Job(place(*hybridsim.load(network, "llm_2026")), 6)
+    decided = make_strategy(strategy, {"batch": 4, "keep_adapters": "batch"}).decide(own)
+    stamped = decided.lay_out(own)
+    assert _planned(structure_of(own), replace(decided, dispatch="online"))[2] is not None
+    monkeypatch.setattr(BlockCopies, "find", lambda layout: None)
+    _laid_out.cache_clear()
+    _planned.cache_clear()
+    single = decided.lay_out(own)
+    one, other = stamped.plan, single.plan
+    for name in ("use_first", "use", "need_first", "need", "room", "op", "item"):
+        assert (getattr(one, name) == getattr(other, name)).all()
+    for task in range(len(one)):
+        assert one.works[one.work[task]] == other.works[other.work[task]]
+    assert (one.ops, one.loops) == (other.ops, other.loops)
+    assert (stamped.layers, stamped.ops) == (single.layers, single.ops)
+
+
+@pytest.mark.parametrize("batch", [1, 5, 8])
+@pytest.mark.parametrize(
+    ("network", "machine"), [("mobilebert", "ahwa_lora_2026"), ("llama_3_2_1b", "llm_2026")]
+)
+def test_a_plan_with_a_barrier_is_the_one_without_and_its_needs(
+    network: str, machine: str, batch: int
+) -> None:
+    """The plan that is timed has the very needs of the one that is laid out, in another order."""
+    own = Job(place(*hybridsim.load(network, machine)), 8)
+    decided = make_strategy("il_xl_pipe", {"batch": batch, "keep_adapters": "batch"}).decide(own)
+    timed, told = decided.plan(own), decided.lay_out(own).plan
+    free = replace(decided, barrier=False).plan(own)
+    assert (len(timed.need) > len(free.need)) == (batch < 8)
+    needs = [
+        sorted(zip(p.user.tolist(), p.need.tolist(), p.room.tolist(), strict=True))
+        for p in (timed, told)
+    ]
+    assert needs[0] == needs[1]
+    assert (timed.works, timed.ops) == (told.works, told.ops)
+    assert (timed.work == told.work).all()
+    assert (timed.use == told.use).all()
+
+
 @pytest.mark.parametrize(("network", "machine"), CASES)
 def test_blocks_that_are_alike_are_stamped(
     network: str, machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stamped = []
-    monkeypatch.setattr(BlockCopies, "_copy", lambda copies, first: stamped.append(first))
+    monkeypatch.setattr(BlockCopies, "_copy", lambda copies, own, first: stamped.append(first))
     _laid_out.cache_clear()
     _planned.cache_clear()
     with pytest.raises(KeyError):  # what follows the blocks misses the last copy, or the result

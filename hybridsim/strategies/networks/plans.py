@@ -17,6 +17,7 @@ from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import Decided, ResidualDecision
 from hybridsim.strategies.networks.layout import Layout
 from hybridsim.strategies.networks.lowering import lower
+from hybridsim.strategies.networks.routes import Place
 from hybridsim.strategies.networks.structure import NetworkStructure, structure_of
 from hybridsim.workload import Add, Linear
 
@@ -120,83 +121,115 @@ def _laid_out(structure: NetworkStructure, decisions: Decided) -> Schedule:
 
 
 class BlockCopies:
-    """Blocks that are alike from the second one on, laid out as copies of the second."""
+    """Blocks on one chip that are alike from the second one on, laid out as copies of that one."""
 
     def __init__(self, layout: Layout, blocks: list[tuple[FlowOp, ...]]):
         self._layout, self._blocks = layout, blocks
-        place = layout.structure.place
-        self._first = [place[block[0].name] for block in blocks]
         self._twins: dict[str, list[str]] = {}
-        """Works of the second block -> those that are copies of them."""
+        """Works of the second one of some blocks -> those that are copies of them."""
 
     @classmethod
     def find(cls, layout: Layout) -> "BlockCopies | None":
         """Return the copies of the blocks of a network, or None if they are not alike."""
         structure = layout.structure
-        if structure.machine.chips > 1 or structure.machine.network:
+        if structure.machine.network:
             return None  # blocks differ in their places
         blocks = structure.alike_blocks
         if blocks is None:
             return None
+        if any(getattr(op, "after", None) for op in layout.decisions.ops.distinct):
+            return None  # attentions wait for others, some blocks away
         copies = cls(layout, blocks)
-        return copies if copies._decided_alike() else None
+        return copies if any(len(own) > 2 for own in copies._runs()) else None
 
     def lay_out(self) -> None:
-        """Lay out everything: before, two blocks, their copies, after."""
+        """Lay out everything: before, of blocks alike two and their copies, after."""
         layout, blocks = self._layout, self._blocks
-        works = layout.structure.works
-        lower(layout, works[: self._first[0]])
-        starts = []
+        works, place = layout.structure.works, layout.structure.place
+        lower(layout, works[: place[blocks[0][0].name]])
+        for own in self._runs():
+            self._lay_out(own)
+        lower(layout, works[place[blocks[-1][0].name] + len(blocks[-1]) :])
+
+    def _runs(self) -> list[list[tuple[FlowOp, ...]]]:
+        """Return blocks behind each other on a chip, of which the same was decided for all but
+        the first; one that is on several chips is by itself."""
+        structure, numbers = self._layout.structure, self._layout.decisions.ops.numbers
+        found, before, second = list[list[tuple[FlowOp, ...]]](), -1, None
+        for block in self._blocks:
+            chips = {structure.chips[work.name] for work in block}
+            here = chips.pop() if len(chips) == 1 else -1
+            first = structure.place[block[0].name]
+            decided = numbers[first : first + len(block)]
+            if here < 0 or here != before or second not in (None, decided):
+                found.append([])
+            found[-1].append(block)
+            before, second = here, decided if len(found[-1]) > 1 else None
+        return found
+
+    def _lay_out(self, blocks: list[tuple[FlowOp, ...]]) -> None:
+        """Lay out some blocks alike."""
+        layout, starts = self._layout, list[int]()
         for block in blocks[:2]:
             starts.append(len(layout.builder))
             lower(layout, block)
         starts.append(len(layout.builder))
-        if starts[2] - starts[1] == starts[1] - starts[0] and self._same_places(starts):
-            self._copy(starts[1])
+        if len(blocks) > 2 and self._same_places(blocks, starts):
+            self._copy(blocks, starts[1])
         else:
             for block in blocks[2:]:
                 lower(layout, block)
-        lower(layout, works[self._first[-1] + len(blocks[-1]) :])
 
-    def _decided_alike(self) -> bool:
-        """Return whether the same was decided for all blocks from the second one on."""
-        ops = self._layout.decisions.ops
-        size = len(self._blocks[1])
-        if any(getattr(op, "after", None) for op in ops.distinct):
-            return False  # attentions wait for others, some blocks away
-        second, *others = (ops.numbers[at : at + size] for at in self._first[1:])
-        return all(each == second for each in others)
+    def _same_places(self, blocks: list[tuple[FlowOp, ...]], starts: Sequence[int]) -> bool:
+        """Return whether what is read of both blocks lies as far before the next one.
 
-    def _same_places(self, starts: Sequence[int]) -> bool:
-        """Return whether both blocks have their outputs at the same places."""
-        outputs = self._layout.outputs
-        return len(self._blocks[0]) == len(self._blocks[1]) and all(
-            outputs[a.name].later(starts[1] - starts[0]) == outputs[b.name]
-            for a, b in zip(*self._blocks[:2], strict=True)
+        The first one may be longer, where what it reads comes from another chip.
+        """
+        outputs, size = self._layout.outputs, starts[2] - starts[1]
+        if len(blocks[0]) != len(blocks[1]):
+            return False
+        read = {name for work in blocks[1] for name in work.sources}
+        pairs = {a.name: b.name for a, b in zip(*blocks[:2], strict=True) if a.name in read}
+        same = {name: name for name in pairs.values()}
+        return all(outputs[a].later(size) == outputs[b] for a, b in pairs.items()) and (
+            self._moved(pairs, starts[1], size) == self._moved(same, starts[2], 0)
         )
 
-    def _copy(self, first: int) -> None:
+    def _moved(
+        self, names: dict[str, str], end: int, by: int
+    ) -> dict[tuple[str, int, Place], tuple[int, int]]:
+        """Return which tasks before ``end`` have moved some ops, under the names that are given,
+        and ``by`` how much later: first task and stride."""
+        return {
+            (names[name], count, place): (need.base + by, need.stride)
+            for (name, count, place), need in self._layout.moved.items()
+            if name in names and need.base < end
+        }
+
+    def _copy(self, blocks: list[tuple[FlowOp, ...]], first: int) -> None:
         """Copy the second block once for each later one, and note where the outputs are."""
-        layout, times = self._layout, len(self._blocks) - 2
-        template = self._blocks[1]
-        twins = self._twins = {
-            work.name: [block[index].name for block in self._blocks[2:]]
+        layout, times, template = self._layout, len(blocks) - 2, blocks[1]
+        structure = layout.structure
+        twins = {
+            work.name: [block[index].name for block in blocks[2:]]
             for index, work in enumerate(template)
         }
+        self._twins |= twins
         size = len(layout.builder) - first
-        layout.builder.stamp(first, twins, self._uses(twins), times)
+        layout.builder.stamp(first, twins, self._uses(template, twins), times)
         shift = size * (1 + np.arange(times, dtype=np.int64))[:, None]
         layout.gates += [
             ((users + shift).ravel(), (sources + shift).ravel())
             for users, sources in layout.gates
             if users[0] >= first
         ]
-        after = layout.structure.works[self._first[-1] + len(template) :]
-        read = {name for work in after for name in work.sources}
+        behind = structure.place[blocks[-1][0].name] + len(template)
+        read = {name for work in structure.works[behind:] for name in work.sources}
         for work in template:
             for by, name in enumerate(twins[work.name], start=1):
                 if name in read:
                     layout.outputs[name] = layout.outputs[work.name].later(by * size)
+                    layout.places[name] = layout.place_of(work.name)
         for (name, count, place), need in list(layout.moved.items()):
             if name in twins:
                 last = twins[name][-1]
@@ -212,11 +245,13 @@ class BlockCopies:
                 else:
                     layout.ops[twin] = layout.ops[name].of(structure.by_name[twin].op)
 
-    def _uses(self, twins: dict[str, list[str]]) -> dict[tuple[str, str], list[tuple[int, ...]]]:
+    def _uses(
+        self, template: tuple[FlowOp, ...], twins: dict[str, list[str]]
+    ) -> dict[tuple[str, str], list[tuple[int, ...]]]:
         """Return the tiles and peripheries of each copy."""
         structure, found = self._layout.structure, {}
         decisions, peripheries = self._layout.decisions.ops, self._layout.resources.peripheries
-        for work in self._blocks[1]:
+        for work in template:
             names = twins[work.name]
             if isinstance(work.op, Linear):
                 if structure.together[work.name].members[0] == work.name:

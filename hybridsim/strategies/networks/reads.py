@@ -39,6 +39,18 @@ def decided(
     return _decided(structure, _Read(reads(machine, options), machine), options)
 
 
+def deciding_of(
+    structure: NetworkStructure, machine: Machine, options: DecidingOptions
+) -> Deciding:
+    """Return what decides op by op; candidates that ask for the same ops share it."""
+    return _deciding(structure, _Read(reads(machine, options), machine), options)
+
+
+@lru_cache(maxsize=8)
+def _deciding(structure: NetworkStructure, read: _Read, options: DecidingOptions) -> Deciding:
+    return Deciding(structure, read.machine, options)
+
+
 @lru_cache(maxsize=256)
 def _decided(
     structure: NetworkStructure, read: _Read, options: DecidingOptions

@@ -7,11 +7,12 @@ import numpy as np
 
 from hybridsim.plan import Plan
 from hybridsim.strategies.job import Job, OpDecision, Schedule
-from hybridsim.strategies.networks.deciding import Deciding
 from hybridsim.strategies.networks.decisions import AttentionDecision
 from hybridsim.strategies.networks.lowering import by_cluster, from_dram, kept
 from hybridsim.strategies.networks.memory import OnChip
+from hybridsim.strategies.networks.options import AdapterOptions
 from hybridsim.strategies.networks.plans import lay_out
+from hybridsim.strategies.networks.reads import deciding_of
 from hybridsim.strategies.networks.strategy import Choice, NetworkStrategy
 from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.units import Ints
@@ -44,10 +45,12 @@ class TokenTemplate:
         return strategy.dispatch == "online"
 
     def __post_init__(self) -> None:
-        self._options = self.strategy.deciding(self.job, self.choice)
+        # how adapters are computed has no say in what grows
+        options = self.strategy.deciding(self.job, self.choice)
+        self._options = replace(options, keep="batch", adapters=AdapterOptions())
         self._structure = structure_of(self.job)
         self._decisions = self.strategy.decide_for(self.job, self.choice)
-        self._memory = OnChip.of(self._structure, self.job.machine, self._options.by_capacity)
+        self._memory = deciding_of(self._structure, self.job.machine, self._options).memory
         self.schedule: Schedule = lay_out(self._structure, self._decisions)
         self._told = {told.op.name: told for told in self.schedule.ops}
         self._tasks = self._find_tasks()
@@ -81,7 +84,7 @@ class TokenTemplate:
             CapacityError: Keys and values fit nowhere.
         """
         structure = self._structure.after(past)
-        deciding = Deciding(structure, self.job.machine, self._options)
+        deciding = deciding_of(structure, self.job.machine, self._options)
         if not _alike(deciding.memory, self._memory):
             return None
         plan = self.schedule.plan
