@@ -82,7 +82,7 @@ def meet_here(
         by = found["by"]
         if found["outcome"] != "caught" or not found.pop("slower") or not changes:
             return found
-        again = tests if by == TOO_LONG else [by]
+        again = tests if by.startswith("killed") else [by]
         if _met(session, file, change, False, again, seconds)["outcome"] == "survived":
             return found
         if by == TOO_LONG:
@@ -137,11 +137,14 @@ def limit(seconds: float) -> None:
 
 def outcome_of(status: int, by: str, tests: list[str], took: float) -> dict[str, Any]:
     """Return what came of a mutant."""
-    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
-    if status and not by and not killed:
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if ended_by in (signal.SIGXCPU, signal.SIGKILL):
+        by = TOO_LONG
+    elif ended_by in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
+        by = "killed: out of bounds"  # machine code was given what nothing is wide enough for
+    if status and not by:
         return {"outcome": "broken", "by": "", "tests": 0, "seconds": 0.0}
     outcome = "caught" if status else "survived"
-    by = TOO_LONG if killed else by
     return {"outcome": outcome, "by": by, "tests": len(tests), "seconds": round(took, 1)}
 
 

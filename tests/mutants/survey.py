@@ -14,7 +14,7 @@ from tests.mutants.rooms import HERE, ROOMS, files_of
 MOST_CASES = 3
 """How many cases of one test are taken, evenly; of ``tests/digest`` :data:`MOST_DIGESTS`."""
 MOST_DIGESTS = 100
-MOST_SECONDS = (4.0, 40.0)
+MOST_SECONDS = (4.0, 20.0)
 """How long the tests that a mutant meets take together without it, at most: first, and if it
 survives those [CPU s]."""
 LONGEST = (2.0, 4.0)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import hybridsim
 from hybridsim.arch import load_machine
@@ -22,6 +24,7 @@ from hybridsim.strategies import (
     carry_out,
     make_strategy,
 )
+from hybridsim.strategies.networks.dataflow import Batches, Cuts, FlowOp
 from hybridsim.strategies.networks.plans import BlockCopies, _laid_out, _planned
 from hybridsim.strategies.networks.structure import structure_of
 from hybridsim.work import Work
@@ -249,6 +252,20 @@ def test_a_batch_as_long_as_the_sequence_is_one_batch() -> None:
     for batch in (64, 1000):
         plan = planned("xb_pipe", "mobilebert", "harp_2026", batch=batch).plan
         assert plan.item.max() == 0
+
+
+@given(tokens=st.integers(1, 50), copies=st.integers(1, 4),
+       batches=st.lists(st.integers(1, 60), min_size=1, max_size=4))  # fmt: skip
+def test_batches_as_columns_are_batches_one_by_one(
+    tokens: int, copies: int, batches: list[int]
+) -> None:
+    """And all of them together are all tokens."""
+    op = Linear(name="a", in_features=1, out_features=1)
+    work = FlowOp("a", op, (), tokens * copies, copies=copies)
+    cuts = Cuts.of(work, np.array(batches))
+    each = zip(cuts.full.tolist(), cuts.last.tolist(), cuts.count.tolist(), strict=True)
+    assert [Batches(*cut) for cut in each] == [Batches.of_work(work, batch) for batch in batches]
+    assert (cuts.over(cuts.full, cuts.last) == tokens * copies).all()
 
 
 def test_a_composed_strategy_equals_the_named_one_with_its_options() -> None:

@@ -1,5 +1,6 @@
 """Tables of what batches take: looked up, or priced as they are."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import hybridsim
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram
 from hybridsim.programs.lora_shares import with_shares
+from hybridsim.strategies.layers.trials import _most_that_fit
 from hybridsim.strategies.layers.way_times import WayTimes, looked_up
 
 
@@ -38,3 +40,16 @@ def test_batches_of_few_sizes_or_many_layers_are_priced_as_they_are() -> None:
     assert looked_up(machine, LoraProgram(128, 128, 8, sizes, CHOICES[0])) is None
     sides: Any = np.arange(17, 57)
     assert looked_up(machine, LoraProgram(sides, 128, 8, sides, CHOICES[0])) is None
+
+
+def test_a_batch_that_fills_the_scratchpad_to_the_last_byte_fits() -> None:
+    """And no token more: of 100 B, ten tokens of 10 B, four of 25 B, and none of 101 B."""
+    each = np.array([10, 25, 101, 10])
+
+    def of(there: np.ndarray, size: np.ndarray) -> tuple[SimpleNamespace, SimpleNamespace]:
+        taken = each[there] * size
+        program = SimpleNamespace(tcdm_bytes=lambda cluster, buffers: taken * buffers)
+        return program, SimpleNamespace(tcdm=SimpleNamespace(size=100))
+
+    most = np.array([64, 64, 64, 7])
+    assert _most_that_fit(np.arange(4), most, of).tolist() == [10, 4, 0, 7]
