@@ -104,12 +104,16 @@ def read_space(path: Path) -> dict[str, Any]:
     """Return what a file of a space says: keys of a study, all of which may be left out but axes.
 
     Raises:
-        SpecError: The file cannot be read, or has no axes.
+        SpecError: The file cannot be read, has no axes, or other keys are of another form.
     """
     given = read_yaml_mapping(path)
     if not isinstance(given.get("axes"), dict):
         problem = "key 'axes' is missing: what a design may choose, as a study has it"
         raise SpecError(str(path), "", problem)
+    for key, kind, wanted in (("set", dict, "a mapping"), ("constraints", list, "a list")):
+        if not isinstance(given.get(key, kind()), kind):
+            problem = f"found {str(given[key])[:40]!r}; {wanted} would do"
+            raise SpecError(str(path), key, problem)
     return given
 
 

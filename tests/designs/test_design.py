@@ -343,3 +343,12 @@ def test_accuracy_follows_the_integration_time_however_it_is_varied(
     assert len(found.inputs.study.accuracy_axes) == names
     assert found.known["rank8" if names == 1 else next(k for k in found.known if "rank8" in k)]
     assert not any("128 ns" in name for name in found.known)
+
+
+@pytest.mark.parametrize("wrong", [{"set": 0}, {"set": None}, {"constraints": 3}])
+def test_a_space_of_another_form_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    key = next(iter(wrong))
+    with pytest.raises(
+        InputError, match=rf"space.yaml: {key}: found '.*'; a (mapping|list) would"
+    ):
+        design("layer_128x128", PAPER, time=None, space=space(tmp_path, KNOBS, **wrong))
