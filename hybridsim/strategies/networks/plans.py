@@ -71,8 +71,8 @@ def plan_of(structure: NetworkStructure, decisions: Decided) -> Plan:
     """
     decisions = replace(decisions, dispatch="online")
     if not decisions.barrier or structure.of.past:
-        return _planned(structure, decisions)[0]
-    plan, layout, _ = _planned(structure, replace(decisions, barrier=False))
+        return _planned(structure, decisions, True)[0]
+    plan, layout, _ = _planned(structure, replace(decisions, barrier=False), True)
     if not layout.gates:
         return plan
     users, sources = (np.concatenate(own) for own in zip(*layout.gates, strict=True))
@@ -81,10 +81,10 @@ def plan_of(structure: NetworkStructure, decisions: Decided) -> Plan:
 
 @lru_cache(maxsize=_KEPT_PLANS)
 def _planned(
-    structure: NetworkStructure, decisions: Decided
+    structure: NetworkStructure, decisions: Decided, copied: bool
 ) -> "tuple[Plan, Layout, BlockCopies | None]":
     layout = Layout(structure, decisions)
-    copies = BlockCopies.find(layout)
+    copies = BlockCopies.find(layout) if copied else None
     if copies is None:
         lower(layout, structure.works)
     else:
@@ -95,7 +95,8 @@ def _planned(
 @lru_cache(maxsize=_KEPT_PLANS)
 def _laid_out(structure: NetworkStructure, decisions: Decided) -> Schedule:
     works = structure.works
-    plan, layout, copies = _planned(structure, decisions)
+    # over several chips copies have their works in another order, and so have sums of energies
+    plan, layout, copies = _planned(structure, decisions, structure.machine.chips == 1)
     if copies is not None:
         copies.tell()
     return Schedule(
