@@ -10,8 +10,7 @@ LAWS = ["tests/golden", "tests/laws/test_works_of_plans.py", "tests/digest"]
 """Tests over everything; they meet the mutants of every room, after those of the room."""
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plan": (["plan", "work.py"], ["tests/test_plan.py", "tests/test_work.py",
-             "tests/test_plan_stamp.py", "tests/engines/test_outlined.py",
-             "tests/engines/test_looped.py", "tests/programs"]),
+             "tests/test_plan_stamp.py", "tests/engines/test_looped.py", "tests/programs"]),
     "engines": (["engines"], ["tests/engines"]),
     "strategies": (["strategies"], ["tests/strategies"]),
     "components": (["components"], ["tests/components", "tests/rtl", "tests/test_units.py"]),
@@ -23,7 +22,7 @@ PYTHON_ALONE = {"engines", "components"}
 """Rooms whose functions become machine code: Python itself runs them here, so that they mutate."""
 MACHINE_CODE = {
     "engines": ("_abreast", "_frozen_moves", "_frozen_order", "_frozen_records", "_frozen_states",
-                "_frozen_times", "_frozen_walk", "_reserved_times", "compiled", "prefixes",
+                "_frozen_times", "_frozen_walk", "_reserved_times", "compiled", "pipelines",
                 "reservation"),
     "components": ("core_cycles", "redmule_contents", "redmule_cycles", "redmule_replay"),
 }  # fmt: skip
