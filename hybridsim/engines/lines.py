@@ -5,9 +5,11 @@ all ends grow evenly, too. So :mod:`._frozen_states` executes the first of them 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from hybridsim.alike import alike
 from hybridsim.units import Ints
 
 
@@ -40,8 +42,7 @@ class Lines:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StepTimes:
+class StepTimes(NamedTuple):
     """What the tasks of kinds of points take: a time, and how much more a token adds to it.
 
     A step of a batch has entries for each different batch of each kind, kind after kind: for the
@@ -63,19 +64,15 @@ class StepTimes:
     after: Ints
     """Last batches with times of their own."""
 
-    def slots(self, rows: Ints, kinds: Ints) -> tuple[Ints, Ints]:
-        """Return times [ps] and tokens of some slots of kinds with as many different batches.
+    def alike(self, kinds: Ints, more: Ints) -> Ints:
+        """Return which of some kinds is the first that takes as long as each of them in all.
 
-        Slots are the tasks before the first batch, then all entries of a step, step by step; the
-        answers have the shape (slots, kinds).
+        And that agrees with it in ``more``, which has an entry for each.
         """
-        entry = (
-            self.begin[kinds]
-            + np.arange(self.before[kinds[0]] + self.after[kinds[0]] + 1)[:, None]
-        )
-        steps = self.steps_ps[:, entry].reshape(-1, len(kinds))
-        time_ps = np.concatenate((self.once_ps[:, kinds], steps))[rows]
-        tokens = np.zeros((len(steps) + len(self.once_ps), len(kinds)), np.int64)
-        tokens[: len(self.once_ps)] = self.once_tokens[:, kinds]
-        tokens[len(self.once_ps) : len(self.once_ps) + len(entry)] = self.tokens[entry]
-        return time_ps, tokens[rows]
+        different = self.before[kinds] + self.after[kinds]
+        rows = [more, self.before[kinds], self.after[kinds], *self.once_ps[:, kinds]]
+        for place in range(int(different.max(initial=0)) + 1):
+            entry = self.begin[kinds] + np.minimum(place, different)
+            rows += [self.tokens[entry], *self.steps_ps[:, entry]]
+        same = alike([*rows, *self.once_tokens[:, kinds]], len(kinds))
+        return same.first[same.which]

@@ -15,20 +15,18 @@ def test_a_point_takes_what_its_kind_takes_and_more_with_each_place() -> None:
     assert apart.times(time_ps).tolist() == time_ps.tolist()
 
 
-def test_slots_are_what_is_done_once_then_each_entry_of_each_step() -> None:
-    """Kinds 0 and 2 have a last, a first and a usual batch each; kind 1 has others in between."""
-    entries = np.arange(8)
+def test_kinds_that_take_as_long_in_all_are_alike() -> None:
+    """Kinds 0 and 2 have a last and a usual batch each, kind 1 one more; kind 3 is as kind 0."""
+    sizes = [0, 1, 0, 1, 2, 0, 2, 0, 1]
     steps = StepTimes(
-        once_ps=np.array([[1, 2, 3], [4, 5, 6]]),
-        once_tokens=np.array([[0, 0, 0], [7, 7, 8]]),
-        steps_ps=np.array([10 + entries, 20 + entries]),
-        tokens=100 + entries,
-        begin=np.array([0, 3, 5]),
-        before=np.array([1, 1, 1]),
-        after=np.array([1, 0, 1]),
+        once_ps=np.array([[1, 1, 1, 1], [4, 4, 4, 4]]),
+        once_tokens=np.zeros((2, 4), np.int64),
+        steps_ps=np.array([sizes, sizes]) + 10,
+        tokens=np.array(sizes),
+        begin=np.array([0, 2, 5, 7]),
+        before=np.array([0, 1, 0, 0]),
+        after=np.array([1, 1, 1, 1]),
     )
-    time_ps, tokens = steps.slots(np.arange(8), np.array([0, 2]))
-    assert time_ps.T.tolist() == [[1, 4, 10, 11, 12, 20, 21, 22], [3, 6, 15, 16, 17, 25, 26, 27]]
-    assert tokens.T.tolist() == [[0, 7, 100, 101, 102, 0, 0, 0], [0, 8, 105, 106, 107, 0, 0, 0]]
-    time_ps, tokens = steps.slots(np.array([5, 1, 3]), np.array([1]))
-    assert (time_ps.T.tolist(), tokens.T.tolist()) == ([[24, 5, 14]], [[0, 7, 104]])
+    every, alone = np.arange(4), np.array([7, 7, 7, 8])
+    assert steps.alike(every, np.zeros(4, np.int64)).tolist() == [0, 1, 2, 0]
+    assert steps.alike(every, alone).tolist() == [0, 1, 2, 3]

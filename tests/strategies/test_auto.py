@@ -20,7 +20,6 @@ from hybridsim.strategies import (
     one_by_one,
     shape_of,
 )
-from hybridsim.strategies.layers import search
 from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
 from hybridsim.strategies.layers.candidates import EVERYTHING, Space, candidates
 from hybridsim.strategies.layers.outlines import job_of_one
@@ -77,17 +76,14 @@ def test_columns_are_searched_as_candidates_one_by_one(
         assert best_of_layer(job, own, space) == naive_best(job, own, space)
 
 
-@pytest.mark.parametrize("most", [search.MOST_BATCHES, 0])
 @pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES[::2])
 def test_columns_hold_what_candidates_are(
-    shape: tuple[int, int], time: str, tokens: int, clusters: int, most: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Decisions, bounds and latencies; the last both of plans and of tables of states.
+    shape: tuple[int, int], time: str, tokens: int, clusters: int
+) -> None:
+    """Decisions, bounds and latencies.
 
     No plan beats its bound: that would lose the best candidate without a trace.
     """
-    monkeypatch.setattr(search, "MOST_BATCHES", most)
     job = job_of(*shape, time, tokens, **{"cluster.count": clusters})
     own = job.mapping.layers[0]
     one_by_one = [*naive_candidates(job.machine, own, tokens, SMALL)]

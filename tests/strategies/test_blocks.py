@@ -1,6 +1,5 @@
 """Blocks of points: decided, laid out and priced together as each of them on its own."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from hybridsim.arch import Machine, MappingRules, load_machine
 from hybridsim.engines import engine as engine_by_name
-from hybridsim.engines.looped import Looped
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import place
 from hybridsim.programs import LoraChoice, LoraProgram
@@ -19,12 +17,11 @@ from hybridsim.strategies.layers import (
     LayerPoints,
     choose,
     one_by_one,
-    outline_of,
-    points_alike,
     shape_of,
 )
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
 from hybridsim.strategies.layers.bounded import NEVER
+from hybridsim.strategies.layers.outlines import Steps
 from hybridsim.strategies.layers.times import layer_times, vector_ps
 from hybridsim.strategies.layers.trials import Trials, bound_ps
 from hybridsim.validation.strategies import layer
@@ -163,7 +160,7 @@ def test_a_block_is_decided_as_its_points_are_and_by_what_is_fastest(
 def test_a_block_takes_as_long_as_its_points_do(
     block: Any, options: dict[str, Any], serial: bool
 ) -> None:
-    """One plan of slots for all points that are alike, and one pricing of all their works."""
+    """One pipeline for all points that are alike, and one pricing of all their works."""
     points, machine = block
     name = "layer_serial" if serial else "token_parallel"
     given = {"unit": options["unit"], "order": options["order"]} if serial else options
@@ -174,29 +171,14 @@ def test_a_block_takes_as_long_as_its_points_do(
     columns = LayerPoints(**points)
     job = the_job(points, machine.taken(0), 0)
     chosen = choose(machine, columns, strategy.choices(machine), order, job)
-    done, expected_ps, tasks = np.zeros((3, len(columns)), np.int64)
-    for own in points_alike(machine, columns, chosen, strategy.choices(machine), order):
-        prices, vector = own.prices(), vector_ps(machine, columns)[own.points]
-        job = the_job(points, own.machine.taken(0), int(own.points[0]))
-        for group in own.outlines():
-            looped = outline_of(group.key, job).looped
-            slots = slots_of(looped)
-            counts = group.rounds[None, :] if looped.lengths else None
-            time_ps, tokens = prices.slots(slots, group.columns)
-            times = time_ps + tokens * vector[group.columns]
-            latencies = looped.makespans(np.ascontiguousarray(times), counts)
-            for at, latency in zip(own.points[group.columns].tolist(), latencies, strict=True):
-                update = {
-                    "batch": int(points["batch"][at]) or None,
-                    "buffers": int(points["buffers"][at]),
-                }
-                one = strategy.model_copy(update=update)
-                alone_job = the_job(points, machine.taken(at), at)
-                alone = one.schedule(alone_job).plan
-                expected = ENGINE(alone, price(alone.works, alone_job.machine).time_ps)
-                assert latency == expected.makespan
-                done[at], expected_ps[at], tasks[at] = 1, latency, len(alone)
-    assert np.array_equal(done, chosen.fits)
+    expected_ps, tasks = np.zeros((2, len(columns)), np.int64)
+    for at in np.flatnonzero(chosen.fits).tolist():
+        update = {"batch": int(points["batch"][at]) or None, "buffers": int(points["buffers"][at])}
+        one = strategy.model_copy(update=update)
+        alone_job = the_job(points, machine.taken(at), at)
+        alone = one.schedule(alone_job).plan
+        expected_ps[at] = ENGINE(alone, price(alone.works, alone_job.machine).time_ps).makespan
+        tasks[at] = len(alone)
     found = layer_times(machine, columns, chosen, strategy.choices(machine), order, job)
     assert np.array_equal(found.latency_ps, expected_ps)
     assert np.array_equal(found.tasks, tasks)
@@ -225,29 +207,6 @@ def test_no_candidate_is_faster_than_its_bound(
         assert bound <= latency or bound == NEVER  # with fewer batches than clusters
 
 
-def slots_of(looped: Looped) -> np.ndarray[Any, Any]:
-    """Return the number of each slot of an outline, in the order of its works."""
-    return np.array([work.shape[0] for work in looped.works])
-
-
-def test_equal_keys_share_an_outline_of_slots() -> None:
-    """Whatever the sizes, and the ramp that makes as many batches that are not full."""
-    shapes = (np.array([512, 100]), np.array([128, 512]), np.array([8, 12]))
-    sizes = np.array([64, 60]), np.array([1, 3]), np.array([16, 20]), np.array([2, 2])
-    points = LayerPoints(*shapes, *sizes)
-    longer = replace(points, batch=2 * points.batch)
-    keys = []
-    for each, last in ((points, 4), (longer, 8)):
-        strategy: Any = make_strategy("token_parallel", {"last_batch": last, "clusters": 1})
-        order = strategy.batch_order(Job(place(layer(16, 16), MACHINE), 1))
-        one = Job(place(layer(16, 16), MACHINE), 1)
-        chosen = choose(MACHINE, each, strategy.choices(MACHINE), order, one)
-        alike = points_alike(MACHINE, each, chosen, strategy.choices(MACHINE), order)
-        keys.append({part.key for own in alike for part in own.outlines()})
-    assert len(keys[0]) == 2
-    assert len(keys[0] & keys[1]) > 0
-
-
 @given(
     tokens=st.integers(1, 500),
     batch=st.integers(1, 70),
@@ -271,16 +230,13 @@ def test_sizes_as_columns_are_those_of_one_layer(
 
 def test_an_outline_of_slots_is_that_of_the_decisions() -> None:
     """The same tasks and needs; only the works are slots."""
-    job = Job(place(layer(512, 128), MACHINE), 100)
+    job = Job(place(layer(512, 128), MACHINE), 96)
     decided = make_strategy("early_xa", {"batch": 16, "clusters": 2}).decide(job)
     assert isinstance(decided, LayerDecisions)
     ((_, batching),) = decided.batchings
-    points = LayerPoints(*(np.array([n]) for n in (512, 128, 8, 100, 1, 16, batching.buffers)))
-    chosen = choose(MACHINE, points, (batching.program.choice,), batching.order, job)
-    (own,) = points_alike(MACHINE, points, chosen, (batching.program.choice,), batching.order)
-    (part,) = own.outlines()
-    plan, slots = decided.lay_out(job).plan, part.key.outline(job).expand()
-    assert part.key.few > 0  # so it is as long
+    steps = Steps(batching.program.choice, 1, early=True, overlap=True, clusters=2)
+    plan = decided.lay_out(job).plan
+    slots = steps.outline(batching.buffers, batching.sizes.batches // 2, job).expand()
     for name in ("use_first", "use", "need_first", "need", "room", "op", "item"):
         assert np.array_equal(getattr(plan, name), getattr(slots, name))
 

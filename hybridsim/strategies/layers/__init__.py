@@ -2,7 +2,7 @@
 
 from hybridsim.strategies.layers.auto import Auto
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
-from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
+from hybridsim.strategies.layers.blocks import PointsAlike, points_alike
 from hybridsim.strategies.layers.choose import choose
 from hybridsim.strategies.layers.choosers import BatchChooser
 from hybridsim.strategies.layers.decisions import Group, LayerDecisions, one_by_one, shape_of
@@ -22,7 +22,6 @@ from hybridsim.strategies.layers.options import (
     LayerStrategy,
     PipelinedStrategy,
 )
-from hybridsim.strategies.layers.outlines import OutlineKey, outline_of
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
 from hybridsim.strategies.layers.steps import StepOfBatch, steps_of
 from hybridsim.strategies.layers.times import LayerTimes, layer_times
@@ -46,8 +45,6 @@ __all__ = [
     "LayerStrategy",
     "LayerTimes",
     "MultiCluster",
-    "OutlineKey",
-    "OutlineOfPoints",
     "PipelinedStrategy",
     "PointsAlike",
     "SeparateAdd",
@@ -60,7 +57,6 @@ __all__ = [
     "choose",
     "layer_times",
     "one_by_one",
-    "outline_of",
     "points_alike",
     "shape_of",
     "steps_of",

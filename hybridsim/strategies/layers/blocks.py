@@ -2,8 +2,8 @@
 
 Points whose batches have the same steps, on units of the same kinds, are priced together: what a
 step does is a work whose shape holds columns, one entry for each different batch of each point.
-Those that have as many buffers and as many batches that are not full share an outline
-(:mod:`.outlines`); how often it repeats is a column.
+Those that have as many clusters and buffers share a pipeline (:mod:`.outlines`); how many batches
+it has is a column.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,13 @@ from functools import cached_property
 
 import numpy as np
 
-from hybridsim.alike import alike, groups, members
+from hybridsim.alike import groups
 from hybridsim.arch import Machine
 from hybridsim.engines.lines import StepTimes
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.lora_shares import with_shares
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
-from hybridsim.strategies.layers.outlines import OutlineKey, Steps, rounds_of
+from hybridsim.strategies.layers.outlines import Steps
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
 from hybridsim.strategies.layers.way_times import looked_up
 from hybridsim.strategies.layers.works import BatchPrograms, batch_works, once_works
@@ -31,7 +31,7 @@ class PointsAlike:
     """Points of a block whose batches have the same steps: what these do are columns."""
 
     steps: Steps
-    """On one cluster, of batches that are all full."""
+    """On one cluster."""
     clusters: Ints
     points: Ints
     """Their numbers in the block, ascending."""
@@ -91,37 +91,14 @@ class PointsAlike:
         """Batches of each point."""
         return self.cut.batches
 
-    def outlines(self) -> Iterator["OutlineOfPoints"]:
-        """Yield those of the points that share an outline, too: all but how often it repeats."""
-        rounds, rest, few = rounds_of(self.batches, self.clusters)
-        # a layer without a round has as many batches as its rest
-        columns = (self.clusters, self.buffers, self.cut.before, self.cut.after, rest, few)
-        same = alike(columns, len(rest))
-        each = members(same.which, len(same.first))
-        rows = np.stack(columns)[:, same.first].T.tolist()
-        for at, (clusters, buffers, before, after, left, round_) in zip(each, rows, strict=True):
-            steps = replace(self.steps, clusters=clusters, before=before, after=after)
-            yield OutlineOfPoints(OutlineKey(steps, buffers, left, round_), at, rounds[at])
-
     def structures(self) -> Iterator[tuple[Steps, int, Ints]]:
-        """Yield those of the points that share a plan, but for how many batches it has.
+        """Yield those of the points that share a pipeline.
 
         With their steps, their buffers, and their places.
         """
         for at in groups((self.clusters, self.buffers)):
             steps = replace(self.steps, clusters=int(self.clusters[at[0]]))
             yield steps, int(self.buffers[at[0]]), at
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OutlineOfPoints:
-    """Points that share an outline, but for how often its loop repeats."""
-
-    key: OutlineKey
-    columns: Ints
-    """Their places among the points alike."""
-    rounds: Ints
-    """How often each of them goes round all clusters."""
 
 
 def points_alike(
@@ -148,7 +125,7 @@ def points_alike(
     for some in groups(columns):
         at = fitting[some]
         number, cut = (int(column[some[0]]) for column in columns)
-        steps = Steps(choices[number], cut, order.early, order.overlap, 1, 0, 0)
+        steps = Steps(choices[number], cut, order.early, order.overlap, 1)
         program = chosen.program(machine, points, choices, at)
         yield PointsAlike(
             steps, chosen.clusters[at], at, machine.taken(at), points.taken(at), program,

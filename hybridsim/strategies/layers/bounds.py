@@ -17,7 +17,6 @@ from hybridsim.strategies.layers.candidates import Candidates
 from hybridsim.strategies.layers.estimate import transfer_ps
 from hybridsim.strategies.layers.loads import CORES, HELD, LINK, LOADS, SLICE, TAIL, X
 from hybridsim.strategies.layers.way_times import WayTimes, times_of
-from hybridsim.strategies.layers.works import in_slots
 from hybridsim.units import IntLike, Ints, ceil_div
 
 PARTS = ("tile", "cores", "matrix_engine", "dma", "link", "buffers")
@@ -53,19 +52,6 @@ class BatchTimes:
     def place(self, sizes: Ints) -> Ints:
         """Return where batches of so many tokens are among all :attr:`sizes`."""
         return np.searchsorted(self.sizes, sizes)
-
-    def slots_ps(self, members: Ints) -> Ints:
-        """Return the prices of the slots of candidates, shape (slots, candidates) [ps].
-
-        All take the same way, and have as many batches before the full ones, and after.
-        """
-        own = self.candidates
-        cut, way = own.sizes.where(members), int(own.way[members[0]])
-        first, last = cut.ends()
-        sizes = np.stack(in_slots(first, last, cut.batch))
-        steps = self._steps_ps(way, sizes).reshape(-1, len(members))
-        once = np.array(self.once_ps, np.int64)[:, None]
-        return np.concatenate((np.repeat(once, len(members), axis=1), steps))
 
     def of_steps(self, members: Ints) -> StepTimes:
         """Return what the tasks of candidates take that share a way; MVMs are among the steps."""

@@ -1,16 +1,17 @@
-"""Plans of single layers in outline that serve all layers which differ in sizes and lengths alone.
+"""Plans of single layers that serve all layers which differ in sizes and lengths alone.
 
-Such an outline is made of *slots*: numbered works, whose prices each layer gives for itself. It is
-kept with its states (:mod:`hybridsim.engines.outlined`), whatever met it first.
+Such a plan is made of *slots*: numbered works, whose prices each layer gives for itself. What its
+batches do is kept (:mod:`hybridsim.engines.pipelines`), whatever met it first.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hybridsim.engines.lines import StepTimes
 from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Outline, Plan
+from hybridsim.plan import Outline
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
@@ -19,19 +20,14 @@ from hybridsim.strategies.layers.works import BatchPrograms, BatchWorks, batch_w
 from hybridsim.units import Ints, ceil_div
 
 if TYPE_CHECKING:
-    from hybridsim.engines.outlined import Outlined
-    from hybridsim.engines.prefixes import Prefixes
+    from hybridsim.engines.pipelines import Pipeline
 
 ONCE = 3
 """Slots of what is done once per layer: A, B, and all MVMs where they come first."""
 MOST_KNOWN = 4096
-"""Outlines whose states, or plans, are remembered."""
+"""Pipelines that are remembered."""
 MOST_TASKS = 2**22
 """Tasks of all plans that are remembered."""
-_ROUNDS = 16
-"""Rounds over all clusters of a layer from which on its first and last ones are apart."""
-_MANY = -1
-"""Stands for any number of rounds that is not among the few that are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,50 +39,16 @@ class Steps:
     early: bool
     overlap: bool
     clusters: int
-    before: int
-    """Batches before the full ones."""
-    after: int
-    """Batches after the full ones."""
 
-    @property
-    def sizes(self) -> int:
-        """Different places of a batch: slots of a step."""
-        return self.before + self.after + 1
-
-
-def rounds_of(batches: Ints, clusters: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return how often layers go round all clusters, batches left over, and rounds if few."""
-    rounds, rest = np.divmod(batches, clusters)
-    # what begins before the first round is dropped, so the few rounds of a layer with a rest,
-    # which looks back at them, are counted; a layer without a whole round has no loop
-    few = np.where((rounds == 0) | ((rest > 0) & (rounds < _ROUNDS)), rounds, _MANY)
-    return rounds, rest, few
-
-
-@dataclass(frozen=True, slots=True)
-class OutlineKey:
-    """What layers agree in that share an outline, but for how often its loop repeats."""
-
-    steps: Steps
-    buffers: int
-    rest: int
-    """Batches that are left over after the last whole round over the clusters."""
-    few: int
-
-    def outline(self, job: Job) -> Outline:
-        """Return the plan of a job with one layer, in outline.
+    def outline(self, buffers: int, rounds: int, job: Job) -> Outline:
+        """Return the plan of a job with one layer that goes so often round all clusters.
 
         Its works are slots: ``shape[0]`` is the number of one. Of the job, it depends on
         :attr:`Job.structure` without the sizes of the layer.
         """
-        own, rounds = self.steps, self.few
-        ends = own.before + own.after
-        if rounds == _MANY:
-            rounds = max(_ROUNDS, ceil_div(ends, own.clusters))
-        count = rounds * own.clusters + self.rest - ends
-        order = BatchOrder(own.early, clusters=own.clusters, overlap=own.overlap)
-        sizes = BatchSizes((1,) * own.before, 1, count, (1,) * own.after)
-        batching, slots, _ = of_slots(own.choice, own.slices, self.buffers, order, sizes)
+        order = BatchOrder(self.early, clusters=self.clusters, overlap=self.overlap)
+        sizes = BatchSizes((), 1, rounds * self.clusters, ())
+        batching, slots, _ = of_slots(self.choice, self.slices, buffers, order, sizes)
         layer = job.mapping.layers[0]
         works = {(batching, layer.copies, layer.cluster_sort): slots}
         layout = Layout(job, works=works)
@@ -107,100 +69,56 @@ def of_slots(
     return batching, works, len(slots)
 
 
-_outlines: "dict[tuple[object, ...], Outlined]" = {}
-_waiting: dict[tuple[object, ...], int] = {}
-"""Tasks so far of outlines that were not asked for enough to be worth a table."""
-_PAYS = 4000
-"""Tasks of points that take as long in a plan as it takes to ask a table for them at all."""
+_pipelines: "dict[tuple[object, ...], Pipeline]" = {}
 
 
-def outline_that_pays(key: OutlineKey, job: Job, tasks: int) -> "Outlined | None":
-    """Return the outline with a key if points of so many tasks may be served by its states.
+def pipeline_of(steps: Steps, buffers: int, job: Job, wide: int = 1) -> "Pipeline":
+    """Return what batches do, of which ``wide`` times as many as mostly may be under way.
 
-    None if they take less time in a plan that many outlines share (:func:`prefixes_of`).
-    """
-    if tasks < _PAYS:
-        return None
-    known = (key, job.structure.machine)
-    if known not in _outlines:
-        from hybridsim.engines.outlined import LEAST  # takes a while to import
-
-        before = _waiting.get(known, 0)
-        if before + tasks <= LEAST:
-            if len(_waiting) >= MOST_KNOWN:
-                _waiting.clear()
-            _waiting[known] = before + tasks
-            return None
-        outline_of(key, job).met(_waiting.pop(known, 0))
-    return outline_of(key, job)
-
-
-def outline_of(key: OutlineKey, job: Job) -> "Outlined":
-    """Return the outline with a key with its states so far; ``job`` has one layer."""
-    # only here, as Numba takes a quarter of a second to import
-    from hybridsim.engines.outlined import Outlined
-
-    known = (key, job.structure.machine)
-    if known not in _outlines:
-        if len(_outlines) >= MOST_KNOWN:
-            _outlines.clear()
-        _outlines[known] = Outlined(key.outline(job))
-    return _outlines[known]
-
-
-@dataclass
-class _Plans:
-    """Plans that were laid out, as many as there is room for."""
-
-    known: dict[tuple[object, ...], tuple[Plan, Ints]] = field(default_factory=dict)
-    tasks: int = 0
-
-
-_plans = _Plans()
-
-
-def plan_of(key: OutlineKey, job: Job) -> tuple[Plan, Ints]:
-    """Return the plan with a key whose rounds are few, and the slot of each of its tasks.
-
-    ``job`` has one layer. Slots are those of a full batch; which batch is :attr:`Plan.item`.
-    """
-    known = (key, job.structure.machine)
-    if known not in _plans.known:
-        plan = key.outline(job).expand()
-        if _plans.tasks + len(plan) > MOST_TASKS:
-            _plans.known.clear()
-            _plans.tasks = 0
-        _plans.tasks += len(plan)
-        slots = np.array([work.shape[0] for work in plan.works], np.int64)
-        _plans.known[known] = plan, slots[plan.work]
-    return _plans.known[known]
-
-
-MOST_LAID_OUT = 4096
-"""Batches of a layer beyond which it is no plan, but a table of states."""
-
-
-def prefixes_of(steps: Steps, buffers: int, batches: int, job: Job) -> "Prefixes":
-    """Return a plan of at least so many batches, to be executed as far as a layer goes.
-
-    Its slots are those of batches that are all alike, whatever ``steps`` says of first and last
-    ones; ``job`` has one layer.
+    ``job`` has one layer.
     """
     # only here, as Numba takes a quarter of a second to import
-    from hybridsim.engines.prefixes import Prefixes
+    from hybridsim.engines.pipelines import Pipeline
 
-    rounds = max(_ROUNDS, 1 << (ceil_div(batches, steps.clusters) - 1).bit_length())
-    key = OutlineKey(replace(steps, before=0, after=0), buffers, 0, rounds)
-    known = (key, job.structure.machine)
-    if known not in _prefixes:
-        plan, slot = plan_of(key, job)
-        if sum(len(own.plan) for own in _prefixes.values()) > MOST_TASKS:
-            _prefixes.clear()
-        _prefixes[known] = Prefixes(plan, slot, ONCE, rounds * steps.clusters)
-    return _prefixes[known]
+    known = steps, buffers, wide, job.structure.machine
+    if known not in _pipelines:
+        layer = job.mapping.layers[0]
+        tiles = job.structure.machine.on_tiles(layer.sort).output_buffers
+        ahead = ceil_div(3 * max(buffers * steps.clusters, tiles) + 2, steps.clusters) * wide
+        plan = steps.outline(buffers, ahead + 1, job).expand()
+        if len(_pipelines) >= MOST_KNOWN:
+            _pipelines.clear()
+        slots = np.array([work.shape[0] for work in plan.works], np.int64)[plan.work]
+        window = ahead * steps.clusters
+        _pipelines[known] = Pipeline.of(plan, slots, ONCE, steps.clusters, window)
+    return _pipelines[known]
 
 
-_prefixes: "dict[tuple[object, ...], Prefixes]" = {}
+def pipelined_ps(
+    steps: Steps, buffers: int, job: Job, times: StepTimes, points: tuple[Ints, Ints, Ints]
+) -> Ints:
+    """Return how long points take whose batches overlap [ps].
+
+    ``points`` are their kinds, what a token takes on the tiles [ps], and their batches.
+    """
+    kind, vector, batches = points
+    some, of_some = np.unique(kind, return_inverse=True)
+    if 2 * len(some) <= len(kind):  # else hardly two are on one line
+        number = np.empty(len(some), np.int64)
+        number[of_some] = batches
+        kind = some[times.alike(some, number)][of_some]
+        by_line = np.lexsort((vector, kind))
+    else:
+        by_line = np.arange(len(kind))
+    columns = kind[by_line], vector[by_line], batches[by_line]
+    found, latency = np.full(len(kind), -1, np.int64), np.empty(len(kind), np.int64)
+    wide, left = 1, np.arange(len(kind))
+    while len(left):
+        own = pipeline_of(steps, buffers, job, wide)
+        found[left] = own.makespans(times, *(column[left] for column in columns))
+        wide, left = 2 * wide, left[found[left] < 0]
+    latency[by_line] = found
+    return latency
 
 
 def job_of_one(job: Job, layer: PlacedLayer) -> Job:

@@ -15,22 +15,13 @@ from hybridsim.strategies.layers.batches import Batching
 from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
 from hybridsim.strategies.layers.candidates import EVERYTHING, Candidates, Space, candidates
 from hybridsim.strategies.layers.choose import Wanted, choose_batchings
-from hybridsim.strategies.layers.outlines import (
-    OutlineKey,
-    Steps,
-    job_of_one,
-    outline_of,
-    prefixes_of,
-    rounds_of,
-)
+from hybridsim.strategies.layers.outlines import Steps, job_of_one, pipelined_ps
 from hybridsim.units import Ints
 
 MOST_SECONDS = 20
 """How many candidates are run to find the next best way: it is told, not used."""
 _BLOCK = 8
 """Candidates that are run side by side at first; then twice as many, and so on."""
-MOST_BATCHES = 512
-"""Batches of a layer beyond which a candidate is no plan, but a table of states."""
 _UNKNOWN = -1
 
 
@@ -157,49 +148,26 @@ class Latencies:
         """Return how long some candidates take [ps]."""
         own = self.times.candidates
         new = numbers[self.found[numbers] == _UNKNOWN]
-        cut = own.sizes.where(new)
-        few = cut.batches <= MOST_BATCHES
-        # plans serve any number of batches, tables of states as many of which are not full
-        before, after = np.where(few, 0, cut.before), np.where(few, 0, cut.after)
-        early, shared = own.early[new].astype(np.int64), few.astype(np.int64)
-        columns = own.way[new], early, own.clusters[new], own.buffers[new]
-        for at in groups([*columns, shared, before, after]):
-            run = self._by_plan if few[at[0]] else self._by_states
-            run(new[at])
+        early = own.early[new].astype(np.int64)
+        for at in groups((own.way[new], early, own.clusters[new], own.buffers[new])):
+            self._run(new[at])
         return self.found[numbers]
 
-    def _by_plan(self, members: Ints) -> None:
-        """Execute candidates that share a plan: each as far as it has batches."""
+    def _run(self, members: Ints) -> None:
+        """Execute candidates with the same steps, on as many clusters."""
         own, one = self.times.candidates, int(members[0])
-        batches = own.sizes.where(members).batches
-        plan = prefixes_of(
-            self._steps(one, 0, 0), int(own.buffers[one]), int(batches.max()), self.job
-        )
         each, nothing = np.arange(len(members)), np.zeros(len(members), np.int64)
-        self.found[members] = plan.makespans(self.times.of_steps(members), each, nothing, batches)
+        points = each, nothing, own.sizes.where(members).batches
+        steps, buffers = self._steps(one), int(own.buffers[one])
+        times = self.times.of_steps(members)
+        self.found[members] = pipelined_ps(steps, buffers, self.job, times, points)
 
-    def _by_states(self, members: Ints) -> None:
-        """Execute candidates of many batches, of which as many are not full, at either end."""
-        own, one = self.times.candidates, int(members[0])
-        cut = own.sizes.where(members)
-        steps = self._steps(one, int(cut.before[0]), int(cut.after[0]))
-        slots_ps = self.times.slots_ps(members)
-        rounds, rest, few = rounds_of(cut.batches, own.clusters[members])
-        for at in groups((rest, few)):
-            key = OutlineKey(steps, int(own.buffers[one]), int(rest[at[0]]), int(few[at[0]]))
-            looped = outline_of(key, self.job).looped
-            rows = np.array([work.shape[0] for work in looped.works], np.int64)
-            counts = rounds[None, at] if looped.lengths else None
-            self.found[members[at]] = looped.makespans(
-                np.ascontiguousarray(slots_ps[rows[:, None], at]), counts
-            )
-
-    def _steps(self, number: int, before: int, after: int) -> Steps:
+    def _steps(self, number: int) -> Steps:
         """Return the steps of the batches of a candidate."""
         own = self.times.candidates
         program, clusters = own.programs[own.way[number]], int(own.clusters[number])
         early, slices = bool(own.early[number]), len(program.slices)
-        return Steps(program.choice, slices, early, True, clusters, before, after)
+        return Steps(program.choice, slices, early, True, clusters)
 
 
 def describe(batching: Batching) -> str:

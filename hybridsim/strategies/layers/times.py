@@ -2,38 +2,29 @@
 
 What the parts of a cluster charge does not depend on the tiles, so points that agree in all else
 share those prices, and MVMs take as many times what a vector does as they have tokens. So such
-points are on a line (:mod:`hybridsim.engines.lines`). Where all prices of two points are equal, as
-where a wider DMA waits for the same link, one of them is executed. Points of an outline that many
-points have are executed by its states, all others in one plan for as many as differ in sizes and
-in their number of batches alone.
+points are on a line (:mod:`hybridsim.engines.lines`), and so are those whose prices are equal, as
+where a wider DMA waits for the same link. Points whose batches do the same steps on as many
+clusters are executed together (:mod:`hybridsim.engines.pipelines`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hybridsim.alike import alike, members
 from hybridsim.arch import Machine
-from hybridsim.engines.lines import Lines, StepTimes
+from hybridsim.engines.lines import StepTimes
+from hybridsim.plan import check_total
 from hybridsim.programs import LoraChoice
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import BatchOrder
-from hybridsim.strategies.layers.blocks import OutlineOfPoints, PointsAlike, points_alike
-from hybridsim.strategies.layers.outlines import (
-    MOST_LAID_OUT,
-    outline_of,
-    outline_that_pays,
-    prefixes_of,
-)
+from hybridsim.strategies.layers.blocks import PointsAlike, points_alike
+from hybridsim.strategies.layers.outlines import pipelined_ps
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
 from hybridsim.units import Ints
 from hybridsim.work import mvm, price
-
-if TYPE_CHECKING:
-    from hybridsim.engines.outlined import Outlined
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,56 +110,8 @@ class _Executed:
     def latencies(self, kind: Ints, vector: Ints) -> Ints:
         """Return how long points of some kinds take, where an MVM takes so long [ps]."""
         own = self.own
-        outlines = [*own.outlines()]
-        number = np.empty(len(own.points), np.int64)
-        for count, outline in enumerate(outlines):
-            number[outline.columns] = count
-        number, place = number[kind], np.empty(len(own.points), np.int64)
-        tasks = np.bincount(number, self.tasks[kind], len(outlines)).astype(np.int64).tolist()
-        latency, each = np.full(len(kind), -1, np.int64), None
-        for count, outline in enumerate(outlines):
-            outlined = outline_that_pays(outline.key, self.job, tasks[count])
-            long = own.batches[outline.columns].max() > MOST_LAID_OUT
-            if outlined is None and not long:
-                continue
-            each = members(number, len(outlines)) if each is None else each
-            at = each[count]
-            place[outline.columns] = np.arange(len(outline.columns))
-            known = outlined or outline_of(outline.key, self.job)
-            latency[at] = self._by_states(known, outline, place[kind[at]], vector[at])
-        left = np.flatnonzero(latency < 0)
-        if len(left):
-            latency[left] = self._laid_out(kind[left], vector[left])
-        return latency
-
-    def _by_states(
-        self, outlined: "Outlined", outline: OutlineOfPoints, kind: Ints, vector: Ints
-    ) -> Ints:
-        """Return how long points take that share an outline; -1 for what is to be laid out."""
-        looped, rounds = outlined.looped, outline.rounds
-        rows = np.array([work.shape[0] for work in looped.works], np.int64)
-        time_ps, growth = self.prices.slots(rows, outline.columns)
-        counts = rounds[None] if looped.lengths else looped.as_drawn(len(rounds))
-        if 2 * len(rounds) <= len(kind):  # else hardly two are on one line
-            equal = alike([*time_ps, *growth, rounds], len(rounds))
-            line = equal.first[equal.which[kind]]
-            order = np.lexsort((vector, line))
-            lines = Lines(growth, line[order], vector[order])
-            latency = np.empty_like(vector)
-            latency[order] = outlined.by_states(time_ps, counts, lines)
-        else:
-            lines = Lines(growth, kind, vector)
-            latency = outlined.by_states(time_ps, counts, lines)
-        many = self.own.batches[outline.columns[kind]] > MOST_LAID_OUT
-        left = np.flatnonzero((latency < 0) & many)
-        if len(left):
-            times = Lines(growth, kind[left], vector[left]).times(time_ps)
-            latency[left] = looped.makespans(times, counts[:, kind[left]])
-        return latency
-
-    def _laid_out(self, kind: Ints, vector: Ints) -> Ints:
-        """Return how long points of some kinds take in plans [ps]."""
-        own = self.own
+        if not own.steps.overlap:
+            return self._in_turn(kind, vector)
         structures = [*own.structures()]
         number = np.empty(len(own.points), np.int64)
         for count, (_, _, at) in enumerate(structures):
@@ -176,8 +119,17 @@ class _Executed:
         latency = np.empty(len(kind), np.int64)
         each = members(number[kind], len(structures))
         for (steps, buffers, _), at in zip(structures, each, strict=True):
-            if len(at):
-                batches = own.batches[kind[at]]
-                plan = prefixes_of(steps, buffers, int(batches.max()), self.job)
-                latency[at] = plan.makespans(self.prices, kind[at], vector[at], batches)
+            points = kind[at], vector[at], own.batches[kind[at]]
+            latency[at] = pipelined_ps(steps, buffers, self.job, self.prices, points)
         return latency
+
+    def _in_turn(self, kind: Ints, vector: Ints) -> Ints:
+        """Return how long points take where all steps come one after the other [ps]."""
+        prices, cut = self.prices, self.own.cut
+        each = prices.steps_ps.sum(axis=0)
+        ends, usual = np.add.reduceat(each, prices.begin), each[prices.begin + cut.different - 1]
+        fixed = prices.once_ps.sum(axis=0) + ends + (cut.count - 1) * usual
+        tokens = prices.once_tokens.sum(axis=0)
+        found: Ints = fixed[kind] + tokens[kind] * vector
+        check_total(float(found.max(initial=0)))
+        return found
