@@ -29,6 +29,8 @@ def pages() -> dict[str, str]:
             "perplexity": markdown_table(perplexity()),
             "lessons": markdown_table(lessons()),
             "side_path": markdown_table(side_path()),
+            "rewards": markdown_table(rewards()),
+            "reinforcing": markdown_table(reinforcing()),
         },
         "adaptation_sensitivity.md": {
             "conditions": markdown_table(conditions()),
@@ -202,6 +204,44 @@ def side_path() -> pd.DataFrame:
             "tiles [uJ]": (table["tiles_nj"] / 1000).map("{:.0f}".format),
         }
     )
+
+
+def rewards() -> pd.DataFrame:
+    """Return what a pretrained decoder answers right, before and after it learned from rewards."""
+    table = pd.read_csv(REPORTS / "decoder_rewards/results/rewards.csv")
+    ends = zip(table["reward_percent"], table["low"], table["high"], strict=True)
+    shown = {
+        "adapter": table["adapter"],
+        "time": table["time"],
+        "right answers [%]": [f"{m:.1f} [{low:.1f}, {high:.1f}]" for m, low, high in ends],
+        "chips": table["chips"],
+        "questions": table["questions"],
+    }
+    if "gain_points" in table:
+        gains = zip(table["gain_points"], table["gain_low"], table["gain_high"], strict=True)
+        shown["more than without [points]"] = [
+            "" if pd.isna(m) else f"{m:+.1f} [{low:+.1f}, {high:+.1f}]" for m, low, high in gains
+        ]
+    return pd.DataFrame(shown)
+
+
+def reinforcing() -> pd.DataFrame:
+    """Return what learning from rewards took; no rows before it has ended."""
+    file = REPORTS / "decoder_rewards/results/training.csv"
+    told = pd.read_csv(file).to_dict("records") if file.exists() else []
+    columns = (
+        "adapter", "steps", "parameters", "sampled reward, first 10 steps", "last 10",
+        "processor time a step [s]", "most memory [GB]",
+    )  # fmt: skip
+    rows = [
+        (
+            row["adapter"], row["steps"], f"{row['parameters']:,}", f"{row['first_reward']:.3f}",
+            f"{row['last_reward']:.3f}", f"{row['cpu_seconds_per_step']:.1f}",
+            f"{row['peak_memory_bytes'] / 1e9:.1f}",
+        )
+        for row in told
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _document(name: str) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Pages of recalibration and sensitivity: tables and claims are those of the results."""
 
+import base64
 import importlib.util
 import json
 from pathlib import Path
@@ -51,3 +52,16 @@ def test_the_stated_errors_are_those_of_the_checks(folder: Path) -> None:
         assert condition["error_flips"] == pytest.approx(flips, abs=1e-3)
         summed = sum(condition["kl"].values())
         assert summed == pytest.approx(condition["all_on_tiles"]["kl"], rel=1e-3)
+
+
+def test_every_reward_can_be_computed_again_from_the_journal() -> None:
+    folder = REPORTS / "decoder_rewards/results"
+    table = pd.read_csv(folder / "rewards.csv")
+    lines = (folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    journal = pd.DataFrame(map(json.loads, lines))
+    bits = [base64.b64decode(text) for text in journal["right"]]
+    journal["right"] = [sum(byte.bit_count() for byte in each) for each in bits]
+    both = journal.groupby(["adapter", "time"])[["right", "questions"]].sum()
+    percent = 100 * both["right"] / both["questions"]
+    told = table.set_index(["adapter", "time"])["reward_percent"]
+    assert percent.to_dict() == pytest.approx(told.to_dict(), abs=0.005)
