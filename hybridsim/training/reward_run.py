@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hybridsim._version import __version__
 from hybridsim.analog import format_time
+from hybridsim.analog.times import in_order
 from hybridsim.boundary.reading import read_own, read_own_json
 from hybridsim.errors import InputError, SpecError
 from hybridsim.training.answering import answered
@@ -243,6 +244,8 @@ class RewardRun:
         decoder without it on the same chips and questions."""
         rows: list[dict[str, Any]] = []
         told = dict.fromkeys((k.adapter, k.time) for k in self._wanted() if k in known)
+        names, times = [BARE, *self.study.reinforced], in_order(when for _, when in told)
+        told = dict.fromkeys((a, t) for a in names for t in times if (a, t) in told)
         for adapter, when in told:
             chips = sorted(k.chip for k in known if (k.adapter, k.time) == (adapter, when))
             both = [c for c in chips if Key(BARE, c, when) in known]
