@@ -39,6 +39,7 @@ from hybridsim.training.study import (
     TableData,
     VaderData,
 )
+from hybridsim.units import format_share
 
 FETCH = "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2"
 
@@ -79,7 +80,8 @@ def load_split(data: Data, beside: Path) -> Split:
         classes = classes_of({name: part for name, part in named.items() if part})
     elif data.answers == "ratings":
         check_ratings(named)
-        notes.append(f"a rating is right within {NEAR:.0%} of the range of those trained on")
+        within = format_share(NEAR)
+        notes.append(f"a rating is right within {within} of the range of those trained on")
     else:
         notes.append("an answer is right where its words are those of a given one (exact match)")
     return Split(tuple(train), tuple(test), classes, tuple(validation), tuple(notes))

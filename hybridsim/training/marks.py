@@ -5,13 +5,16 @@ stands beside: the words it shares with a given answer, or the rating itself.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.training.corpora import Example
 from hybridsim.training.splits import NEAR, Split
-from hybridsim.training.tokens import TokenizedText
+
+if TYPE_CHECKING:  # torch is not needed for marks
+    from hybridsim.training.tokens import TokenizedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Marks:
 class Sentences:
     """Tokenized sentences and what is to be found in each."""
 
-    text: TokenizedText
+    text: "TokenizedText"
     labels: NDArray[np.int64] | NDArray[np.float64]
     """Class or rating of every sentence, or first and last token of an answer, (windows, 2)."""
 
@@ -53,7 +56,7 @@ class RatedSentences(Sentences):
         return Marks(np.abs(found - self.labels) <= self.near, found.astype(np.float32))
 
 
-def rated(split: Split, part: tuple[Example, ...], text: TokenizedText) -> RatedSentences:
+def rated(split: Split, part: tuple[Example, ...], text: "TokenizedText") -> RatedSentences:
     """Return the sentences of a part with their ratings."""
     trained_on = split.ratings(split.train)
     near = NEAR * float(trained_on.max() - trained_on.min())

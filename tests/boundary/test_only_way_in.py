@@ -62,6 +62,8 @@ OTHERS = {
     "training.language_run": "the digest of weights",
     "training.llama": "weights of a model: safetensors checks the sizes",
     "training.files": "a journal that is added to, each line with a checksum",
+    "training.reinforcing": "a checkpoint, whose checksum is verified first",
+    "training.reward_run": "the digest of weights, and bytes that have passed the boundary",
     "training.run": "the digest of weights",
     "training.training": "a checkpoint, whose checksum is verified first",
     "outside": "code that a person named, once its content is known",

@@ -12,6 +12,7 @@ from hybridsim.training.answers import (
 )
 from hybridsim.training.files import DIGITAL, Journal
 from hybridsim.training.intervals import t_interval
+from hybridsim.training.marks import Marks
 
 ARMS = {"a": "a", "b": "b"}
 SENTENCES = 400
@@ -134,7 +135,7 @@ def test_the_t_interval_covers_what_it_claims():
 
 @pytest.mark.parametrize("byte", [b"\xe9", b"\x00", b"x"])
 def test_a_journal_with_another_byte_is_refused_whatever_the_byte(tmp_path, byte):
-    Journal.open(tmp_path, {"study": {}}).add(("a", 1, DIGITAL, 0.0), np.ones(40, np.bool_))
+    Journal.open(tmp_path, {"study": {}}).add(("a", 1, DIGITAL, 0.0), Marks(np.ones(40, np.bool_)))
     file = tmp_path / "journal.jsonl"
     raw = file.read_bytes()
     for at in (3, len(raw) // 2, len(raw) - 3):

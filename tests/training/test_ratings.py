@@ -70,7 +70,7 @@ def test_ratings_are_learned_and_judged_by_correlation(study, tmp_path):
     found = result.metrics.set_index(["metric", "arm", "time"])["percent"]
     assert found["pearson", "digital_lora", "digital"] > 85
     assert found["spearman", "ahwa_lora", "10y"] > 60
-    assert "within 10% of the range" in " ".join(result.notes)
+    assert "within 10 % of the range" in " ".join(result.notes)
     again = StudyRun(study, tmp_path / "out").run()
     assert again.metrics.equals(result.metrics)  # read from the journal
 

@@ -97,7 +97,9 @@ const hybridsim = {
       const names = rows.map((row) => row[encoding.field]).filter((name) => typeof name === "string");
       const most = Math.floor((encoding.axis?.labelLimit ?? limit) / 6.8);  // pixels of a letter
       if (!names.some((name) => name.length > most)) continue;
-      const told = JSON.stringify(Object.fromEntries(hybridsim.short(names, most)));
+      // Vega's expressions know no string with such a character
+      const told = JSON.stringify(Object.fromEntries(hybridsim.short(names, most)))
+        .replace(/[\u2028\u2029]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16)}`);
       encoding.axis = {...encoding.axis, labelExpr: `${told}[datum.label] || datum.label`};
     }
   },
