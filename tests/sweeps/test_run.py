@@ -59,7 +59,7 @@ def test_the_overhead_of_the_paper_is_what_simulate_finds_for_every_strategy(stu
     )  # fmt: skip
     result = run_study(read_inputs(read_study(path), str(path)), audit=1)
     assert result.audit == Audit(3, ())
-    for kind, own in result.table.groupby("strategy"):
+    for kind, own in result.table.groupby("strategy", observed=True):
         for row in own.to_dict("records"):
             network, machine = load("minilm_l6", "ahwa_lora_2026")
             found = simulate(network, machine, make_strategy(kind, {}), 16)
