@@ -1,15 +1,13 @@
 """Studies that take the adapters of another study: where these lie, and whose a folder is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hybridsim.boundary.reading import read_own
-from hybridsim.errors import InputError, SpecError, UnsupportedError
+from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.training.classifier import Classifier
-from hybridsim.training.files import Lines, write_file
+from hybridsim.training.files import Lines, claim
 from hybridsim.training.identity import Part, identity
 from hybridsim.training.run import StudyRun, Watch
 from hybridsim.training.tokens import TokenizedText
@@ -77,15 +75,7 @@ def lines_of(out: Path, own: dict[str, Any], adapt: StudyRun) -> Lines:
     about = identity(adapt.study, adapt.folder, adapt.split, adapt.on)
     for key in ("chips", "times", "seeds", "question", "controls"):
         about["study"].pop(key, None)
-    text = json.dumps({"own": own, **about}, indent=2) + "\n"
-    stored = out / "study.json"
-    if not stored.exists():
-        write_file(stored, text.encode())
-    elif read_own(stored).decode("utf-8", "replace") != text:
-        raise InputError(
-            f"{out}: holds results of another study, model, data or version; another --out "
-            "would do"
-        )
+    claim(out, {"own": own, **about})
     return Lines(out / "journal.jsonl")
 
 

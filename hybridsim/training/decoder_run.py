@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from hybridsim.errors import InputError, SpecError
 from hybridsim.training.crossbar import Disturbance, Pool, stream
 from hybridsim.training.decoder import Decoder, load_decoder, new_decoder, save_decoder
 from hybridsim.training.decoder_study import DecoderStudy, read_decoder_study
-from hybridsim.training.files import write_file
+from hybridsim.training.files import claim, write_file
 from hybridsim.training.grpo import (
     COPY,
     INSTRUCTION,
@@ -102,15 +101,9 @@ class DecoderRun:
             "study": self.study.to_text(), "model": weights, "hybridsim": __version__,
             "torch": torch.__version__, "numpy": np.__version__,
         }  # fmt: skip
-        text, about = json.dumps(identity, indent=2) + "\n", self.out / "study.json"
-        if about.exists() and read_own(about) != text.encode():
-            raise InputError(
-                f"{self.out}: holds results of another study, model or version; another --out "
-                "would do"
-            )
-        if not about.exists():
+        if not (self.out / "study.json").exists():
             self.base()  # a model that cannot be read leaves no folder behind
-            write_file(about, text.encode())
+        claim(self.out, identity, "study, model or version")
 
     def _folder(self, name: str) -> Path:
         places = (self.beside / name, Path(name).expanduser())

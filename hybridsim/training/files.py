@@ -59,6 +59,33 @@ TOLD = ("question", "controls")
 """What a study says that no evaluation depends on."""
 
 
+def claim(
+    folder: Path,
+    identity: Mapping[str, Any],
+    of: str = "study, model, data or version",
+    may_grow: bool = False,
+) -> None:
+    """Tell a new results folder what it belongs to, and refuse that of another study.
+
+    Args:
+        folder: Where the results lie.
+        identity: All that they depend on, for JSON.
+        of: What a refusal says is another.
+        may_grow: Whether more arms, seeds, chips or times than the folder was made for are the
+            same study; it then belongs to the larger one.
+
+    Raises:
+        InputError: The folder belongs to another study, or cannot be written to.
+    """
+    about, text = folder / "study.json", json.dumps(identity, indent=2) + "\n"
+    stored = read_own(about).decode("utf-8", "replace") if about.exists() else ""
+    if stored and stored != text and not (may_grow and _has_grown(stored, text)):
+        problem = f"holds results of another {of}; another --out would do"
+        raise InputError(f"{folder}: {problem}")
+    if stored != text:
+        write_file(about, text.encode())
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Rows that are known, one per line of a file and each with its checksum."""
@@ -134,15 +161,7 @@ class Journal:
         Raises:
             InputError: The folder belongs to another study, or cannot be written to.
         """
-        about, text = folder / "study.json", json.dumps(identity, indent=2) + "\n"
-        stored = read_own(about).decode("utf-8", "replace") if about.exists() else ""
-        if stored and stored != text and not _has_grown(stored, text):
-            raise InputError(
-                f"{folder}: holds results of another study, model, data or version; another --out "
-                "would do"
-            )
-        if stored != text:
-            write_file(about, text.encode())
+        claim(folder, identity, may_grow=True)
         journal = cls(Lines(folder / "journal.jsonl"))
         journal._read()
         return journal

@@ -1,7 +1,6 @@
 """A study of a pretrained decoder from its file to its table; evaluations are kept."""
 
 import hashlib
-import json
 import resource
 import time
 from collections.abc import Iterator
@@ -19,12 +18,12 @@ from torch.nn import functional
 from hybridsim._version import __version__
 from hybridsim.analog import AnalogSettings, format_time
 from hybridsim.arch import load_machine
-from hybridsim.boundary.reading import MOST_OWN_BYTES, read_bytes, read_own
-from hybridsim.errors import InputError, SpecError
+from hybridsim.boundary.reading import MOST_OWN_BYTES, read_bytes
+from hybridsim.errors import SpecError
 from hybridsim.training.checking import CHECKING, Checks, checked, checks_of
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.data import FETCH, found_file, read_vader
-from hybridsim.training.files import Lines, write_file
+from hybridsim.training.files import Lines, claim, write_file
 from hybridsim.training.intervals import share_interval, t_interval
 from hybridsim.training.language_adapters import Lesson, adapter_from
 from hybridsim.training.language_study import LanguageStudy, NewsText, read_language_study
@@ -304,14 +303,7 @@ class LanguageRun:
             "text_sha256": hashlib.sha256(self.test.numpy().tobytes()).hexdigest(),
             "hybridsim": __version__, "torch": torch.__version__, "numpy": np.__version__,
         }  # fmt: skip
-        text, about = json.dumps(identity, indent=2) + "\n", self.out / "study.json"
-        if about.exists() and read_own(about) != text.encode():
-            raise InputError(
-                f"{self.out}: holds results of another study, model, text or version; another "
-                "--out would do"
-            )
-        if not about.exists():
-            write_file(about, text.encode())
+        claim(self.out, identity, "study, model, text or version")
         lines, known = Lines(self.out / "journal.jsonl"), {}
         for number, row in lines.rows(_ROW):
             try:

@@ -11,24 +11,21 @@ import json
 import math
 import resource
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from tokenizers import Tokenizer
 
 from hybridsim.analog import AnalogSettings
-from hybridsim.boundary.reading import json_of, verify
-from hybridsim.errors import InputError, SpecError
+from hybridsim.boundary.reading import json_of
+from hybridsim.errors import InputError
 from hybridsim.training.answering import Answers, answered, log_probabilities
 from hybridsim.training.asked import Asked
+from hybridsim.training.checkpoints import keep, take_up
 from hybridsim.training.crossbar import Disturbance, Pool, RowBlock, stream
-from hybridsim.training.files import write_file
 from hybridsim.training.grpo import adapter_values, advantages, objective, other_adapters
 from hybridsim.training.llama import Llama
 from hybridsim.training.reward_study import Reinforced
@@ -163,37 +160,22 @@ class Reinforcement:
 
     def _keep(self, checkpoint: Path, told: str, rows: list[Row]) -> None:
         """Write all that the next steps depend on."""
-        tensors = {}
-        for i, parameter in enumerate(self.learned):
-            state = self.optimizer.state[parameter]
-            tensors[f"value/{i}"] = parameter.detach()
-            tensors |= {f"{key}/{i}": state[key] for key in ("exp_avg", "exp_avg_sq")}
-        write_file(checkpoint, save(tensors, {"told": told, "rows": json.dumps(rows)}))
+        about = {"told": told, "rows": json.dumps(rows)}
+        keep(checkpoint, self._named(), self.optimizer, about, {})
 
     def _resumed(self, checkpoint: Path, told: str) -> list[Row]:
         """Take up a checkpoint, if there is one, and return the steps that were done."""
         if not checkpoint.exists():
             return []
-        verify(checkpoint)
-        try:
-            with safe_open(str(checkpoint), "pt") as stored:
-                about: Mapping[str, str] = stored.metadata()
-                rows: list[Row] = json_of(about["rows"], str(checkpoint))
-                if about["told"] != told:
-                    problem = "is of another training run; another --out would do"
-                    raise InputError(f"{checkpoint}: {problem}")
-                for i, parameter in enumerate(self.learned):
-                    with torch.no_grad():
-                        parameter.copy_(stored.get_tensor(f"value/{i}"))
-                    self.optimizer.state[parameter] = {
-                        "step": torch.tensor(float(len(rows) * self.how.updates)),
-                        "exp_avg": stored.get_tensor(f"exp_avg/{i}"),
-                        "exp_avg_sq": stored.get_tensor(f"exp_avg_sq/{i}"),
-                    }
-        except (SafetensorError, SpecError, OSError, KeyError, TypeError, RuntimeError) as error:
-            problem = f"cannot be read as a checkpoint: {error}; deleting it would do"
-            raise InputError(f"{checkpoint}: {problem}") from None
+        about, _ = take_up(checkpoint, self._named(), self.optimizer, "cpu")
+        if about["told"] != told:
+            problem = "is of another training run; another --out would do"
+            raise InputError(f"{checkpoint}: {problem}")
+        rows: list[Row] = json_of(about["rows"], str(checkpoint))
         return rows
+
+    def _named(self) -> dict[str, torch.nn.Parameter]:
+        return {str(i): parameter for i, parameter in enumerate(self.learned)}
 
 
 def most_memory() -> int:

@@ -26,7 +26,7 @@ from hybridsim.errors import InputError, SpecError
 from hybridsim.training.answering import answered
 from hybridsim.training.asked import asked, endings
 from hybridsim.training.crossbar import Disturbance, Pool
-from hybridsim.training.files import Lines, packed, unpacked, write_file
+from hybridsim.training.files import Lines, claim, packed, unpacked, write_file
 from hybridsim.training.identity import Part, without_unused
 from hybridsim.training.intervals import paired, share_interval, t_interval
 from hybridsim.training.language_adapters import without_adapters
@@ -221,15 +221,7 @@ class RewardRun:
         }  # fmt: skip
 
     def _open(self) -> tuple[Lines, dict[Key, NDArray[np.bool_]]]:
-        text = json.dumps(self._identity(), indent=2) + "\n"
-        about = self.out / "study.json"
-        if about.exists() and read_own(about) != text.encode():
-            raise InputError(
-                f"{self.out}: holds results of another study, model, part or version; another "
-                "--out would do"
-            )
-        if not about.exists():
-            write_file(about, text.encode())
+        claim(self.out, self._identity(), "study, model, part or version")
         lines, known = Lines(self.out / "journal.jsonl"), {}
         for number, row in lines.rows(_ROW):
             try:

@@ -13,14 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from hybridsim.boundary.reading import verify
 from hybridsim.errors import InputError
+from hybridsim.training.checkpoints import keep, take_up
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.crossbar import Disturbance, Pool, stream
-from hybridsim.training.files import write_file
 from hybridsim.training.linear import program_chip, put_on_chip
 from hybridsim.training.marks import Sentences
 from hybridsim.training.observing import inputs_for_ranges, set_ranges
@@ -256,14 +253,8 @@ class Training:
         """Write all that the next steps depend on."""
         if self.checkpoint is None:
             return
-        tensors = {}
-        for name, parameter in self.trained.items():
-            state = self.optimizer.state[parameter]
-            tensors[f"value/{name}"] = parameter.detach().cpu().contiguous()
-            for key in ("exp_avg", "exp_avg_sq"):
-                tensors[f"{key}/{name}"] = state[key].cpu().contiguous()
-        tensors |= {f"mean/{name}": mean.cpu() for name, mean in self.mean.items()}
-        write_file(self.checkpoint, save(tensors, metadata={"step": str(step)}))
+        about = {"step": str(step)}
+        keep(self.checkpoint, self.trained, self.optimizer, about, self.mean)
 
     def load_checkpoint(self) -> int:
         """Take up a checkpoint, if there is one, and return how many steps were done.
@@ -273,25 +264,8 @@ class Training:
         """
         if self.checkpoint is None or not self.checkpoint.exists():
             return 0
-        verify(self.checkpoint)
-        try:
-            with safe_open(str(self.checkpoint), "pt", device=self.device) as stored:
-                step = int(stored.metadata()["step"])
-                held = set(stored.keys())
-                for name, parameter in self.trained.items():
-                    with torch.no_grad():
-                        parameter.copy_(stored.get_tensor(f"value/{name}"))
-                    self.optimizer.state[parameter] = {
-                        "step": torch.tensor(float(step)),
-                        "exp_avg": stored.get_tensor(f"exp_avg/{name}"),
-                        "exp_avg_sq": stored.get_tensor(f"exp_avg_sq/{name}"),
-                    }
-                    if f"mean/{name}" in held:
-                        self.mean[name] = stored.get_tensor(f"mean/{name}")
-        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
-            problem = f"cannot be read as a checkpoint: {error}; deleting it would do"
-            raise InputError(f"{self.checkpoint}: {problem}") from None
-        return step
+        about, self.mean = take_up(self.checkpoint, self.trained, self.optimizer, self.device)
+        return int(about["step"])
 
 
 def rate_at(step: int, steps: int, falling: bool = True) -> float:
