@@ -79,7 +79,11 @@ def calibrated_bound(values: F32, bits: Bits | None, how: Ranges) -> float:
 
 
 def calibrated_converters(
-    inputs: F32, outputs: F32, converters: Converters, how: Ranges
+    inputs: F32,
+    outputs: F32,
+    converters: Converters,
+    how: Ranges,
+    input_range: float | None = None,
 ) -> Converters:
     """Return the converters of a layer with ranges for such inputs and outputs.
 
@@ -89,12 +93,14 @@ def calibrated_converters(
             where the scaling is fixed, times full weights; they set the ADC's bound.
         converters: As given.
         how: Nothing changes where it is ``given``.
+        input_range: A fixed input range that is known; None for one that suits the inputs.
     """
     if how.kind == "given":
         return converters
     found: dict[str, float] = {}
     if converters.input_scaling == "fixed":
-        found["input_range"] = calibrated_bound(inputs, converters.dac_bits, how)
+        own = input_range or calibrated_bound(inputs, converters.dac_bits, how)
+        found["input_range"] = own
         outputs = outputs / np.float32(found["input_range"])
     found["output_bound"] = calibrated_bound(outputs, converters.adc_bits, how)
     return converters.model_copy(update=found)

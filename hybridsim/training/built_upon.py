@@ -46,6 +46,9 @@ def adapters_of(
     answers = run.study.data.answers
     if answers != "classes":
         raise UnsupportedError(f"{found}: answers are {answers}; a task of classes would do")
+    if run.study.adapter_precision != "fp32":
+        problem = "found 'fp16'; only adapt tests adapters so, 'fp32' would do"
+        raise SpecError(str(found), "adapter_precision", problem)
     if run.study.analog.ranges.kind != "given" and run.study.analog.ranges.when == "then":
         problem = "found 'then'; only adapt measures ranges at each time, 'once' would do"
         raise SpecError(str(found), "analog.ranges.when", problem)

@@ -79,9 +79,10 @@ class Classifier(OnTiles):
                 self.new_adapter(name, layer, lora, seed)
 
     def train_adapters(self) -> None:
-        """Freeze all but adapters and head."""
+        """Freeze all but adapters, head, and input ranges that are learned."""
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(".adapter." in name or name.startswith("head."))
+            own = ".adapter." in name or name.endswith(".learned_range")
+            parameter.requires_grad_(own or name.startswith("head."))
 
     def train_all(self) -> None:
         """Freeze embeddings only."""

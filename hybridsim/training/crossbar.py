@@ -182,6 +182,39 @@ def crossbar_product(
     return y if side is None else y + torch.sparse.mm(side, x.T).T
 
 
+RANGE_DECAY, ENOUGH_WITHIN = 0.001, 0.95
+"""How a learned range shrinks while at least that share of the inputs lies within it. Source:
+aihwkit's ``InputRangeParameter``, decay and input_min_percentage."""
+
+
+class _Limited(torch.autograd.Function):
+    """Inputs within a range that is learned."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x, limit)
+        return torch.maximum(torch.minimum(x, limit), -limit)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        x, limit = ctx.saved_tensors
+        above, below = x >= limit, x <= -limit
+        beyond = above | below
+        of_limit = grad[above].sum() - grad[below].sum()
+        if beyond.float().mean() < 1 - ENOUGH_WITHIN:
+            of_limit = of_limit + RANGE_DECAY
+        return grad.masked_fill(beyond, 0.0), limit * of_limit
+
+
+def limited(x: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """Return inputs cut at +-``limit``, a number that learns; shapes of ``x`` and ().
+
+    The gradient of the limit is r (sum of gradients of inputs above - of those below), relative
+    to it as in aihwkit's ``InputRangeForward``, and a decay; inputs that are cut have none.
+    """
+    return _Limited.apply(x, limit)
+
+
 def stream(*names: int) -> int:
     """Return a seed for torch from integers that together name a stream.
 

@@ -25,7 +25,7 @@ _TILES: dict[str, object] = {
 }  # fmt: skip
 
 LATER: dict[str, dict[str, object]] = {
-    "": {"adapters_from": None, "controls": []},
+    "": {"adapters_from": None, "adapter_precision": "fp32", "controls": []},
     "data": {"split": "sentences", "validation": 0},
     "data.source": {"neutral": 0.0, "group": None, "rated": False, "overlap": None},
     "analog": _TILES,
@@ -34,7 +34,13 @@ LATER: dict[str, dict[str, object]] = {
     "arms.*.analog": _TILES,
     "arms.*.analog.device": _DEVICE,
     "arms.*.analog.converters": {"input_range": None},
-    "arms.*": {"adapter_of": None, "average": 0.0, "distill_blocks": 0.0, "schedule": "falling"},
+    "arms.*": {
+        "adapter_of": None,
+        "average": 0.0,
+        "distill_blocks": 0.0,
+        "schedule": "falling",
+        "learn_ranges": False,
+    },
 }
 """Place -> fields that came later, and the values at which all is as it was before: left out
 there, so that folders from then go on."""

@@ -21,7 +21,8 @@ from hybridsim.analog import (
     ProgrammedLayer,
 )
 from hybridsim.errors import UnknownNameError
-from hybridsim.training.crossbar import Disturbance, RowBlock, crossbar_product, stream
+from hybridsim.kernels.lora import lora as cluster_lora
+from hybridsim.training.crossbar import Disturbance, RowBlock, crossbar_product, limited, stream
 from hybridsim.training.study import Lora
 
 
@@ -36,9 +37,15 @@ class LowRank(nn.Module):
         self.lora_A = nn.Parameter(a)
         self.lora_B = nn.Parameter(torch.zeros((out_features, lora.rank)))
         self.scale, self.dropout = lora.alpha / lora.rank, lora.dropout
+        self.as_on_cluster = False
+        """Whether to compute in the cluster's fp16; no gradient passes there."""
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return ``y`` (tokens, out) and what the adapter adds to it for ``x`` (tokens, in)."""
+        if self.as_on_cluster:
+            given = (x, self.lora_A.T, self.lora_B.T, y)
+            inputs, a, b, outputs = (each.detach().cpu().numpy() for each in given)
+            return torch.from_numpy(cluster_lora(inputs, a, b, outputs, self.scale)).to(y)
         if self.dropout and self.training:
             x = functional.dropout(x, self.dropout)
         return torch.addmm(y, x @ self.lora_A.T, self.lora_B.T, alpha=self.scale)
@@ -55,6 +62,8 @@ class StaticLinear(nn.Module):
         self._settings: AnalogSettings | None = None
         self.calibrated: Converters | None = None
         """Converters with ranges of its own; None for those of the settings."""
+        self.learned_range: nn.Parameter | None = None
+        """The input range, where it is learned; not a number until it is calibrated."""
         self._blocks: tuple[RowBlock, ...] = ()
         self.side: torch.Tensor | None = None
         """The sparse weights (out, in) that are digital on tiles; None for none."""
@@ -75,7 +84,16 @@ class StaticLinear(nn.Module):
         assert self._settings is not None
         blocks = self._blocks or self.blocks_of_weights(self._settings)
         converters = self.calibrated or self._settings.converters
+        if self.learned_range is not None and converters.input_scaling == "fixed":
+            x = limited(x, self.learned_range)
+            converters = converters.model_copy(update={"input_range": self.known_range})
         return crossbar_product(x, self.weight, blocks, converters, self._noise, self.side)
+
+    @property
+    def known_range(self) -> float | None:
+        """The input range that was learned so far; None where it has not begun or is not."""
+        found = math.nan if self.learned_range is None else self.learned_range.detach().item()
+        return None if math.isnan(found) else found
 
     def compute_digitally(self) -> None:
         """Take the weights as they are, in exact arithmetic; calibrated ranges stay known."""
@@ -170,6 +188,16 @@ class OnTiles(nn.Module):
         for name, layer in self.static_layers().items():
             if layer.adapter is not None:
                 yield name, layer.adapter
+
+    def learn_ranges(self) -> None:
+        """Let the input range of every layer be learned, from where it is calibrated to."""
+        for layer in self.static_layers().values():
+            layer.learned_range = nn.Parameter(torch.tensor(math.nan))
+
+    def compute_adapters(self, as_on_cluster: bool) -> None:
+        """Compute adapters in fp16, rounding as the cluster's matrix engine does, or in fp32."""
+        for _, adapter in self.adapters():
+            adapter.as_on_cluster = as_on_cluster
 
     def compute_digitally(self) -> None:
         """Take all layers off the tiles."""

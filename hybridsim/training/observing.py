@@ -73,7 +73,8 @@ def set_ranges(
     """Calibrate the ranges of all layers on vectors that they receive.
 
     ``on_chip`` measures on the crossbars that the layers compute on, else on the weights as they
-    should be. Where ranges are given, layers keep those of the settings.
+    should be. Where ranges are given, layers keep those of the settings; an input range that is
+    learned begins at the calibrated one, and is then kept.
     """
     how = settings.ranges
     for name, layer in model.static_layers().items():
@@ -88,6 +89,11 @@ def set_ranges(
             if settings.converters.input_scaling == "per_vector":
                 part = part / part.abs().amax(dim=1, keepdim=True).clamp_min(1e-30)
             outputs.append(part @ block.relative.float())
+        known = layer.known_range
         layer.calibrated = calibrated_converters(
-            x.cpu().numpy(), torch.cat(outputs).cpu().numpy(), settings.converters, how
+            x.cpu().numpy(), torch.cat(outputs).cpu().numpy(), settings.converters, how, known
         )
+        begins = layer.calibrated.input_range
+        if layer.learned_range is not None and known is None and begins is not None:
+            with torch.no_grad():
+                layer.learned_range.fill_(begins)

@@ -1,7 +1,8 @@
 """Adapters as PEFT writes and reads them: adapter_config.json and adapter_model.safetensors.
 
 The head is no part of PEFT's format and lies beside them in head.safetensors. Trained meta-weights
-(full fine-tuning) are written as weights.safetensors instead.
+(full fine-tuning) are written as weights.safetensors instead; learned input ranges lie in
+ranges.safetensors.
 """
 
 import json
@@ -23,6 +24,7 @@ ADAPTER = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 HEAD = "head.safetensors"
 WEIGHTS = "weights.safetensors"
+RANGES = "ranges.safetensors"
 
 _PREFIX = "base_model.model."
 _GPT2 = "base_model.model.transformer."
@@ -33,7 +35,9 @@ def write_trained(folder: Path, model: Classifier, lora: Lora | None, base: str)
     head = {
         name: value.detach().cpu().contiguous() for name, value in model.head.state_dict().items()
     }
-    files = {HEAD: save(head)}
+    files, ranges = {HEAD: save(head)}, _ranges(model)
+    if ranges:
+        files[RANGES] = save({name: value.detach().cpu() for name, value in ranges.items()})
     if lora is not None:
         config = _config(model, lora, base, {})
         files |= {ADAPTER: save(_tensors(model, _PREFIX)), CONFIG: config.encode()}
@@ -56,6 +60,10 @@ def read_trained(folder: Path, model: Classifier) -> None:
             return
         stored = load(read_own(folder / ADAPTER))
         with torch.no_grad():
+            if (folder / RANGES).exists():
+                learned = load(read_own(folder / RANGES))
+                for name, value in _ranges(model).items():
+                    value.copy_(learned[name])
             for name, adapter in model.adapters():
                 theirs = _name(model, name)
                 adapter.lora_A.copy_(stored.pop(f"{_PREFIX}{theirs}.lora_A.weight"))
@@ -64,6 +72,12 @@ def read_trained(folder: Path, model: Classifier) -> None:
         raise SpecError(str(folder), "", f"cannot be read as its adapter: {error}") from None
     if stored:
         raise SpecError(str(folder), ADAPTER, f"holds {next(iter(stored))}, which no layer has")
+
+
+def _ranges(model: Classifier) -> dict[str, torch.nn.Parameter]:
+    """Return the input ranges that are learned, by layer."""
+    layers = model.static_layers().items()
+    return {n: layer.learned_range for n, layer in layers if layer.learned_range is not None}
 
 
 def write_decoder_adapter(

@@ -139,6 +139,8 @@ class StudyRun:
         model = self._with_head(encoder)
         if self.study.arms[arm].train == "lora":
             model.add_adapters(self.study.lora_of(arm), seed)
+            if self.study.arms[arm].learn_ranges:
+                model.learn_ranges()
             model.train_adapters()
         else:
             model.train_all()
@@ -234,6 +236,7 @@ class StudyRun:
         model = self.trained_model(arm, seed)
         programmed: tuple[int, Any] = (DIGITAL, None)
         inputs = self.calibrated(model, self.study.analog)
+        model.compute_adapters(as_on_cluster=self.study.adapter_precision == "fp16")
         for done, key in enumerate(keys):
             self.watch(f"test {arm}, seed {seed}", done, len(keys), "")
             if key[2] == DIGITAL:
@@ -291,6 +294,7 @@ class StudyRun:
             if self.study.earlier_adapters_of(arm) is None:
                 per_step = self._seconds_per_step(arm, model, steps)
                 seconds[f"train {arm}"] = per_step * self.study.steps_of(arm) * runs
+            model.compute_adapters(as_on_cluster=self.study.adapter_precision == "fp16")
             start = time.perf_counter()
             chip = program_chip(model, self.study.analog, (0,))
             noise = self._noise(0, 3600)

@@ -248,6 +248,10 @@ class Arm(Spec):
     """Adapters of this arm; null for those of the study."""
     analog: AnalogSettings | None = None
     """Tiles during training, where they differ from those of the evaluation; null for the same."""
+    learn_ranges: bool = False
+    """Whether the input range of every layer is learned with the adapter, from the calibrated
+    one: with ``converters.input_scaling: fixed`` and ``ranges`` of another kind than given.
+    Source: aihwkit's learned input ranges."""
     start_from: ArmName | None = None
     """An earlier arm of the study whose adapter is the start, for the same seed."""
     distill_from: ArmName | None = None
@@ -311,6 +315,10 @@ class AdaptStudy(Spec):
     products: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of products on tiles; bfloat16 keeps 8 bits of weights and sums, and is two to
     three times as fast where the processor multiplies it. Digital arms stay in float32."""
+    adapter_precision: Literal["fp32", "fp16"] = "fp32"
+    """Arithmetic of adapters where arms are tested: ``fp16`` as the cluster's matrix engine
+    computes them, rounding after every multiply-add (:mod:`hybridsim.kernels`), which takes four
+    times as long. They are trained in fp32."""
     adapters_from: str | None = None
     """Results folder of an earlier study with the same arms, seeds, model and task, beside
     ``--out`` or by its path: its adapters are tested on the tiles of this study, and nothing is
@@ -336,11 +344,21 @@ class AdaptStudy(Spec):
         check_ranges("analog", self.analog)
         for name in names:
             check_ranges(f"arms.{name}.analog", self.analog_of(name))
+            self._check_learned_ranges(name)
             bits = self.analog_of(name).converters.dac_bits
             if self.products == "bfloat16" and (bits is None or bits > MOST_BITS):
                 problem = f"found bfloat16 with dac_bits {bits}; at most {MOST_BITS} bits would do"
                 raise PlacedError("products", problem)
         return self
+
+    def _check_learned_ranges(self, name: str) -> None:
+        arm, tiles = self.arms[name], self.analog_of(name)
+        fixed = tiles.converters.input_scaling == "fixed" and tiles.ranges.kind != "given"
+        if arm.learn_ranges and (arm.train != "lora" or arm.noise is None or not fixed):
+            hint = "train: lora with noise, converters.input_scaling: fixed and ranges of kind "
+            hint += "'quantile' or 'least_error' would do"
+            problem = f"found true, but no fixed range to begin with on tiles; {hint}"
+            raise PlacedError(f"arms.{name}.learn_ranges", problem)
 
     def analog_of(self, arm: str) -> AnalogSettings:
         """Return the tiles that an arm is trained on."""

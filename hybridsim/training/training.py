@@ -186,7 +186,9 @@ class Training:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(self.trained.values()), LARGEST_GRADIENT)
+        # gradients of ranges are relative to them: sums over tokens, of another size
+        cut = [p for n, p in self.trained.items() if not n.endswith("learned_range")]
+        torch.nn.utils.clip_grad_norm_(cut, LARGEST_GRADIENT)
         for group in self.optimizer.param_groups:
             share = rate_at(step, self.steps, self.arm.schedule == "falling")
             group["lr"] = self.arm.learning_rate * share

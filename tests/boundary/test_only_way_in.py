@@ -58,6 +58,7 @@ OTHERS = {
     "training.corpora": "archives of corpora, within budgets of their own",
     "training.data": "archives and tables of examples",
     "training.decoder": "weights of a model: safetensors checks the sizes",
+    "training.decoder_run": "bytes that have passed the boundary, and the digest of weights",
     "training.encoder": "weights of a model: safetensors checks the sizes",
     "training.language_run": "the digest of weights",
     "training.llama": "weights of a model: safetensors checks the sizes",

@@ -2,10 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from hybridsim.training.run import StudyRun
+    from hybridsim.training.training import Training
 
 WORDS = [
     "[PAD]",
@@ -70,6 +75,22 @@ def sentences(count: int) -> list[tuple[str, str]]:
 @pytest.fixture
 def study_file(tmp_path: Path) -> Path:
     return write_study(tmp_path)
+
+
+@pytest.fixture
+def study(study_file: Path, model_folder: Path) -> Path:
+    """The study file, its model beside it."""
+    (study_file.parent / "model").symlink_to(model_folder)
+    return study_file
+
+
+def training_of(run: "StudyRun", arm: str, seed: int = 1) -> "Training":
+    """Return a training of an arm that is not begun; its checkpoint lies where the run's does."""
+    from hybridsim.training.training import Training  # torch is an extra
+
+    checkpoint = run.place(arm, seed) / "checkpoint.safetensors"
+    model = run.new_model(arm, seed)
+    return Training(run.study, arm, seed, model, run.train, None, checkpoint)
 
 
 def write_study(tmp_path: Path) -> Path:

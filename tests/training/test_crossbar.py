@@ -6,7 +6,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 
 from hybridsim.analog import AnalogLayer, AnalogSettings, Converters  # noqa: E402
-from hybridsim.training.crossbar import Disturbance, Pool, RowBlock, crossbar_product  # noqa: E402
+from hybridsim.training.crossbar import (  # noqa: E402
+    RANGE_DECAY,
+    Disturbance,
+    Pool,
+    RowBlock,
+    crossbar_product,
+    limited,
+)
 from hybridsim.training.linear import StaticLinear, row_blocks  # noqa: E402
 
 QUIET = Converters(output_noise=0.0)
@@ -203,3 +210,22 @@ def test_a_side_path_adds_what_crossbars_do_not_hold():
     layer.compute_on(noisy, PLAIN, row_blocks(state, PLAIN))
     found = layer.on_crossbars(x.detach()).numpy()
     assert np.isclose(found, state.mvm(x.detach().numpy()), rtol=1e-3, atol=1e-2).mean() > 0.99
+
+
+@pytest.mark.parametrize("limit", [0.4, 1.3, 9.0])
+def test_a_learned_range_follows_the_slope_of_what_it_cuts(limit):
+    """Its gradient is relative: the slope, by finite differences, times the range. Where nearly
+    all inputs lie within, it shrinks as well; inputs that are cut have no gradient."""
+    x, slope = (torch.from_numpy(normal(40, 25, seed=s)).double() for s in (1, 2))
+    x.requires_grad_()
+    own = torch.tensor(limit, dtype=torch.float64, requires_grad=True)
+    y = limited(x, own)
+    assert torch.equal(y, x.detach().clamp(-limit, limit))
+    for_x, for_limit = torch.autograd.grad((y * slope).sum(), (x, own))
+    within = x.detach().abs() < limit
+    assert torch.equal(for_x, torch.where(within, slope, 0.0))
+    step = 1e-7
+    ends = [(x.detach().clamp(-r, r) * slope).sum() for r in (limit + step, limit - step)]
+    decay = RANGE_DECAY if within.double().mean() > 0.95 else 0.0
+    expected = limit * ((ends[0] - ends[1]) / (2 * step) + decay)
+    assert float(for_limit) == pytest.approx(float(expected), rel=1e-5, abs=1e-9)

@@ -7,33 +7,24 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tests.training.conftest import changed
+from tests.training.conftest import changed, training_of
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 
 from safetensors.torch import load_file  # noqa: E402
+from torch.nn import functional  # noqa: E402
 
 from hybridsim.cli import app  # noqa: E402
 from hybridsim.errors import InputError, SpecError  # noqa: E402
+from hybridsim.kernels.lora import lora  # noqa: E402
+from hybridsim.kernels.split import EngineSplit  # noqa: E402
+from hybridsim.training.built_upon import adapters_of  # noqa: E402
 from hybridsim.training.crossbar import Disturbance, Pool  # noqa: E402
 from hybridsim.training.linear import program_chip, put_on_chip  # noqa: E402
-from hybridsim.training.observing import set_ranges  # noqa: E402
+from hybridsim.training.observing import heard  # noqa: E402
 from hybridsim.training.run import StudyRun  # noqa: E402
-from hybridsim.training.training import Training, rate_at  # noqa: E402
+from hybridsim.training.training import rate_at  # noqa: E402
 from tests.schemas import broken  # noqa: E402
-
-
-@pytest.fixture
-def study(study_file, model_folder):
-    """The study file, its model beside it."""
-    (study_file.parent / "model").symlink_to(model_folder)
-    return study_file
-
-
-def training_of(run, arm, seed=1):
-    model = run.new_model(arm, seed)
-    checkpoint = run.place(arm, seed) / "checkpoint.safetensors"
-    return Training(run.study, arm, seed, model, run.train, None, checkpoint)
 
 
 def adapter_of(out, arm):
@@ -192,6 +183,32 @@ def test_adapters_of_an_earlier_study_are_tested_on_other_tiles(study, tmp_path)
         StudyRun(study, tmp_path / "third").run()
 
 
+def test_adapters_compute_as_the_matrix_engine_does(study, tmp_path):
+    """Layer by layer, to the last bit; a study keeps that apart from one in fp32."""
+    run = StudyRun(study, tmp_path / "first")
+    model = run.trained_model("ahwa_lora", 1).eval()
+    model.compute_digitally()
+    model.compute_adapters(as_on_cluster=True)
+    batch = run.test.text.batch([0, 1, 2], "cpu")
+    with torch.no_grad(), heard(model) as inputs:
+        model(batch)
+        for name, layer in model.static_layers().items():
+            x, adapter = inputs[name][0], layer.adapter
+            bare = functional.linear(x, layer.weight, layer.bias)
+            factors = adapter.lora_A.T, adapter.lora_B.T
+            whole = lora(x, *factors, bare, adapter.scale, unit=EngineSplit(4, 12, 3))
+            assert np.array_equal(layer(x).numpy(), whole)
+            assert not np.array_equal(whole, bare.numpy())
+    run.run()
+    changed(study, adapters_from="first", adapter_precision="fp16")
+    with pytest.raises(InputError, match="holds results of another study"):
+        StudyRun(study, tmp_path / "first").run()
+    half, single = StudyRun(study, tmp_path / "second").run().accuracy, run.tables().accuracy
+    assert np.abs(half["accuracy_percent"] - single["accuracy_percent"]).max() <= 5.0
+    with pytest.raises(SpecError, match="adapter_precision: found 'fp16'; only adapt"):
+        adapters_of(study, study.name, None, tmp_path, None, "test")
+
+
 def interrupt():
     raise KeyboardInterrupt
 
@@ -345,28 +362,6 @@ def test_the_learning_rate_rises_and_then_falls_to_zero():
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert 0 < rates[-1] < 0.02
     assert {rate_at(step, 100, falling=False) for step in range(9, 100)} == {1.0}
-
-
-def test_calibrated_ranges_are_those_of_the_outputs(study, tmp_path):
-    """At 3 bits a bound of 12 rounds small outputs to nothing; a measured one keeps them."""
-    ranges = {"kind": "quantile", "quantile": 1.0}
-    changed(study, analog={"converters": {"adc_bits": 3, "output_noise": 0.0}, "ranges": ranges})
-    run = StudyRun(study, tmp_path / "out")
-    model = run.new_model("digital_lora", 1)
-    inputs = run.calibrated(model, run.study.analog)
-    chip = program_chip(model, run.study.analog, (1,))
-    bounds = {}
-    for when in ("once", "then"):
-        put_on_chip(model, chip, 315360000.0, run.study.analog, Disturbance(Pool(1, "cpu")))
-        set_ranges(model, inputs, run.study.analog, on_chip=when == "then")
-        bounds[when] = [layer.calibrated.output_bound for layer in model.static_layers().values()]
-    name, layer = next(iter(model.static_layers().items()))
-    x = inputs[name].numpy()
-    (block,) = layer.blocks_of_weights(run.study.analog)
-    outputs = x / np.abs(x).max(axis=1, keepdims=True) @ block.relative.numpy()
-    assert bounds["once"][0] == pytest.approx(np.abs(outputs).max(), rel=1e-5)
-    # what has drifted for ten years is about half as large
-    assert 0.3 < np.mean(bounds["then"]) / np.mean(bounds["once"]) < 0.7
 
 
 def test_ranges_change_what_is_tested_and_folders_of_before_go_on(study, tmp_path):
