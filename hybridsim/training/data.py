@@ -18,6 +18,16 @@ from hybridsim.training.corpora import (
     read_orange,
     read_squad,
 )
+from hybridsim.training.sources import (
+    AnySource,
+    BbcData,
+    Data,
+    GlueData,
+    OrangeData,
+    SquadData,
+    TableData,
+    VaderData,
+)
 from hybridsim.training.splits import (
     NEAR,
     Split,
@@ -28,16 +38,6 @@ from hybridsim.training.splits import (
     shared_groups,
     shuffled,
     without_repeats,
-)
-from hybridsim.training.study import (
-    AnySource,
-    BbcData,
-    Data,
-    GlueData,
-    OrangeData,
-    SquadData,
-    TableData,
-    VaderData,
 )
 from hybridsim.units import format_share
 

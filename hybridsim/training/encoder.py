@@ -21,7 +21,7 @@ from hybridsim.training.bases import BASES, in_terms_of_bert
 from hybridsim.training.blocks import ACTIVATIONS, AfterLinear, attended
 from hybridsim.training.linear import StaticLinear
 from hybridsim.training.mobilebert import MobileBlock, MobileEmbeddings, inner_width
-from hybridsim.training.study import ModelSource
+from hybridsim.training.sources import ModelSource
 from hybridsim.training.tokens import Batch
 
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json")

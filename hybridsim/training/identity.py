@@ -40,6 +40,7 @@ LATER: dict[str, dict[str, object]] = {
         "distill_blocks": 0.0,
         "schedule": "falling",
         "learn_ranges": False,
+        "mean_of": [],
     },
 }
 """Place -> fields that came later, and the values at which all is as it was before: left out

@@ -7,13 +7,7 @@ from pydantic import Field, model_validator
 
 from hybridsim.analog import AnalogSettings, ElapsedTime, parse_time
 from hybridsim.specs import PlacedError, read_yaml_mapping, validate
-from hybridsim.training.study import (
-    ArmName,
-    Lora,
-    Rate,
-    Seeds,
-    check_ranges,
-)
+from hybridsim.training.study import ArmName, Lora, Rate, Seeds, check_ranges
 from hybridsim.units import Count, Spec
 
 

@@ -19,7 +19,7 @@ from hybridsim.analog.times import format_time
 from hybridsim.training.answers import cube_of
 from hybridsim.training.files import DIGITAL, Journal, Key
 from hybridsim.training.intervals import Cube, drawn_shares, percentiles
-from hybridsim.training.study import Data, GlueData
+from hybridsim.training.sources import Data, GlueData
 
 Metric = Literal["f1", "matthews", "pearson", "spearman", "word_f1"]
 METRICS: dict[str, tuple[Metric, ...]] = {"cola": ("matthews",), "mrpc": ("f1",), "qqp": ("f1",)}

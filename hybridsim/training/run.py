@@ -26,8 +26,9 @@ from hybridsim.training.marks import Sentences, rated
 from hybridsim.training.metrics import metric_table, metrics_of
 from hybridsim.training.observing import Inputs, inputs_for_ranges, set_ranges
 from hybridsim.training.peft_files import read_trained, write_trained
+from hybridsim.training.sources import SquadData
 from hybridsim.training.spans import questions
-from hybridsim.training.study import AdaptStudy, SquadData, read_adapt_study
+from hybridsim.training.study import AdaptStudy, read_adapt_study
 from hybridsim.training.tokens import tokenize
 from hybridsim.training.training import Trained, Training, predictions
 from hybridsim.units import format_share
@@ -167,6 +168,10 @@ class StudyRun:
             read_trained(known, model)
             return model
         spec = self.study.arms[arm]
+        if spec.mean_of:
+            self._take_mean(model, spec.mean_of, seed)
+            self._write(arm, seed, model)
+            return model
         if spec.start_from is not None:
             read_trained(self._earlier(spec.start_from, seed), model)
         training = Training(
@@ -181,6 +186,17 @@ class StudyRun:
         )
         self._keep(arm, seed, model, trained)
         return model
+
+    def _take_mean(self, model: Classifier, arms: tuple[str, ...], seed: int) -> None:
+        """Give a model the mean of what earlier arms have trained."""
+        found = []
+        for arm in arms:
+            earlier, folder = self.new_model(arm, seed), self._earlier(arm, seed)
+            read_trained(folder, earlier)
+            found.append(earlier.trained())
+        with torch.no_grad():
+            for name, parameter in model.trained().items():
+                parameter.copy_(torch.stack([values[name] for values in found]).mean(dim=0))
 
     def _known_adapter(self, arm: str, seed: int) -> Path | None:
         """Return the folder of an adapter that was trained already, None where it was not.
@@ -203,11 +219,15 @@ class StudyRun:
 
     def _keep(self, arm: str, seed: int, model: Classifier, trained: Trained) -> None:
         place = self.place(arm, seed)
-        lora = self.study.lora_of(arm) if self.study.arms[arm].train == "lora" else None
         row = {"arm": arm, "seed": seed} | asdict(trained)
         write_file(place / "training.json", (json.dumps(row, indent=2) + "\n").encode())
-        write_trained(place / "adapter", model, lora, self.study.model.package or str(self.folder))
+        self._write(arm, seed, model)
         (place / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def _write(self, arm: str, seed: int, model: Classifier) -> None:
+        lora = self.study.lora_of(arm) if self.study.arms[arm].train == "lora" else None
+        base = self.study.model.package or str(self.folder)
+        write_trained(self.place(arm, seed) / "adapter", model, lora, base)
 
     def _earlier(self, arm: str, seed: int) -> Path:
         if self._known_adapter(arm, seed) is None:
@@ -291,7 +311,8 @@ class StudyRun:
         small = self._sentences(self.judged_by[:sentences])
         for arm in self.study.arms:
             model = self.new_model(arm, seed)
-            if self.study.earlier_adapters_of(arm) is None:
+            trains = not self.study.arms[arm].mean_of
+            if trains and self.study.earlier_adapters_of(arm) is None:
                 per_step = self._seconds_per_step(arm, model, steps)
                 seconds[f"train {arm}"] = per_step * self.study.steps_of(arm) * runs
             model.compute_adapters(as_on_cluster=self.study.adapter_precision == "fp16")

@@ -8,7 +8,7 @@ import pytest
 from hybridsim.errors import SpecError
 from hybridsim.training.corpora import read_bbc, read_glue, read_orange, read_squad
 from hybridsim.training.data import load_split
-from hybridsim.training.study import Data
+from hybridsim.training.sources import Data
 
 GLUE = {
     "sst2": (["sentence", "label"], ["a fine film ", "1"]),

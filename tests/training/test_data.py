@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.training.data import load_split, read_table, read_vader
-from hybridsim.training.study import Data, TableData
+from hybridsim.training.sources import Data, TableData
 
 RATED = '1\t2.3\tA fine film\n2\t-0.6\tToo tepid\n3\t0\tIt exists\n4\t0.1\tCaf\u00e9 "noir"\n'
 

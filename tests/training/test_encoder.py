@@ -13,7 +13,8 @@ from hybridsim.training.corpora import Example  # noqa: E402
 from hybridsim.training.encoder import load_encoder  # noqa: E402
 from hybridsim.training.encoder import model_folder as find_folder  # noqa: E402
 from hybridsim.training.peft_files import read_trained, write_trained  # noqa: E402
-from hybridsim.training.study import Lora, ModelSource  # noqa: E402
+from hybridsim.training.sources import ModelSource  # noqa: E402
+from hybridsim.training.study import Lora  # noqa: E402
 from hybridsim.training.tokens import TokenizedText, tokenize  # noqa: E402
 
 LORA = Lora(rank=2, alpha=8.0)

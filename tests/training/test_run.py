@@ -209,6 +209,30 @@ def test_adapters_compute_as_the_matrix_engine_does(study, tmp_path):
         adapters_of(study, study.name, None, tmp_path, None, "test")
 
 
+def test_an_arm_can_be_the_mean_of_earlier_ones(study, tmp_path):
+    """Value by value; nothing is trained, and arms that train other values are refused."""
+    arm = {"train": "lora", "learning_rate": 0.01, "mean_of": ["digital_lora", "ahwa_lora"]}
+    changed(study, arms__between=arm)
+    run = StudyRun(study, tmp_path / "out")
+    result = run.run(("between",))
+    both, mean = (
+        [adapter_of(tmp_path / "out", name) for name in names]
+        for names in (("digital_lora", "ahwa_lora"), ("between",))
+    )
+    for name, value in mean[0].items():
+        torch.testing.assert_close(value, (both[0][name] + both[1][name]) / 2)
+    assert sorted(result.training["arm"]) == ["ahwa_lora", "digital_lora"]
+    assert set(result.accuracy["arm"]) == {"between"}
+    assert "train between" not in run.forecast(steps=1, sentences=4)
+    for wrong, place in (
+        ({"mean_of": ["ahwa_lora", "nobody"]}, r"mean_of\.1: found 'nobody'; an arm before"),
+        ({"lora": {"rank": 3}}, r"mean_of\.0: found 'digital_lora', which trains other values"),
+    ):
+        changed(study, arms__between=arm | wrong)
+        with pytest.raises(SpecError, match=place):
+            StudyRun(study, tmp_path / "out")
+
+
 def interrupt():
     raise KeyboardInterrupt
 
