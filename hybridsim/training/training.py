@@ -99,6 +99,9 @@ class Trained:
     """The most memory this process has held so far; a process of its own per arm compares arms."""
     loss: float
     """Mean over the last steps of this process."""
+    agreement: float
+    """Share of the answers that were right in these steps, 0 to 1; of ratings, of their scatter
+    that was explained."""
 
 
 class Training:
@@ -156,14 +159,15 @@ class Training:
                 self.save_checkpoint(step + 1)
         if last == self.steps:
             self._keep_mean()
-        done = max(last - first, 1)
+        done, final = max(last - first, 1), np.array(recent or [(math.nan, math.nan)])
         return Trained(
             steps=last,
             parameters=sum(p.numel() for p in self.trained.values()),
             seconds_per_step=(time.perf_counter() - start) / done,
             cpu_seconds_per_step=(time.process_time() - cpu) / done,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI,
-            loss=float(np.mean([loss for loss, _ in recent])) if recent else math.nan,
+            loss=float(final[:, 0].mean()),
+            agreement=float(final[:, 1].mean()),
         )
 
     def _step(self, step: int) -> tuple[float, float]:

@@ -138,6 +138,15 @@ def test_training_learns(study, tmp_path):
     assert rows["digital_lora", "digital"] > 85
     assert rows["ahwa_lora", "0s"] > 80
     assert (result.training["parameters"] > 0).all()
+    assert not [note for note in result.notes if "did not learn" in note]
+
+
+def test_a_training_that_ends_where_guessing_would_is_told(study, tmp_path):
+    changed(study, arms__digital_lora__learning_rate=1e-9)
+    notes = StudyRun(study, tmp_path / "out").run(("digital_lora",)).notes
+    (said,) = [note for note in notes if "did not learn" in note]
+    assert said.startswith("digital_lora, seed 1, did not learn: ")
+    assert "a lower learning_rate or another seed would do" in said
 
 
 def test_later_arms_start_from_and_learn_from_earlier_ones(study, tmp_path):
