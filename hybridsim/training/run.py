@@ -317,10 +317,11 @@ class StudyRun:
             seen = min(MOST_RECENT, row["steps"]) * self.study.batch
             right, error = row["agreement"], math.sqrt(guessed * (1 - guessed) / seen)
             if right < guessed + 2 * error:
+                name, shares = f"{row['arm']}, seed {row['seed']}", (right, guessed)
+                found, chance = (format_share(share, 1) for share in shares)
                 yield (
-                    f"{row['arm']}, seed {row['seed']}, did not learn: {format_share(right, 1)} of "
-                    f"its last sentences right, guessing gives {format_share(guessed, 1)}; a lower "
-                    "learning_rate or another seed would do"
+                    f"{name}, did not learn: {found} of its last sentences right, guessing gives "
+                    f"{chance}; a lower learning_rate or another seed would do"
                 )
 
     def forecast(self, steps: int = 4, sentences: int = 64) -> dict[str, float]:
