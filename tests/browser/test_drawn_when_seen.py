@@ -77,6 +77,7 @@ def test_a_link_leads_to_its_section_past_charts_that_are_not_drawn(
     fresh: Opened, section: str
 ) -> None:
     page = fresh.page
+    page.emulate_media(reduced_motion="reduce")
     page.locator(f"nav a[href='#{section}']").click()
     page.wait_for_function(
         "(id) => { const top = document.getElementById(id).getBoundingClientRect().top;"
