@@ -6,6 +6,13 @@ from pathlib import Path
 
 from hybridsim.boundary.kinds import Kind, check_folder
 from hybridsim.cli._commands import modules
+from hybridsim.errors import InputError
+from hybridsim.specs import read_yaml_mapping
+
+ADAPTERS = Kind("study of adapters", ("journal.jsonl",))
+"""What a folder of ``adapt``, ``recalibrate`` or ``sensitivity`` holds."""
+_COMMAND_OF = {"decoder": "adapt", "reinforced": "adapt", "language": "recalibrate"}
+"""A key that only some studies of adapters have -> the command that takes such a study."""
 
 
 def every_kind() -> Iterator[Kind]:
@@ -22,3 +29,25 @@ def check_out(folder: Path | None, kind: Kind) -> None:
     """
     if folder is not None:
         check_folder(folder, kind, every_kind)
+
+
+def check_study(study: Path, folder: Path, command: str) -> Path:
+    """Return the file of a study of adapters, once a command can take it and keep it in a folder.
+
+    Raises:
+        InputError: torch is not installed, or the study is one for another command.
+        SpecError: The folder holds something else, or the file cannot be read.
+    """
+    from hybridsim.training import require_extra
+
+    require_extra()
+    check_out(folder, ADAPTERS)
+    file = study / "study.yaml" if study.is_dir() else study
+    told = read_yaml_mapping(file)
+    for key, taker in _COMMAND_OF.items():
+        if key in told and taker != command:
+            raise InputError(
+                f"{file}: found a study with the key {key!r}, which {command} does not take; "
+                f"hybridsim {taker} {study} --out {folder} would do"
+            )
+    return file

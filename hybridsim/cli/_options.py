@@ -1,7 +1,7 @@
 """What several commands share: arguments and options, each said once, and what they lead to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -24,6 +24,11 @@ Arch = Annotated[
 ]
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY", help="Study file, or a folder with study.yaml.")
+]
+StudyFolder = Annotated[Path, typer.Option("--out", help="Folder that keeps every step; resumes.")]
+JudgedOn = Annotated[
+    Literal["test", "validation"],
+    typer.Option("--on", help="Sentences that judge: choose on validation, test once."),
 ]
 Tokens = Annotated[
     int | None, typer.Option(help="Tokens per sequence; the network's own by default.")

@@ -9,8 +9,16 @@ from rich.markup import escape
 
 from hybridsim.analog.times import in_order
 from hybridsim.boundary.writing import write_all
-from hybridsim.cli._adaptation import STUDY, JudgedOn, OutFolder, check_study
-from hybridsim.cli._options import FiguresOption, Json, Quiet, StudyFile, check_figures
+from hybridsim.cli._folders import ADAPTERS, check_study
+from hybridsim.cli._options import (
+    FiguresOption,
+    Json,
+    JudgedOn,
+    Quiet,
+    StudyFile,
+    StudyFolder,
+    check_figures,
+)
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
@@ -21,14 +29,14 @@ if TYPE_CHECKING:
     from hybridsim.training.run import AdaptResult
 
 
-KINDS = (STUDY,)
+KINDS = (ADAPTERS,)
 """What a folder of this command holds."""
 
 
 @ends_cleanly
 def adapt(
     study: StudyFile,
-    out_: OutFolder,
+    out_: StudyFolder,
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Only this arm of the study; repeatable.")
     ] = None,
@@ -45,7 +53,7 @@ def adapt(
     A study with a key ``reinforced`` teaches a pretrained decoder by rewards.
     """
     kind = check_figures(figures, out_)
-    file = check_study(study, out_)
+    file = check_study(study, out_, "adapt")
     # only here: torch takes seconds to import
     from hybridsim.training import is_decoder_study, is_reward_study
     from hybridsim.training.run import StudyRun

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.cli._adaptation import JudgedOn, OutFolder, check_study
-from hybridsim.cli._options import Json, Quiet, StudyFile
+from hybridsim.cli._folders import check_study
+from hybridsim.cli._options import Json, JudgedOn, Quiet, StudyFile, StudyFolder
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @ends_cleanly
 def recalibrate(
     study: StudyFile,
-    out_: OutFolder,
+    out_: StudyFolder,
     on: JudgedOn = "test",
     json_: Json = False,
     quiet: Quiet = False,
@@ -33,7 +33,7 @@ def recalibrate(
     """
     from hybridsim.training import is_language_study
 
-    if is_language_study(check_study(study, out_)):
+    if is_language_study(check_study(study, out_, "recalibrate")):
         if on != "test":
             raise InputError("--on: a study of a language model has one part; leave it out")
         _language(study, out_, json_, quiet)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.cli._adaptation import JudgedOn, OutFolder, check_study
-from hybridsim.cli._options import Json, Quiet, StudyFile
+from hybridsim.cli._folders import check_study
+from hybridsim.cli._options import Json, JudgedOn, Quiet, StudyFile, StudyFolder
 from hybridsim.cli._progress import watching
 from hybridsim.cli._terminal import Sentence, ends_cleanly, out, plain_table, print_json
 
@@ -20,13 +20,13 @@ MOST_LAYERS = 12
 @ends_cleanly
 def sensitivity(
     study: StudyFile,
-    out_: OutFolder,
+    out_: StudyFolder,
     on: JudgedOn = "validation",
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Find what each layer of STUDY costs on tiles; writes sensitivity.json for design."""
-    check_study(study, out_)
+    check_study(study, out_, "sensitivity")
     # only here: torch takes seconds to import
     from hybridsim.training.sensitivity_run import SensitivityRun
 

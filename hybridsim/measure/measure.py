@@ -78,26 +78,26 @@ def measure(
         resources=_resources(plan, timeline),
         energy=energy_result(job, schedule, timeline, yardstick),
         area=area_of(job.machine, job.mapping.used_tiles),
-        notes=(
-            *job.mapping.notes,
-            *_beyond(job),
-            *taken_as_usual(job.machine),
-            *(f"not modelled: {each}" for each in job.mapping.network.not_modelled),
-            *schedule.notes,
-            *([_ANOMALY] if latency < least else []),
-        ),
+        notes=tuple(_notes(job, schedule, anomaly=latency < least)),
         inputs=inputs,
     )
 
 
-def _beyond(job: Job) -> Iterator[str]:
-    """Yield a note where a sequence is longer than the network's table of positions."""
-    most, tokens = job.mapping.network.max_sequence_length, job.past + job.tokens
-    if most is not None and tokens > most:
+def _notes(job: Job, schedule: Schedule, anomaly: bool) -> Iterator[str]:
+    """Yield what is to be known of a run besides its numbers."""
+    network, tokens = job.mapping.network, job.past + job.tokens
+    yield from job.mapping.notes
+    if network.max_sequence_length is not None and tokens > network.max_sequence_length:
         yield (
-            f"{tokens:,} tokens are more than the {most:,} that {job.mapping.network.name} has "
-            "positions for: times hold for such shapes, answers of the network need not"
+            f"{tokens:,} tokens are more than the {network.max_sequence_length:,} that "
+            f"{network.name} has positions for: times hold for such shapes, answers of the "
+            "network need not"
         )
+    yield from taken_as_usual(job.machine)
+    yield from (f"not modelled: {each}" for each in network.not_modelled)
+    yield from schedule.notes
+    if anomaly:
+        yield _ANOMALY
 
 
 _ANOMALY = (

@@ -113,27 +113,35 @@ def run_service(
     else:
         most = 1 if most is None else most
         done = _in_batches(chip, requests, most, mix, overlap, pace, watch)
+    own = [note for task in adapters or () for note in notes_of(task, networks[task])]
+    notes = (*_notes(done.kept, chosen, columns, machine.chip_count, mix), *own)
+    way: dict[str, object] = {"mix": mix, "overlap": overlap, "most": most}
+    return Service(_result(network, chip, done, notes, targets, way), done.served)
+
+
+def _result(
+    network: Network,
+    chip: "_Chip",
+    done: "_Done",
+    notes: tuple[str, ...],
+    targets: Targets | None,
+    way: dict[str, object],
+) -> ServiceResult:
+    """Return what serving came to; ``way`` has the fields that say how requests share batches."""
     kept = done.kept
-    result = ServiceResult(
+    return ServiceResult(
         network=network.name,
-        machine=machine.name,
-        strategy=chosen.kind,
-        policy=policy,
-        mix=mix,
-        overlap=overlap,
-        most=most,
-        tasks=len(networks),
+        machine=chip.machine.name,
+        strategy=chip.strategy.kind,
+        policy=chip.policy,
+        tasks=len(chip.networks),
         tier=kept.tier,
         store_bytes=kept.capacity,
         adapter_bytes=kept.whole,
         swapped_bytes=sum(kept.swapped[task] for task in done.fetched),
-        notes=(
-            *_notes(kept, chosen, columns, machine.chip_count, mix),
-            *(note for task in adapters or () for note in notes_of(task, networks[task])),
-        ),
-        **(totals(done.served, done.sums) | good(done.served, targets) | done.told),
+        notes=notes,
+        **(way | totals(done.served, done.sums) | good(done.served, targets) | done.told),
     )
-    return Service(result, done.served)
 
 
 @dataclass(frozen=True, slots=True)

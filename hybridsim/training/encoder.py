@@ -199,8 +199,11 @@ def _read_config(file: Path) -> dict[str, Any]:
             would = " or ".join(map(repr, known))
             raise UnsupportedError(f"{file}: {key}: found {config[key]!r}; {would} would do")
     for key in SIZES:
-        if not isinstance(config.get(key), int) or config[key] < 1:
-            raise SpecError(str(file), key, f"found {config.get(key)!r}; a whole number would do")
+        found = config.get(key)
+        if not isinstance(found, int) or found < 1:
+            what = "is missing" if found is None else f"found {found!r}"
+            usual = ", 2 in most models" if key == "type_vocab_size" else ""
+            raise SpecError(str(file), key, f"{what}; a whole number would do{usual}")
     narrow = config["model_type"] == "mobilebert" and config["use_bottleneck"]
     width = inner_width(config) if narrow else config["hidden_size"]
     if width % config["num_attention_heads"]:

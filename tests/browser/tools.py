@@ -16,10 +16,12 @@ class Opened:
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
-    def at(self, path: Path) -> Any:
-        """Open a file and wait until all of it is drawn."""
+    def at(self, path: Path, drawn: bool = True) -> Any:
+        """Open a file and wait until all of it is drawn, or only what is in view."""
         self.page.goto(path.as_uri())
         self.page.wait_for_function("document.documentElement.dataset.ready", timeout=60_000)
+        if drawn:
+            self.page.evaluate("() => hybridsim.all()")
         return self.page
 
     def again(self) -> Any:

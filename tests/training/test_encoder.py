@@ -139,6 +139,10 @@ def test_folders_that_hold_no_encoder_are_refused(tmp_path):
         UnsupportedError, match="'bert', 'roberta', 'distilbert', 'mobilebert' would do"
     ):
         load_encoder(folder, "mean")
+    one_less = {key: value for key, value in config.items() if key != "type_vocab_size"}
+    (folder / "config.json").write_text(json.dumps(one_less))
+    with pytest.raises(SpecError, match="type_vocab_size: is missing; a whole number would do, 2"):
+        load_encoder(folder, "mean")
     (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 32}))
     with pytest.raises(SpecError, match=r"found the shape .* would do"):
         load_encoder(folder, "mean")

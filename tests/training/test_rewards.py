@@ -401,6 +401,24 @@ def test_what_cannot_be_is_told_in_a_sentence(folder, done, tmp_path, changes, e
         RewardRun(folder / "other.yaml", folder / "out").run()
 
 
+@pytest.mark.parametrize(
+    ("command", "key", "taker"),
+    [
+        ("recalibrate", "reinforced", "adapt"), ("recalibrate", "decoder", "adapt"),
+        ("sensitivity", "reinforced", "adapt"), ("adapt", "language", "recalibrate"),
+        ("sensitivity", "language", "recalibrate"),
+    ],
+)  # fmt: skip
+def test_a_study_of_another_command_is_told_which(tmp_path, command, key, taker):
+    (tmp_path / "study.yaml").write_text(f"{key}: {{}}\n")
+    arguments = [command, str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert f"the key {key!r}, which {command} does not take; hybridsim {taker} " in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_tokenizer_that_cuts_numbers_unevenly_is_refused():
     made = Tokenizer(models.BPE({"1": 0, "2": 1, "12": 2, " ": 3}, [("1", "2")], unk_token=" "))
     with pytest.raises(SpecError, match="single digits"):

@@ -132,7 +132,7 @@ hybridsim.gantt = (() => {
     const nth = done[part] = (done[part] ?? -1) + 1;
     return nth ? `color-mix(in srgb, ${raw.colors[part]} ${shade[nth % shade.length]}%, white)` : raw.colors[part];
   });
-  const spec = {
+  const spec = () => ({
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     description: "Gantt chart: one row per part of the machine, one bar per task",
     width: "container",
@@ -161,7 +161,7 @@ hybridsim.gantt = (() => {
         encoding: {x: {field: "middle", type: "quantitative"}, text: {field: "label"}},
       },
     ],
-  };
+  });
 
   const status = document.getElementById("gantt-range");
   const unit = document.getElementById("gantt-unit");
@@ -170,13 +170,13 @@ hybridsim.gantt = (() => {
     const span = to - from;
     const [label, scale] = [["s", 1e12], ["ms", 1e9], ["µs", 1e6], ["ns", 1e3], ["ps", 1]].find(([, size]) => to >= size) ?? ["ps", 1];
     const digits = Math.max(0, Math.ceil(Math.log10(scale / (span / 8))) + 0);
-    view.signal("from", from).signal("to", to).signal("scale", scale).signal("digits", digits);
-    view.data("bars", bars());
     place.dataset.from = from;
     place.dataset.to = to;
     unit.textContent = `time since the start [${label}]`;
     status.textContent = `${time(from)} to ${time(to)}: ${time(span)} of ${time(limits[1] - limits[0])}`;
-    return view.runAsync();
+    if (!view) return undefined;  // what is marked and shown is kept, and drawn when the chart is
+    view.signal("from", from).signal("to", to).signal("scale", scale).signal("digits", digits);
+    return view.data("bars", bars()).runAsync();
   }
 
   let waiting = false;
@@ -272,37 +272,40 @@ hybridsim.gantt = (() => {
       else return;
       event.preventDefault();
     }, {passive: false});
-    const actions = {
-      in: () => zoom(0.5), out: () => zoom(2), left: () => pan(-0.25), right: () => pan(0.25),
-      all: () => show(...limits), next: () => pick(along(1), true), before: () => pick(along(-1), true),
-      cause: () => { if (picked >= 0) pick(raw.cause[picked], true); },
-    };
-    const keys = {"+": "in", "=": "in", "-": "out", ArrowLeft: "left", ArrowRight: "right", "0": "all",
-      n: "next", p: "before", c: "cause"};
-    place.addEventListener("keydown", (event) => {
-      const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
-      if (!action) return;
-      event.preventDefault();
-      actions[action]();
-    });
-    for (const button of document.querySelectorAll("[data-gantt]")) {
-      button.addEventListener("click", () => actions[button.dataset.gantt]());
-    }
-    document.getElementById("gantt-layer").addEventListener("change", (event) => {
-      if (event.target.value === "") return;
-      const [, first, last] = raw.layers[event.target.value];
-      show(first - (last - first) * 0.05, last + (last - first) * 0.05);
-    });
     let width = place.clientWidth;
     new ResizeObserver(() => {
       if (place.clientWidth !== width) { width = place.clientWidth; update(); }
     }).observe(place);
   }
 
-  const ready = (async () => {
-    view = await hybridsim.embed(place.querySelector("div"), spec, {tooltip: false});
+  // buttons, keys and the list answer before the chart is drawn
+  const actions = {
+    in: () => zoom(0.5), out: () => zoom(2), left: () => pan(-0.25), right: () => pan(0.25),
+    all: () => show(...limits), next: () => pick(along(1), true), before: () => pick(along(-1), true),
+    cause: () => { if (picked >= 0) pick(raw.cause[picked], true); },
+  };
+  const keys = {"+": "in", "=": "in", "-": "out", ArrowLeft: "left", ArrowRight: "right", "0": "all",
+    n: "next", p: "before", c: "cause"};
+  place.addEventListener("keydown", (event) => {
+    const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
+    if (!action) return;
+    event.preventDefault();
+    actions[action]();
+  });
+  for (const button of document.querySelectorAll("[data-gantt]")) {
+    button.addEventListener("click", () => actions[button.dataset.gantt]());
+  }
+  document.getElementById("gantt-layer").addEventListener("change", (event) => {
+    if (event.target.value === "") return;
+    const [, first, last] = raw.layers[event.target.value];
+    show(first - (last - first) * 0.05, last + (last - first) * 0.05);
+  });
+  update();
+  const rows = 1 + (raw.resources.length < MOST_ROWS ? raw.resources : raw.kinds).length;
+  hybridsim.later(place.querySelector("div"), 24 * rows + 80, async () => {
+    view = await hybridsim.embed(place.querySelector("div"), spec(), {tooltip: false});
     listen();
     await update();
-  })();
-  return {ready, show, zoom, pan, pick, mark, facts, limits};
+  });
+  return {show, zoom, pan, pick, mark, facts, limits};
 })();

@@ -52,5 +52,5 @@ hybridsim.explored = (() => {
     await hybridsim.embed(pick("map"), spec);
   }
   for (const select of [x, y, objective, ofCase]) select.addEventListener("change", draw);
-  return {ready: draw()};
+  hybridsim.later(pick("map"), 80 + 30 * raw.axes[raw.shown[1]].labels.length, draw);
 })();

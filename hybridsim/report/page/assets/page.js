@@ -149,10 +149,72 @@ const hybridsim = {
       data: {name: "table", values: hybridsim.records(chart.columns)},
     };
     if (spec.facet) delete spec.width;
-    return hybridsim.views[place.dataset.chart] = await hybridsim.embed(place, spec);
+    const view = hybridsim.views[place.dataset.chart] = await hybridsim.embed(place, spec);
+    hybridsim.linked[place.dataset.chart]?.(view);
   },
   views: {},
+  linked: {},  // chart -> what is done with its view as soon as there is one
+
+  /** Return about how high a chart will be [pixels]: its rows, and room for an axis and a legend. */
+  height({spec, columns}) {
+    const {height = 200, encoding, layer = [], facet} = {...spec, ...spec.spec};
+    const names = (...channels) => channels.flatMap((channel) =>
+      [{encoding}, ...layer].map((part) => part.encoding?.[channel]?.field).find(Boolean) ?? []);
+    const count = (fields) => new Set(hybridsim.records(columns).map((row) => fields.map((name) => row[name]).join("\n"))).size;
+    const inner = height.for === "offset" ? 1.25 * count(names("y", "yOffset")) : height.step && count(names("y"));
+    const each = height.step ? height.step * inner : height;
+    return 80 + (facet ? count([facet.row.field]) * (each + 20) : each);
+  },
+
+  /**
+   * Let a place be drawn when it is near the view, and not before; what is only passed is not drawn.
+   * Until then it is about as high as it will be, so that what is below it stays where it is.
+   */
+  later(place, height, draw) {
+    place.style.minHeight = `${height}px`;
+    hybridsim.undrawn.set(place, draw);
+    hybridsim.watch.observe(place);
+  },
+  undrawn: new Map(),
+
+  /** Draw a place unless it is drawn. */
+  async now(place) {
+    const draw = hybridsim.undrawn.get(place);
+    hybridsim.undrawn.delete(place);
+    hybridsim.watch.unobserve(place);
+    await draw?.();
+    place.style.minHeight = "";
+  },
+
+  /** Draw and lay out all, for those who read more than what is in view: a printer, a search. */
+  async all() {
+    document.documentElement.dataset.whole = "";
+    await Promise.all([...hybridsim.undrawn.keys()].map(hybridsim.now));
+    await hybridsim.embedding;
+  },
 };
+
+// half a window ahead, one after the other, and the page answers in between
+hybridsim.drawn = new Promise((first) => {
+  const near = new Set();
+  let drawing = false;
+  hybridsim.watch = new IntersectionObserver(async (entries) => {
+    for (const {target, isIntersecting} of entries) near[isIntersecting ? "add" : "delete"](target);
+    if (drawing) return;
+    drawing = true;
+    for (const place of near) {
+      near.delete(place);
+      await hybridsim.now(place).catch(reportError);
+      await new Promise((done) => setTimeout(done));
+    }
+    drawing = false;
+    first();
+  }, {rootMargin: "50% 0px"});
+});
+addEventListener("beforeprint", hybridsim.all);
+addEventListener("keydown", (event) => {
+  if (event.key === "F3" || ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f")) hybridsim.all();
+});
 
 (() => {
   const root = document.documentElement;
@@ -181,9 +243,7 @@ for (const button of document.querySelectorAll("button[data-chart-csv]")) {
   });
 }
 
-hybridsim.drawn = (async () => {
-  for (const place of document.querySelectorAll("[data-chart]")) {
-    await hybridsim.draw(place, hybridsim.data.charts[place.dataset.chart]);
-    await new Promise((done) => setTimeout(done));  // let the page answer in between
-  }
-})();
+for (const place of document.querySelectorAll("[data-chart]")) {
+  const chart = hybridsim.data.charts[place.dataset.chart];
+  hybridsim.later(place, hybridsim.height(chart), () => hybridsim.draw(place, chart));
+}

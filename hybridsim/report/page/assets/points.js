@@ -173,9 +173,8 @@ hybridsim.points = (() => {
     telling = telling.then(() => hybridsim.views.front?.data("brush_store", []).runAsync());
     choose();
   });
-  const ready = (async () => {
-    await hybridsim.drawn;
-    const view = hybridsim.views.front;
+  choose();
+  hybridsim.linked.front = (view) => {
     const {x: across, y: up} = hybridsim.data.charts.front.columns;
     view.addSignalListener("brush", (_, box) => {
       const dragged = (range) => range?.length === 2 && range.every(Number.isFinite) && range[0] !== range[1];
@@ -187,7 +186,7 @@ hybridsim.points = (() => {
     view.addEventListener("click", (_, item) => {
       if (item?.datum?.number !== undefined) pick(item.datum.number);
     });
-    choose();
-  })();
-  return {ready, choose, pick, command, axes, brush, chosen: () => chosen};
+    choose();  // what was chosen before the chart was drawn
+  };
+  return {choose, pick, command, axes, brush, chosen: () => chosen};
 })();
