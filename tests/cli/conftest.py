@@ -29,6 +29,11 @@ class CommandLine:
         return done.stderr
 
 
+@pytest.fixture(autouse=True)
+def _intervals_are_of_few_samples(few_samples: None) -> None:
+    """What is said of a run does not depend on how many there are."""
+
+
 @pytest.fixture
 def cli() -> CommandLine:
     return CommandLine()

@@ -2,7 +2,7 @@
 
     engine reference|compiled|frozen    ten million tasks of one layer, each token a batch
     service                             a million requests
-    sweep MINUTES [PNG]                 ten million points, or so long; memory is read, and drawn
+    sweep MINUTES [PNG]                 a million points, or so long; memory is read, and drawn
 
 Prints CPU time and the most memory that was resident.
 """
@@ -59,10 +59,14 @@ def service() -> None:
 
 
 def sweep(minutes: float, picture: str = "") -> None:
-    """Run a study of ten million points until the time is over, and read its memory."""
+    """Run a study of a million prices of one layer, or until the time is over; read its memory."""
     from tests.faults.ways import STUDY
 
-    axes = {"tokens": {"from": 1, "to": 5000, "step": 1}, "strategy.batch": [*range(1, 2001)]}
+    axes = {
+        "tile.integration_time": {"from": "1 ns", "to": "100 ns", "step": "1 ns"},
+        "link.latency": {"from": "1 cycles", "to": "100 cycles", "step": "1 cycles"},
+        "cluster.dma.issue_1d": {"from": "1 cycles", "to": "100 cycles", "step": "1 cycles"},
+    }
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         import yaml

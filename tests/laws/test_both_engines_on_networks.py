@@ -10,7 +10,8 @@ from tests.carried_out import assert_engines_agree
 
 # adapters of Llama outgrow the scratchpad: only strategies for whole networks cut them in slices
 NETWORKS = [name for name in network_names() if not name.startswith("llama")][::2]
-NETWORKS.remove("bert_large")  # twice as many blocks as bert_base, and wider
+for many in ("bert_base", "bert_large"):  # two and four times as many blocks as distilbert
+    NETWORKS.remove(many)
 # published_tiles has the cluster of ahwa_lora_2026, and other tiles alone
 MACHINES = [name for name in machine_names() if name not in ("llm_2026", "published_tiles")]
 
@@ -20,5 +21,5 @@ MACHINES = [name for name in machine_names() if name not in ("llm_2026", "publis
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_engines_agree(network: str, machine: str, strategy: str) -> None:
     net, parts = hybridsim.load(network, machine, {"tile.count": "as_needed"})
-    plan = make_strategy(strategy).schedule(Job(place(net, parts), 48)).plan
+    plan = make_strategy(strategy).schedule(Job(place(net, parts), 20)).plan
     assert_engines_agree(plan, parts)

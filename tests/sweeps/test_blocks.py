@@ -55,7 +55,7 @@ def studies_of_chains(draw: st.DrawFn) -> Inputs:
 
 
 @given(studies_of_chains())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_blocks_of_layers_equal_whole_runs(inputs: Inputs) -> None:
     assert_same(inputs)
 
@@ -91,9 +91,9 @@ def studies_of_networks(draw: st.DrawFn) -> Inputs:
 
 
 @given(studies_of_networks())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_blocks_of_networks_equal_whole_runs(inputs: Inputs) -> None:
-    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 12)).astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 8)).astype(np.int64))
     assert_same(inputs, chosen)
 
 
@@ -109,7 +109,7 @@ def studies_of_kinds(draw: st.DrawFn, whole: bool) -> Inputs:
 
 
 @given(studies_of_kinds(whole=False))
-@settings(max_examples=14, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_blocks_of_layers_on_several_kinds_equal_whole_runs(inputs: Inputs) -> None:
     assert_same(inputs)
 
@@ -129,9 +129,9 @@ def test_what_makes_no_machine_is_told_before_what_has_no_place(stream: bool) ->
 
 
 @given(studies_of_kinds(whole=True))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_blocks_of_networks_on_several_kinds_equal_whole_runs(inputs: Inputs) -> None:
-    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 8)).astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 6)).astype(np.int64))
     assert_same(inputs, chosen)
 
 

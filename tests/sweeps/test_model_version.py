@@ -1,5 +1,7 @@
 """The fingerprint of a sweep covers every room that decides results."""
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,14 @@ READERS = {
 }  # fmt: skip
 """Rooms that say what is wrong, show answers, keep compiled code, or read what people write; a
 point's key has what they read."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_program_is_parsed_once() -> Iterator[None]:
+    """Rooms come and go here, and no file changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(versions, "_statements", cache(versions._statements))
+        yield
 
 
 def test_every_room_that_is_named_exists() -> None:
