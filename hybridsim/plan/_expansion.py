@@ -64,6 +64,25 @@ class _Columns:
     op: Ints
     loops: Sequence[Loop]
 
+    def last(self, tasks: int, loops: int) -> "_Columns | None":
+        """Return the last tasks, which are so many loops; None if there are not so many."""
+        first = len(self.work) - tasks
+        if first < 0:
+            return None
+        uses, needs = self.uses[first:], self.needs[first:]
+        need = len(self.need) - int(needs.sum())
+        return _Columns(
+            work=self.work[first:],
+            item=self.item[first:],
+            uses=uses,
+            use=self.use[len(self.use) - int(uses.sum()) :],
+            needs=needs,
+            need=self.need[need:],
+            room=self.room[need:],
+            op=self.op[first:],
+            loops=self.loops[len(self.loops) - loops :],
+        )
+
 
 _LISTS = ("work", "item", "uses", "use", "needs", "need", "room", "op")
 """The columns of templates that are joined."""
@@ -92,7 +111,12 @@ class Expansion:
 
     def plan(self, parts: Sequence[Sequence[Template] | Copies]) -> Plan:
         """Return the plan of all parts, in order."""
-        columns = [each for part in parts if len(part) for each in self._columns(part)]
+        columns: list[_Columns] = []
+        for part in parts:
+            if isinstance(part, Copies) and part.regular:
+                columns.append(self._copies(part, columns[-1]))
+            elif len(part):
+                columns += self._columns(part)
         loops = tuple(chain.from_iterable(each.loops for each in columns))
         # column by column, and its parts given up, so that no other one is there twice
         held = {name: [getattr(each, name) for each in columns] for name in _LISTS}
@@ -121,9 +145,6 @@ class Expansion:
 
     def _columns(self, part: Sequence[Template] | Copies) -> Iterator[_Columns]:
         """Yield the columns of a part: long templates one by one, others side by side."""
-        if isinstance(part, Copies) and part.regular:
-            yield self._copies(part)
-            return
         for long, templates in groupby(part, lambda t: t.loop.size * t.loop.count >= _LONG):
             if long:
                 yield from map(self._template, templates)
@@ -199,9 +220,10 @@ class Expansion:
             known = self._known[id(steps)] = steps, _Pattern.of(steps, self._works)
         return known[1]
 
-    def _copies(self, copies: Copies) -> _Columns:
-        """Return the columns of all copies: those of their templates, tiled."""
-        own, times = self._templates(copies.own), copies.times
+    def _copies(self, copies: Copies, before: _Columns) -> _Columns:
+        """Return the columns of all copies: those of their templates, which lie before, tiled."""
+        own, times = before.last(copies.size, len(copies.own)), copies.times
+        own = own or self._templates(copies.own)
         shift = (1 + np.arange(times, dtype=np.int64)) * copies.size
         sizes = [template.loop.size * template.loop.count for template in copies.own]
         op = self._ops_of(copies)
