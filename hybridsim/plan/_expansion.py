@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.plan.columns import Bools, Loop, Plan, Resource
-from hybridsim.plan.templates import Copies, Mostly, Step, Template, Within
+from hybridsim.plan.templates import Copies, Mostly, Need, Step, Template, Within
 from hybridsim.units import Ints
 from hybridsim.work import Work
 
@@ -276,32 +276,42 @@ class _Pattern:
     count: Ints
     """How many needs each step has."""
     need: Ints
-    """Rows of source, stride, whether it is in the same loop, iterations back, room."""
+    """Shape (needs, 5): a :data:`_Row` each."""
 
     @classmethod
     def of(cls, steps: tuple[Step, ...], works: _Numbers[Work]) -> "_Pattern":
         """Return the pattern of some steps."""
         size = len(steps)
         usual, others = [0] * size, list[tuple[int, Mostly | _Each]]()
+        rows, known = list[_Row](), dict[int, _Row]()
         for j, step in enumerate(steps):
             if isinstance(step.work, Work):
                 usual[j] = works.of(step.work)
             else:
                 own = _Each(step.work) if isinstance(step.work, tuple) else step.work
                 others.append((j, own))
-        rows = [
-            (need.step - need.back * size, size, 1, need.back, need.room)
-            if isinstance(need, Within)
-            else (need.base, need.stride, 0, 0, need.room)
-            for step in steps
-            for need in step.needs
-        ]
+            for need in step.needs:
+                row = known.get(id(need))  # pieces of a batch need the very same
+                if row is None:
+                    row = known[id(need)] = _row_of(need, size)
+                rows.append(row)
         return cls(
             np.array(usual, np.int64),
             others,
             np.array([len(step.needs) for step in steps], np.int64),
-            np.array(rows, np.int64).reshape(-1, 5),
+            np.fromiter(chain.from_iterable(rows), np.int64, 5 * len(rows)).reshape(-1, 5),
         )
+
+
+_Row = tuple[int, int, int, int, bool]
+"""A need of a step: source, stride, whether it is in the same loop, iterations back, room."""
+
+
+def _row_of(need: Need | Within, size: int) -> _Row:
+    """Return a need of a step of a loop of so many steps."""
+    if isinstance(need, Within):
+        return need.step - need.back * size, size, 1, need.back, need.room
+    return need.base, need.stride, 0, 0, need.room
 
 
 def _needs_of_one(template: Template, pattern: "_Pattern") -> tuple[Ints, Ints, Bools]:
