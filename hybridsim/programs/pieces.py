@@ -9,7 +9,7 @@ import numpy as np
 from hybridsim.arch import Cluster
 from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.errors import CapacityError
-from hybridsim.units import IntLike, Ints, ceil_div, format_bytes
+from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.workload import Op
 from hybridsim.workload.ops import (
     Activation,
@@ -131,8 +131,8 @@ class Piece:
                 break
         return found
 
-    def _part_ps(self, cluster: Cluster, rows: IntLike, columns: int) -> Any:
-        """Return the time of a part that fits [ps]."""
+    def _part_ps(self, cluster: Cluster, rows: Any, columns: int) -> Any:
+        """Return the time of a part that fits, or of parts of so many rows each [ps]."""
         known = self._known(cluster)
         if known is not None:
             return millicycles_to_ps(cluster.clock, known(rows, columns))
@@ -153,7 +153,7 @@ class Piece:
             return None
         return costs.norm.of if function in _NORMS else costs.activation.of
 
-    def _kernel_cycles(self, cluster: Cluster, rows: IntLike, columns: int) -> Any:
+    def _kernel_cycles(self, cluster: Cluster, rows: Any, columns: int) -> Any:
         """Cycles on the cores, or on the unit that takes the function from them.
 
         Assumed: silu and tanh as gelu, whose kernel is x sigmoid(c x); a gated function as its
