@@ -6,7 +6,7 @@ samples is the 90 % interval; where the estimate itself lies beyond (residuals m
 up more easily than down), the interval is stretched to hold it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,8 +87,7 @@ def span_interval(
     at = point or (own.makespan, against.makespan)
     low, high = bounds_of(latency, at[0])
     before = bounds_of(yardstick, at[1])
-    over = (latency - yardstick) * 100 / np.maximum(yardstick, 1)
-    ends = bounds_of(over, (at[0] - at[1]) * 100 / max(1, at[1]))
+    ends = bounds_of(_overhead(latency, yardstick), (at[0] - at[1]) * 100 / max(1, at[1]))
     names = sorted(set[str]().union(*(d.unmeasured for d in first.doubts)))
     return SpanInterval(
         level=LEVEL,
@@ -206,14 +205,20 @@ class Sampled:
 
 
 def bounds_of(samples: Floats | Ints, point: float) -> tuple[float, float]:
-    """Return the ends of the interval of some samples, so far that they hold the estimate.
+    """Return the ends of the interval of some samples, so far that they hold the estimate."""
+    (low,), (high,) = _ends(samples[None])
+    return min(low, point), max(high, point)
+
+
+def _ends(samples: Floats | Ints) -> tuple[list[float], list[float]]:
+    """Return the ends of the interval of each row of samples.
 
     Percentiles are order statistics from the outside, so that they lie no nearer than asked for.
     """
     tail = 50 * (1 - LEVEL)
-    low = float(np.percentile(samples, tail, method="lower"))
-    high = float(np.percentile(samples, 100 - tail, method="higher"))
-    return min(low, point), max(high, point)
+    low = np.percentile(samples, tail, axis=1, method="lower")
+    high = np.percentile(samples, 100 - tail, axis=1, method="higher")
+    return low.astype(float).tolist(), high.astype(float).tolist()
 
 
 def _answer(
@@ -226,7 +231,7 @@ def _answer(
     """Return the intervals of a run and of its layers; both pairs are samples and estimates."""
     low, high = bounds_of(spans[0][0], spans[1][0])
     before = bounds_of(alone[0][0], alone[1][0])
-    over = _overhead(spans[0][0], alone[0][0], run.result.overhead_percent)
+    over = bounds_of(_overhead(spans[0][0], alone[0][0]), run.result.overhead_percent)
     energy = energy_bounds(run, draws, own.doubts, spans[0][0])
     names = sorted(set[str]().union(*(d.unmeasured for d in own.doubts)))
     return IntervalResult(
@@ -241,30 +246,25 @@ def _answer(
         overhead_high_percent=over[1],
         energy_low_pj=None if energy is None else energy[0],
         energy_high_pj=None if energy is None else energy[1],
-        layers=tuple(_layers(run, spans[0], alone[0])),
+        layers=tuple(_layers(run, spans[0][1:], alone[0][1:])),
         not_in_interval=tuple(names) + ((ENERGIES,) if energy is not None else ()),
     )
 
 
-def _overhead(latency: Ints, yardstick: Ints, point: float) -> tuple[float, float]:
-    """Return the ends of (latency - yardstick) / yardstick, both drawn together [%]."""
-    safe = np.maximum(yardstick, 1)
-    return bounds_of((latency - yardstick) * 100 / safe, point)
-
-
-def _layers(run: Run, spans: Ints, alone: Ints) -> Sequence[LayerInterval]:
-    """Return the intervals of the layers."""
-    found = []
-    for number, layer in enumerate(run.result.layers, start=1):
-        low, high = bounds_of(spans[number], layer.latency_ps)
-        over = _overhead(spans[number], alone[number], layer.overhead_percent)
-        found.append(
-            LayerInterval(
-                name=layer.name,
-                latency_low_ps=int(low),
-                latency_high_ps=int(high),
-                overhead_low_percent=over[0],
-                overhead_high_percent=over[1],
-            )
-        )
+def _overhead(latency: Floats | Ints, yardstick: Floats | Ints) -> Floats:
+    """Return (latency - yardstick) / yardstick, both drawn together [%]."""
+    found: Floats = (latency - yardstick) * 100 / np.maximum(yardstick, 1)
     return found
+
+
+def _layers(run: Run, spans: Ints, alone: Ints) -> Iterator[LayerInterval]:
+    """Yield the intervals of the layers, from samples of all of them, shape (layers, samples)."""
+    ends = *_ends(spans), *_ends(_overhead(spans, alone))
+    for layer, low, high, less, more in zip(run.result.layers, *ends, strict=True):
+        yield LayerInterval(
+            name=layer.name,
+            latency_low_ps=int(min(low, layer.latency_ps)),
+            latency_high_ps=int(max(high, layer.latency_ps)),
+            overhead_low_percent=min(less, layer.overhead_percent),
+            overhead_high_percent=max(more, layer.overhead_percent),
+        )

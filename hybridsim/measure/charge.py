@@ -95,7 +95,7 @@ class ChargedRun:
     """The tasks of one run, as charges ask for them.
 
     With ``tile`` or ``cluster`` those of a kind of tiles or of clusters alone, on the machine as
-    if it had no other.
+    if it had no other; ``whole`` are then those of all kinds.
     """
 
     def __init__(
@@ -105,11 +105,12 @@ class ChargedRun:
         timeline: Timeline,
         tile: str | None = None,
         cluster: str | None = None,
+        whole: "ChargedRun | None" = None,
     ) -> None:
         self.machine = job.machine.seen(tile or "", cluster or "")
         assert self.machine.energy is not None
         self.job, self.schedule, self.timeline = job, schedule, timeline
-        self.tile, self.cluster = tile, cluster
+        self.tile, self.cluster, self._whole = tile, cluster, whole
         self.plan: Plan = schedule.plan
         self.energy: MachineEnergy = self.machine.energy
         self.counted: set[str] = set()
@@ -182,7 +183,9 @@ class ChargedRun:
     @cached_property
     def groups(self) -> list[Group]:
         """What tasks on single units of clusters do."""
-        return list(groups_of(self.job, self.schedule, self.cluster))
+        if self._whole is None:
+            return list(groups_of(self.job, self.schedule))
+        return [group for group in self._whole.groups if self.cluster in (None, group.sort)]
 
     def time(self, tasks: Ints) -> Ints:
         """Return how long each of some tasks runs [ps]."""

@@ -29,8 +29,10 @@ class Charges:
         self._run = ChargedRun(job, schedule, timeline)
         of = job, schedule, timeline
         self._tiles = [_OfTiles(ChargedRun(*of, tile=s)) for s in sorts(job.machine, True)]
-        clusters = sorts(job.machine, False)
-        self._clusters = [_OfClusters(ChargedRun(*of, cluster=s)) for s in clusters]
+        self._clusters = [
+            _OfClusters(ChargedRun(*of, cluster=s, whole=self._run))
+            for s in sorts(job.machine, False)
+        ]
 
     def all(self) -> list[Charge]:
         """Return every charge of the run."""

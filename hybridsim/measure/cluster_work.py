@@ -47,25 +47,23 @@ class Group:
 
     tasks: Ints
     unit: str
+    sort: str
+    """Which of several kinds of clusters they are on."""
     activity: Activity
 
 
-def groups_of(job: Job, schedule: Schedule, sort: str | None = None) -> Iterator[Group]:
+def groups_of(job: Job, schedule: Schedule) -> Iterator[Group]:
     """Yield the tasks on units of clusters with what they do, each task once.
 
-    ``sort`` takes those of one kind of clusters alone. Tasks of strategies that take clusters as a
-    whole are left out.
+    Tasks of strategies that take clusters as a whole are left out.
     """
     if job.machine.cluster is None:
         return
     alike: dict[Hashable, list[LayerTasks]] = defaultdict(list)
     for own in layer_tasks(schedule):
-        kind = own.decided.layer.cluster_sort
-        if sort not in (None, kind):
-            continue
-        batching, ahead = own.batching, own.fetches_ahead
+        sort, batching, ahead = own.decided.layer.cluster_sort, own.batching, own.fetches_ahead
         key = (batching.program, batching.sizes, batching.order.overlap, ahead)
-        alike[key, 0 if ahead else len(own.weights), kind].append(own)
+        alike[key, 0 if ahead else len(own.weights), sort].append(own)
     for layers in alike.values():
         cluster = job.machine.cluster_of(layers[0].decided.layer.cluster_sort)
         assert cluster is not None
@@ -79,7 +77,7 @@ def groups_of(job: Job, schedule: Schedule, sort: str | None = None) -> Iterator
 
 def _batches(cluster: Cluster, layers: list[LayerTasks]) -> Iterator[Group]:
     """Yield the tasks of all batches of layers alike, those that do the same together."""
-    batching = layers[0].batching
+    batching, sort = layers[0].batching, layers[0].decided.layer.cluster_sort
     together: dict[Hashable, list[StepOfBatch]] = defaultdict(list)
     for step in steps_of(batching):
         if step.action != "mvm":
@@ -95,7 +93,7 @@ def _batches(cluster: Cluster, layers: list[LayerTasks]) -> Iterator[Group]:
             places = [own.place[step] for step in steps]
             tasks.append(own.batches[:, places].reshape(-1))
         unit = batching.program.kernels[steps[0].number].unit if steps[0].kernel else "dma"
-        yield Group(np.concatenate(tasks), unit, total * len(layers))
+        yield Group(np.concatenate(tasks), unit, sort, total * len(layers))
 
 
 def _kind(batching: Batching, step: StepOfBatch) -> Hashable:
@@ -117,11 +115,11 @@ def _activity(cluster: Cluster, batching: Batching, step: StepOfBatch, tokens: i
 
 def _weights(cluster: Cluster, layers: list[LayerTasks]) -> Iterator[Group]:
     """Yield the transfers of A and of B of layers alike."""
-    program = layers[0].batching.program
+    program, sort = layers[0].batching.program, layers[0].decided.layer.cluster_sort
     for number, features in enumerate((program.in_features, program.out_features)):
         tasks = np.concatenate([own.weights[:, number] for own in layers])
         each = moved(features * program.rank * cluster.element_bytes)
-        yield Group(tasks, "dma", each * len(tasks))
+        yield Group(tasks, "dma", sort, each * len(tasks))
 
 
 # --- on whole clusters --------------------------------------------------------------------------

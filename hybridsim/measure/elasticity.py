@@ -5,7 +5,7 @@ of the part: 1 where it alone sets the pace, 0 where it waits for others anyway.
 over the link takes as long as the slower of both, so each of them has an elasticity of its own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,15 +92,12 @@ def elasticities(schedule: Schedule, machine: Machine, run: Engine) -> Elasticit
     time_ps = np.stack([price(plan.works, own).time_ps for own in pricings])
     known: dict[tuple[bytes, ...], Mapping[str, float]] = {}
     ops: dict[str, Mapping[str, float]] = {}
-    tasks = np.split(np.argsort(plan.op, kind="stable"), np.cumsum(np.bincount(plan.op))[:-1])
-    for own in tasks if len(plan) else ():
-        if not len(own):
-            continue
-        alone = of_tasks(plan, own)
-        key = _shape_of(alone)
+    for name, own in _of_ops(plan):
+        key = _shape_of(plan, own)
         if key not in known:
-            known[key] = _elasticities(parts, replace(schedule, plan=alone), time_ps, run)
-        ops[plan.ops[plan.op[own[0]]]] = known[key]
+            alone = replace(schedule, plan=replace(plan, loops=(), **own))
+            known[key] = _elasticities(parts, alone, time_ps, run)
+        ops[name] = known[key]
     return Elasticities(_elasticities(parts, schedule, time_ps, run), ops)
 
 
@@ -119,28 +116,31 @@ def _elasticities(
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def of_tasks(plan: Plan, tasks: Ints) -> Plan:
-    """Return some tasks of a plan, ascending, and what they need of each other."""
-    place = np.full(len(plan), -1, np.int64)
-    place[tasks] = np.arange(len(tasks))
-    need, need_count = _rows(plan.need_first, tasks)
-    use, use_count = _rows(plan.use_first, tasks)
-    kept = place[plan.need[need]] >= 0
-    user = np.repeat(np.arange(len(tasks)), need_count)
-    need_count = np.bincount(user[kept], minlength=len(tasks))
-    return replace(
-        plan,
-        work=plan.work[tasks],
-        op=plan.op[tasks],
-        item=plan.item[tasks],
-        use_first=np.concatenate(([0], np.cumsum(use_count))),
-        use=plan.use[use],
-        need_first=np.concatenate(([0], np.cumsum(need_count))),
-        need=place[plan.need[need]][kept],
-        room=plan.room[need][kept],
-        loops=(),
-        order=None if plan.order is None else plan.order[need][kept],
-    )
+def _of_ops(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each op that has tasks, and the columns of the plan of these alone: its tasks in their
+    order, and what they need of each other."""
+    tasks, count = np.argsort(plan.op, kind="stable"), np.bincount(plan.op)
+    first, op = np.cumsum(count) - count, plan.op[tasks]
+    place = np.empty(len(tasks), np.int64)
+    place[tasks] = np.arange(len(tasks)) - first[op]
+    need, needs = _rows(plan.need_first, tasks)
+    user = np.repeat(np.arange(len(tasks)), needs)
+    kept = plan.op[plan.need[need]] == op[user]
+    need, needs = need[kept], np.bincount(user[kept], minlength=len(tasks))
+    use, uses = _rows(plan.use_first, tasks)
+    by_task = {"work": plan.work[tasks], "op": op, "item": plan.item[tasks]}
+    by_need = {"need": place[plan.need[need]], "room": plan.room[need]}
+    by_need |= {} if plan.order is None else {"order": plan.order[need]}
+    rows = {"need_first": (needs, by_need), "use_first": (uses, {"use": plan.use[use]})}
+    offsets = {name: np.concatenate(([0], np.cumsum(own))) for name, (own, _) in rows.items()}
+    for number in np.flatnonzero(count).tolist():
+        begin, end = int(first[number]), int(first[number] + count[number])
+        columns = {name: column[begin:end] for name, column in by_task.items()}
+        for name, (_, lists) in rows.items():
+            own = offsets[name][begin : end + 1]
+            columns[name] = own - own[0]
+            columns |= {each: column[own[0] : own[-1]] for each, column in lists.items()}
+        yield plan.ops[number], columns
 
 
 def _rows(first: Ints, tasks: Ints) -> tuple[Ints, Ints]:
@@ -150,17 +150,16 @@ def _rows(first: Ints, tasks: Ints) -> tuple[Ints, Ints]:
     return np.arange(int(count.sum())) + np.repeat(first[tasks] - before, count), count
 
 
-def _shape_of(plan: Plan) -> tuple[bytes, ...]:
-    """Return what plans of the same works have in common that take equally long.
+def _shape_of(plan: Plan, columns: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """Return what ops have in common that take equally long by themselves, with works alike.
 
     Resources are numbered as they are met: layers alike lie on other tiles.
     """
-    _, first, inverse = np.unique(plan.use, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    units = np.array([resource.units for resource in plan.resources], np.int64)[plan.use]
-    columns = (plan.work, plan.need_first, plan.need, plan.room, plan.use_first, rank[inverse])
-    return tuple(column.tobytes() for column in (*columns, units))
+    number: dict[int, int] = {}
+    use = [number.setdefault(each, len(number)) for each in columns["use"].tolist()]
+    units = [plan.resources[each].units for each in number]
+    own = (columns[name] for name in ("work", "need_first", "need", "room", "use_first"))
+    return tuple(column.tobytes() for column in (*own, np.array(use), np.array(units)))
 
 
 def bound_of(elasticity: Mapping[str, float], on_path: Mapping[str, float]) -> str:

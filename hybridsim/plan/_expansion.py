@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.plan.columns import Bools, Loop, Plan, Resource
-from hybridsim.plan.templates import Copies, Mostly, Step, Template, Within
+from hybridsim.plan.templates import Copies, Mostly, Need, Step, Template, Within
 from hybridsim.units import Ints
 from hybridsim.work import Work
 
@@ -64,6 +64,25 @@ class _Columns:
     op: Ints
     loops: Sequence[Loop]
 
+    def last(self, tasks: int, loops: int) -> "_Columns | None":
+        """Return the last tasks, which are so many loops; None if there are not so many."""
+        first = len(self.work) - tasks
+        if first < 0:
+            return None
+        uses, needs = self.uses[first:], self.needs[first:]
+        need = len(self.need) - int(needs.sum())
+        return _Columns(
+            work=self.work[first:],
+            item=self.item[first:],
+            uses=uses,
+            use=self.use[len(self.use) - int(uses.sum()) :],
+            needs=needs,
+            need=self.need[need:],
+            room=self.room[need:],
+            op=self.op[first:],
+            loops=self.loops[len(self.loops) - loops :],
+        )
+
 
 _LISTS = ("work", "item", "uses", "use", "needs", "need", "room", "op")
 """The columns of templates that are joined."""
@@ -92,7 +111,12 @@ class Expansion:
 
     def plan(self, parts: Sequence[Sequence[Template] | Copies]) -> Plan:
         """Return the plan of all parts, in order."""
-        columns = [each for part in parts if len(part) for each in self._columns(part)]
+        columns: list[_Columns] = []
+        for part in parts:
+            if isinstance(part, Copies) and part.regular:
+                columns.append(self._copies(part, columns[-1]))
+            elif len(part):
+                columns += self._columns(part)
         loops = tuple(chain.from_iterable(each.loops for each in columns))
         # column by column, and its parts given up, so that no other one is there twice
         held = {name: [getattr(each, name) for each in columns] for name in _LISTS}
@@ -121,9 +145,6 @@ class Expansion:
 
     def _columns(self, part: Sequence[Template] | Copies) -> Iterator[_Columns]:
         """Yield the columns of a part: long templates one by one, others side by side."""
-        if isinstance(part, Copies) and part.regular:
-            yield self._copies(part)
-            return
         for long, templates in groupby(part, lambda t: t.loop.size * t.loop.count >= _LONG):
             if long:
                 yield from map(self._template, templates)
@@ -199,9 +220,10 @@ class Expansion:
             known = self._known[id(steps)] = steps, _Pattern.of(steps, self._works)
         return known[1]
 
-    def _copies(self, copies: Copies) -> _Columns:
-        """Return the columns of all copies: those of their templates, tiled."""
-        own, times = self._templates(copies.own), copies.times
+    def _copies(self, copies: Copies, before: _Columns) -> _Columns:
+        """Return the columns of all copies: those of their templates, which lie before, tiled."""
+        own, times = before.last(copies.size, len(copies.own)), copies.times
+        own = own or self._templates(copies.own)
         shift = (1 + np.arange(times, dtype=np.int64)) * copies.size
         sizes = [template.loop.size * template.loop.count for template in copies.own]
         op = self._ops_of(copies)
@@ -254,32 +276,42 @@ class _Pattern:
     count: Ints
     """How many needs each step has."""
     need: Ints
-    """Rows of source, stride, whether it is in the same loop, iterations back, room."""
+    """Shape (needs, 5): a :data:`_Row` each."""
 
     @classmethod
     def of(cls, steps: tuple[Step, ...], works: _Numbers[Work]) -> "_Pattern":
         """Return the pattern of some steps."""
         size = len(steps)
         usual, others = [0] * size, list[tuple[int, Mostly | _Each]]()
+        rows, known = list[_Row](), dict[int, _Row]()
         for j, step in enumerate(steps):
             if isinstance(step.work, Work):
                 usual[j] = works.of(step.work)
             else:
                 own = _Each(step.work) if isinstance(step.work, tuple) else step.work
                 others.append((j, own))
-        rows = [
-            (need.step - need.back * size, size, 1, need.back, need.room)
-            if isinstance(need, Within)
-            else (need.base, need.stride, 0, 0, need.room)
-            for step in steps
-            for need in step.needs
-        ]
+            for need in step.needs:
+                row = known.get(id(need))  # pieces of a batch need the very same
+                if row is None:
+                    row = known[id(need)] = _row_of(need, size)
+                rows.append(row)
         return cls(
             np.array(usual, np.int64),
             others,
             np.array([len(step.needs) for step in steps], np.int64),
-            np.array(rows, np.int64).reshape(-1, 5),
+            np.fromiter(chain.from_iterable(rows), np.int64, 5 * len(rows)).reshape(-1, 5),
         )
+
+
+_Row = tuple[int, int, int, int, bool]
+"""A need of a step: source, stride, whether it is in the same loop, iterations back, room."""
+
+
+def _row_of(need: Need | Within, size: int) -> _Row:
+    """Return a need of a step of a loop of so many steps."""
+    if isinstance(need, Within):
+        return need.step - need.back * size, size, 1, need.back, need.room
+    return need.base, need.stride, 0, 0, need.room
 
 
 def _needs_of_one(template: Template, pattern: "_Pattern") -> tuple[Ints, Ints, Bools]:

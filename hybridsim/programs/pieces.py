@@ -1,13 +1,15 @@
 """Norms, activations and sums on a cluster, cut into pieces that fit its scratchpad."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from hybridsim.arch import Cluster
 from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.errors import CapacityError
-from hybridsim.units import ceil_div, format_bytes
+from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.workload import Op
 from hybridsim.workload.ops import (
     Activation,
@@ -110,16 +112,37 @@ class Piece:
             CapacityError: One row of a norm does not fit.
         """
         count, rows, columns = self.parts(cluster)
+        return count * self._part_ps(cluster, rows, columns)
+
+    def times_ps(self, cluster: Cluster) -> Ints:
+        """Return the times of pieces of 0, 1, 2, ... and so many rows on one cluster [ps].
+
+        0 where they do not fit.
+        """
+        found = np.zeros(self.rows + 1, np.int64)
+        whole = cluster.tcdm.fits(self.tcdm_bytes(cluster, self.rows, self.columns))
+        if whole and self.cost_from(cluster) == "model":  # equations, which take columns
+            found[1:] = self._part_ps(cluster, np.arange(1, len(found)), self.columns)
+            return found
+        for rows in range(1, len(found)):
+            try:
+                found[rows] = replace(self, rows=rows).time_ps(cluster)
+            except CapacityError:
+                break
+        return found
+
+    def _part_ps(self, cluster: Cluster, rows: Any, columns: int) -> Any:
+        """Return the time of a part that fits, or of parts of so many rows each [ps]."""
         known = self._known(cluster)
         if known is not None:
-            return count * millicycles_to_ps(cluster.clock, known(rows, columns))
+            return millicycles_to_ps(cluster.clock, known(rows, columns))
         elements = rows * columns
         dma, size = cluster.dma, elements * cluster.element_bytes
         moved = self.operands * dma.transfer_cycles(size)
         stored = dma.transfer_cycles(size, source="tcdm")
-        return count * cluster.to_ps(moved + self._kernel_cycles(cluster, rows, columns) + stored)
+        return cluster.to_ps(moved + self._kernel_cycles(cluster, rows, columns) + stored)
 
-    def _known(self, cluster: Cluster) -> Callable[[int, int], int] | None:
+    def _known(self, cluster: Cluster) -> Callable[[Any, int], int] | None:
         """Return the machine's own cost of this kernel, or None."""
         costs, function = cluster.kernel_costs, self.function
         if (
@@ -130,7 +153,7 @@ class Piece:
             return None
         return costs.norm.of if function in _NORMS else costs.activation.of
 
-    def _kernel_cycles(self, cluster: Cluster, rows: int, columns: int) -> int:
+    def _kernel_cycles(self, cluster: Cluster, rows: Any, columns: int) -> Any:
         """Cycles on the cores, or on the unit that takes the function from them.
 
         Assumed: silu and tanh as gelu, whose kernel is x sigmoid(c x); a gated function as its

@@ -43,6 +43,13 @@ LIST = HELP | {
     "hybridsim.boundary.reading", "hybridsim.cli._options", "hybridsim.cli.list",
     "hybridsim.library", "hybridsim.nesting", "hybridsim.outside",
 }  # fmt: skip
+RUN = {
+    "_old_names", "_on_use", "_version", "alike", "arch", "boundary", "certainty", "cli",
+    "compiling", "components", "described", "engines", "errors", "library", "machine_code",
+    "mapping", "measure", "nesting", "outside", "plan", "programs", "shown", "simulation", "specs",
+    "strategies", "units", "whole", "work", "workload",
+}  # fmt: skip
+"""Rooms that a run may need; of other commands none."""
 
 
 def test_the_package_imports_its_table_of_contents() -> None:
@@ -65,3 +72,4 @@ def test_a_run_imports_neither_numba_nor_pandas() -> None:
     # Numba imports SciPy where there is one
     by_numba = set() if shipped() and is_read() else {"numba", "scipy"}
     assert not found & (HEAVY - {"llvmlite"} - by_numba)
+    assert {name.split(".")[1] for name in own(found) if "." in name} <= RUN

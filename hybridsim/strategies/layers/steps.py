@@ -1,7 +1,7 @@
 """The steps of one batch of one layer: what they hold, how long, and what they wait for."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 from hybridsim.mapping import PlacedLayer
@@ -30,6 +30,7 @@ class StepOfBatch(NamedTuple):
 MVM, LOAD_X = StepOfBatch("mvm"), StepOfBatch("load x")
 
 
+@lru_cache(maxsize=256)
 def steps_of(batching: Batching) -> tuple[StepOfBatch, ...]:
     """Return the steps of a batch in the order of the plan.
 

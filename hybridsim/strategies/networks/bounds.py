@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hybridsim.arch import Cluster, Machine
-from hybridsim.errors import CapacityError, InputError, UnsupportedError
+from hybridsim.errors import InputError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
 from hybridsim.programs import LoraProgram
@@ -348,13 +348,7 @@ def _different(structure: NetworkStructure) -> Counter[tuple[int, int, FlowOp]]:
 @lru_cache(maxsize=256)
 def _piece_ps(cluster: Cluster, largest: Piece) -> Ints:
     """Return what pieces of 0 to so many rows take on a cluster [ps]; 0 where they do not fit."""
-    found = np.zeros(largest.rows + 1, np.int64)
-    for rows in range(1, len(found)):
-        try:
-            found[rows] = replace(largest, rows=rows).time_ps(cluster)
-        except CapacityError:
-            break
-    return found
+    return largest.times_ps(cluster)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

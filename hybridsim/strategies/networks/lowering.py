@@ -260,10 +260,11 @@ def _load_parts(
         return [], []
     steps, needs = _adapter_from_dram(layout, here, x, size * decision.parts, decision.from_dram)
     first, memory = len(steps), layout.routes.of_memory(here.chip)
+    moved = once("weights", "load a b", size, told=size)
+    places = [Place(here.chip, (node,)) for node in nodes] or [here]
+    ways = [layout.routes.steps((memory, own), moved, needs) for own in places]
     for part in range(decision.parts):
-        own = Place(here.chip, (nodes[part % len(nodes)],)) if nodes else here
-        moved = once("weights", "load a b", size, told=size)
-        steps += layout.routes.steps((memory, own), moved, needs, len(steps))
+        steps += ways[part % len(ways)]  # of one step each, as the memory is on the chip
     return steps, [Within(first + part) for part in range(decision.parts)]
 
 

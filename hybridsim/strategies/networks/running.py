@@ -6,6 +6,7 @@ fastest is what all ways left open come to.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hybridsim.engines import engine, makespan_ps
 from hybridsim.strategies.job import Job
@@ -13,7 +14,7 @@ from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.reads import decided
 from hybridsim.strategies.networks.structure import structure_of
-from hybridsim.work import price
+from hybridsim.work import Pricing, Work, price
 
 
 @dataclass(eq=False)
@@ -24,6 +25,8 @@ class Running:
     _homeless: dict[DecidingOptions, NetworkDecisions] = field(default_factory=dict)
     """What is decided for options without homes, known as none was found where they may be."""
     _times: dict[NetworkDecisions, int] = field(default_factory=dict)
+    _prices: dict[Work, Any] = field(default_factory=dict)
+    """What works of plans so far take [ps]; most are those of other plans, too."""
 
     def decide(self, options: DecidingOptions) -> NetworkDecisions:
         """Return what is decided under some options.
@@ -52,12 +55,23 @@ class Running:
         decisions = self.decide(options)
         planned = decisions.planned
         if planned not in self._times:
-            self._times[planned] = makespan_of(self.job, decisions)
+            self._times[planned] = makespan_of(self.job, decisions, self)
         return self._times[planned], decisions
 
+    def time_ps(self, work: Work) -> Any:
+        """Return how long a work takes on the machine [ps].
 
-def makespan_of(job: Job, decisions: NetworkDecisions) -> int:
-    """Return how long what was decided takes [ps]."""
+        Raises:
+            UnsupportedError: It lacks the part, or that does not know the work.
+        """
+        found = self._prices.get(work)
+        if found is None:
+            found = self._prices[work] = self.job.machine.time_ps(work)
+        return found
+
+
+def makespan_of(job: Job, decisions: NetworkDecisions, pricing: Pricing | None = None) -> int:
+    """Return how long what was decided takes [ps], as the machine or what stands for it prices."""
     plan = decisions.plan(job)
-    time_ps = price(plan.works, job.machine).time_ps
+    time_ps = price(plan.works, pricing or job.machine).time_ps
     return makespan_ps(plan, time_ps, decisions.dispatch, engine("compiled"))
