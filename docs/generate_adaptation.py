@@ -22,6 +22,8 @@ TASK_ARMS = ("digital_lora", "ahwa_lora", "ahwa_lora_drift", "ahwa_lora_averaged
 def tables() -> dict[str, str]:
     """Return marker name -> Markdown table."""
     parts = {
+        "headline": over_time("adapt_movie/results"),
+        "headline_differences": differences("adapt_movie/results", ("10y",)),
         "methods": over_time("adapt_methods/results"),
         "methods_differences": differences("adapt_methods/results", ("10y",)),
         "training": training(),
