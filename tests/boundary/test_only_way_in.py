@@ -49,6 +49,7 @@ OWN = {
 }
 """Modules that read what belongs to the package."""
 OTHERS = {
+    "__main__": "a default for a library's variable, which a person's own goes before",
     "codesign.results": "bytes that have passed the boundary",
     "report.page.comparison": "bytes that have passed the boundary",
     "report.page.difference": "bytes that have passed the boundary",

@@ -80,6 +80,18 @@ def test_on_chips_it_is_better_than_as_many_digital_steps() -> None:
     assert difference(folder, arm, "digital_lora_averaged, digital")["difference_points"] < -1
 
 
+def test_on_unseen_reviews_it_is_below_a_control_of_equal_budget_and_above_it_on_chips() -> None:
+    """Known to less than 0.7 points, and not shown to be within one of the control."""
+    arm, folder = "ahwa_lora_averaged", "adapt_movie/results"
+    found = difference(folder, arm, "digital_lora_averaged, digital")
+    assert (found["ci95_high"] - found["ci95_low"]) / 2 < 0.7
+    assert found["significant"]
+    assert found["ci95_low"] < -1 < found["ci95_high"]
+    on_chips = difference(folder, arm, "digital_lora_averaged, same chips")
+    assert on_chips["significant"]
+    assert on_chips["difference_points"] > 1
+
+
 def test_adapters_have_fifteen_times_fewer_parameters_than_full_fine_tuning() -> None:
     trained = table("adapt_methods/results", "training").groupby("arm")["parameters"].first()
     assert trained["full_hwa"] > 15 * trained["ahwa_lora"]
