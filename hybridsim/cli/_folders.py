@@ -12,7 +12,8 @@ from hybridsim.specs import read_yaml_mapping
 ADAPTERS = Kind("study of adapters", ("journal.jsonl",))
 """What a folder of ``adapt``, ``recalibrate`` or ``sensitivity`` holds."""
 _COMMAND_OF = {"decoder": "adapt", "reinforced": "adapt", "language": "recalibrate"}
-"""A key that only some studies of adapters have -> the command that takes such a study."""
+"""A key that only some studies of adapters have -> the command that takes such a study; the first
+that is there counts, as rewards are of a language, too."""
 
 
 def every_kind() -> Iterator[Kind]:
@@ -44,10 +45,10 @@ def check_study(study: Path, folder: Path, command: str) -> Path:
     check_out(folder, ADAPTERS)
     file = study / "study.yaml" if study.is_dir() else study
     told = read_yaml_mapping(file)
-    for key, taker in _COMMAND_OF.items():
-        if key in told and taker != command:
-            raise InputError(
-                f"{file}: found a study with the key {key!r}, which {command} does not take; "
-                f"hybridsim {taker} {study} --out {folder} would do"
-            )
+    key = next((key for key in _COMMAND_OF if key in told), None)
+    if key is not None and _COMMAND_OF[key] != command:
+        raise InputError(
+            f"{file}: found a study with the key {key!r}, which {command} does not take; "
+            f"hybridsim {_COMMAND_OF[key]} {study} --out {folder} would do"
+        )
     return file
