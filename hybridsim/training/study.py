@@ -169,8 +169,8 @@ class AdaptStudy(Spec):
     three times as fast where the processor multiplies it. Digital arms stay in float32."""
     adapter_precision: Literal["fp32", "fp16"] = "fp32"
     """Arithmetic of adapters where arms are tested: ``fp16`` as the cluster's matrix engine
-    computes them, rounding after every multiply-add (:mod:`hybridsim.kernels`), which takes four
-    times as long. They are trained in fp32."""
+    computes them, rounding after every multiply-add (:mod:`hybridsim.kernels`), which is slow.
+    They are trained in fp32."""
     adapters_from: str | None = None
     """Results folder of an earlier study with the same arms, seeds, model and task, beside
     ``--out`` or by its path: its adapters are tested on the tiles of this study, and nothing is
