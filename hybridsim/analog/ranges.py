@@ -75,7 +75,8 @@ def calibrated_bound(values: F32, bits: Bits | None, how: Ranges) -> float:
     """Return the bound of a converter of ``bits`` for values like these; always above zero."""
     if how.kind == "least_error":
         return least_error_bound(values, bits)
-    return float(np.quantile(np.abs(values), how.quantile)) or 1.0
+    # rounded, as NumPy before 2 interpolates in float64 and a range that is learned is a float32
+    return float(np.float32(np.quantile(np.abs(values), how.quantile))) or 1.0
 
 
 def calibrated_converters(
