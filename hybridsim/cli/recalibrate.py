@@ -112,6 +112,9 @@ def render(result: "RecalibrationResult") -> RenderableType:
     if len(result.retraining):
         told = "trained on for as long, in place of corrected; fewer flips than corrected"
         lines += ["", told, _gains(result.retraining)]
+    if len(result.differences):
+        told = "accuracy against controls in digital arithmetic [points]; * excludes zero"
+        lines += ["", told, _differences(result.differences)]
     if len(result.maintenance):
         lines += ["", *_schedules(result)]
     return Group(*lines)
@@ -135,6 +138,17 @@ def _gains(rows: "pd.DataFrame") -> RenderableType:
                 f"[{row['accuracy_low']:.1f}, {row['accuracy_high']:.1f}]"
             ),
         )
+    return table
+
+
+def _differences(rows: "pd.DataFrame") -> RenderableType:
+    names = ("arm", "time", "corrected", "against", "points")
+    table = plain_table(*names, right="points")
+    for row in rows.to_dict("records"):
+        star = "*" if row["significant"] else ""
+        ends = f"[{row['ci95_low']:+.1f}, {row['ci95_high']:+.1f}]"
+        told = (row["arm"], row["time"], row["corrected_at"], row["against"].split(",")[0])
+        table.add_row(*map(escape, told), escape(f"{row['difference_points']:+.1f}{star} {ends}"))
     return table
 
 

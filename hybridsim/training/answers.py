@@ -103,18 +103,16 @@ def _against(
         itself = arm == control and (name == "same chips" or where is None)
         repeated = name == "same chips" and where is None  # already compared digitally
         if other is not None and not itself and not repeated:
-            rows.append(_difference(arm, where, cube, f"{control}, {name}", other))
+            time = "digital" if where is None else format_time(where)
+            against = {"arm": arm, "time": time, "against": f"{control}, {name}"}
+            rows.append(against | difference(cube, other))
     return rows
 
 
-def _difference(
-    arm: str, where: float | None, cube: Cube, name: str, other: Cube
-) -> dict[str, Any]:
+def difference(cube: Cube, other: Cube) -> dict[str, Any]:
+    """Return by how many points an arm's answers differ from another's, and its intervals."""
     low, high = t_interval(paired(cube, other))
     return {
-        "arm": arm,
-        "time": "digital" if where is None else format_time(where),
-        "against": name,
         "difference_points": round(100 * float(cube.mean() - other.mean()), 3),
         **_ends((low, high), percentiles(bootstrap(cube) - bootstrap(other))),
         "significant": bool(low > 0 or high < 0),

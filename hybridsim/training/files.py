@@ -166,6 +166,20 @@ class Journal:
         journal._read()
         return journal
 
+    @classmethod
+    def of_folder(cls, folder: Path, identity: dict[str, Any]) -> "Journal":
+        """Return what a folder knows of a study, and change nothing there.
+
+        The folder's study may be smaller or larger. Nothing is known where it is another one, or
+        where no study was run.
+        """
+        journal, about = cls(Lines(folder / "journal.jsonl")), folder / "study.json"
+        stored = read_own(about).decode("utf-8", "replace") if about.exists() else ""
+        text = json.dumps(identity)
+        if _has_grown(stored, text) or _has_grown(text, stored):
+            journal._read()
+        return journal
+
     def add(self, key: Key, marks: "Marks") -> None:
         """Record an evaluation; it is on the disk when this returns."""
         correct = marks.right

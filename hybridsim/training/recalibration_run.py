@@ -9,6 +9,7 @@ import pandas as pd
 
 from hybridsim.analog.times import format_time
 from hybridsim.errors import InputError, SpecError
+from hybridsim.training.answers import cube_of as digital_of
 from hybridsim.training.built_upon import (
     adapters_of,
     divergence,
@@ -18,8 +19,9 @@ from hybridsim.training.built_upon import (
 )
 from hybridsim.training.checking import CHECKING, Checks, checked, checks_of
 from hybridsim.training.crossbar import Disturbance, Pool
-from hybridsim.training.files import Lines, packed, unpacked, write_file
-from hybridsim.training.identity import Part
+from hybridsim.training.files import Journal, Lines, packed, unpacked, write_file
+from hybridsim.training.identity import Part, identity
+from hybridsim.training.intervals import Cube
 from hybridsim.training.linear import program_chip, put_on_chip
 from hybridsim.training.maintenance import YEAR_S
 from hybridsim.training.marks import Sentences
@@ -39,6 +41,7 @@ from hybridsim.training.recalibration_tables import (
     Known,
     Row,
     compared,
+    difference_table,
     schedule_rows,
     table_of,
 )
@@ -69,6 +72,9 @@ class RecalibrationResult:
     retraining: pd.DataFrame
     """One row per arm and event: trained on for as long, beside corrected at once; no rows
     without."""
+    differences: pd.DataFrame
+    """One row per arm, time, last event and control of the study of adapters that was tested in
+    digital arithmetic there: how many points of accuracy lie between them."""
     chips: int
     on: Part
     """The sentences that corrections were judged by."""
@@ -83,6 +89,7 @@ class RecalibrationResult:
             "recalibration": self.table.to_dict("records"),
             "maintenance": self.maintenance.to_dict("records"),
             "retraining": self.retraining.to_dict("records"),
+            "differences": self.differences.to_dict("records"),
             "notes": list(self.notes),
         }
 
@@ -246,12 +253,29 @@ class RecalibrationRun:
             rows += [{"arm": arm, **row, **self._cost(row, price)} for row in priced]
         maintenance = pd.DataFrame(rows)
         beside = compared(known, trained, self.arms, self.study.events)
-        tables = {"recalibration": table, "maintenance": maintenance}
-        for name, each in (tables | ({"retraining": beside} if len(beside) else {})).items():
-            write_file(self.out / f"{name}.csv", each.to_csv(index=False).encode())
+        differences = difference_table(known, self.arms, self.times, self._controls())
+        for name, each, wanted in (
+            ("recalibration", table, True), ("maintenance", maintenance, True),
+            ("retraining", beside, len(beside)), ("differences", differences, len(differences)),
+        ):  # fmt: skip
+            if wanted:
+                write_file(self.out / f"{name}.csv", each.to_csv(index=False).encode())
         return RecalibrationResult(
-            self.study, table, maintenance, beside, len(chips), adapt.on, adapt.split.notes
-        )
+            self.study, table, maintenance, beside, differences, len(chips), adapt.on,
+            adapt.split.notes,
+        )  # fmt: skip
+
+    def _controls(self) -> dict[str, Cube]:
+        """Return the digital answers of the controls that the study of adapters has tested."""
+        adapt, found = self.adapt, {}
+        own = identity(adapt.study, adapt.folder, adapt.split, adapt.on)
+        known, seeds = Journal.of_folder(adapt.out, own).correct, adapt.study.seeds
+        correct = {key: row for key, row in known.items() if key[1] in seeds}
+        for name in adapt.study.controls or tuple(adapt.study.arms)[:1]:
+            cube = digital_of(correct, name, None)
+            if cube is not None and len(cube) == len(seeds):
+                found[name] = cube
+        return found
 
     def _price(self, arm: str) -> Price | None:
         """Return what an event takes on the machine, and sentences before and after."""

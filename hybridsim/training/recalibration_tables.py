@@ -1,6 +1,6 @@
 """Tables of a study of recalibration: what corrections gain, and what schedules are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.analog.times import format_time
+from hybridsim.training.answers import difference
 from hybridsim.training.intervals import Cube, share_interval, t_interval
 from hybridsim.training.maintenance import mean_over_time
 from hybridsim.training.recalibration_study import RecalibrationStudy
@@ -81,7 +82,7 @@ def _row(
     row: dict[str, Any] = {
         "arm": arm,
         "time": format_time(time),
-        "corrected_at": NEVER if event is None else format_time(event),
+        "corrected_at": _told(event),
     }
     means = _means(group)
     for name, cube in (("flips", flipped), ("accuracy", correct)):
@@ -135,6 +136,35 @@ def compared(
                     row |= {f"{name}_{column}": value for column, value in _means(same).items()}
                 rows.append(row)
     return pd.DataFrame(rows)
+
+
+def difference_table(
+    known: Known, arms: Sequence[str], times: Sequence[float], controls: Mapping[str, Cube]
+) -> pd.DataFrame:
+    """Return one row per arm, time, last event and control, which computes digitally.
+
+    Args:
+        known: What was tested.
+        arms: Arms that were corrected.
+        times: When they were tested.
+        controls: Control -> its digital answers to the same sentences, (seeds, 1, sentences).
+    """
+    rows = []
+    for arm in arms:
+        for time in times:
+            events = {k[3] for k in known.rows if k[0] == arm and k[4] == time}
+            for event in sorted(events, key=lambda e: -1.0 if e is None else e):
+                cube = cube_of(known.group(arm, event, time), "correct")
+                place = {"arm": arm, "time": format_time(time), "corrected_at": _told(event)}
+                rows += [
+                    place | {"against": f"{name}, digital"} | difference(cube, control)
+                    for name, control in controls.items()
+                ]
+    return pd.DataFrame(rows)
+
+
+def _told(event: float | None) -> str:
+    return NEVER if event is None else format_time(event)
 
 
 def schedule_rows(

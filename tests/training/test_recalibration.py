@@ -213,6 +213,28 @@ def test_a_study_ends_in_tables_and_goes_on(study, tmp_path):
     assert schedules["twice"]["flips_end"] == ends["flips_percent"].iloc[0]
 
 
+def test_corrected_chips_are_compared_with_controls_in_digital_arithmetic(study, tmp_path):
+    """With those of the study of adapters that were tested, at every time and last event."""
+    out, adapters = tmp_path / "out", tmp_path / "adapters"
+    run = StudyRun(study.with_name("study.yaml"), adapters)
+    run.run()
+    document = yaml.safe_load(study.read_text()) | {"results": str(adapters)}
+    study.write_text(yaml.safe_dump(document))
+    result = RecalibrationRun(study, out).run()
+    accuracy = run.tables().accuracy.set_index("time")["accuracy_percent"]
+    points = result.differences["difference_points"]
+    assert len(points) == len(result.table) == 7
+    assert set(result.differences["against"]) == {"digital_lora, digital"}
+    assert points.to_numpy() == pytest.approx(
+        result.table["accuracy_percent"] - accuracy["digital"], abs=2e-3
+    )
+    never = result.differences[result.differences["corrected_at"] == "never"]
+    told = run.tables().differences.set_index("time")
+    for row in never.to_dict("records"):
+        for column in ("difference_points", "ci95_low", "ci95_high"):
+            assert row[column] == told.loc[row["time"], column]
+
+
 def test_corrected_adapters_are_written_for_peft(study, tmp_path):
     """What lies there computes as the corrected chip did, and is not written twice."""
     still = {"converters": {"output_noise": 0.0}, "device": {"read_scale": 0.0}}

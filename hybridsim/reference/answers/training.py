@@ -22,7 +22,7 @@ class AccuracyRow(Row):
 
 
 class DifferenceRow(Row):
-    """An arm beside another one on the same chips at the same time."""
+    """An arm beside another one, on the same chips at the same time or in digital arithmetic."""
 
     arm: str
     """The arm."""
@@ -153,6 +153,13 @@ class CorrectedRow(Row):
     """Accuracy [%]."""
 
 
+class CorrectedDifferenceRow(DifferenceRow):
+    """A chip at a time beside a control that computes digitally."""
+
+    corrected_at: str
+    """When it was corrected last, or never."""
+
+
 class ScheduleRow(Row):
     """A schedule of corrections; the other columns are what it takes, where that is known."""
 
@@ -173,6 +180,8 @@ class Recalibrated(Described):
     """test or validation sentences."""
     recalibration: list[CorrectedRow]
     """A row for each arm, time and last correction."""
+    differences: list[CorrectedDifferenceRow]
+    """A row for each arm, time, last correction and control that was tested digitally."""
     maintenance: list[ScheduleRow]
     """A row for each arm and schedule."""
     retraining: list[CorrectedRow]
