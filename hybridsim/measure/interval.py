@@ -70,46 +70,17 @@ class SpanInterval(Answer):
         return f"{self._level}: {ends}"
 
 
-class IntervalResult(Answer):
-    """How sure a result is, by what the models of its kernels missed on RTL."""
+class IntervalResult(SpanInterval):
+    """How sure a run is, and each of its layers."""
 
-    level: float
-    """How likely a row of RTL lies in such an interval, 0 to 1."""
-    samples: int
-    """How often the plan was carried out with other draws."""
     seed: int
     """Of the draws."""
-    latency_low_ps: int
-    """The lower end of the latency of the run [ps]."""
-    latency_high_ps: int
-    """The ends of the latency of the run [ps]."""
-    yardstick_low_ps: int
-    """The lower end of the yardstick [ps]."""
-    yardstick_high_ps: int
-    """The ends of the yardstick [ps]."""
-    overhead_low_percent: float
-    """The lower end of the overhead [%]."""
-    overhead_high_percent: float
-    """The ends of the overhead, run and yardstick drawn together [%]."""
     energy_low_pj: float | None
     """The lower end of the energy [pJ]; None where it is unknown."""
     energy_high_pj: float | None
     """The ends of the energy, as far as it depends on cycles [pJ]; None where it is unknown."""
     layers: tuple[LayerInterval, ...]
     """The same of the static linear layers, in the order of the result."""
-    not_in_interval: tuple[str, ...]
-    """What no row of RTL says anything about: assumed or published, and not in the intervals."""
-
-    @property
-    def latency(self) -> str:
-        """The latency's interval for people."""
-        return self._said(between(self.latency_low_ps, self.latency_high_ps, format_ps))
-
-    @property
-    def overhead(self) -> str:
-        """The overhead's interval for people."""
-        low, high = self.overhead_low_percent, self.overhead_high_percent
-        return self._said(f"{low:.2f} .. {high:.2f} %" if high > low else f"{low:.2f} %")
 
     @property
     def energy(self) -> str:
@@ -118,19 +89,6 @@ class IntervalResult(Answer):
             return ""
         low, high = (round(pj * 10**6) for pj in (self.energy_low_pj, self.energy_high_pj))
         return self._said(between(low, high, format_energy))
-
-    @property
-    def assumed(self) -> str:
-        """What is not in the intervals, for people; empty if nothing is."""
-        names = ", ".join(self.not_in_interval)
-        return f"{names}: not measured on RTL, so not in the {self._level}" if names else ""
-
-    @property
-    def _level(self) -> str:
-        return f"{100 * self.level:.0f} %"
-
-    def _said(self, ends: str) -> str:
-        return f"{self._level}: {ends}"
 
 
 def between(low: int, high: int, shown: Callable[[int], str]) -> str:
@@ -151,7 +109,7 @@ def between(low: int, high: int, shown: Callable[[int], str]) -> str:
 
 
 def sure(
-    interval: IntervalResult | SpanInterval | None,
+    interval: SpanInterval | None,
     what: Literal["latency", "overhead", "energy"],
 ) -> str:
     """Return the interval of a figure in brackets, to stand behind it; nothing without one."""
