@@ -15,8 +15,11 @@ from hybridsim.service import compare_alternatives
 
 PAGE = Path(__file__).parent / "adaptation_study.md"
 REPORTS = Path(__file__).parents[1] / "reports"
-TASKS = ("tweets", "nyt", "amazon")
-TASK_ARMS = ("digital_lora", "ahwa_lora", "ahwa_lora_drift", "ahwa_lora_averaged")
+FOLDERS = {"movie": "adapt_movie/results"} | {
+    task: f"adapt_tasks/results/{task}" for task in ("tweets", "nyt", "amazon")
+}
+CONTROL = "digital_lora_averaged"
+TASK_ARMS = ("digital_lora", CONTROL, "ahwa_lora_averaged", "mean_of_both")
 
 
 def tables() -> dict[str, str]:
@@ -24,6 +27,7 @@ def tables() -> dict[str, str]:
     parts = {
         "headline": over_time("adapt_movie/results"),
         "headline_differences": differences("adapt_movie/results", ("10y",)),
+        "headline_corrected": corrected(),
         "methods": over_time("adapt_methods/results"),
         "methods_differences": differences("adapt_methods/results", ("10y",)),
         "training": training(),
@@ -59,6 +63,28 @@ def differences(results: str, times: tuple[str, ...] | None = None) -> pd.DataFr
             "against": table["against"],
             "points": _cells(table, "difference_points", "{:+.1f}"),
             "significant": table["significant"].map({True: "yes", False: "no"}),
+        }
+    )
+
+
+def corrected() -> pd.DataFrame:
+    """Return what a correction without labels gains on the headline's chips after ten years."""
+    folder = REPORTS / "adapt_movie/corrected"
+    found, differ = (pd.read_csv(folder / f"{n}.csv") for n in ("recalibration", "differences"))
+    fewer = [
+        "-"
+        if row["corrected_at"] == "never"
+        else "{fewer_flips:+.1f} [{fewer_low:+.1f}, {fewer_high:+.1f}]".format(**row)
+        for row in found.to_dict("records")
+    ]
+    return pd.DataFrame(
+        {
+            "corrected": found["corrected_at"],
+            "flips [%]": found["flips_percent"].round(1),
+            "fewer flips [points]": fewer,
+            "divergence": found["kl"].round(4),
+            "accuracy [%]": found["accuracy_percent"].round(1),
+            "against the control, digital": _cells(differ, "difference_points", "{:+.1f}"),
         }
     )
 
@@ -100,30 +126,30 @@ def ranks() -> pd.DataFrame:
 
 
 def tasks() -> pd.DataFrame:
-    """Return every task's adapters after ten years beside their control in digital arithmetic."""
+    """Return every task's adapters after ten years beside a control, of equal budget if it ran."""
     rows = []
-    for task, folder in (
-        ("movie", "adapt_methods/results"),
-        *((task, f"adapt_tasks/results/{task}") for task in TASKS),
-    ):
+    for task, folder in FOLDERS.items():
         accuracy = pd.read_csv(REPORTS / folder / "accuracy.csv").set_index(["arm", "time"])
         differ = pd.read_csv(REPORTS / folder / "differences.csv")
         differ["cell"] = _cells(differ, "difference_points", "{:+.1f}")
-        differ = differ.set_index(["arm", "time", "against"])["cell"]
-        control = accuracy.loc[("digital_lora", "digital"), "accuracy_percent"]
+        cells = differ.set_index(["arm", "time", "against"])["cell"]
+        control = CONTROL if (CONTROL, "digital") in accuracy.index else "digital_lora"
         for arm in TASK_ARMS:
             if (arm, "10y") not in accuracy.index:
                 continue
-            chips = (arm, "10y", "digital_lora, same chips")
+            tested = accuracy.loc[(arm, "10y")]
             rows.append(
                 {
                     "task": task,
                     "arm": arm,
-                    "digital LoRA [%]": round(control, 1),
-                    "after 10 years [%]": round(accuracy.loc[(arm, "10y"), "accuracy_percent"], 1),
-                    "points against digital": differ[(arm, "10y", "digital_lora, digital")],
-                    "points on the same chips": differ.get(chips),
-                    "test sentences": int(accuracy["sentences"].iloc[0]),
+                    "digital [%]": round(accuracy.loc[(arm, "digital"), "accuracy_percent"], 1),
+                    "after 10 years [%]": round(tested["accuracy_percent"], 1),
+                    "control": control,
+                    "against it, digital": cells[(arm, "10y", f"{control}, digital")],
+                    "on the same chips": cells.get((arm, "10y", f"{control}, same chips"), "-"),
+                    "seeds, chips, sentences": ", ".join(
+                        f"{tested[name]:,}" for name in ("seeds", "chips", "sentences")
+                    ),
                 }
             )
     return pd.DataFrame(rows)
@@ -132,7 +158,7 @@ def tasks() -> pd.DataFrame:
 def switches() -> pd.DataFrame:
     """Return what it costs to go from one of these tasks to another, by the timing simulator."""
     network, machine = hybridsim.load("minilm_l6", "ahwa_lora_2026:served")
-    table = compare_alternatives(network, machine, (1 + len(TASKS),), tokens=48).table
+    table = compare_alternatives(network, machine, (len(FOLDERS),), tokens=48).table
     return pd.DataFrame(
         {
             "way": table["way"].str.replace("_", " "),

@@ -247,7 +247,11 @@ def mean_over_time(
         times: Times at which values are known, rising [s].
         value: (last event before, or None; time) -> value.
         first_read: t0 of the device [s].
+
+    The mean over a single time is the value there.
     """
+    if len(times) == 1:
+        return value[max((e for e in corrected if e <= times[0]), default=None), times[0]]
     total = 0.0
     for start, end in pairwise(times):
         last = max((e for e in corrected if e <= start), default=None)

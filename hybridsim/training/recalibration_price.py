@@ -35,8 +35,11 @@ class Price:
         return self.event.most_ps / self.step.most_ps
 
     def of_schedule(self, events: int, years: float) -> dict[str, Any]:
-        """Return the columns that a schedule of so many events in so many years has."""
-        yearly = per_year(self.event, events, years) if years else self.event
+        """Return the columns that a schedule of so many events in so many years has.
+
+        Without years nothing is known of one.
+        """
+        yearly = per_year(self.event, events, years) if years else None
         sentence = self.after if events else self.before
         energy = sentence.energy
         return {
@@ -46,8 +49,8 @@ class Price:
             "event_most_s": self.event.most_ps / _PS,
             "event_j": self.event.energy_aj / _AJ,
             "event_link_mb": self.event.link_bytes / 10**6,
-            "year_most_s": yearly.most_ps / _PS,
-            "year_j": yearly.energy_aj / _AJ,
+            "year_most_s": yearly.most_ps / _PS if yearly else None,
+            "year_j": yearly.energy_aj / _AJ if yearly else None,
             "sentence_us": sentence.latency_ps / 10**6,
             "sentence_uj": energy.total_pj / 10**6 if energy else None,
         }

@@ -118,24 +118,26 @@ class RecalibrationRun:
         """Measure, correct and test what is not done yet, and write the tables.
 
         Raises:
+            CapacityError: The machine has no room for adapters of the corrected rank.
             InputError: The folder belongs to another study, or a file cannot be used.
             KeyboardInterrupt: Someone stopped it; the tables of what is known are written.
         """
+        prices = {arm: self._price(arm) for arm in self.arms}  # a machine too small is told first
         lines, known = self._open(self.out, {})
         trained = Known({})
         try:
             for place in self._places():
                 self._evaluate(*place, self._wanted(), known, lines)
             if self.study.retrain is not None:
-                steps, own = self.steps_of_retraining(), self.study.retrain.to_text()
+                steps, own = self.steps_of_retraining(prices), self.study.retrain.to_text()
                 kept, trained = self._open(self.out / "retraining", {"retrain": own | steps})
                 events = [(event, event) for event in self.study.events]
                 for place in self._places():
                     self._evaluate(*place, events, trained, kept, steps)
         except KeyboardInterrupt:
-            self._result(known, trained)
+            self._result(known, trained, prices)
             raise
-        return self._result(known, trained)
+        return self._result(known, trained, prices)
 
     def _places(self) -> Iterator[tuple[str, int, int]]:
         """Yield (arm, seed, chip) of all evaluations."""
@@ -157,8 +159,11 @@ class RecalibrationRun:
             raise SpecError("study", "checked", problem)
         return range(fitted), range(fitted, fitted + held)
 
-    def steps_of_retraining(self) -> dict[str, int]:
+    def steps_of_retraining(self, prices: Mapping[str, Price | None]) -> dict[str, int]:
         """Return arm -> steps: as given, or as many as fit into the time of a correction.
+
+        Args:
+            prices: Arm -> what a correction takes.
 
         Raises:
             InputError: Neither steps nor a network are given.
@@ -169,7 +174,7 @@ class RecalibrationRun:
             return dict.fromkeys(self.arms, how.steps)
         found = {}
         for arm in self.arms:
-            price = self._price(arm)
+            price = prices[arm]
             if price is None:
                 raise InputError("retrain.steps: found none and no network; either would do")
             found[arm] = max(1, int(price.equal_share * self.study.sentences / how.batch))
@@ -238,7 +243,9 @@ class RecalibrationRun:
         places = [(event, place / format_time(event)) for event in self.study.written]
         return [(event, folder) for event, folder in places if not folder.is_dir()]
 
-    def _result(self, known: Known, trained: Known) -> RecalibrationResult:
+    def _result(
+        self, known: Known, trained: Known, prices: Mapping[str, Price | None]
+    ) -> RecalibrationResult:
         adapt = self.adapt
         seeds, chips = adapt.study.seeds, adapt.study.chips  # a folder may know of more
         known, trained = (
@@ -248,9 +255,8 @@ class RecalibrationRun:
         table = table_of(known, self.arms, self.times)
         rows: list[dict[str, Any]] = []
         for arm in self.arms:
-            price = self._price(arm)
             priced = schedule_rows(self.study, known, arm, self.times)
-            rows += [{"arm": arm, **row, **self._cost(row, price)} for row in priced]
+            rows += [{"arm": arm, **row, **self._cost(row, prices[arm])} for row in priced]
         maintenance = pd.DataFrame(rows)
         beside = compared(known, trained, self.arms, self.study.events)
         differences = difference_table(known, self.arms, self.times, self._controls())

@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 
 from hybridsim.analog import AnalogSettings
-from hybridsim.boundary.reading import read_own_json
+from hybridsim.boundary.reading import read_own, read_own_json
+from hybridsim.csv_files import read_table
 from hybridsim.errors import InputError, SpecError
 from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
 from hybridsim.training.classifier import Classifier, Rater, SpanReader
@@ -291,8 +292,7 @@ class StudyRun:
         controls = self.study.controls or tuple(arms)[:1]
         accuracy = accuracy_table(correct, arms)
         differences = difference_table(correct, arms, controls)
-        rows = sorted(self.out.glob("runs/*/seed*/training.json"))
-        training = pd.DataFrame([read_own_json(file) for file in rows])
+        training = _training_table(self.out)
         for name, table in (
             ("accuracy", accuracy), ("differences", differences), ("training", training),
         ):  # fmt: skip
@@ -353,6 +353,31 @@ class StudyRun:
         training.run(until=1)
         teaching = 1.4 if self.study.arms[arm].distill_from else 1.0  # one more forward pass
         return training.run(until=steps).seconds_per_step * teaching
+
+
+def _training_table(out: Path) -> pd.DataFrame:
+    """Return one row per training run, of those as well whose folders are not kept any more."""
+    table, known = out / "training.csv", {}
+    if table.exists() and read_own(table).strip():
+        for row in read_table(table).rows:
+            try:
+                place = row.cells["arm"], int(row.cells["seed"])
+                known[place] = {name: _numbered(name, text) for name, text in row.cells.items()}
+            except (ValueError, KeyError):
+                problem = f"line {row.line} is of no training; delete the line"
+                raise InputError(f"{table}: {problem}") from None
+    for file in out.glob("runs/*/seed*/training.json"):
+        found = read_own_json(file)
+        known[found["arm"], found["seed"]] = found
+    return pd.DataFrame([known[place] for place in sorted(known)])
+
+
+def _numbered(name: str, text: str) -> str | int | float:
+    """Return what stands in a column of the table of trainings."""
+    if name == "arm":
+        return text
+    whole = name in ("seed", "steps", "parameters", "peak_memory_bytes")
+    return int(text) if whole else float(text or "nan")
 
 
 def _device(wanted: str) -> str:

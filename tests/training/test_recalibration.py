@@ -213,6 +213,15 @@ def test_a_study_ends_in_tables_and_goes_on(study, tmp_path):
     assert schedules["twice"]["flips_end"] == ends["flips_percent"].iloc[0]
 
 
+def test_a_study_may_have_a_single_time(study, tmp_path):
+    changed(study.with_name("study.yaml"), times=["10y"])
+    changed(study, events=["10y"], schedules={"never": [], "once": ["10y"]})
+    result = RecalibrationRun(study, tmp_path / "out").run()
+    ends = dict(zip(result.maintenance["schedule"], result.maintenance["flips_end"], strict=True))
+    assert list(ends.values()) == list(result.table["flips_percent"])
+    assert (result.maintenance["flips_mean"] == result.maintenance["flips_end"]).all()
+
+
 def test_corrected_chips_are_compared_with_controls_in_digital_arithmetic(study, tmp_path):
     """With those of the study of adapters that were tested, at every time and last event."""
     out, adapters = tmp_path / "out", tmp_path / "adapters"
@@ -348,10 +357,11 @@ def test_what_cannot_be_is_told_in_a_sentence(study, tmp_path, parts, said):
     assert not (tmp_path / "out").exists()
 
 
-def test_another_network_is_refused(study, tmp_path):
+def test_another_network_is_refused_before_anything_is_trained(study, tmp_path):
     changed(study, network="minilm_l6")
     with pytest.raises(SpecError, match="other layers than the model"):
         RecalibrationRun(study, tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()
 
 
 MACHINE = hybridsim.load("layer_512x128", "ahwa_lora_2026")[1]
@@ -395,3 +405,4 @@ def test_the_mean_over_time_of_what_grows_with_its_logarithm_is_the_integral():
     exact = np.log(middle + 20) - (middle >= 3600)
     assert mean_over_time((3600.0,), times, value) == pytest.approx(exact.mean(), rel=1e-5)
     assert mean_over_time((), times, {(None, t): 3.0 for t in times}) == pytest.approx(3.0)
+    assert mean_over_time((1e6,), (1e7,), {(1e6, 1e7): 2.0}) == 2.0

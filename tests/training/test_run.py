@@ -1,6 +1,7 @@
 """Studies from their file to their tables, with a tiny random encoder."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -263,6 +264,23 @@ def test_a_study_may_grow(study, tmp_path):
         StudyRun(changed(grown, seeds=[2]), out).run()
     with pytest.raises(InputError, match="holds results of another study"):
         StudyRun(changed(grown, seeds=[1, 2], arms__later={**lora, "steps": 3}), out).run()
+
+
+def test_the_table_of_trainings_outlives_their_folders(study, tmp_path):
+    """Whoever keeps results without adapters, and then tests another arm, loses no row."""
+    out = tmp_path / "out"
+    before = StudyRun(study, out).run().training
+    first, *_ = before["arm"]
+    for place in out.glob("runs/*"):
+        if place.name != first:
+            shutil.rmtree(place)
+    after = StudyRun(study, out).run((first,)).training
+    pd.testing.assert_frame_equal(after, before)
+    text = (out / "training.csv").read_text()
+    (out / "training.csv").write_text(text.replace(",1,", ",one,", 1))
+    (out / "SHA256SUMS").unlink()
+    with pytest.raises(InputError, match="line 2 is of no training"):
+        StudyRun(study, out).run((first,))
 
 
 def test_the_first_and_the_last_time_are_known_first(study, tmp_path):
