@@ -17,7 +17,7 @@ STRATEGIES = [
     "serial", "il_par", "il_pipe", "xl_pipe", "il_xl_pipe", "xb_pipe", "network",
     "token_parallel", "all_analog",
 ]  # fmt: skip
-"""For layers alone one of them: cross_layer meets chains in test_blocks, which it decides sooner."""
+"""One of those for layers: cross_layer meets chains in test_blocks, which it decides sooner."""
 
 
 def small(studies, **changes: Any) -> Any:
