@@ -61,7 +61,7 @@ def test_no_cut_beats_its_bound_nor_the_one_that_is_chosen(seed: int) -> None:
         cut = batches[at // 2], 2 - at % 2, 0
         groups = cut_to_fit(job, layers, inputs, choosers[0].batching, cut, "")
         took[cut] = run_ps(job, groups)
-        assert bounds[place] <= took[cut]
+        assert bounds[at] <= took[cut]
     chosen = cuts.fastest(layers)
     assert took
     assert chosen == min(took, key=lambda cut: (took[cut], cut[0], -cut[1]))
