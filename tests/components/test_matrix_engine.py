@@ -1,8 +1,5 @@
 """Laws of the matrix engine, on arrays that were measured and on arrays that were not."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -282,11 +279,3 @@ def test_buffers_hold_whole_rows_of_tiles():
     assert spec.buffer_rows(np.array([1, 12, 13])).tolist() == [12, 12, 24]
     assert spec.gemm_bytes(8, 8, 8) == 2 * (8 * 8 + 8 * 8 + 12 * 8)
     assert spec.gemm_bytes(13, 4, 16, element_bytes=1) == 13 * 12 + 12 * 16 + 24 * 16
-
-
-def test_importing_the_component_does_not_load_the_compiler():
-    program = "import sys, hybridsim.components.matrix_engine; print('numba' in sys.modules)"
-    shown = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert shown.stdout.strip() == "False"

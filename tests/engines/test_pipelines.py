@@ -117,6 +117,19 @@ def test_what_is_beyond_a_time_is_only_told_to_be() -> None:
         own.makespans(times, points[0], np.full(3, 2**57), points[2])
 
 
+def test_a_total_is_of_the_batches_that_are_neither_first_nor_last() -> None:
+    job, steps = job_with(1, 2), Steps(CHOICES[0], 1, True, True, 2)
+    own = pipeline_of(steps, 2, job)
+    rows = int(own.steps.row[: own.steps.size].max()) + 1
+    last_first_usual = np.tile([1, 1, 2**62 // (40 * rows)], (rows, 1))
+    times = StepTimes(
+        np.full((3, 1), 5), np.zeros((3, 1), np.int64), last_first_usual, np.ones(3, np.int64),
+        *(np.array([n]) for n in (0, 1, 1)),
+    )  # fmt: skip
+    with pytest.raises(TooLongError):
+        own.makespans(times, *(np.array([n]) for n in (0, 4, 50)))
+
+
 def test_a_window_that_is_too_small_says_so() -> None:
     """And a wider one is taken."""
     job, steps = job_with(3, 3), Steps(CHOICES[0], 1, True, True, 3)

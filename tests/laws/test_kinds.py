@@ -193,6 +193,7 @@ def test_layers_on_clusters_come_from_the_dram_where_the_sram_is_full() -> None:
     slow, fast = run(small, "network"), run(large, "network")
     assert slow.latency_ps > fast.latency_ps
     assert any("come from the DRAM" in note for note in slow.notes)
+    assert not any("come from the DRAM" in note for note in fast.notes)
     without = paper(memory={**memory, "dram": None, "activation_width": "16 bit"}, mapping=rules)
     with pytest.raises(hybridsim.InputError, match=r"find no room .* no DRAM; raise memory.sram"):
         run(without, "network")

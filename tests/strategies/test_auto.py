@@ -49,7 +49,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES)
+@pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES[::2])
 def test_the_best_is_that_of_brute_force(
     shape: tuple[int, int], time: str, tokens: int, clusters: int
 ) -> None:
@@ -76,7 +76,7 @@ def test_columns_are_searched_as_candidates_one_by_one(
         assert best_of_layer(job, own, space) == naive_best(job, own, space)
 
 
-@pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES[::2])
+@pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES[1::3])
 def test_columns_hold_what_candidates_are(
     shape: tuple[int, int], time: str, tokens: int, clusters: int
 ) -> None:

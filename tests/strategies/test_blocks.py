@@ -156,7 +156,7 @@ def test_a_block_is_decided_as_its_points_are_and_by_what_is_fastest(
 
 
 @given(block=blocks(), options=strategies, serial=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_block_takes_as_long_as_its_points_do(
     block: Any, options: dict[str, Any], serial: bool
 ) -> None:

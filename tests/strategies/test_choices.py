@@ -69,7 +69,7 @@ options = st.fixed_dictionaries(
     tokens=st.integers(1, 200),
     machine=st.sampled_from([MACHINES[3], BY_FEATURES]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_every_token_is_integrated_and_stored_once(
     engine, options: dict[str, Any], tokens: int, machine: Machine
 ) -> None:

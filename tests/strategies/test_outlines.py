@@ -85,11 +85,11 @@ widths = st.lists(st.sampled_from([16, 100, 128, 384, 512]), min_size=2, max_siz
     strategy=strategies(),
     widths=widths,
     rank=st.sampled_from([1, 8, 12]),
-    tokens=st.integers(1, 900),
+    tokens=st.integers(1, 400),
     machine=st.sampled_from([*MACHINES]),
     bare=st.sampled_from([(), (), ("l1",)]),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_random_layers_end_where_full_expansion_ends(
     strategy: Any, widths: list[int], rank: int, tokens: int, machine: tuple[int, int], bare: Any
 ) -> None:
@@ -118,6 +118,18 @@ def test_the_size_of_an_outline_does_not_grow_with_tokens(name: str) -> None:
     found = assert_same(long, MACHINES[3, 128])
     assert sum(piece.states for piece in found.pieces) < 2_000
     assert not found.why_not
+
+
+@pytest.mark.parametrize("name", ["token_parallel", "layer_serial", "cross_layer"])
+def test_layers_alike_are_laid_out_once(name: str) -> None:
+    """All behind the first, which waits for nothing, share the steps of one of them."""
+    strategy = make_strategy(name, {"batch": 8})
+    few, many = (
+        strategy.outline(Job(place(chain([128] * layers, 8), MACHINES[1, 128]), 64)).outline
+        for layers in (4, 10)
+    )
+    assert len(many.templates) == 3 * len(few.templates)
+    assert len({id(t.steps) for t in many.templates}) == len({id(t.steps) for t in few.templates})
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,7 @@
 """Strategies: the order of work, its closed forms, and what they refuse."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,6 +30,7 @@ def machine() -> Machine:
     return load_machine("ahwa_lora_2026")
 
 
+@cache
 def layer(name: str = "layer_512x128") -> Network:
     return hybridsim.load(name, "ahwa_lora_2026")[0]
 
@@ -107,10 +110,9 @@ def test_where_the_engine_is_slowest_it_never_waits(engine) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_every_token_is_integrated_and_stored_once(
-    engine, tokens: int, batch: int, buffers: int, unit: str, serial: bool
+    engine, machine: Machine, tokens: int, batch: int, buffers: int, unit: str, serial: bool
 ) -> None:
     """Whatever the batch, the tiles are busy as long, and each batch is stored after its add."""
-    machine = load_machine("ahwa_lora_2026")
     options = {"batch": batch, "unit": unit} | ({} if serial else {"buffers": buffers})
     strategy = make_strategy("layer_serial" if serial else "token_parallel", options)
     schedule = strategy.schedule(Job(place(layer("layer_128x128"), machine), tokens))

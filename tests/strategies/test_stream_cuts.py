@@ -8,12 +8,17 @@ import pytest
 
 import hybridsim
 from hybridsim import make_strategy
+from hybridsim.arch import load_machine
+from hybridsim.mapping import place
 from hybridsim.simulation import job_of
 from hybridsim.strategies import CrossLayer, Job
 from hybridsim.strategies.layers.choosers import BatchChooser
 from hybridsim.strategies.layers.decisions import LayerDecisions
+from hybridsim.strategies.layers.estimate import PricedParts, alone_ps
 from hybridsim.strategies.layers.stream_cuts import StreamCuts
 from hybridsim.strategies.layers.streams import cut_to_fit, layer_inputs, stretches_of
+from hybridsim.validation.strategies import layer
+from tests.carried_out import carried_out
 
 
 def stream(seed: int) -> tuple[Job, CrossLayer]:
@@ -52,11 +57,11 @@ def test_no_cut_beats_its_bound_nor_the_one_that_is_chosen(seed: int) -> None:
     inputs, layers = layer_inputs(job.mapping.network), stretches_of(job)[1].layers
     batches, (bounds,) = cuts._bounds(layers)
     took = {}
-    for place in np.flatnonzero(bounds >= 0).tolist():
-        cut = batches[place // 2], 2 - place % 2, 0
+    for at in np.flatnonzero(bounds >= 0).tolist():
+        cut = batches[at // 2], 2 - at % 2, 0
         groups = cut_to_fit(job, layers, inputs, choosers[0].batching, cut, "")
         took[cut] = run_ps(job, groups)
-        assert bounds[place] <= took[cut]
+        assert bounds[at] <= took[cut]
     chosen = cuts.fastest(layers)
     assert took
     assert chosen == min(took, key=lambda cut: (took[cut], cut[0], -cut[1]))
@@ -68,3 +73,29 @@ def run_ps(job: Job, groups: Any) -> int:
     layers = tuple(layer for layer in job.mapping.layers if layer.name in names)
     alone = Job(replace(job.mapping, layers=layers), job.tokens, job.engine)
     return alone.run_ps(LayerDecisions((), tuple(groups)).draft(alone).outline.expand())
+
+
+@pytest.mark.parametrize("time", ["1 ns", "2 us"])
+@pytest.mark.parametrize(
+    ("options", "least", "most"),
+    [
+        ({"buffers": 2}, -0.01, 0.01),
+        ({"buffers": 1}, 0, 0.09),
+        ({"buffers": 2, "early_xa": True}, 0, 0.01),
+        ({"buffers": 1, "early_xa": True}, 0, 0.09),
+        ({"buffers": 2, "last_batch": 2}, -0.07, 0.07),
+    ],
+)
+def test_an_estimate_is_near_what_one_layer_takes(
+    options: dict[str, Any], least: float, most: float, time: str
+) -> None:
+    """Whether the cluster or the tiles set the pace: its pipeline is regular, but for its ends."""
+    machine = load_machine("ahwa_lora_2026", {"tile.integration_time": time})
+    given = {"batch": 8, "unit": "matrix_engine"} | options
+    strategy: Any = make_strategy("token_parallel", given)
+    job = Job(place(layer(512, 128), machine), 128)
+    decided = strategy.decide(job)
+    ((_, batching),) = decided.batchings
+    estimate = alone_ps(PricedParts.of(machine), 128, batching, 1)
+    took = carried_out(decided.lay_out(job).plan, machine).makespan
+    assert least * took <= estimate - took <= most * took

@@ -74,7 +74,7 @@ def assert_equal(plan: Plan, other: Plan) -> None:
     tokens=st.integers(1, 70),
     pair=st.tuples(machines(), machines()),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_equal_decisions_share_a_plan_whatever_the_prices(
     strategy: LayerStrategy, network: str, tokens: int, pair: tuple[Machine, Machine]
 ) -> None:

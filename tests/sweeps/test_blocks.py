@@ -28,6 +28,11 @@ from tests.sweeps.random_studies import (
 KEPT = st.sampled_from([MEASURED, EVERY])
 
 
+def some(inputs: Inputs, most: int) -> Any:
+    """Return points from the first to the last, evenly: a whole run of each takes its time."""
+    return np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), most)).astype(np.int64))
+
+
 def assert_same(inputs: Inputs, chosen: Any = None) -> dict[str, Any]:
     """Compare blocks with whole runs in every column, and return what was found."""
     every = np.arange(len(inputs)) if chosen is None else chosen
@@ -57,7 +62,7 @@ def studies_of_chains(draw: st.DrawFn) -> Inputs:
 @given(studies_of_chains())
 @settings(max_examples=8, deadline=None)
 def test_blocks_of_layers_equal_whole_runs(inputs: Inputs) -> None:
-    assert_same(inputs)
+    assert_same(inputs, some(inputs, 16))
 
 
 @pytest.mark.parametrize("strategy", ["token_parallel", "split_cores"])
@@ -93,8 +98,7 @@ def studies_of_networks(draw: st.DrawFn) -> Inputs:
 @given(studies_of_networks())
 @settings(max_examples=6, deadline=None)
 def test_blocks_of_networks_equal_whole_runs(inputs: Inputs) -> None:
-    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 8)).astype(np.int64))
-    assert_same(inputs, chosen)
+    assert_same(inputs, some(inputs, 8))
 
 
 @st.composite
@@ -111,7 +115,7 @@ def studies_of_kinds(draw: st.DrawFn, whole: bool) -> Inputs:
 @given(studies_of_kinds(whole=False))
 @settings(max_examples=12, deadline=None)
 def test_blocks_of_layers_on_several_kinds_equal_whole_runs(inputs: Inputs) -> None:
-    assert_same(inputs)
+    assert_same(inputs, some(inputs, 12))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -131,8 +135,7 @@ def test_what_makes_no_machine_is_told_before_what_has_no_place(stream: bool) ->
 @given(studies_of_kinds(whole=True))
 @settings(max_examples=5, deadline=None)
 def test_blocks_of_networks_on_several_kinds_equal_whole_runs(inputs: Inputs) -> None:
-    chosen = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), 6)).astype(np.int64))
-    assert_same(inputs, chosen)
+    assert_same(inputs, some(inputs, 6))
 
 
 SHAPES: dict[str, Any] = {

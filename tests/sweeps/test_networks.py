@@ -14,9 +14,10 @@ ALL = [
     "tasks", "bound",
 ]  # fmt: skip
 STRATEGIES = [
-    "serial", "il_par", "il_pipe", "xl_pipe", "il_xl_pipe", "xb_pipe", "network", "cross_layer",
-    "all_analog",
+    "serial", "il_par", "il_pipe", "xl_pipe", "il_xl_pipe", "xb_pipe", "network",
+    "token_parallel", "all_analog",
 ]  # fmt: skip
+"""One of those for layers: cross_layer meets chains in test_blocks, which it decides sooner."""
 
 
 def small(studies, **changes: Any) -> Any:
@@ -55,9 +56,10 @@ def test_the_fastest_candidate_is_the_one_that_simulate_takes(studies, kind: str
     table = sweep(small(studies, axes=prices, strategy=kind, keep=columns))
     network, machine = load("t5_small_encoder", "harp_2026:t5")
     assert set(table["problem"]) == {""}
-    for row, values in zip(
-        table.to_dict("records"), itertools.product(*prices.values()), strict=True
-    ):
+    rows = table.to_dict("records")
+    every = list(zip(rows, itertools.product(*prices.values()), strict=True))
+    for place in (0, 3, 5, 6):  # any two values of two prices meet once
+        row, values = every[place]
         own = machine_with(machine, dict(zip(prices, values, strict=True)))
         result = simulate(network, own, make_strategy(kind), 16)
         assert [row[name] for name in columns] == [getattr(result, name) for name in columns]
