@@ -27,6 +27,7 @@ CODE = Path(__file__).parent / "code"
 """The folder of the shipped code: ``index.json`` and a file per function."""
 TRIED = {"linux", "darwin"}
 """Systems on which shipped code is taken."""
+_DIGEST = hashlib.sha256().digest_size
 
 
 def native(name: str, state: str, kinds: tuple[Any, ...]) -> Callable[..., Any] | None:
@@ -104,47 +105,69 @@ def _llvm() -> tuple[Any, Any]:
     )
 
 
-_engines: list[Any] = []
-"""What holds machine code lives as long as the process."""
+@cache
+def _engine() -> Any:
+    """Return what holds machine code, as long as the process lives."""
+    llvm, machine = _llvm()
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
 def _address(symbol: str) -> int:
     """Return where the machine code of a shipped function lies, made if it is not kept."""
     llvm, machine = _llvm()
-    text = gzip.decompress((CODE / f"{symbol}.ll.gz").read_bytes())
-    module = llvm.parse_assembly(text.decode())
-    module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    engine = llvm.create_mcjit_compiler(module, machine)
+    packed = (CODE / f"{symbol}.ll.gz").read_bytes()
     key = f"{llvm.llvm_version_info} {machine.triple} {llvm.get_host_cpu_name()} "
     key += llvm.get_host_cpu_features().flatten()
-    kept = _Kept(hashlib.sha256(key.encode() + text).hexdigest()[:32])
-    engine.set_object_cache(kept.write, kept.read)
+    kept = _Kept(hashlib.sha256(key.encode() + packed).hexdigest()[:32])
+    code = kept.read()
+    if code is None:
+        code = _made(packed)
+        kept.write(code)
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    _engines.append((engine, kept))
     return int(engine.get_function_address(symbol))
 
 
+def _made(packed: bytes) -> bytes:
+    """Return the machine code of LLVM's text as an object file.
+
+    Raises:
+        RuntimeError: LLVM does not read it.
+    """
+    llvm, machine = _llvm()
+    module = llvm.parse_assembly(gzip.decompress(packed).decode())
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    code: bytes = machine.emit_object(module)
+    return code
+
+
 class _Kept:
-    """An object file in the folder of caches, if there is such a folder."""
+    """An object file in the folder of caches behind its digest, if there is such a folder."""
 
     def __init__(self, name: str) -> None:
         folder = cache_folder()
-        self._path = None if folder is None else folder / f"{name}.o"
+        self._path = None if folder is None else folder / f"{name}.code"
 
-    def read(self, _module: Any) -> bytes | None:
-        """Return what is kept, None if nothing is."""
+    def read(self) -> bytes | None:
+        """Return what is kept; None if nothing is, or something else than what was written.
+
+        LLVM ends the process where an object file is not one.
+        """
         try:
-            return None if self._path is None else self._path.read_bytes()
+            found = b"" if self._path is None else self._path.read_bytes()
         except OSError:
             return None
+        code = found[_DIGEST:]
+        return code if code and hashlib.sha256(code).digest() == found[:_DIGEST] else None
 
-    def write(self, _module: Any, code: bytes) -> None:
+    def write(self, code: bytes) -> None:
         """Keep code; several processes may, each writes a file of its own and renames it."""
         if self._path is None:
             return
         try:
             with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
-                file.write(code)
+                file.write(hashlib.sha256(code).digest() + code)
             os.replace(file.name, self._path)
         except OSError:
             pass
