@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -21,13 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from hybridsim.machine_code.folders import cache_folder
+from hybridsim.machine_code.folders import Kept
 
 CODE = Path(__file__).parent / "code"
 """The folder of the shipped code: ``index.json`` and a file per function."""
 TRIED = {"linux", "darwin"}
 """Systems on which shipped code is taken."""
-_DIGEST = hashlib.sha256().digest_size
 
 
 def native(name: str, state: str, kinds: tuple[Any, ...]) -> Callable[..., Any] | None:
@@ -118,11 +116,8 @@ def _address(symbol: str) -> int:
     packed = (CODE / f"{symbol}.ll.gz").read_bytes()
     key = f"{llvm.llvm_version_info} {machine.triple} {llvm.get_host_cpu_name()} "
     key += llvm.get_host_cpu_features().flatten()
-    kept = _Kept(hashlib.sha256(key.encode() + packed).hexdigest()[:32])
-    code = kept.read()
-    if code is None:
-        code = _made(packed)
-        kept.write(code)
+    kept = Kept(f"{hashlib.sha256(key.encode() + packed).hexdigest()[:32]}.code")
+    code = kept.or_made(lambda: _made(packed))
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -140,37 +135,6 @@ def _made(packed: bytes) -> bytes:
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     code: bytes = machine.emit_object(module)
     return code
-
-
-class _Kept:
-    """An object file in the folder of caches behind its digest, if there is such a folder."""
-
-    def __init__(self, name: str) -> None:
-        folder = cache_folder()
-        self._path = None if folder is None else folder / f"{name}.code"
-
-    def read(self) -> bytes | None:
-        """Return what is kept; None if nothing is, or something else than what was written.
-
-        LLVM ends the process where an object file is not one.
-        """
-        try:
-            found = b"" if self._path is None else self._path.read_bytes()
-        except OSError:
-            return None
-        code = found[_DIGEST:]
-        return code if code and hashlib.sha256(code).digest() == found[:_DIGEST] else None
-
-    def write(self, code: bytes) -> None:
-        """Keep code; several processes may, each writes a file of its own and renames it."""
-        if self._path is None:
-            return
-        try:
-            with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(file.name, self._path)
-        except OSError:
-            pass
 
 
 def _caller(address: int, returns: bool) -> Callable[..., Any]:
