@@ -99,6 +99,12 @@ class NetworkFile(Spec):
         return self
 
 
+class _OfConfig(NetworkFile):
+    """A file without ops: their kinds take most of the time until it is checked."""
+
+    ops: None = None
+
+
 def load_network(path: Path, head: Head | None = None) -> Network:
     """Return the network of a YAML file, of an ONNX file, or of a config.json or its folder.
 
@@ -134,7 +140,8 @@ def _from_config(path: Path, head: Head) -> Network:
 
 def _from_yaml(path: Path, head: Head | None) -> Network:
     file = str(path)
-    spec = validate(NetworkFile, read_yaml_mapping(path), file)
+    given = read_yaml_mapping(path)
+    spec = validate(NetworkFile if "ops" in given else _OfConfig, given, file)
     fields = {key: getattr(spec, key) for key in bare_fields(Network) if hasattr(spec, key)}
     fields["name"] = spec.name or _as_name(path.stem)
     if spec.huggingface is not None:
