@@ -33,7 +33,12 @@ def test_it_is_kept_until_a_source_differs_and_made_anew_where_it_is_damaged(
     monkeypatch.setenv(folders.CACHE, str(tmp_path))
     folders.cache_folder.cache_clear()
     parsed, statements = list[str](), versions._statements
-    monkeypatch.setattr(versions, "_statements", lambda s: (parsed.append(s), statements(s))[1])
+
+    def counted(source: str) -> str:
+        parsed.append(source)
+        return statements(source)
+
+    monkeypatch.setattr(versions, "_statements", counted)
 
     def asked() -> tuple[str, int]:
         """Return the version as a new process finds it, and how many programs it parsed."""
