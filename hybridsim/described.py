@@ -15,11 +15,17 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 
 
+def bare_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a model by name without asking for descriptions: no source is read."""
+    fields: dict[str, FieldInfo] = model.__dict__.get("__pydantic_fields__", {})
+    return fields
+
+
 class _Fields:
     """The fields of a model by name, with their descriptions."""
 
     def __get__(self, instance: Any, owner: type[BaseModel]) -> dict[str, FieldInfo]:
-        fields: dict[str, FieldInfo] = owner.__dict__.get("__pydantic_fields__", {})
+        fields = bare_fields(owner)
         for name, text in field_docstrings(owner).items():
             if name in fields and fields[name].description is None:
                 fields[name].description = text

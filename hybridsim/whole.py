@@ -4,8 +4,6 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError, InputError
 from hybridsim.measure.coverage import WholeNetworkResult, coverage_of
@@ -18,10 +16,9 @@ from hybridsim.strategies import (
     NetworkStrategy,
     make_strategy,
 )
-from hybridsim.strategies.networks.least import least
+from hybridsim.strategies.networks.least import Bounds, least
 from hybridsim.strategies.networks.running import Running
 from hybridsim.strategies.networks.strategy import Choice, KnownBounds
-from hybridsim.units import Ints
 from hybridsim.work import price
 from hybridsim.workload import Network
 
@@ -39,11 +36,11 @@ def whole_network(
     """
     strategies = {name: _named(name) for name in NETWORK_STRATEGIES}
     job = job_of(network, machine, strategies["network"], tokens, past)
-    choices, bounds, known = list[tuple[str, Choice]](), list[Ints](), KnownBounds()
+    choices, bounds, known = list[tuple[str, Choice]](), list[Bounds](), KnownBounds()
     for name, strategy in strategies.items():
         own = strategy.candidates(job)
         choices += [(name, choice) for choice in own]
-        bounds.append(strategy.bounds_ps(job, own, known))
+        bounds.append(strategy.bounds(job, own, known))
 
     running = Running(job)
 
@@ -52,7 +49,7 @@ def whole_network(
         return time, (one[0], decisions)
 
     try:
-        found = least(choices, np.concatenate(bounds), run)
+        found = least(choices, Bounds.joined(bounds), run)
     except InputError as error:
         return WholeNetworkResult(problem=error.in_few_words)
     assert found is not None

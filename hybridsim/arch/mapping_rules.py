@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
 
+from hybridsim.described import bare_fields
 from hybridsim.units import Count, Spec, at_most
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class MappingRules(Spec):
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is as it is without any rule."""
         text: dict[str, Any] = handler(self)
-        fields = type(self).model_fields
+        fields = bare_fields(type(self))
         return {k: v for k, v in text.items() if getattr(self, k) != fields[k].default}
 
 

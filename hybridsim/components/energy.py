@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hybridsim.components.aimc_tile import AimcTile
+from hybridsim.described import bare_fields
 from hybridsim.specs import changed, differences
 from hybridsim.units import (
     Area,
@@ -43,7 +44,7 @@ class EnergySection(Spec):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        terms = [name for name, field in type(self).model_fields.items() if field.default is None]
+        terms = [name for name, field in bare_fields(type(self)).items() if field.default is None]
         if all(getattr(self, name) is None for name in terms):
             raise ValueError(f"no number is given; give one of {', '.join(terms)}")
         return self

@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridsim.machine_code.folders import cache_folder
+from hybridsim.machine_code.folders import Kept
 
 CODE = Path(__file__).parent / "code"
 """The folder of the shipped code: ``index.json`` and a file per function."""
@@ -104,50 +103,38 @@ def _llvm() -> tuple[Any, Any]:
     )
 
 
-_engines: list[Any] = []
-"""What holds machine code lives as long as the process."""
+@cache
+def _engine() -> Any:
+    """Return what holds machine code, as long as the process lives."""
+    llvm, machine = _llvm()
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
 def _address(symbol: str) -> int:
     """Return where the machine code of a shipped function lies, made if it is not kept."""
     llvm, machine = _llvm()
-    text = gzip.decompress((CODE / f"{symbol}.ll.gz").read_bytes())
-    module = llvm.parse_assembly(text.decode())
-    module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    engine = llvm.create_mcjit_compiler(module, machine)
+    packed = (CODE / f"{symbol}.ll.gz").read_bytes()
     key = f"{llvm.llvm_version_info} {machine.triple} {llvm.get_host_cpu_name()} "
     key += llvm.get_host_cpu_features().flatten()
-    kept = _Kept(hashlib.sha256(key.encode() + text).hexdigest()[:32])
-    engine.set_object_cache(kept.write, kept.read)
+    kept = Kept(f"{hashlib.sha256(key.encode() + packed).hexdigest()[:32]}.code")
+    code = kept.or_made(lambda: _made(packed))
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    _engines.append((engine, kept))
     return int(engine.get_function_address(symbol))
 
 
-class _Kept:
-    """An object file in the folder of caches, if there is such a folder."""
+def _made(packed: bytes) -> bytes:
+    """Return the machine code of LLVM's text as an object file.
 
-    def __init__(self, name: str) -> None:
-        folder = cache_folder()
-        self._path = None if folder is None else folder / f"{name}.o"
-
-    def read(self, _module: Any) -> bytes | None:
-        """Return what is kept, None if nothing is."""
-        try:
-            return None if self._path is None else self._path.read_bytes()
-        except OSError:
-            return None
-
-    def write(self, _module: Any, code: bytes) -> None:
-        """Keep code; several processes may, each writes a file of its own and renames it."""
-        if self._path is None:
-            return
-        try:
-            with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
-                file.write(code)
-            os.replace(file.name, self._path)
-        except OSError:
-            pass
+    Raises:
+        RuntimeError: LLVM does not read it.
+    """
+    llvm, machine = _llvm()
+    module = llvm.parse_assembly(gzip.decompress(packed).decode())
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    code: bytes = machine.emit_object(module)
+    return code
 
 
 def _caller(address: int, returns: bool) -> Callable[..., Any]:

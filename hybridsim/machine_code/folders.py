@@ -1,13 +1,17 @@
-"""Where machine code is kept between runs, if anything can be written at all."""
+"""Where machine code is kept between runs, and all else that takes long to make from sources, if
+anything can be written at all."""
 
+import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 CACHE = "HYBRIDSIM_CACHE_DIR"
 """Variable of the environment that names the folder; the user's own folder of caches if unset."""
+_DIGEST = hashlib.sha256().digest_size
 
 
 @cache
@@ -40,3 +44,42 @@ def _wanted() -> Path:
         return Path.home() / "Library" / "Caches" / "hybridsim"
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "hybridsim"
+
+
+class Kept:
+    """A file in the folder of caches, behind a digest of what it holds: machine code that is not
+    what LLVM made ends the process."""
+
+    def __init__(self, name: str) -> None:
+        """``name`` tells all that the content is made from."""
+        folder = cache_folder()
+        self._path = None if folder is None else folder / name
+
+    def or_made(self, make: Callable[[], bytes]) -> bytes:
+        """Return what is kept, or what ``make`` gives, which is kept from now on."""
+        found = self._read()
+        if found is None:
+            found = make()
+            self._write(found)
+        return found
+
+    def _read(self) -> bytes | None:
+        """Return what is kept; None if nothing is, or something else than what was written."""
+        try:
+            found = b"" if self._path is None else self._path.read_bytes()
+        except OSError:
+            return None
+        content = found[_DIGEST:]
+        sound = content and hashlib.sha256(content).digest() == found[:_DIGEST]
+        return content if sound else None
+
+    def _write(self, content: bytes) -> None:
+        """Keep content; several processes may, each writes a file of its own and renames it."""
+        if self._path is None:
+            return
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
+                file.write(hashlib.sha256(content).digest() + content)
+            os.replace(file.name, self._path)
+        except OSError:
+            pass

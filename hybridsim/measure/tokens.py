@@ -20,7 +20,7 @@ from hybridsim.strategies import (
     TokenTemplate,
     carry_out,
 )
-from hybridsim.strategies.networks.least import least
+from hybridsim.strategies.networks.least import Bounds, least
 from hybridsim.strategies.networks.options import AdapterOptions
 from hybridsim.strategies.networks.running import Running
 from hybridsim.units import Ints
@@ -194,7 +194,8 @@ class TokenRuns:
             return self._carried_out(own, self.strategy.schedule(own), None)
         choices = self.strategy.candidates(own)
         few = sum(choice not in self._templates for choice in choices) <= _FEW
-        bounds = np.zeros(len(choices), np.int64) if few else self.strategy.bounds_ps(own, choices)
+        nothing = Bounds(np.zeros(len(choices), np.int64))
+        bounds = nothing if few else self.strategy.bounds(own, choices)
         done: dict[int, TokenRun] = {}
         running = Running(own)
 

@@ -1,6 +1,6 @@
 """Templates become the columns of a plan: long ones one by one, others side by side."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, Generic, TypeVar
@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridsim.errors import PlanError
 from hybridsim.plan.columns import Bools, Loop, Plan, Resource
 from hybridsim.plan.templates import Copies, Mostly, Need, Step, Template, Within
 from hybridsim.units import Ints
@@ -88,15 +89,29 @@ _LISTS = ("work", "item", "uses", "use", "needs", "need", "room", "op")
 """The columns of templates that are joined."""
 
 
-class _Each:
+_NO_WORK = Work("", "", "")
+"""The usual work where there is none."""
+
+
+class _Each(Mostly):
     """One work for each iteration."""
 
-    def __init__(self, works: tuple[Work, ...]) -> None:
-        self._works = works
+    __slots__ = ()
 
-    def fill(self, column: Ints, number: Callable[[Work], int]) -> None:
-        """Write the numbers of the works of all iterations."""
-        column[:] = [number(work) for work in self._works]
+    @classmethod
+    def of(cls, works: tuple[Work, ...]) -> "_Each":
+        """Return what does these works in turn."""
+        return cls(_NO_WORK, works)
+
+    def is_usual(self, count: int) -> bool:
+        """Return that no iteration does the usual work.
+
+        Raises:
+            PlanError: There are not as many works as iterations.
+        """
+        if len(self.last) != count:
+            raise PlanError(f"{len(self.last)} works are given for {count} iterations of a loop")
+        return False
 
 
 class Expansion:
@@ -158,7 +173,7 @@ class Expansion:
         """
         pattern, loop = self._pattern(template.steps), template.loop
         count, size = loop.count, loop.size
-        work = np.tile(pattern.work, count)
+        work = np.tile(np.array(pattern.work, np.int64), count)
         for j, own in pattern.others:
             own.fill(work[j::size], self._works.of)
         per_batch = max(1, size // template.batches)
@@ -190,11 +205,7 @@ class Expansion:
         at = np.repeat(np.arange(len(templates)), tasks)
         place = np.arange(len(at)) - begin[at]
         step = (np.cumsum(size) - size)[at] + place % size[at]
-        work = np.concatenate([pattern.work for pattern in patterns])[step]
-        for number, pattern in enumerate(patterns):
-            for j, own in pattern.others:
-                end = begin[number] + tasks[number]
-                own.fill(work[begin[number] + j : end : size[number]], self._works.of)
+        work = self._work(templates, patterns, begin.tolist(), step)
         used = [held for template in templates for held in template.uses]
         uses, use = _gathered(used, step)
         needs, need, room = _needs(templates, patterns, first, size, count, step)
@@ -212,6 +223,30 @@ class Expansion:
             op=op[at],
             loops=[template.loop for template in templates],
         )
+
+    def _work(
+        self,
+        templates: Sequence[Template],
+        patterns: "Sequence[_Pattern]",
+        begin: Sequence[int],
+        step: Ints,
+    ) -> Ints:
+        """Return what the tasks of templates do, which begin where it says: the usual works of
+        their steps, and in one go all others."""
+        usual = [*chain.from_iterable([pattern.work for pattern in patterns])]
+        tasks, numbers, at, number = list[int](), list[int](), 0, self._works.of
+        for template, pattern, first in zip(templates, patterns, begin, strict=True):
+            size, count = template.loop.size, template.loop.count
+            for j, own in pattern.others:
+                if own.is_usual(count):
+                    usual[at + j] = number(own.usual)
+                for iteration, work in own.others(count):
+                    tasks.append(first + j + iteration * size)
+                    numbers.append(number(work))
+            at += size
+        found = np.array(usual, np.int64)[step]
+        found[tasks] = numbers
+        return found
 
     def _pattern(self, steps: tuple[Step, ...]) -> "_Pattern":
         """Return what some steps do and need; copies of a template have the very same steps."""
@@ -265,46 +300,55 @@ def _places_of(template: Template, step: int, columns: _Columns, first: int) -> 
     return (begin[tasks][:, None] + np.arange(len(template.uses[step]))).reshape(-1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pattern:
-    """What the steps of a template do and need in each iteration, wherever that lies."""
+_Row = tuple[int, int, int, int, bool]
+"""A need of a step: source, stride, whether it is in the same loop, iterations back, room."""
 
-    work: Ints
+
+@dataclass(slots=True, eq=False)
+class _Pattern:
+    """What the steps of a template do and need in each iteration, wherever that lies.
+
+    Lists, as those of many templates become one column: to make an array takes longer than to
+    fill one that is as short.
+    """
+
+    work: list[int]
     """The number of the usual work of each step."""
-    others: "Sequence[tuple[int, Mostly | _Each]]"
+    others: Sequence[tuple[int, Mostly]]
     """Steps whose works are not the same in all iterations."""
-    count: Ints
+    count: list[int]
     """How many needs each step has."""
-    need: Ints
-    """Shape (needs, 5): a :data:`_Row` each."""
+    rows: list[_Row]
+    """What each of them is."""
 
     @classmethod
     def of(cls, steps: tuple[Step, ...], works: _Numbers[Work]) -> "_Pattern":
         """Return the pattern of some steps."""
         size = len(steps)
-        usual, others = [0] * size, list[tuple[int, Mostly | _Each]]()
+        usual, others = [0] * size, list[tuple[int, Mostly]]()
         rows, known = list[_Row](), dict[int, _Row]()
         for j, step in enumerate(steps):
             if isinstance(step.work, Work):
                 usual[j] = works.of(step.work)
             else:
-                own = _Each(step.work) if isinstance(step.work, tuple) else step.work
+                own = _Each.of(step.work) if isinstance(step.work, tuple) else step.work
                 others.append((j, own))
             for need in step.needs:
                 row = known.get(id(need))  # pieces of a batch need the very same
                 if row is None:
                     row = known[id(need)] = _row_of(need, size)
                 rows.append(row)
-        return cls(
-            np.array(usual, np.int64),
-            others,
-            np.array([len(step.needs) for step in steps], np.int64),
-            np.fromiter(chain.from_iterable(rows), np.int64, 5 * len(rows)).reshape(-1, 5),
-        )
+        return cls(usual, others, [len(step.needs) for step in steps], rows)
 
 
-_Row = tuple[int, int, int, int, bool]
-"""A need of a step: source, stride, whether it is in the same loop, iterations back, room."""
+def _numbers(parts: Sequence[Sequence[int]]) -> Ints:
+    """Return lists one behind the other as a column."""
+    return np.fromiter(chain.from_iterable(parts), np.int64, sum(map(len, parts)))
+
+
+def _table(rows: Sequence[_Row]) -> Ints:
+    """Return needs as a table, shape (needs, 5)."""
+    return np.fromiter(chain.from_iterable(rows), np.int64, 5 * len(rows)).reshape(-1, 5)
 
 
 def _row_of(need: Need | Within, size: int) -> _Row:
@@ -320,7 +364,7 @@ def _needs_of_one(template: Template, pattern: "_Pattern") -> tuple[Ints, Ints, 
     Only the first iterations need less than the others, as nothing lies before them.
     """
     first, size, count = template.loop.first, template.loop.size, template.loop.count
-    base, stride, within, back, room = pattern.need.T
+    base, stride, within, back, room = _table(pattern.rows).T
     base, rooms = base + np.where(within == 1, first, template.shift), room.astype(np.bool_)
     early = min(count, int(back.max(initial=0)))
     it = np.arange(early)[:, None]
@@ -334,7 +378,7 @@ def _needs_of_one(template: Template, pattern: "_Pattern") -> tuple[Ints, Ints, 
     np.multiply(np.arange(early, count)[:, None], stride, out=later)
     later += base
     head = np.broadcast_to(rooms, kept.shape)[kept]
-    usual = pattern.count.astype(np.int32)
+    usual = np.array(pattern.count, np.int32)
     return (
         np.concatenate((few.astype(np.int32), np.tile(usual, count - early))),
         need,
@@ -355,10 +399,10 @@ def _needs(
     Each row of a pattern is one need of each iteration; those that reach back before the first
     iteration are dropped at the end.
     """
-    rows = np.concatenate([pattern.need for pattern in patterns])
+    rows = _table([*chain.from_iterable([pattern.rows for pattern in patterns])])
     base, stride, within, back, room = rows.T
-    of_step = np.concatenate([pattern.count for pattern in patterns])
-    lengths = np.array([len(pattern.need) for pattern in patterns], np.int64)
+    of_step = _numbers([pattern.count for pattern in patterns])
+    lengths = np.array([len(pattern.rows) for pattern in patterns], np.int64)
     at = np.repeat(np.arange(len(patterns)), lengths)  # the template of each row
     shift = np.array([template.shift for template in templates], np.int64)
     base = base + np.where(within == 1, first[at], shift[at])

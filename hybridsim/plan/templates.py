@@ -5,6 +5,7 @@ Most of them are not frozen, as those take three times as long to make; none is 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from hybridsim.errors import PlanError
 from hybridsim.plan.columns import Loop
@@ -46,18 +47,28 @@ class Mostly:
         Raises:
             PlanError: There are fewer iterations than works of the first and the last ones.
         """
-        count, few = len(column), len(self.first) + len(self.last)
+        if self.is_usual(len(column)):
+            column[:] = number(self.usual)
+        for iteration, work in self.others(len(column)):
+            column[iteration] = number(work)
+
+    def is_usual(self, count: int) -> bool:
+        """Return whether any of so many iterations does the usual work.
+
+        Raises:
+            PlanError: As :meth:`fill`.
+        """
+        few = len(self.first) + len(self.last)
         if few > count:
             raise PlanError(
                 f"{len(self.first)} first and {len(self.last)} last works are more than the "
                 f"{count} iterations of the loop"
             )
-        if few < count:
-            column[:] = number(self.usual)
-        for iteration, work in enumerate(self.first):
-            column[iteration] = number(work)
-        for iteration, work in enumerate(self.last, count - len(self.last)):
-            column[iteration] = number(work)
+        return few < count
+
+    def others(self, count: int) -> Iterator[tuple[int, Work]]:
+        """Return which of so many iterations do something else, and what."""
+        return chain(enumerate(self.first), enumerate(self.last, count - len(self.last)))
 
     def part(self, start: int, stop: int, step: int, count: int) -> "Mostly":
         """Return the works of the iterations ``range(start, stop, step)`` of ``count``."""

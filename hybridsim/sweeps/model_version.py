@@ -2,8 +2,12 @@
 
 import ast
 import hashlib
+import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+
+from hybridsim.machine_code import Kept
 
 ROOMS = (
     "units.py", "csv_files.py", "compiling.py", "alike.py", "work.py", "simulation.py",
@@ -21,18 +25,38 @@ def model_version() -> str:
     older model would pass for new ones. So every statement counts; comments, docstrings and
     layout do not.
 
+    To read the statements takes seconds, so it is kept for as long as every source is the same
+    byte for byte, this one among them, under the same release of Python.
+
     Raises:
         FileNotFoundError: A room is not there.
     """
-    root = Path(__file__).parents[1]
-    digest = hashlib.blake2b(digest_size=8)
+    sources = _sources(Path(__file__).parents[1])
+    exact = hashlib.blake2b(sys.version.encode(), digest_size=16)
+    for name, source in sources.items():
+        exact.update(f"\0{name}\0{len(source)}\0".encode() + source)
+    kept = Kept(f"{exact.hexdigest()}.model")
+    return kept.or_made(lambda: _fingerprint(sources).encode()).decode()
+
+
+def _sources(root: Path) -> dict[str, bytes]:
+    """Return the programs of all rooms by name, in order."""
+    found = {}
     for room in ROOMS:
         path = root / room
         if not path.exists():
             raise FileNotFoundError(path)
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(str(file.relative_to(root)).encode())
-            digest.update(_statements(file.read_text(encoding="utf-8")).encode())
+            found[str(file.relative_to(root))] = file.read_bytes()
+    return found
+
+
+def _fingerprint(sources: Mapping[str, bytes]) -> str:
+    """Return a digest of the statements of some programs and of their names."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, source in sources.items():
+        digest.update(name.encode())
+        digest.update(_statements(source.decode()).encode())
     return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hybridsim.described import bare_fields
 from hybridsim.errors import SpecError, did_you_mean
 from hybridsim.specs import PlacedError, read_json_mapping, read_yaml_mapping, shown, validate
 from hybridsim.units import Count, Spec
@@ -98,6 +99,12 @@ class NetworkFile(Spec):
         return self
 
 
+class _OfConfig(NetworkFile):
+    """A file without ops: their kinds take most of the time until it is checked."""
+
+    ops: None = None
+
+
 def load_network(path: Path, head: Head | None = None) -> Network:
     """Return the network of a YAML file, of an ONNX file, or of a config.json or its folder.
 
@@ -133,8 +140,9 @@ def _from_config(path: Path, head: Head) -> Network:
 
 def _from_yaml(path: Path, head: Head | None) -> Network:
     file = str(path)
-    spec = validate(NetworkFile, read_yaml_mapping(path), file)
-    fields = {key: getattr(spec, key) for key in Network.model_fields if hasattr(spec, key)}
+    given = read_yaml_mapping(path)
+    spec = validate(NetworkFile if "ops" in given else _OfConfig, given, file)
+    fields = {key: getattr(spec, key) for key in bare_fields(Network) if hasattr(spec, key)}
     fields["name"] = spec.name or _as_name(path.stem)
     if spec.huggingface is not None:
         config = _config_path(path, spec.huggingface)
@@ -214,7 +222,7 @@ class _Wiring:
             inputs = [self._resolve(given, place, local) for given in op.inputs]
         else:
             inputs = [self._ops[-1].name] if self._ops and op.takes else []
-        fields = {key: getattr(op, key) for key in type(op).model_fields}
+        fields = {key: getattr(op, key) for key in bare_fields(type(op))}
         fields |= {"name": name, "block": block, "inputs": tuple(inputs)}
         self._ops.append(validate(type(op), fields, self._file, place))
         self._names.add(name)

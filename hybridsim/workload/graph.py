@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
+from hybridsim.described import bare_fields
 from hybridsim.errors import SpecError, UnknownNameError, did_you_mean
 from hybridsim.shown import html, lines
 from hybridsim.specs import PlacedError, validate
@@ -292,7 +293,7 @@ class Network(Spec):
 
     @property
     def _fields(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in Network.model_fields}
+        return {name: getattr(self, name) for name in bare_fields(Network)}
 
     @cached_property
     def _by_name(self) -> Mapping[str, Op]:

@@ -88,6 +88,29 @@ def test_code_that_llvm_cannot_read_is_left_to_numba(
     assert _shipped.native(ready.name, "s", kinds) is None  # there is no code in it
 
 
+@ON_TRIED_SYSTEM
+@pytest.mark.parametrize("damage", [b"", b"code", None])
+def test_kept_code_that_is_damaged_is_made_anew(
+    damage: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """LLVM would end the process; None flips a bit of the code."""
+    monkeypatch.setenv(folders.CACHE, str(tmp_path))
+    cache_folder.cache_clear()
+    ready = marked("hybridsim.engines.reservation:_ready")
+    given, found = of_a_small_graph()
+    kinds = functions.kinds_of((*given, *found))
+    assert _shipped.native(ready.name, ready.state, kinds) is not None
+    (kept,) = tmp_path.iterdir()
+    sound = kept.read_bytes()
+    kept.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]) if damage is None else damage)
+    code = _shipped.native(ready.name, ready.state, kinds)
+    cache_folder.cache_clear()
+    assert code is not None
+    code(*given, *found)
+    assert found[0].tolist() == [0, 3, 5]
+    assert kept.read_bytes() == sound
+
+
 def test_a_state_tells_the_sources_of_all_that_is_called(tmp_path: Path) -> None:
     @machine_code()
     def alone(a: int) -> int:

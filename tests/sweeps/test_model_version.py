@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import hybridsim
+from hybridsim.machine_code import folders
 from hybridsim.sweeps import model_version as versions
 
 ROOT = Path(hybridsim.__file__).parent
@@ -24,6 +25,42 @@ def each_program_is_parsed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(versions, "_statements", cache(versions._statements))
         yield
+
+
+def test_it_is_kept_until_a_source_differs_and_made_anew_where_it_is_damaged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(folders.CACHE, str(tmp_path))
+    folders.cache_folder.cache_clear()
+    parsed, statements = list[str](), versions._statements
+
+    def counted(source: str) -> str:
+        parsed.append(source)
+        return statements(source)
+
+    monkeypatch.setattr(versions, "_statements", counted)
+
+    def asked() -> tuple[str, int]:
+        """Return the version as a new process finds it, and how many programs it parsed."""
+        before = len(parsed)
+        versions.model_version.cache_clear()
+        return versions.model_version(), len(parsed) - before
+
+    first, programs = asked()
+    assert programs > 100
+    assert asked() == (first, 0)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    assert asked() == (first, programs)
+    sources = versions._sources
+    more = b"x = 1\n"
+    monkeypatch.setattr(versions, "_sources", lambda r: sources(r) | {"work.py": more})
+    assert asked()[0] != first
+    monkeypatch.setattr(versions, "_sources", lambda r: sources(r) | {"alike.py": more})
+    assert asked()[0] not in {first, ""}
+    monkeypatch.undo()
+    folders.cache_folder.cache_clear()
+    versions.model_version.cache_clear()
 
 
 def test_every_room_that_is_named_exists() -> None:

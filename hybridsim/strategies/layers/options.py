@@ -18,13 +18,6 @@ from hybridsim.strategies.layers.decisions import (
     fetched_ahead,
     one_by_one,
 )
-from hybridsim.strategies.layers.stream_cuts import StreamCuts
-from hybridsim.strategies.layers.streams import (
-    groups_of,
-    least_estimate,
-    stream_notes,
-    stretches_of,
-)
 from hybridsim.units import Count, Spec, ceil_div
 
 UNITS = {
@@ -88,6 +81,9 @@ class AllAnalog(LayerStrategy):
         """Return that nothing is adapted."""
         if not self.stream:
             return LayerDecisions()
+        # here and below only where layers stream, as most do not
+        from hybridsim.strategies.layers.streams import groups_of, least_estimate, stretches_of
+
         batch = self.batch or ceil_div(job.tokens, _MOST_ANALOG_BATCHES)
         deciders = [lambda *_: None]
         choose = partial(least_estimate, job, deciders, (min(batch, job.tokens),), 1)
@@ -218,6 +214,9 @@ class PipelinedStrategy(AdaptedStrategy):
         chooser = BatchChooser(self, job)
         if not self.stream:
             return one_by_one(job, chooser.by_shape(), self.prefetch_weights)
+        from hybridsim.strategies.layers.stream_cuts import StreamCuts
+        from hybridsim.strategies.layers.streams import groups_of, least_estimate, stretches_of
+
         stretches, sizes = stretches_of(job), self._sizes(job)
         if job.engine is None:
             deciders = [chooser.batching]
@@ -250,6 +249,8 @@ class PipelinedStrategy(AdaptedStrategy):
         return found
 
     def _streamed(self, job: Job, groups: Sequence[Group]) -> LayerDecisions:
+        from hybridsim.strategies.layers.streams import stream_notes
+
         ahead = fetched_ahead(job, groups) if self.prefetch_weights else ()
         notes, every = stream_notes(groups), self._every(job)
         streams = any(len(group.members) > 1 for group in groups)

@@ -51,18 +51,28 @@ class NetworkBounds:
         self._batches = batches
         self._known: dict[bool, Ints] = {}
 
-    def least_ps(self, barrier: bool) -> Ints:
-        """Return times that no plan beats [ps], with a barrier between blocks or without.
+    @cached_property
+    def pools_ps(self) -> Ints:
+        """Times that no plan beats [ps], by what pools have to carry alone.
 
         Nothing is known of what cannot be decided for any batch.
         """
+        try:
+            return self._shared[0]
+        except InputError:
+            return np.zeros(len(self._batches), np.int64)
+
+    def least_ps(self, barrier: bool) -> Ints:
+        """Return times that no plan beats [ps], with a barrier between blocks or without: those
+        of the pools, or of the longest way where that is longer."""
         if barrier not in self._known:
+            pools = self.pools_ps
             try:
-                pools, taken = self._shared
+                taken = self._shared[1]
                 spans = Spans(self._structure, self._machine, self._options, taken, barrier)
                 self._known[barrier] = np.maximum(pools, spans.least_ps(self._batches))
             except InputError:
-                self._known[barrier] = np.zeros(len(self._batches), np.int64)
+                self._known[barrier] = pools
         return self._known[barrier]
 
     @cached_property

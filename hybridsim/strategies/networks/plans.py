@@ -7,7 +7,7 @@ laid out once and copied. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPDS
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -141,25 +141,27 @@ class BlockCopies:
         if any(getattr(op, "after", None) for op in layout.decisions.ops.distinct):
             return None  # attentions wait for others, some blocks away
         copies = cls(layout, blocks)
-        return copies if any(len(own) > 2 for own in copies._runs()) else None
+        return copies if any(len(own) > 2 for own in copies._runs) else None
 
     def lay_out(self) -> None:
         """Lay out everything: before, of blocks alike two and their copies, after."""
         layout, blocks = self._layout, self._blocks
         works, place = layout.structure.works, layout.structure.place
         lower(layout, works[: place[blocks[0][0].name]])
-        for own in self._runs():
+        for own in self._runs:
             self._lay_out(own)
         lower(layout, works[place[blocks[-1][0].name] + len(blocks[-1]) :])
 
+    @cached_property
     def _runs(self) -> list[list[tuple[FlowOp, ...]]]:
         """Return blocks behind each other on a chip, of which the same was decided for all but
         the first; one that is on several chips is by itself."""
         structure, numbers = self._layout.structure, self._layout.decisions.ops.numbers
-        found, before, second = list[list[tuple[FlowOp, ...]]](), -1, None
+        found, before, second, alone = list[list[tuple[FlowOp, ...]]](), -1, None, {0}
         for block in self._blocks:
-            chips = {structure.chips[work.name] for work in block}
-            here = chips.pop() if len(chips) == 1 else -1
+            if structure.machine.chips > 1:
+                alone = {structure.chips[work.name] for work in block}
+            here = min(alone) if len(alone) == 1 else -1
             first = structure.place[block[0].name]
             decided = numbers[first : first + len(block)]
             if here < 0 or here != before or second not in (None, decided):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -62,6 +63,7 @@ def _as_it_is(structure: NetworkStructure, source: FlowOp, reader: FlowOp) -> bo
     return source.name != local and alike
 
 
+@lru_cache(maxsize=16)
 def behind_barriers(structure: NetworkStructure) -> frozenset[str]:
     """Return the ops of a block that others wait for whole, where a block waits for the last batch
     of the block before: those that are read in other blocks alone.

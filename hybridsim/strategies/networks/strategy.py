@@ -3,8 +3,9 @@
 A strategy is a choice of options over one way to decide and one layout; none has code of its own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from hybridsim.programs.attention import Form, KeysValues
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.adapters import fit_every_cluster
 from hybridsim.strategies.networks.bounds import NetworkBounds
-from hybridsim.strategies.networks.least import Least, least
+from hybridsim.strategies.networks.least import Bounds, Least, least
 from hybridsim.strategies.networks.options import (
     AdapterOptions,
     DecidingOptions,
@@ -174,7 +175,7 @@ class NetworkStrategy(Spec):
         def run(choice: Choice) -> tuple[int, NetworkDecisions]:
             return running.run(self.deciding(job, choice))
 
-        return least(choices, self.bounds_ps(job, choices), run)
+        return least(choices, self.bounds(job, choices), run)
 
     def candidates(self, job: Job) -> list[Choice]:
         """Return the batches, how long adapters stay, and in which ways they are computed, of
@@ -198,14 +199,20 @@ class NetworkStrategy(Spec):
         first = {self.batch, *_first_batches(job.rows)}
         return sum(batch in first for batch, _, _ in choices)
 
-    def bounds_ps(
+    def bounds_ps(self, job: Job, choices: Sequence[Choice]) -> Ints:
+        """Return times that no plan of some candidates beats [ps]."""
+        return self.bounds(job, choices).sharp_ps
+
+    def bounds(
         self, job: Job, choices: Sequence[Choice], known: KnownBounds | None = None
-    ) -> Ints:
-        """Return times that no plan of some candidates beats [ps].
+    ) -> Bounds:
+        """Return times that no plan of some candidates beats: by what pools carry, and sharper
+        ones by the longest way.
 
         Strategies that are asked about the same job may share what is ``known``.
         """
-        found = np.zeros(len(choices), np.int64)
+        quick = np.zeros(len(choices), np.int64)
+        sharper = list[tuple[Ints, Callable[[], Ints]]]()
         known = {} if known is None else known
         alike: dict[tuple[Any, ...], list[int]] = {}
         for place, (batch, *others) in enumerate(choices):
@@ -220,8 +227,10 @@ class NetworkStrategy(Spec):
             if (options, sizes) not in known:
                 given = structure_of(job), job.machine, options
                 known[options, sizes] = NetworkBounds(*given, np.array(sizes, np.int64))
-            found[places] = known[options, sizes].least_ps(self.barrier)
-        return found
+            own = known[options, sizes]
+            quick[places] = own.pools_ps
+            sharper.append((np.array(places), partial(own.least_ps, self.barrier)))
+        return Bounds(quick, tuple(sharper))
 
     def _kept(self, job: Job, several: bool) -> list[Keep]:
         """Return how long adapters may stay, as far as the option leaves it open."""

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any
 
+from hybridsim.described import bare_fields
 from hybridsim.mapping import PlacedLayer
 from hybridsim.mapping.tiling import Block
 from hybridsim.strategies.job import Job, Structure
@@ -277,7 +278,7 @@ def alike(op: Op) -> tuple[Hashable, ...]:
 @lru_cache
 def _shape_of(kind: type[Op]) -> Callable[[Op], Any]:
     """Return what reads the fields of a kind of op that make its shape: two or more of them."""
-    names = [name for name in kind.model_fields if name not in ("name", "inputs", "block")]
+    names = [name for name in bare_fields(kind) if name not in ("name", "inputs", "block")]
     return attrgetter("kind", *names)
 
 
