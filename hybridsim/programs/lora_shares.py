@@ -137,7 +137,8 @@ class _Recent:
     @staticmethod
     def _key(program: "LoraProgram", cluster: Cluster) -> tuple[Any, ...]:
         columns = [name for name, own in program.sizes.items() if isinstance(own, np.ndarray)]
-        return replace(program, **dict.fromkeys(columns, 1), shares=None), cluster, *columns
+        ones: dict[str, Any] = dict.fromkeys(columns, 1)
+        return replace(program, **ones, shares=None), cluster, *columns
 
 
 _recent = _Recent()

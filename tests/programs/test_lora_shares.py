@@ -98,7 +98,7 @@ def test_it_makes_no_difference_what_was_asked_for_before(
         )
         choice = BALANCED if balanced else BOTH
         some = [points[place % len(points)] for place in places]
-        found = with_shares(LoraProgram(*np.array(some).T, choice, width), own).shares  # type: ignore[arg-type]
+        found = with_shares(LoraProgram(*np.array(some).T, choice, width), own).shares
         alone = [LoraProgram(*one, choice, width).on(own).shares for one in some]
         assert np.array(found).T.tolist() == [list(shares or ()) for shares in alone]
 
