@@ -10,7 +10,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from hybridsim.engines._batch_records import STEP, TOO_FAR, Steps, room_for
+from hybridsim.engines._batch_records import (
+    BATCH,
+    PLACE_BITS,
+    PLACES,
+    STEPS,
+    TOO_FAR,
+    Steps,
+    room_for,
+)
 from hybridsim.engines._batch_walk import fill_ends
 from hybridsim.engines.lines import StepTimes
 from hybridsim.errors import PlanError
@@ -40,7 +48,8 @@ class Pipeline:
             window: Batches that may be under way at the same time, a multiple of the clusters.
 
         Raises:
-            PlanError: A task holds something that has several units, beside what is shared.
+            PlanError: A task holds something that has several units, beside what is shared; or
+                there are more steps or batches under way than can be numbered.
         """
         before = int((row < once).sum())
         count = int((plan.item[before:] == 0).sum())
@@ -53,24 +62,29 @@ class Pipeline:
             edges += [((n - last) % count, step, -((n - last) // count)) for n in needs.tolist()]
         first, to, later = _listed(sorted(edges), count)
         places = window * count
+        if count > STEPS or places + before > PLACES:
+            raise PlanError(f"{window} batches of {count} steps each may be under way")
         unmet = np.diff(plan.need_first)[before : before + places]
         if (usual == 0).any():
             raise PlanError("a step of a batch waits for nothing that batches before it do")
         waits = [(n, t - before, 0) for t in range(before, before + places)
                  for n in plan.needs_of(t).tolist() if n < before]  # fmt: skip
         once_first, once_to, _ = _listed(sorted(waits), before)
-        ready = [*range(places, places + before), *np.flatnonzero(unmet == 0).tolist()]
+        once_tasks = np.arange(-before, 0) << PLACE_BITS | np.arange(places, places + before)
+        ready = np.concatenate((once_tasks, _tasks(np.flatnonzero(unmet == 0), count)))
         server, linked, units = _servers(plan)
         of_places = np.concatenate((server[before : before + places], server[:before]))
         link = np.concatenate((linked[last:], linked[:before]))
         shares = np.bincount(server, linked, int(server.max()) + 1) > 0
+        sharing = np.flatnonzero(shares)
         far = np.array([max([0, *later[i:j]]) for i, j in pairwise(first.tolist())], np.int64)
         prices = np.concatenate((row[last:] - once, row[:before]))
         steps = Steps(
             count, clusters, int(later.max()), before, units, prices, link,
-            np.flatnonzero(~shares), np.flatnonzero(shares), of_places,
-            first, later * count + to, later << STEP | to, far,
-            unmet.copy(), usual, np.array(ready, np.int64), once_first, once_to,
+            sharing, np.where(shares, sharing.min(initial=len(shares)), np.arange(len(shares))),
+            of_places,
+            first, _tasks(later * count + to, count), far,
+            unmet.copy(), usual, ready, once_first, _tasks(once_to, count),
         )  # fmt: skip
         return cls(steps)
 
@@ -118,6 +132,12 @@ def _listed(edges: list[tuple[int, int, int]], sources: int) -> tuple[Ints, Ints
     columns = np.array(edges, np.int64).reshape(-1, 3).T
     begin = np.searchsorted(columns[0], np.arange(sources + 1)).astype(np.int64)
     return begin, columns[1].copy(), columns[2].copy()
+
+
+def _tasks(places: Ints, count: int) -> Ints:
+    """Return the tasks of places, each batch with so many steps."""
+    batch, step = np.divmod(places, count)
+    return batch << BATCH | step << PLACE_BITS | places
 
 
 def _servers(plan: Plan) -> tuple[Ints, Ints, int]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1 << 17
 """Shares that are priced together."""
+_MOST_RECENT = 1 << 18
+"""Batches whose shares are remembered."""
 MOST_SHARES = 256
 """How many shares of a product are tried where each is split on its own; larger batches are split
 in steps of several rows."""
@@ -82,15 +84,64 @@ def with_shares(
     arrays = [array for part in parts for array in part.arrays()]
     sizes = [own for own in program.sizes.values() if isinstance(own, np.ndarray)]
     first, which = alike([*sizes, *arrays], len(tokens))
-    some, one = program.taken(first), _taken(cluster, first)
-    shares = np.empty((2, len(first)), np.int64)
+    rows = np.stack([own[first] for own in (*sizes, *arrays)])
+    single = not cluster.arrays()
+    found = _recent.get(program, cluster, rows) if single else None
+    shares = np.empty((2, len(first)), np.int64) if found is None else found
+    missing = first if found is None else first[found[0] < 0]
+    some, one = program.taken(missing), _taken(cluster, missing)
+    new = np.empty((2, len(missing)), np.int64)
     # as many batches at once as keep their columns in the cache
-    turn = np.cumsum(_tried(tokens[first], program)[1]) // _AT_ONCE
-    for at in members(turn - turn[:1], int(turn[-1] - turn[0]) + 1):
+    turn = np.cumsum(_tried(tokens[missing], program)[1]) // _AT_ONCE
+    parts_of = members(turn - turn[:1], int(turn[-1] - turn[0]) + 1) if len(turn) else []
+    for at in parts_of:
         own = costs or _taken(one, at)
-        shares[:, at] = shares_of(some.taken(at), own, tokens[first[at]])
+        new[:, at] = shares_of(some.taken(at), own, tokens[missing[at]])
+    shares[:, slice(None) if found is None else found[0] < 0] = new
+    if single:
+        _recent.keep(program, cluster, rows, shares)
     u, v = shares[:, which]
     return replace(program, shares=(u, v))
+
+
+class _Recent:
+    """The shares that were asked for last: what is chosen is asked for again when it is priced."""
+
+    def __init__(self) -> None:
+        self._known: tuple[Any, Ints, Ints] | None = None
+
+    def get(self, program: "LoraProgram", cluster: Cluster, rows: Ints) -> Ints | None:
+        """Return the shares of programs that differ in ``rows``, -1 where they are not known.
+
+        None if none of them is. ``rows`` are the sizes that are columns, no two alike.
+        """
+        if self._known is None or self._known[0] != self._key(program, cluster):
+            return None
+        _, known, shares = self._known
+        count = known.shape[1]
+        which = alike([*np.concatenate((known, rows), axis=1)], count + rows.shape[1]).which
+        found = which[count:]
+        return np.where(found < count, shares[:, np.minimum(found, count - 1)], -1)
+
+    def keep(self, program: "LoraProgram", cluster: Cluster, rows: Ints, shares: Ints) -> None:
+        """Remember shares, with those before them where there is room."""
+        key = self._key(program, cluster)
+        if self._known is not None and self._known[0] == key:
+            both = np.concatenate((self._known[1], rows), axis=1)
+            if both.shape[1] <= _MOST_RECENT:
+                first = alike([*both], both.shape[1]).first
+                all_shares = np.concatenate((self._known[2], shares), axis=1)
+                rows, shares = both[:, first], all_shares[:, first]
+        self._known = key, rows, shares
+
+    @staticmethod
+    def _key(program: "LoraProgram", cluster: Cluster) -> tuple[Any, ...]:
+        columns = [name for name, own in program.sizes.items() if isinstance(own, np.ndarray)]
+        ones: dict[str, Any] = dict.fromkeys(columns, 1)
+        return replace(program, **ones, shares=None), cluster, *columns
+
+
+_recent = _Recent()
 
 
 def _taken(cluster: Cluster, index: Ints) -> Cluster:

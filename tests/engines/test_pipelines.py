@@ -12,7 +12,7 @@ from hybridsim.arch import load_machine
 from hybridsim.engines import compiled
 from hybridsim.engines.lines import StepTimes
 from hybridsim.engines.pipelines import TOO_FAR, Pipeline
-from hybridsim.errors import TooLongError
+from hybridsim.errors import PlanError, TooLongError
 from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import BALANCED, CHOICES
@@ -97,6 +97,36 @@ def test_points_take_as_long_as_their_plan(
     found = pipelined_ps(steps, buffers, job, times, points)
     for k, v, latency in zip(kind.tolist(), vector.tolist(), found.tolist(), strict=True):
         assert latency == last_end(plan, slots, times, k, v)
+
+
+@given(
+    choice=st.sampled_from(EVERY), slices=st.integers(1, 2), early=st.booleans(),
+    clusters=st.integers(1, 3), buffers=st.integers(1, 3), links=st.integers(1, 2),
+    batches=st.integers(1, 40), longest=st.sampled_from([2, 9, 1000]), data=st.data(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_a_point_of_a_line_is_as_if_it_were_alone(
+    choice: Any, slices: int, early: bool, clusters: int, buffers: int, links: int, batches: int,
+    longest: int, data: Any,
+) -> None:  # fmt: skip
+    """Whatever was told from the point before: each vector up to thrice the longest step."""
+    steps = Steps(choice, slices, early, True, clusters)
+    own = pipeline_of(steps, buffers, job_with(links, 2), 8)
+    kinds = [(1, 1) if batches > 1 else (0, 0)]
+    times = times_of(data.draw, int(own.steps.row.max()) + 1, kinds, longest)
+    vector = np.unique(np.linspace(1, 3 * longest, 60).astype(np.int64))
+    whole = own.makespans(times, np.zeros_like(vector), vector, np.full_like(vector, batches))
+    for at in range(len(vector)):
+        (alone,) = own.makespans(times, np.array([0]), vector[at : at + 1], np.array([batches]))
+        assert alone == whole[at]
+
+
+def test_more_batches_than_can_be_numbered_are_refused() -> None:
+    job, steps = job_with(1, 2), Steps(CHOICES[0], 1, True, True, 1)
+    plan = steps.outline(1, 8, job).expand()
+    slots = np.array([work.shape[0] for work in plan.works], np.int64)[plan.work]
+    with pytest.raises(PlanError, match="may be under way"):
+        Pipeline.of(plan, slots, ONCE, 1, 2**22)
 
 
 def test_what_is_beyond_a_time_is_only_told_to_be() -> None:

@@ -79,6 +79,30 @@ def test_rows_of_columns_are_shared_as_each_batch_by_itself(
         assert [int(rows[at]) for rows in found] == [int(r[at % len(points)]) for r in found]
 
 
+@given(
+    points=st.lists(sizes, min_size=2, max_size=5), width=widths,
+    asked=st.lists(
+        st.tuples(st.booleans(), transfers, st.lists(st.integers(0, 4), min_size=1)),
+        min_size=2, max_size=4,
+    ),
+)  # fmt: skip
+@settings(max_examples=30, deadline=None)
+def test_it_makes_no_difference_what_was_asked_for_before(
+    cluster: Cluster, points: list[tuple[int, ...]], width: int | None,
+    asked: list[tuple[bool, int, list[int]]],
+) -> None:  # fmt: skip
+    """Some of the same batches again, of this or another choice, on this or another DMA."""
+    for balanced, beat, places in asked:
+        own = cluster.model_copy(
+            update={"dma": cluster.dma.model_copy(update={"bytes_per_cycle": beat})}
+        )
+        choice = BALANCED if balanced else BOTH
+        some = [points[place % len(points)] for place in places]
+        found = with_shares(LoraProgram(*np.array(some).T, choice, width), own).shares
+        alone = [LoraProgram(*one, choice, width).on(own).shares for one in some]
+        assert np.array(found).T.tolist() == [list(shares or ()) for shares in alone]
+
+
 @pytest.mark.parametrize("tokens", [MOST_SHARES, MOST_SHARES + 1, 3 * MOST_SHARES - 1])
 def test_long_batches_are_shared_in_steps(cluster: Cluster, tokens: int) -> None:
     one = LoraProgram(64, 32, 8, tokens, BALANCED)

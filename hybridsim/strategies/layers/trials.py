@@ -137,12 +137,11 @@ class _Way:
 
         Shape (1 + 2 LINES, clusters, candidates).
         """
-        found = np.zeros((1 + 2 * LINES, len(clusters), len(self.setting)), np.int64)
         every = bool(asked.all())
         at = slice(None) if every else np.flatnonzero(asked[self.setting])
         setting = self.setting[at]
         if not len(setting):
-            return found
+            return np.zeros((1 + 2 * LINES, len(clusters), len(self.setting)), np.int64)
         # then the last batch of a candidate is another candidate of its setting
         open_batch = bool((settings.batch[setting] == 0).all())
         program = self.program if every else self.program.taken(at)
@@ -150,8 +149,12 @@ class _Way:
             machine.taken(setting), settings.tokens[setting], program, self.buffers[at], order,
             open_batch,
         )  # fmt: skip
-        for place, count in enumerate(clusters):
-            found[:, place, at] = own.bounds(count, len(clusters) > 1)
+        each = [own.bounds(count, len(clusters) > 1) for count in clusters]
+        if every:
+            return np.stack(each, axis=1) if len(each) > 1 else each[0][:, None]
+        found = np.zeros((1 + 2 * LINES, len(clusters), len(self.setting)), np.int64)
+        for place, bounds in enumerate(each):
+            found[:, place, at] = bounds
         return found
 
 
