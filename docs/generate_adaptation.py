@@ -148,7 +148,7 @@ def tasks() -> pd.DataFrame:
                     "against it, digital": cells[(arm, "10y", f"{control}, digital")],
                     "on the same chips": cells.get((arm, "10y", f"{control}, same chips"), "-"),
                     "seeds, chips, sentences": ", ".join(
-                        f"{tested[name]:,}" for name in ("seeds", "chips", "sentences")
+                        f"{int(tested[name]):,}" for name in ("seeds", "chips", "sentences")
                     ),
                 }
             )

@@ -92,6 +92,28 @@ def test_on_unseen_reviews_it_is_below_a_control_of_equal_budget_and_above_it_on
     assert on_chips["difference_points"] > 1
 
 
+def test_half_of_both_adapters_is_better_on_chips_and_not_shown_within_a_point() -> None:
+    """Of tweets' control with a third of the training it is shown."""
+    arm = "mean_of_both"
+    for folder in ("adapt_movie/results", "adapt_tasks/results/tweets"):
+        found = difference(folder, arm, "digital_lora_averaged, digital")
+        assert found["difference_points"] > -1
+        assert found["ci95_low"] < -1
+        on_chips = difference(folder, arm, "digital_lora_averaged, same chips")
+        assert on_chips["significant"]
+        assert on_chips["difference_points"] > 1
+    assert difference("adapt_tasks/results/tweets", arm, "digital_lora, digital")["ci95_low"] > -1
+
+
+def test_a_correction_on_top_takes_back_flips_and_no_accuracy() -> None:
+    found = table("adapt_movie/corrected", "recalibration").set_index("corrected_at").loc["10y"]
+    assert found["significant"]
+    assert found["fewer_low"] > 0.5
+    rows = table("adapt_movie/corrected", "differences").set_index("corrected_at")
+    gained = rows["difference_points"]["10y"] - rows["difference_points"]["never"]
+    assert abs(gained) < 0.1
+
+
 def test_adapters_have_fifteen_times_fewer_parameters_than_full_fine_tuning() -> None:
     trained = table("adapt_methods/results", "training").groupby("arm")["parameters"].first()
     assert trained["full_hwa"] > 15 * trained["ahwa_lora"]
