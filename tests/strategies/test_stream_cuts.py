@@ -1,6 +1,7 @@
 """Streams: what no cut beats, what a stretch takes, and which cut is chosen."""
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import hybridsim
 from hybridsim import make_strategy
 from hybridsim.arch import load_machine
+from hybridsim.errors import CapacityError
 from hybridsim.mapping import place
 from hybridsim.simulation import job_of
 from hybridsim.strategies import CrossLayer, Job
 from hybridsim.strategies.layers.choosers import BatchChooser
-from hybridsim.strategies.layers.decisions import LayerDecisions
+from hybridsim.strategies.layers.decisions import LayerDecisions, shape_of
 from hybridsim.strategies.layers.estimate import PricedParts, alone_ps
 from hybridsim.strategies.layers.stream_cuts import StreamCuts
 from hybridsim.strategies.layers.streams import cut_to_fit, layer_inputs, stretches_of
@@ -65,6 +67,27 @@ def test_no_cut_beats_its_bound_nor_the_one_that_is_chosen(seed: int) -> None:
     chosen = cuts.fastest(layers)
     assert took
     assert chosen == min(took, key=lambda cut: (took[cut], cut[0], -cut[1]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_decided_at_once_is_what_is_decided_one_by_one(seed: int) -> None:
+    """Each layer, with a batch and buffers or with both left open; asked for before or not."""
+    job, strategy = stream(seed)
+    prepared, alone = BatchChooser(strategy, job), BatchChooser(strategy, job)
+    prepared.prepare(range(1, 4), (1, 2))
+    layers = {shape_of(job, layer): layer for layer in job.mapping.layers if layer.adapter}
+    for asked in layers.values():
+        for batch, buffers in ((None, None), (None, 1), (4, 2), *product((1, 2, 3), (1, 2))):
+            found = [told(chooser, asked, batch, buffers) for chooser in (prepared, alone)]
+            assert found[0] == found[1]
+
+
+def told(chooser: BatchChooser, asked: Any, batch: int | None, buffers: int | None) -> Any:
+    """Return the batching of a layer, or that none fits."""
+    try:
+        return chooser.batching(asked, batch, buffers)
+    except CapacityError:
+        return "none fits"
 
 
 def run_ps(job: Job, groups: Any) -> int:
