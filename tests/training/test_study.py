@@ -5,12 +5,14 @@ from typer.testing import CliRunner
 
 from hybridsim.cli import app
 from hybridsim.errors import InputError, SpecError
+from hybridsim.specs import read_yaml_mapping
 from hybridsim.training import (
     is_decoder_study,
     read_adapt_study,
     read_decoder_study,
     require_extra,
 )
+from hybridsim.training.recalibration_study import read_recalibration_study
 from tests.training.conftest import changed
 
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -69,11 +71,16 @@ def test_an_arm_may_be_trained_on_other_tiles_than_it_is_tested_on(study_file):
 
 
 @pytest.mark.parametrize(
-    "file", sorted(REPORTS.glob("adapt_*/*.yaml")), ids=lambda f: f"{f.parent.name}/{f.stem}"
+    "file",
+    sorted([*REPORTS.glob("adapt_*/*.yaml"), *REPORTS.glob("recalibration/*.yaml")]),
+    ids=lambda f: f"{f.parent.name}/{f.stem}",
 )
 def test_the_studies_that_come_along_can_be_read(file):
-    read = read_decoder_study if is_decoder_study(file) else read_adapt_study
-    assert read(file).question
+    if "adapters" in read_yaml_mapping(file):
+        assert read_recalibration_study(file)[0].question
+    else:
+        read = read_decoder_study if is_decoder_study(file) else read_adapt_study
+        assert read(file).question
 
 
 def test_a_missing_extra_is_named(study_file, monkeypatch):
