@@ -6,6 +6,9 @@ import pytest
 
 from tests.browser.tools import Opened, Written, settled
 
+# the default command opens the page of a run; its charts are scrolled to where the slow tests are
+pytestmark = pytest.mark.slow
+
 CHARTS = "[...document.querySelectorAll('.chart')]"
 DRAWN = "(place) => place.querySelector('svg') !== null"
 NEAR = "(place) => place.getBoundingClientRect().top < 1.5 * innerHeight"

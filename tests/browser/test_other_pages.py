@@ -14,6 +14,9 @@ from hybridsim.report.page.sweep import sweep_page
 from hybridsim.sweeps.run import SweepResult, run_study
 from tests.browser.tools import Opened, new_tab, serious, settled
 
+# the default command opens the page of a run; these are opened where the slow tests are
+pytestmark = pytest.mark.slow
+
 STUDY = """
 name: batches
 question: Which batch and clock?
@@ -174,7 +177,6 @@ def test_the_heat_map_shows_the_best_of_the_other_axes(
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("which", ["compared_tab", "swept_tab"])
 def test_axe_finds_no_serious_fault(which: str, request: pytest.FixtureRequest) -> None:
     from axe_playwright_python.sync_playwright import Axe
@@ -304,7 +306,7 @@ def test_a_point_says_how_its_run_page_is_had(
     assert json.loads(done.stdout)["latency_ps"] == best
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["differing_tab", "swept_tab"])
 def test_axe_and_narrow_pages(which: str, scheme: str, request: pytest.FixtureRequest) -> None:
     from axe_playwright_python.sync_playwright import Axe
