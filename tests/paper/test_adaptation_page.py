@@ -105,6 +105,16 @@ def test_half_of_both_adapters_is_better_on_chips_and_not_shown_within_a_point()
     assert difference("adapt_tasks/results/tweets", arm, "digital_lora, digital")["ci95_low"] > -1
 
 
+def test_a_training_of_news_went_wrong() -> None:
+    """What started from it is lost, the control was not; so the rows of news say little else."""
+    trained = table("adapt_tasks/results/nyt", "training").set_index(["arm", "seed"])["agreement"]
+    assert trained["digital_lora", 3] < 0.75 < trained["digital_lora", 1]
+    assert trained["digital_lora", 2] > 0.75
+    assert trained["ahwa_lora_averaged", 3] < 0.6 < 0.9 < trained["digital_lora_averaged", 3]
+    found = difference("adapt_tasks/results/nyt", "ahwa_lora_averaged", "digital_lora, digital")
+    assert found["ci95_high"] - found["ci95_low"] > 20
+
+
 def test_a_correction_on_top_takes_back_flips_and_no_accuracy() -> None:
     found = table("adapt_movie/corrected", "recalibration").set_index("corrected_at").loc["10y"]
     assert found["significant"]
@@ -119,10 +129,8 @@ def test_adapters_have_fifteen_times_fewer_parameters_than_full_fine_tuning() ->
     assert trained["full_hwa"] > 15 * trained["ahwa_lora"]
 
 
-@pytest.mark.parametrize(
-    "folder", ["adapt_methods/results", *(f"adapt_tasks/results/{t}" for t in ("tweets", "nyt"))]
-)
-def test_three_tasks_are_within_a_point_of_their_own_control(folder: str) -> None:
+@pytest.mark.parametrize("folder", ["adapt_methods/results", "adapt_tasks/results/tweets"])
+def test_two_tasks_are_within_a_point_of_their_own_control(folder: str) -> None:
     found = difference(folder, "ahwa_lora_averaged", "digital_lora, digital")
     assert found["difference_points"] > -1
     assert not found["significant"]
