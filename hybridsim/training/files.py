@@ -168,7 +168,7 @@ class Journal:
 
     @classmethod
     def of_folder(cls, folder: Path, identity: dict[str, Any]) -> "Journal":
-        """Return what a folder knows of a study, and change nothing there.
+        """Return what a folder knows of a study, without telling it that it belongs to that.
 
         The folder's study may be smaller or larger. Nothing is known where it is another one, or
         where no study was run.

@@ -240,15 +240,14 @@ def mean_over_time(
 ) -> float:
     """Return the mean of a value from the first time to the last under a schedule.
 
-    Between two times the value goes on in a straight line over ln(t + t0), as drift does.
+    Between two times the value goes on in a straight line over ln(t + t0), as drift does. The mean
+    over a single time is the value there.
 
     Args:
         corrected: Times of the schedule's events [s].
         times: Times at which values are known, rising [s].
         value: (last event before, or None; time) -> value.
         first_read: t0 of the device [s].
-
-    The mean over a single time is the value there.
     """
     if len(times) == 1:
         return value[max((e for e in corrected if e <= times[0]), default=None), times[0]]
