@@ -1,7 +1,6 @@
 """A study from its file to its tables; every finished step is kept and not done again."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
@@ -33,7 +32,8 @@ from hybridsim.training.sources import SquadData
 from hybridsim.training.spans import questions
 from hybridsim.training.study import AdaptStudy, read_adapt_study
 from hybridsim.training.tokens import tokenize
-from hybridsim.training.training import MOST_RECENT, Trained, Training, predictions
+from hybridsim.training.training import Trained, Training, predictions
+from hybridsim.training.unlearned import went_wrong
 from hybridsim.units import format_share
 
 Watch = Callable[[str, int, int, str], None]
@@ -51,7 +51,7 @@ class AdaptResult:
     on: Part = "test"
     """The sentences that arms were judged by."""
     notes: tuple[str, ...] = ()
-    """How the sentences were split, and which trainings did not learn, a line each."""
+    """How the sentences were split, and which trainings went wrong, a line each."""
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The task's own metrics, where it takes others than accuracy."""
 
@@ -303,26 +303,15 @@ class StudyRun:
         metrics = metric_table(wanted, self.journal, tuple(arms), self.test.labels)
         if len(metrics):
             write_file(self.out / "metrics.csv", metrics.to_csv(index=False).encode())
-        notes = (*self.split.notes, *self._unlearned(training))
+        notes = (*self.split.notes, *self._went_wrong(training))
         return AdaptResult(self.study, accuracy, differences, training, self.on, notes, metrics)
 
-    def _unlearned(self, training: pd.DataFrame) -> Iterator[str]:
-        """Yield a line for each training that ended where guessing would, within two standard
-        errors of the sentences it was last seen on."""
-        if self.study.data.answers != "classes" or "agreement" not in training:
-            return
-        labels = self.split.labels(self.split.train)
-        guessed = float(np.bincount(labels.flatten()).max()) / len(labels)
-        for row in training.to_dict("records"):
-            seen = min(MOST_RECENT, row["steps"]) * self.study.batch
-            right, error = row["agreement"], math.sqrt(guessed * (1 - guessed) / seen)
-            if right < guessed + 2 * error:
-                name, shares = f"{row['arm']}, seed {row['seed']}", (right, guessed)
-                found, chance = (format_share(share, 1) for share in shares)
-                yield (
-                    f"{name}, did not learn: {found} of its last sentences right, guessing gives "
-                    f"{chance}; a lower learning_rate or another seed would do"
-                )
+    def _went_wrong(self, training: pd.DataFrame) -> Iterator[str]:
+        """Yield a line for each training that went wrong, where answers are classes."""
+        if self.study.data.answers == "classes" and "agreement" in training:
+            labels = self.split.labels(self.split.train)
+            guessed = float(np.bincount(labels.flatten()).max()) / len(labels)
+            yield from went_wrong(training, guessed, self.study.batch)
 
     def forecast(self, steps: int = 4, sentences: int = 64) -> dict[str, float]:
         """Measure a few steps and one small evaluation; return the seconds each part will take."""
