@@ -12,9 +12,10 @@ import typer
 
 import hybridsim
 from hybridsim._version import __version__
+from hybridsim.caches import cache_folder
 from hybridsim.cli._options import Json, Quiet
 from hybridsim.cli._terminal import ends_cleanly, print_json
-from hybridsim.machine_code import cache_folder, shipped
+from hybridsim.machine_code import shipped
 
 _LIBRARIES = (
     "numpy", "numba", "llvmlite", "simpy", "pandas", "matplotlib", "pydantic", "pyyaml", "jinja2",

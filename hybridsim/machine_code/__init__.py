@@ -7,7 +7,6 @@ Anything else Numba compiles (:mod:`.functions`), and keeps on disk where that c
 """
 
 from hybridsim.machine_code._shipped import shipped
-from hybridsim.machine_code.folders import Kept, cache_folder
 from hybridsim.machine_code.functions import CompiledOnCall, keeping, machine_code
 
-__all__ = ["CompiledOnCall", "Kept", "cache_folder", "keeping", "machine_code", "shipped"]
+__all__ = ["CompiledOnCall", "keeping", "machine_code", "shipped"]

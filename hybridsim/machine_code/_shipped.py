@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridsim.machine_code.folders import Kept
+from hybridsim.caches import Kept
 
 CODE = Path(__file__).parent / "code"
 """The folder of the shipped code: ``index.json`` and a file per function."""

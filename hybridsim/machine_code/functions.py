@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from hybridsim.caches import cache_folder
 from hybridsim.machine_code._shipped import native
-from hybridsim.machine_code.folders import cache_folder
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 Kinds = tuple[Any, ...]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from hybridsim.machine_code import Kept
+from hybridsim.caches import Kept
 
 ROOMS = (
     "units.py", "csv_files.py", "compiling.py", "alike.py", "work.py", "simulation.py",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hybridsim.machine_code import folders
+from hybridsim import caches
 
 RUN = ("-m", "hybridsim", "run", "mobilebert", "ahwa_lora_2026")
 COMMANDS = {
@@ -45,7 +45,7 @@ def test_the_first_run_after_installation(
     benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nothing is kept yet: neither of the shipped code nor of what Numba compiles."""
-    monkeypatch.setenv(folders.CACHE, str(tmp_path / "own"))
+    monkeypatch.setenv(caches.CACHE, str(tmp_path / "own"))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
     taken = cpu_seconds(RUN)
     benchmark.extra_info["cpu_seconds"] = round(taken, 2)

@@ -34,7 +34,7 @@ OWN = {
     "compiling": "fingerprint of the package's own source",
     "library": "names of the bundled networks",
     "machine_code._shipped": "machine code that comes with the package",
-    "machine_code.folders": "the environment, for the folder of caches; a bad one is left",
+    "caches": "the environment, for the folder of caches; a bad one is left",
     "machine_code.functions": "fingerprint of the package's own source",
     "machine_code.ship": "the environment of who makes a release",
     "testing": "a part of one's own, copied",

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridsim import caches
+from hybridsim.caches import cache_folder
 from hybridsim.compiling import compiled
 from hybridsim.engines import reservation
-from hybridsim.machine_code import _shipped, cache_folder, folders, functions, machine_code
+from hybridsim.machine_code import _shipped, functions, machine_code
 
 INDEX = json.loads((_shipped.CODE / "index.json").read_text("utf-8"))["functions"]
 ON_TRIED_SYSTEM = pytest.mark.skipif(
@@ -94,7 +96,7 @@ def test_kept_code_that_is_damaged_is_made_anew(
     damage: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """LLVM would end the process; None flips a bit of the code."""
-    monkeypatch.setenv(folders.CACHE, str(tmp_path))
+    monkeypatch.setenv(caches.CACHE, str(tmp_path))
     cache_folder.cache_clear()
     ready = marked("hybridsim.engines.reservation:_ready")
     given, found = of_a_small_graph()
@@ -130,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
-    monkeypatch.setenv(folders.CACHE, str(tmp_path / "locked" / "below"))
+    monkeypatch.setenv(caches.CACHE, str(tmp_path / "locked" / "below"))
     cache_folder.cache_clear()
     assert cache_folder() is None
     cache_folder.cache_clear()
@@ -138,7 +140,7 @@ def test_a_folder_that_cannot_be_written_is_none(
 
 def test_a_folder_that_is_a_file_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
-    monkeypatch.setenv(folders.CACHE, str(tmp_path / "file" / "below"))
+    monkeypatch.setenv(caches.CACHE, str(tmp_path / "file" / "below"))
     cache_folder.cache_clear()
     assert cache_folder() is None
     cache_folder.cache_clear()

@@ -10,8 +10,9 @@ import pytest
 from numba.core import caching
 from typer.testing import CliRunner
 
+from hybridsim import caches
 from hybridsim.cli import app
-from hybridsim.machine_code import folders, keeping
+from hybridsim.machine_code import keeping
 
 RUN = ("run", "layer_128x128", "ahwa_lora_2026", "--tokens", "8")
 NOWHERE = str(Path(os.devnull) / "below")
@@ -31,13 +32,13 @@ def told(*arguments: str, without: tuple[str, ...] = (), **environment: str) -> 
 
 
 def test_home_and_caches_that_cannot_be_written_and_another_locale() -> None:
-    nowhere = {"HOME": NOWHERE, "XDG_CACHE_HOME": NOWHERE, folders.CACHE: NOWHERE}
+    nowhere = {"HOME": NOWHERE, "XDG_CACHE_HOME": NOWHERE, caches.CACHE: NOWHERE}
     usual = CliRunner().invoke(app, [*RUN, "--json"]).stdout
     assert told(*RUN, "--json", LC_ALL="tr_TR.UTF-8", **nowhere).split() == usual.split()
 
 
 def test_no_home_and_a_terminal_of_ascii_alone() -> None:
-    without = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", folders.CACHE)
+    without = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", caches.CACHE)
     ascii_ = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "40"}
     assert "latency" in told(*RUN, without=without, **ascii_)
 

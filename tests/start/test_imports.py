@@ -44,7 +44,7 @@ LIST = HELP | {
     "hybridsim.library", "hybridsim.nesting", "hybridsim.outside",
 }  # fmt: skip
 RUN = {
-    "_old_names", "_on_use", "_version", "alike", "arch", "boundary", "certainty", "cli",
+    "_old_names", "_on_use", "_version", "alike", "arch", "boundary", "caches", "certainty", "cli",
     "compiling", "components", "described", "engines", "errors", "library", "machine_code",
     "mapping", "measure", "nesting", "outside", "plan", "programs", "shown", "simulation", "specs",
     "strategies", "units", "whole", "work", "workload",

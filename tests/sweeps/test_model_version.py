@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 import hybridsim
-from hybridsim.machine_code import folders
+from hybridsim import caches
 from hybridsim.sweeps import model_version as versions
 
 ROOT = Path(hybridsim.__file__).parent
 READERS = {
     "boundary", "errors", "nesting", "library", "specs", "outside", "described", "shown",
-    "machine_code", "_old_names", "_on_use", "_version",
+    "machine_code", "caches", "_old_names", "_on_use", "_version",
 }  # fmt: skip
-"""Rooms that say what is wrong, show answers, keep compiled code, or read what people write; a
+"""Rooms that say what is wrong, show answers, keep what takes long to make, or read what people write; a
 point's key has what they read."""
 
 
@@ -30,8 +30,8 @@ def each_program_is_parsed_once() -> Iterator[None]:
 def test_it_is_kept_until_a_source_differs_and_made_anew_where_it_is_damaged(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(folders.CACHE, str(tmp_path))
-    folders.cache_folder.cache_clear()
+    monkeypatch.setenv(caches.CACHE, str(tmp_path))
+    caches.cache_folder.cache_clear()
     parsed, statements = list[str](), versions._statements
 
     def counted(source: str) -> str:
@@ -59,7 +59,7 @@ def test_it_is_kept_until_a_source_differs_and_made_anew_where_it_is_damaged(
     monkeypatch.setattr(versions, "_sources", lambda r: sources(r) | {"alike.py": more})
     assert asked()[0] not in {first, ""}
     monkeypatch.undo()
-    folders.cache_folder.cache_clear()
+    caches.cache_folder.cache_clear()
     versions.model_version.cache_clear()
 
 

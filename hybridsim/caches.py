@@ -1,4 +1,4 @@
-"""Where machine code is kept between runs, and all else that takes long to make from sources, if
+"""What takes long to make from sources and is kept between runs, in a folder of the user's own, if
 anything can be written at all."""
 
 import hashlib
@@ -16,9 +16,9 @@ _DIGEST = hashlib.sha256().digest_size
 
 @cache
 def cache_folder() -> Path | None:
-    """Return the folder that machine code is kept in, made if need be; None if nothing can be.
+    """Return the folder of what is kept, made if need be; None if nothing can be.
 
-    Nothing is raised: without a home, or with one that is read-only, code is compiled anew.
+    Nothing is raised: without a home, or with one that is read-only, all is made anew.
     """
     try:
         folder = _wanted()
