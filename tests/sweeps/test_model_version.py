@@ -15,8 +15,8 @@ READERS = {
     "boundary", "errors", "nesting", "library", "specs", "outside", "described", "shown",
     "machine_code", "caches", "_old_names", "_on_use", "_version",
 }  # fmt: skip
-"""Rooms that say what is wrong, show answers, keep what takes long to make, or read what people write; a
-point's key has what they read."""
+"""Rooms that say what is wrong, show answers, keep what takes long to make, or read what people
+write; a point's key has what they read."""
 
 
 @pytest.fixture(scope="module", autouse=True)
