@@ -20,7 +20,8 @@ from hybridsim.certainty.doubts import (
 )
 from hybridsim.certainty.regimes import gemm_regime
 from hybridsim.programs.adapting import AdapterWork
-from hybridsim.programs.attention import Attention, AttentionShape, AttentionWork
+from hybridsim.programs.attention import Attention
+from hybridsim.programs.attention_runs import AttentionShape, AttentionWork
 from hybridsim.programs.lora_stream import LoraStream
 from hybridsim.programs.pieces import Piece
 from hybridsim.programs.product import ProductWork

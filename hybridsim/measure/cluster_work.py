@@ -21,7 +21,7 @@ from hybridsim.measure.layer_tasks import LayerTasks, layer_tasks
 from hybridsim.plan import Plan
 from hybridsim.programs import Kernel
 from hybridsim.programs.adapting import AdapterWork
-from hybridsim.programs.attention import AttentionShape, AttentionWork
+from hybridsim.programs.attention_runs import AttentionShape, AttentionWork
 from hybridsim.programs.lora_activity import (
     Activity,
     batch_activity,

@@ -1,16 +1,13 @@
 """The tasks of attention inside one cluster, in the forms with overlap."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hybridsim.plan import Need, Plan, PlanBuilder, Resource, Step, Within
+from hybridsim.programs.attention import Attention
 from hybridsim.units import Ints
 from hybridsim.work import Work
-
-if TYPE_CHECKING:
-    from hybridsim.programs.attention import Attention
 
 _RESOURCES = (
     Resource("dma", "dma"),
@@ -20,7 +17,7 @@ _RESOURCES = (
 _DMA, _ENGINE, _CORES = (0,), (1,), (2,)
 
 
-def lay_out(attention: "Attention", rows: tuple[int, ...]) -> Plan:
+def lay_out(attention: Attention, rows: tuple[int, ...]) -> Plan:
     """Return the tasks of all heads, ``rows`` of queries at a time, part by part, then by head.
 
     The output of a part and head is ready when its ``store`` ends.
@@ -32,7 +29,7 @@ def lay_out(attention: "Attention", rows: tuple[int, ...]) -> Plan:
     return _rereading(attention, rows)
 
 
-def _rereading(attention: "Attention", rows: tuple[int, ...]) -> Plan:
+def _rereading(attention: Attention, rows: tuple[int, ...]) -> Plan:
     """Lay out parts that each fetch K and V.
 
     With two buffers and one head, Q and K of a part wait for the loads of V (even parts) or of
@@ -74,7 +71,7 @@ def _alternating(index: Ints, heads: int) -> tuple[Ints, Ints]:
     return before, step
 
 
-def _with_resident(attention: "Attention", rows: tuple[int, ...]) -> Plan:
+def _with_resident(attention: Attention, rows: tuple[int, ...]) -> Plan:
     """Lay out the loads of K and V of all heads, then parts that fetch Q alone.
 
     A part waits for the product whose buffer it takes.
@@ -101,7 +98,7 @@ def _with_resident(attention: "Attention", rows: tuple[int, ...]) -> Plan:
 
 
 def _compute(
-    attention: "Attention",
+    attention: Attention,
     rows: tuple[int, ...],
     first: tuple[Need | Within, ...],
     second: tuple[Need | Within, ...],
@@ -123,7 +120,7 @@ def _compute(
     ]  # fmt: skip
 
 
-def _flash(attention: "Attention", rows: tuple[int, ...]) -> Plan:
+def _flash(attention: Attention, rows: tuple[int, ...]) -> Plan:
     """Lay out, per part and head: load Q, the warps of keys one after the other, scale, store.
 
     Q and the output are held once, so a part waits for the store of the part before.
@@ -147,7 +144,7 @@ def _flash(attention: "Attention", rows: tuple[int, ...]) -> Plan:
 
 
 def _warp(
-    attention: "Attention",
+    attention: Attention,
     rows: tuple[int, ...],
     number: int,
     keys: int,

@@ -9,6 +9,7 @@ import pytest
 import hybridsim
 from hybridsim.mapping import place
 from hybridsim.programs.attention import Attention
+from hybridsim.programs.attention_runs import attend
 from hybridsim.validation.harp import TABLE, Case, compare, simulated_ms, summary
 
 
@@ -123,7 +124,7 @@ def test_attention_of_one_head(
     """Times of one head, 128 tokens, inferred from the published energies alone."""
     cluster = hybridsim.load_machine("harp_2026").cluster
     assert cluster is not None
-    run = Attention(cluster, 128, 128, head_dim, 1, form).run(batch)  # type: ignore[arg-type]
+    run = attend(Attention(cluster, 128, 128, head_dim, 1, form), batch)  # type: ignore[arg-type]
     assert run.duration_ps / 1e6 == pytest.approx(microseconds, abs=0.0015)
 
 
@@ -132,8 +133,8 @@ def test_heads_of_one_cluster_overlap(heads: int) -> None:
     """Energies of Fig. 7: each further head of a cluster saves 2.304 us."""
     cluster = hybridsim.load_machine("harp_2026").cluster
     assert cluster is not None
-    one = Attention(cluster, 128, 128, 32, 1, "pipelined").run(8).duration_ps
-    all_heads = Attention(cluster, 128, 128, 32, heads, "pipelined").run(8).duration_ps
+    one = attend(Attention(cluster, 128, 128, 32, 1, "pipelined"), 8).duration_ps
+    all_heads = attend(Attention(cluster, 128, 128, 32, heads, "pipelined"), 8).duration_ps
     assert (heads * one - all_heads) / 1e6 == pytest.approx(2.304 * (heads - 1), abs=0.005)
 
 

@@ -11,6 +11,8 @@ import hybridsim
 from hybridsim.arch import Cluster
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.programs.attention import Attention
+from hybridsim.programs.attention_plans import lay_out
+from hybridsim.programs.attention_runs import attend
 from tests.carried_out import assert_engines_agree, durations
 
 MACHINES = ("harp_2026", "ahwa_lora_2026")
@@ -35,7 +37,7 @@ def test_sequential_is_the_sum_of_its_kernels() -> None:
     products, softmax = sum(one.products_ps(64, 128)), one.softmax_ps(64, 128)
     moved = 2_000 * (2 * 64 * 32 * 2 // 8 + 2 * 128 * 32 * 2 // 8)
     each = products + softmax + moved
-    run = attention(heads=2).run(64)
+    run = attend(attention(heads=2), 64)
     assert run.ready_ps == (2 * each, 4 * each)
     assert run.duration_ps == 4 * each
 
@@ -43,8 +45,8 @@ def test_sequential_is_the_sum_of_its_kernels() -> None:
 def test_resident_keys_and_values_are_fetched_once() -> None:
     """Sequentially, the difference is the transfers of K and V for all batches but one."""
     batches, heads = 16, 3
-    reread = attention(heads=heads).run(8).duration_ps
-    resident = attention(heads=heads, keys_values="resident").run(8).duration_ps
+    reread = attend(attention(heads=heads), 8).duration_ps
+    resident = attend(attention(heads=heads, keys_values="resident"), 8).duration_ps
     fetch = 2_000 * (128 * 32 * 2 // 8)
     assert reread - resident == 2 * heads * fetch * (batches - 1)
 
@@ -79,12 +81,12 @@ def test_outputs_become_ready_in_order_and_the_last_one_ends_it(
     kept = data.draw(st.sampled_from(["reread", "resident"])) if form != "flash" else "reread"
     machine = data.draw(st.sampled_from(MACHINES))
     program = attention(cluster=cluster(machine), **shape, form=form, keys_values=kept)
-    run = program.run(batch)
+    run = attend(program, batch)
     assert len(run.ready_ps) == -(-shape["tokens"] // batch)
     assert list(run.ready_ps) == sorted(set(run.ready_ps))
     assert run.ready_ps[-1] == run.duration_ps
     assert run.tcdm_bytes <= program.cluster.tcdm.size
-    assert program.run(None).ready_ps == (program.run(None).duration_ps,)
+    assert attend(program, None).ready_ps == (attend(program, None).duration_ps,)
 
 
 @given(shape=shapes, batch=st.integers(1, 80))
@@ -95,10 +97,10 @@ def test_overlap_is_between_no_overlap_and_the_busiest_unit(
     serial = attention(**shape)
     overlapped = attention(**shape, form="pipelined")
     rows = tuple(part for each in overlapped.parts(batch) for part in each)
-    plan = overlapped.plan(rows)
+    plan = lay_out(overlapped, rows)
     duration = durations(plan, overlapped)
-    run = overlapped.run(batch)
-    assert run.duration_ps <= serial.run(rows[0]).duration_ps
+    run = attend(overlapped, batch)
+    assert run.duration_ps <= attend(serial, rows[0]).duration_ps
     for unit in range(len(plan.resources)):
         busy = sum(int(duration[task]) for task in range(len(plan)) if unit in plan.uses_of(task))
         assert busy <= run.duration_ps
@@ -107,7 +109,7 @@ def test_overlap_is_between_no_overlap_and_the_busiest_unit(
 @pytest.mark.parametrize("form", ["pipelined", "flash"])
 def test_every_product_is_there_once(form: str) -> None:
     program = attention(form=form, heads=3, cluster=cluster("ahwa_lora_2026"))
-    plan = program.plan((64, 64))
+    plan = lay_out(program, (64, 64))
     warps = -(-128 // program.warp(64)) if form == "flash" else 1
     for action in ("q k", "softmax", "scores v"):
         tasks = (plan.label == plan.labels.index(action)).sum()
@@ -121,7 +123,7 @@ def test_every_product_is_there_once(form: str) -> None:
 )
 def test_engines_agree_on_the_plan(form: str, heads: int, keys_values: str) -> None:
     program = attention(form=form, heads=heads, keys_values=keys_values)
-    plan = program.plan((16,) * 7 + (9,))
+    plan = lay_out(program, (16,) * 7 + (9,))
     assert_engines_agree(plan, program)
 
 
@@ -129,30 +131,30 @@ def test_queries_that_do_not_fit_are_cut_into_equal_parts() -> None:
     """(Q + K + scores) x 2 B: 384 queries of 64 elements go in 5 parts of 77 rows (HARP)."""
     program = attention(tokens=384, keys=384, head_dim=64)
     assert program.tcdm_bytes(128) == (128 * 64 + 384 * 64 + 128 * 384) * 2
-    assert program.run(None).rows == 77
+    assert attend(program, None).rows == 77
     assert program.parts(384) == [(77, 77, 77, 77, 76)]
 
 
 def test_a_second_buffer_is_used_where_it_fits_and_is_faster() -> None:
     tight = attention(cluster=cluster(size="40 KiB"), form="pipelined")
     wide = attention(form="pipelined")
-    assert (tight.run(64).buffers, wide.run(64).buffers) == (1, 2)
-    assert wide.run(64).duration_ps < tight.run(64).duration_ps
+    assert (attend(tight, 64).buffers, attend(wide, 64).buffers) == (1, 2)
+    assert attend(wide, 64).duration_ps < attend(tight, 64).duration_ps
 
 
 def test_flash_fits_where_no_row_of_scores_does() -> None:
     long = {"tokens": 64, "keys": 4096, "head_dim": 64}
     for form in ("sequential", "pipelined"):
         with pytest.raises(CapacityError, match="choose attention=flash"):
-            attention(**long, form=form).run(8)
-    assert attention(**long, form="flash").run(8).duration_ps > 0
+            attend(attention(**long, form=form), 8)
+    assert attend(attention(**long, form="flash"), 8).duration_ps > 0
 
 
 def test_not_even_one_query_fits() -> None:
     with pytest.raises(CapacityError, match=r"128 keys of 32 elements needs .* for one query"):
-        attention(cluster=cluster(size="4 KiB")).run(8)
+        attend(attention(cluster=cluster(size="4 KiB")), 8)
     with pytest.raises(CapacityError, match="choose keys_values=reread"):
-        attention(heads=12, keys_values="resident").run(8)
+        attend(attention(heads=12, keys_values="resident"), 8)
 
 
 @pytest.mark.parametrize("field", ["tokens", "keys", "head_dim", "heads"])

@@ -11,7 +11,7 @@ from hybridsim.arch import Cluster, Machine
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs.attention import Attention as AttentionProgram
-from hybridsim.programs.attention import AttentionShape
+from hybridsim.programs.attention_runs import AttentionShape, attend
 from hybridsim.programs.pieces import Piece
 from hybridsim.programs.product import ProductWork
 from hybridsim.strategies.networks.adapters import (
@@ -361,10 +361,10 @@ class Deciding:
         fitting = self.program(work, heads, on_engine)
         batch, queries = self._options.batch, self._options.queries
         if batch is not None:
-            return fitting.shape(min(batch, fitting.tokens), queries)
+            return AttentionShape.of(fitting, min(batch, fitting.tokens), queries)
         if queries is None and fitting.form != "sequential":
-            queries = fitting.run(None, None).rows  # the fastest number is found here, once
-        return fitting.shape(None, queries)
+            queries = attend(fitting, None).rows  # the fastest number is found here, once
+        return AttentionShape.of(fitting, None, queries)
 
     def _kept_bytes(self, work: FlowOp) -> int:
         """Return the size of kept keys and values that cross the link; 0 if none are charged."""

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from hybridsim.engines import Dispatch
 from hybridsim.programs import LoraProgram
-from hybridsim.programs.attention import AttentionShape
+from hybridsim.programs.attention_runs import AttentionShape
 from hybridsim.programs.product import ProductWork
 from hybridsim.strategies.networks.options import Keep
 

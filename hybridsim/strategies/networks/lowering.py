@@ -5,7 +5,7 @@ from typing import Any
 
 from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.programs.adapting import AdapterWork, Half
-from hybridsim.programs.attention import AttentionShape, AttentionWork
+from hybridsim.programs.attention_runs import AttentionShape, AttentionWork
 from hybridsim.programs.pieces import Piece
 from hybridsim.strategies.job import LayerDecision
 from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs
