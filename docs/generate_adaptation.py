@@ -6,12 +6,15 @@ markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import hybridsim
 from hybridsim.analog.times import in_order
+from hybridsim.plan import Bools
 from hybridsim.report.markdown import markdown_table, refilled
 from hybridsim.service import compare_alternatives
+from hybridsim.training.files import EVALUATION, Lines, unpacked
 
 PAGE = Path(__file__).parent / "adaptation_study.md"
 REPORTS = Path(__file__).parents[1] / "reports"
@@ -28,6 +31,7 @@ def tables() -> dict[str, str]:
         "headline": over_time("adapt_movie/results"),
         "headline_differences": differences("adapt_movie/results", ("10y",)),
         "headline_corrected": corrected(),
+        "headline_fp16": as_on_cluster(),
         "methods": over_time("adapt_methods/results"),
         "methods_differences": differences("adapt_methods/results", ("10y",)),
         "training": training(),
@@ -87,6 +91,36 @@ def corrected() -> pd.DataFrame:
             "against the control, digital": _cells(differ, "difference_points", "{:+.1f}"),
         }
     )
+
+
+def as_on_cluster() -> pd.DataFrame:
+    """Return what it changes that adapters are computed in fp16, answer by answer."""
+    here, there = (_answers(f"adapt_movie/{name}") for name in ("fp16", "results"))
+    rows = []
+    for place in ("digital", "10y"):
+        keys = [key for key in here if (key[1] < 0) == (place == "digital")]
+        fp16, fp32 = (np.concatenate([each[key] for key in keys]) for each in (here, there))
+        rows.append(
+            {
+                "time": place,
+                "float32 [%]": f"{100 * fp32.mean():.2f}",
+                "fp16 [%]": f"{100 * fp16.mean():.2f}",
+                "right in float32 alone": int((fp32 & ~fp16).sum()),
+                "right in fp16 alone": int((fp16 & ~fp32).sum()),
+                "answers": f"{fp16.size:,}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _answers(folder: str) -> dict[tuple[int, int], Bools]:
+    """Return which answers of ``mean_of_both`` were right, by (seed, chip); chip -1 is digital."""
+    lines = Lines(REPORTS / folder / "journal.jsonl").rows(EVALUATION)
+    return {
+        (row["seed"], row["chip"]): unpacked(row["correct"], row["sentences"])
+        for _, row in lines
+        if row["arm"] == "mean_of_both"
+    }
 
 
 def _cells(

@@ -192,7 +192,7 @@ class Journal:
         self.correct[key] = correct
 
     def _read(self) -> None:
-        for number, row in self.lines.rows(_ROW, ("numbers",)):
+        for number, row in self.lines.rows(EVALUATION, ("numbers",)):
             try:
                 correct = unpacked(row["correct"], row["sentences"])
                 key = (row["arm"], row["seed"], row["chip"], float(row["seconds"]))
@@ -204,7 +204,8 @@ class Journal:
             self.correct[key] = correct
 
 
-_ROW = ("arm", "seed", "chip", "seconds", "sentences", "right", "correct")
+EVALUATION = ("arm", "seed", "chip", "seconds", "sentences", "right", "correct")
+"""What a line of a journal of evaluations says."""
 
 
 def _sum_of(row: Mapping[str, Any]) -> str:
