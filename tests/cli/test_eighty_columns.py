@@ -56,13 +56,14 @@ def test_a_run_fits_with_its_words_whole(name: str) -> None:
     check(_run_answer.render(result, every_layer=True))
 
 
-@pytest.mark.parametrize("name", every(5, NAMES[::4], first=1))
+@pytest.mark.slow  # below is one of a layer
+@pytest.mark.parametrize("name", NAMES[::4])
 def test_an_explanation_fits_with_its_words_whole(name: str) -> None:
     network, machine = hybridsim.load(name, machine_for(name))
     check(explained(explain(run_by_default(network, machine, 2).result)))
 
 
-@pytest.mark.parametrize("name", every(6, NAMES, first=4))
+@pytest.mark.parametrize("name", every(12, NAMES, first=4))
 def test_a_comparison_fits_with_its_words_whole(name: str) -> None:
     network, machine = hybridsim.load(name, machine_for(name))
     check(compared(compare(network, machine, tokens=2)))
