@@ -16,8 +16,13 @@ from hybridsim.report.page import run_page
 from tests.random_inputs import Run, times
 
 # The first call of a compiled function takes seconds, so a single example has no deadline. A check
-# of a change says the same each time it runs; every run by hand tries other examples.
-settings.register_profile("hybridsim", deadline=None, derandomize=bool(os.environ.get("CI")))
+# of a change says the same each time it runs; every run by hand tries other examples. Where a law
+# does not say how many, it meets as many as mutants do (tests/mutants), and those of Hypothesis
+# itself with --hypothesis-profile=thorough.
+for _name, _examples in (("hybridsim", 40), ("thorough", 100)):
+    settings.register_profile(
+        _name, deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=_examples
+    )
 settings.load_profile("hybridsim")
 
 

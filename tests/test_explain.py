@@ -27,8 +27,9 @@ def explained(network: str, machine: str, strategy: str = "token_parallel") -> E
 CASES = [
     ("layer_512x128", "ahwa_lora_2026:128ns", "token_parallel"),
     ("layer_128x128", "ahwa_lora_2026:512ns", "separate_add"),
-    ("minilm_l6", "ahwa_lora_2026", "cross_layer"),
-    ("layer_512x128", "harp_2026", "multi_cluster"),
+    # two clusters and a stream by default: below, in tests/cli and in tests/digest
+    pytest.param(("minilm_l6", "ahwa_lora_2026", "cross_layer"), marks=pytest.mark.slow),
+    pytest.param(("layer_512x128", "harp_2026", "multi_cluster"), marks=pytest.mark.slow),
 ]
 
 

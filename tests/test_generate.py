@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -25,16 +26,19 @@ CONFIG = {
 CHIPS = {"tile.count": 2, "chips.count": 4}
 
 
+@cache
 def small(head: Any = "lm_head") -> Network:
     adapters = AdapterSpec(rank=8, exclude=("lm_head",) if head == "lm_head" else ())
     return network_from_config(CONFIG, name="small", source="test", head=head, adapters=adapters)
 
 
+@cache
 def machine(**changes: Any) -> hybridsim.Machine:
     overrides = CHIPS | {key.replace("__", "."): value for key, value in changes.items()}
     return hybridsim.load_machine("llm_2026", overrides)
 
 
+@cache
 def generated(**options: Any) -> Generation:
     return generate(small(), machine(), **{"prompt": 40, "new": 9} | options)
 

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import hybridsim
@@ -9,8 +10,13 @@ import hybridsim
 ROOT = Path(hybridsim.__file__).parent
 
 
-def imported(source: str) -> Iterator[str]:
-    """Yield the names that a program imports, with their modules."""
+@cache
+def imported(source: str) -> tuple[str, ...]:
+    """Return the names that a program imports, with their modules."""
+    return tuple(_imported(source))
+
+
+def _imported(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

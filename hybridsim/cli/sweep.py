@@ -301,6 +301,9 @@ def merge(
     shards: Annotated[
         list[Path], typer.Argument(metavar="SHARD...", help="Folders of sweep --shard.")
     ],
+    answers: Annotated[
+        bool, typer.Option("--answers", help="No table: answers alone, part by part.")
+    ] = False,
     figures: FiguresOption = None,
     json_: Json = False,
     csv_: Csv = False,
@@ -313,11 +316,11 @@ def merge(
     kind = check_figures(figures, folder)
     check_out(folder, KIND)
     inputs = _inputs_of_shards(shards)
-    if large := len(inputs) > MOST_POINTS:
+    if large := answers or len(inputs) > MOST_POINTS:
         if csv_ or kind is not None:
             raise InputError(
-                f"merge: {len(inputs):,} points are no single table; leave --csv and --figures, "
-                f"which take {MOST_POINTS:,}"
+                "merge: --csv and --figures are of a table; leave them away with --answers and "
+                f"with more than {MOST_POINTS:,} points, or leave --answers away"
             )
         telling.say("answers", "from the parts of the shards, which stay where they are")
     with telling.stage("merging"), progress_bar(quiet or verbose) as progress:

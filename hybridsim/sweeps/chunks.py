@@ -23,6 +23,10 @@ LAST_SECONDS = 0.2
 GROWTH = 16
 """By how much a chunk may be larger than the one before: the first ones time themselves."""
 
+MOST_TOGETHER = 2**18
+"""Points of a chunk at most: what is held of them at the same time is bounded, however little
+time each takes."""
+
 MOST_DEATHS = 3
 """How often in a row processes may die before anything is finished."""
 
@@ -45,7 +49,7 @@ class Pace:
         self.per_point += (max(seconds / points, 1e-9) - self.per_point) * weight
         self.overhead += (overhead - self.overhead) / (4 if self.overhead else 1)
         target = min(max(LEAST_SECONDS, self.overhead / OVERHEAD), MOST_SECONDS)
-        self.size = max(1, min(round(target / self.per_point), points * GROWTH))
+        self.size = max(1, min(round(target / self.per_point), points * GROWTH, MOST_TOGETHER))
 
     def chunk(self, left: int, workers: int) -> int:
         """Return the size of the next chunk: at the end, so that workers finish together."""

@@ -189,16 +189,18 @@ def _check_whole(inputs: Inputs, shards: Sequence[Path]) -> None:
     """
     at, stretches = Cases(inputs), []
     for folder in shards:
-        each = [at.places(r.points) for r in parts_of_shards(inputs, [folder], ())]
-        first, last = min(own.min() for own in each), max(own.max() for own in each)
+        # read twice, so that no more is held of a share than a byte for each of its points
+        places = (at.places(r.points) for r in parts_of_shards(inputs, [folder], ()))
+        ends = np.array([(own.min(), own.max()) for own in places])
+        first, last = ends[:, 0].min(), ends[:, 1].max()
         if last - first >= MOST_POINTS:
             raise InputError(
                 f"merge: {folder} has points from all over the grid; "
                 "folders of sweep --shard i/N, each of one share, would do"
             )
         times = np.zeros(last - first + 1, np.uint8)
-        for own in each:
-            times[own - first] += 1
+        for recorded in parts_of_shards(inputs, [folder], ()):
+            times[at.places(recorded.points) - first] += 1
         if not (times == 1).all():
             what = "lacks points of its share" if (times == 0).any() else "has points twice"
             raise InputError(f"merge: {folder} {what}; the same shard run to its end would do")

@@ -300,7 +300,8 @@ def test_print_is_light_and_shows_whole_tables(opened: Opened, network_run: Writ
     assert all(shown == needed for shown, needed in heights)
 
 
-@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(on_layer: Any, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

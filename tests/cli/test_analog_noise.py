@@ -9,8 +9,6 @@ from hybridsim.measure.numerics import analog_noise_of
 from hybridsim.measure.result import Result
 
 RUN = ["run", "minilm_l6", "ahwa_lora_2026"]
-
-
 LAYER = ["run", "layer_512x128", "ahwa_lora_2026"]
 
 
@@ -19,7 +17,7 @@ def invoke(*arguments, run=RUN):
 
 
 def test_it_stands_below_the_latency():
-    done = invoke("--analog-noise", "t=0s,1y")
+    done = invoke("--analog-noise", "t=0s,1y", run=LAYER)
     assert done.exit_code == 0
     assert "0s SNR" in done.stdout
     assert "1y 1-cos" in done.stdout
@@ -45,9 +43,9 @@ def test_without_the_option_nothing_is_said():
 
 
 def test_it_changes_no_latency():
-    network, machine = load("minilm_l6", "ahwa_lora_2026")
+    network, machine = load("layer_512x128", "ahwa_lora_2026")
     plain = simulate(network, machine)
-    noisy = json.loads(invoke("--analog-noise", "t=1h", "--json").stdout)
+    noisy = json.loads(invoke("--analog-noise", "t=1h", "--json", run=LAYER).stdout)
     assert noisy["latency_ps"] == plain.latency_ps
 
 

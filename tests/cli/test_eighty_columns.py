@@ -2,7 +2,6 @@
 
 import io
 import re
-from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
@@ -16,6 +15,7 @@ from hybridsim.comparison import compare
 from hybridsim.explanation import explain
 from hybridsim.library import network_names
 from hybridsim.whole import run_by_default, with_whole_network
+from tests.sampling import every
 
 COLUMNS = 80
 ALIKE = ("8b", "_squad", "_lm")
@@ -24,14 +24,6 @@ NAMES = [
     pytest.param(name, marks=[pytest.mark.slow] if any(part in name for part in ALIKE) else [])
     for name in network_names()
 ]
-
-
-def every_other(names: list[Any]) -> list[Any]:
-    """Leave the others to the slow stage: much is tried on each."""
-    return [
-        pytest.param(*name.values, marks=pytest.mark.slow) if place % 2 == 0 else name
-        for place, name in enumerate(names)
-    ]
 
 
 def lines(shown: RenderableType, width: int) -> list[str]:
@@ -56,7 +48,7 @@ def machine_for(network: str) -> str:
     return "llm_2026" if network.startswith("llama") else "ahwa_lora_2026"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", every(4, NAMES))
 def test_a_run_fits_with_its_words_whole(name: str) -> None:
     network, machine = hybridsim.load(name, machine_for(name))
     result = run_by_default(network, machine, 9).result
@@ -64,13 +56,14 @@ def test_a_run_fits_with_its_words_whole(name: str) -> None:
     check(_run_answer.render(result, every_layer=True))
 
 
-@pytest.mark.parametrize("name", every_other(NAMES[::4]))
+@pytest.mark.slow  # below is one of a layer
+@pytest.mark.parametrize("name", NAMES[::4])
 def test_an_explanation_fits_with_its_words_whole(name: str) -> None:
     network, machine = hybridsim.load(name, machine_for(name))
     check(explained(explain(run_by_default(network, machine, 2).result)))
 
 
-@pytest.mark.parametrize("name", every_other(NAMES))
+@pytest.mark.parametrize("name", every(12, NAMES, first=4))
 def test_a_comparison_fits_with_its_words_whole(name: str) -> None:
     network, machine = hybridsim.load(name, machine_for(name))
     check(compared(compare(network, machine, tokens=2)))

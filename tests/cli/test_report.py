@@ -1,6 +1,10 @@
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import CommandLine
+
+pytestmark = pytest.mark.usefixtures("explained_once")
 
 
 def test_run_writes_a_page_and_report_writes_it_again(cli: CommandLine, tmp_path: Path) -> None:

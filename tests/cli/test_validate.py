@@ -130,6 +130,7 @@ def test_a_table_without_any_answer_is_still_summed_up(cli: Any, tmp_path: Path)
     assert found["summary"][0]["median_percent"] is None
 
 
+@pytest.mark.slow
 def test_the_study_of_the_paper(cli: Any) -> None:
     found = cli.json("validate", "paper")
     assert broken("validate-paper", found) == []

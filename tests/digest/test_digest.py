@@ -10,17 +10,17 @@ from tests.digest import access
 from tests.digest.case import Case
 from tests.digest.cases import CASES
 from tests.digest.digest import differences, digest, golden
+from tests.sampling import every
 
 HINT = "python -m tests.digest.digest --show NAME prints what is hashed, here and in old code"
 
 
 @pytest.mark.parametrize(
     "case",
-    [
-        # a ninth of them by default, all with -m "slow or not slow"
-        pytest.param(c, marks=[pytest.mark.slow] if c.slow or n % 9 else [], id=c.name)
-        for n, c in enumerate(CASES)
-    ],
+    every(
+        9,
+        [pytest.param(c, marks=[pytest.mark.slow] if c.slow else [], id=c.name) for c in CASES],
+    ),
 )
 def test_nothing_moved(case: Case) -> None:
     changed = differences(digest(case), golden()[case.name])

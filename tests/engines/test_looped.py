@@ -93,7 +93,7 @@ def test_a_pipeline_of_any_length_and_prices(buffers: int, units: int) -> None:
 
 
 @given(outlines(most=60), st.integers(0, 2**32 - 1), st.integers(1, 30))
-@settings(max_examples=40)
+@settings(max_examples=12)
 def test_points_on_a_line_take_as_long_as_each_of_them(
     outline: Outline, seed: int, step: int
 ) -> None:

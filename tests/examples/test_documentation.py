@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hybridsim.cli import app
+from tests.sampling import every
 
 ROOT = Path(__file__).parents[2]
 _TOP = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
@@ -31,7 +32,7 @@ def commands() -> list[str]:
     return sorted({line for line in lines if line.startswith("hybridsim ")})
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", every(4, commands(), first=2))
 def test_a_command_works_as_printed(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

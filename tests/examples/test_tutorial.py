@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hybridsim.cli import app
+from tests.sampling import every
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -22,7 +23,7 @@ def generator() -> ModuleType:
     return tutorial
 
 
-@pytest.mark.parametrize("page", generator().PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", every(6, generator().PAGES, first=1), ids=lambda page: page.stem)
 def test_a_tutorial_prints_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

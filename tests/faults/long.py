@@ -2,18 +2,22 @@
 
     engine reference|compiled|frozen    ten million tasks of one layer, each token a batch
     service                             a million requests
-    sweep MINUTES [PNG]                 a million points, or so long; memory is read, and drawn
+    sweep [CSV]                         ten million points; memory is read, and kept as a table
 
 Prints CPU time and the most memory that was resident.
 """
 
+import os
+import re
 import resource
 import sys
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+
+from hybridsim.errors import SpecError
 
 TOKENS = 2**20
 MOST_MEMORY = 12 * 2**30
@@ -58,62 +62,82 @@ def service() -> None:
     print(f"service: {used()}", flush=True)
 
 
-def sweep(minutes: float, picture: str = "") -> None:
-    """Run a study of a million prices of one layer, or until the time is over; read its memory."""
-    from tests.faults.ways import STUDY
+def sweep(table: str = "") -> None:
+    """Run studies of 10^5 to 10^7 prices of one layer as a share, and merge it; read memory."""
+    found = []
+    for most in (5, 6, 7):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            latency = {"from": "1 cycles", "to": f"{10**most // 2000} cycles", "step": "1 cycles"}
+            axes = AXES | {"link.latency": latency}
+            import yaml
 
-    axes = {
-        "tile.integration_time": {"from": "1 ns", "to": "100 ns", "step": "1 ns"},
-        "link.latency": {"from": "1 cycles", "to": "100 cycles", "step": "1 cycles"},
-        "cluster.dma.issue_1d": {"from": "1 cycles", "to": "100 cycles", "step": "1 cycles"},
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        import yaml
-
-        (place / "study.yaml").write_text(yaml.safe_dump(STUDY | {"axes": axes}), encoding="utf-8")
-        read = _watched(["sweep", str(place / "study.yaml"), "--out", str(place / "out")], minutes)
-        size = sum(path.stat().st_size for path in (place / "out").rglob("*") if path.is_file())
-    cpu, resident = read[read[:, 1] > 0].T
-    at = np.searchsorted(cpu, cpu[-1] * np.array([0.1, 0.3, 0.5, 0.7, 0.9]))
-    told = [f"{mib:.0f}" for mib in resident[at]]
-    print(f"sweep: {cpu[-1]:.0f} s of CPU, {size / 2**20:.0f} MiB written; resident [MiB] after")
-    print(f"10, 30, 50, 70, 90 % of it: {', '.join(told)}; at most {resident.max():.0f}")
-    if picture:
-        _drawn(read, Path(picture))
+            (place / "study.yaml").write_text(yaml.safe_dump(STUDY | {"axes": axes}))
+            share = ["sweep", str(place / "study.yaml"), "--out", str(place / "1")]
+            read = {
+                "points": _watched([*share, "--shard", "1/1"], place / "1"),
+                "answers": _watched(["sweep", "merge", str(place / "2"), str(place / "1"),
+                                     "--answers"], place / "1"),
+            }  # fmt: skip
+            size = sum(path.stat().st_size for path in (place / "1").glob("part-*"))
+        for what, rows in read.items():
+            cpu, peak = rows[-1][0], max(mib for _, _, mib in rows)
+            print(f"{10**most:,} points, {what}: {cpu:.1f} s of CPU, at most {peak:.0f} MiB,"
+                  f" parts of {size / 2**20:.1f} MiB", flush=True)  # fmt: skip
+            found += [(10**most, what, size, *row) for row in _thinned(rows)]
+    if table:
+        lines = [",".join(map(str, row)) for row in found]
+        names = "study_points,command,parts_bytes,cpu_s,recorded_points,resident_mib"
+        Path(table).write_text("\n".join([names, *lines]) + "\n", encoding="utf-8")
 
 
-def _watched(arguments: list[str], minutes: float) -> "np.ndarray":
-    """Run a command, and interrupt it in the end; return its CPU time [s] and memory [MiB]."""
-    import signal
+STUDY = {
+    "name": "memory", "machine": "ahwa_lora_2026", "tokens": 16, "strategy": "layer_serial",
+    "objectives": {"latency_ps": "minimise"},
+}  # fmt: skip
+AXES = {
+    "network": ["layer_128x128", "layer_512x128"],
+    "adapters.rank": {"from": 1, "to": 10, "step": 1},
+    "tile.integration_time": {"from": "1 ns", "to": "100 ns", "step": "1 ns"},
+}
+"""Shapes, ranks and clocks of one adapted layer; the latency of the link makes them many."""
+
+
+def _thinned(rows: list[tuple[float, int, float]]) -> list[tuple[float, int, float]]:
+    """Return about fifty rows, evenly over the CPU time; the last one is among them."""
+    cpu = [row[0] for row in rows]
+    places = np.searchsorted(cpu, np.linspace(0, cpu[-1], 50))
+    return [rows[place] for place in np.union1d(places, [len(rows) - 1])]
+
+
+def _watched(arguments: list[str], parts: Path) -> list[tuple[float, int, float]]:
+    """Run a command; return its CPU time [s], the points recorded and its memory [MiB], as read
+    four times a second, and in the end what the system says of CPU time and of most memory."""
     import subprocess
 
+    from hybridsim.sweeps.parts import Part
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = subprocess.Popen([sys.executable, "-m", "hybridsim", *arguments, "--quiet"])
-    read = []
-    ticks, page = 100.0, resource.getpagesize()
-    until = time.monotonic() + 60 * minutes
-    while time.monotonic() < until:
+    status, read, points, most = Path(f"/proc/{begun.pid}/status"), [], 0, 0.0
+    while True:
         try:
-            begun.wait(1)
+            code = begun.wait(0.25)
             break
         except subprocess.TimeoutExpired:
+            own = (Part.at(path) for path in [*parts.glob("part-*")])
+            with suppress(SpecError):  # put together meanwhile
+                points = max(points, sum(part.rows for part in own if part is not None))
             stat = Path(f"/proc/{begun.pid}/stat").read_text().rpartition(")")[2].split()
-            read.append(((int(stat[11]) + int(stat[12])) / ticks, int(stat[21]) * page / 2**20))
-    begun.send_signal(signal.SIGINT)
-    print(f"sweep: exit code {begun.wait()}", flush=True)
-    return np.array(read)
-
-
-def _drawn(read: "np.ndarray", path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.4, 2.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(read[:, 0] / 60, read[:, 1])
-    axes.set_xlabel("CPU time [min]")
-    axes.set_ylabel("resident memory [MiB]")
-    axes.set_ylim(0)
-    figure.savefig(path, dpi=200)
+            cpu = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+            kib = dict(re.findall(r"(VmHWM|VmRSS):\s+(\d+)", status.read_text()))
+            if kib:
+                most = round(int(kib["VmHWM"]) / 2**10, 1)
+                read.append((cpu, points, round(int(kib["VmRSS"]) / 2**10, 1)))
+    assert code == 0, arguments
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [*read, (round(cpu, 2), points, most)]
 
 
 if __name__ == "__main__":
@@ -124,4 +148,4 @@ if __name__ == "__main__":
     elif what == "service":
         service()
     else:
-        sweep(float(more[0]), *more[1:])
+        sweep(*more)

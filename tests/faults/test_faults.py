@@ -9,6 +9,7 @@ from tests.faults.corrupt import corrupted
 from tests.faults.disk import refused_by_the_disk
 from tests.faults.kill import Bench, kill
 from tests.faults.ways import WAYS
+from tests.sampling import every
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(WAYS["compare"], tmp_path_factory.mktemp("faults"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", every(2, [signal.SIGKILL, signal.SIGINT]))
 def test_whatever_stops_a_command_its_files_are_old_or_new(bench: Bench, number: int) -> None:
     found = [*kill(bench, 4, 0, number)]
     assert [fault for fault in found if fault.wrong] == []

@@ -1,5 +1,7 @@
 """SimPy and the compiled engine agree to the picosecond on everything that is bundled."""
 
+from itertools import product
+
 import pytest
 
 import hybridsim
@@ -7,6 +9,7 @@ from hybridsim.library import machine_names, network_names
 from hybridsim.mapping import place
 from hybridsim.strategies import STRATEGIES, Job, make_strategy
 from tests.carried_out import assert_engines_agree
+from tests.sampling import every
 
 DEEP = ("bert_base", "bert_large")
 """Two and four times as many blocks as distilbert."""
@@ -16,9 +19,10 @@ NETWORKS = [name for name in network_names() if not name.startswith("llama")][::
 MACHINES = [name for name in machine_names() if name not in ("llm_2026", "published_tiles")]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("network", [name for name in NETWORKS if name not in DEEP])
+@pytest.mark.parametrize(
+    ("network", "machine", "strategy"),
+    every(5, product([name for name in NETWORKS if name not in DEEP], MACHINES, STRATEGIES)),
+)
 def test_the_engines_agree(network: str, machine: str, strategy: str) -> None:
     assert_agreed(network, machine, strategy, tokens=20)
 

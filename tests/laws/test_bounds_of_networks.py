@@ -60,6 +60,21 @@ def test_no_plan_beats_its_bound_where_adapters_go_in_slices(seed: int) -> None:
         assert bound <= took, choice
 
 
+@pytest.mark.parametrize("strategy", ["il_pipe", "xb_pipe"])
+@pytest.mark.parametrize("bundle", ["ahwa_lora_2026", "harp_2026", "llm_2026"])
+def test_no_plan_beats_its_bound_without_adapters_behind_a_slow_link(
+    bundle: str, strategy: str
+) -> None:
+    """The link sets the pace, and outputs that no adapter reads need not cross it."""
+    network, machine = hybridsim.load("minilm_l6", bundle, {"link.width": "1 B/cycle"})
+    made = make_strategy(strategy)
+    assert isinstance(made, NetworkStrategy)
+    job = job_of(network.without_adapters(), machine, made, 8)
+    choices = made.candidates(job)[:1]
+    bound = int(made.bounds_ps(job, choices)[0])
+    assert 0 < bound <= makespan_of(job, made.decide_for(job, choices[0]))
+
+
 @pytest.mark.parametrize("barrier", [False, True])
 def test_where_clusters_abound_the_bound_is_the_longest_way(barrier: bool) -> None:
     """What is missing is what no bound knows: the embedding's fetch, and waiting for a link. A

@@ -1,5 +1,6 @@
 """What is left open is never beaten by what could have been named: batch, unit, operand order."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hybridsim.errors import InputError
 from hybridsim.simulation import job_of
 from hybridsim.strategies import Job
 from hybridsim.strategies.networks.running import makespan_of
+from tests.sampling import every
 
 UNITS = {
     "either": ("matrix_engine", "cores"),
@@ -52,7 +54,7 @@ def random_case(seed: int) -> tuple[Network, Machine, str, dict[str, Any], int]:
     return network, machine, name, options, int(draw.integers(1, 150))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", every(3, range(8)))
 def test_nothing_that_is_named_beats_what_is_left_open(seed: int) -> None:
     """Batches, units, operand orders and clusters; every batch of a block: test_blocks."""
     network, machine, name, options, tokens = random_case(seed)
@@ -122,7 +124,7 @@ def random_network(seed: int, names: tuple[str, ...]) -> tuple[Job, Any, dict[st
     return job_of(network, machine, strategy, int(draw.integers(2, 32))), strategy, options, name
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", every(3, range(8)))
 def test_no_batch_beats_the_bound_of_a_whole_network_nor_the_one_that_is_chosen(seed: int) -> None:
     """All batches, and how long adapters stay, against brute force."""
     job, strategy, _, _ = random_network(seed, NETWORKS)
@@ -143,8 +145,7 @@ def test_no_batch_beats_the_bound_of_a_whole_network_nor_the_one_that_is_chosen(
     assert found.what == strategy.decide_for(job, min(ran, key=lambda own: ran[own]))
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("prefetch", [False, True])
+@pytest.mark.parametrize(("prefetch", "seed"), every(3, product([False, True], range(4))))
 def test_no_batch_nor_unit_that_is_named_beats_a_stream(seed: int, prefetch: bool) -> None:
     """With fetches ahead as well, though these go from one stretch into the next."""
     job, _, options, name = random_network(seed, ("cross_layer",))

@@ -22,6 +22,7 @@ from hybridsim.sweeps.whole_runs import WholeRuns
 from hybridsim.units import ceil_div
 from hybridsim.work import price
 from hybridsim.workload import Network
+from tests.sampling import every
 from tests.sweeps.random_studies import NETWORKS, inputs_of
 
 ROW_PS, DEVICE_AJ, DEVICES = 30 * 10**6, 600 * 10**6, 2
@@ -107,7 +108,9 @@ def test_a_sequence_bears_its_share_of_all_rows_written(sequences: int) -> None:
     assert energy == fitting.result.energy.component_aj
 
 
-@pytest.mark.parametrize("strategy", ["all_analog", "auto", "cross_layer", "xb_pipe", "il_par"])
+@pytest.mark.parametrize(
+    "strategy", every(2, ["all_analog", "auto", "cross_layer", "xb_pipe", "il_par"])
+)
 def test_more_sequences_are_never_slower_and_no_sequence_faster_than_without(
     strategy: str,
 ) -> None:
@@ -116,7 +119,9 @@ def test_more_sequences_are_never_slower_and_no_sequence_faster_than_without(
     assert latency[-1] > run(60, strategy).result.latency_ps
 
 
-@pytest.mark.parametrize("strategy", ["token_parallel", "cross_layer", "xb_pipe", "network"])
+@pytest.mark.parametrize(
+    "strategy", every(2, ["token_parallel", "cross_layer", "xb_pipe", "network"])
+)
 def test_tiles_are_written_after_all_before_and_before_all_after(strategy: str) -> None:
     done = run(25, strategy)
     plan, timeline = done.schedule.plan, done.timeline

@@ -1,5 +1,6 @@
 """Energy of whole networks and of generated tokens: counts by hand, and sums over tasks."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hybridsim.measure.area import area_of, sram_mib, tdp_uw, tiles_there
 from hybridsim.measure.energy import RunEnergy, energy_of_run
 from hybridsim.simulation import Run, execute
 from hybridsim.workload import AdapterSpec, Network, network_from_config
+from tests.sampling import every
 
 CONFIG = {
     "model_type": "llama", "vocab_size": 1000, "hidden_size": 256, "intermediate_size": 1024,
@@ -24,6 +26,7 @@ NOTHING = {
 }  # fmt: skip
 
 
+@cache
 def small(rank: int = 8) -> Network:
     adapters = AdapterSpec(rank=rank, exclude=("lm_head",))
     return network_from_config(
@@ -54,7 +57,7 @@ def generated(there: Machine, **options: Any) -> Generation:
     return generate(small(), there, **{"prompt": 40, "new": 7} | options)
 
 
-@pytest.mark.parametrize("variant", ["", ":mesh", ":tree", ":harp_powers"])
+@pytest.mark.parametrize("variant", every(2, ["", ":mesh", ":tree", ":harp_powers"]))
 def test_tokens_draw_the_sum_of_their_tasks(variant: str) -> None:
     """Each token as a run of its own, laid out from scratch and summed task by task."""
     there = machine(variant)

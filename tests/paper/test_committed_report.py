@@ -22,11 +22,13 @@ def files() -> dict[str, str | bytes]:
     return report_files(with_best(both_layouts()), anchors_table(readings_table()))
 
 
+@pytest.mark.slow
 def test_page_and_table_are_those_of_today(files: dict[str, str | bytes]) -> None:
     for name in ("report.md", "latency_study.csv"):
         assert (FOLDER / name).read_text(encoding="utf-8") == files[name]
 
 
+@pytest.mark.slow
 def test_every_figure_is_there_and_small(files: dict[str, str | bytes]) -> None:
     assert {*files, "README.md"} == set(os.listdir(FOLDER))
     assert all(len(content) < 200_000 for content in files.values())

@@ -3,11 +3,14 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 from hybridsim.report.markdown import refilled
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_tables_of_the_study() -> None:
     spec = importlib.util.spec_from_file_location("page", DOCS / "generate_latency_study.py")
     assert spec is not None

@@ -3,11 +3,14 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 from hybridsim.report.markdown import refilled
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_today() -> None:
     """Run ``python docs/generate_serving.py`` where they are not."""
     spec = importlib.util.spec_from_file_location("page", DOCS / "generate_serving.py")

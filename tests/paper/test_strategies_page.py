@@ -24,6 +24,7 @@ def page() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_tables_of_single_layers() -> None:
     module = page()
     parts = module.tables(networks=False)
@@ -31,6 +32,7 @@ def test_the_page_shows_the_tables_of_single_layers() -> None:
     assert refilled(TEXT, parts) == TEXT
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_overheads_of_whole_mobilebert() -> None:
     """One column of the table: 256 ns; the others come from the same function."""
     table = re.search(r"<!-- begin network -->\n(.*?)<!-- end network -->", TEXT, re.DOTALL)

@@ -98,7 +98,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-EXAMPLES = [(answer, line) for answer, commands in COMMANDS.items() for line in commands]
+LONGER = {"design", "warm-up"}
+"""Answers that take seconds each: searched, and compiled."""
+EXAMPLES = [
+    pytest.param(answer, line, marks=[pytest.mark.slow] if answer in LONGER else [])
+    for answer, commands in COMMANDS.items()
+    for line in commands
+]
 
 
 @pytest.mark.parametrize(("answer", "line"), EXAMPLES)

@@ -36,13 +36,8 @@ def network() -> Run:
     return execute(*load("mobilebert", "harp_2026"), strategy, 32)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        kind if kind == "svg" else pytest.param(kind, marks=pytest.mark.slow)
-        for kind in get_args(Format)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", get_args(Format))
 def test_equal_runs_give_equal_files(run: Run, kind: str) -> None:
     first, second = run_files(run, kind), run_files(run, kind)
     assert first == second

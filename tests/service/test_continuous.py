@@ -24,6 +24,8 @@ from hybridsim.service.result import spread
 from hybridsim.strategies import Job, carry_out
 from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
 
+pytestmark = pytest.mark.usefixtures("times_once")
+
 CONFIG = {
     "model_type": "llama", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 128,
     "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
@@ -44,13 +46,19 @@ def machine() -> Machine:
     return load_machine("llm_2026", {"tile.count": 16, "chips.count": 1, "cluster.count": 2})
 
 
+@pytest.fixture(scope="module")
+def times(network: Network, machine: Machine) -> GenerationTimes:
+    """What passes take, apart from those that services ask."""
+    return GenerationTimes(network, machine)
+
+
 # --- against generations ------------------------------------------------------------------------
 
 
 def test_one_request_at_a_time_takes_what_its_generation_takes(
-    network: Network, machine: Machine
+    network: Network, machine: Machine, times: GenerationTimes
 ) -> None:
-    times, second = GenerationTimes(network, machine), 10**12
+    second = 10**12
     rows = [(0, 20, 5), (second, 33, 1), (2 * second, 7, 3)]
     requests = [Request(arrival, "a", prompt, output) for arrival, prompt, output in rows]
     table = run_service(network, machine, requests, mix="continuous").requests
@@ -61,21 +69,20 @@ def test_one_request_at_a_time_takes_what_its_generation_takes(
 
 
 def test_equal_requests_at_once_take_what_they_take_together(
-    network: Network, machine: Machine
+    network: Network, machine: Machine, times: GenerationTimes
 ) -> None:
     table = run_service(network, machine, [Request(0, "a", 20, 5)] * 3, mix="continuous").requests
-    expected = GenerationTimes(network, machine).times(20, 5, 3)
+    expected = times.times(20, 5, 3)
     assert set(table["end_ps"] - table["start_ps"]) == {expected[1]}
     assert set(table["first_token_ps"] - table["start_ps"]) == {expected[0]}
 
 
 def test_a_chunk_takes_what_its_tokens_take_after_those_before(
-    network: Network, machine: Machine
+    network: Network, machine: Machine, times: GenerationTimes
 ) -> None:
     table = run_service(
         network, machine, [Request(0, "a", 20, 1)], mix="continuous", chunk=8
     ).requests
-    times = GenerationTimes(network, machine)
     parts = [times.prompt_ps(8, 0, 1), times.prompt_ps(8, 8, 1), times.prompt_ps(4, 16, 1)]
     assert (table["end_ps"] - table["start_ps"]).tolist() == [sum(parts)]
 
@@ -286,7 +293,9 @@ def test_errors_between_knots_are_told(network: Network, machine: Machine) -> No
 # --- prefixes, targets, what cannot be ----------------------------------------------------------
 
 
-def test_prompts_that_begin_alike_are_computed_once(network: Network, machine: Machine) -> None:
+def test_prompts_that_begin_alike_are_computed_once(
+    network: Network, machine: Machine, times: GenerationTimes
+) -> None:
     requests = Requests.of([Request(i * 10**12, "a", 50, 2) for i in range(3)])
     requests.block, requests.blocks = 16, [array("q", own) for own in ((1, 2, 3), (1, 2, 9), (7,))]
     found, without = (
@@ -296,7 +305,6 @@ def test_prompts_that_begin_alike_are_computed_once(network: Network, machine: M
     assert found.result.continuous is not None
     assert found.result.continuous.reused_tokens == 32
     took = (found.requests["end_ps"] - found.requests["start_ps"]).tolist()
-    times = GenerationTimes(network, machine)
     assert took[1] == times.prompt_ps(18, 32, 1) + times.token_ps(50, 1)
     assert took[0] == took[2]
     assert len(set(without.requests["end_ps"] - without.requests["start_ps"])) == 1

@@ -1,5 +1,6 @@
 """Requests that generate tokens, and where adapters of many tasks are kept."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from hybridsim.service import Request, Service, Store, run_service
 from hybridsim.service.residency import tier_of
 from hybridsim.strategies import make_strategy
 from hybridsim.workload import AdapterSpec, Network, load_network, network_from_config
+
+pytestmark = pytest.mark.usefixtures("times_once")
 
 CONFIG = {
     "model_type": "llama", "vocab_size": 1000, "hidden_size": 256, "intermediate_size": 1024,
@@ -32,6 +35,7 @@ def network() -> Network:
     )
 
 
+@cache
 def machine(**changes: Any) -> Machine:
     overrides = {"tile.count": 2, "chips.count": 4}
     return load_machine(

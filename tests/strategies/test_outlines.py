@@ -1,6 +1,6 @@
 """A strategy in outline is the plan it lays out, and takes as long however it is executed."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from hybridsim.validation.strategies import layer
 from hybridsim.work import price
 from hybridsim.workload import Linear, Network
 from tests.carried_out import carried_out
+from tests.sampling import every
 
 NAMES = [name for name in ADAPTER_STRATEGIES if name != "auto"]
 MACHINES = {
@@ -132,9 +133,10 @@ def test_layers_alike_are_laid_out_once(name: str) -> None:
     assert len({id(t.steps) for t in many.templates}) == len({id(t.steps) for t in few.templates})
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shape", [(128, 128), (512, 128), (128, 512)])
-def test_the_layers_of_the_paper(name: str, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "name"), every(3, product([(128, 128), (512, 128), (128, 512)], NAMES))
+)
+def test_the_layers_of_the_paper(shape: tuple[int, int], name: str) -> None:
     for machine in MACHINES.values():
         mapping = place(layer(*shape), machine)
         for tokens in (1, 128, 1001):

@@ -87,4 +87,14 @@ def test_the_command_tells_them(cli, studies, tmp_path: Path, monkeypatch) -> No
     for text in ("12 points, 0 without a result", "Pareto front", "each axis alone"):
         assert text in done.stdout
     assert cli.json("sweep", "merge", out, *folders)["points"] == 12
-    assert "are no single table" in cli.refused("sweep", "merge", out, *folders, "--csv")
+    assert "are of a table" in cli.refused("sweep", "merge", out, *folders, "--csv")
+
+
+def test_answers_can_be_had_without_a_table(cli, studies, tmp_path: Path) -> None:
+    study, shard, out = str(studies.write()), str(tmp_path / "1"), tmp_path / "out"
+    cli("sweep", study, "--out", shard, "--shard", "1/1")
+    found = cli.json("sweep", "merge", str(out), shard, "--answers")
+    assert (out / "answers.json").is_file()
+    assert not (out / "sweep.parquet").exists()
+    whole = cli.json("sweep", "merge", str(tmp_path / "whole"), shard)
+    assert (found["pareto"], found["best"]) == (whole["pareto"], whole["best"])

@@ -8,6 +8,7 @@ import pytest
 from hybridsim import load, make_strategy, simulate
 from hybridsim.arch import machine_with
 from hybridsim.sweeps import run_study, sweep
+from tests.sampling import every
 
 ALL = [
     "latency_ps", "yardstick_ps", "overhead_percent", "tcdm_bytes", "tiles", "crossbars",
@@ -44,7 +45,7 @@ def test_every_strategy_is_what_simulate_finds(studies) -> None:
             assert row[name] == getattr(result, name), (row["strategy"], name)
 
 
-@pytest.mark.parametrize("kind", ["xb_pipe", "xl_pipe", "network"])
+@pytest.mark.parametrize("kind", every(3, ["xb_pipe", "xl_pipe", "network"]))
 def test_the_fastest_candidate_is_the_one_that_simulate_takes(studies, kind: str) -> None:
     """Whatever the prices: all batches, and adapters that stay or are fetched again."""
     prices = {

@@ -483,6 +483,12 @@ class TestPace:
         pace.measured(1, 1e-6, 0.001)
         assert pace.size == 16
 
+    def test_no_more_go_together_however_little_they_take(self) -> None:
+        pace = Pace()
+        for _ in range(12):
+            pace.measured(pace.size, pace.size * 1e-9, 0.05)
+        assert pace.size == chunks.MOST_TOGETHER
+
     def test_workers_share_what_is_left(self) -> None:
         pace = Pace(size=1000)
         assert pace.chunk(100, 1) == 100

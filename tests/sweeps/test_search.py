@@ -28,6 +28,7 @@ def test_all_points_give_the_exhaustive_front(studies) -> None:
     assert search(inputs, trials=12).table.equals(run_study(inputs).table)
 
 
+@pytest.mark.slow
 def test_a_third_of_the_points_give_most_of_the_exhaustive_front(studies) -> None:
     """Every point that is found is no better than the front, and most of the front is found."""
     inputs = studies.inputs(axes=AXES)

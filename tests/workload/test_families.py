@@ -19,6 +19,7 @@ from hybridsim.errors import InputError
 from hybridsim.strategies import make_strategy
 from hybridsim.workload import FAMILIES, Network, network_from_config
 from hybridsim.workload.families.module_tree import counts_of, counts_of_modules
+from tests.sampling import every
 
 DATA = json.loads((Path(__file__).parent / "data" / "families.json").read_text())
 FEW = {
@@ -108,7 +109,7 @@ ONE_OF_EACH = {
 """The smallest config of each model type."""
 
 
-@pytest.mark.parametrize("model_type", ONE_OF_EACH)
+@pytest.mark.parametrize("model_type", every(3, ONE_OF_EACH))
 @pytest.mark.usefixtures("few_samples")
 def test_each_runs_under_a_network_strategy_and_generates_if_it_can(model_type: str) -> None:
     """A latency that is more than the bare MVMs of one block, with adapters and without."""

@@ -259,6 +259,17 @@ def test_whisper_halves_its_frames_and_reads_them_once() -> None:
     assert first - later > 60  # the encoder is not computed again
 
 
+def test_who_halves_the_frames_fetches_all_of_them() -> None:
+    """Sixty-four frames for thirty-two positions, in whatever batches."""
+    small = {"max_source_positions": 32, "encoder_layers": 1, "decoder_layers": 1}
+    net = network("whisper-tiny", **small, vocab_size=64)
+    plan = execute(net, MACHINE, make_strategy("network", {"batch": 8}), 4).schedule.plan
+    moves = plan.which(lambda work: work.kind == "move")
+    moves &= plan.op == plan.ops.index("encoder.conv2")
+    moved = sum(plan.works[work].shape[0] for work in plan.work[moves].tolist())
+    assert moved == 64 * 384 * MACHINE.activation_bits // 8
+
+
 def flow(net: Network, past: int) -> tuple[str, ...]:
     from hybridsim.strategies.machine_shape import MachineShape
     from hybridsim.strategies.networks.dataflow import dataflow
