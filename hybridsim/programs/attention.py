@@ -6,7 +6,7 @@ load V, scores x V on the matrix engine, store. Source of the forms: HARP (IEEE 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from hybridsim.errors import CapacityError, InputError, UnsupportedError
 from hybridsim.plan import Plan
 from hybridsim.programs.attention_plans import lay_out
 from hybridsim.programs.columns import ONE_THZ, on_each
+from hybridsim.records import record
 from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.work import Work, no_price, price
 
@@ -33,7 +34,7 @@ _LEAST_BATCH = 8
 """The smallest batch of queries that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AttentionRun:
     """What attention on one cluster takes."""
 
@@ -59,7 +60,7 @@ class AttentionRun:
     """Bytes of queries, keys, values and output that the DMA brings in and takes out."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AttentionShape:
     """Heads of one cluster apart from the cluster: the fields of :class:`Attention`, and how the
     queries are cut."""
@@ -97,7 +98,7 @@ class AttentionShape:
         return attention.run(self.batch, self.queries)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AttentionWork:
     """What a cluster does of an attention until one more batch of queries is done."""
 
@@ -133,7 +134,7 @@ class AttentionWork:
         return 10**12 // frequency
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Attention:
     """The heads of one cluster, and how they are computed.
 
