@@ -37,7 +37,7 @@ from hybridsim.strategies.freedom import (
     other_strategies,
 )
 from hybridsim.strategies.job import Decisions, Structure
-from hybridsim.strategies.layers.auto import STREAMS, Auto
+from hybridsim.strategies.layers.auto import Auto, streams
 from hybridsim.units import Clock
 from hybridsim.work import price
 from hybridsim.workload import Network
@@ -258,7 +258,7 @@ class _Trying:
                 break
         if best.kind == "auto" and len(self.network.matrices) > 1:
             # what it took can be named, and costs less to find again
-            ways: tuple[Strategy, ...] = (Auto(across_layers=False), *STREAMS)
+            ways: tuple[Strategy, ...] = (Auto(across_layers=False), *streams())
             named = self._timed(map(Setting.of, ways))
             best = next((own for own, time in named if time == least), best)
         rows = [self._row(own.name, self.machine, own, time) for own, time in tried]

@@ -9,7 +9,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder, SourceLoader
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridsim.boundary.reading import is_file, read_bytes
 from hybridsim.errors import SpecError, UnknownNameError, did_you_mean
+from hybridsim.records import record
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -39,7 +39,7 @@ _PREFIX = "hybridsim_outside_"
 _MOST_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Origin:
     """Where something came from."""
 

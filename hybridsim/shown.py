@@ -1,7 +1,6 @@
 """Answers and inputs as they show themselves: some lines of text, or a table in a notebook."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 WIDEST = 96
@@ -34,6 +33,8 @@ def html(head: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     Colours are those of the notebook, so it reads in light and dark. All text is escaped; what is
     in the first column heads its row.
     """
+    from html import escape  # in notebooks alone
+
     heads = "".join(f'<th scope="col" style="{_LEFT}">{escape(name)}</th>' for name in columns)
     body = "".join(
         f'<tr><th scope="row" style="{_LEFT}">{escape(first)}</th>'

@@ -1,7 +1,6 @@
 """The whole program in one function: place, schedule, execute, measure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hybridsim._old_names import old_keywords
@@ -15,6 +14,7 @@ from hybridsim.measure.elasticity import elasticities
 from hybridsim.measure.measure import measure
 from hybridsim.measure.result import Result
 from hybridsim.plan import Timeline
+from hybridsim.records import record
 from hybridsim.strategies import (
     LAYER_BY_LAYER,
     CarriedOut,
@@ -64,7 +64,7 @@ def simulate(
     return execute(network, machine, strategy, tokens, engine, check_numerics, past).result
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Run:
     """A simulated network with all that led to its result."""
 

@@ -8,7 +8,7 @@ there. Comments at the ends of lines are the sources of the values, and stay wit
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from hybridsim.components.parts import OutsidePart, part_class
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.library import machine_names, machine_path
 from hybridsim.outside import names_a_file, origin_of
+from hybridsim.records import record
 from hybridsim.specs import merged, merges, read_yaml_mapping, shown
 
 Overrides = Mapping[str, Any]
 """Dotted path -> value, as in ``{"tile.integration_time": "128 ns"}``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MachineFile:
     """What one file of a machine says by itself."""
 

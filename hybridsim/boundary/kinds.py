@@ -1,15 +1,15 @@
 """That no kind of answer is written into a folder that holds another kind."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from hybridsim.boundary.values import printable
 from hybridsim.boundary.writing import check_place
 from hybridsim.errors import SpecError
+from hybridsim.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Kind:
     """A kind of answer that a folder holds; who writes it says what it is."""
 

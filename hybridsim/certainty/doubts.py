@@ -1,7 +1,7 @@
 """Doubts: by how many cycles a kernel of a cluster may be wrong, and what no row says of it."""
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from hybridsim.certainty.regimes import (
 )
 from hybridsim.components.core_kernels import GEMMS, LAYERNORMS, VECTOR_ADDS
 from hybridsim.components.matrix_engine import MatrixEngine
+from hybridsim.records import record
 from hybridsim.work import Work
 
 Unit = Literal["matrix_engine", "cores", "dma"]
@@ -26,7 +27,7 @@ _UNPADDED = tuple(name for name in GEMMS if name != "gemm_ssr_frep")
 """Kernels for rows as the DMA leaves them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Doubt:
     """A kernel whose cycles are known but for a score of its regime."""
 
@@ -39,7 +40,7 @@ class Doubt:
     """Which unit of a cluster works for longer or shorter."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Doubts:
     """What is in doubt in a work."""
 

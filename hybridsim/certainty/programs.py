@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridsim.arch import Cluster
 from hybridsim.certainty.doubts import (
@@ -22,10 +22,12 @@ from hybridsim.certainty.regimes import gemm_regime
 from hybridsim.programs.adapting import AdapterWork
 from hybridsim.programs.attention import Attention
 from hybridsim.programs.attention_runs import AttentionShape, AttentionWork
-from hybridsim.programs.lora_stream import LoraStream
 from hybridsim.programs.pieces import Piece
 from hybridsim.programs.product import ProductWork
 from hybridsim.units import ceil_div
+
+if TYPE_CHECKING:
+    from hybridsim.programs.lora_stream import LoraStream
 
 _NAMES = {
     "rms_norm": "RMS norms",
@@ -138,7 +140,7 @@ def _piece(piece: Piece, cluster: Cluster) -> Doubts:
     return all_of(parts).times(count).together
 
 
-def stream_doubts(stream: LoraStream) -> tuple[Doubts, ...]:
+def stream_doubts(stream: "LoraStream") -> tuple[Doubts, ...]:
     """Return the doubts of each work of a measured program's plan, tile after tile.
 
     All tiles run the same two kernels, so what is wrong with one is wrong with all of them.

@@ -23,12 +23,12 @@ Sec. 5.2; scores per class of examples ("Mondrian"): Vovk, Gammerman and Shafer,
 Learning in a Random World*, 2005, Sec. 4.5.
 """
 
-from dataclasses import dataclass
 from math import sqrt
 
 from hybridsim.components.core_kernels import GEMMS, LAYERNORMS, Precision
 from hybridsim.components.cores import Cores, Level
 from hybridsim.components.matrix_engine import MatrixEngine
+from hybridsim.records import record
 from hybridsim.units import ceil_div
 
 FEW_TILES = 3
@@ -42,7 +42,7 @@ SHORT = 2
 """Heights up to which the port, or the buffer of Z, sets the pace."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Regime:
     """How a kernel's model can be wrong."""
 

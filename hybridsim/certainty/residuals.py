@@ -15,7 +15,6 @@ it takes all rows of its part, where they have the same unit; else the largest s
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from hybridsim.boundary.reading import read_json
 from hybridsim.errors import SpecError
 from hybridsim.library import MACHINES
+from hybridsim.records import record
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ _DIGITS = 4
 """Decimals of a score in the table."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Residuals:
     """Scores of measured rows by regime."""
 

@@ -1,12 +1,12 @@
 """Interconnect: links and networks on a chip, and the links between chips."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hybridsim.components.core_kernels import larger
+from hybridsim.records import record
 from hybridsim.specs import PlacedError
 from hybridsim.units import (
     BytesPerCycle,
@@ -105,7 +105,7 @@ class ChipLink(Spec):
         return in_whole_ps(work.shape[0], self.bandwidth)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Flow:
     """Bytes that go from one node to one or several others, copied where the ways part."""
 
@@ -115,7 +115,7 @@ class Flow:
     """Bytes that each target receives."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Passage:
     """What a transfer of several flows takes of a network on chip."""
 

@@ -9,15 +9,15 @@ the plan alone decides where to look.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from hybridsim.plan import Bools, Plan
+from hybridsim.records import record
 from hybridsim.units import Ints
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Piece:
     """A piece of a plan as a plan of its own, and how often it occurs."""
 

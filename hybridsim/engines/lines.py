@@ -4,16 +4,16 @@ A sweep over that number is a line: between two of its points where tasks end in
 all ends grow evenly, too. So :mod:`._frozen_states` executes the first of them alone.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from hybridsim.alike import alike
+from hybridsim.records import record
 from hybridsim.units import Ints
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Lines:
     """Points by their kind, and their places on its line.
 

@@ -5,7 +5,6 @@ plan that repeats the same tasks batch by batch will do, and serves points with 
 batches. A point costs what its first and its last batches do: those in between repeat.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -23,13 +22,14 @@ from hybridsim.engines._batch_walk import fill_ends
 from hybridsim.engines.lines import StepTimes
 from hybridsim.errors import PlanError
 from hybridsim.plan import Plan, check_total
+from hybridsim.records import record
 from hybridsim.units import Ints
 from hybridsim.work import MOST_PS
 
 __all__ = ["TOO_FAR", "Pipeline"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Pipeline:
     """Plans of any number of batches that have the same steps."""
 
@@ -152,7 +152,7 @@ def _servers(plan: Plan) -> tuple[Ints, Ints, int]:
         for resource in plan.uses_of(task)[1:].tolist():
             others.setdefault(resource, set()).add(int(server[task]))
     shared = [r for r, users in others.items() if len(users) > plan.resources[r].units]
-    single = all(plan.resources[r].units == 1 for r in np.unique(server).tolist())
+    single = all(plan.resources[r].units == 1 for r in set(server.tolist()))
     if len(shared) > 1 or not single:
         raise PlanError("batches share more than one resource, or have one of several units")
     linked = np.zeros(len(plan), np.int64)

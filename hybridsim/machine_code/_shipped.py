@@ -110,13 +110,19 @@ def _engine() -> Any:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
+@cache
+def _maker() -> str:
+    """Return all that machine code depends on beside what it is made from."""
+    llvm, machine = _llvm()
+    key = f"{llvm.llvm_version_info} {machine.triple} {llvm.get_host_cpu_name()} "
+    return key + str(llvm.get_host_cpu_features().flatten())
+
+
 def _address(symbol: str) -> int:
     """Return where the machine code of a shipped function lies, made if it is not kept."""
-    llvm, machine = _llvm()
+    llvm, _ = _llvm()
     packed = (CODE / f"{symbol}.ll.gz").read_bytes()
-    key = f"{llvm.llvm_version_info} {machine.triple} {llvm.get_host_cpu_name()} "
-    key += llvm.get_host_cpu_features().flatten()
-    kept = Kept(f"{hashlib.sha256(key.encode() + packed).hexdigest()[:32]}.code")
+    kept = Kept(f"{hashlib.sha256(_maker().encode() + packed).hexdigest()[:32]}.code")
     code = kept.or_made(lambda: _made(packed))
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))

@@ -11,7 +11,7 @@ counts to all of them alike, as which is free shows in a run alone.
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property, lru_cache, reduce
 from math import exp
 from operator import or_
@@ -21,6 +21,7 @@ from hybridsim.components.interconnect import Mesh, Tree
 from hybridsim.errors import SpecError
 from hybridsim.mapping.copies import vectors_of
 from hybridsim.mapping.placed_layer import PlacedLayer
+from hybridsim.records import record
 from hybridsim.units import ceil_div
 from hybridsim.workload import Add, Embedding, Linear, Network, Op
 
@@ -105,7 +106,7 @@ def _moved(layer: PlacedLayer, slots: Sequence[int]) -> PlacedLayer:
 # --- what is sent -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Traffic:
     """Bytes of one sequence from one site to another."""
 
@@ -152,7 +153,7 @@ def _site(op: Op, sources: Sequence[tuple[Site, int]], machine: Machine) -> Site
 # --- where it crosses ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Floor:
     """The tiles of one chip, and what crosses between them; equal where all ways are."""
 

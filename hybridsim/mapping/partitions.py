@@ -9,10 +9,11 @@ number decides.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
+from hybridsim.records import record
 from hybridsim.units import ceil_div, format_ps
 from hybridsim.work import Work
 from hybridsim.workload import Linear, Network
@@ -21,7 +22,7 @@ WEIGHT_BITS = 8
 """Bits of a weight in the external memory, from where it is written to a tile: assumed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Written:
     """What is written to tiles before a layer runs, and after all that ran before it."""
 

@@ -1,14 +1,14 @@
 """A layer with the place of its weights and of its adapter: what strategies see of a mapping."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from hybridsim.mapping.partitions import Written
 from hybridsim.mapping.tiling import Block
+from hybridsim.records import record
 from hybridsim.workload import Adapter, Linear
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlacedLayer:
     """A static linear layer with the place of its weights and of its adapter."""
 

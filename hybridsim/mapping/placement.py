@@ -22,10 +22,11 @@ from hybridsim.mapping.overflow import digital_layers, way_of
 from hybridsim.mapping.partitions import partitions_of, share_note, written_before
 from hybridsim.mapping.placed_layer import PlacedLayer
 from hybridsim.mapping.tiling import Block, place_all
+from hybridsim.records import record
 from hybridsim.workload import Linear, Network
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Spread:
     """Tiles of one kind over which crossbars are spread; tiles of all kinds have one numbering."""
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from hybridsim.arch import TileArray
 from hybridsim.mapping.tiling import Block
+from hybridsim.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Layer:
     """What the rules look at: the shape, who reads the same input, who is the same elsewhere."""
 
@@ -22,7 +23,7 @@ class Layer:
     """Layers with the same number are the same layer of different blocks."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Held:
     """A block of a layer on a crossbar."""
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hybridsim.arch import TileArray
+from hybridsim.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Block:
     """A part of one layer's weight matrix that fits one crossbar, and where it lies."""
 

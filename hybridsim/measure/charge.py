@@ -1,7 +1,6 @@
 """What a charge is, and what charges ask of a run: which tasks hold what, and do what."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from hybridsim.components.energy import MachineEnergy
 from hybridsim.measure.cluster_work import Group, groups_of
 from hybridsim.plan import Bools, Plan, Timeline
+from hybridsim.records import record
 from hybridsim.strategies import Job, Schedule
 from hybridsim.units import Ints
 from hybridsim.work import Work
@@ -37,7 +37,7 @@ MOST_AJ = 2**63 - 1
 """The most that 64 bits hold [aJ]: 9.2 J."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Charge:
     """What some tasks draw in one part of the machine."""
 

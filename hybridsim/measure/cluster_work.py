@@ -30,6 +30,7 @@ from hybridsim.programs.lora_activity import (
     weights_activity,
 )
 from hybridsim.programs.product import ProductWork
+from hybridsim.records import record
 from hybridsim.strategies import Batching, Job, Schedule, StepOfBatch, steps_of
 from hybridsim.units import Ints
 
@@ -125,7 +126,7 @@ def _weights(cluster: Cluster, layers: list[LayerTasks]) -> Iterator[Group]:
 # --- on whole clusters --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClusterWork:
     """Tasks that do the same, and what they do in all."""
 

@@ -137,10 +137,10 @@ def _releases(plan: Plan, timeline: Timeline) -> tuple[Ints, Ints, Ints]:
     holder = plan.holder
     waited = (timeline.start > timeline.ready)[holder]
     # instants are numbered, so that a resource and an instant make one number to sort by
-    instants = np.unique(np.append(timeline.end, 0))
+    instants, ended = np.unique(np.append(timeline.end, 0), return_inverse=True)
     first = plan.use * len(instants)
     starts = first + np.searchsorted(instants, timeline.start)[holder]
-    ends = first + np.searchsorted(instants, timeline.end)[holder]
+    ends = first + ended[holder]
     by_end = np.argsort(ends, kind="stable")
     sought, resource = starts[waited], plan.use[waited]
     position = np.searchsorted(ends[by_end], sought)

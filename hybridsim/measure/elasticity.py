@@ -6,7 +6,7 @@ over the link takes as long as the slower of both, so each of them has an elasti
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from hybridsim.arch import Machine
 from hybridsim.engines import Engine, makespan_ps
 from hybridsim.plan import Plan
+from hybridsim.records import record
 from hybridsim.strategies import Schedule
 from hybridsim.units import Ints, ceil_div
 from hybridsim.work import Pricing, Work, price
@@ -26,7 +27,7 @@ _OF_PART = {"periphery": "tile"}
 """Part of a work -> the part that it is told as, where that is another."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Faster:
     """A machine one part of which takes 10/11 of its time for everything; it prices works."""
 
@@ -71,7 +72,7 @@ def parts_of_all(works: Iterable[Work]) -> tuple[str, ...]:
     return tuple(sorted({part for work in works for part in parts_of(work)}))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Elasticities:
     """What parts are worth to a run, and to each of its ops on its own."""
 

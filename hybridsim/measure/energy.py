@@ -1,7 +1,6 @@
 """Energy of a run: per task, per part, per layer, over time, and in all, as integers [aJ]."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from hybridsim.measure.charge import COMPONENTS, MOST_AJ, Charge, exact_sum, is_
 from hybridsim.measure.charges import Charges
 from hybridsim.measure.energy_result import EnergyResult
 from hybridsim.plan import Plan, Timeline
+from hybridsim.records import record
 from hybridsim.strategies import Job, Schedule
 from hybridsim.units import Ints
 from hybridsim.workload import Attention, Experts
@@ -24,7 +24,7 @@ PJ = 10**6
 """Attojoules of a picojoule."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RunEnergy:
     """What a run draws, task by task; totals are the sums of these, to the attojoule."""
 

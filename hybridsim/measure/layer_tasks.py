@@ -7,17 +7,17 @@ while another layer runs stand behind the tasks of that one.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from hybridsim.plan import Plan
+from hybridsim.records import record
 from hybridsim.strategies import Batching, Job, LayerDecision, Schedule, StepOfBatch, steps_of
 from hybridsim.units import Ints
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LayerTasks:
     """The tasks of one layer that is adapted on clusters of its own."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hybridsim.errors import PlanError
 from hybridsim.plan.columns import Bools, Loop, Plan, Resource
 from hybridsim.plan.templates import Copies, Mostly, Need, Step, Template, Within
+from hybridsim.records import record
 from hybridsim.units import Ints
 from hybridsim.work import Work
 
@@ -51,7 +52,7 @@ class _Numbers(Generic[T]):
         return iter(self._number)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class _Columns:
     """The tasks of some templates, one behind the other; the columns of a plan."""
 

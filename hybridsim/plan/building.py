@@ -11,6 +11,7 @@ from hybridsim.errors import CapacityError, PlanError
 from hybridsim.plan._expansion import Expansion
 from hybridsim.plan.columns import Loop, Plan, Resource
 from hybridsim.plan.templates import Copies, Mostly, Need, Step, Template, Within, moved
+from hybridsim.records import record
 from hybridsim.units import Ints
 from hybridsim.work import Work
 
@@ -26,7 +27,7 @@ def _check_size(tasks: int) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Outline:
     """A plan before its iterations are laid out: as large as its templates, however long."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.errors import PlanError, TooLongError
+from hybridsim.records import record
 from hybridsim.units import Ints
 from hybridsim.work import MOST_PS, Work
 
@@ -19,7 +20,7 @@ _BLOCK = 1 << 16
 """Tasks that are checked at a time."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Resource:
     """Something that tasks hold while they run."""
 
@@ -52,7 +53,7 @@ class Loop:
         return self.first + iteration % self.count * self.size + step
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Plan:
     """Tasks in topological order, as columns, and the resources they use.
 
@@ -210,7 +211,7 @@ def check_total(total_ps: float) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Timeline:
     """When each task became ready, started and ended [ps]; the index is that of the plan."""
 

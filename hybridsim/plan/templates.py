@@ -9,6 +9,7 @@ from itertools import chain
 
 from hybridsim.errors import PlanError
 from hybridsim.plan.columns import Loop
+from hybridsim.records import record
 from hybridsim.units import Ints
 from hybridsim.work import Work
 
@@ -152,7 +153,7 @@ def moved(template: Template, op: str, by: int, uses: tuple[tuple[int, ...], ...
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Copies:
     """Templates that lie behind each other, once more and once more, each time ``size`` later."""
 

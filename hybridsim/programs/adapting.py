@@ -5,20 +5,20 @@ A and B as well, whole or, where they do not fit, slice by slice for every batch
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 from hybridsim.arch import Cluster
 from hybridsim.programs.columns import ONE_THZ, on_each
 from hybridsim.programs.lora import LoraProgram, last_end
+from hybridsim.records import record
 from hybridsim.units import ceil_div
 
 Half = Literal["both", "first", "second"]
 """X A and U B + Y; X A alone, with U stored; or U B + Y alone, with U loaded."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AdapterWork:
     """What one cluster does to adapt some tokens, batch after batch."""
 

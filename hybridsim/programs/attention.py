@@ -6,13 +6,14 @@ load V, scores x V on the matrix engine, store. Source of the forms: HARP (IEEE 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
 from hybridsim.arch import Cluster
 from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
+from hybridsim.records import record
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.work import Work, no_price
 
@@ -26,7 +27,7 @@ _LEAST_BATCH = 8
 """The smallest batch of queries that a search tries. Source: HARP, {8, 16, 32, ..., all}."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Attention:
     """The heads of one cluster, and how they are computed.
 

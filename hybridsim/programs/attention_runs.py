@@ -1,6 +1,6 @@
 """What attention inside one cluster takes: all its batches of queries, executed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,11 +12,12 @@ from hybridsim.engines import engine
 from hybridsim.programs.attention import Attention, Form, KeysValues
 from hybridsim.programs.attention_plans import lay_out
 from hybridsim.programs.columns import ONE_THZ, on_each
+from hybridsim.records import record
 from hybridsim.units import Ints, ceil_div
 from hybridsim.work import price
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AttentionRun:
     """What attention on one cluster takes."""
 
@@ -42,7 +43,7 @@ class AttentionRun:
     """Bytes of queries, keys, values and output that the DMA brings in and takes out."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AttentionShape:
     """Heads of one cluster apart from the cluster: the fields of :class:`Attention`, and how the
     queries are cut."""
@@ -89,7 +90,7 @@ class AttentionShape:
         return attend(attention, self.batch, self.queries)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AttentionWork:
     """What a cluster does of an attention until one more batch of queries is done."""
 

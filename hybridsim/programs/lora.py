@@ -8,7 +8,7 @@ prices. What depends on a cluster is how the rows are shared where both units mu
 found once (:meth:`LoraProgram.on`) and kept in the program.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -20,11 +20,12 @@ from hybridsim.errors import UnsupportedError
 from hybridsim.programs.lora_choices import LoraChoice
 from hybridsim.programs.lora_kernels import Kernel, KernelUnit, turned_first
 from hybridsim.programs.lora_shares import Costs, shares_of
+from hybridsim.records import record
 from hybridsim.units import ceil_div
 from hybridsim.work import NOTHING, Work
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoraProgram:
     """The kernels that adapt one batch of tokens on a cluster, and the memory they need.
 

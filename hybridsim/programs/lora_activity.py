@@ -5,17 +5,17 @@ computes, what the engine's array is occupied with, and what its DMA moves.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from hybridsim.arch import Cluster
 from hybridsim.programs.lora import LoraProgram
 from hybridsim.programs.lora_kernels import Kernel
+from hybridsim.records import record
 
 Doing = tuple[str, str]
 """What is done and by which unit, as in ``("xa", "matrix_engine")``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Activity:
     """Events that take energy."""
 

@@ -5,15 +5,16 @@ its own place, and the next one when all units have read it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from hybridsim.records import record
 from hybridsim.work import Work
 
 KernelUnit = Literal["matrix_engine", "cores", "dma"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Kernel:
     """One kernel of a program: the work of a unit, and after which others it runs."""
 

@@ -8,7 +8,6 @@ same stream over the matrix engine, or over both, is not measured.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -21,6 +20,7 @@ from hybridsim.plan import Need, Plan, PlanBuilder, Resource, Step, Within
 from hybridsim.programs.lora import LoraProgram
 from hybridsim.programs.lora_choices import CHOICES, LoraChoice
 from hybridsim.programs.lora_kernels import Kernel, KernelUnit
+from hybridsim.records import record
 from hybridsim.units import IntLike, Ints, ceil_div, format_bytes
 from hybridsim.work import Work
 
@@ -42,7 +42,7 @@ Source: the six measured programs of one tile, less that tile and its transfers:
 least is taken, as the others grow with the output for a reason that is not known."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoraStream:
     """One adapter, its tokens, and how they are cut into tiles.
 
@@ -132,7 +132,7 @@ class LoraStream:
         )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Layout:
     """The plan of a stream under construction: durations per tile, and what waits for what."""
 

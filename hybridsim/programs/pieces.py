@@ -1,7 +1,7 @@
 """Norms, activations and sums on a cluster, cut into pieces that fit its scratchpad."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from hybridsim.arch import Cluster
 from hybridsim.components.kernel_costs import millicycles_to_ps
 from hybridsim.errors import CapacityError
+from hybridsim.records import record
 from hybridsim.units import Ints, ceil_div, format_bytes
 from hybridsim.workload import Op
 from hybridsim.workload.ops import (
@@ -29,7 +30,7 @@ _SUMS = ("add", "no_norm", "scale", "combine", "depthwise", "pool", "scan")
 _NORMS = ("layer_norm", "rms_norm", "no_norm", "scale", "select")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Piece:
     """A norm, an activation or a sum over ``rows`` vectors of ``columns`` elements.
 

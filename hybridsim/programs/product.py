@@ -1,13 +1,13 @@
 """A static linear layer on a cluster: Y = X W as a whole, with W from outside of the cluster."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hybridsim.arch import Cluster
 from hybridsim.errors import CapacityError
 from hybridsim.programs.columns import ONE_THZ, on_each
+from hybridsim.records import record
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.work import Work
 
@@ -38,7 +38,7 @@ class Product(NamedTuple):
     """Whether they may be added to earlier ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProductWork:
     """What one cluster does of a layer: so many columns of Y for the tokens of a batch.
 

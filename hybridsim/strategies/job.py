@@ -12,6 +12,7 @@ from hybridsim.mapping import Mapping, PlacedLayer, Spread
 from hybridsim.mapping.partitions import Written
 from hybridsim.plan import Outline, Plan, Resource, Timeline
 from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.records import record
 from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.units import ceil_div
 from hybridsim.work import Prices, price
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hybridsim.strategies.layers.batches import Batching
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClusterResources:
     """Indices of one cluster's parts in the plan's resources."""
 
@@ -30,7 +31,7 @@ class ClusterResources:
     matrix_engine: int | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Resources:
     """The resources of a mapped machine, and which of them each layer and cluster uses."""
 

@@ -1,12 +1,13 @@
 """What plans depend on of a machine: how many parts of which kinds there are, and widths."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hybridsim.arch import Machine
 from hybridsim.components.interconnect import Mesh, Tree
+from hybridsim.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MachineShape:
     """A machine without any price, clock or memory size: machines of one shape share plans."""
 

@@ -1,7 +1,6 @@
 """Which linear layers carry a LoRA adapter, of what size, and what a task has besides."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from pydantic import (
     model_serializer,
 )
 
+from hybridsim.records import record
 from hybridsim.specs import PlacedError, shown
 from hybridsim.units import Count, Spec
 from hybridsim.workload.ops import MOST, Linear, Name
@@ -173,7 +173,7 @@ def _no_match(pattern: str, layers: Sequence[Linear]) -> str:
     return f"{pattern!r} matches no static linear layer; {hint} {listed}{more}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Adapter:
     """The adapter of one linear layer: A (in, rank), B (rank, out) and a scale."""
 

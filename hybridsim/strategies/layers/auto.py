@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.decisions import LayerDecisions, Shape, one_by_one, shape_of
 from hybridsim.strategies.layers.named import CrossLayer, TokenParallel
 from hybridsim.strategies.layers.options import AllAnalog, LayerStrategy, PipelinedStrategy
-from hybridsim.strategies.layers.search import Found, best_of_layer, describe
 from hybridsim.units import format_ps
+
+if TYPE_CHECKING:  # and where it is used: every run imports this file, and searches next to never
+    from hybridsim.strategies.layers.search import Found
 
 
 class Auto(LayerStrategy):
@@ -39,7 +42,7 @@ class Auto(LayerStrategy):
             CapacityError: Not a single token of a layer fits the scratchpad.
         """
         if job.engine is None:
-            return _ALONE.decide(job)
+            return TokenParallel(unit="best", order="best", early_xa=True).decide(job)
         found = best_of_layers(job)
         if not found:
             return self.without_adapters().decide(job)
@@ -65,15 +68,17 @@ class Auto(LayerStrategy):
         """Yield the streams that are compared, by what they are called."""
         if not self.across_layers:
             return
-        for strategy in STREAMS:
+        for strategy in streams():
             try:
                 yield _called(strategy), strategy.decide(job)
             except (CapacityError, UnsupportedError):
                 continue
 
 
-def best_of_layers(job: Job) -> dict[Shape, Found]:
+def best_of_layers(job: Job) -> "dict[Shape, Found]":
     """Return the best way to run each different layer with an adapter."""
+    from hybridsim.strategies.layers.search import best_of_layer
+
     found: dict[Shape, Found] = {}
     for layer in job.mapping.layers:
         shape = shape_of(job, layer)
@@ -82,13 +87,14 @@ def best_of_layers(job: Job) -> dict[Shape, Found]:
     return found
 
 
-_ALONE = TokenParallel(unit="best", order="best", early_xa=True)
-STREAMS = (
-    CrossLayer(),
-    CrossLayer(early_xa=True, prefetch_weights=True),
-    CrossLayer(early_xa=True, unit="best", prefetch_weights=True),
-)
-"""The streams that are compared with layers in turn."""
+@cache
+def streams() -> tuple[CrossLayer, ...]:
+    """Return the streams that are compared with layers in turn."""
+    return (
+        CrossLayer(),
+        CrossLayer(early_xa=True, prefetch_weights=True),
+        CrossLayer(early_xa=True, unit="best", prefetch_weights=True),
+    )
 
 
 def _called(strategy: PipelinedStrategy) -> str:
@@ -105,8 +111,10 @@ def _overall(name: str, least: int, others: list[tuple[int, str]]) -> str:
     return f"auto: {name}, {format_ps(least)}; next best {second}, {format_ps(time)}"
 
 
-def _reason(job: Job, shape: Shape, own: Found) -> str:
+def _reason(job: Job, shape: Shape, own: "Found") -> str:
     """Return why a layer is run as it is, in one line."""
+    from hybridsim.strategies.layers.search import describe
+
     alike = sum(shape_of(job, layer) == shape for layer in job.mapping.layers)
     kinds = "".join(f" on {kind}" for kind in shape[5:] if kind)
     if shape[4] > 1:

@@ -9,6 +9,7 @@ import numpy as np
 from hybridsim.arch import Cluster
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.lora_shares import programs_of
+from hybridsim.records import record
 from hybridsim.units import Ints
 
 
@@ -117,7 +118,7 @@ def _doubling(first: int, below: int) -> Iterator[int]:
         first *= 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class SizeColumns:
     """:class:`BatchSizes` of many layers, as columns."""
 

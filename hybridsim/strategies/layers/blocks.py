@@ -7,7 +7,7 @@ it has is a column.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from hybridsim.arch import Machine
 from hybridsim.engines.lines import StepTimes
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.lora_shares import with_shares
+from hybridsim.records import record
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
 from hybridsim.strategies.layers.outlines import Steps
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
@@ -26,7 +27,7 @@ from hybridsim.units import Ints, ceil_div
 from hybridsim.work import price
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class PointsAlike:
     """Points of a block whose batches have the same steps: what these do are columns."""
 

@@ -4,7 +4,6 @@ What a batch of a way and a size takes is worked out once, for all candidates th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from hybridsim.alike import alike
 from hybridsim.engines.lines import StepTimes
+from hybridsim.records import record
 from hybridsim.strategies.layers.batches import SizeColumns
 from hybridsim.strategies.layers.candidates import Candidates
 from hybridsim.strategies.layers.estimate import transfer_ps
@@ -23,7 +23,7 @@ PARTS = ("tile", "cores", "matrix_engine", "dma", "link", "buffers")
 """What can set a bound; of equal ones the first is named."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class BatchTimes:
     """What batches take, of all candidates for a layer."""
 

@@ -1,7 +1,6 @@
 """All ways to run one layer that a search compares, as columns: one entry per candidate."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +11,7 @@ from hybridsim.components.matrix_engine import MOST
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Bools
 from hybridsim.programs import BALANCED, CHOICES, LoraChoice, LoraProgram, on_machine
+from hybridsim.records import record
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, SizeColumns
 from hybridsim.strategies.layers.choose import slice_widths
 from hybridsim.strategies.layers.trials import can_compute
@@ -25,7 +25,7 @@ STARTS = (None, 8)
 """Sizes of the first batch that are tried."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Space:
     """What is searched; the default is all that a strategy by name can reach, and more."""
 
@@ -45,7 +45,7 @@ class Space:
 EVERYTHING = Space()
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Candidates:
     """Ways to run a layer that fit, in the order in which ties are broken."""
 

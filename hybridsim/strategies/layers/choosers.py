@@ -10,6 +10,7 @@ from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.records import record
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder
 from hybridsim.strategies.layers.choose import Wanted, choose, choose_batchings
@@ -40,7 +41,7 @@ class Options(Protocol):
         """Return this for a job with the layers on one kind of parts alone."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class _Grid:
     """What layers get for each of some batches and buffers, and with both left open."""
 
@@ -189,7 +190,7 @@ class BatchChooser:
         return own
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Offered:
     """What a layer gets for each of some batches and buffers, one entry for each."""
 

@@ -3,7 +3,7 @@
 The equations take single numbers, or columns of them: one entry per candidate.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,11 +16,12 @@ from hybridsim.components.interconnect import Link
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.lora import last_end
 from hybridsim.programs.lora_shares import with_shares
+from hybridsim.records import record
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, SizeColumns
 from hybridsim.units import IntLike, Ints, ceil_div
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PricedParts:
     """The parts of a machine that price adapted layers; machines alike in them are equal."""
 
@@ -114,7 +115,7 @@ def estimate_ps(
     return regular_ps(estimated(order), tokens, vector, *terms)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Stage:
     """What one batch takes on each part of a cluster [ps]."""
 

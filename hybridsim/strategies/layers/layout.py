@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from hybridsim.errors import UnsupportedError
 from hybridsim.mapping import PlacedLayer, written_with
 from hybridsim.plan import Mostly, Need, PlanBuilder, Step, Within
+from hybridsim.records import record
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchSizes
 from hybridsim.strategies.layers.steps import BatchSteps, Needs
@@ -13,7 +14,7 @@ from hybridsim.strategies.layers.works import BatchPrograms, BatchWorks, batch_w
 from hybridsim.work import Work, mvm
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Placed:
     """Where the batches of a layer lie in a plan: batch ``b`` begins at ``first + b * size``."""
 
@@ -38,7 +39,7 @@ class Placed:
         return Placed(self.first + by, self.size, self.batches, self.done)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Known:
     """Templates that can be copied for a layer alike."""
 

@@ -4,7 +4,7 @@ Such a plan is made of *slots*: numbered works, whose prices each layer gives fo
 batches do is kept (:mod:`hybridsim.engines.pipelines`), whatever met it first.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from hybridsim.engines.lines import StepTimes
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Outline
 from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.records import record
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
 from hybridsim.strategies.layers.layout import Layout
@@ -30,7 +31,7 @@ MOST_TASKS = 2**22
 """Tasks of all plans that are remembered."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Steps:
     """What layers agree in whose batches have the same steps: they share slots."""
 

@@ -1,18 +1,18 @@
 """Layers with adapters as columns, one entry per point, and what is chosen for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from hybridsim.arch import Machine
 from hybridsim.plan import Bools
 from hybridsim.programs import LoraChoice, LoraProgram
+from hybridsim.records import record
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
 from hybridsim.units import Ints
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class LayerPoints:
     """Layers with adapters that are to be decided, one per point; columns of one length."""
 
@@ -41,7 +41,7 @@ class LayerPoints:
         return LayerPoints(*(column[index] for column in self.columns))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Chosen:
     """What was chosen for each point, as columns; where nothing fits all others are 0."""
 

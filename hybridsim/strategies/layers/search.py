@@ -10,6 +10,7 @@ from hybridsim.alike import groups
 from hybridsim.errors import CapacityError
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import CHOICES, on_machine
+from hybridsim.records import record
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import Batching
 from hybridsim.strategies.layers.bounds import PARTS, BatchTimes, bounds_of
@@ -25,7 +26,7 @@ _BLOCK = 8
 _UNKNOWN = -1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Found:
     """The best way to run a layer, and how sure that is."""
 
@@ -61,7 +62,7 @@ def best_of_layer(job: Job, layer: PlacedLayer, space: Space = EVERYTHING) -> Fo
     return _answer(_Question((*shape, *parts, space), job, layer, space))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Question:
     """A layer to be searched; equal to any other that has the same answer."""
 

@@ -8,7 +8,6 @@ clusters are executed together (:mod:`hybridsim.engines.pipelines`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +17,7 @@ from hybridsim.arch import Machine
 from hybridsim.engines.lines import StepTimes
 from hybridsim.plan import check_total
 from hybridsim.programs import LoraChoice
+from hybridsim.records import record
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.batches import BatchOrder
 from hybridsim.strategies.layers.blocks import PointsAlike, points_alike
@@ -27,7 +27,7 @@ from hybridsim.units import Ints
 from hybridsim.work import mvm, price
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class LayerTimes:
     """What the layers of points take, one entry each; 0 where nothing fits."""
 
@@ -91,7 +91,7 @@ def times_of_kinds(
     return LayerTimes(latency, tasks)
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class _Executed:
     """Kinds of points whose batches have the same steps, with the prices of these."""
 

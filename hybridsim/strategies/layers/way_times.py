@@ -14,6 +14,7 @@ from hybridsim.components.interconnect import Link
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.lora_shares import Costs, RowCosts, with_shares
+from hybridsim.records import record
 from hybridsim.strategies.job import Job
 from hybridsim.strategies.layers.loads import loads_of
 from hybridsim.strategies.layers.works import BatchPrograms, batch_works
@@ -21,7 +22,7 @@ from hybridsim.units import Ints
 from hybridsim.work import Work, price
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class WayTimes:
     """What batches of one way take on a cluster, for several sizes."""
 
@@ -47,7 +48,7 @@ class WayTimes:
         return cls(steps, loads_of(cluster, program, cycles, steps[0], slices))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Movers:
     """The parts of a machine that adapt and move; equal for machines alike in them."""
 

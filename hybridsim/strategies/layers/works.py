@@ -1,19 +1,20 @@
 """What each step of each batch of a layer does."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import TypeVar
 
 from hybridsim.plan import Mostly
 from hybridsim.programs import LoraProgram
+from hybridsim.records import record
 from hybridsim.strategies.layers.batches import Batching
 from hybridsim.work import NOTHING, Work, mvm
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class BatchPrograms:
     """The programs of the batches of a layer; of many layers at once where they are columns."""
 
@@ -35,7 +36,7 @@ class BatchPrograms:
         return Mostly(work(self.full), last, first)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class BatchWorks:
     """Works of the steps of a layer: one per batch, or one per layer."""
 

@@ -24,6 +24,7 @@ from hybridsim.mapping import Mapping as Placement
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.programs.adapting import AdapterWork
+from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import Batches, FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
 from hybridsim.strategies.networks.options import AdapterOptions
@@ -34,7 +35,7 @@ _TILES_PER_SLICE = (8, 4, 2, 1)
 """Tiles whose inputs and outputs make one slice of an adapter that does not fit, as tried."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Adapter:
     """A way to adapt the batches of a layer, without a home, and how long it takes."""
 
@@ -45,7 +46,7 @@ class Adapter:
     """Room that A and B take where they stay [bytes]; 0 if they are too large for that."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SharedAdapter:
     """A way to share the adapter of a layer between clusters, and how long it takes."""
 
@@ -80,7 +81,7 @@ def _all_bytes(network: Network, cluster: Cluster, own: Container[str] | None = 
     return cluster.element_bytes * sum(a.parameters for a in adapters if a is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Ways:
     """What is known of the ways to compute adapters, by their shapes and tokens."""
 

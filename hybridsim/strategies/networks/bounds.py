@@ -9,7 +9,7 @@ take is found for all numbers of rows side by side. What is not known here count
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ from hybridsim.programs.attention_bounds import least_ps
 from hybridsim.programs.columns import ONE_THZ
 from hybridsim.programs.lora_shares import with_shares
 from hybridsim.programs.pieces import Piece
+from hybridsim.records import record
 from hybridsim.strategies.networks.adapters import NetworkAdapters
 from hybridsim.strategies.networks.dataflow import Batches, Cuts, FlowOp
 from hybridsim.strategies.networks.deciding import FINEST, Deciding
@@ -163,7 +164,7 @@ class NetworkBounds:
         width, by_rows = work.op.out_features, isinstance(work.op, Norm | Select)
         count = self._shares(cluster, cut.full if by_rows else np.full_like(cut.full, width))
         found = Taken.nothing(len(count))
-        for pieces in np.unique(count).tolist():
+        for pieces in set(count.tolist()):
             at = count == pieces
             some, columns = cut.at(at), width if by_rows else ceil_div(width, pieces)
             share = pieces if by_rows else 1
@@ -361,7 +362,7 @@ def _piece_ps(cluster: Cluster, largest: Piece) -> Ints:
     return largest.times_ps(cluster)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Adapted:
     """What all clusters take for a layer's adapter, one entry per candidate."""
 
@@ -379,7 +380,7 @@ class Adapted:
     """The same of the last batch, with A and B there where they may stay."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class AtOnce:
     """What adapting 0, 1, 2, ... tokens at once takes on a cluster, as far as they fit."""
 

@@ -5,7 +5,7 @@ reads them reads their source.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 from hybridsim.errors import SpecError
 from hybridsim.mapping.objectives import name_in_block
 from hybridsim.plan import Need, Within
+from hybridsim.records import record
 from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.units import Ints, ceil_div
 from hybridsim.workload import Attention, Embedding, Input, Linear, Network, Op
@@ -28,7 +29,7 @@ _NEVER_FREE = (Linear, Attention, Embedding)
 """What a machine cannot declare free: what it is there for."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FlowOp:
     """An op that takes time."""
 
@@ -49,7 +50,7 @@ class FlowOp:
     """Whether it works once per sequence: on the first token, or the last."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dataflow:
     """The works of a network in order, and the ops that cost nothing."""
 
@@ -169,7 +170,7 @@ Needs = list[Need | Within]
 Cut = Literal["", "rows", "columns"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Batches:
     """The batches that tokens are cut into: all alike, but maybe the last one."""
 
@@ -191,7 +192,7 @@ class Batches:
         return cls.of(work.tokens, batch and batch * work.copies)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Output:
     """Where the output of an op is: piece p of batch i is task ``first + p + stride * i``."""
 
@@ -227,7 +228,7 @@ class Output:
         return [Need(behind + piece) for piece in range(self.pieces)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Cuts:
     """The batches that the tokens of an op are cut into, one entry per candidate."""
 

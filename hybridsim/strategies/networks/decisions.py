@@ -1,17 +1,17 @@
 """What was decided for a whole network: data alone, so that machines that agree share a plan."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 from hybridsim.engines import Dispatch
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.attention_runs import AttentionShape
 from hybridsim.programs.product import ProductWork
+from hybridsim.records import record
 from hybridsim.strategies.networks.options import Keep
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AdapterDecision:
     """How clusters adapt the batches of a layer, each cut by rows if several share it."""
 
@@ -41,7 +41,7 @@ class AdapterDecision:
     """Whether each part of a batch is for another expert, with an A and a B of its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SharedDecision:
     """How several clusters adapt the same tokens.
 
@@ -65,7 +65,7 @@ class SharedDecision:
     tcdm_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DigitalDecision:
     """A linear layer that clusters compute as a whole, each some columns of its output."""
 
@@ -79,7 +79,7 @@ class DigitalDecision:
     tcdm_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LinearDecision:
     """A linear layer on its tiles, and what adapts it."""
 
@@ -88,17 +88,17 @@ class LinearDecision:
     """How clusters compute it; None where its weights lie on tiles."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EmbeddingDecision:
     """Rows of a table, or the output of an encoder, from the DRAM."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResidualDecision:
     """A sum in the periphery of a tile."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PiecesDecision:
     """A norm, an activation or a sum on clusters, each a piece of every batch."""
 
@@ -110,7 +110,7 @@ class PiecesDecision:
     tcdm_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AttentionDecision:
     """An attention on clusters, shared out by heads."""
 
@@ -133,7 +133,7 @@ WorkDecision = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Chosen:
     """The decision for each work of a network, in order; works alike share theirs."""
 
@@ -171,7 +171,7 @@ class Chosen:
         return self.distinct[self.numbers[place]]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Decided:
     """All that the plan of a network depends on, beside network and placement."""
 

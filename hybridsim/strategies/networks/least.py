@@ -1,20 +1,20 @@
 """The fastest of many candidates, of which those that a bound excludes are not run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from hybridsim.errors import CapacityError, InputError, UnsupportedError
+from hybridsim.records import record
 from hybridsim.units import Ints
 
 Choice = TypeVar("Choice")
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Least(Generic[Found]):
     """The fastest of several candidates."""
 
@@ -25,7 +25,7 @@ class Least(Generic[Found]):
     candidates: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Bounds:
     """Times that candidates do not beat [ps], shape (candidates,), and higher ones of some groups,
     which take longer to find."""

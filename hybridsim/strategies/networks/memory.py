@@ -5,17 +5,18 @@ Source of the rules for kept keys and values: HARP (IEEE TPDS 2026, DOI
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hybridsim.arch import Machine
 from hybridsim.errors import CapacityError
+from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import ceil_div, format_bytes
 from hybridsim.workload import Attention, Linear
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OnChip:
     """Which attentions find their operands in the SRAM.
 
@@ -74,7 +75,7 @@ class OnChip:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Given:
     """What is asked, and on which machine."""
 

@@ -1,11 +1,11 @@
 """What the strategies for whole networks leave open: where ops are computed, and how."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from hybridsim.engines import Dispatch
 from hybridsim.programs import CHOICES, LoraChoice
 from hybridsim.programs.attention import Form, KeysValues
+from hybridsim.records import record
 from hybridsim.units import Spec
 
 Keep = Literal["network", "layer", "batch"]
@@ -35,7 +35,7 @@ class OpUnits(Spec):
     """The rows of a table."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AdapterOptions:
     """How the adapters of a network are computed."""
 
@@ -52,7 +52,7 @@ class AdapterOptions:
     """Whether clusters share adapters of too few tokens to be cut by rows, where it is faster."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DecidingOptions:
     """What the strategies for networks leave open, with one candidate of what they try."""
 

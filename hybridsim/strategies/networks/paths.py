@@ -7,10 +7,10 @@ did: what comes in later by some time leaves later by no less than that.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
+from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.units import Ints
@@ -20,7 +20,7 @@ _LAID = 3
 """Blocks that are looked at one by one where all from the second one on are alike."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Span:
     """What an op at least takes from its operands to its output [ps], one entry per candidate."""
 
@@ -41,7 +41,7 @@ class Span:
     last_beside: Ints
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class _Ends:
     """When the first batch of an op and its last one at least are done [ps]."""
 

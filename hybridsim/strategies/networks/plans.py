@@ -6,12 +6,13 @@ laid out once and copied. The rules are HARP's (IEEE TPDS 2026, DOI 10.1109/TPDS
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from hybridsim.plan import Plan
+from hybridsim.records import record
 from hybridsim.strategies.job import Job, Schedule
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import Decided, ResidualDecision
@@ -25,7 +26,7 @@ _KEPT_PLANS = 8
 """Laid-out plans that are kept for jobs to come, the largest of some 100 B per task."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NetworkDecisions(Decided):
     """All that the plan of a network depends on, and the way to that plan."""
 

@@ -9,17 +9,18 @@ comparisons named.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 
 from hybridsim.arch import Cluster, Machine
+from hybridsim.records import record
 from hybridsim.strategies.networks.deciding import Deciding
 from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.plans import NetworkDecisions
 from hybridsim.strategies.networks.structure import NetworkStructure
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Read:
     """A machine as a key: by what decisions read of it."""
 

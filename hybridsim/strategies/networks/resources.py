@@ -1,15 +1,16 @@
 """The parts of a machine that a whole network is laid out on, and which layers work as one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hybridsim.mapping import PlacedLayer
 from hybridsim.plan import Resource
+from hybridsim.records import record
 from hybridsim.strategies.job import grouped_resources
 from hybridsim.strategies.machine_shape import MachineShape
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChipParts:
     """Indices of the resources of one chip, but for its tiles."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from hybridsim.components.interconnect import Flow, Passage, spread
 from hybridsim.plan import Mostly, Need, Step, Within
+from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import Batches
 from hybridsim.strategies.networks.resources import ChipResources
 from hybridsim.strategies.networks.structure import NetworkStructure
@@ -68,7 +69,7 @@ def once(
     return Moved(kind, label, Batches(tokens, tokens, 1), lambda _: size, told=told)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Place:
     """Where an operand is made or read."""
 

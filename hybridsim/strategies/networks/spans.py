@@ -1,13 +1,13 @@
 """What each op of a network at least takes, for many batches at once: parts of its longest way."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from hybridsim.arch import Machine
 from hybridsim.components.aimc_tile import AimcTile
+from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import Cuts, FlowOp
 from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.paths import LongestPath, Span
@@ -16,7 +16,7 @@ from hybridsim.units import Ints, ceil_div
 from hybridsim.workload import Add, Attention, Embedding, Experts, Input, Linear
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Taken:
     """What clusters at least take for an op [ps], one entry per candidate."""
 

@@ -5,7 +5,7 @@ share it.
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from hybridsim.described import bare_fields
 from hybridsim.mapping import PlacedLayer
 from hybridsim.mapping.tiling import Block
+from hybridsim.records import record
 from hybridsim.strategies.job import Job, Structure
 from hybridsim.strategies.machine_shape import MachineShape
 from hybridsim.strategies.networks.dataflow import Dataflow, FlowOp, dataflow
@@ -21,7 +22,7 @@ from hybridsim.units import ceil_div
 from hybridsim.workload import Attention, Experts, Linear, Network, Op
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Together:
     """Layers that read the same input and share a tile: one task does the MVMs of all."""
 
@@ -30,7 +31,7 @@ class Together:
     """Resources of the tiles of all members."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class NetworkStructure:
     """The works of a mapped network for some tokens, and where they can be done."""
 

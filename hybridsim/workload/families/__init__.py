@@ -7,7 +7,6 @@ from hybridsim.errors import SpecError, did_you_mean
 from hybridsim.outside import from_outside, offered
 from hybridsim.specs import shown, validate
 from hybridsim.workload.adapters import AdapterSpec
-from hybridsim.workload.families import module_tree
 from hybridsim.workload.families.builder import HEADS, Body, Head
 from hybridsim.workload.families.decoders import DECODERS
 from hybridsim.workload.families.description import Family
@@ -132,6 +131,8 @@ def _from_modules(config: Mapping[str, Any], found: str, file: str) -> Body:
         raise SpecError(file, "model_type", f"found {found!r}: {REFUSED[found]}")
     guess = did_you_mean(found[:60], FAMILIES) or f"; the nearest is {_nearest(found)!r}"
     unknown = f"found {shown(found)}, which has no family here{guess}"
+    from hybridsim.workload.families import module_tree  # only where there is no family
+
     if reason := module_tree.why_not():
         problem = f"{unknown}; {reason} would read its linear layers"
         raise SpecError(file, "model_type", problem)

@@ -1,10 +1,10 @@
 """What descriptions are turned into: heads, the list of ops, and the body of a network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hybridsim.errors import SpecError
+from hybridsim.records import record
 from hybridsim.specs import validate
 from hybridsim.workload.graph import MOST_OPS
 from hybridsim.workload.ops import Activation, Add, Attention, Linear, Norm, OpBase, Slice
@@ -23,7 +23,7 @@ GATES = {"silu": "swiglu", "gelu": "geglu"}
 """Activation of a gate -> the gated function."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Body:
     """What a description and a config.json make together."""
 

@@ -5,9 +5,10 @@ says it (``a|b``: whichever is there), or a function of the config for what no k
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from hybridsim.records import record
 from hybridsim.workload.families.builder import Head
 from hybridsim.workload.families.config import Config
 
@@ -17,7 +18,7 @@ Gating = Literal["", "two", "fused"]
 """Whether a feed-forward network multiplies by a gate: of two matrices, or of a fused one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Latent:
     """Keys and values made of a short vector per token (DeepSeek-V2, arXiv 2405.04434)."""
 
@@ -30,7 +31,7 @@ class Latent:
     values: Value = "v_head_dim"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Attend:
     """An attention: its projections, and what happens between them."""
 
@@ -67,7 +68,7 @@ class Attend:
     extra: tuple["Extra", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Extra:
     """One more linear layer of an attention, beside the way of its tokens."""
 
@@ -80,7 +81,7 @@ class Extra:
     """The projection whose weights it uses."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Feed:
     """A feed-forward network."""
 
@@ -102,7 +103,7 @@ class Feed:
     """Our name of the activation, if other than the stack's."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Routed:
     """Feed-forward networks of which a token passes through some, and one that it always does."""
 
@@ -126,14 +127,14 @@ class Routed:
     (PEFT 0.21, ``transformers_weight_conversion.py``)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Mixer:
     """The block of a selective state space (Mamba)."""
 
     name: str = "mixer"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sub:
     """A part of a block, with the norms around it and the residual over it."""
 
@@ -149,12 +150,12 @@ class Sub:
     """The norm of the sum."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Bottleneck:
     """The narrow inside of a block of MobileBERT, and its several feed-forward networks."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Embed:
     """What makes the first vectors of tokens."""
 
@@ -186,7 +187,7 @@ class Embed:
     """A table of vectors by distance, with a norm of its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pixels:
     """What makes the first vectors of an image: patches through a convolution."""
 
@@ -202,7 +203,7 @@ class Pixels:
     """Whether the image stands beside a sequence of text, whose length says nothing of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sound:
     """What makes the first vectors of a sound: convolutions over frames."""
 
@@ -222,7 +223,7 @@ class Sound:
     norm: str | Callable[[Config], str] = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Shortened:
     """Gated convolutions behind the last block that leave fewer tokens (wav2vec2)."""
 
@@ -236,7 +237,7 @@ class Shortened:
     stride: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Stack:
     """Blocks that are alike, one behind the other."""
 
@@ -282,7 +283,7 @@ class Stack:
     """Whether it is a hierarchy whose tokens become fewer and longer (Swin)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Family:
     """A model type: stacks, in the order in which they run, and what else its config says."""
 

@@ -8,11 +8,11 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from hybridsim.errors import InputError, SpecError
+from hybridsim.records import record
 from hybridsim.specs import shown
 from hybridsim.workload.families.builder import Body, OpList
 from hybridsim.workload.graph import Network
@@ -24,7 +24,7 @@ _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 """A class as Python shows it in an error."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Module:
     """A matrix of a model of transformers, or one for each of several experts."""
 
@@ -43,7 +43,7 @@ class Module:
         return self.experts * self.in_features * self.out_features
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ModuleTree:
     """A model of transformers on the meta device, without pooler and heads."""
 
@@ -178,7 +178,7 @@ def _experts(path: str, module: Any, size: int) -> list[Module]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Counts:
     """What two readers of a config.json can agree on."""
 

@@ -1,10 +1,10 @@
 """The parts of a block as ops: attention, feed-forward networks, experts, state spaces."""
 
-from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
 from hybridsim.errors import SpecError
+from hybridsim.records import record
 from hybridsim.units import ceil_div
 from hybridsim.workload.families.builder import GATES, OpList
 from hybridsim.workload.families.config import Config
@@ -24,7 +24,7 @@ from hybridsim.workload.ops import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Making:
     """What the parts of one block are made with."""
 
