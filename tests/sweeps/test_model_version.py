@@ -12,8 +12,8 @@ from hybridsim.sweeps import model_version as versions
 
 ROOT = Path(hybridsim.__file__).parent
 READERS = {
-    "boundary", "errors", "nesting", "library", "specs", "outside", "described", "records", "shown",
-    "machine_code", "caches", "_old_names", "_on_use", "_version",
+    "boundary", "errors", "nesting", "library", "specs", "outside", "described", "records",
+    "shown", "machine_code", "caches", "_old_names", "_on_use", "_version",
 }  # fmt: skip
 """Rooms that say what is wrong, show answers, keep what takes long to make, or read what people
 write; a point's key has what they read."""
