@@ -5,13 +5,12 @@ prices works: the same plan on a machine with faster tiles is the same works at 
 """
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from hybridsim.errors import PlanError, TooLongError, UnsupportedError
-from hybridsim.records import record
 from hybridsim.units import Ints
 
 NOTHING = -1
@@ -20,7 +19,7 @@ MOST_PS = 2**62
 """No work, and no plan, lasts so long [ps] (53 days): ends might not fit 64 bits."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Work:
     """One distinct thing that tasks do: equal works cost the same on a machine."""
 
@@ -80,7 +79,7 @@ def no_price(work: Work, where: str) -> UnsupportedError:
     )
 
 
-@record(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prices:
     """How long each distinct work of a plan takes on one machine, or on several."""
 

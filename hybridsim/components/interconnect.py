@@ -1,6 +1,7 @@
 """Interconnect: links and networks on a chip, and the links between chips."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -115,7 +116,7 @@ class Flow:
     """Bytes that each target receives."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Passage:
     """What a transfer of several flows takes of a network on chip."""
 

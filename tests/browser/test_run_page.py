@@ -136,6 +136,7 @@ def test_hover_shows_the_task_under_the_mouse(on_layer: Any, layer_run: Written)
         assert all(plan.resources[r].name in text for r in plan.uses_of(task))
 
 
+@pytest.mark.slow
 def test_hover_says_why_a_task_waited(on_layer: Any, layer_run: Written) -> None:
     page = on_layer
     facts = page.evaluate(
@@ -160,6 +161,7 @@ def test_hover_says_why_a_task_waited(on_layer: Any, layer_run: Written) -> None
             assert cause in needs
 
 
+@pytest.mark.slow
 def test_it_zooms_and_pans_by_button_key_and_wheel(on_layer: Any, layer_run: Written) -> None:
     page = on_layer
     gantt = page.locator("#gantt")
@@ -229,6 +231,7 @@ def test_zooming_in_tells_tasks_apart_and_no_time_is_lost(
     assert max(bar["end"] for bar in drawn) == max(timeline.end[t] for t in tasks)
 
 
+@pytest.mark.slow
 def test_the_critical_path_can_be_walked(on_layer: Any, layer_run: Written) -> None:
     page = on_layer
     page.locator("#gantt").focus()
@@ -245,6 +248,7 @@ def test_the_critical_path_can_be_walked(on_layer: Any, layer_run: Written) -> N
     assert page.locator("#gantt-task").text_content() == first
 
 
+@pytest.mark.slow
 def test_stalls_on_the_page_are_the_metric(on_layer: Any, layer_run: Written) -> None:
     page = on_layer
     expected = stalls_by_resource(layer_run.run.schedule.plan, layer_run.run.timeline)
@@ -258,6 +262,7 @@ def test_stalls_on_the_page_are_the_metric(on_layer: Any, layer_run: Written) ->
     }
 
 
+@pytest.mark.slow
 def test_sources_stand_beside_the_values(on_layer: Any, layer_run: Written) -> None:
     page = on_layer
     row = page.locator("#inputs tr", has_text="tile.rows").first
@@ -265,14 +270,9 @@ def test_sources_stand_beside_the_values(on_layer: Any, layer_run: Written) -> N
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"),
-    [
-        ("light", 390),
-        pytest.param("dark", 1280, marks=pytest.mark.slow),
-        pytest.param("light", 1280, marks=pytest.mark.slow),
-        pytest.param("dark", 390, marks=pytest.mark.slow),
-    ],
+    ("scheme", "width"), [("light", 390), ("dark", 1280), ("light", 1280), ("dark", 390)]
 )
+@pytest.mark.slow
 def test_light_dark_wide_and_narrow(
     opened: Opened, layer_run: Written, scheme: str, width: int
 ) -> None:
@@ -313,6 +313,7 @@ def test_axe_finds_no_serious_fault(on_layer: Any, scheme: str) -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_the_roofline_has_one_legend_and_flows_go_on_at_a_telephones_width(on_layer: Any) -> None:
     legends = on_layer.locator("#figure-roofline .role-legend")
     assert legends.count() == 1
@@ -323,6 +324,7 @@ def test_the_roofline_has_one_legend_and_flows_go_on_at_a_telephones_width(on_la
     on_layer.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.slow
 def test_a_layer_is_marked_on_the_map_and_in_the_timeline(
     on_network: Any, network_run: Written
 ) -> None:
@@ -342,6 +344,7 @@ def test_a_layer_is_marked_on_the_map_and_in_the_timeline(
     assert page.locator("#tiles .group.marked").count() == 0
 
 
+@pytest.mark.slow
 def test_a_tile_says_what_it_holds_and_is_no_fuller_than_it_is(
     on_network: Any, network_run: Written
 ) -> None:
@@ -362,6 +365,7 @@ def test_a_tile_says_what_it_holds_and_is_no_fuller_than_it_is(
     page.mouse.move(0, 0)
 
 
+@pytest.mark.slow
 def test_the_map_zooms_by_button_and_key(on_network: Any) -> None:
     page = on_network
     size = "() => Number(document.getElementById('tiles').dataset.box.split(' ')[2])"

@@ -138,6 +138,7 @@ def test_a_part_of_a_budget_is_no_more_than_is_left_of_it() -> None:
     assert Budget(deadline=1.0).some(7, 4) == Budget(1.0, 11)
 
 
+@pytest.mark.slow
 def test_the_same_seed_runs_the_same_points(known: Known) -> None:
     def ran(seed: int) -> list[int]:
         seen = seen_of(known)

@@ -105,14 +105,37 @@ def test_half_of_both_adapters_is_better_on_chips_and_not_shown_within_a_point()
     assert difference("adapt_tasks/results/tweets", arm, "digital_lora, digital")["ci95_low"] > -1
 
 
-def test_a_training_of_news_went_wrong() -> None:
-    """What started from it is lost, the control was not; so the rows of news say little else."""
-    trained = table("adapt_tasks/results/nyt", "training").set_index(["arm", "seed"])["agreement"]
-    assert trained["digital_lora", 3] < 0.75 < trained["digital_lora", 1]
-    assert trained["digital_lora", 2] > 0.75
-    assert trained["ahwa_lora_averaged", 3] < 0.6 < 0.9 < trained["digital_lora_averaged", 3]
-    found = difference("adapt_tasks/results/nyt", "ahwa_lora_averaged", "digital_lora, digital")
-    assert found["ci95_high"] - found["ci95_low"] > 20
+TASKS = ("adapt_movie/results", *(f"adapt_tasks/results/{t}" for t in ("tweets", "nyt", "amazon")))
+
+
+@pytest.mark.parametrize("folder", TASKS)
+@pytest.mark.parametrize("arm", ["ahwa_lora_averaged", "mean_of_both"])
+def test_no_task_is_shown_within_a_point_of_equal_budget_and_all_gain_on_chips(
+    folder: str, arm: str
+) -> None:
+    """In the mean three are within a point, product reviews are not."""
+    found = difference(folder, arm, "digital_lora_averaged, digital")
+    assert found["ci95_low"] < -1
+    assert (found["difference_points"] > -1) is not folder.endswith("amazon")
+    on_chips = difference(folder, arm, "digital_lora_averaged, same chips")
+    assert on_chips["significant"]
+    assert on_chips["difference_points"] > 0.8
+
+
+@pytest.mark.parametrize("task", ["nyt", "amazon"])
+def test_at_half_the_rate_no_training_went_wrong(task: str) -> None:
+    """At 2e-3 one of three digital adapters of news ended at 69 %."""
+    trained = table(f"adapt_tasks/results/{task}", "training")
+    assert trained["agreement"].min() > 0.75
+    assert trained[trained["arm"] == "digital_lora"]["agreement"].min() > 0.8
+
+
+def test_more_steps_do_not_help_the_control_of_news() -> None:
+    rows = table("adapt_tasks/results/nyt", "differences")
+    rows = rows.set_index(["arm", "time", "against"])
+    found = rows.loc[("digital_lora", "digital", "digital_lora_averaged, digital")]
+    assert found["significant"]
+    assert found["difference_points"] > 0.5
 
 
 def test_a_correction_on_top_takes_back_flips_and_no_accuracy() -> None:
