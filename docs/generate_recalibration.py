@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import hybridsim
 from hybridsim.boundary.reading import read_own_json
 from hybridsim.report.markdown import markdown_table, refilled
 
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
             "side_path": markdown_table(side_path()),
             "rewards": markdown_table(rewards()),
             "reinforcing": markdown_table(reinforcing()),
+            "on_a_gpu": markdown_table(on_a_gpu()),
         },
         "adaptation_sensitivity.md": {
             "conditions": markdown_table(conditions()),
@@ -242,6 +244,44 @@ def reinforcing() -> pd.DataFrame:
         for row in told
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def on_a_gpu() -> pd.DataFrame:
+    """Return what the same would take of larger decoders on a GPU: projected, nothing was run.
+
+    Arithmetic alone: a step on N weights takes what was measured of SmolLM2, times N over its
+    weights, times what a core does in a second over what a GPU does. A LoRA step is 4 N operations
+    a token: forward, and gradients of inputs; frozen weights have none.
+    """
+    ours, tokens = 134_515_008, 128  # SmolLM2's weights; tokens of a step
+    digital, tiles = (
+        read_own_json(REPORTS / f"decoder/results/adapters/{name}/training.json")
+        for name in ("digital_lora", "ahwa_lora")
+    )
+    step = digital["cpu_seconds_per_step"]
+    slower = tiles["cpu_seconds_per_step"] / step
+    core = 4 * ours * tokens / step
+    gpu = 989e12 * 0.3  # dense bf16 of an H200, NVIDIA's data sheet; the share of it is assumed
+    grpo = pd.read_csv(REPORTS / "decoder_rewards/results/training.csv").iloc[0]
+    rows = []
+    for name, network in (
+        ("Llama 3.2 1B", "llama_3_2_1b_lm"),
+        ("Llama 3.1 8B", "llama_3_1_8b_lm"),
+    ):
+        weights = hybridsim.load(network, "llm_2026")[0].parameters
+        of_digital = 1000 * 4 * weights * 1024 / gpu
+        reinforced = grpo["steps"] * grpo["cpu_seconds_per_step"] * weights / ours * core / gpu
+        rows.append(
+            {
+                "decoder": name,
+                "weights [M]": f"{weights / 1e6:,.0f}",
+                "1,000 steps of 1,024 tokens, digital [min]": f"{of_digital / 60:.1f}",
+                "on tiles [min]": f"{slower * of_digital / 60:.1f}",
+                "40 steps of rewards as above [s]": f"{reinforced:.1f}",
+                "weights and their noisy copy, bf16 [GB]": f"{4 * weights / 1e9:.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _document(name: str) -> dict[str, object]:
