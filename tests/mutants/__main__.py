@@ -73,7 +73,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
-    parser.add_argument("--survey", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument(
+        "--survey", type=Path, default=Path(tempfile.gettempdir()),
+        help="folder of which lines tests reach, found out once",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=1e9, help="CPU time; go on later")
     parser.add_argument(
         "--survey-seconds", type=float, default=1e9, help="CPU time, own tests first"
@@ -81,6 +84,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="FILE:NUMBER, one mutant alone")
     parser.add_argument("--more", nargs="+", help="tests that survivors of --out meet, all cases")
     given = parser.parse_args()
+    given.survey.mkdir(parents=True, exist_ok=True)
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = tempfile.mkdtemp()
     os.chdir(HERE)
     preload()
