@@ -59,3 +59,23 @@ def test_events_count_at_their_highest_rate() -> None:
     tile = 93_460 * 512 * 512 // 256_000
     link = 64 * 150_000 * 500_000_000 // 10**12
     assert tdp_uw(machine, 3) == 3 * tile + cluster + link
+
+
+def test_links_between_chips_and_edges_of_a_network_carry_at_their_full_rate() -> None:
+    """40 pJ/B at 64 GB/s on both sides of 8 borders; 0.15 pJ/B on each edge of 8 x 8 routers."""
+    machine = load_machine("llm_2026")
+    shared = tdp_uw(machine, 10)
+    alone = tdp_uw(load_machine("llm_2026", {"energy.chip_link.byte": "0 pJ/B"}), 10)
+    assert shared is not None
+    assert alone is not None
+    assert shared - alone == 16 * 2_560_000
+    one_watt = {"energy.chip_link.power": "1 W", "energy.dram.power": "1 W"}
+    assert tdp_uw(load_machine("llm_2026", one_watt), 10) == shared + (16 + 9) * 1_000_000
+    mesh = load_machine("llm_2026:mesh")
+    quiet = tdp_uw(load_machine("llm_2026:mesh", {"energy.link.byte_hop": "0 pJ/B"}), 10)
+    found, network = tdp_uw(mesh, 10), mesh.network_on_chip
+    assert found is not None
+    assert quiet is not None
+    assert network is not None
+    assert found - quiet == 9 * network.edges * 4_800
+    assert quiet == shared - 9 * 4 * 13_000

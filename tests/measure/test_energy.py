@@ -204,6 +204,23 @@ def test_a_machine_that_draws_nothing_draws_nothing() -> None:
     assert told.not_counted == ("link",)
 
 
+@pytest.mark.parametrize(
+    ("part", "terms"),
+    [
+        ("cores", ["cores_power"]),
+        ("matrix_engine", ["engine_power", "engine_mac", "engine_idle_mac"]),
+        ("dma", ["dma_byte"]),
+        ("tcdm", ["tcdm_byte"]),
+    ],
+)
+def test_a_part_of_a_cluster_without_a_term_draws_nothing(part: str, terms: list[str]) -> None:
+    """In adapters, and in attention, whose tasks take a whole cluster."""
+    machine = load_machine(AHWA, {f"energy.cluster.{term}": None for term in terms})
+    found = energy(run_of("minilm_l6", machine, "xb_pipe", tokens=8)).by_component
+    assert found.get(part, 0) == 0
+    assert sum(found.values()) > 0
+
+
 def test_what_is_unknown_is_said_and_not_zero() -> None:
     result = run_of("layer_128x128", load_machine(AHWA, {"energy": None, "area": None})).result
     assert result.energy is None

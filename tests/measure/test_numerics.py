@@ -8,6 +8,7 @@ from hybridsim.kernels.split import CoreSplit, EngineSplit, Order
 from hybridsim.measure.numerics import _summary, _ways, analog_noise_of
 
 
+@pytest.mark.parametrize("order", ["direct", "swapped"])
 @pytest.mark.parametrize(
     ("unit", "units"),
     [
@@ -16,17 +17,23 @@ from hybridsim.measure.numerics import _summary, _ways, analog_noise_of
         ("both", [EngineSplit, CoreSplit]),
     ],
 )
-def test_a_layer_is_checked_on_each_unit_that_computes_it(unit: str, units: list[type]) -> None:
-    network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
-    strategy = hybridsim.make_strategy("token_parallel", {"unit": unit})
+def test_a_layer_is_checked_on_each_unit_that_computes_it(
+    unit: str, units: list[type], order: str
+) -> None:
+    network, machine = hybridsim.load(
+        "layer_128x128", "ahwa_lora_2026", {"cluster.x_layout": "feature_major"}
+    )
+    strategy = hybridsim.make_strategy("token_parallel", {"unit": unit, "order": order})
     run = hybridsim.simulation.execute(network, machine, strategy, tokens=8)
     (layer,) = run.schedule.layers
     assert machine.cluster is not None
     ways = _ways(layer, machine.cluster)
     assert [type(way.unit) for way in ways] == units
-    # X A on the cores in fp16: two products a step into sums of fp32
+    assert {way.swapped for way in ways} == {order == "swapped"}
+    # X A on the cores in fp16: two products a step into sums of fp32, but for A^T X^T
     orders = [way.unit.xa for way in ways if isinstance(way.unit, CoreSplit)]
-    assert orders == [Order.EXPANDING] * (unit != "matrix_engine")
+    kernel = Order.SEQUENTIAL if order == "swapped" else Order.EXPANDING
+    assert orders == [kernel] * (unit != "matrix_engine")
 
 
 def test_the_worst_of_all_rows_is_told_with_its_layer() -> None:
