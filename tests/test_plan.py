@@ -182,6 +182,28 @@ def test_what_no_engine_can_run_is_refused(
         replace(plan, **{column: np.array(values, np.int64)})
 
 
+def test_tasks_may_hold_many_resources_and_none_twice() -> None:
+    """More than are compared one by one, in any order."""
+    builder = PlanBuilder([Resource(f"r{i}", "part") for i in range(7)])
+    builder.add("op", delay("mvm", 5), range(7))
+    builder.add("op", delay("mvm", 5), range(6, -1, -1))
+    plan = builder.build()
+    use = plan.use.copy()
+    use[-1] = 6
+    with pytest.raises(PlanError, match="the same resource twice"):
+        replace(plan, use=use)
+
+
+def test_a_task_that_waits_for_one_more_needs_its_data_as_well() -> None:
+    builder = PlanBuilder(RESOURCES)
+    builder.add("op", delay("mvm", 5), [0, 1])
+    builder.add("op", delay("mvm", 5), [0])
+    builder.add("op", delay("add", 6), [1, 2], needs=[0])
+    found = builder.build().waiting(np.array([2, 1]), np.array([1, 0]))
+    assert [found.needs_of(task).tolist() for task in range(3)] == [[], [0], [0, 1]]
+    assert not found.room.any()
+
+
 def test_tasks_that_last_longer_than_64_bits_can_hold_are_refused(plan: Plan) -> None:
     with pytest.raises(PlanError, match=r"the tasks last 2\^62 ps \(53 days\) or more"):
         plan.times(np.array([2**61, 2**61]))

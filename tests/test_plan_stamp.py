@@ -196,3 +196,24 @@ def test_more_odd_works_than_iterations_are_refused() -> None:
     builder.repeat("a", [Step(mostly_delay("work", 1, (2, 3), (4,)), (0,))], 2)
     with pytest.raises(PlanError, match="1 first and 2 last works are more than the 2"):
         builder.build()
+
+
+def test_copies_of_steps_with_several_parts_hold_those_that_they_are_given() -> None:
+    """In each iteration; another step holds what it held."""
+    builder = PlanBuilder(PARTS)
+    mvm = Work("part", "mvm", "mvm", (((8, 8),), 4), 4)
+    builder.repeat("a", [Step(delay("both", 1), (0, 1)), Step(mvm, (2,))], 2)
+    builder.stamp(0, {"a": ["b", "c"]}, {("a", "wait"): [(2, 3), (1, 3)]}, 2)
+    plan = builder.build()
+    held = [plan.uses_of(task).tolist() for task in range(len(plan))]
+    assert held == 2 * [[0, 1], [2]] + 2 * [[2, 3], [2]] + 2 * [[1, 3], [2]]
+
+
+def test_a_copy_may_have_the_name_of_an_op_that_is_there() -> None:
+    builder = PlanBuilder(PARTS)
+    builder.add("x", delay("go", 1), ())
+    first = builder.add("a", delay("work", 1), (0,))
+    builder.stamp(first, {"a": ["y", "x", "y"]}, {}, 3)
+    plan = builder.build()
+    assert [plan.ops[number] for number in plan.op] == ["x", "a", "y", "x", "y"]
+    assert sorted(plan.ops) == ["a", "x", "y"]
