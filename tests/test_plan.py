@@ -184,7 +184,7 @@ def test_what_no_engine_can_run_is_refused(
 
 def test_tasks_may_hold_many_resources_and_none_twice() -> None:
     """More than are compared one by one, in any order."""
-    builder = PlanBuilder([Resource(f"r{i}", "part") for i in range(7)])
+    builder = PlanBuilder(tuple(Resource(f"r{i}", "part") for i in range(7)))
     builder.add("op", delay("mvm", 5), range(7))
     builder.add("op", delay("mvm", 5), range(6, -1, -1))
     plan = builder.build()
