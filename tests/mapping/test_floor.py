@@ -1,5 +1,6 @@
 """Tiles on the floor of a chip: exchanged for short ways, and nothing else moved."""
 
+import re
 from itertools import pairwise, permutations
 from typing import Any
 
@@ -111,6 +112,29 @@ def test_what_is_sent_follows_the_network() -> None:
     assert made == tokens * 1536 * machine.activation_bits // 8
 
 
+@pytest.mark.parametrize("periphery", [True, False])
+def test_a_sum_is_where_its_last_operand_is_made_if_the_periphery_adds(periphery: bool) -> None:
+    """a and b read x, their sum is read by c: at b's tiles, or on the clusters."""
+    read: dict[str, Any] = {"kind": "linear", "in_features": 64, "out_features": 64}
+    ops: list[dict[str, Any]] = [
+        {"name": "a", "inputs": [], **read},
+        {"name": "b", "inputs": ["a"], **read},
+        {"name": "sum", "kind": "add", "features": 64, "inputs": ["a", "b"]},
+        {"name": "c", "inputs": ["sum"], **read},
+    ]
+    given = {"name": "sum", "source": "this test", "sequence_length": 8, "ops": ops}
+    changed = {} if periphery else {"tile.periphery.residual": None}
+    machine = hybridsim.load_machine("llm_2026:mesh", changed)
+    flows = {
+        (flow.source, flow.target) for flow in flows_of(validate(Network, given, "sum"), machine)
+    }
+    # b reads what a makes as well
+    there = {("a", "b"), ("b", "c")} if periphery else {
+        ("a", "b"), ("a", CLUSTERS), ("b", CLUSTERS), (CLUSTERS, "c")
+    }  # fmt: skip
+    assert flows == there
+
+
 def test_only_the_floor_moves_and_a_run_has_shorter_ways() -> None:
     """A chain of layers on 19 tiles of a mesh of 9 nodes: less energy in its edges."""
     widths = [512, 1500, 512, 1500, 1024, 700]
@@ -128,6 +152,11 @@ def test_only_the_floor_moves_and_a_run_has_shorter_ways() -> None:
     assert energy[1] < energy[0]
     (note,) = short.notes
     assert "mapping.floor=short, seed 0" in note
+    found = re.search(r"([\d.]+) -> ([\d.]+) MB x edges per sequence, ([\d.]+) % less", note)
+    assert found is not None
+    before, after, less = map(float, found.groups())
+    assert 0 < after < before
+    assert less == pytest.approx(100 * (before - after) / before, abs=0.2)
 
 
 def test_without_a_network_on_chip_there_is_no_floor() -> None:

@@ -77,6 +77,10 @@ def test_adapters_go_to_the_kind_that_is_fastest_together_or_to_the_usual_one() 
     assert most(clock={"frequency": "1 GHz"}) == {"other"}
     assert most(clock={"frequency": "400 MHz"}) == {""}
     assert most(clock={"frequency": "400 MHz"}, count=2) == {"other"}
+    # slower cores and engine, and a DMA that brings A and B of any shape at 64 times the rate
+    narrow = placed(cluster__dma__bytes_per_cycle="1 B/cycle", clusters={"other": {
+        "clock": {"frequency": "400 MHz"}, "dma": {"bytes_per_cycle": "64 B/cycle"}}})  # fmt: skip
+    assert {layer.cluster_sort for layer in narrow.layers} == {"other"}
     twice = placed(clusters={"other": {"count": 2}})
     adapted = len(twice.network.adapted_layers)
     assert f": {adapted} on other" in twice.notes[0]

@@ -70,6 +70,14 @@ def test_packing_takes_no_more_crossbars_than_exclusive_use(
     assert -(-weights // (16 * 12)) <= packed <= exclusive
 
 
+@pytest.mark.parametrize(("first", "second"), [((40, 20), (128, 76)), ((20, 64), (108, 96))])
+def test_what_a_block_leaves_of_a_crossbar_is_cut_so_that_the_larger_piece_stays_whole(
+    first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    """Beside 20 columns are 76 whole ones, below 20 rows 108 whole ones; the second takes them."""
+    assert place_all(tile("packed", rows=128, columns=96), [first, second])[1] == 1
+
+
 @pytest.mark.parametrize(
     ("network", "tiles"),
     [("mobilebert", 361), ("bert_base", 480), ("bert_large", 1152), ("minilm_l6", 60)],

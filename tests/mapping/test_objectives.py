@@ -176,17 +176,17 @@ def test_balanced_siblings_go_together_or_row_by_row() -> None:
 
 
 def lying(
-    blocks: int, *widths: int, objective: str = "balance", columns: int = 96
+    blocks: int, *widths: int, objective: str = "balance", columns: int = 96, inputs: int = 64
 ) -> list[tuple[int, int, int]]:
     """Return where layers with 64 inputs and so many outputs lie, block after block: crossbar,
     row and column of crossbars of 128 x ``columns``. Layers of a block are siblings."""
-    read = Input(name="x", features=64)
+    read = Input(name="x", features=inputs)
     layers = [
         Linear(
             name=f"block{block}.layer{index}",
             inputs=("x",),
             block=block,
-            in_features=64,
+            in_features=inputs,
             out_features=width,
         )
         for block in range(blocks)
@@ -213,6 +213,12 @@ def test_balanced_siblings_go_as_one() -> None:
     """There would be room for one of the third block beside the others, not for both."""
     first = [(0, 0, 0), (0, 0, 32), (0, 64, 0), (0, 64, 32)]
     assert lying(3, 32, 32) == [*first, (1, 0, 0), (1, 0, 32)]
+
+
+def test_balanced_siblings_as_high_as_a_crossbar_go_as_one() -> None:
+    """The second block has room for one of them beside the first block's, not for both."""
+    first = [(0, 0, 0), (0, 0, 32)]
+    assert lying(2, 32, 32, inputs=128) == [*first, (1, 0, 0), (1, 0, 32)]
 
 
 def test_balanced_siblings_wider_than_a_crossbar_go_each_by_itself() -> None:
