@@ -170,9 +170,19 @@ def fastest_pass(passes: Sequence[ElementFigures], cores: CoresAtWork, elements:
 def fill_gemms(
     kernels: Sequence[GemmFigures], cores: CoresAtWork, m: Ints, n: Ints, k: Ints, found: Ints
 ) -> None:
-    """Fill in the cycles of the fastest of some GEMM kernels."""
+    """Fill in the cycles of the fastest of some GEMM kernels.
+
+    Of at least as many rows as cores only the rounds count, as the last one costs what a full one
+    does; where shares of rows are tried, those of a round are next to each other.
+    """
+    before = 0
     for i in range(len(found)):
-        found[i] = fastest_gemm(kernels, cores, m[i], n[i], k[i])
+        rounds = ceil_div(m[i], cores.used) if m[i] >= cores.used else 0
+        if 0 < rounds == before and n[i] == n[i - 1] and k[i] == k[i - 1]:
+            found[i] = found[i - 1]
+        else:
+            found[i] = fastest_gemm(kernels, cores, m[i], n[i], k[i])
+        before = rounds
 
 
 @using(ceil_div, larger, smaller, element_cycles, fastest_pass)

@@ -272,6 +272,8 @@ def fill_balanced(
     for b in range(len(first)):
         least, total = -1, 0
         for i in range(first[b], last[b]):
+            if larger(engine_u[i], cores_u[i]) > least >= 0:
+                continue  # with U alone
             for j in range(first[b], last[b]):
                 engine, cores = engine_u[i] + engine_v[j], cores_u[i] + cores_v[j]
                 slowest = larger(engine, cores)

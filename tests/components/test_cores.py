@@ -85,6 +85,25 @@ def test_arrays_cost_what_their_elements_cost(shapes, precision, kernel, level):
     assert together.tolist() == alone
 
 
+@given(
+    count=st.integers(1, 9), rows=SIZES,
+    others=st.lists(st.tuples(*2 * [st.sampled_from([7, 64])]), min_size=1, max_size=4),
+    precision=PRECISIONS, aligned=st.booleans(),
+)  # fmt: skip
+def test_neighbours_in_a_column_cost_what_each_costs_alone(
+    count, rows, others, precision, aligned
+):
+    """Rows one by one, up and down, so that rounds of the cores are next to each other."""
+    cores, up = snitch(count=count), range(rows, rows + 20)
+    steps = [own for turn in range(len(others)) for own in (up[::-1] if turn % 2 else up)]
+    n, k = np.repeat(np.array(others, np.int64), 20, axis=0).T
+    together = cores.unpadded_gemm_cycles(np.array(steps), n, k, precision, aligned)
+    shapes = zip(steps, n.tolist(), k.tolist(), strict=True)
+    assert together.tolist() == [
+        cores.unpadded_gemm_cycles(*shape, precision, aligned) for shape in shapes
+    ]
+
+
 @given(m=SIZES, n=SIZES, k=SIZES, precision=PRECISIONS, level=LEVELS)
 def test_no_kernel_is_faster_than_the_peak(m, n, k, precision, level):
     """One SIMD instruction per core and cycle: 8 x 2, 4 or 8 multiplications."""
