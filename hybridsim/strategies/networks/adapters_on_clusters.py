@@ -103,11 +103,10 @@ def _adapter_x(layout: Layout, work: FlowOp) -> Needs:
 
 def _move_y(layout: Layout, work: FlowOp, here: Place, at: int) -> list[Step]:
     """Return the transfers that bring Y, the output of the tiles, to the clusters."""
-    output = layout.outputs[work.name]
-    bits = output.width * layout.structure.machine.activation_bits
+    output, machine = layout.outputs[work.name], layout.structure.machine
 
     def size(rows: int) -> int:
-        return ceil_div(bits * rows, 8)
+        return machine.bytes_of(output.width * rows)
 
     moved = Moved("move", "move y", layout.batches(work), size, tell=True)
     way = (layout.place_of(work.name), here)

@@ -6,7 +6,6 @@ from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs
 from hybridsim.strategies.networks.decisions import AttentionDecision
 from hybridsim.strategies.networks.layout import Layout
 from hybridsim.strategies.networks.routes import Moved, Place, fetch, once
-from hybridsim.units import ceil_div
 from hybridsim.work import Work
 
 
@@ -23,8 +22,8 @@ def attended(layout: Layout, work: FlowOp, decision: AttentionDecision) -> None:
         output = layout.outputs[name]
         needs = everything if layout.decisions.batch is None else output.last()
         tokens = structure.by_name[name].tokens
-        bits = output.width * tokens * structure.machine.activation_bits
-        moved = once("move", "move", ceil_div(bits, 8), tokens)
+        size = structure.machine.bytes_of(output.width * tokens)
+        moved = once("move", "move", size, tokens)
         steps = layout.routes.steps((layout.place_of(name), here), moved, needs)
         operands.append(layout.once(work, steps))
     operands += _kept_keys_values(layout, work, here, decision) + _attention_from_dram(

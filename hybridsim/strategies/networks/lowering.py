@@ -90,10 +90,10 @@ def _banks(
 
 def embedding(layout: Layout, work: FlowOp, decision: EmbeddingDecision) -> None:
     """Fetch the rows of a table, one per token, or the output of an encoder from the DRAM."""
-    bits = work.tokens * work.op.out_features * layout.structure.machine.activation_bits
+    size = layout.structure.machine.bytes_of(work.tokens * work.op.out_features)
     chip = layout.structure.chips[work.name]
     uses = (layout.resources.chips[chip].dram,)
-    step = Step(fetch("fetch", "fetch", ceil_div(bits, 8)), uses)
+    step = Step(fetch("fetch", "fetch", size), uses)
     loop = layout.builder.repeat(work.name, [step], 1)
     layout.made(work, loop, layout.routes.of_memory(chip))
     layout.tell(work, "dram", 1, "model")
