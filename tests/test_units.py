@@ -166,13 +166,22 @@ def test_sizes_are_shown_with_a_unit(size: int, text: str) -> None:
 def test_a_percent_sign_stands_apart_wherever_a_share_is_written() -> None:
     assert [format_share(0.534), format_share(0.125, 1)] == ["53 %", "12.5 %"]
     sources = [*Path("hybridsim").rglob("*.py"), *Path("docs").glob("*.py")]
-    glued = [
-        f"{path}:{node.lineno}"
-        for path in sources
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    glued = {str(path): found for path in sources if (found := _glued(path.read_text("utf-8")))}
+    assert glued == {}
+    assert _glued('f"{share:.0%}"') == _glued('f"{share:{width}%}"') == [1]
+    assert _glued('f"{share:.0%} {100 * share:.0f} %"') == [1]
+    assert _glued('f"{share:.0f} %", "{:.0%}"') == []
+
+
+def _glued(source: str) -> list[int]:
+    """Return the lines with a format that sets a percent sign of its own."""
+    if "%}" not in source:
+        return []  # no need to parse it
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FormattedValue) and _ends_in_percent(node.format_spec)
     ]
-    assert glued == []
 
 
 def _ends_in_percent(spec: ast.expr | None) -> bool:

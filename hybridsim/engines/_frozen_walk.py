@@ -13,6 +13,16 @@ from hybridsim.engines._frozen_records import FULL, LOST, NEVER, Record, Records
 from hybridsim.units import Ints
 
 
+def _set_off(clock: Records, end: Ints, rise: Ints, base: Ints, reach: int) -> None:
+    """Begin a point: nothing runs, nothing is complete, and no state is looked for again."""
+    end[:] = NEVER
+    rise[:] = 0
+    base[:] = 0
+    clock[0].now = clock[0].state = clock[0].mask = clock[0].exits = clock[0].looks = 0
+    clock[0].saved, clock[0].power = -1, 1
+    clock[0].rising, clock[0].reach = 0, reach
+
+
 def _go_on(
     clock: Records, end: Ints, rise: Ints, saved: Ints, saved_rise: Ints, base: Ints,
     saved_base: Ints, states: Records, moves: Records, starts: Records, watches: Records,
@@ -49,8 +59,7 @@ def _go_on(
         state, clock[0].exits = moves[move].state, moves[move].exits
         if moves[move].advances == 0:
             continue
-        for g in range(len(base)):
-            base[g] += advanced[move, g]
+        _advance(base, advanced[move])
         if state == saved_state and _same(end, end, saved, now):
             if not _same(end, rise, saved_rise, rising):
                 reach = 0  # it repeats itself at this point alone
@@ -137,6 +146,12 @@ def _begin(
         rise[slot] = rising + growth[work, kind]
 
 
+def _advance(base: Ints, by: Shorts) -> None:
+    """Add the iterations that a move completes."""
+    for g in range(len(base)):
+        base[g] += by[g]
+
+
 def _remember(own: Ints, start: int, saved: Ints) -> None:
     """Save numbers from a start on: times that are left, iterations that are complete."""
     for k in range(len(own)):
@@ -194,7 +209,7 @@ def _end_of_line(kinds: Ints, places: Ints, point: int) -> int:
     return point
 
 
-@using(*RULE, _go_on, _near, _known, _first_end, _begin, _remember,
+@using(*RULE, _set_off, _go_on, _near, _known, _first_end, _begin, _advance, _remember,
        _skip, _go_round, _same, _repeats, _end_of_line)  # fmt: skip
 def execute(
     loops: Records, steps: Records, odds: Ints, uses: Ints, needs: Records, gaps: Records,
@@ -206,41 +221,25 @@ def execute(
 ) -> int:  # fmt: skip
     """Execute points from ``first`` on; return the first that was not, as a table is full.
 
+    From ``loops`` to ``units``: tables of the plan; from ``states`` to ``advanced``: tables that
+    grow, filled as far as ``sizes`` says. ``clock``, ``free`` and ``taken`` are room for one
+    record, for the units that each resource has left, and for the slots that are taken.
+
     Args:
-        loops: Tables of the plan, as are the next seven; ``units`` are those of its resources.
-        steps: See there.
-        odds: See there.
-        uses: See there.
-        needs: See there.
-        gaps: See there.
-        exits: See there.
-        units: See there.
         slots: How many tasks can run at the same time.
-        marks: Contents of the states; the last row is for one under construction.
-        words: The same memory, four numbers in one.
+        marks: Contents of the states, the last row for one under construction; ``words`` are the
+            same memory, four numbers in one.
         table: States by their contents, a hash table; its length is a power of two.
-        states: Tables that grow, as are the next five.
-        moves: See there.
-        starts: See there.
-        watches: See there.
-        advanced: See there: iterations that each loop completes in a move.
-        sizes: How far the tables are filled, and how many states there may be.
         limits: The largest limit of each watch.
         time_ps: Time of each work at place 0 [ps], shape (works, kinds).
         growth: How much longer that is from place to place [ps], shape (works, kinds).
-        kinds: Of each point.
-        places: Of each point.
+        kinds: Of each point, as are ``places``.
         counts: Iterations of each loop, shape (loops, kinds).
-        first: The first point.
         latest: For each point the last end [ps], or -1 if its window is too small.
         found: For each point which of the exits end last, as bits.
         ends: Room for the ends of what runs, how they rise from place to place, and the same of
             what is left in a state that is looked for again, shape (4, slots).
-        begun: Room for the iterations that each loop has completed now, and had in that state,
-            shape (2, loops).
-        clock: Room for one record.
-        free: Room for the units that each resource has left.
-        taken: Room for the slots that are taken.
+        begun: The same for the iterations of loops now and in that state, shape (2, loops).
     """
     end, rise, saved, saved_rise = ends[0], ends[1], ends[2], ends[3]
     base, saved_base = begun[0], begun[1]
@@ -249,12 +248,7 @@ def execute(
         kind, at = kinds[point], places[point]
         if point >= line:
             line = _end_of_line(kinds, places, point)
-        end[:] = NEVER
-        rise[:] = 0
-        base[:] = 0
-        clock[0].now = clock[0].state = clock[0].mask = clock[0].exits = clock[0].looks = 0
-        clock[0].saved, clock[0].power = -1, 1
-        clock[0].rising, clock[0].reach = 0, places[line - 1] - at
+        _set_off(clock, end, rise, base, places[line - 1] - at)
         while _go_on(clock, end, rise, saved, saved_rise, base, saved_base, states, moves, starts,
                      watches, advanced, gaps, limits, time_ps, growth, at, counts,
                      kind):  # fmt: skip

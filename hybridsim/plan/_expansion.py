@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridsim.errors import PlanError
-from hybridsim.plan.columns import Bools, Loop, Plan, Resource
+from hybridsim.plan.columns import Bools, Loops, Plan, Resource
 from hybridsim.plan.templates import Copies, Mostly, Need, Step, Template, Within
 from hybridsim.records import record
 from hybridsim.units import Ints
@@ -64,7 +64,7 @@ class _Columns:
     need: Ints
     room: Bools
     op: Ints
-    loops: Sequence[Loop]
+    loop_rows: Ints
 
     def last(self, tasks: int, loops: int) -> "_Columns | None":
         """Return the last tasks, which are so many loops; None if there are not so many."""
@@ -82,14 +82,15 @@ class _Columns:
             need=self.need[need:],
             room=self.room[need:],
             op=self.op[first:],
-            loops=self.loops[len(self.loops) - loops :],
+            loop_rows=self.loop_rows[len(self.loop_rows) - loops :],
         )
 
 
-_LISTS = ("work", "item", "uses", "use", "needs", "need", "room", "op")
+_LISTS = ("work", "item", "uses", "use", "needs", "need", "room", "op", "loop_rows")
 """The columns of templates that are joined."""
 
 
+_NO_LOOPS = np.empty((0, 3), np.int64)
 _NO_WORK = Work("", "", "")
 """The usual work where there is none."""
 
@@ -133,7 +134,6 @@ class Expansion:
                 columns.append(self._copies(part, columns[-1]))
             elif len(part):
                 columns += self._columns(part)
-        loops = tuple(chain.from_iterable(each.loops for each in columns))
         # column by column, and its parts given up, so that no other one is there twice
         held = {name: [getattr(each, name) for each in columns] for name in _LISTS}
         del columns
@@ -156,7 +156,7 @@ class Expansion:
             op=_joined(held.pop("op")),
             item=_joined(held.pop("item")),
             ops=tuple(self._ops),
-            loops=loops,
+            loops=Loops(np.concatenate([_NO_LOOPS, *held.pop("loop_rows")])),
         )
 
     def _columns(self, part: Sequence[Template] | Copies) -> Iterator[_Columns]:
@@ -190,7 +190,7 @@ class Expansion:
             need=need,
             room=room,
             op=np.full(size * count, self._ops.of(template.op), np.int64),
-            loops=[loop],
+            loop_rows=np.array([(loop.first, loop.size, loop.count)], np.int64),
         )
 
     def _templates(self, templates: Sequence[Template]) -> _Columns:
@@ -222,7 +222,7 @@ class Expansion:
             need=need,
             room=room,
             op=op[at],
-            loops=[template.loop for template in templates],
+            loop_rows=loops,
         )
 
     def _work(
@@ -276,11 +276,7 @@ class Expansion:
             need=(own.need + shift[:, None]).reshape(-1),
             room=np.tile(own.room, times),
             op=np.repeat(op, sizes, axis=1).reshape(-1),
-            loops=[
-                Loop(loop.first + by, loop.size, loop.count)
-                for by in shift.tolist()
-                for loop in own.loops
-            ],
+            loop_rows=(own.loop_rows + shift[:, None, None] * (1, 0, 0)).reshape(-1, 3),
         )
 
     def _ops_of(self, copies: Copies) -> Ints:

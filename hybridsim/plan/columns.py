@@ -1,8 +1,9 @@
 """A plan as the engines read it, and the timeline they return: columns, one entry per task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import starmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,23 @@ class Loop:
         return self.first + iteration % self.count * self.size + step
 
 
+class Loops:
+    """Loops as rows of first task, size and count, shape (loops, 3); each is made when it is asked
+    for, and most plans are never asked."""
+
+    def __init__(self, rows: Ints) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Loop]:
+        return starmap(Loop, self._rows.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Iterable) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._rows.tobytes())
+
+
 @record(frozen=True, eq=False)
 class Plan:
     """Tasks in topological order, as columns, and the resources they use.
@@ -83,7 +101,7 @@ class Plan:
     item: Ints
     """Which batch of tokens each task works on."""
     ops: tuple[str, ...]
-    loops: tuple[Loop, ...] = ()
+    loops: Iterable[Loop] = ()
     """Where the plan repeats itself; together they cover all tasks, in order."""
     order: Bools | None = None
     """Whether each need only fixes whose turn it is, in the order of :attr:`need`; None: none."""

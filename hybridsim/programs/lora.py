@@ -9,42 +9,23 @@ found once (:meth:`LoraProgram.on`) and kept in the program.
 """
 
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from hybridsim.arch import Cluster
-from hybridsim.components.core_kernels import larger, smaller
-from hybridsim.errors import UnsupportedError
-from hybridsim.programs.lora_choices import LoraChoice
+from hybridsim.components.core_kernels import larger
 from hybridsim.programs.lora_kernels import Kernel, KernelUnit, turned_first
-from hybridsim.programs.lora_shares import Costs, shares_of
+from hybridsim.programs.lora_shares import Costs, shared_on
+from hybridsim.programs.lora_sizes import LoraSizes
 from hybridsim.records import record
-from hybridsim.units import ceil_div
 from hybridsim.work import NOTHING, Work
 
 
 @record(frozen=True)
-class LoraProgram:
-    """The kernels that adapt one batch of tokens on a cluster, and the memory they need.
-
-    Sizes are integers; int64 arrays of one shape, which all cut into as many slices, give arrays.
-    """
-
-    in_features: int
-    out_features: int
-    rank: int
-    tokens: int
-    choice: LoraChoice
-    slice_columns: int | None = None
-    """Columns of Y that are adapted at a time, slice by slice; None takes all of them at once."""
-    slice_inputs: int | None = None
-    """Columns of X that are multiplied at a time; their products add up in U. A and B then pass
-    through the scratchpad slice by slice, for every batch. None holds A and B whole."""
-    shares: tuple[int, int] | None = None
-    """Rows of U = X A and of U B that the matrix engine computes where both units multiply; None
-    where one unit does, or where they are not found yet (:meth:`on`)."""
+class LoraProgram(LoraSizes):
+    """The kernels that adapt one batch of tokens on a cluster, and the memory they need."""
 
     def on(self, cluster: Cluster) -> "LoraProgram":
         """Return the program with its rows shared so that it ends earliest on a cluster.
@@ -53,43 +34,7 @@ class LoraProgram:
             UnsupportedError: Both units are to multiply, and the cluster lacks the engine, or the
                 engine cannot do the shape.
         """
-        if self.choice.unit not in ("both", "balanced") or self.shares is not None:
-            return self
-        return _shared(self, cluster)
-
-    def of_tokens(self, tokens: int) -> "LoraProgram":
-        """Return the same program for another number of tokens, its rows not yet shared."""
-        return replace(self, tokens=tokens, shares=None)
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """What of it can be columns, but for the shares; sizes that are not given are left out."""
-        names = ("in_features", "out_features", "rank", "tokens", "slice_columns")
-        named = {name: getattr(self, name) for name in names}
-        return {name: size for name, size in named.items() if size is not None}
-
-    def taken(self, index: Any) -> "LoraProgram":
-        """Return the program with some entries of each column, its rows not yet shared."""
-        sizes = self.sizes.items()
-        some = {name: own[index] for name, own in sizes if isinstance(own, np.ndarray)}
-        return replace(self, **some, shares=None)
-
-    @cached_property
-    def input_slices(self) -> tuple[int, ...]:
-        """The columns of X in each slice; the last one may have fewer than the others."""
-        return _cut(self.in_features, self.slice_inputs)
-
-    @cached_property
-    def slices(self) -> tuple[int, ...]:
-        """The columns of each slice; the last one may have fewer than the others."""
-        return _cut(self.out_features, self.slice_columns)
-
-    @property
-    def widest(self) -> int:
-        """The columns of a full slice."""
-        if self.slice_columns is None:
-            return self.out_features
-        return smaller(self.slice_columns, self.out_features)
+        return shared_on(self, cluster)
 
     @property
     def engine_rows(self) -> tuple[int, int]:
@@ -294,7 +239,7 @@ class LoraProgram:
 
         A product waits for both parts of the one before, as its rows may come from either.
         """
-        check_balanced(self)
+        self.check_balanced()
         on_engine = self._on_engine(first, second)
         on_cores = self._on_cores(self.tokens - first, self.tokens - second)
         head, other = (self._u_on_engine(first), self._u_on_cores(self.tokens - first))
@@ -313,40 +258,9 @@ class LoraProgram:
         return tuple(kernels)
 
 
-def check_balanced(program: LoraProgram) -> None:
-    """Refuse what no program with balanced products can do.
-
-    Raises:
-        UnsupportedError: It is to add on the cores, or to take inputs slice by slice.
-    """
-    if program.choice.add == "separate":
-        raise UnsupportedError("unit=balanced adds on the engine; choose add=fused")
-    if program.slice_inputs is not None:
-        raise UnsupportedError("unit=balanced takes all inputs at once; choose unit=both")
-
-
-@lru_cache(maxsize=4096)
-def _shared(program: LoraProgram, cluster: Cluster) -> LoraProgram:
-    """Return a program for both units with its rows shared; equal ones are looked for once."""
-    if program.choice.unit == "balanced":
-        check_balanced(program)
-    first, second = shares_of(program, cluster, np.array([program.tokens]))[:, 0].tolist()
-    return replace(program, shares=(first, second))
-
-
 def last_end(ends: list[int]) -> int:
     """Return the latest of some ends, 0 without any."""
     latest = 0
     for end in ends:
         latest = larger(latest, end)
     return latest
-
-
-def _cut(whole: int, width: int | None) -> tuple[int, ...]:
-    """Return the widths of slices; arrays all cut into as many."""
-    if width is None:
-        return (whole,)
-    count: Any = ceil_div(whole, width)
-    number = int(count.flat[0]) if isinstance(count, np.ndarray) else count
-    # all but the last one are full
-    return (*((0 * whole + width,) * (number - 1)), smaller(width, whole - (number - 1) * width))

@@ -6,19 +6,20 @@ depend on what kernels cost, so they are part of what is decided, as data of a p
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from hybridsim.alike import alike, members
 from hybridsim.arch import Cluster
 from hybridsim.compiling import loop_for, using
-from hybridsim.components.core_kernels import larger, smaller
+from hybridsim.components.core_kernels import larger
+from hybridsim.programs.lora_sizes import LoraSizes
 from hybridsim.units import Ints, ceil_div
 from hybridsim.work import Work
 
-if TYPE_CHECKING:
-    from hybridsim.programs.lora import LoraProgram
+Program = TypeVar("Program", bound=LoraSizes)
 
 _AT_ONCE = 1 << 17
 """Shares that are priced together."""
@@ -64,9 +65,28 @@ class RowCosts:
         return self._known[key][rows]
 
 
-def with_shares(
-    program: "LoraProgram", cluster: Cluster, costs: RowCosts | None = None
-) -> "LoraProgram":
+def shared_on(program: Program, cluster: Cluster) -> Program:
+    """Return a program of single numbers with its rows shared; equal ones are looked for once.
+
+    Raises:
+        UnsupportedError: Both units are to multiply, and the cluster lacks the engine, or the
+            engine cannot do the shape; or the program is balanced and cannot be.
+    """
+    if program.choice.unit not in ("both", "balanced") or program.shares is not None:
+        return program
+    found: Program = _shared(program, cluster)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _shared(program: Any, cluster: Cluster) -> Any:
+    if program.choice.unit == "balanced":
+        program.check_balanced()
+    first, second = shares_of(program, cluster, np.array([program.tokens]))[:, 0].tolist()
+    return replace(program, shares=(first, second))
+
+
+def with_shares(program: Program, cluster: Cluster, costs: RowCosts | None = None) -> Program:
     """Return a program of single numbers or of columns with its rows shared on a cluster.
 
     ``costs`` are those of the cluster, where its fields are no columns and they are known.
@@ -78,7 +98,7 @@ def with_shares(
         return program
     tokens: Any = program.tokens
     if not isinstance(tokens, np.ndarray):
-        return program.on(cluster)
+        return shared_on(program, cluster)
     # neither clock nor room has a say in how rows are shared
     parts = (cluster.dma, cluster.cores, cluster.offload)
     arrays = [array for part in parts for array in part.arrays()]
@@ -110,7 +130,7 @@ class _Recent:
     def __init__(self) -> None:
         self._known: tuple[Any, Ints, Ints] | None = None
 
-    def get(self, program: "LoraProgram", cluster: Cluster, rows: Ints) -> Ints | None:
+    def get(self, program: LoraSizes, cluster: Cluster, rows: Ints) -> Ints | None:
         """Return the shares of programs that differ in ``rows``, -1 where they are not known.
 
         None if none of them is. ``rows`` are the sizes that are columns, no two alike.
@@ -123,7 +143,7 @@ class _Recent:
         found = which[count:]
         return np.where(found < count, shares[:, np.minimum(found, count - 1)], -1)
 
-    def keep(self, program: "LoraProgram", cluster: Cluster, rows: Ints, shares: Ints) -> None:
+    def keep(self, program: LoraSizes, cluster: Cluster, rows: Ints, shares: Ints) -> None:
         """Remember shares, with those before them where there is room."""
         key = self._key(program, cluster)
         if self._known is not None and self._known[0] == key:
@@ -135,7 +155,7 @@ class _Recent:
         self._known = key, rows, shares
 
     @staticmethod
-    def _key(program: "LoraProgram", cluster: Cluster) -> tuple[Any, ...]:
+    def _key(program: LoraSizes, cluster: Cluster) -> tuple[Any, ...]:
         columns = [name for name, own in program.sizes.items() if isinstance(own, np.ndarray)]
         ones: dict[str, Any] = dict.fromkeys(columns, 1)
         return replace(program, **ones, shares=None), cluster, *columns
@@ -151,9 +171,7 @@ def _taken(cluster: Cluster, index: Ints) -> Cluster:
     return cluster.model_copy(update=changed) if changed else cluster
 
 
-def programs_of(
-    program: "LoraProgram", cluster: Cluster, sizes: Sequence[int]
-) -> list["LoraProgram"]:
+def programs_of(program: Program, cluster: Cluster, sizes: Sequence[int]) -> list[Program]:
     """Return the programs of batches of so many tokens, their rows shared on a cluster.
 
     Raises:
@@ -166,7 +184,7 @@ def programs_of(
     return [replace(own, shares=(u, v)) for own, (u, v) in zip(each, shares, strict=True)]
 
 
-def shares_of(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
+def shares_of(program: LoraSizes, costs: Costs, tokens: Ints) -> Ints:
     """Return the rows of U = X A and of U B for the engine, for batches of so many tokens.
 
     Args:
@@ -205,7 +223,7 @@ def shares_of(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
 
 
 def _u_work(
-    program: "LoraProgram", part: str, kind: str, label: str, rows: Ints, *inputs: int
+    program: LoraSizes, part: str, kind: str, label: str, rows: Ints, *inputs: int
 ) -> Work:
     """Return a work on so many tokens of U, or of U^T in the swapped order."""
     swapped = program.choice.order == "swapped"
@@ -213,7 +231,7 @@ def _u_work(
     return Work(part, kind, label, (m, *inputs, k))
 
 
-def _u_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> Ints:
+def _u_cycles(program: LoraSizes, costs: Costs, rows: Ints) -> Ints:
     """Return the cycles that the cores turn so many tokens of U^T."""
     if program.choice.order == "direct":
         return np.zeros_like(rows)
@@ -222,7 +240,7 @@ def _u_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> Ints:
     return found
 
 
-def _x_cycles(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
+def _x_cycles(program: LoraSizes, costs: Costs, tokens: Ints) -> Ints:
     """Return the cycles that the cores turn X, for batches of so many tokens."""
     found = np.zeros_like(tokens)
     if program.choice.turns_x:
@@ -232,7 +250,7 @@ def _x_cycles(program: "LoraProgram", costs: Costs, tokens: Ints) -> Ints:
     return found
 
 
-def _tried(tokens: Ints, program: "LoraProgram") -> tuple[Ints, Ints]:
+def _tried(tokens: Ints, program: LoraSizes) -> tuple[Ints, Ints]:
     """Return the step from share to share of each batch, and how many of its shares are tried."""
     step = -(-tokens // MOST_SHARES) if program.choice.unit == "balanced" else 0 * tokens + 1
     step = np.maximum(step, 1)
@@ -284,7 +302,7 @@ def fill_balanced(
                     found[0, b], found[1, b] = i, j
 
 
-def _engine_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Ints, Ints]:
+def _engine_cycles(program: LoraSizes, costs: Costs, rows: Ints) -> tuple[Ints, Ints]:
     """Return the cycles of the engine for that many rows of each product."""
     first, second = np.zeros_like(rows), np.zeros_like(rows)
     for inputs in program.input_slices:
@@ -296,7 +314,7 @@ def _engine_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[In
     return first, second
 
 
-def _cores_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Ints, Ints]:
+def _cores_cycles(program: LoraSizes, costs: Costs, rows: Ints) -> tuple[Ints, Ints]:
     """Return the cycles of the cores for that many rows of each product."""
     first, second, rank = np.zeros_like(rows), np.zeros_like(rows), program.rank
     for index, inputs in enumerate(program.input_slices):
@@ -311,11 +329,11 @@ def _cores_cycles(program: "LoraProgram", costs: Costs, rows: Ints) -> tuple[Int
     return first, second
 
 
-def _widths(program: "LoraProgram") -> list[tuple[Any, Any]]:
+def _widths(program: LoraSizes) -> list[tuple[Any, Any]]:
     """Return the widths of slices, and how often each is there: full ones, then the last."""
     if program.slice_columns is None:
         return [(program.out_features, 1)]
-    full = smaller(program.slice_columns, program.out_features)
+    full = program.widest
     others = ceil_div(program.out_features, program.slice_columns) - 1
     last = program.out_features - others * full
     return [(full, others), (last, 1)] if np.any(others > 0) else [(last, 1)]

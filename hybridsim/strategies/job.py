@@ -14,7 +14,6 @@ from hybridsim.plan import Outline, Plan, Resource, Timeline
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.records import record
 from hybridsim.strategies.machine_shape import MachineShape
-from hybridsim.units import ceil_div
 from hybridsim.work import Prices, price
 from hybridsim.workload import Network, Op
 
@@ -132,7 +131,7 @@ class Job:
         network = self.mapping.network
         ops = [network.op(name) for name in written.live]
         elements = sum(op.out_features * network.tokens(op, self.tokens) for op in ops)
-        return ceil_div(elements * self.structure.machine.activation_bits, 8)
+        return self.structure.machine.bytes_of(elements)
 
     @cached_property
     def layers(self) -> dict[str, PlacedLayer]:

@@ -5,6 +5,7 @@ from dataclasses import field
 from hybridsim.arch import Machine
 from hybridsim.components.interconnect import Mesh, Tree
 from hybridsim.records import record
+from hybridsim.units import ceil_div
 
 
 @record(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class MachineShape:
                 (sort, cls.of(machine.seen(cluster=sort))) for sort in machine.clusters
             ),
         )
+
+    def bytes_of(self, elements: int) -> int:
+        """Return what so many elements take between tiles, clusters and memory [bytes]."""
+        return ceil_div(elements * self.activation_bits, 8)
 
     def on_tiles(self, sort: str) -> "MachineShape":
         """Return the machine as if it had a kind of tiles alone; "" for the usual one."""

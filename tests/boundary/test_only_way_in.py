@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ OF_MODULES = {
     "ZipFile": {"zipfile"},
 }
 """What reads something where it belongs to one of these."""
+GIVEN = {"environ", "environb", "stdin"}
+"""Attributes that are what is read."""
 OWN = {
     "agents.asking": "the environment, handed on to the command that is asked",
     "cli.list": "names of the package's own strategies",
@@ -79,8 +82,13 @@ OTHERS = {
 """Modules that read what comes from outside in a form that the boundary has no reader for."""
 
 
+_READING = re.compile(rf"\b(?:{'|'.join([*METHODS, *FUNCTIONS, *OF_MODULES, *GIVEN])})\b")
+
+
 def reads(source: str) -> Iterator[str]:
     """Yield the names in a module that read something that is not the boundary's own."""
+    if not _READING.search(source):
+        return  # no need to parse it
     tree = ast.parse(source)
     ours = {
         alias.asname or alias.name
@@ -89,7 +97,7 @@ def reads(source: str) -> Iterator[str]:
         for alias in node.names
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "stdin"):
+        if isinstance(node, ast.Attribute) and node.attr in GIVEN:
             yield node.attr
         if not isinstance(node, ast.Call):
             continue

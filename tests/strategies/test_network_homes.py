@@ -13,9 +13,10 @@ from hybridsim.mapping import place
 from hybridsim.plan import Plan
 from hybridsim.programs import CHOICES, LoraProgram
 from hybridsim.strategies import Job, NetworkStrategy, Schedule, make_strategy
-from hybridsim.strategies.networks.adapters import Adapter, AdapterHomes
+from hybridsim.strategies.networks.adapters import Adapter
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.decisions import AdapterDecision
+from hybridsim.strategies.networks.homes import AdapterHomes
 from hybridsim.strategies.networks.running import Running, makespan_of
 from hybridsim.workload import Linear
 from tests.carried_out import assert_engines_agree, dispatched, durations

@@ -16,19 +16,13 @@ from typing import Any
 import numpy as np
 
 from hybridsim.arch import Cluster, Machine
-from hybridsim.errors import InputError, UnsupportedError
-from hybridsim.mapping import PlacedLayer
-from hybridsim.plan import Bools
-from hybridsim.programs import LoraProgram
-from hybridsim.programs.adapting import batch_cycles, weight_cycles
+from hybridsim.errors import InputError
 from hybridsim.programs.attention import Attention as AttentionProgram
 from hybridsim.programs.attention_bounds import least_ps
 from hybridsim.programs.columns import ONE_THZ
-from hybridsim.programs.lora_shares import with_shares
 from hybridsim.programs.pieces import Piece
-from hybridsim.records import record
-from hybridsim.strategies.networks.adapters import NetworkAdapters
-from hybridsim.strategies.networks.dataflow import Batches, Cuts, FlowOp
+from hybridsim.strategies.networks.adapter_bounds import Adapted, AdapterBounds
+from hybridsim.strategies.networks.dataflow import Cuts, FlowOp
 from hybridsim.strategies.networks.deciding import FINEST, Deciding
 from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.spans import Spans, Taken, is_linked, read_by_link
@@ -103,7 +97,7 @@ class NetworkBounds:
     # --- clusters -------------------------------------------------------------------------------
 
     def _on_clusters(
-        self, cluster: Cluster, work: FlowOp, batches: Ints, adapted: "dict[str, Adapted]"
+        self, cluster: Cluster, work: FlowOp, batches: Ints, adapted: dict[str, Adapted]
     ) -> Taken:
         """Return what clusters take for an op [ps], shape (batches,)."""
         op, nothing = work.op, Taken.nothing(len(batches))
@@ -114,9 +108,10 @@ class NetworkBounds:
             usual = usual and not (machine.several and adapters.resident)
             if layer.adapter is None or layer.adapter.copies > 1 or not usual:
                 return nothing
-            own = self._adapted(cluster, work, layer, Cuts.of(work, batches))
+            cut = Cuts.of(work, batches)
+            own = self._adapters.of(layer, cut, self._shares(cluster, cut.full))
             adapted[work.name] = own
-            fetch = self._fetch_ps(work, Cuts.of(work, batches))
+            fetch = self._fetch_ps(work, cut)
             return Taken(own.load_ps, own.first_ps, own.last_ps, nothing.every, *fetch)
         if isinstance(op, Embedding | Input):
             return nothing
@@ -193,53 +188,7 @@ class NetworkBounds:
         units = (cluster.plain_count or cluster.count) if self._options.split else 1
         return np.clip(size // FINEST, 1, units)
 
-    def _adapted(self, cluster: Cluster, work: FlowOp, layer: PlacedLayer, cut: Cuts) -> "Adapted":
-        """Return what adapters take, all pieces together, with A and B fetched for each batch."""
-        options = self._options.adapters
-        pieces = self._shares(cluster, cut.full)
-        rows, last = ceil_div(cut.full, pieces), ceil_div(cut.last, pieces)
-        room = cluster.tcdm.size - self._adapters.kept_bytes
-        shape = (layer.op.in_features, layer.op.out_features, self._structure.rank(work.name))
-        weights = cluster.element_bytes * shape[2] * (shape[0] + shape[1])
-        loads: dict[bool, list[Ints]] = {False: [], True: []}
-        ends: dict[bool, list[Ints]] = {False: [], True: []}
-        begun, beside, known = list[Ints](), [], np.full(len(rows), bool(options.choices))
-        for choice in options.choices:
-            program = LoraProgram(*shape, int(rows.max()), choice)
-            at_once = _at_once(self._by_cycles[1], program, room)
-            known &= at_once.knows(rows, self._machine.tile_of(layer.sort).columns < shape[1])
-            each = at_once.tokens(rows)
-            beside.append(at_once.bytes[each] - weights)
-            for stays, found in loads.items():
-                again = not (stays or options.resident)
-                first, usual, last_ps = (
-                    cluster.to_ps(at_once.cycles_of(own, each, fetched))
-                    for own, fetched in (
-                        (rows, not options.resident),
-                        (rows, again),
-                        (last, again),
-                    )
-                )
-                found.append(first + (cut.count > 1) * ((cut.count - 2) * usual + last_ps))
-                ends[stays].append(np.where(cut.count > 1, last_ps, first))
-            begun.append(first)
-        least, end = (
-            {stays: np.min(each, axis=0) if each else 0 * rows for stays, each in some.items()}
-            for some in (loads, ends)
-        )
-        first = np.min(begun, axis=0) if begun else 0 * rows
-        for stays in least:
-            self._in_slices(layer, cut, (rows, last), stays, ~known,
-                            (least[stays], first, end[stays]))  # fmt: skip
-        buffers = np.where(known, np.min(beside, axis=0) if beside else 0, 0)
-        if options.share and self._options.split:
-            for column in (*least.values(), first, *end.values()):
-                column[cut.count == 1] = 0  # several clusters may share it
-        load, saved = pieces * least[False], pieces * (least[False] - least[True])
-        end_ps = np.minimum(end[False], end[True]) if options.homes else end[False]
-        return Adapted(load, saved, pieces * weights, buffers, first, end_ps)
-
-    def _saved(self, adapted: "Mapping[str, Adapted]") -> dict[int, Ints]:
+    def _saved(self, adapted: Mapping[str, Adapted]) -> dict[int, Ints]:
         """Return what clusters of each chip at most save by keeping A and B [ps].
 
         What is kept at a time, of a block, finds room beside the largest buffers; no byte of it
@@ -264,37 +213,12 @@ class NetworkBounds:
             found[chip] = found.get(chip, 0) + times * limit
         return found
 
-    def _in_slices(
-        self,
-        layer: PlacedLayer,
-        cut: Cuts,
-        rows: tuple[Ints, Ints],
-        stays: bool,
-        which: Bools,
-        found: tuple[Ints, Ints, Ints],
-    ) -> None:
-        """Set what an adapter that does not fit whole takes on a cluster, where ``which`` says so.
-
-        ``found`` is of all batches, of the first one and of the last one; nothing where it fits
-        nowhere. It depends on the rows of a cluster alone, and these are few.
-        """
-        pairs = np.stack(rows)[:, which]
-        for full, last in dict.fromkeys(zip(*pairs.tolist(), strict=True)):
-            at = which & (rows[0] == full) & (rows[1] == last)
-            several = cut.count[at] > 1
-            ways = self._adapters.parts_ps(layer, Batches(full, last, 2), stays)
-            nothing: tuple[Any, Any, Any] = (0, 0, 0)
-            each = [
-                (first + several * ((cut.count[at] - 2) * usual + end), first,
-                 np.where(several, end, first))
-                for first, usual, end in ways
-            ] or [nothing]  # fmt: skip
-            for column, values in zip(found, zip(*each, strict=True), strict=True):
-                column[at] = np.min(values, axis=0)
-
     @cached_property
-    def _adapters(self) -> NetworkAdapters:
-        return NetworkAdapters(self._structure.network, self._machine, self._options.adapters)
+    def _adapters(self) -> AdapterBounds:
+        options = self._options.adapters
+        if not self._options.split:
+            options = replace(options, share=False)
+        return AdapterBounds(self._structure, self._machine, options, self._by_cycles[1])
 
     @cached_property
     def _deciding(self) -> Deciding:
@@ -360,71 +284,3 @@ def _different(structure: NetworkStructure) -> Counter[tuple[int, int, FlowOp]]:
 def _piece_ps(cluster: Cluster, largest: Piece) -> Ints:
     """Return what pieces of 0 to so many rows take on a cluster [ps]; 0 where they do not fit."""
     return largest.times_ps(cluster)
-
-
-@record(frozen=True, slots=True, eq=False)
-class Adapted:
-    """What all clusters take for a layer's adapter, one entry per candidate."""
-
-    load_ps: Ints
-    """With A and B fetched for every batch."""
-    saved_ps: Ints
-    """What is saved where they stay from the first batch on."""
-    bytes: Ints
-    """What A and B take in all clusters that adapt a batch."""
-    buffers: Ints
-    """What the largest part of a batch at least takes beside A and B [bytes]."""
-    first_ps: Ints
-    """What each cluster takes for its part of the first batch."""
-    last_ps: Ints
-    """The same of the last batch, with A and B there where they may stay."""
-
-
-@record(frozen=True, slots=True, eq=False)
-class AtOnce:
-    """What adapting 0, 1, 2, ... tokens at once takes on a cluster, as far as they fit."""
-
-    cycles: Ints
-    weights: int
-    """Cycles of bringing in A and B beforehand."""
-    bytes: Ints
-
-    def knows(self, rows: Ints, narrower: bool) -> Bools:
-        """Return whether a part of so many rows is cut as :meth:`tokens` says; what does not fit
-        at once may go by slices of outputs where tiles are ``narrower`` than the layer."""
-        most = len(self.cycles) - 1
-        found: Bools = (rows <= most) if narrower else np.full(len(rows), most > 0)
-        return found
-
-    def tokens(self, rows: Ints) -> Ints:
-        """Return the tokens that are adapted at once: of the fewest equal parts that fit."""
-        most = max(1, len(self.cycles) - 1)
-        found: Ints = np.minimum(ceil_div(rows, ceil_div(rows, most)), len(self.cycles) - 1)
-        return found
-
-    def cycles_of(self, rows: Ints, each: Ints, fetched: bool) -> Ints:
-        """Return the cycles of so many rows, part by part, with or without fetching A and B."""
-        at_once = np.maximum(each, 1)
-        left = np.where(each > 0, rows % at_once, 0)
-        found: Ints = rows // at_once * self.cycles[each] + self.cycles[left]
-        return found + self.weights * fetched
-
-
-@lru_cache(maxsize=256)
-def _at_once(cluster: Cluster, largest: LoraProgram, room: int) -> AtOnce:
-    """Return what adapting up to so many tokens at once takes."""
-    tokens = np.arange(1, largest.tokens + 1)
-    nothing = np.zeros(1, np.int64)
-    try:
-        sizes: Any = largest.of_tokens(tokens).tcdm_bytes(cluster, 1)  # type: ignore[arg-type]
-        fits = sizes <= room
-        tokens = tokens[: len(fits) if np.all(fits) else int(np.argmin(fits))]
-        if len(tokens):
-            columns = with_shares(largest.of_tokens(tokens), cluster)  # type: ignore[arg-type]
-            first, second, _ = batch_cycles(columns, cluster)
-            weights = sum(weight_cycles(largest, cluster))
-            cycles = np.concatenate((nothing, first + second))
-            return AtOnce(cycles, weights, np.concatenate((nothing, sizes[: len(tokens)])))
-    except UnsupportedError:
-        pass
-    return AtOnce(nothing, 0, nothing)

@@ -16,10 +16,8 @@ from hybridsim.programs.pieces import Piece
 from hybridsim.programs.product import ProductWork
 from hybridsim.strategies.networks.adapters import (
     Adapter,
-    AdapterHomes,
     NetworkAdapters,
     Sharing,
-    home_notes,
     share_notes,
 )
 from hybridsim.strategies.networks.dataflow import Batches, FlowOp
@@ -34,6 +32,7 @@ from hybridsim.strategies.networks.decisions import (
     SharedDecision,
     WorkDecision,
 )
+from hybridsim.strategies.networks.homes import AdapterHomes, home_notes
 from hybridsim.strategies.networks.memory import OnChip
 from hybridsim.strategies.networks.options import DecidingOptions
 from hybridsim.strategies.networks.plans import NetworkDecisions

@@ -50,11 +50,14 @@ class Layout:
         assert written is not None
         sizes = {name: structure.by_name.get(name) for name in written.live}
         elements = sum(op.op.out_features * op.tokens for op in sizes.values() if op is not None)
-        live = ceil_div(elements * structure.machine.activation_bits, 8)
         done = [need for output in self.outputs.values() for need in output.last()]
         tiles = self.resources.tiles
         uses = (tile for name in written_with(structure.placed, layer) for tile in tiles[name])
-        step = Step(written.work(live), tuple(dict.fromkeys(uses)), tuple(done))
+        step = Step(
+            written.work(structure.machine.bytes_of(elements)),
+            tuple(dict.fromkeys(uses)),
+            tuple(done),
+        )
         self.written = (self.once(work, [step]),)
 
     def operands(
@@ -151,10 +154,10 @@ class Layout:
         """Return what moving each batch of an output brings."""
         width = ceil_div(output.width, output.pieces) if output.cut == "columns" else output.width
         cut = output.pieces if output.cut == "rows" else 1
-        bits = self.structure.machine.activation_bits
+        machine = self.structure.machine
 
         def size(each: int) -> int:
-            return ceil_div(width * ceil_div(math.ceil(each * rows), cut) * bits, 8)
+            return machine.bytes_of(width * ceil_div(math.ceil(each * rows), cut))
 
         return Moved("move", "move", batches, size, output.pieces)
 

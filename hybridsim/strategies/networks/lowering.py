@@ -3,29 +3,25 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hybridsim.plan import Mostly, Need, Step, Within
-from hybridsim.programs.adapting import AdapterWork, Half
-from hybridsim.programs.attention_runs import AttentionShape, AttentionWork
+from hybridsim.plan import Mostly, Step, Within
 from hybridsim.programs.pieces import Piece
 from hybridsim.strategies.job import LayerDecision
-from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs
+from hybridsim.strategies.networks.adapters_on_clusters import adapted
+from hybridsim.strategies.networks.attention_on_clusters import attended
+from hybridsim.strategies.networks.dataflow import Batches, FlowOp
 from hybridsim.strategies.networks.decisions import (
-    AdapterDecision,
     AttentionDecision,
     EmbeddingDecision,
     LinearDecision,
     PiecesDecision,
     ResidualDecision,
-    SharedDecision,
 )
 from hybridsim.strategies.networks.layout import Layout
 from hybridsim.strategies.networks.on_clusters import digital
-from hybridsim.strategies.networks.routes import Moved, Place, fetch, once, per_batch
+from hybridsim.strategies.networks.routes import fetch, per_batch
 from hybridsim.units import ceil_div
 from hybridsim.work import Work, mvm
 from hybridsim.workload import Experts
-
-_LABELS: dict[Half, str] = {"both": "adapt", "first": "x a", "second": "u b + y"}
 
 
 def linear(layout: Layout, work: FlowOp, decision: LinearDecision) -> None:
@@ -55,7 +51,7 @@ def linear(layout: Layout, work: FlowOp, decision: LinearDecision) -> None:
         room = decision.digital.tcdm_bytes if decision.digital else 0
         layout.layers[work.name] = LayerDecision(layer, batches.full, tcdm_bytes=room)
     else:
-        LOWERINGS[type(decision.adapter)](layout, work, decision.adapter)
+        adapted(layout, work, decision.adapter)
 
 
 def _banks(
@@ -94,10 +90,10 @@ def _banks(
 
 def embedding(layout: Layout, work: FlowOp, decision: EmbeddingDecision) -> None:
     """Fetch the rows of a table, one per token, or the output of an encoder from the DRAM."""
-    bits = work.tokens * work.op.out_features * layout.structure.machine.activation_bits
+    size = layout.structure.machine.bytes_of(work.tokens * work.op.out_features)
     chip = layout.structure.chips[work.name]
     uses = (layout.resources.chips[chip].dram,)
-    step = Step(fetch("fetch", "fetch", ceil_div(bits, 8)), uses)
+    step = Step(fetch("fetch", "fetch", size), uses)
     loop = layout.builder.repeat(work.name, [step], 1)
     layout.made(work, loop, layout.routes.of_memory(chip))
     layout.tell(work, "dram", 1, "model")
@@ -148,261 +144,10 @@ def pieces(layout: Layout, work: FlowOp, decision: PiecesDecision) -> None:
     layout.tell(work, "cluster", count, decision.cost_from, decision.tcdm_bytes)
 
 
-# --- adapters -----------------------------------------------------------------------------------
-
-
-def adapted(layout: Layout, work: FlowOp, decision: AdapterDecision) -> None:
-    """Fetch Y and the adapter, and adapt each batch, every piece on a cluster."""
-    count = decision.pieces
-    x = _adapter_x(layout, work)
-    here = layout.routes.of_clusters(work.name, count)
-    kept = layout.resources.chips[here.chip].homes
-    homes: list[tuple[int, ...]] = [(kept[home],) for home in decision.homes]
-    weights: Needs = []
-    steps = _load_adapter(layout, here, x, decision)
-    if steps and homes:
-        weights, steps = [layout.once(work, steps)], []
-    elif steps:
-        weights = [Within(len(steps) - 1)]
-    homes = homes or [()] * count
-    steps += _move_y(layout, work, here, len(steps))
-    y = len(steps) - 1
-    uses = layout.clusters_of(work, here, decision.program.choice.unit != "cores")
-    if decision.early:
-        read = [[Within(len(steps) + piece), Within(y)] for piece in range(count)]
-        first = _adapter_works(layout, work, decision, "first")
-        steps += [Step(first, (*uses, *home), (*x, *weights)) for home in homes]
-    last = _adapter_works(layout, work, decision, "second" if decision.early else "both")
-    for piece, home in enumerate(homes):
-        needs = read[piece] if decision.early else [*x, *weights, Within(y)]
-        steps.append(Step(last, (*uses, *home), tuple(needs)))
-    layout.made(work, layout.repeat(work, steps), here, count)
-    layout.layers[work.name] = LayerDecision(
-        layout.structure.layers[work.name],
-        decision.program.tokens,
-        decision.program.choice,
-        1,
-        decision.tcdm_bytes,
-        kept_bytes=decision.kept_bytes,
-        homes=len(decision.homes),
-    )
-
-
-def adapted_together(layout: Layout, work: FlowOp, decision: SharedDecision) -> None:
-    """Let several clusters adapt the same tokens: by ranks, then by outputs."""
-    parts, tokens = decision.parts, work.tokens
-    x = _adapter_x(layout, work)
-    here = layout.routes.of_clusters(work.name, parts)
-    steps, loads = _load_parts(layout, here, x, decision)
-    choice = decision.first.choice
-    uses = layout.clusters_of(work, here, choice.unit != "cores")
-    first = _adapter_work(AdapterWork(decision.first, "first", tokens, decision.fetched))
-    second = _adapter_work(AdapterWork(decision.second, "second", tokens, decision.fetched))
-    made = len(steps)
-    for part in range(parts):
-        needs = (*x, loads[part]) if loads else tuple(x)
-        steps.append(Step(first, uses, needs))
-    products = [Within(made + part) for part in range(parts)]
-    moved = once("move", "move u", decision.u_bytes, tokens)
-    steps += layout.routes.steps((here, here), moved, products, len(steps))
-    u = len(steps) - 1
-    steps += _move_y(layout, work, here, len(steps))
-    last = (Within(u), Within(len(steps) - 1))
-    steps += [Step(second, uses, last)] * parts
-    layout.made(work, layout.repeat(work, steps), here, parts, "columns")
-    layout.layers[work.name] = LayerDecision(
-        layout.structure.layers[work.name],
-        tokens,
-        choice,
-        1,
-        decision.tcdm_bytes,
-        shared=(decision.first, decision.second),
-    )
-
-
-def _adapter_x(layout: Layout, work: FlowOp) -> Needs:
-    """Return what brings X, which came for the MVM: on the way to the tile it passes clusters."""
-    carrier = layout.structure.together[work.name].members[0]
-    steps, x = layout.operands(work, work.sources, layout.routes.of_tiles(carrier))
-    assert not steps
-    return x
-
-
-def _move_y(layout: Layout, work: FlowOp, here: Place, at: int) -> list[Step]:
-    """Return the transfers that bring Y, the output of the tiles, to the clusters."""
-    output = layout.outputs[work.name]
-    bits = output.width * layout.structure.machine.activation_bits
-
-    def size(rows: int) -> int:
-        return ceil_div(bits * rows, 8)
-
-    moved = Moved("move", "move y", layout.batches(work), size, tell=True)
-    way = (layout.place_of(work.name), here)
-    return layout.routes.steps(way, moved, output.ready(output.count), at)
-
-
-def _load_adapter(layout: Layout, here: Place, x: Needs, decision: AdapterDecision) -> list[Step]:
-    """Return the transfers that bring A and B to the clusters."""
-    if not decision.load_bytes:
-        return []
-    steps, needs = _adapter_from_dram(layout, here, x, decision.load_bytes, decision.from_dram)
-    way = (layout.routes.of_memory(here.chip), here)
-    moved = once("weights", "load a b", decision.load_bytes, told=decision.weight_bytes)
-    return [*steps, *layout.routes.steps(way, moved, needs, len(steps))]
-
-
-def _load_parts(
-    layout: Layout, here: Place, x: Needs, decision: SharedDecision
-) -> tuple[list[Step], list[Within]]:
-    """Return the transfers that bring each cluster its parts of A and B, and their ends."""
-    size, nodes = decision.load_bytes, here.nodes
-    if not size:
-        return [], []
-    steps, needs = _adapter_from_dram(layout, here, x, size * decision.parts, decision.from_dram)
-    first, memory = len(steps), layout.routes.of_memory(here.chip)
-    moved = once("weights", "load a b", size, told=size)
-    places = [Place(here.chip, (node,)) for node in nodes] or [here]
-    ways = [layout.routes.steps((memory, own), moved, needs) for own in places]
-    for part in range(decision.parts):
-        steps += ways[part % len(ways)]  # of one step each, as the memory is on the chip
-    return steps, [Within(first + part) for part in range(decision.parts)]
-
-
-def _adapter_from_dram(
-    layout: Layout, here: Place, x: Needs, size: int, outside: bool
-) -> tuple[list[Step], tuple[Need | Within, ...]]:
-    """Return what brings A and B onto the chip, where they are outside, and what loads wait for.
-
-    They come when X does, so that they take no room before.
-    """
-    if not outside:
-        return [], tuple(x)
-    uses = (layout.resources.chips[here.chip].dram,)
-    return [Step(fetch("weights", "fetch a b", size), uses, tuple(x))], (Within(0),)
-
-
-def _adapter_works(layout: Layout, work: FlowOp, decision: AdapterDecision, half: Half) -> Mostly:
-    """Return what each of the clusters that share the batches of a layer does, batch by batch.
-
-    The first batch brings A and B; later ones too, unless these stay.
-    """
-    batches = layout.batches(work)
-
-    def piece(rows: int, weights: bool) -> Work:
-        own = ceil_div(rows, decision.pieces)
-        again = decision.banks
-        return _adapter_work(AdapterWork(decision.program, half, own, weights, again))
-
-    def make() -> Mostly:
-        again = decision.fetched_again
-        last = (piece(batches.last, again),) if batches.count > 1 else ()
-        return Mostly(piece(batches.full, again), last, (piece(batches.full, decision.fetched),))
-
-    return layout.known(work, half, make)
-
-
-def _adapter_work(program: AdapterWork) -> Work:
-    return Work("cluster", "program", _LABELS[program.half], (program,), program.rows)
-
-
-# --- attention ----------------------------------------------------------------------------------
-
-
-def attention(layout: Layout, work: FlowOp, decision: AttentionDecision) -> None:
-    """Bring Q, K and V over the link whole, then compute head by head on clusters.
-
-    In batches each operand is moved when its own last batch is there; otherwise when all are.
-    """
-    structure = layout.structure
-    everything = [need for name in work.sources for need in layout.outputs[name].last()]
-    here = layout.routes.of_clusters(work.name, len(decision.programs))
-    operands: Needs = []
-    for name in work.sources:
-        output = layout.outputs[name]
-        needs = everything if layout.decisions.batch is None else output.last()
-        tokens = structure.by_name[name].tokens
-        bits = output.width * tokens * structure.machine.activation_bits
-        moved = once("move", "move", ceil_div(bits, 8), tokens)
-        steps = layout.routes.steps((layout.place_of(name), here), moved, needs)
-        operands.append(layout.once(work, steps))
-    operands += _kept_keys_values(layout, work, here, decision) + _attention_from_dram(
-        layout, work, here, decision, everything
-    )
-    uses = layout.resources.clusters(here.chip, decision.on_engine)
-    steps = [
-        Step(works, uses, (*operands, Within(index, back=1)))
-        for index, works in enumerate(layout.known(work, "heads", lambda: by_cluster(decision)))
-    ]
-    loop = layout.builder.repeat(work.name, steps, decision.programs[0].batches)
-    layout.made(work, loop, here, len(steps), "columns")
-    layout.tell(work, "cluster", len(steps), decision.cost_from, decision.tcdm_bytes)
-
-
-def attending(program: AttentionShape) -> tuple[Work, ...]:
-    """Return the works of the heads of one cluster, batch after batch."""
-    batches = Batches.of(program.tokens, program.batch)
-    rows = [batches.full] * (batches.count - 1) + [batches.last]
-    return tuple(
-        Work("cluster", "program", "attend", (AttentionWork(program, number),), own)
-        for number, own in enumerate(rows)
-    )
-
-
-def by_cluster(decision: AttentionDecision) -> list[tuple[Work, ...]]:
-    """Return the works of each cluster; those of equal heads are the very same."""
-    known = {program: attending(program) for program in dict.fromkeys(decision.programs)}
-    return [known[program] for program in decision.programs]
-
-
-def kept(decision: AttentionDecision) -> Moved:
-    """Return what brings kept keys and values from the SRAM to the clusters."""
-    return once("keep", "move kv", decision.kept_bytes)
-
-
-def from_dram(decision: AttentionDecision, past: int) -> Work:
-    """Return what brings what the SRAM does not hold, or what passes the DRAM."""
-    if past:
-        return fetch("keep", "load kv", decision.from_dram)
-    return fetch("spill", "spill", decision.from_dram)
-
-
-def _kept_keys_values(
-    layout: Layout, work: FlowOp, here: Place, decision: AttentionDecision
-) -> list[Need]:
-    if not decision.kept_bytes:
-        return []
-    way = (layout.routes.of_memory(here.chip), here)
-    return [layout.once(work, layout.routes.steps(way, kept(decision), ()))]
-
-
-def _attention_from_dram(
-    layout: Layout, work: FlowOp, here: Place, decision: AttentionDecision, operands: Needs
-) -> list[Need]:
-    """Bring what an attention reads and the SRAM does not hold.
-
-    Kept keys and values come once the attention whose place they take is done, and behind a
-    barrier not before the block before (HARP's blocks do so); activations that do not fit go out
-    and come back once they are made.
-    """
-    if not decision.from_dram:
-        return []
-    past = layout.structure.of.past
-    needs = operands
-    if past:
-        needs = layout.outputs[decision.after].last() if decision.after else []
-        if layout.decisions.barrier and work.op.block is not None:
-            before = layout.structure.block_before.get(work.op.block, ())
-            needs = [*needs, *(need for name in before for need in layout.outputs[name].last())]
-    uses = (layout.resources.chips[here.chip].dram,)
-    return [layout.once(work, [Step(from_dram(decision, past), uses, tuple(needs))])]
-
-
 LOWERINGS: dict[type, Callable[[Layout, FlowOp, Any], None]] = {
     LinearDecision: linear,
-    AdapterDecision: adapted,
-    SharedDecision: adapted_together,
     EmbeddingDecision: embedding,
-    AttentionDecision: attention,
+    AttentionDecision: attended,
     ResidualDecision: residual,
     PiecesDecision: pieces,
 }

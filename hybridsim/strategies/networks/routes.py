@@ -95,6 +95,7 @@ class Routes:
     """Edges held -> what one byte to each reader crosses, all makers together."""
     _passages: dict[tuple[tuple[int, ...], tuple[int, ...]], Passage] = field(default_factory=dict)
     _turn: dict[int, int] = field(default_factory=dict)
+    _known: dict[tuple[Hashable, ...], Work | Mostly] = field(default_factory=dict)
 
     def of_tiles(self, name: str) -> Place:
         """Return the place of a layer's weights."""
@@ -149,7 +150,7 @@ class Routes:
     ) -> Step:
         own, network = self.resources.chips[target.chip], self.structure.machine.network
         if network is None:
-            return Step(moved.works("link"), (own.link,), needs)
+            return Step(self._over_link(moved), (own.link,), needs)
         key = (source.nodes, target.nodes)
         if key not in self._passages:
             flows = [Flow(node, target.nodes, 1) for node in source.nodes]
@@ -160,3 +161,13 @@ class Routes:
         if known is None or passage.crossed * known.busiest > known.crossed * passage.busiest:
             self.passages[uses] = passage
         return Step(moved.works("edge", len(source.nodes), passage), uses, needs)
+
+    def _over_link(self, moved: Moved) -> Work | Mostly:
+        """Return the works that move batches over a link; equal ones are the very same."""
+        batches, size = moved.batches, moved.size
+        told = moved.kind, moved.label, moved.pieces, moved.tell, moved.told
+        key = (*told, batches.full, batches.last, size(batches.full), size(batches.last))
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = moved.works("link")
+        return found

@@ -7,8 +7,8 @@ import numpy as np
 
 from hybridsim.plan import Plan
 from hybridsim.strategies.job import Job, OpDecision, Schedule
+from hybridsim.strategies.networks.attention_on_clusters import by_cluster, from_dram, kept
 from hybridsim.strategies.networks.decisions import AttentionDecision
-from hybridsim.strategies.networks.lowering import by_cluster, from_dram, kept
 from hybridsim.strategies.networks.memory import OnChip
 from hybridsim.strategies.networks.options import AdapterOptions
 from hybridsim.strategies.networks.plans import lay_out
