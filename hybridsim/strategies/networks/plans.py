@@ -263,9 +263,6 @@ class BlockCopies:
             elif isinstance(work.op, Add) and peripheries:
                 local = [structure.from_tiles[name] for name in names]
                 at_tile = isinstance(decisions[structure.place[work.name]], ResidualDecision)
-                if local[0] is not None:
-                    # wrong where the sum is done on clusters (copies hold a periphery instead),
-                    # but what results stand on
-                    kind = "add" if at_tile else "program"
-                    found[work.name, kind] = [peripheries[each] for each in local if each]
+                if at_tile and local[0] is not None:
+                    found[work.name, "add"] = [peripheries[each] for each in local if each]
         return found
