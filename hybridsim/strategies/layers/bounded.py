@@ -151,25 +151,61 @@ def of_batches(batches: int, units: int, chain: int, buffers: int, store: int) -
     return int(larger(batches * units, whole_div(batches, buffers) * chain)) + store
 
 
-def total_of(
-    row: int, i: int, count: int, last: int, size: int, up: int, left: int, down: int, first: int,
-    falling: int, ramped: int, every: int, loads: Ints, ends: Ints,
+def place_of(
+    number: int, i: int, size: int, up: int, left: int, count: int, down: int, first: int,
+    falling: int,
 ) -> int:  # fmt: skip
+    """Return the column that has the loads of a batch, where batches of ramps are candidates."""
+    full = number - up - (1 if left > 0 and down > 0 else 0)
+    if 0 <= full < count:
+        return i
+    if full < 0:
+        return i - size + (first << number if number < up else left)
+    return i - size + (falling << (down - 1 - full + count) if down > 0 else left)
+
+
+def total_of(
+    row: int, i: int, count: int, last: int, left: int, ramped: int, loads: Ints, ends: Ints
+) -> int:
     """Return what all batches of a candidate take at least of a load [ps].
 
-    With a ramp only full batches count, unless those of a ramp are other candidates.
+    With a ramp only full batches count.
     """
-    total = count * loads[row, i]
-    if left > 0 and every:
-        total += loads[row, i - size + left]
-    elif left > 0 and not ramped:
-        total += ends[row, last]
-    if every:
-        for step in range(up):
-            total += loads[row, i - size + (first << step)]
-        for step in range(down):
-            total += loads[row, i - size + (falling << step)]
-    return int(total)
+    return int(count * loads[row, i] + (ends[row, last] if left > 0 and not ramped else 0))
+
+
+def sums_of(
+    clusters: int, batches: int, before: int, held_row: int, i: int, size: int, up: int, left: int,
+    count: int, down: int, first: int, falling: int, loads: Ints,
+) -> tuple[int, int, int, int, int]:  # fmt: skip
+    """Return what loads take on the cluster that has most of each [ps].
+
+    Of cores and matrix engine the larger one, of DMA, of the chain to U and of what is held; last
+    what all clusters take of the link. Batches are given to clusters in turn.
+    """
+    busy = moved = chained = held = linked = 0
+    after = before + count
+    for own in range(min(clusters, batches)):
+        full = (count - 1 - (own - before) % clusters) // clusters + 1
+        cores, engine = full * loads[CORES, i], full * loads[CORES + 1, i]
+        dma, linked = full * loads[CORES + 2, i], linked + full * loads[LINK, i]
+        chain, hold = full * loads[CHAIN, i], full * loads[held_row, i]
+        number = own
+        while number < batches:
+            if before <= number < after:
+                number += -(-(after - number) // clusters) * clusters
+                continue
+            at = place_of(number, i, size, up, left, count, down, first, falling)
+            cores += loads[CORES, at]
+            engine += loads[CORES + 1, at]
+            dma += loads[CORES + 2, at]
+            chain += loads[CHAIN, at]
+            hold += loads[held_row, at]
+            linked += loads[LINK, at]
+            number += clusters
+        busy = larger(busy, larger(cores, engine))
+        moved, chained, held = larger(moved, dma), larger(chained, chain), larger(held, hold)
+    return busy, moved, chained, held, linked
 
 
 def fill_ends(
@@ -220,7 +256,36 @@ def fill_units(
         )
 
 
-@using(larger, whole_div, of_batches, total_of, fill_ends, fill_units)
+def fill_behind(
+    i: int, clusters: int, batches: int, tokens: int, size: int, up: int, left: int, count: int,
+    down: int, first: int, falling: int, free: int, store: int, loads: Ints, found: Ints,
+) -> None:  # fmt: skip
+    """Fill in the least time from the end of the MVMs of one of the last batches to the end.
+
+    Its cluster still has to finish that batch and those that it takes later. Kernels that need X
+    alone start early; batches of ramps are other candidates. ``free`` lines tell no other time.
+    """
+    rest = tokens
+    for number in range(batches - 2, max(batches - 2 - free, -1), -1):
+        nth = batches - 2 - number
+        rest -= place_of(number + 1, i, size, up, left, count, down, first, falling) - i + size
+        own = place_of(number, i, size, up, left, count, down, first, falling)
+        cores, engine, dma = loads[LATE, own], loads[LATE + 1, own], loads[LATE + 2, own]
+        for later in range(number + clusters, batches, clusters):
+            other = place_of(later, i, size, up, left, count, down, first, falling)
+            cores += loads[LATE, other]
+            engine += loads[LATE + 1, other]
+            dma += loads[LATE + 2, other]
+        line = 7 + 2 * nth if nth < 3 else 2 * nth - 3
+        found[line, i] = rest
+        found[line + 1, i] = larger(
+            larger(loads[TAIL + 1, own], dma), larger(cores, engine) + store
+        )
+
+
+@using(
+    larger, whole_div, of_batches, place_of, total_of, sums_of, fill_ends, fill_units, fill_behind
+)  # fmt: skip
 def fill_bounds(
     clusters: int, all_busy: int, early: int, overlap: int, ramped: int, every: int, whole: int,
     loads: Ints, ends: Ints, last: Ints, tokens: Ints, batch: Ints, buffers: Ints, up: Ints,
@@ -234,25 +299,32 @@ def fill_bounds(
     column ``last``; ``whole`` says that outputs are not sliced. ``start`` is fetching A, B and the
     smallest X.
     """
+    turns, held_row = (clusters, HELD + early) if overlap else (1, IN_TURN)
     for i in range(len(tokens)):
         found[:, i] = 0
         size, full, end = batch[i], count[i], last[i]
-        cut = (i, full, end, size, up[i], left[i], down[i], first[i], falling[i], ramped, every,
-               loads, ends)  # fmt: skip
         before = up[i] + (1 if left[i] > 0 and down[i] > 0 else 0)
         after = down[i] if down[i] > 0 else (1 if left[i] > 0 else 0)
-        moved, linked = total_of(CORES + 2, *cut), total_of(LINK, *cut)
-        apart = larger(
-            whole_div(moved, clusters) + weights[i],
-            whole_div(linked + clusters * weights[i], link[i]),
-        )
+        batches = before + full + after
+        if every:
+            busy, moved, chained, held, linked = sums_of(
+                turns, batches, before, held_row, i, size, up[i], left[i], full, down[i],
+                first[i], falling[i], loads,
+            )  # fmt: skip
+        else:
+            cut = (i, full, end, left[i], ramped, loads, ends)
+            linked = total_of(LINK, *cut)
+            moved = whole_div(total_of(CORES + 2, *cut), turns)
+            busy = larger(total_of(CORES, *cut), total_of(CORES + 1, *cut))
+            busy, chained = whole_div(busy, turns), 0
+            held = whole_div(total_of(held_row, *cut), turns)
+        apart = larger(moved + weights[i], whole_div(linked + clusters * weights[i], link[i]))
         if overlap:
             # clusters with most full batches, how many these are, and what one of them takes
             most = (full - 1) % clusters + 1 if full > 0 else 0
             share, units = whole_div(full, clusters), larger(loads[CORES, i], loads[CORES + 1, i])
             own = of_batches(share, units, loads[CHAIN, i], buffers[i], store[i])
-            busy = larger(total_of(CORES, *cut), total_of(CORES + 1, *cut))
-            busiest = whole_div(busy, clusters) + store[i]
+            busiest = larger(busy, whole_div(chained, buffers[i])) + store[i]
             alike = full if before == 0 else 0
             fill_units(i, end, clusters, size, alike, left[i], down[i], most, first_size[i],
                        last_size[i], early, own, busiest, store[i], loads, ends,
@@ -266,19 +338,22 @@ def fill_bounds(
                 apart = larger(apart, whole_div(clusters * begins, link[i]) + each)
             found[13, i] = first_size[i]
             if whole:  # slices take turns
-                slots, row = clusters * buffers[i], HELD + early
-                turns = whole_div(full, slots) * loads[row, i]
-                found[14, i] = larger(turns, whole_div(total_of(row, *cut), slots))
+                rounds = whole_div(full, clusters * buffers[i])
+                found[14, i] = larger(rounds * loads[held_row, i], whole_div(held, buffers[i]))
             known = (full - 1 if after == 0 and full > 0 else full) if down[i] <= 1 else 0
             wait = loads[SLICE, i] if output_buffers[i] == 1 else 0
             fill_ends(i, end, clusters, tokens[i], size, known, last_size[i], early, wait,
                       store[i], loads, ends, found)  # fmt: skip
+            if every and early:
+                apart = larger(apart, larger(found[8, i], larger(found[10, i], found[12, i])))
+                fill_behind(i, clusters, batches, tokens[i], size, up[i], left[i], full, down[i],
+                            first[i], falling[i], 3 if known > 0 else 5, store[i], loads,
+                            found)  # fmt: skip
         else:  # all steps one after the other
             for line in range(1, 2 * LINES, 2):
                 found[line, i] = tokens[i]
             found[2, i] = found[4, i] = found[6, i] = ends[TAIL + early, end]
-            in_turn = total_of(IN_TURN, *cut) + weights[i]
-            found[8, i] = found[10, i] = found[12, i] = in_turn
-        if all_busy and before + full + after < clusters:
+            found[8, i] = found[10, i] = found[12, i] = held + weights[i]
+        if all_busy and batches < clusters:
             apart = NEVER
         found[0, i] = apart

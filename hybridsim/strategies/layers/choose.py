@@ -158,7 +158,7 @@ class _Asked:
             best[at], code[at], tasks[at] = took[better], trial[better], taken.tasks[by_time]
             last_bound[left], last[left] = bound[-1], number[-1]
             left = left[number[-1] >= 0]
-            few = min(2 * few, _AT_ONCE)
+            few = min(4 * few, _AT_ONCE)
         return code, best, tasks
 
     def _times(self, trials: Trials, points: Ints, code: Ints, vector: Ints) -> LayerTimes:
