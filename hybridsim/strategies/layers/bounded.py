@@ -1,12 +1,13 @@
 """Times that candidates for the batch of adapted layers cannot beat, as columns.
 
 The tiles integrate all tokens, then the last batch is finished; so is the one before it, on
-whatever cluster, and what two batches in a row leave behind on the same one. A unit begins when A,
-B and the first X are there, and ends before the last store. Each cluster fetches A and B, and the
-link carries all that moves; so of some clusters the last one begins when what all of them begin
-with has passed the link. No more batches than there are buffers are between the fetch of Y and
-the store of Z, or between the first kernel and the last one that reads U. With a single output
-buffer the tiles wait until each batch has been fetched.
+whatever cluster, and what two batches in a row leave behind on the same one. With an early start
+so is each of the last few, and what their clusters take after it. A unit begins when A, B and the
+first X are there, and ends before the last store; batches are given to clusters in turn. Each
+cluster fetches A and B, and the link carries all that moves; so of some clusters the last one
+begins when what all of them begin with has passed the link. No more batches than there are buffers
+are between the fetch of Y and the store of Z, or between the first kernel and the last one that
+reads U. With a single output buffer the tiles wait until each batch has been fetched.
 """
 
 from dataclasses import dataclass
@@ -70,15 +71,15 @@ class Bounded:
         ``all_busy`` a candidate with fewer batches than clusters is none.
         """
         cut, order, machine = self._cut, self.order, self.machine
-        full, (end, last) = self._full, self._end
         takes = (
             order.early, order.overlap, order.ramped, self.every, len(self.program.slices) == 1,
         )  # fmt: skip
-        figures = int(clusters), all_busy, *takes, full, end
+        figures = int(clusters), all_busy, *takes, self._full, self._end
+        weights = self._weights
+        start, store = (weights, weights) if self.every else self._least
         columns = (
-            last, self.tokens, self._batch, self.buffers, cut.up, cut.left, cut.count,
-            cut.down, *cut.smallest, cut.first_size, cut.last_size, self._weights,
-            self._start_with_least, self._store, machine.link.count, machine.tile.output_buffers,
+            self.tokens, self._batch, self.buffers, cut.up, cut.left, cut.count, cut.down,
+            *cut.smallest, weights, start, store, machine.link.count, machine.tile.output_buffers,
         )  # fmt: skip
         return over_columns(fill_bounds, figures, *columns, rows=1 + 2 * LINES)
 
@@ -102,36 +103,26 @@ class Bounded:
         return np.asarray(load_a + load_b)
 
     @cached_property
-    def _start_with_least(self) -> Ints:
-        """Fetching A, B and X of the smallest batch [ps]; a DMA takes them in this order."""
-        load_x = transfer_ps(self.machine, self._least * self.program.in_features)
-        return np.asarray(self._weights + load_x)
-
-    @cached_property
-    def _store(self) -> Ints:
-        """The smallest store [ps]."""
-        shortest: Any = self.program.slices[-1]
-        return np.asarray(transfer_ps(self.machine, self._least * shortest))
-
-    @cached_property
-    def _least(self) -> Ints:
-        """Tokens of the smallest batch."""
-        cut = self._cut
+    def _least(self) -> tuple[Ints, Ints]:
+        """Fetching A, B and X of the smallest batch, which a DMA takes in this order; storing the
+        smallest slice of Z [ps]."""
+        cut, program = self._cut, self.program
         left = np.where(cut.left > 0, cut.left, cut.batch)
-        least: Ints = np.minimum(np.minimum(left, cut.batch), cut.first_size)
-        return np.asarray(np.minimum(least, cut.last_size))
+        ends = np.minimum(cut.first_size, cut.last_size)
+        least = np.minimum(np.minimum(left, cut.batch), ends)
+        shortest: Any = program.slices[-1]
+        load_x = transfer_ps(self.machine, least * program.in_features)
+        store = transfer_ps(self.machine, least * shortest)
+        return np.asarray(self._weights + load_x), np.asarray(store)
 
     @cached_property
     def _full(self) -> Ints:
         return self._loads(self._batch)
 
     @cached_property
-    def _end(self) -> tuple[Ints, Ints]:
-        """Loads of batches, and which of them the last batch of each candidate has."""
-        last = self._cut.last_size
-        if self.every:
-            return self._full, np.arange(len(last)) - self._batch + last
-        return self._loads(last), np.arange(len(last))
+    def _end(self) -> Ints:
+        """Loads of last batches, those of all batches where these are candidates."""
+        return self._full if self.every else self._loads(self._cut.last_size)
 
     def _loads(self, sizes: Ints) -> Ints:
         """Return the loads of batches of some sizes, one row for each load [ps]."""
@@ -164,14 +155,22 @@ def place_of(
     return i - size + (falling << (down - 1 - full + count) if down > 0 else left)
 
 
-def total_of(
-    row: int, i: int, count: int, last: int, left: int, ramped: int, loads: Ints, ends: Ints
-) -> int:
-    """Return what all batches of a candidate take at least of a load [ps].
+def totals_of(
+    clusters: int, held_row: int, i: int, count: int, left: int, ramped: int, loads: Ints,
+    ends: Ints,
+) -> tuple[int, int, int, int, int]:  # fmt: skip
+    """Return what :func:`sums_of` does of batches that are no candidates; no chain.
 
     With a ramp only full batches count.
     """
-    return int(count * loads[row, i] + (ends[row, last] if left > 0 and not ramped else 0))
+    last = 1 if left > 0 and not ramped else 0
+    cores = count * loads[CORES, i] + last * ends[CORES, i]
+    engine = count * loads[CORES + 1, i] + last * ends[CORES + 1, i]
+    moved = count * loads[CORES + 2, i] + last * ends[CORES + 2, i]
+    held = count * loads[held_row, i] + last * ends[held_row, i]
+    linked = count * loads[LINK, i] + last * ends[LINK, i]
+    each = whole_div(moved, clusters), 0, whole_div(held, clusters)
+    return whole_div(larger(cores, engine), clusters), *each, int(linked)
 
 
 def sums_of(
@@ -257,8 +256,8 @@ def fill_units(
 
 
 def fill_behind(
-    i: int, clusters: int, batches: int, tokens: int, size: int, up: int, left: int, count: int,
-    down: int, first: int, falling: int, free: int, store: int, loads: Ints, found: Ints,
+    clusters: int, batches: int, tokens: int, free: int, store: int, i: int, size: int, up: int,
+    left: int, count: int, down: int, first: int, falling: int, loads: Ints, found: Ints,
 ) -> None:  # fmt: skip
     """Fill in the least time from the end of the MVMs of one of the last batches to the end.
 
@@ -284,71 +283,71 @@ def fill_behind(
 
 
 @using(
-    larger, whole_div, of_batches, place_of, total_of, sums_of, fill_ends, fill_units, fill_behind
+    larger, whole_div, of_batches, place_of, totals_of, sums_of, fill_ends, fill_units, fill_behind
 )  # fmt: skip
 def fill_bounds(
     clusters: int, all_busy: int, early: int, overlap: int, ramped: int, every: int, whole: int,
-    loads: Ints, ends: Ints, last: Ints, tokens: Ints, batch: Ints, buffers: Ints, up: Ints,
-    left: Ints, count: Ints, down: Ints, first: Ints, falling: Ints, first_size: Ints,
-    last_size: Ints, weights: Ints, start: Ints, store: Ints, link: Ints, output_buffers: Ints,
-    found: Ints,
+    loads: Ints, ends: Ints, tokens: Ints, batch: Ints, buffers: Ints, up: Ints, left: Ints,
+    count: Ints, down: Ints, first: Ints, falling: Ints, weights: Ints, start: Ints, store: Ints,
+    link: Ints, output_buffers: Ints, found: Ints,
 ) -> None:  # fmt: skip
     """Fill in the bounds of candidates: see :meth:`Bounded.bounds`.
 
-    ``loads`` are those of full batches, and ``ends`` those of last batches, that of a candidate in
-    column ``last``; ``whole`` says that outputs are not sliced. ``start`` is fetching A, B and the
-    smallest X.
+    ``loads`` are those of full batches, and ``ends`` those of last ones; ``whole`` says that
+    outputs are not sliced. ``start`` is fetching A, B and the smallest X, and ``store`` the
+    smallest store; neither is asked where with ``every`` all batches are candidates.
     """
     turns, held_row = (clusters, HELD + early) if overlap else (1, IN_TURN)
     for i in range(len(tokens)):
         found[:, i] = 0
-        size, full, end = batch[i], count[i], last[i]
+        size, full = batch[i], count[i]
         before = up[i] + (1 if left[i] > 0 and down[i] > 0 else 0)
         after = down[i] if down[i] > 0 else (1 if left[i] > 0 else 0)
         batches = before + full + after
+        cut = i, size, up[i], left[i], full, down[i], first[i], falling[i]
+        one = i - size  # where a batch of no token would be
+        opening, ending = place_of(0, *cut) - one, place_of(batches - 1, *cut) - one
         if every:
+            end, least = one + ending, one + min(opening, ending, size, left[i] or size)
+            begin, stored = weights[i] + loads[X, least], loads[SLICE, least]
             busy, moved, chained, held, linked = sums_of(
-                turns, batches, before, held_row, i, size, up[i], left[i], full, down[i],
-                first[i], falling[i], loads,
-            )  # fmt: skip
+                turns, batches, before, held_row, *cut, loads
+            )
         else:
-            cut = (i, full, end, left[i], ramped, loads, ends)
-            linked = total_of(LINK, *cut)
-            moved = whole_div(total_of(CORES + 2, *cut), turns)
-            busy = larger(total_of(CORES, *cut), total_of(CORES + 1, *cut))
-            busy, chained = whole_div(busy, turns), 0
-            held = whole_div(total_of(held_row, *cut), turns)
+            end, begin, stored = i, start[i], store[i]
+            busy, moved, chained, held, linked = totals_of(
+                turns, held_row, i, full, left[i], ramped, loads, ends
+            )
         apart = larger(moved + weights[i], whole_div(linked + clusters * weights[i], link[i]))
         if overlap:
             # clusters with most full batches, how many these are, and what one of them takes
             most = (full - 1) % clusters + 1 if full > 0 else 0
             share, units = whole_div(full, clusters), larger(loads[CORES, i], loads[CORES + 1, i])
-            own = of_batches(share, units, loads[CHAIN, i], buffers[i], store[i])
-            busiest = larger(busy, whole_div(chained, buffers[i])) + store[i]
+            own = of_batches(share, units, loads[CHAIN, i], buffers[i], stored)
+            busiest = larger(busy, whole_div(chained, buffers[i])) + stored
             alike = full if before == 0 else 0
-            fill_units(i, end, clusters, size, alike, left[i], down[i], most, first_size[i],
-                       last_size[i], early, own, busiest, store[i], loads, ends,
+            fill_units(i, end, clusters, size, alike, left[i], down[i], most, opening,
+                       ending, early, own, busiest, stored, loads, ends,
                        found)  # fmt: skip
-            apart = larger(apart, start[i] + found[8, i])
-            begins = weights[i] + loads[X, i] if before == 0 else start[i]
+            apart = larger(apart, begin + found[8, i])
+            begins = weights[i] + loads[X, i] if before == 0 else begin
             if full > 0:
                 apart = larger(apart, whole_div(most * begins, link[i]) + own)
             if full >= clusters:
-                each = of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], store[i])
+                each = of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], stored)
                 apart = larger(apart, whole_div(clusters * begins, link[i]) + each)
-            found[13, i] = first_size[i]
+            found[13, i] = opening
             if whole:  # slices take turns
                 rounds = whole_div(full, clusters * buffers[i])
                 found[14, i] = larger(rounds * loads[held_row, i], whole_div(held, buffers[i]))
             known = (full - 1 if after == 0 and full > 0 else full) if down[i] <= 1 else 0
             wait = loads[SLICE, i] if output_buffers[i] == 1 else 0
-            fill_ends(i, end, clusters, tokens[i], size, known, last_size[i], early, wait,
-                      store[i], loads, ends, found)  # fmt: skip
+            fill_ends(i, end, clusters, tokens[i], size, known, ending, early, wait,
+                      stored, loads, ends, found)  # fmt: skip
             if every and early:
                 apart = larger(apart, larger(found[8, i], larger(found[10, i], found[12, i])))
-                fill_behind(i, clusters, batches, tokens[i], size, up[i], left[i], full, down[i],
-                            first[i], falling[i], 3 if known > 0 else 5, store[i], loads,
-                            found)  # fmt: skip
+                free = 3 if known > 0 else 5
+                fill_behind(clusters, batches, tokens[i], free, stored, *cut, loads, found)
         else:  # all steps one after the other
             for line in range(1, 2 * LINES, 2):
                 found[line, i] = tokens[i]
