@@ -23,8 +23,7 @@ def test_the_cluster_with_most_of_a_load_is_found_without_visiting_full_batches(
     size = min(batch, tokens)
     loads = np.random.default_rng(seed).integers(0, 1000, (LOADS, size))  # of 1, 2, ... tokens
     each = BatchSizes.of(tokens, size, BatchOrder(True, first, last)).each()
-    column = (np.array([n], np.int64) for n in (tokens, size))
-    cut = SizeColumns.of(*column, first or 0, last or 0)
+    cut = SizeColumns.of(np.array([tokens]), np.array([size]), first or 0, last or 0)
     up, left, count, down, before = (
         int(own[0]) for own in (cut.up, cut.left, cut.count, cut.down, cut.before)
     )

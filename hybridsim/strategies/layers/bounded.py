@@ -64,8 +64,8 @@ class Bounded:
     every: bool
     """Whether each setting has all batches from one token on, ascending."""
 
-    def bounds(self, clusters: int, all_busy: bool) -> Ints:
-        """Return the bounds on a number of clusters, shape (1 + 2 LINES, candidates).
+    def fill(self, clusters: int, all_busy: bool, found: Ints) -> None:
+        """Fill in the bounds on a number of clusters, shape (1 + 2 LINES, candidates).
 
         A time [ps], then pairs of tokens that are integrated first and the time on top [ps]. With
         ``all_busy`` a candidate with fewer batches than clusters is none.
@@ -81,7 +81,7 @@ class Bounded:
             self.tokens, self._batch, self.buffers, cut.up, cut.left, cut.count, cut.down,
             *cut.smallest, weights, start, store, machine.link.count, machine.tile.output_buffers,
         )  # fmt: skip
-        return over_columns(fill_bounds, figures, *columns, rows=1 + 2 * LINES)
+        over_columns(fill_bounds, figures, *columns, into=found)
 
     @cached_property
     def _cut(self) -> SizeColumns:
@@ -291,7 +291,7 @@ def fill_bounds(
     count: Ints, down: Ints, first: Ints, falling: Ints, weights: Ints, start: Ints, store: Ints,
     link: Ints, output_buffers: Ints, found: Ints,
 ) -> None:  # fmt: skip
-    """Fill in the bounds of candidates: see :meth:`Bounded.bounds`.
+    """Fill in the bounds of candidates: see :meth:`Bounded.fill`.
 
     ``loads`` are those of full batches, and ``ends`` those of last ones; ``whole`` says that
     outputs are not sliced. ``start`` is fetching A, B and the smallest X, and ``store`` the
