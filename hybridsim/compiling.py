@@ -43,23 +43,28 @@ def loop_for(loop: AnyFunction, entries: int) -> AnyFunction:
 
 
 def over_columns(
-    loop: Callable[..., None], figures: tuple[Any, ...], *columns: Any, rows: int = 0
+    loop: Callable[..., None],
+    figures: tuple[Any, ...],
+    *columns: Any,
+    rows: int = 0,
+    into: Ints | None = None,
 ) -> Ints:
     """Return what a marked loop fills in, one entry for each of some columns, or ``rows`` of them.
 
     The loop takes ``figures``, the columns, each flat, and what it is to fill in. Figures are
-    numbers, arrays, named tuples, and lists of these.
+    numbers, arrays, named tuples, and lists of these. ``into`` is filled in if it is given: flat
+    columns without gaps.
     """
     shaped = side_by_side(*columns)
     shape, size = shaped[0].shape, shaped[0].size
-    found = np.empty((rows, size) if rows else size, np.int64)
+    found = np.empty((rows, size) if rows else size, np.int64) if into is None else into
     fast = loop_for(loop, size)
     flat: list[Any] = [own.reshape(-1) for own in shaped]
     if fast is loop:
         fast(*figures, *(own.tolist() for own in flat), found)
     else:
         fast(*map(_as_records, figures), *flat, found)
-    return found.reshape((rows, *shape) if rows else shape)
+    return found if into is not None else found.reshape((rows, *shape) if rows else shape)
 
 
 def side_by_side(*columns: Any) -> list[Ints]:

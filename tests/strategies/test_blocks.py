@@ -203,7 +203,7 @@ def test_no_candidate_is_faster_than_its_bound(
     found = layer_times(one, own, trials.chosen(code, counts), choices, order, job).latency_ps
     share = vector_ps(one, own) // own.copies
     for number, vector, latency in zip(code, share, found, strict=True):
-        bound = bound_ps(trials.bounds, int(number), int(vector))
+        bound = bound_ps(trials.bounds, *divmod(int(number), len(trials)), int(vector))
         assert bound <= latency or bound == NEVER  # with fewer batches than clusters
 
 

@@ -142,9 +142,13 @@ class SizeColumns:
         ``first`` and ``last`` are the tokens with which ramps begin and end, 0 for no ramp.
         """
         one, other = (np.broadcast_to(np.array(n, np.int64), batch.shape) for n in (first, last))
+        if not np.any(first) and not np.any(last):
+            count, left = np.divmod(tokens, batch)
+            none = np.zeros_like(left)
+            return cls(none, left, batch, count, none, (one, other))
         up, down = _steps_below(batch, one), _steps_below(batch, other)
         while True:
-            ramps = one * (2**up - 1) + other * (2**down - 1)
+            ramps = one * ((1 << up) - 1) + other * ((1 << down) - 1)
             over = ramps > tokens
             if not over.any():
                 break

@@ -1,12 +1,13 @@
 """Times that candidates for the batch of adapted layers cannot beat, as columns.
 
 The tiles integrate all tokens, then the last batch is finished; so is the one before it, on
-whatever cluster, and what two batches in a row leave behind on the same one. A unit begins when A,
-B and the first X are there, and ends before the last store. Each cluster fetches A and B, and the
-link carries all that moves; so of some clusters the last one begins when what all of them begin
-with has passed the link. No more batches than there are buffers are between the fetch of Y and
-the store of Z, or between the first kernel and the last one that reads U. With a single output
-buffer the tiles wait until each batch has been fetched.
+whatever cluster, and what two batches in a row leave behind on the same one. With an early start
+so is each of the last few, and what their clusters take after it. A unit begins when A, B and the
+first X are there, and ends before the last store; batches are given to clusters in turn. Each
+cluster fetches A and B, and the link carries all that moves; so of some clusters the last one
+begins when what all of them begin with has passed the link. No more batches than there are buffers
+are between the fetch of Y and the store of Z, or between the first kernel and the last one that
+reads U. With a single output buffer the tiles wait until each batch has been fetched.
 """
 
 from dataclasses import dataclass
@@ -63,24 +64,24 @@ class Bounded:
     every: bool
     """Whether each setting has all batches from one token on, ascending."""
 
-    def bounds(self, clusters: int, all_busy: bool) -> Ints:
-        """Return the bounds on a number of clusters, shape (1 + 2 LINES, candidates).
+    def fill(self, clusters: int, all_busy: bool, found: Ints) -> None:
+        """Fill in the bounds on a number of clusters, shape (1 + 2 LINES, candidates).
 
         A time [ps], then pairs of tokens that are integrated first and the time on top [ps]. With
         ``all_busy`` a candidate with fewer batches than clusters is none.
         """
         cut, order, machine = self._cut, self.order, self.machine
-        full, (end, last) = self._full, self._end
         takes = (
             order.early, order.overlap, order.ramped, self.every, len(self.program.slices) == 1,
         )  # fmt: skip
-        figures = int(clusters), all_busy, *takes, full, end
+        figures = int(clusters), all_busy, *takes, self._full, self._end
+        weights = self._weights
+        start, store = (weights, weights) if self.every else self._least
         columns = (
-            last, self.tokens, self._batch, self.buffers, cut.up, cut.left, cut.count,
-            cut.down, *cut.smallest, cut.first_size, cut.last_size, self._weights,
-            self._start_with_least, self._store, machine.link.count, machine.tile.output_buffers,
+            self.tokens, self._batch, self.buffers, cut.up, cut.left, cut.count, cut.down,
+            *cut.smallest, weights, start, store, machine.link.count, machine.tile.output_buffers,
         )  # fmt: skip
-        return over_columns(fill_bounds, figures, *columns, rows=1 + 2 * LINES)
+        over_columns(fill_bounds, figures, *columns, into=found)
 
     @cached_property
     def _cut(self) -> SizeColumns:
@@ -102,36 +103,26 @@ class Bounded:
         return np.asarray(load_a + load_b)
 
     @cached_property
-    def _start_with_least(self) -> Ints:
-        """Fetching A, B and X of the smallest batch [ps]; a DMA takes them in this order."""
-        load_x = transfer_ps(self.machine, self._least * self.program.in_features)
-        return np.asarray(self._weights + load_x)
-
-    @cached_property
-    def _store(self) -> Ints:
-        """The smallest store [ps]."""
-        shortest: Any = self.program.slices[-1]
-        return np.asarray(transfer_ps(self.machine, self._least * shortest))
-
-    @cached_property
-    def _least(self) -> Ints:
-        """Tokens of the smallest batch."""
-        cut = self._cut
+    def _least(self) -> tuple[Ints, Ints]:
+        """Fetching A, B and X of the smallest batch, which a DMA takes in this order; storing the
+        smallest slice of Z [ps]."""
+        cut, program = self._cut, self.program
         left = np.where(cut.left > 0, cut.left, cut.batch)
-        least: Ints = np.minimum(np.minimum(left, cut.batch), cut.first_size)
-        return np.asarray(np.minimum(least, cut.last_size))
+        ends = np.minimum(cut.first_size, cut.last_size)
+        least = np.minimum(np.minimum(left, cut.batch), ends)
+        shortest: Any = program.slices[-1]
+        load_x = transfer_ps(self.machine, least * program.in_features)
+        store = transfer_ps(self.machine, least * shortest)
+        return np.asarray(self._weights + load_x), np.asarray(store)
 
     @cached_property
     def _full(self) -> Ints:
         return self._loads(self._batch)
 
     @cached_property
-    def _end(self) -> tuple[Ints, Ints]:
-        """Loads of batches, and which of them the last batch of each candidate has."""
-        last = self._cut.last_size
-        if self.every:
-            return self._full, np.arange(len(last)) - self._batch + last
-        return self._loads(last), np.arange(len(last))
+    def _end(self) -> Ints:
+        """Loads of last batches, those of all batches where these are candidates."""
+        return self._full if self.every else self._loads(self._cut.last_size)
 
     def _loads(self, sizes: Ints) -> Ints:
         """Return the loads of batches of some sizes, one row for each load [ps]."""
@@ -151,25 +142,69 @@ def of_batches(batches: int, units: int, chain: int, buffers: int, store: int) -
     return int(larger(batches * units, whole_div(batches, buffers) * chain)) + store
 
 
-def total_of(
-    row: int, i: int, count: int, last: int, size: int, up: int, left: int, down: int, first: int,
-    falling: int, ramped: int, every: int, loads: Ints, ends: Ints,
+def place_of(
+    number: int, i: int, size: int, up: int, left: int, count: int, down: int, first: int,
+    falling: int,
 ) -> int:  # fmt: skip
-    """Return what all batches of a candidate take at least of a load [ps].
+    """Return the column that has the loads of a batch, where batches of ramps are candidates."""
+    full = number - up - (1 if left > 0 and down > 0 else 0)
+    if 0 <= full < count:
+        return i
+    if full < 0:
+        return i - size + (first << number if number < up else left)
+    return i - size + (falling << (down - 1 - full + count) if down > 0 else left)
 
-    With a ramp only full batches count, unless those of a ramp are other candidates.
+
+def totals_of(
+    clusters: int, held_row: int, i: int, count: int, left: int, ramped: int, loads: Ints,
+    ends: Ints,
+) -> tuple[int, int, int, int, int]:  # fmt: skip
+    """Return what :func:`sums_of` does of batches that are no candidates; no chain.
+
+    With a ramp only full batches count.
     """
-    total = count * loads[row, i]
-    if left > 0 and every:
-        total += loads[row, i - size + left]
-    elif left > 0 and not ramped:
-        total += ends[row, last]
-    if every:
-        for step in range(up):
-            total += loads[row, i - size + (first << step)]
-        for step in range(down):
-            total += loads[row, i - size + (falling << step)]
-    return int(total)
+    last = 1 if left > 0 and not ramped else 0
+    cores = count * loads[CORES, i] + last * ends[CORES, i]
+    engine = count * loads[CORES + 1, i] + last * ends[CORES + 1, i]
+    moved = count * loads[CORES + 2, i] + last * ends[CORES + 2, i]
+    held = count * loads[held_row, i] + last * ends[held_row, i]
+    linked = count * loads[LINK, i] + last * ends[LINK, i]
+    each = whole_div(moved, clusters), 0, whole_div(held, clusters)
+    return whole_div(larger(cores, engine), clusters), *each, int(linked)
+
+
+def sums_of(
+    clusters: int, batches: int, before: int, held_row: int, i: int, size: int, up: int, left: int,
+    count: int, down: int, first: int, falling: int, loads: Ints,
+) -> tuple[int, int, int, int, int]:  # fmt: skip
+    """Return what loads take on the cluster that has most of each [ps].
+
+    Of cores and matrix engine the larger one, of DMA, of the chain to U and of what is held; last
+    what all clusters take of the link. Batches are given to clusters in turn.
+    """
+    busy = moved = chained = held = linked = 0
+    after = before + count
+    for own in range(min(clusters, batches)):
+        full = (count - 1 - (own - before) % clusters) // clusters + 1
+        cores, engine = full * loads[CORES, i], full * loads[CORES + 1, i]
+        dma, linked = full * loads[CORES + 2, i], linked + full * loads[LINK, i]
+        chain, hold = full * loads[CHAIN, i], full * loads[held_row, i]
+        number = own
+        while number < batches:
+            if before <= number < after:
+                number += -(-(after - number) // clusters) * clusters
+                continue
+            at = place_of(number, i, size, up, left, count, down, first, falling)
+            cores += loads[CORES, at]
+            engine += loads[CORES + 1, at]
+            dma += loads[CORES + 2, at]
+            chain += loads[CHAIN, at]
+            hold += loads[held_row, at]
+            linked += loads[LINK, at]
+            number += clusters
+        busy = larger(busy, larger(cores, engine))
+        moved, chained, held = larger(moved, dma), larger(chained, chain), larger(held, hold)
+    return busy, moved, chained, held, linked
 
 
 def fill_ends(
@@ -220,65 +255,104 @@ def fill_units(
         )
 
 
-@using(larger, whole_div, of_batches, total_of, fill_ends, fill_units)
+def fill_behind(
+    clusters: int, batches: int, tokens: int, free: int, store: int, i: int, size: int, up: int,
+    left: int, count: int, down: int, first: int, falling: int, loads: Ints, found: Ints,
+) -> None:  # fmt: skip
+    """Fill in the least time from the end of the MVMs of one of the last batches to the end.
+
+    Its cluster still has to finish that batch and those that it takes later. Kernels that need X
+    alone start early; batches of ramps are other candidates. ``free`` lines tell no other time.
+    """
+    rest = tokens
+    for number in range(batches - 2, max(batches - 2 - free, -1), -1):
+        nth = batches - 2 - number
+        rest -= place_of(number + 1, i, size, up, left, count, down, first, falling) - i + size
+        own = place_of(number, i, size, up, left, count, down, first, falling)
+        cores, engine, dma = loads[LATE, own], loads[LATE + 1, own], loads[LATE + 2, own]
+        for later in range(number + clusters, batches, clusters):
+            other = place_of(later, i, size, up, left, count, down, first, falling)
+            cores += loads[LATE, other]
+            engine += loads[LATE + 1, other]
+            dma += loads[LATE + 2, other]
+        line = 7 + 2 * nth if nth < 3 else 2 * nth - 3
+        found[line, i] = rest
+        found[line + 1, i] = larger(
+            larger(loads[TAIL + 1, own], dma), larger(cores, engine) + store
+        )
+
+
+@using(
+    larger, whole_div, of_batches, place_of, totals_of, sums_of, fill_ends, fill_units, fill_behind
+)  # fmt: skip
 def fill_bounds(
     clusters: int, all_busy: int, early: int, overlap: int, ramped: int, every: int, whole: int,
-    loads: Ints, ends: Ints, last: Ints, tokens: Ints, batch: Ints, buffers: Ints, up: Ints,
-    left: Ints, count: Ints, down: Ints, first: Ints, falling: Ints, first_size: Ints,
-    last_size: Ints, weights: Ints, start: Ints, store: Ints, link: Ints, output_buffers: Ints,
-    found: Ints,
+    loads: Ints, ends: Ints, tokens: Ints, batch: Ints, buffers: Ints, up: Ints, left: Ints,
+    count: Ints, down: Ints, first: Ints, falling: Ints, weights: Ints, start: Ints, store: Ints,
+    link: Ints, output_buffers: Ints, found: Ints,
 ) -> None:  # fmt: skip
-    """Fill in the bounds of candidates: see :meth:`Bounded.bounds`.
+    """Fill in the bounds of candidates: see :meth:`Bounded.fill`.
 
-    ``loads`` are those of full batches, and ``ends`` those of last batches, that of a candidate in
-    column ``last``; ``whole`` says that outputs are not sliced. ``start`` is fetching A, B and the
-    smallest X.
+    ``loads`` are those of full batches, and ``ends`` those of last ones; ``whole`` says that
+    outputs are not sliced. ``start`` is fetching A, B and the smallest X, and ``store`` the
+    smallest store; neither is asked where with ``every`` all batches are candidates.
     """
+    turns, held_row = (clusters, HELD + early) if overlap else (1, IN_TURN)
     for i in range(len(tokens)):
         found[:, i] = 0
-        size, full, end = batch[i], count[i], last[i]
-        cut = (i, full, end, size, up[i], left[i], down[i], first[i], falling[i], ramped, every,
-               loads, ends)  # fmt: skip
+        size, full = batch[i], count[i]
         before = up[i] + (1 if left[i] > 0 and down[i] > 0 else 0)
         after = down[i] if down[i] > 0 else (1 if left[i] > 0 else 0)
-        moved, linked = total_of(CORES + 2, *cut), total_of(LINK, *cut)
-        apart = larger(
-            whole_div(moved, clusters) + weights[i],
-            whole_div(linked + clusters * weights[i], link[i]),
-        )
+        batches = before + full + after
+        cut = i, size, up[i], left[i], full, down[i], first[i], falling[i]
+        one = i - size  # where a batch of no token would be
+        opening, ending = place_of(0, *cut) - one, place_of(batches - 1, *cut) - one
+        if every:
+            end, least = one + ending, one + min(opening, ending, size, left[i] or size)
+            begin, stored = weights[i] + loads[X, least], loads[SLICE, least]
+            busy, moved, chained, held, linked = sums_of(
+                turns, batches, before, held_row, *cut, loads
+            )
+        else:
+            end, begin, stored = i, start[i], store[i]
+            busy, moved, chained, held, linked = totals_of(
+                turns, held_row, i, full, left[i], ramped, loads, ends
+            )
+        apart = larger(moved + weights[i], whole_div(linked + clusters * weights[i], link[i]))
         if overlap:
             # clusters with most full batches, how many these are, and what one of them takes
             most = (full - 1) % clusters + 1 if full > 0 else 0
             share, units = whole_div(full, clusters), larger(loads[CORES, i], loads[CORES + 1, i])
-            own = of_batches(share, units, loads[CHAIN, i], buffers[i], store[i])
-            busy = larger(total_of(CORES, *cut), total_of(CORES + 1, *cut))
-            busiest = whole_div(busy, clusters) + store[i]
+            own = of_batches(share, units, loads[CHAIN, i], buffers[i], stored)
+            busiest = larger(busy, whole_div(chained, buffers[i])) + stored
             alike = full if before == 0 else 0
-            fill_units(i, end, clusters, size, alike, left[i], down[i], most, first_size[i],
-                       last_size[i], early, own, busiest, store[i], loads, ends,
+            fill_units(i, end, clusters, size, alike, left[i], down[i], most, opening,
+                       ending, early, own, busiest, stored, loads, ends,
                        found)  # fmt: skip
-            apart = larger(apart, start[i] + found[8, i])
-            begins = weights[i] + loads[X, i] if before == 0 else start[i]
+            apart = larger(apart, begin + found[8, i])
+            begins = weights[i] + loads[X, i] if before == 0 else begin
             if full > 0:
                 apart = larger(apart, whole_div(most * begins, link[i]) + own)
             if full >= clusters:
-                each = of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], store[i])
+                each = of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], stored)
                 apart = larger(apart, whole_div(clusters * begins, link[i]) + each)
-            found[13, i] = first_size[i]
+            found[13, i] = opening
             if whole:  # slices take turns
-                slots, row = clusters * buffers[i], HELD + early
-                turns = whole_div(full, slots) * loads[row, i]
-                found[14, i] = larger(turns, whole_div(total_of(row, *cut), slots))
+                rounds = whole_div(full, clusters * buffers[i])
+                found[14, i] = larger(rounds * loads[held_row, i], whole_div(held, buffers[i]))
             known = (full - 1 if after == 0 and full > 0 else full) if down[i] <= 1 else 0
             wait = loads[SLICE, i] if output_buffers[i] == 1 else 0
-            fill_ends(i, end, clusters, tokens[i], size, known, last_size[i], early, wait,
-                      store[i], loads, ends, found)  # fmt: skip
+            fill_ends(i, end, clusters, tokens[i], size, known, ending, early, wait,
+                      stored, loads, ends, found)  # fmt: skip
+            if every and early:
+                apart = larger(apart, larger(found[8, i], larger(found[10, i], found[12, i])))
+                free = 3 if known > 0 else 5
+                fill_behind(clusters, batches, tokens[i], free, stored, *cut, loads, found)
         else:  # all steps one after the other
             for line in range(1, 2 * LINES, 2):
                 found[line, i] = tokens[i]
             found[2, i] = found[4, i] = found[6, i] = ends[TAIL + early, end]
-            in_turn = total_of(IN_TURN, *cut) + weights[i]
-            found[8, i] = found[10, i] = found[12, i] = in_turn
-        if all_busy and before + full + after < clusters:
+            found[8, i] = found[10, i] = found[12, i] = held + weights[i]
+        if all_busy and batches < clusters:
             apart = NEVER
         found[0, i] = apart

@@ -158,7 +158,7 @@ class _Asked:
             best[at], code[at], tasks[at] = took[better], trial[better], taken.tasks[by_time]
             last_bound[left], last[left] = bound[-1], number[-1]
             left = left[number[-1] >= 0]
-            few = min(2 * few, _AT_ONCE)
+            few = min(4 * few, _AT_ONCE)
         return code, best, tasks
 
     def _times(self, trials: Trials, points: Ints, code: Ints, vector: Ints) -> LayerTimes:
@@ -188,9 +188,9 @@ def fill_next(
         for k in range(few):
             found[k, i] = -1
         count = 0
-        for on in range(0, bounds.shape[1], every):
-            for number in range(on + begin[setting[i]], on + begin[setting[i] + 1]):
-                own = bound_ps(bounds, number, vector[i])
+        for on in range(len(bounds)):
+            for at in range(begin[setting[i]], begin[setting[i] + 1]):
+                own, number = bound_ps(bounds, on, at, vector[i]), on * every + at
                 if own > best[i] or (own == best[i] and number >= code[i]):
                     continue
                 if own < last_bound[i] or (own == last_bound[i] and number <= last[i]):

@@ -25,20 +25,22 @@ def loads_of(
     """Return the loads of batches, shape (loads, sizes) [ps]."""
     found = np.zeros((LOADS, len(load_x)), np.int64)
     found[X], found[SLICE] = load_x, slices.min(axis=0)
-    for kernel, own in zip(program.kernels, cycles, strict=True):
-        found[CORES + _UNITS.index(kernel.unit)] += cluster.to_ps(own)
+    times = [cluster.to_ps(own) for own in cycles]
+    late = _late(program, True)
+    for kernel, own, waits in zip(program.kernels, times, late, strict=True):
+        unit = _UNITS.index(kernel.unit)
+        found[CORES + unit] += own
+        if waits:
+            found[LATE + unit] += own
     moving = load_x + 2 * slices.sum(axis=0)
     found[CORES + 2] += moving
     found[LINK] = moving
     store = found[SLICE]
-    late = _late(program, True)
-    for kernel, own, waits in zip(program.kernels, cycles, late, strict=True):
-        found[LATE + _UNITS.index(kernel.unit)] += waits * cluster.to_ps(own)
     found[LATE + 2] += 2 * slices.sum(axis=0)
     for early in (False, True):
         found[HELD + early] = 2 * store + cluster.to_ps(_chain(program, cycles, early))
     found[CHAIN] = cluster.to_ps(_until_u_is_free(program, cycles))
-    found[IN_TURN] = moving + sum(cluster.to_ps(own) for own in cycles)
+    found[IN_TURN] = moving + sum(times)
     whole = store + cluster.to_ps(_chain(program, cycles, None))
     found[TAIL] = np.maximum(found[HELD], whole)
     found[TAIL + 1] = found[HELD + 1]
@@ -50,7 +52,7 @@ def _chain(program: LoraProgram, cycles: tuple[Any, ...], early: bool | None) ->
     ends: list[Any] = []
     late = _late(program, early)
     for kernel, own, waits in zip(program.kernels, cycles, late, strict=True):
-        ends.append(last_end([ends[i] for i in kernel.after]) + own * waits)
+        ends.append(last_end([ends[i] for i in kernel.after]) + (own if waits else 0))
     return last_end(ends)
 
 
@@ -59,7 +61,9 @@ def _until_u_is_free(program: LoraProgram, cycles: tuple[Any, ...]) -> Any:
     ends: list[Any] = []
     free: list[Any] = []
     for kernel, own in zip(program.kernels, cycles, strict=True):
-        ends.append(last_end([ends[i] for i in kernel.after]) + own * (kernel.unit != "dma"))
+        ends.append(
+            last_end([ends[i] for i in kernel.after]) + (own if kernel.unit != "dma" else 0)
+        )
         free += ends[-1:] * ("u" in kernel.frees)
     return last_end(free)
 

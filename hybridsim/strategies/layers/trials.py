@@ -25,14 +25,14 @@ from hybridsim.units import Ints, ceil_div
 
 
 @using(larger)
-def bound_ps(bounds: Ints, code: int, vector: int) -> int:
+def bound_ps(bounds: Ints, on: int, number: int, vector: int) -> int:
     """Return a time that a candidate cannot beat [ps]; ``vector`` is that of an MVM.
 
     See :attr:`Trials.bounds`.
     """
-    least = bounds[0, code]
+    least = bounds[on, 0, number]
     for line in range(1, 2 * LINES, 2):
-        least = larger(least, bounds[line, code] * vector + bounds[line + 1, code])
+        least = larger(least, bounds[on, line, number] * vector + bounds[on, line + 1, number])
     return int(least)
 
 
@@ -46,9 +46,9 @@ class Trials:
     columns: Ints
     """Choice, whether it is sliced, batch, buffers and scratchpad of each, shape (5, ...)."""
     bounds: Ints
-    """By code: a time [ps], then pairs of tokens to be integrated and a time on top [ps]; shape
-    (1 + 2 LINES, clusters x candidates). A code is the place of a number of clusters times all
-    candidates, plus the candidate. Zeros where there is no choice."""
+    """A time [ps], then pairs of tokens to be integrated and a time on top [ps]; shape (clusters,
+    1 + 2 LINES, candidates). Zeros where there is no choice. A code is the place of a number of
+    clusters times all candidates, plus the candidate."""
 
     @classmethod
     def of(
@@ -75,20 +75,18 @@ class Trials:
             options += np.bincount(own.setting, minlength=len(settings))
         begin = np.concatenate(([0], np.cumsum(options)))
         if not tried:
-            none = np.zeros((0, 0), np.int64)
-            return cls(begin, none.ravel(), none.reshape(5, 0), none.reshape(1 + 2 * LINES, 0))
+            none = np.zeros((len(clusters), 1 + 2 * LINES, 0), np.int64)
+            return cls(begin, none.ravel(), none.reshape(5, 0), none)
         asked = options > (1 if len(clusters) == 1 else 0)
-        bounds = np.concatenate(
-            [own.bounds(machine, settings, order, clusters, asked) for own in tried], axis=2
-        )
+        each = [own.bounds(machine, settings, order, clusters, asked) for own in tried]
+        if len(tried) == 1:
+            return cls(begin, tried[0].setting, tried[0].columns, each[0])
         setting = np.concatenate([own.setting for own in tried])
         columns = np.concatenate([own.columns for own in tried], axis=1)
-        if len(tried) > 1:  # each of them is in order
-            most = int(columns[2].max(initial=0)) + 1
-            by_setting = np.argsort(setting * most + columns[2], kind="stable")
-            setting, columns = setting[by_setting], columns[:, by_setting]
-            bounds = bounds.take(by_setting, axis=2)
-        return cls(begin, setting, columns, bounds.reshape(1 + 2 * LINES, -1))
+        most = int(columns[2].max(initial=0)) + 1  # each of them is in order
+        by_setting = np.argsort(setting * most + columns[2], kind="stable")
+        bounds = np.concatenate(each, axis=2).take(by_setting, axis=2)
+        return cls(begin, setting[by_setting], columns[:, by_setting], bounds)
 
     def __len__(self) -> int:
         return len(self.setting)
@@ -135,13 +133,14 @@ class _Way:
     ) -> Ints:
         """Return the bounds of each candidate of the settings that are asked for.
 
-        Shape (1 + 2 LINES, clusters, candidates).
+        Shape (clusters, 1 + 2 LINES, candidates).
         """
         every = bool(asked.all())
         at = slice(None) if every else np.flatnonzero(asked[self.setting])
         setting = self.setting[at]
+        shape = len(clusters), 1 + 2 * LINES, len(self.setting)
         if not len(setting):
-            return np.zeros((1 + 2 * LINES, len(clusters), len(self.setting)), np.int64)
+            return np.zeros(shape, np.int64)
         # then the last batch of a candidate is another candidate of its setting
         open_batch = bool((settings.batch[setting] == 0).all())
         program = self.program if every else self.program.taken(at)
@@ -149,12 +148,13 @@ class _Way:
             machine.taken(setting), settings.tokens[setting], program, self.buffers[at], order,
             open_batch,
         )  # fmt: skip
-        each = [own.bounds(count, len(clusters) > 1) for count in clusters]
+        bounds = np.empty((*shape[:2], len(setting)), np.int64)
+        for count, there in zip(clusters, bounds, strict=True):
+            own.fill(count, len(clusters) > 1, there)
         if every:
-            return np.stack(each, axis=1) if len(each) > 1 else each[0][:, None]
-        found = np.zeros((1 + 2 * LINES, len(clusters), len(self.setting)), np.int64)
-        for place, bounds in enumerate(each):
-            found[:, place, at] = bounds
+            return bounds
+        found = np.zeros(shape, np.int64)
+        found[:, :, at] = bounds
         return found
 
 
