@@ -3,6 +3,9 @@
 Each part of a task has a seed of its own, and what another part has asked is not asked again.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import fields
 from functools import partial
 from importlib import metadata
@@ -74,27 +77,35 @@ def installed(task: GymTask) -> Any:
 
 def _drawn(package: Any, task: GymTask, seed: int, count: int, asked: set[str]) -> list[Question]:
     """Return so many questions that are not among those asked, and let them be."""
-    if not count:
-        return []
     found: list[Question] = []
     try:
-        dataset = package.create_dataset(task.name, seed=seed, size=DRAWS * count, **task.config)
-        for place in range(DRAWS * count):
-            entry = dataset[place]
-            text, answer = str(entry["question"]), entry["answer"]
-            if text in asked or not isinstance(answer, str) or END in answer or not answer:
-                continue
-            asked.add(text)
-            worth = partial(_worth, dataset, entry)
-            found.append(Question(f"{text}\nAnswer:", f" {answer}", worth))
-            if len(found) == count:
-                return found
+        with redirect_stdout(sys.stderr):  # some tasks print; standard output is for answers
+            for dataset, entry in _entries(package, task, seed, DRAWS * count):
+                text, answer = str(entry["question"]), entry["answer"]
+                if text in asked or not isinstance(answer, str) or END in answer or not answer:
+                    continue
+                asked.add(text)
+                worth = partial(_worth, dataset, entry)
+                found.append(Question(f"{text}\nAnswer:", f" {answer}", worth))
+                if len(found) == count:
+                    return found
     except (AssertionError, TypeError, ValueError) as error:  # how the package refuses settings
         problem = " ".join(str(error).split()) or type(error).__name__
         raise SpecError("task", "config", f"{task.name} refuses it: {problem}") from None
-    problem = f"found {len(found)} more questions with an answer of one line among "
-    problem += f"{DRAWS * count} drawn; {count} would do, or fewer to ask for"
-    raise SpecError("task", "name", problem)
+    if len(found) < count:
+        problem = f"found {len(found)} more questions with an answer of one line among "
+        problem += f"{DRAWS * count} drawn; {count} would do, or fewer to ask for"
+        raise SpecError("task", "name", problem)
+    return found
+
+
+def _entries(
+    package: Any, task: GymTask, seed: int, count: int
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield questions as the package makes them, each with what scores it."""
+    if count:
+        dataset = package.create_dataset(task.name, seed=seed, size=count, **task.config)
+        yield from ((dataset, dataset[place]) for place in range(count))
 
 
 def _worth(dataset: Any, entry: dict[str, Any], answer: str) -> float:
