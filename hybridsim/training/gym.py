@@ -59,10 +59,9 @@ def installed(task: GymTask) -> Any:
     try:
         import reasoning_gym  # only where a study names one of its tasks
         from reasoning_gym.factory import DATASETS
-    except ImportError:
-        raise InputError(
-            f"task: {PACKAGE} not installed; pip install 'hybridsim[gym]' would do"
-        ) from None
+    except ImportError as error:
+        problem = f"{error.name} is not installed; pip install 'hybridsim[gym]' would do"
+        raise InputError(f"task: {PACKAGE}: {problem}") from None
     if task.name not in DATASETS:
         near = did_you_mean(task.name, DATASETS)
         problem = f"found {task.name!r}{near}; a task of {PACKAGE} {gym_version()} would do"

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
@@ -18,7 +20,7 @@ from hybridsim.errors import InputError, SpecError  # noqa: E402
 from hybridsim.training import gym, reward_run  # noqa: E402
 from hybridsim.training.asked import asked  # noqa: E402
 from hybridsim.training.gym import gym_questions  # noqa: E402
-from hybridsim.training.reward_run import RewardRun  # noqa: E402
+from hybridsim.training.reward_run import RewardRun, _as_row, _of_row  # noqa: E402
 from hybridsim.training.reward_study import GymTask  # noqa: E402
 from tests.training.test_rewards import (  # noqa: E402
     HOW,
@@ -155,6 +157,15 @@ def study(folder, tmp_path, monkeypatch):
     return changed(folder, tmp_path, task=own, reinforced={"one": how}, times=["0s"], chips=[1])
 
 
+@given(st.lists(st.sampled_from([0.0, 1.0, 0.05, 1 / 3]), min_size=1, max_size=20))
+def test_what_an_evaluation_earned_is_what_its_row_says(earned):
+    """Partial rewards are written out; a row of right and wrong is what it always was."""
+    row = json.loads(json.dumps(_as_row(np.array(earned))))
+    assert _of_row(row).tolist() == earned
+    assert ("rewards" in row) == (not {*earned} <= {0.0, 1.0})
+
+
+@pytest.mark.slow
 def test_rewards_between_nothing_and_all_are_kept_and_told_again(study, tmp_path):
     done = RewardRun(study, tmp_path / "out").run()
     assert '"reasoning-gym": "0.0.7"' in (tmp_path / "out/study.json").read_text()
@@ -186,9 +197,8 @@ def refusal(folder, tmp_path, **own):
 
 def test_without_the_package_it_is_said_what_installs_it(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    assert "reasoning-gym not installed; pip install 'hybridsim[gym]' would do" in refusal(
-        folder, tmp_path
-    )
+    problem = "reasoning_gym is not installed; pip install 'hybridsim[gym]' would do"
+    assert f"task: reasoning-gym: {problem}" in refusal(folder, tmp_path)
 
 
 def test_a_kind_of_task_that_is_not_known_is_told_which_are(folder, tmp_path):
