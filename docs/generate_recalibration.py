@@ -30,8 +30,10 @@ def pages() -> dict[str, str]:
             "perplexity": markdown_table(perplexity()),
             "lessons": markdown_table(lessons()),
             "side_path": markdown_table(side_path()),
-            "rewards": markdown_table(rewards()),
-            "reinforcing": markdown_table(reinforcing()),
+            "rewards": markdown_table(rewards("decoder_rewards", "right answers [%]")),
+            "reinforcing": markdown_table(reinforcing("decoder_rewards")),
+            "gym_rewards": markdown_table(rewards("decoder_gym", "reward [%]")),
+            "gym_reinforcing": markdown_table(reinforcing("decoder_gym")),
             "on_a_gpu": markdown_table(on_a_gpu()),
         },
         "adaptation_sensitivity.md": {
@@ -208,14 +210,15 @@ def side_path() -> pd.DataFrame:
     )
 
 
-def rewards() -> pd.DataFrame:
-    """Return what a pretrained decoder answers right, before and after it learned from rewards."""
-    table = pd.read_csv(REPORTS / "decoder_rewards/results/rewards.csv")
+def rewards(study: str, told: str) -> pd.DataFrame:
+    """Return what answers of a pretrained decoder are worth, before and after it learned from
+    rewards; ``told`` is what the column is called."""
+    table = pd.read_csv(REPORTS / study / "results/rewards.csv")
     ends = zip(table["reward_percent"], table["low"], table["high"], strict=True)
     shown = {
         "adapter": table["adapter"],
         "time": table["time"],
-        "right answers [%]": [f"{m:.1f} [{low:.1f}, {high:.1f}]" for m, low, high in ends],
+        told: [f"{m:.1f} [{low:.1f}, {high:.1f}]" for m, low, high in ends],
         "chips": table["chips"],
         "questions": table["questions"],
     }
@@ -227,9 +230,9 @@ def rewards() -> pd.DataFrame:
     return pd.DataFrame(shown)
 
 
-def reinforcing() -> pd.DataFrame:
+def reinforcing(study: str) -> pd.DataFrame:
     """Return what learning from rewards took; no rows before it has ended."""
-    file = REPORTS / "decoder_rewards/results/training.csv"
+    file = REPORTS / study / "results/training.csv"
     told = pd.read_csv(file).to_dict("records") if file.exists() else []
     columns = (
         "adapter", "steps", "parameters", "sampled reward, first 10 steps", "last 10",

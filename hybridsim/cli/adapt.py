@@ -140,7 +140,7 @@ def _reinforce(
     out().print(
         Sentence(f"{study.name}: {study.question}"),
         Sentence(
-            f"right answers in % over {len(study.chips)} chips and {len(run.judged.questions)} "
+            f"mean reward in % over {len(study.chips)} chips and {len(run.judged.questions)} "
             f"{on} questions, and what the adapter added on the same chips [points]; 95 % "
             "t-intervals"
         ),

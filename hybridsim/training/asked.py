@@ -1,7 +1,7 @@
-"""Questions about numbers as text, and whether an answer is right: a program verifies it.
+"""Questions as text, and what an answer is worth: a program verifies it.
 
-All questions of a task are counted out and dealt to its parts, so that no tested question was
-trained on, chosen by or shown with its answer.
+No tested question was trained on, chosen by or shown with its answer: all questions about numbers
+are counted out and dealt to the parts of a task, and those of :mod:`.gym` are drawn apart.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,9 @@ import torch
 from tokenizers import Tokenizer
 
 from hybridsim.errors import SpecError
-from hybridsim.training.reward_study import NumberTask
-
-END = "\n"
-"""What an answer ends with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question, and its only right answer."""
-
-    text: str
-    answer: str
+from hybridsim.training.gym import gym_questions
+from hybridsim.training.questions import END, Question
+from hybridsim.training.reward_study import GymTask, NumberTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +23,29 @@ class Part:
     """Some questions and their tokens."""
 
     questions: tuple[Question, ...]
-    tokens: torch.Tensor
-    """Shape (questions, tokens): all questions of a task have as many."""
+    tokens: tuple[torch.Tensor, ...]
+    """Of each question, shape (tokens,)."""
+    alike: tuple[tuple[int, ...], ...]
+    """Questions of as many tokens, which can be read together; the most first."""
+
+    def read(self, chosen: Sequence[int]) -> torch.Tensor:
+        """Return the tokens of questions that are alike, shape (questions, tokens)."""
+        return torch.stack([self.tokens[i] for i in chosen])
+
+    def drawn(self, rng: np.random.Generator, count: int) -> list[int]:
+        """Return different questions that are alike; how many are alike says how often they are
+        drawn, and where fewer than ``count`` are they never are."""
+        groups = [group for group in self.alike if len(group) >= count]
+        group = groups[0]
+        if len(groups) > 1:
+            sizes = np.array([len(each) for each in groups])
+            group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
+        return [group[i] for i in rng.choice(len(group), count, replace=False)]
 
     def rewards(self, chosen: Sequence[int], answers: Sequence[str]) -> torch.Tensor:
-        """Return 1 for each right answer to the chosen questions and 0 for others, shape of
-        ``chosen``: right is the answer with its end behind it."""
+        """Return what answers to the chosen questions are worth, 0 to 1, shape of ``chosen``."""
         pairs = zip(chosen, answers, strict=True)
-        return torch.tensor([float(self.questions[i].answer + END == said) for i, said in pairs])
+        return torch.tensor([self.questions[i].reward(said) for i, said in pairs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,27 @@ def all_questions(task: NumberTask) -> list[Question]:
     return found
 
 
-def asked(task: NumberTask, tokenizer: Tokenizer) -> Asked:
+def asked(task: NumberTask | GymTask, tokenizer: Tokenizer) -> Asked:
     """Return the questions of a task, dealt to its parts.
 
     Raises:
-        SpecError: There are too few, or the tokenizer cuts them into different numbers of tokens.
+        InputError: The package that makes them is not installed.
+        SpecError: There are too few, or the package knows no such task.
+    """
+    dealt = gym_questions(task) if isinstance(task, GymTask) else dealt_numbers(task)
+    shown, *parts = dealt
+    text = "".join(q.text + q.answer + END for q in shown)
+    longest = max(len(_tokens(tokenizer, q.answer + END)) for each in dealt for q in each)
+    test, validation, train = (_part(tokenizer, each) for each in parts)
+    shots = torch.tensor([_tokens(tokenizer, text)])
+    return Asked(shots, train, validation, test, longest)
+
+
+def dealt_numbers(task: NumberTask) -> tuple[list[Question], ...]:
+    """Return the questions that are shown, tested, chosen by and trained on: all there are.
+
+    Raises:
+        SpecError: There are too few.
     """
     every = all_questions(task)
     wanted = task.shots + task.test + task.validation + 1
@@ -83,14 +105,8 @@ def asked(task: NumberTask, tokenizer: Tokenizer) -> Asked:
     order = np.random.default_rng([task.seed, 37]).permutation(len(every))
     dealt = [every[i] for i in order]
     ends = np.cumsum([task.shots, task.test, task.validation])
-    shown, test, validation, train = (
-        dealt[first:last] for first, last in zip([0, *ends], [*ends, len(dealt)], strict=True)
-    )
-    text = "".join(q.text + q.answer + END for q in shown)
-    longest = max(len(_tokens(tokenizer, q.answer + END)) for q in every)
-    learned, chosen, tested = (_part(tokenizer, each) for each in (train, validation, test))
-    shots = torch.tensor([_tokens(tokenizer, text)])
-    return Asked(shots, learned, chosen, tested, longest)
+    pairs = zip([0, *ends], [*ends, len(dealt)], strict=True)
+    return tuple(dealt[first:last] for first, last in pairs)
 
 
 def endings(tokenizer: Tokenizer) -> torch.Tensor:
@@ -100,12 +116,12 @@ def endings(tokenizer: Tokenizer) -> torch.Tensor:
 
 
 def _part(tokenizer: Tokenizer, questions: Sequence[Question]) -> Part:
-    tokens = [_tokens(tokenizer, question.text) for question in questions]
-    lengths = sorted({len(each) for each in tokens})
-    if len(lengths) > 1:
-        problem = f"found questions of {lengths} tokens; a tokenizer of single digits would do"
-        raise SpecError("language", "", problem)
-    return Part(tuple(questions), torch.tensor(tokens))
+    tokens = tuple(torch.tensor(_tokens(tokenizer, question.text)) for question in questions)
+    alike: dict[int, list[int]] = {}
+    for i, each in enumerate(tokens):
+        alike.setdefault(len(each), []).append(i)
+    groups = sorted((tuple(group) for group in alike.values()), key=len, reverse=True)
+    return Part(tuple(questions), tokens, tuple(groups))
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:

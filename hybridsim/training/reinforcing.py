@@ -33,8 +33,8 @@ from hybridsim.training.run import Watch
 from hybridsim.training.training import KIBI, LARGEST_GRADIENT, rate_at
 
 Row = dict[str, Any]
-"""What a step was: step, loss, reward (mean of the sampled answers), mixed (groups with right and
-wrong answers, the only ones that teach), cpu_seconds."""
+"""What a step was: step, loss, reward (mean of the sampled answers), mixed (groups with better and
+worse answers, the only ones that teach), cpu_seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class Reinforcement:
         train, shots = exam.asked.train, exam.asked.shots
         self._new_weights(step)
         rng = np.random.default_rng([how.seed, 23, step])
-        chosen = rng.choice(len(train.questions), how.questions, replace=False).tolist()
-        questions = train.tokens[chosen]
+        chosen = train.drawn(rng, how.questions)
+        questions = train.read(chosen)
         given = answered(
             self.model, shots, questions, how.group, exam.asked.most, exam.ends,
             how.temperature, torch.Generator().manual_seed(stream(how.seed, 29, step)),
@@ -117,11 +117,12 @@ class Reinforcement:
             old = new.detach() if old is None else old
             loss = -objective(new, old, reference, better, how, given.counted)
             self._update(loss, step)
-        right = earned.view(-1, how.group).mean(dim=1)
+        groups = earned.view(-1, how.group)
+        mixed = (groups.amax(dim=1) > groups.amin(dim=1)).float().mean()
         return {
             "step": step, "loss": round(float(loss.detach()), 6),
             "reward": round(float(earned.mean()), 6),
-            "mixed": round(float(((right > 0) & (right < 1)).float().mean()), 6),
+            "mixed": round(float(mixed), 6),
             "cpu_seconds": round(time.process_time() - start, 2),
         }  # fmt: skip
 

@@ -27,6 +27,7 @@ from hybridsim.training.answering import answered
 from hybridsim.training.asked import asked, endings
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.files import Lines, claim, packed, unpacked, write_file
+from hybridsim.training.gym import PACKAGE, gym_version
 from hybridsim.training.identity import Part, without_unused
 from hybridsim.training.intervals import paired, share_interval, t_interval
 from hybridsim.training.language_adapters import without_adapters
@@ -35,7 +36,7 @@ from hybridsim.training.peft_files import read_decoder_adapter, write_decoder_ad
 from hybridsim.training.pretrained import identity_file, loaded, named, place_of
 from hybridsim.training.recalibrating import Corrections, adapter_of, put_adapters
 from hybridsim.training.reinforcing import Exam, Reinforcement, most_memory
-from hybridsim.training.reward_study import Reinforced, read_reward_study
+from hybridsim.training.reward_study import GymTask, Reinforced, read_reward_study
 from hybridsim.training.run import Watch
 
 DIGITAL, NO_CHIP = "digital", -1
@@ -43,6 +44,7 @@ DIGITAL, NO_CHIP = "digital", -1
 BARE = "-"
 """In place of an adapter: none, the decoder before it learned from rewards."""
 _ROW = ("adapter", "chip", "time", "questions", "right", "cpu_seconds")
+_MAYBE = ("rewards",)
 _GROWING = ("question", "reinforced", "chips", "times", "threads", "checkpoint_every")
 RECENT = 10
 """Steps over which the rewards are averaged that are told of a training run."""
@@ -85,10 +87,10 @@ class RewardRun:
         self.exam = Exam(asked(self.study.task, tokenizer), tokenizer, endings(tokenizer))
         self.judged = self.exam.asked.test if on == "test" else self.exam.asked.validation
         self.pool = Pool(0, "cpu")
-        there = len(self.exam.asked.train.questions)
+        there = max(map(len, self.exam.asked.train.alike))
         for name, how in self.study.reinforced.items():
             if how.questions > there:
-                problem = f"found {how.questions} a step; {there} are there to train on"
+                problem = f"found {how.questions} a step; {there} are there to train on at a time"
                 raise SpecError(str(file), f"reinforced.{name}.questions", problem)
 
     def run(self) -> RewardResult:
@@ -168,7 +170,7 @@ class RewardRun:
         wanted: list[Key],
         adapters: dict[str, Corrections],
         lines: Lines,
-        known: dict[Key, NDArray[np.bool_]],
+        known: dict[Key, NDArray[np.float64]],
     ) -> None:
         seconds = {format_time(each): each for each in self.study.times}
         programmed: tuple[int, Chip] | None = None
@@ -190,22 +192,23 @@ class RewardRun:
                 self.pool.at_step(key.chip, round(seconds[key.time]))
             if adapters[key.adapter]:
                 put_adapters(self.model, adapters[key.adapter])
-            known[key] = self._right()
+            known[key] = self._rewards()
             took = round(time.process_time() - start, 1)
-            row = {"questions": len(known[key]), "right": packed(known[key])}
-            lines.add(key._asdict() | row | {"cpu_seconds": took})
+            lines.add(key._asdict() | _as_row(known[key]) | {"cpu_seconds": took})
 
-    def _right(self) -> NDArray[np.bool_]:
-        """Return which questions the likeliest answer is right to."""
-        exam, found = self.exam, []
-        for first in range(0, len(self.judged.questions), 50):
-            chosen = range(first, min(first + 50, len(self.judged.questions)))
-            given = answered(
-                self.model, exam.asked.shots, self.judged.tokens[chosen.start : chosen.stop], 1,
-                exam.asked.most, exam.ends,
-            )  # fmt: skip
-            found.append(self.judged.rewards(chosen, exam.said(given)).numpy() > 0)
-        return np.concatenate(found)
+    def _rewards(self) -> NDArray[np.float64]:
+        """Return what the likeliest answer to each question is worth."""
+        exam, found = self.exam, np.empty(len(self.judged.questions))
+        for group in self.judged.alike:
+            for first in range(0, len(group), 50):
+                chosen = group[first : first + 50]
+                given = answered(
+                    self.model, exam.asked.shots, self.judged.read(chosen), 1, exam.asked.most,
+                    exam.ends,
+                )  # fmt: skip
+                said = zip(chosen, exam.said(given), strict=True)
+                found[list(chosen)] = [self.judged.questions[i].reward(each) for i, each in said]
+        return found
 
     # --- what is kept ---------------------------------------------------------------------------
 
@@ -214,24 +217,25 @@ class RewardRun:
         for name in _GROWING:
             own.pop(name, None)
         weights = identity_file(self.place).read_bytes()
+        made_by = {PACKAGE: gym_version()} if isinstance(self.study.task, GymTask) else {}
         return {
             "study": own, "model_sha256": hashlib.sha256(weights).hexdigest(),
             "judged_by": self.on, "hybridsim": __version__, "torch": torch.__version__,
             "numpy": np.__version__,
-        }  # fmt: skip
+        } | made_by  # fmt: skip
 
-    def _open(self) -> tuple[Lines, dict[Key, NDArray[np.bool_]]]:
+    def _open(self) -> tuple[Lines, dict[Key, NDArray[np.float64]]]:
         claim(self.out, self._identity(), "study, model, part or version")
         lines, known = Lines(self.out / "journal.jsonl"), {}
-        for number, row in lines.rows(_ROW):
+        for number, row in lines.rows(_ROW, _MAYBE):
             try:
                 key = Key(*(row[name] for name in Key._fields))
-                known[key] = unpacked(row["right"], row["questions"])
+                known[key] = _of_row(row)
             except (TypeError, ValueError):
                 raise lines.broken(number) from None
         return lines, known
 
-    def _table(self, known: dict[Key, NDArray[np.bool_]]) -> pd.DataFrame:
+    def _table(self, known: dict[Key, NDArray[np.float64]]) -> pd.DataFrame:
         """Return the reward of each adapter at each time, over all chips, and its gain over the
         decoder without it on the same chips and questions."""
         rows: list[dict[str, Any]] = []
@@ -260,6 +264,23 @@ class RewardRun:
         return table
 
 
+def _as_row(rewards: NDArray[np.float64]) -> dict[str, Any]:
+    """Return what is kept of an evaluation: which answers are right, and where some are worth
+    less than that but something, what all are worth."""
+    row = {"questions": len(rewards), "right": packed(rewards == 1)}
+    partly = ((rewards > 0) & (rewards != 1)).any()
+    return row | ({"rewards": rewards.tolist()} if partly else {})
+
+
+def _of_row(row: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return what :func:`_as_row` kept."""
+    right = unpacked(row["right"], row["questions"])
+    rewards = np.array(row.get("rewards", right), np.float64)
+    if rewards.shape != right.shape:
+        raise ValueError("another number of rewards than of questions")
+    return rewards
+
+
 def _row_of(took: Mapping[str, Any], steps: Path) -> dict[str, Any]:
     """Return what is told of a training run."""
     log = pd.read_csv(io.BytesIO(read_own(steps)))
@@ -274,7 +295,7 @@ def _row_of(took: Mapping[str, Any], steps: Path) -> dict[str, Any]:
 
 
 def _cube(
-    known: dict[Key, NDArray[np.bool_]], adapter: str, chips: list[int], when: str
+    known: dict[Key, NDArray[np.float64]], adapter: str, chips: list[int], when: str
 ) -> NDArray[np.float64]:
-    """Return which answers were right, shape (1, chips, questions)."""
+    """Return what answers are worth, shape (1, chips, questions)."""
     return np.array([[known[Key(adapter, chip, when)] for chip in chips]], np.float64)

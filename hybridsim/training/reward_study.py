@@ -1,7 +1,7 @@
 """What a study of rewards asks: a pretrained decoder reinforced by answers a program verifies."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -48,6 +48,30 @@ class NumberTask(Spec):
         return self
 
 
+class GymTask(Spec):
+    """Questions of the package reasoning-gym, asked behind a few that are answered.
+
+    The reward is what the package's ``score_answer`` says of the line of the answer.
+    """
+
+    kind: Literal["reasoning_gym"]
+    """The package; extra ``gym``."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
+    """Its task, ``chain_sum`` for example: one whose answers are a line of text."""
+    config: dict[str, Any] = Field(default={})
+    """Settings of that task by their names in the package, but for ``seed`` and ``size``."""
+    shots: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
+    """Answered questions that stand before every question, always the same."""
+    test: Count = 100
+    """Questions to test on."""
+    validation: Annotated[int, Field(strict=True, ge=0)] = 50
+    """Questions to choose settings by."""
+    train: Count = 1000
+    """Questions to train on."""
+    seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Of the seeds of the parts, one each; no question is in two."""
+
+
 class Reinforced(Grpo):
     """An adapter that learns from rewards, on tiles or digitally."""
 
@@ -70,7 +94,7 @@ class RewardStudy(Spec):
     """What it is to answer, in a sentence."""
     language: LanguageModel
     """The decoder."""
-    task: NumberTask
+    task: Annotated[NumberTask | GymTask, Field(discriminator="kind")]
     """What it is asked."""
     reinforced: Annotated[dict[ArmName, Reinforced], Field(min_length=1)]
     """Name -> an adapter; each is tested beside the model without one, from which it starts."""

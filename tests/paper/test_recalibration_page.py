@@ -54,13 +54,18 @@ def test_the_stated_errors_are_those_of_the_checks(folder: Path) -> None:
         assert summed == pytest.approx(condition["all_on_tiles"]["kl"], rel=1e-3)
 
 
-def test_every_reward_can_be_computed_again_from_the_journal() -> None:
-    folder = REPORTS / "decoder_rewards/results"
+@pytest.mark.parametrize("study", ["decoder_rewards", "decoder_gym"])
+def test_every_reward_can_be_computed_again_from_the_journal(study: str) -> None:
+    """What is neither nothing nor all is written out beside which answers are right."""
+    folder = REPORTS / study / "results"
     table = pd.read_csv(folder / "rewards.csv")
     lines = (folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     journal = pd.DataFrame(map(json.loads, lines))
     bits = [base64.b64decode(text) for text in journal["right"]]
-    journal["right"] = [sum(byte.bit_count() for byte in each) for each in bits]
+    right = [sum(byte.bit_count() for byte in each) for each in bits]
+    graded = journal.get("rewards", pd.Series([None] * len(journal)))
+    pairs = zip(graded, right, strict=True)
+    journal["right"] = [sum(own) if isinstance(own, list) else count for own, count in pairs]
     both = journal.groupby(["adapter", "time"])[["right", "questions"]].sum()
     percent = 100 * both["right"] / both["questions"]
     told = table.set_index(["adapter", "time"])["reward_percent"]
