@@ -48,6 +48,8 @@ def show(
     """A machine or a network, resolved, with the sources of its numbers."""
     if (other is not None) != diff or (yaml and (diff or json_)):
         raise InputError("show: give one name, or --diff and two machines; --yaml stands alone")
+    if head is not None and (diff or yaml):
+        raise InputError("--head: machines have none; leaving it out would do")
     if diff:
         assert other is not None
         _print_differences(name, other, json_)
@@ -90,6 +92,8 @@ def _described(name: str, groups: dict[str, dict[str, Any]], head: str | None) -
         UnknownNameError: Neither a machine nor a network has that name.
     """
     if is_machine(name):
+        if head is not None:
+            raise InputError(f"--head: {name} is a machine; leaving --head out would do")
         return _machine(name, groups["machine"])
     try:
         return _network(network_of(name, groups["adapters"], head=head))

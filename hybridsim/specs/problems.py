@@ -42,6 +42,14 @@ def validate(spec_type: type[_AnySpec], data: object, file: str, place: str = ""
     raise SpecError(file, _joined(place, below), problem + more)
 
 
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the place and the sentence of what pydantic refused first."""
+    details = error.errors(include_url=False)[0]
+    raised = details.get("ctx", {}).get("error")
+    said = _sentence(details) if raised is None else str(raised)
+    return ".".join(map(str, details["loc"])), said
+
+
 # --- what a failed validation says ----------------------------------------------------------
 
 

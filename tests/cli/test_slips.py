@@ -19,6 +19,13 @@ from hybridsim.library import NETWORKS
          "adapters.rank would do"),
         ("run mobilebert ahwa_lora_2026 --set clusters=2", "cluster.count, or strategy.clusters"),
         ("run mobilebert ahwa_lora_2026 --set tokens=2", "the option --tokens would do"),
+        ("run mobilebert ahwa_lora_2026 --head pooler", "head: found 'pooler', but a file with "
+         "head: none says itself what follows the last block; leaving it out would do"),
+        ("run layer_128x128 ahwa_lora_2026 --head nonsense", "but a file with a list of ops says"),
+        ("show mobilebert --head nonsense", "head: found 'nonsense', but a file with head: none"),
+        ("show ahwa_lora_2026 --head none", "--head: ahwa_lora_2026 is a machine"),
+        ("show ahwa_lora_2026 --yaml --head none", "--head: machines have none"),
+        ("generate gpt2 harp_2026 --head nonsense", "head: found 'nonsense'"),
     ],
 )  # fmt: skip
 def test_a_slip_is_named(cli, arguments: str, said: str) -> None:
