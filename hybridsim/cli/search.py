@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hybridsim.cli._folders import check_out
-from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose, check_forms
+from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
 from hybridsim.cli._terminal import Telling, ends_cleanly
 from hybridsim.cli.sweep import KIND, Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
 from hybridsim.errors import InputError
@@ -25,7 +25,6 @@ def search(
 ) -> None:
     """Search STUDY with Optuna; ends with the Pareto table."""
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     try:
         from hybridsim.sweeps.search import search as search_study
     except ImportError:

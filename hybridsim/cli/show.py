@@ -48,8 +48,8 @@ def show(
     """A machine or a network, resolved, with the sources of its numbers."""
     if (other is not None) != diff or (yaml and (diff or json_)):
         raise InputError("show: give one name, or --diff and two machines; --yaml stands alone")
-    if head is not None and (diff or yaml):
-        raise InputError("--head: machines have none; leaving it out would do")
+    if (diff or yaml) and (head is not None or set_ or check):
+        raise InputError("--diff and --yaml: take no --head, --set or --check; leave them out")
     if diff:
         assert other is not None
         _print_differences(name, other, json_)
@@ -91,7 +91,17 @@ def _described(name: str, groups: dict[str, dict[str, Any]], head: str | None) -
     Raises:
         UnknownNameError: Neither a machine nor a network has that name.
     """
-    if is_machine(name):
+    machine = is_machine(name)
+    others = {"machine", "adapters", "strategy"} - {"machine" if machine else "adapters"}
+    unused = [
+        path if group == "machine" else f"{group}.{path}"
+        for group in sorted(others)
+        for path in groups[group]
+    ]
+    if unused:
+        what = "machine" if machine else "network"
+        raise InputError(f"--set {unused[0]}: {name} is a {what}, in which it changes nothing")
+    if machine:
         if head is not None:
             raise InputError(f"--head: {name} is a machine; leaving --head out would do")
         return _machine(name, groups["machine"])

@@ -24,7 +24,6 @@ from hybridsim.cli._options import (
     StudyFile,
     Verbose,
     check_figures,
-    check_forms,
 )
 from hybridsim.cli._progress import showing
 from hybridsim.cli._sweep_forecast import print_forecast
@@ -146,7 +145,6 @@ def sweep(
     ``sweep merge OUT SHARD...`` puts the folders of shards together.
     """
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     share, kind = _share(audit), check_figures(figures, out_)
     check_pages(pages, out_)
     _check_part(bool(share or kind or pages), csv_, shard, sample, executor)
@@ -312,7 +310,6 @@ def merge(
 ) -> None:
     """Put the shards of a sweep together; leaves and says what the whole sweep does."""
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     kind = check_figures(figures, folder)
     check_out(folder, KIND)
     inputs = _inputs_of_shards(shards)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from hybridsim.cli._arguments import APART, ONLY_WITH
+from hybridsim.cli._commands import CommandOnUse, Commands
 from hybridsim.library import NETWORKS
 
 
@@ -24,12 +26,40 @@ from hybridsim.library import NETWORKS
         ("run layer_128x128 ahwa_lora_2026 --head nonsense", "but a file with a list of ops says"),
         ("show mobilebert --head nonsense", "head: found 'nonsense', but a file with head: none"),
         ("show ahwa_lora_2026 --head none", "--head: ahwa_lora_2026 is a machine"),
-        ("show ahwa_lora_2026 --yaml --head none", "--head: machines have none"),
+        ("show ahwa_lora_2026 --yaml --head none", "take no --head, --set or --check"),
         ("generate gpt2 harp_2026 --head nonsense", "head: found 'nonsense'"),
+        ("run mobilebert ahwa_lora_2026 --batch 4 --set strategy.batch=8", "give one of them"),
+        ("run mobilebert ahwa_lora_2026 --no-adapters --set adapters.rank=4",
+         "--no-adapters and --set adapters.rank: give one of them"),
+        ("run mobilebert ahwa_lora_2026:", "ahwa_lora_2026:: names no variant behind the colon"),
+        ("run mobilebert ahwa_lora_2026 --strategy=", "--strategy: found an empty text"),
+        ("run mobilebert ahwa_lora_2026 --trace-flows x", "--trace-flows: give it with --trace"),
+        ("serve mobilebert ahwa_lora_2026 --rate 5 --load 0.5", "--rate and --load: give one of"),
+        ("serve mobilebert ahwa_lora_2026 --requests f.csv --count 5",
+         "--requests and --count: give one of them"),
+        ("serve mobilebert ahwa_lora_2026 --too-long cut", "--too-long: give it with --requests"),
+        ("alternatives mobilebert ahwa_lora_2026 --csv --json", "--csv and --json: give one of"),
+        ("explain folder --strategy auto", "--strategy: give it with --run"),
+        ("sweep study.yaml --seed 3", "--seed: give it with --sample"),
+        ("show mobilebert --set tile.rows=8", "--set tile.rows: mobilebert is a network"),
+        ("show ahwa_lora_2026 --set adapters.rank=8", "--set adapters.rank: ahwa_lora_2026 is a"),
     ],
 )  # fmt: skip
 def test_a_slip_is_named(cli, arguments: str, said: str) -> None:
     assert said in cli.refused(*arguments.split())
+
+
+def test_what_options_are_said_to_need_or_to_exclude_is_there() -> None:
+    """A name that is not one of a command would be a check that checks nothing."""
+    options = {
+        name: {text for parameter in command.command.params for text in parameter.opts}
+        for name, command in Commands().commands.items()
+        if isinstance(command, CommandOnUse) and hasattr(command.command, "callback")
+    }
+    for command, needs in ONLY_WITH.items():
+        assert options[command] >= {*needs, *needs.values()}
+    for pair in APART:
+        assert any(own.issuperset(pair) for own in options.values())
 
 
 def test_heads_that_are_offered_are_those_of_the_network(cli) -> None:
