@@ -65,7 +65,10 @@ def _window(text: str) -> tuple[int, int]:
     begin, colon, end = text.partition(":")
     try:
         if colon:
-            return _TIME.validate_python(begin.strip()), _TIME.validate_python(end.strip())
+            window = _TIME.validate_python(begin.strip()), _TIME.validate_python(end.strip())
+            if window[0] < window[1]:
+                return window
+            raise InputError(f"--window: found {text!r}; an end after its begin would do")
     except ValidationError:
         pass
     raise InputError(f"--window: found {text!r}; write two times, as in '1.5 ms:1.7 ms'")

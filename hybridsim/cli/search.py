@@ -6,6 +6,7 @@ import typer
 
 from hybridsim.cli._folders import check_out
 from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
+from hybridsim.cli._sweep_pages import check_same_study
 from hybridsim.cli._terminal import Telling, ends_cleanly
 from hybridsim.cli.sweep import KIND, Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
 from hybridsim.errors import InputError
@@ -31,6 +32,7 @@ def search(
         raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
     check_out(out_, KIND)
     inputs = inputs_of(study)
+    check_same_study(out_, inputs.study)
     telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
     with telling.stage("searching"), progress_bar(quiet or verbose) as progress:
         result = search_study(inputs, trials, out_, seed, progress)

@@ -15,6 +15,7 @@ from hybridsim.arch import (
     machine_yaml,
     nearest,
 )
+from hybridsim.boundary.values import printable
 from hybridsim.cli._options import HeadOption, Json, Settings, by_target, network_of
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError, UnknownNameError
@@ -134,6 +135,11 @@ def _checked(name: str, document: dict[str, Any], head: str | None) -> dict[str,
 
 def _machine(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     machine = load_machine(name, changes)
+    for variant in machine_variants(name):
+        try:
+            load_machine(f"{name.partition(':')[0]}:{variant}")
+        except InputError as error:  # of a variant that is not asked for: the machine is fine
+            typer.echo(f"hybridsim: variant {variant}: {printable(str(error))}", err=True)
     return {
         "what": "machine",
         "machine": machine.to_text(),

@@ -27,7 +27,7 @@ from hybridsim.cli._options import (
 )
 from hybridsim.cli._progress import showing
 from hybridsim.cli._sweep_forecast import print_forecast
-from hybridsim.cli._sweep_pages import check_pages, write_run_pages
+from hybridsim.cli._sweep_pages import check_pages, check_same_study, write_run_pages
 from hybridsim.cli._sweep_tables import render
 from hybridsim.cli._terminal import (
     INTERRUPTED,
@@ -150,6 +150,7 @@ def sweep(
     _check_part(bool(share or kind or pages), csv_, shard, sample, executor)
     check_out(out_, KIND)
     inputs = inputs_of(study)
+    check_same_study(out_, inputs.study)
     if kind is not None:
         # Matplotlib only where something is drawn
         from hybridsim.report.figures.studies import check_objectives
@@ -313,6 +314,7 @@ def merge(
     kind = check_figures(figures, folder)
     check_out(folder, KIND)
     inputs = _inputs_of_shards(shards)
+    check_same_study(folder, inputs.study)
     if large := answers or len(inputs) > MOST_POINTS:
         if csv_ or kind is not None:
             raise InputError(

@@ -34,6 +34,7 @@ def test_report_refuses_what_it_cannot_show(cli: CommandLine, tmp_path: Path) ->
     assert "--out: " not in said
     assert "no such folder" in cli.refused("report", f"{folder}/nowhere")
     assert "write two times" in cli.refused("report", folder, "--window", "1ms")
+    assert "an end after its begin" in cli.refused("report", folder, "--window", "1us:0us")
     assert "within 0 to" in cli.refused("report", folder, "--window", "5 ms:6 ms")
     assert cli("report", folder, "--window", "1us:2us", "--quiet").exit_code == 0
 

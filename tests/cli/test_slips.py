@@ -62,6 +62,15 @@ def test_what_options_are_said_to_need_or_to_exclude_is_there() -> None:
         assert any(own.issuperset(pair) for own in options.values())
 
 
+def test_a_variant_that_is_none_is_told_by_show(cli, tmp_path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("extends: ahwa_lora_2026\nvariants: {odd: {tile.rows: oops}}\n")
+    done = cli("show", str(file))
+    assert done.exit_code == 0
+    assert "variant odd: " in done.stderr
+    assert "tile.rows: found 'oops'; a whole number would do" in done.stderr
+
+
 def test_heads_that_are_offered_are_those_of_the_network(cli) -> None:
     config = str(NETWORKS / "hf" / "bert_base" / "config.json")
     said = cli.refused("run", config, "ahwa_lora_2026", "--head", "sequence_classification")
