@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from traceback import walk_tb
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hybridsim.boundary.reading import is_file, read_bytes
@@ -60,6 +60,17 @@ def origin_of(thing: object) -> Origin | None:
         code, path = _told(module)
         return Origin(f"{path.name}:{name}", code)
     return _of_entry_point(module, name) if not module.startswith("hybridsim.") else None
+
+
+def has_own_code(kind: type) -> bool:
+    """Return whether a class has methods from outside: it is more than a choice of options."""
+    return any(
+        isinstance(value, FunctionType | property | classmethod | staticmethod)
+        for each in kind.__mro__
+        if origin_of(each) is not None
+        for name, value in vars(each).items()
+        if not name.startswith("__")
+    )
 
 
 def names_a_file(name: str) -> bool:

@@ -6,6 +6,7 @@ are turned into anything.
 
 import inspect
 from collections.abc import Callable, Container, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -17,7 +18,7 @@ from hybridsim.errors import InputError, SpecError
 BAD_INPUT = 2
 """Exit code of a request that cannot be served as it stands."""
 
-Reader = Callable[[str, str], object]
+Reader = Callable[..., object]
 _READERS: dict[type, Reader] = {Path: path_of, str: text_of, int: whole, float: decimal}
 
 
@@ -53,7 +54,10 @@ def check_values(command: Any, ctx: Any, arguments: Sequence[str]) -> None:
     for parameter in command.params:
         if parameter.name not in known:
             continue
-        reader = _reader_of(known[parameter.name].annotation)
+        hint = known[parameter.name].annotation
+        reader = _reader_of(hint)
+        if reader in (whole, decimal):
+            reader = _within(reader, hint)
         values = given.get(parameter.name)
         option = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name
         for text in values if isinstance(values, list | tuple) else [values]:
@@ -101,6 +105,13 @@ def _check_together(command: Any, given: Container[str]) -> None:
     for option, other in ONLY_WITH.get(command.name, {}).items():
         if option in there and other not in there:
             refuse(InputError(f"{option}: give it with {other}, or leave it out"))
+
+
+def _within(reader: Reader, hint: Any) -> Reader:
+    """Return what reads a number in the range that an option is declared with."""
+    ends = [(one.min, one.max) for one in get_args(hint) if hasattr(one, "min")]
+    least, most = ends[0] if ends else (None, None)
+    return partial(reader, least=least, most=most)
 
 
 def _reader_of(hint: Any) -> Reader | None:

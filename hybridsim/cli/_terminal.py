@@ -236,6 +236,11 @@ class Sentence:
     def __init__(self, text: str, indent: int = 0) -> None:
         self._text, self._indent = text, indent
 
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return how narrow and how wide it may be in a table."""
+        words = _TOGETHER.sub(_BOUND, self._text).split(" ")
+        return Measurement(max(map(len, words)), len(self._text)).with_maximum(options.max_width)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the lines; a word that is longer than a line has one of its own."""
         head = self._text[: len(self._text) - len(self._text.lstrip())]

@@ -283,6 +283,10 @@ class _Arrivals:
         rate = self.rate
         if rate is None:
             rate = self.load * 1e12 / self._alone_ps(network, machine, strategy, prompt)
+            if rate == float("inf"):
+                raise InputError(
+                    f"--load: found {self.load}; a share that is no such number would do"
+                )
         names = [f"task{i}" for i in range(self.tasks)]
         return poisson_requests(names, rate, self.count, prompt, self.output, self.seed)
 

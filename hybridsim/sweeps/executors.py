@@ -25,7 +25,7 @@ from hybridsim.errors import InputError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FORMS = "in-process, processes:N, dask, dask:N or dask://host:port"
+FORMS = "in-process, processes:N, dask, dask:N, dask://host:port or slurm:N"
 MOST_WORKERS = 1024
 PATIENCE = "10s"
 """How long a cluster may take to answer."""

@@ -213,7 +213,6 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SpecError(
-            "--out", str(folder), f"{reason}; what was recorded before is kept, and the same "
-            "command goes on from there"
-        ) from None  # fmt: skip
+        kept = "what was recorded before is kept, and the same command goes on from there"
+        hint = kept if folder.exists() else "a folder that can be made would do"
+        raise SpecError("--out", str(folder), f"{reason}; {hint}") from None

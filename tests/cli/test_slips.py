@@ -21,6 +21,13 @@ from hybridsim.library import NETWORKS
          "adapters.rank would do"),
         ("run mobilebert ahwa_lora_2026 --set clusters=2", "cluster.count, or strategy.clusters"),
         ("run mobilebert ahwa_lora_2026 --set tokens=2", "the option --tokens would do"),
+        ("run mobilebert ahwa_lora_2026 --set strategy=auto", "the option --strategy would do"),
+        ("run mobilebert ahwa_lora_2026 --tokens 99999999999999999999",
+         "--tokens: found '99999999999999999999'; a whole number would do, with at most 18 digits"),
+        ("serve layer_128x128 ahwa_lora_2026:served --load 1e308", "--load: found 1e+308"),
+        ("sweep study.yaml --sample 2 --seed -1", "--seed: found '-1'; a whole number of 0 or mo"),
+        ("machine estimate a b --node -3", "--node: found '-3'; a whole number from 7 to 180"),
+        ("mcp --seconds 0", "--seconds: found '0'; a number from 1 to 86,400 would do"),
         ("run mobilebert ahwa_lora_2026 --head pooler", "head: found 'pooler', but a file with "
          "head: none says itself what follows the last block; leaving it out would do"),
         ("run layer_128x128 ahwa_lora_2026 --head nonsense", "but a file with a list of ops says"),
@@ -60,6 +67,22 @@ def test_what_options_are_said_to_need_or_to_exclude_is_there() -> None:
         assert options[command] >= {*needs, *needs.values()}
     for pair in APART:
         assert any(own.issuperset(pair) for own in options.values())
+
+
+def test_a_quantity_says_that_it_takes_no_exponent(cli) -> None:
+    setting = "tile.integration_time=1e3 ns"
+    said = cli.refused("run", "mobilebert", "ahwa_lora_2026", "--set", setting)
+    assert "found '1e3 ns'; write a plain number, without sign or exponent, and one of" in said
+
+
+def test_adapters_are_offered_to_networks_that_can_have_some(cli, tmp_path) -> None:
+    file = tmp_path / "one.yaml"
+    op = "{name: a, kind: linear, in_features: 64, out_features: 64}"
+    norm = "{name: a, kind: norm, features: 64, function: layer_norm}"
+    for ops, offered in ((op, True), (norm, False)):
+        file.write_text(f"name: one\nsource: assumed\nops: [{ops}]\n")
+        done = cli("run", str(file), "ahwa_lora_2026", "--tokens", "4", "--layers-only")
+        assert ("--set adapters.rank=8 would put some on it" in done.stderr) == offered
 
 
 def test_a_variant_that_is_none_is_told_by_show(cli, tmp_path) -> None:

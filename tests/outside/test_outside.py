@@ -1,5 +1,6 @@
 """Classes from files and entry points: found, told by their code, sent on, or refused."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from hybridsim.cli import app
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.outside import from_outside, names_a_file, offered, origin_of
 from hybridsim.strategies import make_strategy, named, strategy_class, strategy_names
+from hybridsim.sweeps import run_study
+from hybridsim.sweeps.inputs import read_inputs
+from hybridsim.sweeps.study import read_study
 
 STRATEGY = '''
 from typing import Literal
@@ -181,6 +185,29 @@ def test_decisions_that_are_none_are_refused_in_a_sentence(
     assert str(caught.value).startswith("m.py:Mine: ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("base", ["TokenParallel", "LayerSerial", "PipelinedStrategy"])
+def test_a_sweep_asks_what_a_class_decides_not_the_options_it_inherits(
+    write: Write, base: str
+) -> None:
+    write(
+        "m.py",
+        "from typing import Literal\n"
+        f"from hybridsim.strategies import {base}, TokenParallel as Other\n\n"
+        f"class Mine({base}):\n"
+        "    kind: Literal['mine'] = 'mine'\n\n"
+        "    def decide(self, job):\n"
+        "        return Other(batch=1).decide(job)\n",
+    )
+    study = {
+        "name": "s", "question": "q", "network": "layer_128x128", "tokens": 8,
+        "machine": "ahwa_lora_2026", "axes": {"strategy": ["m.py:Mine"]},
+        "objectives": {"latency_ps": "minimise"},
+    }  # fmt: skip
+    swept = run_study(read_inputs(read_study(write("study.yaml", json.dumps(study))), "study"))
+    own = simulate(*load("layer_128x128", "ahwa_lora_2026"), make_strategy("m.py:Mine"), tokens=8)
+    assert swept.table["latency_ps"].tolist() == [own.latency_ps]
 
 
 def test_whatever_code_of_a_file_raises_a_command_tells_in_a_sentence(write: Write) -> None:

@@ -557,7 +557,8 @@ class TestCommand:
             (("--audit", "some"), "a share would do"),
             (("--audit", "200%"), "a share of 0 to 100 %"),
             (("--json", "--csv"), "give one of them"),
-            (("--executor", "gpu"), "would do"),
+            (("--executor", "gpu"), "or slurm:N would do"),
+            (("--out", "/proc/x"), "; a folder that can be made would do"),
             (("--out", os.devnull), "is a file"),
         ],
     )
