@@ -23,7 +23,7 @@ from hybridsim.library import NETWORKS
         ("run mobilebert ahwa_lora_2026 --set tokens=2", "the option --tokens would do"),
         ("run mobilebert ahwa_lora_2026 --set strategy=auto", "the option --strategy would do"),
         ("run mobilebert ahwa_lora_2026 --tokens 99999999999999999999",
-         "--tokens: found '99999999999999999999'; a whole number would do, with at most 18 digits"),
+         "--tokens: found '99999999999999999999'; a whole number would do, with at most 18"),
         ("serve layer_128x128 ahwa_lora_2026:served --load 1e308", "--load: found 1e+308"),
         ("sweep study.yaml --sample 2 --seed -1", "--seed: found '-1'; a whole number of 0 or mo"),
         ("machine estimate a b --node -3", "--node: found '-3'; a whole number from 7 to 180"),

@@ -585,6 +585,11 @@ class TestCommand:
         assert f"{file}: network: " in said
         assert "nix.yaml" in said
 
+    def test_a_comparison_without_a_value_is_none(self, cli, studies) -> None:
+        file = studies.write(constraints=["overhead_percent <= "])
+        said = cli.refused("sweep", str(file))
+        assert "found 'overhead_percent <= '; write a comparison" in said
+
     def test_names_are_refused_in_words(self, cli, studies) -> None:
         for name in ("a\nb", "x" * 5000):
             said = cli.refused("sweep", str(studies.write(name=name)))
