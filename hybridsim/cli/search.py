@@ -9,7 +9,7 @@ from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
 from hybridsim.cli._sweep_pages import check_same_study
 from hybridsim.cli._terminal import Telling, ends_cleanly
 from hybridsim.cli.sweep import KIND, Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 
 
 @ends_cleanly
@@ -29,7 +29,7 @@ def search(
     try:
         from hybridsim.sweeps.search import search as search_study
     except ImportError:
-        raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
+        raise InputError(f"search needs Optuna; {installing('search')}") from None
     check_out(out_, KIND)
     inputs = inputs_of(study)
     check_same_study(out_, inputs.study)

@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def open_executor(text: str) -> Iterator[tuple[Executor, int]]:
             import distributed  # noqa: F401
         except ImportError:
             raise InputError(
-                f"--executor {text} needs Dask; pip install 'hybridsim[dask]', or use processes:N"
+                f"--executor {text} needs Dask; {installing('dask')}, or use processes:N"
             ) from None
         address = rest.removeprefix("//") if rest.startswith("//") else None
         if rest.startswith("//") and not address:

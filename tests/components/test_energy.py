@@ -41,7 +41,7 @@ def test_variants_of_energies_say_where_they_come_from(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("energy.cluster.engine_mac", "-1 pJ/MAC", "found '-1 pJ/MAC'; write a number of 0 or"),
+        ("energy.cluster.engine_mac", "-1 pJ/MAC", "found '-1 pJ/MAC'; write a plain number,"),
         (
             "energy.cluster.engine_mac",
             2.65,
