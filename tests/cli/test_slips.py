@@ -72,7 +72,7 @@ def test_what_options_are_said_to_need_or_to_exclude_is_there() -> None:
 def test_a_quantity_says_that_it_takes_no_exponent(cli) -> None:
     setting = "tile.integration_time=1e3 ns"
     said = cli.refused("run", "mobilebert", "ahwa_lora_2026", "--set", setting)
-    assert "found '1e3 ns'; write a plain number, without sign or exponent, and one of" in said
+    assert "found '1e3 ns'; write a number, without sign or exponent, and one of" in said
 
 
 def test_adapters_are_offered_to_networks_that_can_have_some(cli, tmp_path) -> None:
