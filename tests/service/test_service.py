@@ -114,6 +114,7 @@ def test_the_table_names_swaps_and_percentiles():
         (("--requests", "nothing.csv", "--too-long", "drop"), "--too-long: 'drop' is not known"),
         (("--target-token", "5"), "--target-token: found '5'; write a time above 0"),
         (("--mix", "continuous"), "no attention of minilm_l6 is causal"),
+        (("--exact",), "--exact, --interpolate and --no-reuse: are of continuous batching"),
         (("--adapter", "qa"), "--adapter: found 'qa'; write task=FOLDER"),
         (("--requests", "nothing.csv"), "nothing.csv: no such file"),
     ],
