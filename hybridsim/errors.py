@@ -70,3 +70,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     folded = {own.lower(): own for own in known}
     close = get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
     return f" (did you mean {folded[close[0]]!r}?)" if close else ""
+
+
+def installing(extra: str) -> str:
+    """Return how an extra is installed, in words: from an index, or in a clone."""
+    return f"pip install 'hybridsim[{extra}]' ('.[{extra}]' in a clone)"

@@ -15,7 +15,8 @@ from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from traceback import walk_tb
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hybridsim.boundary.reading import is_file, read_bytes
@@ -59,6 +60,17 @@ def origin_of(thing: object) -> Origin | None:
         code, path = _told(module)
         return Origin(f"{path.name}:{name}", code)
     return _of_entry_point(module, name) if not module.startswith("hybridsim.") else None
+
+
+def has_own_code(kind: type) -> bool:
+    """Return whether a class has methods from outside: it is more than a choice of options."""
+    return any(
+        isinstance(value, FunctionType | property | classmethod | staticmethod)
+        for each in kind.__mro__
+        if origin_of(each) is not None
+        for name, value in vars(each).items()
+        if not name.startswith("__")
+    )
 
 
 def names_a_file(name: str) -> bool:
@@ -203,6 +215,7 @@ def _from_entry_point(name: str, what: str) -> Any:
     entries = _entry_points(what)
     if name not in entries:
         raise UnknownNameError(f"{what} from outside", name, entries)
+    _asked.add(entries[name].module.partition(".")[0])
     module = _imported(entries[name].module, f"entry point {name} of {GROUPS[what]}", what)
     return _inside(module, entries[name].attr, f"entry point {name} of {GROUPS[what]}", what)
 
@@ -224,8 +237,7 @@ def _imported(module: str, name: str, what: str) -> ModuleType:
         return import_module(module)
     except (Exception, SystemExit) as error:  # whatever the code of others raises
         sys.modules.pop(module, None)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        problem = f"fails to import ({reason}); a {what} whose file imports would do"
+        problem = f"fails to import ({_in_words(error)}); a {what} whose file imports would do"
         raise SpecError(name, "", problem) from None
 
 
@@ -238,6 +250,42 @@ def _inside(module: ModuleType, attribute: str, name: str, what: str) -> Any:
         problem = f"has no {what} {attribute!r}{guess}; its classes: {there}"
         raise SpecError(name, "", problem)
     return found
+
+
+def failed_at(error: BaseException) -> tuple[str, str] | None:
+    """Return what of the code of others an error went through first, and where it did last.
+
+    These are ``file.py:Class.method`` and ``file.py:LINE``; None where no code of a file, or of
+    a package with an entry point that was asked for, had a part in it.
+    """
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    lines = [line for _, line in walk_tb(error.__traceback__)]
+    own = [i for i, frame in enumerate(frames) if _of_others(frame.f_globals.get("__name__", ""))]
+    if not own:
+        return None
+    first, last = (Path(frames[i].f_code.co_filename).name for i in (own[0], own[-1]))
+    return f"{first}:{frames[own[0]].f_code.co_qualname}", f"{last}:{lines[own[-1]]}"
+
+
+def failure_outside(error: Exception) -> SpecError | None:
+    """Return a failure of code from outside as one sentence; None where it had no part in it."""
+    if (found := failed_at(error)) is None:
+        return None
+    name, place = found
+    problem = f"fails ({_in_words(error)}, at {place}); code that does not would do"
+    return SpecError(name, "", problem)
+
+
+def _of_others(module: str) -> bool:
+    return module.startswith(_PREFIX) or module.partition(".")[0] in _asked
+
+
+_asked: set[str] = set()
+"""Top packages of the entry points that were asked for."""
+
+
+def _in_words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _is_own(value: object, module: ModuleType) -> bool:

@@ -61,7 +61,8 @@ def _quantity(
     A value that is not a whole multiple of ``step`` base units is refused as well, and one that
     is out of range.
     """
-    would_do = f"write a number of 0 or more and one of {', '.join(scale)}, as in {example!r}"
+    number = "a number, without sign or exponent,"
+    would_do = f"write {number} and one of {', '.join(scale)}, as in {example!r}"
     match = _NUMBER_AND_UNIT.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or match[3] not in scale:
         raise ValueError(f"found {_short(text)}; {would_do}")

@@ -44,8 +44,14 @@ Chain = tuple[MachineFile, ...]
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return a machine and its variant, as in ``name:variant``."""
-    base, _, variant = name.partition(":")
+    """Return a machine and its variant, as in ``name:variant``.
+
+    Raises:
+        SpecError: There is a colon, and nothing behind it.
+    """
+    base, colon, variant = name.partition(":")
+    if colon and not variant:
+        raise SpecError(name, "", f"names no variant behind the colon; {base} would do")
     return base, variant
 
 

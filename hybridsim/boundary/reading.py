@@ -128,7 +128,8 @@ def json_of(text: str | bytes, file: str, digits: int = MOST_DIGITS, nan: bool =
     """
 
     def refuse(literal: str) -> NoReturn:
-        raise SpecError(file, "", f"found the number {literal}; a finite number would do")
+        problem = f"found the number {literal[:40]}; a finite number would do"
+        raise SpecError(file, _line_of(literal, text), problem)
 
     def constant(literal: str) -> float:
         return math.nan if nan and literal == "NaN" else refuse(literal)
@@ -137,11 +138,11 @@ def json_of(text: str | bytes, file: str, digits: int = MOST_DIGITS, nan: bool =
         if len(number) <= digits:
             return int(number)
         problem = f"found a number of {len(number)} characters; at most {digits} would do"
-        raise SpecError(file, "", problem)
+        raise SpecError(file, _line_of(number, text), problem)
 
-    def number(text: str) -> float:
-        value = float(text)
-        return value if math.isfinite(value) else refuse(text[:40])
+    def number(literal: str) -> float:
+        value = float(literal)
+        return value if math.isfinite(value) else refuse(literal)
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -161,6 +162,16 @@ def json_of(text: str | bytes, file: str, digits: int = MOST_DIGITS, nan: bool =
         raise SpecError(file, f"line {line}, column {column}", problem) from None
     _check_texts(data, file)
     return data
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[-+.\w]+')
+
+
+def _line_of(literal: str, text: str | bytes) -> str:
+    """Return the line of a JSON text in which a number stands first."""
+    whole = text if isinstance(text, str) else text.decode(errors="replace")
+    found = next((token for token in _TOKEN.finditer(whole) if token[0] == literal), None)
+    return f"line {whole.count(chr(10), 0, found.start()) + 1}" if found else ""
 
 
 def _check_texts(data: Any, file: str) -> None:

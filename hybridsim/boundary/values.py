@@ -74,30 +74,36 @@ def whole(text: str, option: str, least: int | None = None, most: int | None = N
         SpecError: It is none, has more than :data:`MOST_DIGITS` digits, or is out of range.
     """
     plain = text.strip()
-    value = int(plain) if _WHOLE.fullmatch(plain) and len(plain) <= MOST_DIGITS else None
+    long = len(plain) > MOST_DIGITS
+    value = int(plain) if _WHOLE.fullmatch(plain) and not long else None
     below = value is not None and least is not None and value < least
     above = value is not None and most is not None and value > most
     if value is None or below or above:
         wanted = "a whole number" + _range(least, most)
-        raise SpecError(option, "", f"found {printable(text)[:40]!r}; {wanted} would do")
-    return value
-
-
-def decimal(text: str, option: str) -> float:
-    """Return a number that an option was given, in plain decimal; an exponent may follow.
-
-    Raises:
-        SpecError: It is none, or not finite.
-    """
-    plain = text.strip()
-    value = float(plain) if len(plain) <= 60 and _DECIMAL.fullmatch(plain) else math.inf
-    if not math.isfinite(value):
-        problem = f"found {printable(text)[:40]!r}; a number would do, as in 0.7"
+        digits = f", with at most {MOST_DIGITS} digits" if long else ""
+        problem = f"found {printable(text)[:40]!r}; {wanted} would do{digits}"
         raise SpecError(option, "", problem)
     return value
 
 
-def _range(least: int | None, most: int | None) -> str:
+def decimal(
+    text: str, option: str, least: float | None = None, most: float | None = None
+) -> float:
+    """Return a number that an option was given, in plain decimal; an exponent may follow.
+
+    Raises:
+        SpecError: It is none, not finite, or out of range.
+    """
+    plain = text.strip()
+    value = float(plain) if len(plain) <= 60 and _DECIMAL.fullmatch(plain) else math.inf
+    below, above = least is not None and value < least, most is not None and value > most
+    if not math.isfinite(value) or below or above:
+        problem = f"found {printable(text)[:40]!r}; a number{_range(least, most)} would do"
+        raise SpecError(option, "", problem if below or above else f"{problem}, as in 0.7")
+    return value
+
+
+def _range(least: float | None, most: float | None) -> str:
     if least is None and most is None:
         return ""
     if most is None:

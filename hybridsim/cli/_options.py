@@ -72,7 +72,10 @@ _MEANT = {
     "batch": "strategy.batch",
     "clusters": "cluster.count, or strategy.clusters",
     "exclude": "adapters.exclude",
+    "head": "the option --head",
+    "past": "the option --past",
     "rank": "adapters.rank",
+    "strategy": "the option --strategy",
     "targets": "adapters.targets",
     "tiles": "tile.count",
     "tokens": "the option --tokens",
@@ -91,6 +94,7 @@ def by_target(settings: list[str] | None, batch: int | None = None) -> dict[str,
 
     Raises:
         SpecError: A setting is not of the form path=value.
+        InputError: It says another batch than ``batch``.
     """
     from hybridsim.arch import parse_override  # here and below, as list needs neither
 
@@ -107,6 +111,8 @@ def by_target(settings: list[str] | None, batch: int | None = None) -> dict[str,
                 raise SpecError("--set", path, problem)
             groups["machine"][path] = value
     if batch is not None:
+        if groups["strategy"].get("batch", batch) != batch:
+            raise InputError("--batch and --set strategy.batch: give one of them")
         groups["strategy"]["batch"] = batch
     return groups
 
@@ -123,9 +129,13 @@ def network_of(
 
     Raises:
         UnknownNameError: Adapters have no such setting.
+        InputError: Adapters are changed and dropped.
     """
     from hybridsim.workload import load_network
 
+    if no_adapters and changes:
+        given = ", ".join(f"--set adapters.{path}" for path in changes)
+        raise InputError(f"--no-adapters and {given}: give one of them")
     network = load_network(network_path(workload), cast("Head | None", head))
     network = network.with_adapter_settings(changes)
     return network.without_adapters() if no_adapters else network
@@ -144,13 +154,3 @@ def check_figures(kind: str | None, folder: Path | None) -> "Format | None":
     if folder is None:
         raise InputError("--figures: give --out DIR as well, the folder that they go to")
     return cast("Format", kind)
-
-
-def check_forms(csv_: bool, json_: bool) -> None:
-    """Refuse two forms of one answer.
-
-    Raises:
-        InputError: CSV and JSON are both asked for.
-    """
-    if csv_ and json_:
-        raise InputError("--csv and --json: give one of them")

@@ -1,18 +1,36 @@
-"""Run pages of some points of a sweep, to which its own page links."""
+"""What lies in the folder of a sweep: one study, and run pages to which its page links."""
 
 from pathlib import Path
 
 import numpy as np
 
 from hybridsim.boundary.writing import write_all
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, SpecError
 from hybridsim.simulation import execute
 from hybridsim.sweeps.answers import best_rows
 from hybridsim.sweeps.inputs import Resolver
 from hybridsim.sweeps.run import SweepResult
+from hybridsim.sweeps.study import STUDY, Study, read_written_study
 
 MOST_PAGES = 100
 """Run pages that are written beside a sweep: some 100 MB."""
+
+
+def check_same_study(folder: Path | None, study: Study) -> None:
+    """Refuse a folder whose page and tables are those of another study; more points are no other.
+
+    Raises:
+        SpecError: A study of another name lies there.
+    """
+    if folder is None or not (folder / STUDY).exists():
+        return
+    try:
+        name = read_written_study(folder).name
+    except SpecError:  # torn when a process died: it is written again
+        return
+    if name != study.name:
+        problem = f"holds the study {name!r}, whose page and tables {study.name!r} would replace"
+        raise SpecError("--out", str(folder), f"{problem}; another folder would do")
 
 
 def check_pages(count: int, folder: Path | None) -> None:

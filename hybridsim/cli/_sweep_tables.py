@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.cli._terminal import plain_table
+from hybridsim.cli._terminal import Sentence, plain_table
 from hybridsim.report.quantities import held_by, missed, name_of, told
 from hybridsim.sweeps.answers import best_rows
 from hybridsim.sweeps.axes import Axis
@@ -151,4 +151,4 @@ def _sampled(own: SampledShares, names: list[str], grid: int) -> list[Renderable
         f"variance explained by each axis alone / with others, with half of the 90 % interval, "
         f"from {own.complete:,} of {own.rows:,} rows of a sample of {grid:,} points"
     )
-    return [head, table]
+    return [Sentence(head), table]

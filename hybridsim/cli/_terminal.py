@@ -63,6 +63,12 @@ def ends_cleanly(command: Callable[P, R]) -> Callable[P, R]:
                 return command(*args, **kwargs)
         except InputError as error:
             refuse(error)
+        except Exception as error:
+            from hybridsim.outside import failure_outside  # not while all goes well
+
+            if (blamed := failure_outside(error)) is None:
+                raise
+            refuse(blamed)
         except KeyboardInterrupt:
             typer.echo("hybridsim: interrupted; nothing more is written", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -76,10 +82,15 @@ def ending_in_a_sentence(arguments: Sequence[str]) -> Iterator[None]:
 
     What the terminal's encoding lacks is written out (``\\xb5``) rather than being an error.
     """
+    if sys.stderr is None:  # closed: nothing that is opened later shall be taken for it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        if sys.stdout is None:
+            typer.echo("hybridsim: standard output: cannot be written: it is closed", err=True)
+            sys.exit(BAD_INPUT)
         check_plain(arguments)
         try:
             yield
@@ -224,6 +235,11 @@ class Sentence:
 
     def __init__(self, text: str, indent: int = 0) -> None:
         self._text, self._indent = text, indent
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return how narrow and how wide it may be in a table."""
+        words = _TOGETHER.sub(_BOUND, self._text).split(" ")
+        return Measurement(max(map(len, words)), len(self._text)).with_maximum(options.max_width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the lines; a word that is longer than a line has one of its own."""

@@ -21,7 +21,6 @@ from hybridsim.cli._options import (
     Quiet,
     StudyFile,
     check_figures,
-    check_forms,
 )
 from hybridsim.cli._progress import showing
 from hybridsim.cli._terminal import (
@@ -60,7 +59,6 @@ def codesign(
     """Cross results of ``hybridsim adapt`` with time and energy; ends with what to ship."""
     from hybridsim.codesign import run_codesign
 
-    check_forms(csv_, json_)
     kind = check_figures(figures, out_)
     check_out(out_, KIND)
     with showing(quiet or json_ or csv_) as watch:

@@ -23,7 +23,6 @@ from hybridsim.cli._options import (
     Verbose,
     by_target,
     check_figures,
-    check_forms,
     network_of,
 )
 from hybridsim.cli._terminal import (
@@ -91,7 +90,6 @@ def compare(
     Two results (result.json, or the folder of run --out) instead: what differs between them.
     """
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     if is_result(workload) or is_result(arch):
         _refuse_given(strategies, tokens, past, batch, set_, plot, figures)
         compare_results(workload, arch, out_, csv_, json_, quiet)

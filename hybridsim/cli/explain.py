@@ -86,8 +86,6 @@ def explain(
         if run:
             with telling.stage("simulating"):
                 result = _run(what, strategy, tokens, past, batch, set_ or [])
-        elif tokens is not None or batch is not None or past or set_:
-            raise InputError("--tokens, --past, --batch and --set: give them with --run")
         else:
             result = _read(what)
         telling.say("network", f"{result.network}, {result.tokens} tokens")

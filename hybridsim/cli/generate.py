@@ -103,7 +103,7 @@ def render(result: Generation) -> RenderableType:
             format_ps(phase.yardstick_ps),
             f"{phase.overhead_percent:.1f} %",
             *((_energy(phase),) if known else ()),
-            _shares(phase),
+            Sentence(_shares(phase)),
         )
     return Group(table, "", *_summary(result))
 

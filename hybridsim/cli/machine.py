@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybridsim.arch import load_machine, template
+from hybridsim.cli._commands import Command
 from hybridsim.cli._options import Json
 from hybridsim.cli._terminal import ends_cleanly, print_json
 from hybridsim.errors import SpecError, UnknownNameError
@@ -31,7 +32,7 @@ def _commands() -> None:
     """A file for a machine of one's own."""
 
 
-@app.command("new")
+@app.command("new", cls=Command)
 @ends_cleanly
 def new(
     file: Annotated[
@@ -56,7 +57,7 @@ def new(
     typer.echo(f"see it whole: hybridsim show {file}")
 
 
-@app.command("estimate")
+@app.command("estimate", cls=Command)
 @ends_cleanly
 def estimate(
     machine: Annotated[

@@ -7,7 +7,7 @@ import typer
 
 from hybridsim.boundary.writing import check_place
 from hybridsim.cli._terminal import ends_cleanly
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 
 
 @ends_cleanly
@@ -30,7 +30,7 @@ def mcp(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mcp":
             raise
-        raise InputError("mcp needs its SDK; pip install 'hybridsim[mcp]'") from None
+        raise InputError(f"mcp needs its SDK; {installing('mcp')}") from None
     if write is not None:
         check_place(write)
     make_server(write, own_code, seconds).run("stdio")

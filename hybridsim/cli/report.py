@@ -7,10 +7,11 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 
+from hybridsim.boundary.reading import is_folder
 from hybridsim.boundary.writing import check_place, write_all
 from hybridsim.cli._options import Json
 from hybridsim.cli._terminal import ends_cleanly, out, print_json, working
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, SpecError
 from hybridsim.units import Duration
 
 _TIME: TypeAdapter[int] = TypeAdapter(Duration)
@@ -40,7 +41,12 @@ def report(
     from hybridsim.report.page.run_page import page_of_folder
     from hybridsim.report.page.shell import PAGE
 
-    check_place(folder)
+    if not is_folder(folder):
+        if folder.name != "result.json" or not folder.exists():
+            problem = "is no folder of results" if folder.exists() else "no such folder"
+            raise SpecError(str(folder), "", f"{problem}; what hybridsim run --out wrote would do")
+        folder = folder.parent
+    check_place(folder, option="")
     with working("writing the page", json_ or quiet):
         page = page_of_folder(folder, chosen, explain)
     write_all(folder, {PAGE: page})
@@ -59,7 +65,10 @@ def _window(text: str) -> tuple[int, int]:
     begin, colon, end = text.partition(":")
     try:
         if colon:
-            return _TIME.validate_python(begin.strip()), _TIME.validate_python(end.strip())
+            window = _TIME.validate_python(begin.strip()), _TIME.validate_python(end.strip())
+            if window[0] < window[1]:
+                return window
+            raise InputError(f"--window: found {text!r}; an end after its begin would do")
     except ValidationError:
         pass
     raise InputError(f"--window: found {text!r}; write two times, as in '1.5 ms:1.7 ms'")

@@ -139,7 +139,7 @@ def run(
 
 def _note_no_adapters(network: Network, silent: bool) -> None:
     """Say how a network without adapters, as a config.json leads to, would have some."""
-    if not network.adapted_layers and not silent:
+    if network.static_linear_layers and not network.adapted_layers and not silent:
         note = f"{network.name} has no adapters; --set adapters.rank=8 would put some on it"
         typer.echo(f"hybridsim: {printable(note)}", err=True)
 

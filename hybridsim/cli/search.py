@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from hybridsim.cli._folders import check_out
-from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose, check_forms
+from hybridsim.cli._options import Json, Quiet, StudyFile, Verbose
+from hybridsim.cli._sweep_pages import check_same_study
 from hybridsim.cli._terminal import Telling, ends_cleanly
 from hybridsim.cli.sweep import KIND, Csv, Out, Seed, ctrl_c, inputs_of, print_result, progress_bar
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 
 
 @ends_cleanly
@@ -25,13 +26,13 @@ def search(
 ) -> None:
     """Search STUDY with Optuna; ends with the Pareto table."""
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     try:
         from hybridsim.sweeps.search import search as search_study
     except ImportError:
-        raise InputError("search needs Optuna; pip install 'hybridsim[search]'") from None
+        raise InputError(f"search needs Optuna; {installing('search')}") from None
     check_out(out_, KIND)
     inputs = inputs_of(study)
+    check_same_study(out_, inputs.study)
     telling.say("study", f"{inputs.study.name}: {inputs.study.question}")
     with telling.stage("searching"), progress_bar(quiet or verbose) as progress:
         result = search_study(inputs, trials, out_, seed, progress)

@@ -183,6 +183,9 @@ def serve(
     trace = None if requests is None else fitted(read_requests(requests, format_), network, how)
     generates = output > 0 if trace is None else trace.requests.generate
     mixed = _mix(mix, generates)
+    if mixed != "continuous" and (chunk != CHUNK or exact is not None or not reuse):
+        raise InputError("--chunk, --exact, --interpolate and --no-reuse: are of continuous "
+                         "batching; leave them out, or give --mix continuous")  # fmt: skip
     chosen = _strategy(generates or mixed == "continuous", strategy, groups["strategy"])
     served = arrivals.requests(network, machine, chosen) if trace is None else trace.requests
     options = {
@@ -283,6 +286,10 @@ class _Arrivals:
         rate = self.rate
         if rate is None:
             rate = self.load * 1e12 / self._alone_ps(network, machine, strategy, prompt)
+            if rate == float("inf"):
+                raise InputError(
+                    f"--load: found {self.load}; a share that is no such number would do"
+                )
         names = [f"task{i}" for i in range(self.tasks)]
         return poisson_requests(names, rate, self.count, prompt, self.output, self.seed)
 

@@ -15,6 +15,7 @@ from hybridsim.arch import (
     machine_yaml,
     nearest,
 )
+from hybridsim.boundary.values import printable
 from hybridsim.cli._options import HeadOption, Json, Settings, by_target, network_of
 from hybridsim.cli._terminal import ends_cleanly, out, plain_table, print_json
 from hybridsim.errors import InputError, UnknownNameError
@@ -48,6 +49,8 @@ def show(
     """A machine or a network, resolved, with the sources of its numbers."""
     if (other is not None) != diff or (yaml and (diff or json_)):
         raise InputError("show: give one name, or --diff and two machines; --yaml stands alone")
+    if (diff or yaml) and (head is not None or set_ or check):
+        raise InputError("--diff and --yaml: take no --head, --set or --check; leave them out")
     if diff:
         assert other is not None
         _print_differences(name, other, json_)
@@ -89,7 +92,19 @@ def _described(name: str, groups: dict[str, dict[str, Any]], head: str | None) -
     Raises:
         UnknownNameError: Neither a machine nor a network has that name.
     """
-    if is_machine(name):
+    machine = is_machine(name)
+    others = {"machine", "adapters", "strategy"} - {"machine" if machine else "adapters"}
+    unused = [
+        path if group == "machine" else f"{group}.{path}"
+        for group in sorted(others)
+        for path in groups[group]
+    ]
+    if unused:
+        what = "machine" if machine else "network"
+        raise InputError(f"--set {unused[0]}: {name} is a {what}, in which it changes nothing")
+    if machine:
+        if head is not None:
+            raise InputError(f"--head: {name} is a machine; leaving --head out would do")
         return _machine(name, groups["machine"])
     try:
         return _network(network_of(name, groups["adapters"], head=head))
@@ -120,6 +135,11 @@ def _checked(name: str, document: dict[str, Any], head: str | None) -> dict[str,
 
 def _machine(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     machine = load_machine(name, changes)
+    for variant in machine_variants(name):
+        try:
+            load_machine(f"{name.partition(':')[0]}:{variant}")
+        except InputError as error:  # of a variant that is not asked for: the machine is fine
+            typer.echo(f"hybridsim: variant {variant}: {printable(str(error))}", err=True)
     return {
         "what": "machine",
         "machine": machine.to_text(),

@@ -24,11 +24,10 @@ from hybridsim.cli._options import (
     StudyFile,
     Verbose,
     check_figures,
-    check_forms,
 )
 from hybridsim.cli._progress import showing
 from hybridsim.cli._sweep_forecast import print_forecast
-from hybridsim.cli._sweep_pages import check_pages, write_run_pages
+from hybridsim.cli._sweep_pages import check_pages, check_same_study, write_run_pages
 from hybridsim.cli._sweep_tables import render
 from hybridsim.cli._terminal import (
     INTERRUPTED,
@@ -146,12 +145,12 @@ def sweep(
     ``sweep merge OUT SHARD...`` puts the folders of shards together.
     """
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     share, kind = _share(audit), check_figures(figures, out_)
     check_pages(pages, out_)
     _check_part(bool(share or kind or pages), csv_, shard, sample, executor)
     check_out(out_, KIND)
     inputs = inputs_of(study)
+    check_same_study(out_, inputs.study)
     if kind is not None:
         # Matplotlib only where something is drawn
         from hybridsim.report.figures.studies import check_objectives
@@ -312,10 +311,10 @@ def merge(
 ) -> None:
     """Put the shards of a sweep together; leaves and says what the whole sweep does."""
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     kind = check_figures(figures, folder)
     check_out(folder, KIND)
     inputs = _inputs_of_shards(shards)
+    check_same_study(folder, inputs.study)
     if large := answers or len(inputs) > MOST_POINTS:
         if csv_ or kind is not None:
             raise InputError(

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from hybridsim.boundary.writing import check_file, check_place, write_all
 from hybridsim.cli._commands import Command
-from hybridsim.cli._options import Json, Quiet, Verbose, check_forms
+from hybridsim.cli._options import Json, Quiet, Verbose
 from hybridsim.cli._terminal import (
     Sentence,
     Telling,
@@ -67,7 +67,6 @@ def harp(
     from hybridsim.validation.harp_kinds import errors_before, kinds, read_before
 
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     earlier = None if before is None else read_before(before)
     silent = csv_ or json_ or quiet
     with telling.working("simulating", silent):
@@ -107,7 +106,6 @@ def rtl(
 ) -> None:
     """Every measured row of RTL beside the model's answer."""
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     if figure is not None:
         _check_figure(figure)
     from hybridsim.validation.rtl import APPENDED, compare_with_rtl
@@ -149,7 +147,6 @@ def paper(
 ) -> None:
     """The paper's latency study, and its published overheads."""
     telling = Telling(verbose, quiet)
-    check_forms(csv_, json_)
     if out_ is not None:
         check_place(out_)
     from hybridsim.validation.paper import best_batches, both_layouts, with_best

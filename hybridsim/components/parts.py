@@ -17,7 +17,7 @@ from pydantic import GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_
 from pydantic_core import CoreSchema
 
 from hybridsim.errors import HybridsimError, SpecError
-from hybridsim.outside import from_outside, origin_of
+from hybridsim.outside import failed_at, from_outside, origin_of
 from hybridsim.specs import shown, validate
 from hybridsim.units import Ints, Power, Spec
 from hybridsim.work import MOST_PS
@@ -85,6 +85,7 @@ class OutsidePart(Spec):
             raise
         except Exception as error:  # whatever the code of others raises
             reason = f"{type(error).__name__}: {error}"[:200]
+            reason += f", at {at[1]}" if (at := failed_at(error)) else ""
             problem = f"fails at {kernel} ({reason}); a part that prices it would do"
             raise SpecError(self.part, "", problem) from error
         whole = isinstance(cycles, int | np.integer) and not isinstance(cycles, bool)

@@ -44,6 +44,10 @@ _ACCURACY = re.compile(
     r"\s*accuracy(?:_percent)?\s*(>=|>)\s*([-+]?[0-9.]+)\s*(%|points?)\s*(?:@\s*(\S+))?\s*"
 )
 
+_BARE = re.compile(r"\s*(\w+)\s*[<>=!]+\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
+_WITH_UNIT = ("_ps", "_pj", "_w", "_mm2", "_bytes")
+"""Ends of columns whose short names say no unit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -78,6 +82,9 @@ def parse_limit(text: str) -> Limit:
     if re.match(r"\s*accuracy", text):
         return _limit_of_accuracy(text)
     try:
+        if (bare := _BARE.fullmatch(text)) and SHORT.get(bare[1], "").endswith(_WITH_UNIT):
+            raise ValueError(f"found {bare[2]!r} without a unit in {text!r}; a number with its "
+                             "unit would do, as in 'area <= 60 mm2'")  # fmt: skip
         named = new_constraint(text, lambda name: SHORT.get(name, name))
         own = parse_constraint(named, NUMERIC)
         if own.sign not in ("<", "<=", ">", ">="):

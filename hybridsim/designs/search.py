@@ -19,7 +19,7 @@ import numpy as np
 
 from hybridsim.designs.bounds import Bounds
 from hybridsim.designs.seen import Floats, Seen, coordinates, excess_of
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 from hybridsim.sweeps.columns import Constraint
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.units import Ints
@@ -245,7 +245,7 @@ def _guesses(seen: Seen) -> "Guesses":
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("sklearn"):
             raise
-        problem = "design guesses with scikit-learn; pip install 'hybridsim[search]'"
+        problem = f"design guesses with scikit-learn; {installing('search')}"
         raise InputError(problem) from None
     return Guesses(seen, [is_ordered(axis.numbers) for axis in seen.inputs.axes])
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from math import log
 from typing import Any, NamedTuple
 
+from hybridsim.errors import installing
+
 
 class Figure(NamedTuple):
     """A number and where it comes from."""
@@ -141,7 +143,7 @@ def _model(module: str, name: str) -> Any:
         return getattr(import_module(module), name)
     except ImportError:
         package = module.partition(".")[0].replace("_", "-")
-        return f"{package} is not here: pip install 'hybridsim[estimators]', with Python 3.12 on"
+        return f"{package} is not here: {installing('estimators')}, with Python 3.12 on"
 
 
 def _version(package: str) -> str:

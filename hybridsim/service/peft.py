@@ -7,7 +7,7 @@ task has besides A and B (:class:`hybridsim.workload.Besides`). Source of the fo
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -190,7 +190,7 @@ def read_peft(folder: Path) -> PeftAdapter:
     Raises:
         SpecError: A file is missing or is not what it should be; the adapter is no LoRA or one
             whose products are not modelled; a layer has only one of A and B, or they have another
-            rank than the config says.
+            rank than the config says; or the config tells of other adapters than lie there.
         InputError: The package ``safetensors`` is not installed.
     """
     if not folder.is_dir():
@@ -216,9 +216,32 @@ def read_peft(folder: Path) -> PeftAdapter:
         of_rank = sqrt(own) if config.get("use_rslora") is True else 1
         modules[module] = (features, out)
         sizes[module] = (own, _of_pattern(alphas, module, alpha) * of_rank)
+    _check_agreement(config, modules, others, folder)
     total = sum(tensor.stored_bytes for tensor in stored)
     unknown = tuple(cut(key) for key, value in config.items() if value and key not in _KNOWN)
     return PeftAdapter(str(folder), rank, alpha, modules, sizes, tuple(others), total, unknown)
+
+
+def _check_agreement(
+    config: Mapping[str, Any], modules: Iterable[str], others: Sequence[Tensor], folder: Path
+) -> None:
+    """Refuse a config that tells of other adapters than lie beside it.
+
+    Patterns of modules are not run, see :func:`_of_pattern`.
+
+    Raises:
+        SpecError: No module with an adapter is a target, or DoRA lacks its magnitudes.
+    """
+    file, targets = str(folder / CONFIG), config.get("target_modules")
+    if isinstance(targets, list) and targets and not config.get("target_parameters"):
+        ends = tuple(f".{target}" for target in targets)
+        if not any(f".{module}".endswith(ends) for module in modules):
+            other = cut(next(iter(modules)))
+            problem = f"names no module that {WEIGHTS} adapts, such as {other}"
+            raise SpecError(file, "target_modules", f"{problem}; both of one adapter would do")
+    if config.get("use_dora") and not any("lora_magnitude_vector" in t.name for t in others):
+        problem = f"found {shown(config['use_dora'])}, but {WEIGHTS} holds no magnitudes of DoRA"
+        raise SpecError(file, "use_dora", f"{problem}; both of one adapter would do")
 
 
 def _check_folder(folder: Path) -> None:

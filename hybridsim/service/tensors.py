@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 
 from hybridsim.boundary.reading import verify
-from hybridsim.errors import InputError, SpecError
+from hybridsim.errors import InputError, SpecError, installing
 
 MOST_TENSORS = 200_000
 """The most tensors of a file: adapters of all experts of the largest models have fewer."""
@@ -46,8 +46,7 @@ def tensors_of(file: Path) -> tuple[Tensor, ...]:
         from safetensors import SafetensorError, safe_open
     except ImportError:
         raise InputError(
-            "reading adapters needs the package safetensors; "
-            "pip install 'hybridsim[serve]' would do"
+            f"reading adapters needs the package safetensors; {installing('serve')} would do"
         ) from None
     _check_header(file)
     verify(file)

@@ -2,12 +2,13 @@
 
 from hybridsim.specs.differences import changed, differences, merged, merges
 from hybridsim.specs.files import read_json_mapping, read_yaml_mapping, yaml_value
-from hybridsim.specs.problems import PlacedError, first_sentence, shown, validate
+from hybridsim.specs.problems import PlacedError, first_problem, first_sentence, shown, validate
 
 __all__ = [
     "PlacedError",
     "changed",
     "differences",
+    "first_problem",
     "first_sentence",
     "merged",
     "merges",

@@ -42,6 +42,14 @@ def validate(spec_type: type[_AnySpec], data: object, file: str, place: str = ""
     raise SpecError(file, _joined(place, below), problem + more)
 
 
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the place and the sentence of what pydantic refused first."""
+    details = error.errors(include_url=False)[0]
+    raised = details.get("ctx", {}).get("error")
+    said = _sentence(details) if raised is None else str(raised)
+    return ".".join(map(str, details["loc"])), said
+
+
 # --- what a failed validation says ----------------------------------------------------------
 
 
@@ -121,9 +129,25 @@ def _sentence(details: ErrorDetails) -> str:
         return (
             f"found {found}{did_you_mean(details['input'], choices)}; {ctx['expected']} would do"
         )
+    if kind == "string_pattern_mismatch":
+        return f"found {found}; {_of_pattern(ctx['pattern'])} would do"
     if kind in _WOULD_DO:
         return f"found {found}; {_WOULD_DO[kind].format(**ctx)} would do"
     return f"found {found}; {details['msg'][:1].lower()}{details['msg'][1:]}"
+
+
+def _of_pattern(pattern: str) -> str:
+    """Return in words what a regular expression takes, if it is that of a name or of choices."""
+    if choices := re.fullmatch(r"\^\(([a-z_|]+)\)\$", pattern):
+        return " or ".join(choices[1].split("|"))
+    name = re.fullmatch(r"\^(\[[^]]+\])?(\[[^]]+\])\{[01],(\d+)\}\$", pattern)
+    if name is None:
+        return f"text of the form {pattern}"
+    letters = "letters" if "A-Z" in name[2] else "small letters"
+    others = re.sub("A-Z|a-z|0-9", "", name[2])
+    signs = [sign for sign in "_.-" if sign in others]
+    most = int(name[3]) + bool(name[1])
+    return f"a name of at most {most} {letters}, digits and {' '.join(signs)}"
 
 
 def shown(value: object, most: int = 60) -> str:

@@ -8,6 +8,7 @@ from hybridsim._old_names import old_names_of
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.outside import from_outside, names_a_file, offered, origin_of
 from hybridsim.specs import validate
+from hybridsim.strategies.checked import check_decisions
 from hybridsim.strategies.job import (
     CarriedOut,
     Decisions,
@@ -131,6 +132,7 @@ def strategy_class(name: str, code: str | None = None) -> type[Spec]:
         raise SpecError(name, "", f"leaves {', '.join(missing)} open; a strategy with it would do")
     if (own := kind.model_fields["kind"].default) in STRATEGIES:
         raise SpecError(name, "kind", f"found {own!r}, a strategy of hybridsim; another would do")
+    check_decisions(kind, name)
     return kind
 
 

@@ -83,7 +83,7 @@ def derive(name: str, stored: Mapping[str, "pd.Series[Any]"]) -> "pd.Series[Any]
 KEPT = ("latency_ps", "yardstick_ps", "overhead_percent", "tcdm_bytes", "batch", "buffers")
 """What a study keeps unless it says otherwise."""
 
-_COMPARISON = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|<|>|==|!=)\s*(\S.*?)\s*")
+_COMPARISON = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|<|>|==|!=)\s*([^\s<>=].*?)\s*")
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
     "==": operator.eq, "!=": operator.ne,

@@ -20,12 +20,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FORMS = "in-process, processes:N, dask, dask:N or dask://host:port"
+FORMS = "in-process, processes:N, dask, dask:N, dask://host:port or slurm:N"
 MOST_WORKERS = 1024
 PATIENCE = "10s"
 """How long a cluster may take to answer."""
@@ -63,7 +63,7 @@ def open_executor(text: str) -> Iterator[tuple[Executor, int]]:
             import distributed  # noqa: F401
         except ImportError:
             raise InputError(
-                f"--executor {text} needs Dask; pip install 'hybridsim[dask]', or use processes:N"
+                f"--executor {text} needs Dask; {installing('dask')}, or use processes:N"
             ) from None
         address = rest.removeprefix("//") if rest.startswith("//") else None
         if rest.startswith("//") and not address:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from hybridsim.sweeps.model_version import model_version
 from hybridsim.sweeps.study import Study, asked_columns, fixed_settings, study_axes
 from hybridsim.units import Ints
 from hybridsim.workload import Network, load_network
+
+Loaded = TypeVar("Loaded")
 
 Keys = NDArray[np.uint64]
 """One key of 128 bits per point, shape (points, 2)."""
@@ -167,10 +169,8 @@ def read_inputs(study: Study, file: str = "study") -> Inputs:
     """
     axes = study_axes(study, file)
     fixed = fixed_settings(study)
-    machines = {name: load_machine(name) for name in _used("machine", fixed, axes, file)}
-    networks = {
-        name: load_network(network_path(name)) for name in _used("network", fixed, axes, file)
-    }
+    machines = _loaded("machine", load_machine, fixed, axes, file)
+    networks = _loaded("network", lambda name: load_network(network_path(name)), fixed, axes, file)
     accuracy: Mapping[str, float] = {}
     if isinstance(study.accuracy, AccuracyOfAxis):
         accuracy = accuracy_by_label(study.accuracy, file)
@@ -179,6 +179,23 @@ def read_inputs(study: Study, file: str = "study") -> Inputs:
     inputs = Inputs(study, axes, fixed, machines, networks, accuracy)
     _try_values(inputs, file)
     return inputs
+
+
+def _loaded(
+    what: str,
+    load: Callable[[str], Loaded],
+    fixed: Mapping[str, Any],
+    axes: Iterable[Axis],
+    file: str,
+) -> dict[str, Loaded]:
+    """Return name -> machine or network, of all that a study names."""
+    found = {}
+    for name in _used(what, fixed, axes, file):
+        try:
+            found[name] = load(name)
+        except InputError as error:
+            raise SpecError(file, what, str(error)) from None
+    return found
 
 
 def _used(what: str, fixed: Mapping[str, Any], axes: Iterable[Axis], file: str) -> list[str]:

@@ -7,7 +7,7 @@ and the like tell SLURM where and how long, as they do for ``sbatch`` itself.
 import re
 from pathlib import Path
 
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.merging import merge
 from hybridsim.sweeps.run import Progress, SweepResult, run_shard
@@ -48,7 +48,7 @@ def run_in_jobs(
         import submitit
     except ImportError:
         raise InputError(
-            "--executor slurm:N needs submitit; pip install 'hybridsim[slurm]', or use --shard"
+            f"--executor slurm:N needs submitit; {installing('slurm')}, or use --shard"
         ) from None
     folders = [out / "shards" / f"{i + 1}-of-{count}" for i in range(count)]
     try:

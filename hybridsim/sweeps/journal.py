@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from hybridsim.errors import InputError, SpecError
+from hybridsim.errors import InputError, SpecError, installing
 from hybridsim.sweeps.inputs import Inputs
 from hybridsim.sweeps.parts import Part, Recorded, arrow, name_and_bytes, together
 from hybridsim.units import Ints
@@ -182,7 +182,7 @@ def _lock(path: Path) -> Any:
         from filelock import FileLock
     except ImportError:
         raise InputError(
-            "--out needs filelock; pip install 'hybridsim[sweep]', or leave --out away"
+            f"--out needs filelock; {installing('sweep')}, or leave --out away"
         ) from None
     # one per opening, so that one process cannot open a folder twice either
     return FileLock(path, thread_local=False)
@@ -213,7 +213,6 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SpecError(
-            "--out", str(folder), f"{reason}; what was recorded before is kept, and the same "
-            "command goes on from there"
-        ) from None  # fmt: skip
+        kept = "what was recorded before is kept, and the same command goes on from there"
+        hint = kept if folder.exists() else "a folder that can be made would do"
+        raise SpecError("--out", str(folder), f"{reason}; {hint}") from None

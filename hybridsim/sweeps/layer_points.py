@@ -16,6 +16,7 @@ from hybridsim.components.matrix_engine import MOST
 from hybridsim.engines import engine
 from hybridsim.mapping import Mapping as PlacedNetwork
 from hybridsim.mapping import PlacedLayer
+from hybridsim.outside import has_own_code
 from hybridsim.plan import Bools
 from hybridsim.simulation import MOST_TOKENS
 from hybridsim.strategies import AllAnalog, Job, LayerSerial, PipelinedStrategy, Strategy
@@ -39,7 +40,12 @@ PATHS = MACHINE_PATHS | {TOKENS, RANK, BATCH, BUFFERS}
 
 
 def covers(strategy: Strategy) -> bool:
-    """Return whether a strategy runs a network layer by layer, each on its own."""
+    """Return whether a strategy runs a network layer by layer, each on its own.
+
+    One from outside with methods of its own decides by these, not by the options it inherits.
+    """
+    if has_own_code(type(strategy)):
+        return False
     if isinstance(strategy, PipelinedStrategy):
         return not strategy.stream and not strategy.prefetch_weights
     if isinstance(strategy, AllAnalog):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridsim.errors import InputError, SpecError
+from hybridsim.errors import InputError, SpecError, installing
 from hybridsim.sweeps.columns import MEASURED, REAL
 from hybridsim.sweeps.inputs import Keys
 from hybridsim.units import Ints
@@ -158,7 +158,7 @@ def arrow() -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError:
         raise InputError(
-            "--out needs pyarrow; pip install 'hybridsim[sweep]', or leave --out away"
+            f"--out needs pyarrow; {installing('sweep')}, or leave --out away"
         ) from None
     return pyarrow, parquet
 

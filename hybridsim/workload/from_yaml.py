@@ -108,7 +108,7 @@ class _OfConfig(NetworkFile):
 def load_network(path: Path, head: Head | None = None) -> Network:
     """Return the network of a YAML file, of an ONNX file, or of a config.json or its folder.
 
-    ``head`` is what follows a config.json; a YAML file may name one itself.
+    ``head`` is what follows a config.json; a YAML file may name one itself, and no other then.
 
     Raises:
         SpecError: The file cannot be read or does not describe a network; the message names the
@@ -125,6 +125,7 @@ def load_network(path: Path, head: Head | None = None) -> Network:
         # only here, as most networks come from no such file
         from hybridsim.workload.onnx_import import network_from_onnx
 
+        _check_head(head, None, path, "an ONNX file")
         return network_from_onnx(path)
     problem = "is no network; a .yaml or .onnx file, a config.json or its folder would do"
     raise SpecError(str(path), "", problem)
@@ -138,12 +139,26 @@ def _from_config(path: Path, head: Head) -> Network:
     return network_from_config(config, name=name, source=source, file=str(path), head=head)
 
 
+def _check_head(asked: Head | None, own: Head | None, path: Path, what: str) -> None:
+    """Refuse a head that would change nothing, as the file says itself what follows.
+
+    Raises:
+        SpecError: One is asked for that is not the file's own.
+    """
+    if asked not in (None, own or "none"):
+        problem = f"found {shown(asked)}, but {what} says itself what follows the last block"
+        raise SpecError(str(path), "head", f"{problem}; leaving it out would do")
+
+
 def _from_yaml(path: Path, head: Head | None) -> Network:
     file = str(path)
     given = read_yaml_mapping(path)
     spec = validate(NetworkFile if "ops" in given else _OfConfig, given, file)
     fields = {key: getattr(spec, key) for key in bare_fields(Network) if hasattr(spec, key)}
     fields["name"] = spec.name or _as_name(path.stem)
+    if spec.huggingface is None or spec.head is not None:
+        own = f"head: {spec.head}" if spec.head else "a list of ops"
+        _check_head(head, spec.head, path, f"a file with {own}")
     if spec.huggingface is not None:
         config = _config_path(path, spec.huggingface)
         read = read_json_mapping(config)

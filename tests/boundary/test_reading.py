@@ -59,6 +59,9 @@ def test_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path) -> None:
     [
         ("[" * 100_000, "nested more than 32 deep"),
         ('{"a": 1, "a": 2}', "key 'a' is given twice"),
+        ('{"NaN": "NaN 1e999",\n\n"b": [1, NaN]}', "line 3: found the number NaN"),
+        ('{"a": "\\"1e999",\n"b": 1e999}', "line 2: found the number 1e999"),
+        ("[\n" + "9" * 31 + "]", "line 2: found a number of 31 characters"),
         ("[NaN]", "found the number NaN"),
         ("[-Infinity]", "found the number -Infinity"),
         ("[1e999]", "found the number 1e999"),

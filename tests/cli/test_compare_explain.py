@@ -61,7 +61,7 @@ def test_compare_takes_a_batch_and_settings(cli) -> None:
     ("arguments", "said"),
     [
         (("--strategies", "nonsense"), "strategy 'nonsense' is not known"),
-        (("--strategies", ""), "strategy '' is not known"),
+        (("--strategies", ""), "--strategies: found an empty text"),
         (("--csv", "--json"), "give one of them"),
         (("--plot", "figure.bmp"), ".png, .svg, .pdf"),
         (("--plot", "nowhere/at/all.png"), "no folder"),
@@ -106,7 +106,7 @@ def test_explain_refuses_in_one_line(cli, tmp_path: Path) -> None:
     assert "the folder of hybridsim run" in cli.refused("explain", str(tmp_path / "none.json"))
     assert "give a network and a machine" in cli.refused("explain", "--run", "mobilebert")
     assert "give one result" in cli.refused("explain", "one", "two")
-    assert "give them with --run" in cli.refused("explain", str(wrong), "--tokens", "3")
+    assert "--tokens: give it with --run" in cli.refused("explain", str(wrong), "--tokens", "3")
 
 
 @pytest.mark.parametrize(

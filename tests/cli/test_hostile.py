@@ -60,6 +60,32 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(terminal: Terminal) 
     )  # fmt: skip
 
 
+def test_a_closed_standard_output_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "argv", ["hybridsim", "list"])
+    monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, said.getvalue()) == (
+        2, "hybridsim: standard output: cannot be written: it is closed\n",
+    )  # fmt: skip
+
+
+def test_a_closed_standard_error_leaves_its_place_to_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    monkeypatch.setattr(sys, "argv", ["hybridsim", "no_such_command"])
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert sys.stderr.name == os.devnull
+    sys.stderr.close()
+
+
 def test_what_an_ascii_terminal_lacks_is_written_out(terminal: Terminal, tmp_path: Path) -> None:
     network = tmp_path / "net.yaml"
     network.write_text(

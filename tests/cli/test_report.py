@@ -25,7 +25,16 @@ def test_report_refuses_what_it_cannot_show(cli: CommandLine, tmp_path: Path) ->
     assert "result.json" in cli.refused("report", str(tmp_path))
     folder = str(tmp_path / "run")
     cli("run", "layer_128x128", "ahwa_lora_2026", "--out", folder, "--quiet")
+    page = (tmp_path / "run" / "page.html").read_bytes()
+    (tmp_path / "run" / "page.html").unlink()
+    assert cli("report", f"{folder}/result.json", "--quiet").exit_code == 0
+    assert (tmp_path / "run" / "page.html").read_bytes() == page
+    said = cli.refused("report", f"{folder}/page.html")
+    assert "page.html: is no folder of results; what hybridsim run --out wrote would do" in said
+    assert "--out: " not in said
+    assert "no such folder" in cli.refused("report", f"{folder}/nowhere")
     assert "write two times" in cli.refused("report", folder, "--window", "1ms")
+    assert "an end after its begin" in cli.refused("report", folder, "--window", "1us:0us")
     assert "within 0 to" in cli.refused("report", folder, "--window", "5 ms:6 ms")
     assert cli("report", folder, "--window", "1us:2us", "--quiet").exit_code == 0
 

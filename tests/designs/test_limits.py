@@ -33,6 +33,8 @@ def test_accuracy_counts_after_ten_years_unless_a_time_is_given() -> None:
         (["area 60"], "comparison"),
         (["area == 60 mm2"], "<=, <, >= or >"),
         (["are <= 60 mm2"], "area"),
+        (["area <= 60"], "found '60' without a unit in 'area <= 60'"),
+        (["latency<2.5e1"], "found '2.5e1' without a unit"),
         (["accuracy <= 3 points"], "accuracy >= -1 point @ 10y"),
         (["accuracy >= 3 points @ 10y"], "0 or below"),
         (["accuracy >= -1 point @ ten"], "@"),

@@ -1,5 +1,6 @@
 """Classes from files and entry points: found, told by their code, sent on, or refused."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -7,11 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from hybridsim import outside
+from hybridsim import load, outside, simulate
+from hybridsim.cli import app
 from hybridsim.errors import SpecError, UnknownNameError
 from hybridsim.outside import from_outside, names_a_file, offered, origin_of
 from hybridsim.strategies import make_strategy, named, strategy_class, strategy_names
+from hybridsim.sweeps import run_study
+from hybridsim.sweeps.inputs import read_inputs
+from hybridsim.sweeps.study import read_study
 
 STRATEGY = '''
 from typing import Literal
@@ -143,6 +149,84 @@ def test_what_is_no_strategy_is_refused_in_a_sentence(
     assert "\n" not in str(caught.value)
 
 
+DECIDING = """
+from typing import Literal
+from hybridsim.strategies import LayerStrategy, TokenParallel
+
+class Mine(LayerStrategy):
+    kind: Literal["mine"] = "mine"
+
+    def decide(self, job):
+        return {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("1 / 0", "decide fails (ZeroDivisionError: division by zero, at m.py:9); LayerDec"),
+        ("job.nothing", "has no attribute 'nothing', at m.py:9); LayerDecisions would do"),
+        ("None", "decide returned nothing; LayerDecisions would do"),
+        ("[1]", "decide returned a list; LayerDecisions would do"),
+        ("self", "; LayerDecisions would do"),
+        (
+            "TokenParallel(batch=-5).decide(job)",
+            "batch: found -5; a number above 0 would do (TokenParallel, at m.py:9)",
+        ),
+    ],
+)
+def test_decisions_that_are_none_are_refused_in_a_sentence(
+    write: Write, answer: str, says: str
+) -> None:
+    write("m.py", DECIDING.format(answer))
+    network, machine = load("layer_128x128", "ahwa_lora_2026")
+    with pytest.raises(SpecError) as caught:
+        simulate(network, machine, make_strategy("m.py:Mine"), tokens=8)
+    assert str(caught.value).startswith("m.py:Mine: ")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("base", ["TokenParallel", "LayerSerial", "PipelinedStrategy"])
+def test_a_sweep_asks_what_a_class_decides_not_the_options_it_inherits(
+    write: Write, base: str
+) -> None:
+    write(
+        "m.py",
+        "from typing import Literal\n"
+        f"from hybridsim.strategies import {base}, TokenParallel as Other\n\n"
+        f"class Mine({base}):\n"
+        "    kind: Literal['mine'] = 'mine'\n\n"
+        "    def decide(self, job):\n"
+        "        return Other(batch=1).decide(job)\n",
+    )
+    study = {
+        "name": "s", "question": "q", "network": "layer_128x128", "tokens": 8,
+        "machine": "ahwa_lora_2026", "axes": {"strategy": ["m.py:Mine"]},
+        "objectives": {"latency_ps": "minimise"},
+    }  # fmt: skip
+    swept = run_study(read_inputs(read_study(write("study.yaml", json.dumps(study))), "study"))
+    own = simulate(*load("layer_128x128", "ahwa_lora_2026"), make_strategy("m.py:Mine"), tokens=8)
+    assert swept.table["latency_ps"].tolist() == [own.latency_ps]
+
+
+def test_whatever_code_of_a_file_raises_a_command_tells_in_a_sentence(write: Write) -> None:
+    write("m.py", STRATEGY + "    def schedule(self, job):\n        return {}['why']\n")
+    command = "run layer_128x128 ahwa_lora_2026 --tokens 8 --strategy m.py:Mine"
+    done = CliRunner().invoke(app, command.split(), catch_exceptions=False)
+    assert (done.exit_code, done.stdout) == (2, "")
+    said = "m.py:Mine.schedule: fails (KeyError: 'why', at m.py:10); code that does not would do"
+    assert done.stderr == f"hybridsim: {said}\n"
+
+
+def test_a_fault_of_the_house_is_blamed_on_nobody(write: Write) -> None:
+    write("m.py", STRATEGY)
+    make_strategy("m.py:Mine")
+    with pytest.raises(ZeroDivisionError) as caught:
+        1 / 0  # noqa: B018
+    assert outside.failure_outside(caught.value) is None
+
+
 # --- entry points -------------------------------------------------------------------------------
 
 
@@ -213,3 +297,15 @@ def test_a_family_of_an_entry_point_builds_a_network(
     installed(tmp_path, monkeypatch, "[hybridsim.families]\nmixer = mine_family:build\n")
     network = network_from_config(config, name="mixer", source="made up")
     assert [op.name for op in network.ops] == ["embedding"]
+
+
+def test_a_family_that_returns_no_body_is_refused_in_a_sentence(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hybridsim.workload import network_from_config
+
+    write("none_family.py", "def build(config, head, file):\n    return [config]\n")
+    installed(tmp_path, monkeypatch, "[hybridsim.families]\nnone = none_family:build\n")
+    said = "entry point none of hybridsim.families: returned a list; a Body would do"
+    with pytest.raises(SpecError, match=said):
+        network_from_config({"model_type": "none"}, name="none", source="made up")

@@ -27,7 +27,8 @@ def _write(folder, layers, rank=4, config=None):
     for module, (features, out) in layers.items():
         tensors[f"{module}.lora_A.weight"] = np.zeros((rank, features), np.float32)
         tensors[f"{module}.lora_B.weight"] = np.zeros((out, rank), np.float32)
-    settings = {"peft_type": "LORA", "r": rank, "lora_alpha": 16, "target_modules": ["query"]}
+    targets = sorted({module.rpartition(".")[2] for module in layers})
+    settings = {"peft_type": "LORA", "r": rank, "lora_alpha": 16, "target_modules": targets}
     (folder / "adapter_config.json").write_text(json.dumps(settings | (config or {})))
     numpy_format.save_file(tensors, folder / "adapter_model.safetensors")
     return folder
@@ -153,6 +154,8 @@ def test_other_sizes_are_refused(tmp_path):
         ({"rank_pattern": 4}, "rank_pattern: found 4; names of modules with numbers"),
         ({"layer_replication": [[0, 2]]}, "layer_replication: repeats layers of the base"),
         ({"use_qalora": True}, "use_qalora: pools the inputs of A"),
+        ({"target_modules": ["foo", "ery"]}, "target_modules: names no module that adapter_mod"),
+        ({"use_dora": True}, "use_dora: found true, but adapter_model.safetensors holds no magn"),
         ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens: acts on some tokens"),
     ],
 )

@@ -111,15 +111,17 @@ def test_the_table_names_swaps_and_percentiles():
         (("--count", "100000000000000"), "--count: found 100000000000000"),
         (("--tasks", "100000000000"), "--tasks: found 100000000000; write a whole number from 1"),
         (("--requests", "/dev/zero"), "/dev/zero: is a device or a pipe"),
-        (("--too-long", "drop"), "--too-long: 'drop' is not known"),
+        (("--requests", "nothing.csv", "--too-long", "drop"), "--too-long: 'drop' is not known"),
         (("--target-token", "5"), "--target-token: found '5'; write a time above 0"),
         (("--mix", "continuous"), "no attention of minilm_l6 is causal"),
+        (("--exact",), "--exact, --interpolate and --no-reuse: are of continuous batching"),
         (("--adapter", "qa"), "--adapter: found 'qa'; write task=FOLDER"),
         (("--requests", "nothing.csv"), "nothing.csv: no such file"),
     ],
 )
 def test_bad_requests_end_with_one_sentence(arguments, message):
-    found = _serve("--count", "2", "--tokens", "8", *arguments)
+    small = () if "--requests" in arguments else ("--count", "2", "--tokens", "8")
+    found = _serve(*small, *arguments)
     assert found.exit_code == 2
     assert message in found.stderr
     assert found.stderr.count("\n") == 1

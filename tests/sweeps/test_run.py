@@ -557,12 +557,43 @@ class TestCommand:
             (("--audit", "some"), "a share would do"),
             (("--audit", "200%"), "a share of 0 to 100 %"),
             (("--json", "--csv"), "give one of them"),
-            (("--executor", "gpu"), "would do"),
+            (("--executor", "gpu"), "or slurm:N would do"),
+            (("--out", "/proc/x"), "; a folder that can be made would do"),
             (("--out", os.devnull), "is a file"),
         ],
     )
     def test_bad_options_are_refused(self, cli, studies, arguments, says: str) -> None:
         assert says in cli.refused("sweep", str(studies.write()), *arguments)
+
+    def test_a_folder_keeps_to_one_study_which_may_grow(self, cli, studies, tmp_path) -> None:
+        folder = tmp_path / "out"
+
+        def swept(**changes: Any) -> Any:
+            return cli("sweep", str(studies.write(**changes)), "--out", str(folder), "--quiet")
+
+        assert swept(name="one", axes={"tokens": [4]}).exit_code == 0
+        before = (folder / "study.json").read_bytes()
+        done = swept(name="other", axes={"tokens": [4]})
+        assert done.exit_code == 2
+        assert "holds the study 'one', whose page and tables 'other' would repl" in done.stderr
+        assert (folder / "study.json").read_bytes() == before
+        assert swept(name="one", axes={"tokens": [4, 8]}).exit_code == 0
+
+    def test_what_a_study_names_and_is_not_there_is_told_with_its_key(self, cli, studies) -> None:
+        file = studies.write(network="nix.yaml")
+        said = cli.refused("sweep", str(file))
+        assert f"{file}: network: " in said
+        assert "nix.yaml" in said
+
+    def test_a_comparison_without_a_value_is_none(self, cli, studies) -> None:
+        file = studies.write(constraints=["overhead_percent <= "])
+        said = cli.refused("sweep", str(file))
+        assert "found 'overhead_percent <= '; write a comparison" in said
+
+    def test_names_are_refused_in_words(self, cli, studies) -> None:
+        for name in ("a\nb", "x" * 5000):
+            said = cli.refused("sweep", str(studies.write(name=name)))
+            assert "; a name of at most 60 letters, digits and _ . - would do" in said
 
     def test_a_study_that_is_not_there_is_refused(self, cli, tmp_path: Path) -> None:
         assert "does not exist" in cli.refused("sweep", str(tmp_path / "none.yaml"))

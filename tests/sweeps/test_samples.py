@@ -157,7 +157,8 @@ def test_the_command_tells_shares_with_their_errors(cli, studies, tmp_path: Path
     study, out = str(studies.write()), str(tmp_path / "out")
     done = cli("sweep", study, "--sample", "64", "--out", out)
     assert done.exit_code == 0, done.stderr
-    assert "alone / with others, with half of the 90 % interval" in done.stdout
+    assert "alone / with others, with half of the 90 % interval" in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) <= 80
     told = cli.json("sweep", study, "--sample", "64", "--executor", "processes:1")
     assert told["sample"] == {"rows": 64, "complete": 64, "grid": 12}
     assert set(told["total_effect_share_error"]["latency_ps"]) == set(

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from hybridsim.cli._commands import Command
 from hybridsim.cli.validate import harp
 from hybridsim.errors import SpecError, UnsupportedError
 from hybridsim.validation.harp import (
@@ -322,7 +323,7 @@ def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def command() -> typer.Typer:
     app = typer.Typer()
-    app.command()(harp)
+    app.command(cls=Command)(harp)
     return app
 
 

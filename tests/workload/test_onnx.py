@@ -717,7 +717,9 @@ def test_without_the_package_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(SpecError, match=r"pip install 'hybridsim\[onnx\]' would do"):
+    with pytest.raises(
+        SpecError, match=r"pip install 'hybridsim\[onnx\]' \('\.\[onnx\]' in a clone\) would do"
+    ):
         load_network(DATA / "bert_torchscript.onnx")
 
 

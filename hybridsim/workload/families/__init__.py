@@ -97,7 +97,10 @@ def body_from_config(
     if family is None and found in offered("family"):
         made = from_outside(found, "family")
         if not isinstance(made, Family):
-            built: Body = made(config, head, file)
+            built = made(config, head, file)
+            if not isinstance(built, Body):
+                name = f"entry point {found} of hybridsim.families"
+                raise SpecError(name, "", f"returned {shown(built)}; a Body would do")
             return built
         family = made
     if family is None:

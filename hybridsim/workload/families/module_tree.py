@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from hybridsim.errors import InputError, SpecError
+from hybridsim.errors import InputError, SpecError, installing
 from hybridsim.records import record
 from hybridsim.specs import shown
 from hybridsim.workload.families.builder import Body, OpList
 from hybridsim.workload.graph import Network
 from hybridsim.workload.ops import MOST, Experts, Linear, Router
 
-EXTRA = "pip install 'hybridsim[hf]'"
+EXTRA = installing("hf")
 """How to get what this file needs."""
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 """A class as Python shows it in an error."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridsim.errors import SpecError
+from hybridsim.errors import SpecError, installing
 from hybridsim.specs import shown
 from hybridsim.workload.onnx_import.stored import StoredWeights
 from hybridsim.workload.onnx_import.values import Data
@@ -81,7 +81,7 @@ def read_onnx(path: Path) -> OnnxFile:
         import onnx
         from onnx import inliner
     except ImportError:
-        problem = "needs the package onnx to be read; pip install 'hybridsim[onnx]' would do"
+        problem = f"needs the package onnx to be read; {installing('onnx')} would do"
         raise SpecError(file, "", problem) from None
     if not path.is_file():
         raise SpecError(file, "", "is not a file" if path.exists() else "does not exist")
