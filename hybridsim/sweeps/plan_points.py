@@ -7,6 +7,7 @@ plan, whose times at all of them are found side by side.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,7 +167,7 @@ class PlanPoints:
             else:
                 candidates.add(decided, alike)
         self._try(candidates, columns, found)
-        if isinstance(self.strategy, NetworkStrategy):
+        if _takes_the_fastest(self.strategy):
             others = _Candidates()
             for alike in groups:
                 for some in self._alike_in_links(columns, alike):
@@ -236,7 +237,7 @@ class PlanPoints:
 
     def _read(self, columns: Iterable[str]) -> list[str]:
         """Return the columns that decisions may depend on."""
-        if isinstance(self.strategy, NetworkStrategy):
+        if _takes_the_fastest(self.strategy):
             compares = self.strategy.where.add == "best" or self.strategy.share_adapters == "best"
             if not compares:
                 return [path for path in columns if path not in _ONLY_PRICES]
@@ -267,8 +268,9 @@ class PlanPoints:
         """
         job = self._job(values)
         strategy = self.strategy
-        if not isinstance(strategy, NetworkStrategy):
+        if not _takes_the_fastest(strategy):
             return [(0, strategy.decide(job))]
+        assert isinstance(strategy, NetworkStrategy)
         found: dict[Decisions, int] = {}
         problem: InputError | None = None
         choices = strategy.candidates(job)
@@ -322,3 +324,8 @@ class PlanPoints:
 def _nothing(time_ps: Ints) -> Ints:
     """Return that a plan may take no time at all: said of layers, which have one candidate."""
     return np.zeros(time_ps.shape[1], np.int64)
+
+
+def _takes_the_fastest(strategy: Strategy) -> TypeGuard[NetworkStrategy]:
+    """Return whether the fastest of a strategy's candidates is taken; others decide at once."""
+    return isinstance(strategy, NetworkStrategy) and strategy.takes_the_fastest

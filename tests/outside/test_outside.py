@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from hybridsim import load, outside, simulate
 from hybridsim.cli import app
 from hybridsim.errors import SpecError, UnknownNameError
+from hybridsim.generation import generate
 from hybridsim.outside import from_outside, names_a_file, offered, origin_of
 from hybridsim.strategies import make_strategy, named, strategy_class, strategy_names
 from hybridsim.sweeps import run_study
@@ -208,6 +209,39 @@ def test_a_sweep_asks_what_a_class_decides_not_the_options_it_inherits(
     swept = run_study(read_inputs(read_study(write("study.yaml", json.dumps(study))), "study"))
     own = simulate(*load("layer_128x128", "ahwa_lora_2026"), make_strategy("m.py:Mine"), tokens=8)
     assert swept.table["latency_ps"].tolist() == [own.latency_ps]
+
+
+def test_a_strategy_of_a_whole_network_is_asked_what_it_decides(write: Write) -> None:
+    """Not only which candidates there would be: in runs, in sweeps and token by token."""
+    write(
+        "m.py",
+        "from typing import Literal\n"
+        "from hybridsim.strategies import NetworkStrategy, make_strategy\n\n"
+        "class Mine(NetworkStrategy):\n"
+        "    kind: Literal['mine'] = 'mine'\n\n"
+        "    def decide(self, job):\n"
+        "        return make_strategy('serial', {}).decide(job)\n",
+    )
+    axis = [100_000, 256_000]
+    study = {
+        "name": "s", "question": "q", "network": "t5_small_encoder", "tokens": 8,
+        "machine": "harp_2026:t5", "objectives": {"latency_ps": "minimise"},
+        "axes": {"strategy": ["m.py:Mine"], "tile.integration_time": ["100 ns", "256 ns"]},
+    }  # fmt: skip
+    swept = run_study(read_inputs(read_study(write("study.yaml", json.dumps(study))), "study"))
+    for place, time in enumerate(axis):
+        parts = load("t5_small_encoder", "harp_2026:t5", {"tile.integration_time": f"{time} ps"})
+        mine, serial = (
+            simulate(*parts, make_strategy(name), tokens=8).latency_ps
+            for name in ("m.py:Mine", "serial")
+        )
+        assert mine == serial == swept.table["latency_ps"].tolist()[place]
+    network, machine = load("gpt2", "harp_2026:gpt2")
+    tokens = [
+        generate(network, machine, strategy=make_strategy(name), prompt=4, new=2).token_ps
+        for name in ("m.py:Mine", "serial")
+    ]
+    assert tokens[0] == tokens[1]
 
 
 def test_whatever_code_of_a_file_raises_a_command_tells_in_a_sentence(write: Write) -> None:

@@ -42,7 +42,7 @@ class TokenTemplate:
     @staticmethod
     def serves(strategy: NetworkStrategy) -> bool:
         """Return whether the tokens of a strategy can share a template."""
-        return strategy.dispatch == "online"
+        return strategy.dispatch == "online" and strategy.takes_the_fastest
 
     def __post_init__(self) -> None:
         # how adapters are computed has no say in what grows
