@@ -151,14 +151,34 @@ def test_the_engines_agree(strategy: str, dispatch: str, adapters: bool) -> None
 def test_stamped_blocks_equal_blocks_laid_out_one_by_one(
     strategy: str, network: str, machine: str, adapters: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stamped = planned(strategy, network, machine, adapters)
+    equals_one_by_one(strategy, network, machine, adapters, monkeypatch)
+
+
+@pytest.mark.parametrize(("network", "machine"), [*CASES[:2], ("llama_3_2_1b", "llm_2026")])
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("adapters", [False, True])
+def test_so_do_blocks_whose_sums_are_on_clusters(
+    network: str, machine: str, split: bool, adapters: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the periphery of the last operand's tile could add as well."""
+    cores = {"where": {"add": "cores"}, "split": split}
+    equals_one_by_one("il_xl_pipe", network, machine, adapters, monkeypatch, **cores)
+
+
+def equals_one_by_one(
+    strategy: str, network: str, machine: str, adapters: bool, monkeypatch: pytest.MonkeyPatch,
+    **more: Any,
+) -> None:  # fmt: skip
+    """Assert that blocks which are stamped are what they are without."""
+    given = job(network, machine, adapters=adapters)
+    chosen = make_strategy(strategy, options(strategy, **more))
+    stamped = chosen.schedule(given)
     monkeypatch.setattr(BlockCopies, "find", lambda layout: None)
     _laid_out.cache_clear()
     _planned.cache_clear()
-    single = make_strategy(strategy, options(strategy)).schedule(
-        job(network, machine, adapters=adapters)
-    )
+    single = chosen.schedule(given)
     assert len(stamped.plan) == len(single.plan)
+    assert (stamped.plan.use == single.plan.use).all()
     there = load_machine(machine)
     one, other = (dispatched(found, there) for found in (stamped, single))
     assert (one.start == other.start).all()
