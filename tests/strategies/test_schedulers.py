@@ -153,6 +153,9 @@ def test_a_batch_beyond_the_tcdm_says_what_fits(machine: Machine) -> None:
     """512x128 at 128 tokens takes 172 KiB (published), and the cluster has 128 KiB."""
     with pytest.raises(CapacityError, match=r"has 128 KiB; a batch of 92 fits"):
         hybridsim.simulate(layer(), machine, TokenParallel(batch=128), 128)
+    small = load_machine("ahwa_lora_2026", {"cluster.tcdm.size": "14 KiB"})
+    with pytest.raises(CapacityError, match=r"has 14 KiB; a batch of 1 fits"):
+        hybridsim.simulate(layer(), small, TokenParallel(batch=2), 128)
 
 
 def test_a_missing_engine_is_refused_and_cores_do() -> None:
