@@ -237,7 +237,7 @@ def _imported(module: str, name: str, what: str) -> ModuleType:
         return import_module(module)
     except (Exception, SystemExit) as error:  # whatever the code of others raises
         sys.modules.pop(module, None)
-        problem = f"fails to import ({_in_words(error)}); a {what} whose file imports would do"
+        problem = f"fails to import ({in_words(error)}); a {what} whose file imports would do"
         raise SpecError(name, "", problem) from None
 
 
@@ -272,7 +272,7 @@ def failure_outside(error: Exception) -> SpecError | None:
     if (found := failed_at(error)) is None:
         return None
     name, place = found
-    problem = f"fails ({_in_words(error)}, at {place}); code that does not would do"
+    problem = f"fails ({in_words(error)}, at {place}); code that does not would do"
     return SpecError(name, "", problem)
 
 
@@ -284,7 +284,8 @@ _asked: set[str] = set()
 """Top packages of the entry points that were asked for."""
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """Return what code of others raised, in one line of at most 300 letters."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 

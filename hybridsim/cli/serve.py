@@ -140,6 +140,17 @@ KINDS = (KIND,)
 """What a folder of this command holds."""
 
 
+def _check_continuous(mixed: str) -> None:
+    """Refuse options of continuous batching where requests are not batched so.
+
+    Raises:
+        InputError: They are not.
+    """
+    if mixed != "continuous":
+        raise InputError("--chunk, --exact, --interpolate and --no-reuse: are of continuous "
+                         "batching; leave them out, or give --mix continuous")  # fmt: skip
+
+
 @ends_cleanly
 def serve(
     workload: Workload,
@@ -183,9 +194,8 @@ def serve(
     trace = None if requests is None else fitted(read_requests(requests, format_), network, how)
     generates = output > 0 if trace is None else trace.requests.generate
     mixed = _mix(mix, generates)
-    if mixed != "continuous" and (chunk != CHUNK or exact is not None or not reuse):
-        raise InputError("--chunk, --exact, --interpolate and --no-reuse: are of continuous "
-                         "batching; leave them out, or give --mix continuous")  # fmt: skip
+    if chunk != CHUNK or exact is not None or not reuse:
+        _check_continuous(mixed)
     chosen = _strategy(generates or mixed == "continuous", strategy, groups["strategy"])
     served = arrivals.requests(network, machine, chosen) if trace is None else trace.requests
     options = {

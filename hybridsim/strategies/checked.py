@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hybridsim.errors import HybridsimError, SpecError
-from hybridsim.outside import failed_at
+from hybridsim.outside import failed_at, in_words
 from hybridsim.specs import first_problem, shown
 from hybridsim.strategies.layers import LayerStrategy
 from hybridsim.units import Spec
@@ -33,8 +33,7 @@ def check_decisions(kind: type[Spec], name: str) -> None:
             place, problem = first_problem(error)
             raise SpecError(name, place, f"{problem} ({error.title}{_line(error)})") from error
         except Exception as error:  # whatever the code of others raises
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            problem = f"decide fails ({reason}{_line(error)}); {wanted}"
+            problem = f"decide fails ({in_words(error)}{_line(error)}); {wanted}"
             raise SpecError(name, "", problem) from error
         if not callable(getattr(found, "lay_out", None)):
             raise SpecError(name, "", f"decide returned {shown(found)}; {wanted}")

@@ -11,7 +11,7 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
-from hybridsim.errors import InputError, SpecError, did_you_mean
+from hybridsim.errors import InputError, SpecError, did_you_mean, installing
 from hybridsim.training.crossbar import stream
 from hybridsim.training.questions import END, Question
 from hybridsim.training.reward_study import GymTask
@@ -60,7 +60,7 @@ def installed(task: GymTask) -> Any:
         import reasoning_gym  # only where a study names one of its tasks
         from reasoning_gym.factory import DATASETS
     except ImportError as error:
-        problem = f"{error.name} is not installed; pip install 'hybridsim[gym]' would do"
+        problem = f"{error.name} is not installed; {installing('gym')} would do"
         raise InputError(f"task: {PACKAGE}: {problem}") from None
     if task.name not in DATASETS:
         near = did_you_mean(task.name, DATASETS)

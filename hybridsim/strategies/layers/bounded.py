@@ -142,6 +142,30 @@ def of_batches(batches: int, units: int, chain: int, buffers: int, store: int) -
     return int(larger(batches * units, whole_div(batches, buffers) * chain)) + store
 
 
+def of_last_to_begin(
+    clusters: int, full: int, most: int, begins: int, link: int, own: int, each: int
+) -> int:  # fmt: skip
+    """Return what full batches take on the cluster that begins last [ps].
+
+    Of the ``most`` clusters that have most of them, which take ``own``, and of all clusters, which
+    take ``each`` at least; ``begins`` has passed the link for every one of these.
+    """
+    found = 0
+    if full > 0:
+        found = whole_div(most * begins, link) + own
+    if full >= clusters:
+        found = larger(found, whole_div(clusters * begins, link) + each)
+    return int(found)
+
+
+def fill_in_turn(i: int, tokens: int, tail: int, steps: int, found: Ints) -> None:
+    """Fill in the bounds of a candidate whose steps are all one after the other."""
+    for line in range(1, 2 * LINES, 2):
+        found[line, i] = tokens
+    found[2, i] = found[4, i] = found[6, i] = tail
+    found[8, i] = found[10, i] = found[12, i] = steps
+
+
 def place_of(
     number: int, i: int, size: int, up: int, left: int, count: int, down: int, first: int,
     falling: int,
@@ -283,7 +307,8 @@ def fill_behind(
 
 
 @using(
-    larger, whole_div, of_batches, place_of, totals_of, sums_of, fill_ends, fill_units, fill_behind
+    larger, whole_div, of_batches, of_last_to_begin, place_of, totals_of, sums_of, fill_ends,
+    fill_units, fill_behind, fill_in_turn,
 )  # fmt: skip
 def fill_bounds(
     clusters: int, all_busy: int, early: int, overlap: int, ramped: int, every: int, whole: int,
@@ -331,11 +356,10 @@ def fill_bounds(
                        found)  # fmt: skip
             apart = larger(apart, begin + found[8, i])
             begins = weights[i] + loads[X, i] if before == 0 else begin
-            if full > 0:
-                apart = larger(apart, whole_div(most * begins, link[i]) + own)
-            if full >= clusters:
-                each = of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], stored)
-                apart = larger(apart, whole_div(clusters * begins, link[i]) + each)
+            apart = larger(apart, of_last_to_begin(
+                clusters, full, most, begins, link[i], own,
+                of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], stored)
+            ))  # fmt: skip
             found[13, i] = opening
             if whole:  # slices take turns
                 rounds = whole_div(full, clusters * buffers[i])
@@ -348,11 +372,8 @@ def fill_bounds(
                 apart = larger(apart, larger(found[8, i], larger(found[10, i], found[12, i])))
                 free = 3 if known > 0 else 5
                 fill_behind(clusters, batches, tokens[i], free, stored, *cut, loads, found)
-        else:  # all steps one after the other
-            for line in range(1, 2 * LINES, 2):
-                found[line, i] = tokens[i]
-            found[2, i] = found[4, i] = found[6, i] = ends[TAIL + early, end]
-            found[8, i] = found[10, i] = found[12, i] = held + weights[i]
+        else:
+            fill_in_turn(i, tokens[i], ends[TAIL + early, end], held + weights[i], found)
         if all_busy and batches < clusters:
             apart = NEVER
         found[0, i] = apart
