@@ -5,7 +5,7 @@ Only the description of studies is imported here; what needs torch is in :mod:`.
 
 from importlib.util import find_spec
 
-from hybridsim.errors import InputError
+from hybridsim.errors import InputError, installing
 from hybridsim.training.decoder_study import DecoderStudy, is_decoder_study, read_decoder_study
 from hybridsim.training.language_study import (
     LanguageStudy,
@@ -43,5 +43,5 @@ def require_extra() -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(
-            f"adapt: {', '.join(missing)} not installed; pip install 'hybridsim[adapt]' would do"
+            f"adapt: {', '.join(missing)} not installed; {installing('adapt')} would do"
         )

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="needs the extra adapt")
 
 from hybridsim.cli import app  # noqa: E402
-from hybridsim.errors import InputError, SpecError  # noqa: E402
+from hybridsim.errors import InputError, SpecError, installing  # noqa: E402
 from hybridsim.training import gym, reward_run  # noqa: E402
 from hybridsim.training.asked import asked  # noqa: E402
 from hybridsim.training.gym import gym_questions  # noqa: E402
@@ -197,7 +197,7 @@ def refusal(folder, tmp_path, **own):
 
 def test_without_the_package_it_is_said_what_installs_it(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    problem = "reasoning_gym is not installed; pip install 'hybridsim[gym]' would do"
+    problem = f"reasoning_gym is not installed; {installing('gym')} would do"
     assert f"task: reasoning-gym: {problem}" in refusal(folder, tmp_path)
 
 
