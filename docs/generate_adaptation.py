@@ -4,6 +4,7 @@ They come from the results under reports/adapt_*; nothing is trained. Everything
 markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def tables() -> dict[str, str]:
         "headline_differences": differences("adapt_movie/results", ("10y",)),
         "headline_corrected": corrected(),
         "headline_fp16": as_on_cluster(),
+        "clipping": clipping(),
         "methods": over_time("adapt_methods/results"),
         "methods_differences": differences("adapt_methods/results", ("10y",)),
         "training": training(),
@@ -44,6 +46,18 @@ def tables() -> dict[str, str]:
         "switches": switches(),
     }
     return {name: markdown_table(table) for name, table in parts.items()}
+
+
+def clipping() -> pd.DataFrame:
+    """Return what cutting weights costs layers, by ``hybridsim adapt STUDY --clipping --json``."""
+    text = (REPORTS / "adapt_movie/clipping.json").read_text(encoding="utf-8")
+    rows = json.loads(text)["clipping"]
+    names = {"clipped": "alone", "left": "with adapter", "tiles": "tiles", "together": "together"}
+    return pd.DataFrame([
+        {"cut at": f"{row['clip_sigmas']:g} sigma" if row["clip_sigmas"] else "nowhere"}
+        | {shown: f"{100 * row[name]:.2f}" for name, shown in names.items()}
+        for row in rows
+    ])  # fmt: skip
 
 
 def over_time(results: str) -> pd.DataFrame:

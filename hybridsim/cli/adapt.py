@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from hybridsim.analog.times import in_order
+from hybridsim.analog.times import format_time, in_order
 from hybridsim.boundary.writing import write_all
 from hybridsim.cli._folders import ADAPTERS, check_study
 from hybridsim.cli._options import (
@@ -26,7 +26,7 @@ from hybridsim.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridsim.training.run import AdaptResult
+    from hybridsim.training.run import AdaptResult, StudyRun
 
 
 KINDS = (ADAPTERS,)
@@ -44,6 +44,10 @@ def adapt(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure a few steps and say how long it all takes.")
     ] = False,
+    clipping: Annotated[
+        bool,
+        typer.Option("--clipping", help="Train nothing; say what cutting weights costs layers."),
+    ] = False,
     figures: FiguresOption = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -59,23 +63,24 @@ def adapt(
     from hybridsim.training.run import StudyRun
 
     if is_decoder_study(file):
-        if arm or dry_run or kind or on != "test":
-            raise InputError(
-                "--arm, --on, --dry-run and --figures: a decoder's study has none; leave them out"
-            )
+        if arm or dry_run or clipping or kind or on != "test":
+            options = "--arm, --on, --dry-run, --clipping and --figures"
+            raise InputError(f"{options}: a decoder's study has none; leave them out")
         _adapt_decoder(file, out_, json_, quiet)
         return
     if is_reward_study(file):
-        if arm or dry_run or kind:
-            raise InputError(
-                "--arm, --dry-run and --figures: a study of rewards has none; leave them out"
-            )
+        if arm or dry_run or clipping or kind:
+            options = "--arm, --dry-run, --clipping and --figures"
+            raise InputError(f"{options}: a study of rewards has none; leave them out")
         _reinforce(file, out_, on, json_, quiet)
         return
     with watching(quiet or json_, out_) as watch:
         run = StudyRun(file, out_, watch, on)
         if dry_run:
             _print_forecast(run.forecast(), json_)
+            return
+        if clipping:
+            _print_clipping(run, json_)
             return
         result = run.run(tuple(arm or ()))
     if kind is not None and len(result.accuracy):
@@ -197,6 +202,42 @@ def _table(table: "pd.DataFrame", column: str) -> RenderableType:
             cells[row["time"]] = f"{row[column]:.1f}{star} [{low:.1f}, {high:.1f}]"
         shown.add_row(escape(str(arm)), *(escape(cells.get(t, "-")) for t in times))
     return shown
+
+
+def _print_clipping(run: "StudyRun", json_: bool) -> None:
+    found = run.clipping()
+    rows = found.astype(object).where(found.notna(), None).to_dict("records")
+    if json_:
+        print_json({"clipping": rows})
+        return
+    study, columns = run.study, ("clipped", "left", "tiles", "together")
+    table = plain_table(
+        "cut at",
+        "alone",
+        "with adapter",
+        "tiles",
+        "together",
+        right="alone|with adapter|tiles|together",
+    )
+    for row in rows:
+        shares = (f"{100 * row[name]:.2f}" for name in columns)
+        table.add_row(_cut_at(row["clip_sigmas"]), *shares)
+    out().print(
+        Sentence(
+            "errors of layers, in % of the variance of their products: what cutting weights costs "
+            f"alone and with the best adapter of rank {study.lora.rank} (in closed form, without "
+            f"labels), and what tiles cost after {format_time(max(study.times))}; mean over "
+            f"layers, chip {study.chips[0]}"
+        ),
+        table,
+    )
+    best = min(rows, key=lambda row: float(row["together"]))["clip_sigmas"]
+    key = f"analog.clip_sigmas: {'null' if best is None else format(best, 'g')}"
+    out().print(Sentence(f"least together where weights are cut {_cut_at(best)} ({key})"))
+
+
+def _cut_at(sigmas: float | None) -> str:
+    return "nowhere" if sigmas is None else f"at {sigmas:g} sigma"
 
 
 def _print_forecast(seconds: dict[str, float], json_: bool) -> None:

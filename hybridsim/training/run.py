@@ -17,6 +17,7 @@ from hybridsim.csv_files import read_table
 from hybridsim.errors import InputError, SpecError
 from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
 from hybridsim.training.classifier import Classifier, Rater, SpanReader
+from hybridsim.training.clipping import errors_of_clipping
 from hybridsim.training.corpora import Example
 from hybridsim.training.crossbar import Disturbance, Pool
 from hybridsim.training.data import load_split
@@ -26,7 +27,7 @@ from hybridsim.training.identity import Part, identity
 from hybridsim.training.linear import program_chip, put_on_chip
 from hybridsim.training.marks import Sentences, rated
 from hybridsim.training.metrics import metric_table, metrics_of
-from hybridsim.training.observing import Inputs, inputs_for_ranges, set_ranges
+from hybridsim.training.observing import Inputs, inputs_for_ranges, layer_inputs, set_ranges
 from hybridsim.training.peft_files import read_trained, write_trained
 from hybridsim.training.sources import SquadData
 from hybridsim.training.spans import questions
@@ -36,6 +37,9 @@ from hybridsim.training.training import Trained, Training, predictions
 from hybridsim.training.unlearned import went_wrong
 from hybridsim.units import format_share
 
+CUT_ON = 200
+"""Sentences that adapters are fitted to, and others that they are judged by, where weights are
+cut; assumed."""
 Watch = Callable[[str, int, int, str], None]
 """Called with (what is done, how far, of how much, a remark)."""
 
@@ -336,6 +340,22 @@ class StudyRun:
             points = len(self.study.chips) * len(self.study.times) + 1
             seconds[f"test {arm}"] = each * points * runs
         return seconds
+
+    def clipping(self) -> pd.DataFrame:
+        """Return what cutting weights costs layers of the pretrained model at the study's last
+        time; nothing is trained, and no label is read (:func:`.clipping.errors_of_clipping`)."""
+        arm = next(iter(self.study.arms))
+        model, text = self.new_model(arm, self.study.seeds[0]), self.train.text
+        known = len(text.ids)
+        half = max(1, min(CUT_ON, known // 2))
+        fitted = layer_inputs(model, text, range(half))
+        seen = layer_inputs(model, text, range(known - half, known))
+        seconds, chip = max(self.study.times), self.study.chips[0]
+        noise = self._noise(chip, round(seconds))
+        rank = self.study.lora.rank
+        return errors_of_clipping(
+            model, fitted, seen, self.study.analog, noise, seconds, rank, chip=chip
+        )
 
     def _seconds_per_step(self, arm: str, model: Classifier, steps: int) -> float:
         training = Training(self.study, arm, self.study.seeds[0], model, self.train, None, None)

@@ -135,7 +135,29 @@ class AdaptForecast(Described):
     """All of it [s]."""
 
 
-AdaptAnswer = AdaptTables | DecoderRewards | ReinforcedTables | AdaptForecast
+class CutRow(Row):
+    """What cutting weights costs layers, in shares of the variance of their products [0..]."""
+
+    clip_sigmas: float | None
+    """Where weights are cut, in standard deviations of their layer; null for nowhere."""
+    clipped: float
+    """What cutting costs alone."""
+    left: float
+    """With the best adapter of the study's rank."""
+    tiles: float
+    """What the tiles cost at the study's last time."""
+    together: float
+    """The last two."""
+
+
+class Cuts(Described):
+    """With ``--clipping``: where to cut weights."""
+
+    clipping: list[CutRow]
+    """A row for each place, means over the layers."""
+
+
+AdaptAnswer = AdaptTables | DecoderRewards | ReinforcedTables | AdaptForecast | Cuts
 
 
 class CorrectedRow(Row):
