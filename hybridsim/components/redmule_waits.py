@@ -61,7 +61,7 @@ class WaitTables:
     def __init__(self, height: int, width: int, pipe_regs: int) -> None:
         self.height, self.width, self.pipe_regs = height, width, pipe_regs
         self.depth = height * (pipe_regs + 1)
-        self.array = Array(height, width, pipe_regs, self.depth)
+        self.array = Array.of(height, width, pipe_regs)
         self._deepest = SHORT * (pipe_regs + 1)
         classes = FAR * (pipe_regs + 1) + 1
 

@@ -45,8 +45,13 @@ NEVER = 2**63 - 1
 
 
 def whole_div(a: int, b: int) -> int:
-    """Return ``a / b`` rounded up, for integers with ``b > 0``."""
-    return -(-a // b)
+    """Return ``a / b`` rounded up, for integers with ``b > 0``.
+
+    Mostly by 1 or 2, where a division takes several times as long as to ask for that.
+    """
+    if b == 1:
+        return a
+    return (a + 1) >> 1 if b == 2 else -(-a // b)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +275,7 @@ def fill_units(
         found[9, i], found[10, i] = late * most * size, own
     if alike > 0 and down == 0:
         whole = alike - 1 if left == 0 else alike
-        rounds = whole // clusters
+        rounds = whole if clusters == 1 else whole // clusters
         reached = last_size if whole < clusters else size
         found[11, i] = late * (whole % clusters * size + reached)
         found[12, i] = store + larger(
