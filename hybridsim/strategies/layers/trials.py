@@ -116,6 +116,11 @@ class _Way:
     """Batches in flight that fit, of those that are wanted."""
     tcdm_bytes: Ints
 
+    def taken(self, at: Ints) -> "_Way":
+        """Return some of the candidates."""
+        setting, buffers, taken = (c[at] for c in (self.setting, self.buffers, self.tcdm_bytes))
+        return _Way(self.number, setting, self.program.taken(at), self.sliced, buffers, taken)
+
     @property
     def columns(self) -> Ints:
         """The columns of :attr:`Trials.columns`."""
@@ -195,8 +200,10 @@ def _way(
             widest = np.minimum(widest, width)
         sides = np.maximum(np.maximum(settings.in_features[there], settings.rank[there]), widest)
         most = np.where(sides <= MOST, np.minimum(most, MOST), 0)
-    most = _most_that_fit(there, most, of)
-    place, size = _offered(settings.tokens[there], settings.batch[there], most)
+    tokens, batch = settings.tokens[there], settings.batch[there]
+    if (batch == 0).any():  # else whether that one fits is seen below
+        most = _most_that_fit(there, most, of)
+    place, size = _offered(tokens, batch, most)
     if not len(size):
         return
     setting = there[place]
@@ -204,7 +211,11 @@ def _way(
     fixed: Any = program.tcdm_bytes(cluster, 0)
     each: Any = program.tcdm_bytes(cluster, 1) - fixed
     buffers = np.minimum((cluster.tcdm.size - fixed) // each, settings.buffers[setting])
-    yield _Way(number, setting, program, width is not None, buffers, fixed + buffers * each)
+    found = _Way(number, setting, program, width is not None, buffers, fixed + buffers * each)
+    fits = buffers > 0
+    found = found if fits.all() else found.taken(np.flatnonzero(fits))
+    if len(found.setting):
+        yield found
 
 
 def _most_that_fit(there: Ints, most: Ints, of: Any) -> Ints:
@@ -221,6 +232,9 @@ def _most_that_fit(there: Ints, most: Ints, of: Any) -> Ints:
 def _offered(tokens: Ints, batch: Ints, most: Ints) -> tuple[Ints, Ints]:
     """Return the place and the tokens of each batch that is offered, at most ``most`` each."""
     given = np.minimum(batch, tokens)
+    if (batch > 0).all():
+        place = np.flatnonzero(given <= most)
+        return place, given[place]
     count = np.where(batch == 0, most, given <= most)
     place = np.repeat(np.arange(len(tokens)), count)
     size = np.arange(len(place)) - np.repeat(np.cumsum(count) - count, count) + 1
