@@ -168,7 +168,7 @@ class _Asked:
         return times_of_kinds(
             self.machine.taken(one), self.points.taken(one),
             trials.chosen(code[kinds.first], self.clusters), self.choices, self.order, self.job,
-            kinds.which, vector,
+            kinds.which, vector, trials.prices,
         )  # fmt: skip
 
 
