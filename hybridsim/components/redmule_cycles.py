@@ -55,6 +55,29 @@ class Array(NamedTuple):
     pipe_regs: int
     depth: int
     """D: columns of an output tile."""
+    per_height: int
+    per_width: int
+    per_depth: int
+    """Reciprocals of H, L and D, as :func:`parts` takes them."""
+
+    @classmethod
+    def of(cls, height: int, width: int, pipe_regs: int) -> "Array":
+        """Return an array of so many multiply-adders."""
+        depth = height * (pipe_regs + 1)
+        return cls(height, width, pipe_regs, depth, *map(reciprocal, (height, width, depth)))
+
+
+def reciprocal(size: int) -> int:
+    """Return what :func:`parts` takes in place of a size below 2^20."""
+    return (1 << 40) // size + 1
+
+
+def parts(number: int, size: int, per: int) -> int:
+    """Return ``number / size`` rounded up, for sums of both below 2^20.
+
+    ``per`` is the reciprocal of the size; a division takes ten times as long.
+    """
+    return (number + size - 1) * per >> 40
 
 
 class Waits(NamedTuple):
@@ -90,6 +113,8 @@ class Tiles(NamedTuple):
 
     n_rows: int
     """Rows of W that go through the array per tile: n rounded up to a multiple of H."""
+    deep: int
+    """These in multiples of H."""
     down: int
     """Rows of tiles."""
     across: int
@@ -102,9 +127,12 @@ class Tiles(NamedTuple):
 
 def tiles_of(array: Array, m: int, n: int, k: int) -> Tiles:
     """Return how a job falls into tiles."""
-    down, across = ceil_div(m, array.width), ceil_div(k, array.depth)
+    down = parts(m, array.width, array.per_width)
+    across = parts(k, array.depth, array.per_depth)
+    deep = parts(n, array.height, array.per_height)
     return Tiles(
-        ceil_div(n, array.height) * array.height,
+        deep * array.height,
+        deep,
         down,
         across,
         m - array.width * (down - 1),
@@ -124,8 +152,10 @@ def early_pad(array: Array, n: int, cut: Tiles) -> bool:
     completely filled, come into the wrong order. Source: the replay, for H 2, 4 and 8;
     agrees with the measured rows.
     """
-    leftover = n % array.depth
-    if n <= array.depth or leftover == 0 or leftover > array.height:
+    if n <= array.depth:
+        return False
+    leftover = n - array.depth * (parts(n, array.depth, array.per_depth) - 1)
+    if leftover > array.height:
         return False
     one_row = cut.down == 1 and cut.across > 1 and cut.last_rows > 3
     if array.width >= array.height * array.pipe_regs:
@@ -234,14 +264,14 @@ def entry(waits: Waits, table: Ints, row: int, column: int, part: int) -> int:
     return int(table[row, column, part])
 
 
-def wait_at(array: Array, waits: Waits, table: Ints, n_rows: int, column: int, part: int) -> int:
+def wait_at(array: Array, waits: Waits, table: Ints, deep: int, column: int, part: int) -> int:
     """Return a wait, continued along a straight line beyond the chunks that are replayed."""
-    chunks = ceil_div(n_rows, array.depth)
-    if chunks <= FAR:
-        return entry(waits, table, n_rows // array.height, column, part)
-    slots = n_rows - array.depth * (chunks - 1)
-    first = (slots + array.depth * (NEAR - 1)) // array.height
-    last = (slots + array.depth * (FAR - 1)) // array.height
+    chunk = array.pipe_regs + 1
+    if deep <= FAR * chunk:
+        return entry(waits, table, deep, column, part)
+    chunks = ceil_div(deep, chunk)
+    slots = deep - chunk * (chunks - 1)
+    first, last = slots + chunk * (NEAR - 1), slots + chunk * (FAR - 1)
     begin = entry(waits, table, first, column, part)
     end = entry(waits, table, last, column, part)
     return begin + (end - begin) * (chunks - NEAR) // (FAR - NEAR)
@@ -249,14 +279,14 @@ def wait_at(array: Array, waits: Waits, table: Ints, n_rows: int, column: int, p
 
 def after_edge(array: Array, waits: Waits, cut: Tiles, part: int) -> int:
     """Return the wait after the last column of tiles, which may be narrow."""
-    n_rows, columns = cut.n_rows, cut.last_columns
+    deep, columns = cut.deep, cut.last_columns
     if columns == array.depth or cut.down == 1:
-        return wait_at(array, waits, waits.steady, n_rows, array.width, part)
+        return wait_at(array, waits, waits.steady, deep, array.width, part)
     if cut.across == 1:
-        return wait_at(array, waits, waits.column, n_rows, columns, part)
+        return wait_at(array, waits, waits.column, deep, columns, part)
     if cut.across == 2:
-        return wait_at(array, waits, waits.edge_of_2, n_rows, columns, part)
-    return wait_at(array, waits, waits.edge_of_3, n_rows, columns, part)
+        return wait_at(array, waits, waits.edge_of_2, deep, columns, part)
+    return wait_at(array, waits, waits.edge_of_3, deep, columns, part)
 
 
 def all_waits(array: Array, waits: Waits, cut: Tiles, part: int) -> int:
@@ -266,23 +296,23 @@ def all_waits(array: Array, waits: Waits, cut: Tiles, part: int) -> int:
     Later a tile waits for the tile before it to be stored, so the first tile of a row waits
     as the last, perhaps narrow column of tiles makes it (:func:`after_edge`).
     """
-    n_rows, down, across = cut.n_rows, cut.down, cut.across
+    deep, down, across = cut.deep, cut.down, cut.across
     rows = cut.last_rows if down == 1 else array.width
     short = down > 1 and cut.last_rows < array.width
-    total = wait_at(array, waits, waits.tile_2, n_rows, rows, part)
+    total = wait_at(array, waits, waits.tile_2, deep, rows, part)
     if across == 1:
         if down > 2:
             total += column_waits(array, waits, cut, short, part)
         return total
     if across > 2:
-        usual = wait_at(array, waits, waits.steady, n_rows, rows, part)
-        total += wait_at(array, waits, waits.tile_3, n_rows, rows, part) + (across - 3) * usual
+        usual = wait_at(array, waits, waits.steady, deep, rows, part)
+        total += wait_at(array, waits, waits.tile_3, deep, rows, part) + (across - 3) * usual
     if down > 1:
         edge = after_edge(array, waits, cut, part)
-        full = wait_at(array, waits, waits.steady, n_rows, array.width, part)
+        full = wait_at(array, waits, waits.steady, deep, array.width, part)
         total += (down - 1 - short) * (edge + (across - 1) * full)
         if short:
-            lowest = wait_at(array, waits, waits.steady, n_rows, cut.last_rows, part)
+            lowest = wait_at(array, waits, waits.steady, deep, cut.last_rows, part)
             total += edge + (across - 1) * lowest
     return total
 
@@ -292,10 +322,10 @@ def column_waits(array: Array, waits: Waits, cut: Tiles, short: bool, part: int)
     edge = after_edge(array, waits, cut, part)
     if cut.last_columns < array.depth:
         return edge + edge * (cut.down - 3)
-    total = wait_at(array, waits, waits.tile_3, cut.n_rows, array.width, part)
+    total = wait_at(array, waits, waits.tile_3, cut.deep, array.width, part)
     total += edge * (cut.down - 3)
     if short:
-        total += wait_at(array, waits, waits.steady, cut.n_rows, cut.last_rows, part) - edge
+        total += wait_at(array, waits, waits.steady, cut.deep, cut.last_rows, part) - edge
     return total
 
 
@@ -314,9 +344,8 @@ def whole_row(array: Array, cut: Tiles) -> int:
         shape = 7 + cut.across
     else:
         shape = 6 + cut.down
-    deep = cut.n_rows // array.height - 1
     deepest = SHORT * (array.pipe_regs + 1)
-    return (shape * deepest + deep) * array.width + cut.last_rows - 1
+    return (shape * deepest + cut.deep - 1) * array.width + cut.last_rows - 1
 
 
 def whole_at(array: Array, waits: Waits, cut: Tiles, part: int) -> int:
@@ -400,7 +429,17 @@ def terms_of(
 
 # --- columns --------------------------------------------------------------------------------
 
-_SHAPES = (ceil_div, tiles_of, early_pad, narrow_edge, outcome_of, most_rows, hazard_of, padded)
+_SHAPES = (
+    ceil_div,
+    parts,
+    tiles_of,
+    early_pad,
+    narrow_edge,
+    outcome_of,
+    most_rows,
+    hazard_of,
+    padded,
+)
 _WAITS = (
     entry, wait_at, after_edge, all_waits, column_waits, is_few, whole_row, whole_at, wait_of
 )  # fmt: skip

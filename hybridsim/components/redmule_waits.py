@@ -2,7 +2,8 @@
 
 The waits are measured on the replay (:mod:`hybridsim.components.redmule_replay`), tile by tile,
 when a shape first asks for them, and kept. So a job of any size costs a look-up, and an array
-that nobody measured costs a few replays.
+that nobody measured costs a few replays. Those of bundled machines come with the package
+(:mod:`.redmule_replayed`): ``python -m hybridsim.components.redmule_waits`` replays them anew.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from hybridsim.components.redmule_cycles import (
     most_rows,
 )
 from hybridsim.components.redmule_replay import Replay, replay
+from hybridsim.components.redmule_replayed import take, write
 from hybridsim.units import Ints
 
 Found = TypeVar("Found")
@@ -43,6 +45,8 @@ _FEW_SHAPES = [
 _KNOWN = {Outcome.WORKS: WORKS, Outcome.HANGS: HANGS, Outcome.WRONG: WRONG}
 _LONGEST = 12
 """Tiles down and across of the longest job that is asked whether it hangs."""
+BUNDLED = ((4, 8, 3), (4, 12, 3))
+"""Height, width and pipeline registers of the arrays of bundled machines."""
 
 
 class WaitTables:
@@ -57,7 +61,7 @@ class WaitTables:
     def __init__(self, height: int, width: int, pipe_regs: int) -> None:
         self.height, self.width, self.pipe_regs = height, width, pipe_regs
         self.depth = height * (pipe_regs + 1)
-        self.array = Array(height, width, pipe_regs, self.depth)
+        self.array = Array.of(height, width, pipe_regs)
         self._deepest = SHORT * (pipe_regs + 1)
         classes = FAR * (pipe_regs + 1) + 1
 
@@ -79,6 +83,19 @@ class WaitTables:
             ),
             asked=np.zeros(1, np.int64),
         )
+
+    def fill_all(self) -> None:
+        """Replay every entry that a job can ask for."""
+        waits, array = self.waits, self.array
+        waits.start[:, 1:, 0] = WANTED
+        deep = waits.steady, waits.edge_of_2, waits.edge_of_3, waits.column
+        for table in (*deep, waits.tile_2, waits.tile_3):
+            table[1:, 1:, 0] = WANTED
+        waits.whole[:, 1:, 0] = WANTED
+        each = waits.outcomes.reshape(4, most_rows(array), -1)
+        each[2:, 1:, 1:] = OUTCOME_WANTED
+        each[2:, 1 : self.width + 1, 1 : self.depth + 1] = 0  # a single tile always works
+        self._fill()
 
     def settled(self, evaluate: Callable[[], Found]) -> Found:
         """Return what an equation gives once every wait that it asks for has been replayed."""
@@ -212,4 +229,18 @@ class WaitTables:
 @cache
 def wait_tables(height: int, width: int, pipe_regs: int) -> WaitTables:
     """Return the tables of one array; they fill up as they are used and live with the process."""
-    return WaitTables(height, width, pipe_regs)
+    found = WaitTables(height, width, pipe_regs)
+    take(found.array, found.waits)
+    return found
+
+
+def main() -> None:
+    """Replay what comes with the package."""
+    for size in BUNDLED:
+        tables = WaitTables(*size)
+        tables.fill_all()
+        write(tables.array, tables.waits)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from hybridsim.components.matrix_engine import HAZARDS, MOST, MatrixEngine
 from hybridsim.components.redmule_contents import Outcome, outcome
-from hybridsim.components.redmule_cycles import WORKS, Hazard, outcome_of
+from hybridsim.components.redmule_cycles import WORKS, Hazard, outcome_of, parts, reciprocal
 from hybridsim.components.redmule_replay import replay
 from hybridsim.components.redmule_waits import wait_tables
 from hybridsim.errors import UnsupportedError
@@ -60,6 +60,13 @@ def test_spec_reads_back_what_it_writes():
 def test_a_port_that_does_not_fit_the_array_is_refused(width):
     with pytest.raises(ValidationError, match="write '256 bit'"):
         MatrixEngine(array_height=4, array_width=8, pipe_regs=3, port_width=width)
+
+
+@given(number=st.integers(0, 2**19), size=st.integers(1, 2**19 - 1))
+@example(number=2**19, size=2**19 - 1)
+def test_parts_are_a_division_rounded_up(number, size):
+    for own in (number, number // size * size, number // size * size + 1):
+        assert parts(own, size, reciprocal(size)) == -(-own // size)
 
 
 @given(array=arrays, m=sizes, n=sizes, k=sizes)

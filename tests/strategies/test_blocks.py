@@ -22,7 +22,7 @@ from hybridsim.strategies.layers import (
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
 from hybridsim.strategies.layers.bounded import NEVER
 from hybridsim.strategies.layers.outlines import Steps
-from hybridsim.strategies.layers.times import layer_times, vector_ps
+from hybridsim.strategies.layers.times import layer_times, times_of_kinds, vector_ps
 from hybridsim.strategies.layers.trials import Trials, bound_ps
 from hybridsim.validation.strategies import layer
 from hybridsim.work import price
@@ -205,6 +205,33 @@ def test_no_candidate_is_faster_than_its_bound(
     for number, vector, latency in zip(code, share, found, strict=True):
         bound = bound_ps(trials.bounds, *divmod(int(number), len(trials)), int(vector))
         assert bound <= latency or bound == NEVER  # with fewer batches than clusters
+
+
+@given(block=blocks(), options=strategies, counts=st.sampled_from(((1,), (1, 3))))
+@settings(max_examples=20, deadline=None)
+def test_what_was_priced_for_bounds_is_what_is_run(
+    block: Any, options: dict[str, Any], counts: tuple[int, ...]
+) -> None:
+    """Candidates take as long with the prices of their bounds as priced anew."""
+    points, machine = block
+    points["tokens"] = points["tokens"] % 40 + 1
+    strategy: Any = make_strategy("token_parallel", options)
+    job = the_job(points, machine.taken(0), 0)
+    order, columns, choices = (
+        strategy.batch_order(job),
+        LayerPoints(**points),
+        strategy.choices(machine),
+    )
+    trials = Trials.of(machine, columns, choices, order, counts)
+    asked = np.diff(trials.begin)[trials.setting] * len(counts) > 1
+    code = np.flatnonzero(np.tile(asked, len(counts)))
+    at = trials.setting[code % max(1, len(trials))]
+    one, own, chosen = machine.taken(at), columns.taken(at), trials.chosen(code, counts)
+    vector, each = vector_ps(one, own), np.arange(len(code))
+    how = one, own, chosen, choices, order, job, each, vector
+    anew, handed = times_of_kinds(*how), times_of_kinds(*how, trials.prices)
+    assert np.array_equal(anew.latency_ps, handed.latency_ps)
+    assert np.array_equal(anew.tasks, handed.tasks)
 
 
 @given(

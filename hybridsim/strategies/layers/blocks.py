@@ -21,7 +21,7 @@ from hybridsim.records import record
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
 from hybridsim.strategies.layers.outlines import Steps
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
-from hybridsim.strategies.layers.way_times import looked_up
+from hybridsim.strategies.layers.way_times import WayPrices, looked_up
 from hybridsim.strategies.layers.works import BatchPrograms, batch_works, once_works
 from hybridsim.units import Ints, ceil_div
 from hybridsim.work import price
@@ -44,14 +44,16 @@ class PointsAlike:
     cut: SizeColumns
     buffers: Ints
 
-    def prices(self) -> StepTimes:
+    def prices(self, known: WayPrices | None = None, at: Ints | None = None) -> StepTimes:
         """Return the price of each step of each different batch of each point [ps].
 
         An MVM of a token takes as long as the tiles say, which differ from point to point more
-        than all else does; so MVMs have no price here, but tokens.
+        than all else does; so MVMs have no price here, but tokens. What is ``known`` is taken from
+        there, where the points are ``at``.
 
         Raises:
             UnsupportedError: A part of the machine does not know a work.
+            TooLongError: A step takes 2^62 ps or more.
         """
         cut, machine, layers = self.cut, self.machine, self.layers
         assert machine.cluster is not None
@@ -61,10 +63,14 @@ class PointsAlike:
         sizes = cut.where(whose).at(np.arange(len(whose)) - begin[whose])
         load_a, load_b, mvms = once_works(size, self.program, layers.tokens, layers.copies)  # type: ignore[arg-type]
         once_ps, once_tokens = np.zeros((2, 3, len(end)), np.int64)
-        once_ps[:2] = price([load_a, load_b], machine, len(end)).time_ps
         once_tokens[2] = mvms.shape[1]
-        program: LoraProgram = replace(self.program.taken(whose), tokens=sizes)  # type: ignore[arg-type]
-        behind = self._behind_mvms(program, machine.taken(whose))
+        if known is not None and at is not None:
+            once_ps[:2] = known.once_ps.take(at, axis=1)
+            behind = known.steps(at[whose], cut.batch[whose], sizes)
+        else:
+            once_ps[:2] = price([load_a, load_b], machine, len(end)).time_ps
+            program: LoraProgram = replace(self.program.taken(whose), tokens=sizes)  # type: ignore[arg-type]
+            behind = self._behind_mvms(program, machine.taken(whose))
         steps_ps = np.concatenate((np.zeros_like(behind[:1]), behind))
         tokens = ceil_div(sizes, layers.copies[whose])
         return StepTimes(once_ps, once_tokens, steps_ps, tokens, begin, cut.before, cut.after)

@@ -20,7 +20,6 @@ from hybridsim.arch import Machine
 from hybridsim.compiling import over_columns, using
 from hybridsim.components.core_kernels import larger
 from hybridsim.programs import LoraProgram
-from hybridsim.programs.lora_shares import with_shares
 from hybridsim.strategies.layers.batches import BatchOrder, SizeColumns
 from hybridsim.strategies.layers.estimate import transfer_ps
 from hybridsim.strategies.layers.loads import (
@@ -33,9 +32,8 @@ from hybridsim.strategies.layers.loads import (
     SLICE,
     TAIL,
     X,
-    loads_of,
 )
-from hybridsim.strategies.layers.way_times import looked_up
+from hybridsim.strategies.layers.way_times import WayPrices, WayTimes, times_of
 from hybridsim.units import Ints
 
 LINES = 7
@@ -45,8 +43,13 @@ NEVER = 2**63 - 1
 
 
 def whole_div(a: int, b: int) -> int:
-    """Return ``a / b`` rounded up, for integers with ``b > 0``."""
-    return -(-a // b)
+    """Return ``a / b`` rounded up, for integers with ``b > 0``.
+
+    Mostly by 1 or 2, where a division takes several times as long as to ask for that.
+    """
+    if b == 1:
+        return a
+    return (a + 1) >> 1 if b == 2 else -(-a // b)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ class Bounded:
         takes = (
             order.early, order.overlap, order.ramped, self.every, len(self.program.slices) == 1,
         )  # fmt: skip
-        figures = int(clusters), all_busy, *takes, self._full, self._end
+        figures = int(clusters), all_busy, *takes, self._full.loads, self._end.loads
         weights = self._weights
         start, store = (weights, weights) if self.every else self._least
         columns = (
@@ -95,12 +98,27 @@ class Bounded:
         return found
 
     @cached_property
+    def prices(self) -> WayPrices | None:
+        """What is run of candidates takes; None where ramps have batches that are no others."""
+        if self.order.ramped and not self.every:
+            return None
+        full, end = self._full.steps_ps, self._end.steps_ps
+        steps = full if self.every else np.concatenate((full, end), axis=1)
+        return WayPrices(self._once, steps, self.every)
+
+    @cached_property
+    def _once(self) -> Ints:
+        """Fetching A and B, shape (2, candidates) [ps]."""
+        program, found = self.program, np.empty((2, len(self.tokens)), np.int64)
+        for row, size in zip(found, (program.in_features, program.out_features), strict=True):
+            row[:] = transfer_ps(self.machine, size * program.rank)
+        return found
+
+    @cached_property
     def _weights(self) -> Ints:
-        """Fetching A and B [ps]."""
-        program = self.program
-        inner, outer = program.in_features, program.out_features
-        load_a, load_b = (transfer_ps(self.machine, n * program.rank) for n in (inner, outer))
-        return np.asarray(load_a + load_b)
+        """Fetching both [ps]."""
+        found: Ints = self._once.sum(axis=0)
+        return found
 
     @cached_property
     def _least(self) -> tuple[Ints, Ints]:
@@ -116,25 +134,16 @@ class Bounded:
         return np.asarray(self._weights + load_x), np.asarray(store)
 
     @cached_property
-    def _full(self) -> Ints:
-        return self._loads(self._batch)
+    def _full(self) -> WayTimes:
+        return times_of(self.machine, self.program)
 
     @cached_property
-    def _end(self) -> Ints:
-        """Loads of last batches, those of all batches where these are candidates."""
-        return self._full if self.every else self._loads(self._cut.last_size)
-
-    def _loads(self, sizes: Ints) -> Ints:
-        """Return the loads of batches of some sizes, one row for each load [ps]."""
-        machine, cluster = self.machine, self.machine.cluster
-        assert cluster is not None
-        own: LoraProgram = self.program.of_tokens(sizes)  # type: ignore[arg-type]
-        if (known := looked_up(machine, own)) is not None:
-            return known.loads
-        program = with_shares(own, cluster)
-        load_x = transfer_ps(machine, sizes * program.in_features)
-        slices = np.stack([transfer_ps(machine, sizes * width) for width in program.slices])
-        return loads_of(cluster, program, program.cycles(cluster), load_x, slices)
+    def _end(self) -> WayTimes:
+        """Of last batches, or of all batches where these are candidates."""
+        if self.every:
+            return self._full
+        last: LoraProgram = self.program.of_tokens(self._cut.last_size)  # type: ignore[arg-type]
+        return times_of(self.machine, last)
 
 
 def of_batches(batches: int, units: int, chain: int, buffers: int, store: int) -> int:
@@ -270,7 +279,7 @@ def fill_units(
         found[9, i], found[10, i] = late * most * size, own
     if alike > 0 and down == 0:
         whole = alike - 1 if left == 0 else alike
-        rounds = whole // clusters
+        rounds = whole if clusters == 1 else whole // clusters
         reached = last_size if whole < clusters else size
         found[11, i] = late * (whole % clusters * size + reached)
         found[12, i] = store + larger(

@@ -141,23 +141,28 @@ class _Asked:
         # rounded down: no share of the tokens of copies takes less
         share = vector // self.points.copies[points]
         while len(left):
-            figures = trials.begin, trials.bounds, few
+            figures = trials.begin, trials.bounds, few + 1
             columns = (setting, share, best, code, last_bound, last)
             found = over_columns(
-                fill_next, figures, *(own[left] for own in columns), rows=2 * few
+                fill_next, figures, *(own[left] for own in columns), rows=2 * (few + 1)
             )  # fmt: skip
-            number, bound = found[:few], found[few:]
-            row, own = np.nonzero(number >= 0)
+            number, bound = found[: few + 1], found[few + 1 :]
+            row, own = np.nonzero(number[:few] >= 0)
             at, trial = left[own], number[row, own]
             taken = self._times(trials, points[at], trial, vector[at])
-            by_time = np.lexsort((trial, taken.latency_ps, at))
-            by_time = by_time[np.diff(at[by_time], prepend=-1) > 0]
-            at, trial, took = at[by_time], trial[by_time], taken.latency_ps[by_time]
+            took, in_tasks = taken.latency_ps, taken.tasks
+            if few > 1:  # else no two are of one point
+                first = np.lexsort((trial, took, at))
+                first = first[np.diff(at[first], prepend=-1) > 0]
+                at, trial, took, in_tasks = at[first], trial[first], took[first], in_tasks[first]
             better = (took < best[at]) | ((took == best[at]) & (trial < code[at]))
-            at, by_time = at[better], by_time[better]
-            best[at], code[at], tasks[at] = took[better], trial[better], taken.tasks[by_time]
-            last_bound[left], last[left] = bound[-1], number[-1]
-            left = left[number[-1] >= 0]
+            at = at[better]
+            best[at], code[at], tasks[at] = took[better], trial[better], in_tasks[better]
+            last_bound[left], last[left] = bound[few - 1], number[few - 1]
+            # the one behind them tells where it goes on
+            least, other, soon = bound[few], number[few], best[left]
+            more = (least < soon) | ((least == soon) & (other < code[left]))
+            left = left[(other >= 0) & more]
             few = min(4 * few, _AT_ONCE)
         return code, best, tasks
 
@@ -168,7 +173,7 @@ class _Asked:
         return times_of_kinds(
             self.machine.taken(one), self.points.taken(one),
             trials.chosen(code[kinds.first], self.clusters), self.choices, self.order, self.job,
-            kinds.which, vector,
+            kinds.which, vector, trials.prices,
         )  # fmt: skip
 
 
@@ -190,6 +195,12 @@ def fill_next(
         count = 0
         for on in range(len(bounds)):
             for at in range(begin[setting[i]], begin[setting[i] + 1]):
+                # mostly two of its times tell that it comes too late
+                most = found[2 * few - 1, i] if count == few else best[i]
+                if larger(
+                    bounds[on, 0, at], bounds[on, 1, at] * vector[i] + bounds[on, 2, at]
+                ) > most:  # fmt: skip
+                    continue
                 own, number = bound_ps(bounds, on, at, vector[i]), on * every + at
                 if own > best[i] or (own == best[i] and number >= code[i]):
                     continue

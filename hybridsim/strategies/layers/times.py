@@ -7,7 +7,7 @@ where a wider DMA waits for the same link. Points whose batches do the same step
 clusters are executed together (:mod:`hybridsim.engines.pipelines`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -23,8 +23,12 @@ from hybridsim.strategies.layers.batches import BatchOrder
 from hybridsim.strategies.layers.blocks import PointsAlike, points_alike
 from hybridsim.strategies.layers.outlines import pipelined_ps
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
+from hybridsim.strategies.layers.way_times import WayPrices
 from hybridsim.units import Ints
 from hybridsim.work import mvm, price
+
+Known = Callable[[Ints], tuple[WayPrices, Ints] | None]
+"""Codes of candidates -> what their batches take, if that is known."""
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -70,11 +74,13 @@ def times_of_kinds(
     job: Job,
     which: Ints,
     vector: Ints,
+    known: Known = lambda _: None,
 ) -> LayerTimes:
     """Return what points take of which each is of one of some kinds.
 
     The first six are those of :func:`layer_times`, for the kinds; ``which`` of them each point is,
-    and ``vector`` how long an MVM takes there [ps].
+    and ``vector`` how long an MVM takes there [ps]. ``known`` returns what batches of candidates
+    take that share a way, and where they are there; None where they are to be priced.
     """
     latency, tasks = np.zeros((2, len(which)), np.int64)
     some = [*points_alike(machine, points, chosen, choices, order)]
@@ -85,7 +91,8 @@ def times_of_kinds(
     each = members(group[which], len(some) + 1)
     for own, at in zip(some, each, strict=False):
         kind = place[which[at]]
-        executed = _Executed(own, own.prices(), job)
+        priced = known(chosen.candidate[own.points])
+        executed = _Executed(own, own.prices(*(priced or ())), job)
         latency[at] = executed.latencies(kind, vector[at])
         tasks[at] = executed.tasks[kind]
     return LayerTimes(latency, tasks)

@@ -21,6 +21,7 @@ from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.layers.batches import BatchOrder
 from hybridsim.strategies.layers.bounded import LINES, Bounded
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
+from hybridsim.strategies.layers.way_times import WayPrices
 from hybridsim.units import Ints, ceil_div
 
 
@@ -49,6 +50,10 @@ class Trials:
     """A time [ps], then pairs of tokens to be integrated and a time on top [ps]; shape (clusters,
     1 + 2 LINES, candidates). Zeros where there is no choice. A code is the place of a number of
     clusters times all candidates, plus the candidate."""
+    priced: "tuple[_Priced, ...]" = ()
+    """Of candidates that share a way, one after the other before they were sorted."""
+    unsorted: Ints | None = None
+    """Where each candidate was then; None where they were in order."""
 
     @classmethod
     def of(
@@ -78,18 +83,38 @@ class Trials:
             none = np.zeros((len(clusters), 1 + 2 * LINES, 0), np.int64)
             return cls(begin, none.ravel(), none.reshape(5, 0), none)
         asked = options > (1 if len(clusters) == 1 else 0)
-        each = [own.bounds(machine, settings, order, clusters, asked) for own in tried]
+        some = [own.bounds(machine, settings, order, clusters, asked) for own in tried]
+        each, priced = [own for own, _ in some], tuple(own for _, own in some)
         if len(tried) == 1:
-            return cls(begin, tried[0].setting, tried[0].columns, each[0])
+            return cls(begin, tried[0].setting, tried[0].columns, each[0], priced)
         setting = np.concatenate([own.setting for own in tried])
         columns = np.concatenate([own.columns for own in tried], axis=1)
         most = int(columns[2].max(initial=0)) + 1  # each of them is in order
         by_setting = np.argsort(setting * most + columns[2], kind="stable")
         bounds = np.concatenate(each, axis=2).take(by_setting, axis=2)
-        return cls(begin, setting[by_setting], columns[:, by_setting], bounds)
+        return cls(begin, setting[by_setting], columns[:, by_setting], bounds, priced, by_setting)
 
     def __len__(self) -> int:
         return len(self.setting)
+
+    def prices(self, code: Ints) -> tuple[WayPrices, Ints] | None:
+        """Return what batches take of the way that some codes share, and their places in it.
+
+        Of settings with a choice. None where that is not known.
+        """
+        at, begin = code % len(self), 0
+        if self.unsorted is not None:
+            at = self.unsorted[at]
+        for own in self.priced:
+            if at[0] < begin + own.candidates:
+                place = at - begin
+                if own.prices is None:
+                    return None
+                return own.prices, place if own.asked is None else np.searchsorted(
+                    own.asked, place
+                )
+            begin += own.candidates
+        return None
 
     def chosen(self, code: Ints, clusters: Sequence[int]) -> Chosen:
         """Return what points are with some codes: number of clusters, then candidate; -1: none."""
@@ -100,6 +125,16 @@ class Trials:
         on = np.where(fits, np.array(clusters, np.int64)[which], 0)
         unknown = np.full((2, len(code)), -1, np.int64)
         return Chosen(choice, sliced > 0, batch, buffers, tcdm_bytes, on, code, *unknown)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Priced:
+    """What the candidates of a way take, as far as that was worked out for their bounds."""
+
+    prices: WayPrices | None
+    asked: Ints | None
+    """Which of the candidates these are; None for all."""
+    candidates: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +151,11 @@ class _Way:
     """Batches in flight that fit, of those that are wanted."""
     tcdm_bytes: Ints
 
+    def taken(self, at: Ints) -> "_Way":
+        """Return some of the candidates."""
+        setting, buffers, taken = (c[at] for c in (self.setting, self.buffers, self.tcdm_bytes))
+        return _Way(self.number, setting, self.program.taken(at), self.sliced, buffers, taken)
+
     @property
     def columns(self) -> Ints:
         """The columns of :attr:`Trials.columns`."""
@@ -130,32 +170,33 @@ class _Way:
         order: BatchOrder,
         clusters: Sequence[int],
         asked: Bools,
-    ) -> Ints:
-        """Return the bounds of each candidate of the settings that are asked for.
+    ) -> tuple[Ints, _Priced]:
+        """Return the bounds of each candidate of the settings that are asked for, and its prices.
 
         Shape (clusters, 1 + 2 LINES, candidates).
         """
         every = bool(asked.all())
-        at = slice(None) if every else np.flatnonzero(asked[self.setting])
-        setting = self.setting[at]
+        at = np.arange(0) if every else np.flatnonzero(asked[self.setting])
+        setting = self.setting if every else self.setting[at]
         shape = len(clusters), 1 + 2 * LINES, len(self.setting)
         if not len(setting):
-            return np.zeros(shape, np.int64)
+            return np.zeros(shape, np.int64), _Priced(None, at, len(self.setting))
         # then the last batch of a candidate is another candidate of its setting
         open_batch = bool((settings.batch[setting] == 0).all())
         program = self.program if every else self.program.taken(at)
         own = Bounded(
-            machine.taken(setting), settings.tokens[setting], program, self.buffers[at], order,
-            open_batch,
+            machine.taken(setting), settings.tokens[setting], program,
+            self.buffers if every else self.buffers[at], order, open_batch,
         )  # fmt: skip
         bounds = np.empty((*shape[:2], len(setting)), np.int64)
         for count, there in zip(clusters, bounds, strict=True):
             own.fill(count, len(clusters) > 1, there)
+        priced = _Priced(own.prices, None if every else at, len(self.setting))
         if every:
-            return bounds
+            return bounds, priced
         found = np.zeros(shape, np.int64)
         found[:, :, at] = bounds
-        return found
+        return found, priced
 
 
 def _ways(
@@ -195,8 +236,10 @@ def _way(
             widest = np.minimum(widest, width)
         sides = np.maximum(np.maximum(settings.in_features[there], settings.rank[there]), widest)
         most = np.where(sides <= MOST, np.minimum(most, MOST), 0)
-    most = _most_that_fit(there, most, of)
-    place, size = _offered(settings.tokens[there], settings.batch[there], most)
+    tokens, batch = settings.tokens[there], settings.batch[there]
+    if (batch == 0).any():  # else whether that one fits is seen below
+        most = _most_that_fit(there, most, of)
+    place, size = _offered(tokens, batch, most)
     if not len(size):
         return
     setting = there[place]
@@ -204,7 +247,11 @@ def _way(
     fixed: Any = program.tcdm_bytes(cluster, 0)
     each: Any = program.tcdm_bytes(cluster, 1) - fixed
     buffers = np.minimum((cluster.tcdm.size - fixed) // each, settings.buffers[setting])
-    yield _Way(number, setting, program, width is not None, buffers, fixed + buffers * each)
+    found = _Way(number, setting, program, width is not None, buffers, fixed + buffers * each)
+    fits = buffers > 0
+    found = found if fits.all() else found.taken(np.flatnonzero(fits))
+    if len(found.setting):
+        yield found
 
 
 def _most_that_fit(there: Ints, most: Ints, of: Any) -> Ints:
@@ -221,6 +268,9 @@ def _most_that_fit(there: Ints, most: Ints, of: Any) -> Ints:
 def _offered(tokens: Ints, batch: Ints, most: Ints) -> tuple[Ints, Ints]:
     """Return the place and the tokens of each batch that is offered, at most ``most`` each."""
     given = np.minimum(batch, tokens)
+    if (batch > 0).all():
+        place = np.flatnonzero(given <= most)
+        return place, given[place]
     count = np.where(batch == 0, most, given <= most)
     place = np.repeat(np.arange(len(tokens)), count)
     size = np.arange(len(place)) - np.repeat(np.cumsum(count) - count, count) + 1

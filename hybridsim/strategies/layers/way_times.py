@@ -10,16 +10,17 @@ import numpy as np
 
 from hybridsim.alike import alike, members
 from hybridsim.arch import Cluster, Machine
+from hybridsim.components.core_kernels import larger
 from hybridsim.components.interconnect import Link
 from hybridsim.mapping import PlacedLayer
+from hybridsim.plan import check_total
 from hybridsim.programs import LoraProgram
 from hybridsim.programs.lora_shares import Costs, RowCosts, with_shares
 from hybridsim.records import record
 from hybridsim.strategies.job import Job
+from hybridsim.strategies.layers.estimate import transfer_ps
 from hybridsim.strategies.layers.loads import loads_of
-from hybridsim.strategies.layers.works import BatchPrograms, batch_works
 from hybridsim.units import Ints
-from hybridsim.work import Work, price
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -36,16 +37,54 @@ class WayTimes:
         """Return what batches take; the program holds their sizes as columns."""
         cluster, sizes = machine.cluster, np.asarray(program.tokens)
         assert cluster is not None
-        works = batch_works(cluster.element_bytes, BatchPrograms(program), 1)
-        moving = [each.usual for each in (works.load_x, *works.load_y, *works.store_z)]
+        load_x = transfer_ps(machine, sizes * program.in_features)
+        slices = [transfer_ps(machine, sizes * width) for width in program.slices]
         cycles = program.cycles(costs)
-        kernels = [
-            Work(kernel.unit, "cycles", kernel.work.label, (own,))  # costs no second equation
-            for kernel, own in zip(program.kernels, cycles, strict=True)
-        ]
-        steps = price([*moving, *kernels], machine, len(sizes)).time_ps
-        slices = steps[1 : 1 + len(program.slices)]
-        return cls(steps, loads_of(cluster, program, cycles, steps[0], slices))
+        kernels = [larger(cluster.to_ps(own), 1) for own in cycles]
+        # storing a slice takes as long as fetching it
+        rows: list[Any] = [load_x, *slices, *slices, *kernels]
+        steps = np.empty((len(rows), len(sizes)), np.int64)
+        for number, row in enumerate(rows):
+            steps[number] = row
+        moved = steps[1 : 1 + len(slices)]
+        return cls(steps, loads_of(cluster, program, cycles, steps[0], moved))
+
+
+@record(frozen=True, slots=True, eq=False)
+class WayPrices:
+    """What batches of candidates take that share a way, as far as candidates cut tokens alike.
+
+    What is run was priced when its bounds were asked for.
+    """
+
+    once_ps: Ints
+    """Fetching A and B, shape (2, candidates) [ps]."""
+    steps_ps: Ints
+    """Prices of the steps behind the MVMs, shape (steps, batches) [ps]: of the full batch of each
+    candidate, then of the last one of each if these are not among them."""
+    every: bool
+    """Whether each setting has all batches from one token on, ascending."""
+
+    def steps(self, at: Ints, batch: Ints, size: Ints) -> Ints:
+        """Return the prices of batches of some sizes, of candidates whose full ones have these.
+
+        Shape (steps, batches) [ps].
+
+        Raises:
+            TooLongError: A step takes 2^62 ps or more.
+        """
+        other = size - batch if self.every else np.where(size == batch, 0, self.once_ps.shape[1])
+        return _checked(self.steps_ps.take(at + other, axis=1))
+
+
+def _checked(steps_ps: Ints) -> Ints:
+    """Return the prices of steps [ps] if a plan can have such.
+
+    Raises:
+        TooLongError: One takes 2^62 ps or more.
+    """
+    check_total(float(steps_ps.max(initial=0)))
+    return steps_ps
 
 
 @record(frozen=True, slots=True)
@@ -69,6 +108,8 @@ _MOST_NUMBERS = 2**23
 _MOST_COSTS = 16
 _FEW = 16
 """Shapes of layers from which on looking each up in a table of its own takes too long."""
+_HEAD = 4096
+"""Batches of which the shapes are counted first."""
 
 
 @dataclass
@@ -102,6 +143,7 @@ class _Tables:
         columns: LoraProgram = program.of_tokens(np.arange(1, most + 1))  # type: ignore[arg-type]
         columns = with_shares(columns, parts.cluster, costs)
         found = WayTimes.of(parts.machine, columns, costs)
+        _checked(found.steps_ps)
         if self.numbers + found.steps_ps.size + found.loads.size > _MOST_NUMBERS:
             self.known.clear()
             self.numbers = 0
@@ -123,7 +165,11 @@ def looked_up(machine: Machine, program: LoraProgram) -> WayTimes | None:
         return None
     sizes: Any = program.tokens
     shape: Any = (program.in_features, program.out_features, program.rank)
-    kinds = alike([own for own in shape if isinstance(own, np.ndarray)], len(sizes))
+    columns = [own for own in shape if isinstance(own, np.ndarray)]
+    head = min(len(sizes), _HEAD)  # mostly these tell
+    if len(alike([own[:head] for own in columns], head).first) > _FEW:
+        return None
+    kinds = alike(columns, len(sizes))
     if not 0 < len(kinds.first) <= _FEW:
         return None
     parts, found = Movers.of(machine), list[tuple[Ints, WayTimes]]()
