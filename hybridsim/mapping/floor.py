@@ -128,7 +128,7 @@ def flows_of(network: Network, machine: Machine) -> Iterator[Traffic]:
             made[op.name] = sources
             continue
         vectors = vectors_of(network, op)
-        width = ceil_div(vectors * op.out_features * machine.activation_bits, 8)
+        width = machine.bytes_of(vectors * op.out_features)
         site = _site(op, sources, machine)
         for source, size in sources:
             if (source, site) != (CLUSTERS, CLUSTERS) and source != site:
