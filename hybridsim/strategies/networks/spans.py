@@ -95,7 +95,7 @@ class Spans:
         machine: Machine,
         options: DecidingOptions,
         taken: Mapping[int, Taken],
-        barrier: bool = False,
+        barrier: bool,
     ) -> None:
         """``taken`` has what clusters take for the ops of each kind; with a ``barrier`` a block
         waits for the last batch of the block before."""
