@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridsim.arch import load_machine
+from hybridsim.arch import Machine, load_machine
 from hybridsim.engines import engine
 from hybridsim.mapping import place
-from hybridsim.programs import CHOICES, LoraProgram
+from hybridsim.programs import CHOICES, LoraChoice, LoraProgram
 from hybridsim.strategies import Job
 from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes, SizeColumns
 from hybridsim.strategies.layers.bounded import LINES, Bounded, place_of, sums_of
@@ -46,30 +47,44 @@ def test_the_cluster_with_most_of_a_load_is_found_without_visiting_full_batches(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("last", [None, 1])
 @given(
-    shape=st.sampled_from([(16, 16), (128, 128), (512, 64), (64, 200)]),
-    time=st.sampled_from(["1 ns", "64 ns", "512 ns", "4 us"]),
+    shape=st.sampled_from([(16, 16), (128, 128), (512, 64), (512, 512)]),
+    time=st.sampled_from(["1 ns", "256 ns", "1 us", "2 us"]),
     choice=st.sampled_from(CHOICES),
-    order=st.builds(
-        BatchOrder,
-        st.booleans(),
-        st.none() | st.integers(1, 8),
-        st.none() | st.integers(1, 8),
-        st.integers(1, 3),
-    )
-    | st.just(BatchOrder(overlap=False)),
-    tokens=st.integers(1, 40),
+    order=st.tuples(st.booleans(), st.none() | st.integers(1, 8), st.integers(1, 3)),
+    tokens=st.integers(1, 80),
     buffers=st.integers(1, 3),
     every=st.booleans(),
     output_buffers=st.integers(1, 2),
 )
 def test_no_batch_beats_its_bound(
-    shape: tuple[int, int], time: str, choice: Any, order: BatchOrder, tokens: int, buffers: int,
-    every: bool, output_buffers: int,
+    last: int | None, shape: tuple[int, int], time: str, choice: LoraChoice,
+    order: tuple[bool, int | None, int], tokens: int, buffers: int, every: bool,
+    output_buffers: int,
 ) -> None:  # fmt: skip
     """Of any size; a bound is a time, or what remains once so many tokens are integrated."""
     changes = {"tile.integration_time": time, "tile.output_buffers": output_buffers}
     machine = load_machine("ahwa_lora_2026", {"cluster.count": 3, **changes})
+    early, first, clusters = order
+    assert_no_batch_beats_its_bound(
+        machine, shape, choice, BatchOrder(early, first, last, clusters), tokens, buffers, every
+    )
+
+
+@given(st.integers(1, 40), st.sampled_from(CHOICES), st.booleans())
+def test_no_batch_of_layers_without_overlap_beats_its_bound(
+    tokens: int, choice: LoraChoice, every: bool
+) -> None:
+    order = BatchOrder(overlap=False)
+    machine = load_machine("ahwa_lora_2026")
+    assert_no_batch_beats_its_bound(machine, (128, 64), choice, order, tokens, 1, every)
+
+
+def assert_no_batch_beats_its_bound(
+    machine: Machine, shape: tuple[int, int], choice: LoraChoice, order: BatchOrder, tokens: int,
+    buffers: int, every: bool,
+) -> None:  # fmt: skip
     sizes = np.arange(1, tokens + 1)
     columns: Any = [np.full_like(sizes, side) for side in (*shape, 8)]
     program = LoraProgram(*columns, sizes, choice)  # type: ignore[arg-type]
