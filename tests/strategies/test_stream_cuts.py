@@ -22,7 +22,12 @@ from hybridsim.strategies.layers.decisions import Group, LayerDecisions, shape_o
 from hybridsim.strategies.layers.estimate import PricedParts, alone_ps
 from hybridsim.strategies.layers.stream_cuts import StreamCuts
 from hybridsim.strategies.layers.stream_loads import StreamLoads
-from hybridsim.strategies.layers.streams import cut_to_fit, layer_inputs, stretches_of
+from hybridsim.strategies.layers.streams import (
+    cut_to_fit,
+    layer_inputs,
+    least_estimate,
+    stretches_of,
+)
 from hybridsim.strategies.layers.way_times import BatchTables
 from hybridsim.validation.strategies import layer
 from tests.carried_out import carried_out, durations
@@ -72,6 +77,23 @@ def test_no_cut_beats_its_bound_nor_the_one_that_is_chosen(seed: int) -> None:
     chosen = cuts.fastest(layers)
     assert took
     assert chosen == min(took, key=lambda cut: (took[cut], cut[0], -cut[1]))
+
+
+@pytest.mark.parametrize("full", [1, 2])
+def test_a_cut_by_estimate_has_as_many_buffers_as_find_room(full: int) -> None:
+    """Where those of ``full`` do not, it is one with the others; layers stream all the same."""
+    job, strategy = stream(0)
+    chooser = BatchChooser(strategy, job)
+
+    def decide(asked: PlacedLayer, batch: int | None, buffers: int | None) -> Any:
+        if buffers == full:
+            raise CapacityError("no room")
+        return chooser.batching(asked, batch, buffers)
+
+    layers = stretches_of(job)[1].layers
+    cut = least_estimate(job, [decide], range(1, job.tokens + 1), 2, layers)
+    assert cut is not None
+    assert cut[1] == 3 - full
 
 
 @pytest.mark.parametrize("seed", range(4))
