@@ -9,9 +9,10 @@ import pandas as pd
 from hybridsim._old_names import old_keywords
 from hybridsim.arch import Machine
 from hybridsim.certainty import interval_of
-from hybridsim.errors import CapacityError, InputError, UnsupportedError
+from hybridsim.errors import CapacityError, InputError
 from hybridsim.measure.critical_path import critical_share
 from hybridsim.measure.stalls import stalls_by_resource
+from hybridsim.outside import failure_outside
 from hybridsim.shown import html, lines
 from hybridsim.simulation import Run, execute
 from hybridsim.strategies import (
@@ -77,6 +78,15 @@ class Comparison:
         return coverage_lines(row for row in self.rows if not row["problem"])
 
     @property
+    def problems(self) -> list[str]:
+        """Why strategies have no figures, a line for each reason: who, and why in a sentence."""
+        of: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row["problem"]:
+                of.setdefault(str(row["problem"]), []).append(str(row["strategy"]))
+        return [f"{', '.join(names)}: {problem}" for problem, names in of.items()]
+
+    @property
     def best(self) -> str:
         """The strategy with adapters that takes least, the first of several."""
         ran = [row for row in self.rows if not row["problem"] and row["strategy"] != "all_analog"]
@@ -117,8 +127,9 @@ def compare(
 
     ``strategies`` are names, all strategies with adapters unless given; where none of these can
     run, for want of scratchpad, those for whole networks. ``options`` are set on
-    every strategy that has them; an option that none of them has is refused. A strategy that the
-    machine cannot run has a ``problem`` instead of figures. ``past`` is that of
+    every strategy that has them; an option that none of them has is refused. A strategy that does
+    not fit, that the machine cannot run or that fails itself, as one from outside may, has a
+    ``problem`` instead of figures, and the others are run all the same. ``past`` is that of
     :func:`hybridsim.simulate`. ``on_run`` is called with the name of each strategy that ran and
     all that its run left, which is not kept. ``intervals`` adds the ends of the 90 % intervals of
     latencies and overheads, which takes up to a quarter of a second for each strategy.
@@ -126,7 +137,8 @@ def compare(
     Raises:
         UnknownNameError: A strategy is not known.
         SpecError: An option is one of no strategy, or has no sense.
-        InputError: No strategy is named, one is named twice, or none of them can run.
+        InputError: No strategy is named, one is named twice, or none of them can run; then it is
+            why the first one cannot.
     """
     if strategies is None:
         try:
@@ -152,13 +164,20 @@ def compare(
             rows.append(_row(name, run, intervals))
             if on_run is not None:
                 on_run(name, run)
-        except (CapacityError, UnsupportedError) as error:
-            errors.append(error)
-            rows.append({"strategy": name, "problem": str(error)})
+        except Exception as error:
+            if (known := _told(error)) is None:
+                raise
+            errors.append(known)
+            rows.append({"strategy": name, "problem": str(known)})
     if len(errors) == len(rows):
         raise errors[0]
     length = tokens if tokens is not None else network.sequence_length
     return Comparison(network.name, machine.name, int(length or 0), tuple(rows))
+
+
+def _told(error: Exception) -> InputError | None:
+    """Return why a strategy has no figures in a sentence; None for a fault of this package."""
+    return error if isinstance(error, InputError) else failure_outside(error)
 
 
 def _own(name: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:

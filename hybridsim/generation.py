@@ -32,7 +32,7 @@ from hybridsim.strategies import (
     strategy_class,
 )
 from hybridsim.strategies.networks.structure import structure_of
-from hybridsim.units import ceil_div, format_bytes
+from hybridsim.units import format_bytes
 from hybridsim.work import price
 from hybridsim.workload import Attention, Network
 
@@ -378,8 +378,7 @@ def _kept_by_chip(job: Job, tokens: int) -> list[int]:
     for op in network.ops:
         if isinstance(op, Attention):
             keys = network.keys(op, 1, tokens - 1) * job.sequences
-            elements = keys * op.kept_features
-            each[chips[op.name]] += ceil_div(elements * machine.activation_bits, 8)
+            each[chips[op.name]] += machine.bytes_of(keys * op.kept_features)
     return each
 
 

@@ -73,6 +73,31 @@ def test_a_strategy_that_cannot_run_says_why() -> None:
     assert len(comparison_bars(found.to_frame())) == 1
 
 
+def test_whatever_keeps_a_strategy_from_running_keeps_no_other() -> None:
+    """Whichever comes first; where none can run it is no comparison."""
+    network, machine = hybridsim.load("gpt2", "harp_2026")
+    for names in (["token_parallel", "xb_pipe"], ["xb_pipe", "token_parallel"]):
+        found = compare(network, machine, names, 8, past=4)
+        rows = {row["strategy"]: row for row in found.rows}
+        assert [*rows] == names
+        assert rows["token_parallel"]["problem"] in found.problems[0]
+        assert "leaves attention out" in rows["token_parallel"]["problem"]
+        alone = simulate(network, machine, make_strategy("xb_pipe"), 8, past=4)
+        assert rows["xb_pipe"]["latency_ps"] == alone.latency_ps
+    with pytest.raises(InputError, match="leaves attention out"):
+        compare(network, machine, ["token_parallel", "early_xa"], 8, past=4)
+
+
+def test_an_unknown_name_is_refused_before_anything_runs() -> None:
+    network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
+    ran: list[str] = []
+    with pytest.raises(UnknownNameError):
+        compare(
+            network, machine, ["swapped", "swaped"], 8, on_run=lambda name, _: ran.append(name)
+        )
+    assert not ran
+
+
 def test_what_is_drawn_adds_up_to_the_latency(found: hybridsim.Comparison) -> None:
     bars = comparison_bars(found.to_frame())
     total = bars[["tiles", "matrix engine", "cores", "DMA"]].sum(axis=1)

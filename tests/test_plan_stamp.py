@@ -165,6 +165,17 @@ def test_only_whole_loops_are_stamped() -> None:
         builder.stamp(1, {"a": ["b"]}, {}, 1)
 
 
+@pytest.mark.parametrize("key", [("a", "wiat"), ("b", "wait"), ("before", "wait")])
+def test_parts_are_given_to_steps_that_are_copied_alone(key: tuple[str, str]) -> None:
+    """A slip of the pen would leave a copy with the parts of its template."""
+    builder = PlanBuilder(PARTS)
+    builder.add("before", delay("work", 1), (0,))
+    first = builder.add("a", delay("work", 1), (0,))
+    with pytest.raises(PlanError, match=f"{key[0]}: no step of it .* {key[1]!r}"):
+        builder.stamp(first, {"a": ["b"]}, {key: [(1,)]}, 1)
+    assert len(builder) == 2
+
+
 def time_ps(work: Work) -> int:
     """Return the time of a delay, for its number."""
     return work.shape[0]

@@ -29,7 +29,7 @@ from hybridsim.components.energy import MachineArea, MachineEnergy
 from hybridsim.components.interconnect import ChipLink, Link, OnChip
 from hybridsim.components.kernel_costs import KernelCosts
 from hybridsim.components.matrix_engine import MatrixEngine
-from hybridsim.components.memory import Memory
+from hybridsim.components.memory import Memory, bytes_of
 from hybridsim.components.offload import Offload
 from hybridsim.components.parts import GemmUnit, OutsidePart, RowUnit, names_a_part, part_of
 from hybridsim.components.tcdm import MEASURED_BANKS, Tcdm
@@ -504,3 +504,7 @@ class Machine(Spec):
         if self.memory is not None:
             return self.memory.activation_width
         return 8 * self.cluster.element_bytes if self.cluster else 8
+
+    def bytes_of(self, elements: IntLike) -> IntLike:
+        """Return what so many elements take between tiles, clusters and memory [bytes]."""
+        return bytes_of(elements, self.activation_bits)

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from hybridsim.arch import Machine, load_machine
 from hybridsim.boundary.kinds import Kind
+from hybridsim.boundary.values import printable
 from hybridsim.boundary.writing import check_file, write_all
 from hybridsim.cli._compare_results import DIFFERENCES, compare_results, is_result
 from hybridsim.cli._folders import check_out
@@ -87,6 +88,9 @@ def compare(
 ) -> None:
     """Strategies side by side for NETWORK on MACHINE: latency, use, memory, where time is lost.
 
+    A strategy that cannot run says why (problem in --json and --csv), and the others are compared;
+    exit code 0 if any ran, 2 if none did.
+
     Two results (result.json, or the folder of run --out) instead: what differs between them.
     """
     telling = Telling(verbose, quiet)
@@ -116,6 +120,9 @@ def compare(
     if out_ is not None:
         telling.wrote(out_ / "page.html", silent)
     telling.end()
+    if csv_ or json_ or quiet:  # the table says it itself
+        for problem in found.problems:
+            typer.echo(f"hybridsim: {printable(problem)}", err=True)
     if csv_:
         typer.echo(found.to_frame().to_csv(index=False), nl=False)
     elif json_:
@@ -236,7 +243,7 @@ def render(found: "Comparison") -> RenderableType:
         *_sureness(ran),
         *found.covers,
         *found.notes,
-        *(f"{row['strategy']}: {row['problem']}" for row in found.rows if row["problem"]),
+        *found.problems,
     ]
     return Group(table, "", *(Sentence(text, 2) for text in said))
 

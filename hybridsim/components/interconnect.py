@@ -106,6 +106,10 @@ class ChipLink(Spec):
         return in_whole_ps(work.shape[0], self.bandwidth)
 
 
+PORT = 0
+"""The node of a network at which memory and neighbouring chips are attached (assumed)."""
+
+
 @record(frozen=True, slots=True)
 class Flow:
     """Bytes that go from one node to one or several others, copied where the ways part."""

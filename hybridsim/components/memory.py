@@ -10,6 +10,11 @@ FETCHES = ("fetch", "weights", "keep", "spill")
 adapter, keys and values that were kept, and activations that go out and come back."""
 
 
+def bytes_of(elements: IntLike, width: int) -> IntLike:
+    """Return what elements of so many bits take side by side [bytes], a part of one as a whole."""
+    return ceil_div(elements * width, 8)
+
+
 class Sram(Spec):
     """On-chip memory between tiles and clusters; reached over the link, whose time it shares.
 
@@ -61,7 +66,3 @@ class Memory(Spec):
     """External memory that holds the embedding tables, or null where they are on chip."""
     activation_width: Width
     """Bits of one element of an activation between tiles, clusters and memory."""
-
-    def activation_bits(self, elements: IntLike) -> IntLike:
-        """Return the bits of so many elements of activations."""
-        return elements * self.activation_width

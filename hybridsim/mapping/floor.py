@@ -17,7 +17,7 @@ from math import exp
 from operator import or_
 
 from hybridsim.arch import Machine
-from hybridsim.components.interconnect import Mesh, Tree
+from hybridsim.components.interconnect import PORT, Mesh, Tree
 from hybridsim.errors import SpecError
 from hybridsim.mapping.copies import vectors_of
 from hybridsim.mapping.placed_layer import PlacedLayer
@@ -29,8 +29,6 @@ _THROUGH = {
     "input", "concat", "slice", "trigram", "window", "first_token", "last_token", "class_token",
 }  # fmt: skip
 """Kinds of ops that only say which elements are read: these come from where the source is."""
-_PORT = 0
-"""The node at which memory and the neighbouring chips are attached (assumed)."""
 _SWAPS_PER_TILE, _MOST_SWAPS = 100, 20_000
 _HOTTEST, _COLDEST = 0.1, 1e-3
 """The first temperature over what is sent at a time, and the last one over the first."""
@@ -128,7 +126,7 @@ def flows_of(network: Network, machine: Machine) -> Iterator[Traffic]:
             made[op.name] = sources
             continue
         vectors = vectors_of(network, op)
-        width = ceil_div(vectors * op.out_features * machine.activation_bits, 8)
+        width = machine.bytes_of(vectors * op.out_features)
         site = _site(op, sources, machine)
         for source, size in sources:
             if (source, site) != (CLUSTERS, CLUSTERS) and source != site:
@@ -206,7 +204,7 @@ class Floor:
                 assert site is not None
                 ends.append(tuple(sorted({self.nodes[slots[t]] for t in self.where[site]})))
             else:  # another chip is reached over the port of the memory
-                ends.append(self.there if site is CLUSTERS else (_PORT,))
+                ends.append(self.there if site is CLUSTERS else (PORT,))
         apart = flow.target is CLUSTERS
         return flow.size * self._crossed((ends[0], ends[1], apart))
 

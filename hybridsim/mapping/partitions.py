@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hybridsim.arch import Machine
+from hybridsim.components.memory import bytes_of
 from hybridsim.errors import CapacityError
 from hybridsim.records import record
 from hybridsim.units import ceil_div, format_ps
@@ -36,7 +37,7 @@ class Written:
 
     def work(self, live_bytes: int = 0) -> Work:
         """Return what one sequence bears of it, and of what it keeps meanwhile [bytes]."""
-        size = ceil_div(self.weights * WEIGHT_BITS, 8)
+        size = bytes_of(self.weights, WEIGHT_BITS)
         shape = (self.rows, size, self.sequences, live_bytes)
         return Work("writing", "write", "write weights", shape)
 

@@ -159,7 +159,7 @@ class PlanBuilder:
         each copy, where they are not those of the template.
 
         Raises:
-            PlanError: ``first`` lies inside a loop.
+            PlanError: ``first`` lies inside a loop, or ``uses`` names a step that is not copied.
         """
         templates = self._templates
         begin = sum(template.loop.first < first for template in templates)
@@ -172,6 +172,9 @@ class PlanBuilder:
             for j, step in enumerate(each.steps)
             if (each.op, step.kind) in uses
         }
+        copied = {(each.op, step.kind) for each in own for step in each.steps}
+        for op, kind in uses.keys() - copied:
+            raise PlanError(f"{op}: no step of it that is copied does {kind!r}")
         if times and own:
             names = [ops[each.op] for each in own]
             self._parts += [Copies(own, names, other, times, size), []]

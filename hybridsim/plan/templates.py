@@ -131,11 +131,11 @@ class Template:
     steps: tuple[Step, ...]
     uses: tuple[tuple[int, ...], ...]
     """Resources that each step holds; in a copy they need not be those that the step names."""
-    shift: int = 0
+    shift: int
     """How far the sources of :class:`Need` lie behind those that the steps name."""
-    batches: int = 1
+    batches: int
     """Batches of an iteration."""
-    first_item: int = 0
+    first_item: int
     """The number of the first batch."""
 
 

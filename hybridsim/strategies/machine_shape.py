@@ -4,8 +4,8 @@ from dataclasses import field
 
 from hybridsim.arch import Machine
 from hybridsim.components.interconnect import Mesh, Tree
+from hybridsim.components.memory import bytes_of
 from hybridsim.records import record
-from hybridsim.units import ceil_div
 
 
 @record(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class MachineShape:
 
     def bytes_of(self, elements: int) -> int:
         """Return what so many elements take between tiles, clusters and memory [bytes]."""
-        return ceil_div(elements * self.activation_bits, 8)
+        return bytes_of(elements, self.activation_bits)
 
     def on_tiles(self, sort: str) -> "MachineShape":
         """Return the machine as if it had a kind of tiles alone; "" for the usual one."""

@@ -6,7 +6,6 @@ Source: IBM/HARP at c19a799; IEEE TPDS 2026, DOI 10.1109/TPDS.2026.3706975.
 from dataclasses import dataclass
 
 from hybridsim.arch import Machine
-from hybridsim.units import ceil_div
 from hybridsim.workload import Attention, Input, Network
 from hybridsim.workload.ops import Op
 
@@ -83,6 +82,4 @@ def _as_counted(network: Network, encoder: Input, past: int) -> Network:
 
 def _bytes(op: Attention, machine: Machine, tokens: int, keys: int) -> int:
     """Return what an attention takes: queries and output, keys and values."""
-    assert machine.memory is not None
-    elements = 2 * tokens * op.out_features + 2 * keys * op.kv_heads * op.head_dim
-    return ceil_div(elements * machine.memory.activation_width, 8)
+    return machine.bytes_of(2 * tokens * op.out_features + 2 * keys * op.kv_heads * op.head_dim)

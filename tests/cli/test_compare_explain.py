@@ -57,6 +57,24 @@ def test_compare_takes_a_batch_and_settings(cli) -> None:
         assert other["latency_ps"] != one["latency_ps"]
 
 
+def test_compare_tells_on_standard_error_who_cannot_run_and_why(cli, tmp_path: Path) -> None:
+    """Below its table, where there is one; the others are compared, and that is a success."""
+    arguments = (
+        "compare", "layer_128x128", "ahwa_lora_2026", "--tokens", "8", "--set",
+        "cluster.matrix_engine=null", "--strategies", "early_xa,token_parallel,split_cores",
+    )  # fmt: skip
+    table = cli(*arguments)
+    problem = "early_xa, token_parallel: the cluster has no matrix engine"
+    assert (table.exit_code, table.stderr) == (0, "")
+    assert problem in table.stdout
+    for how in (["--json"], ["--csv"], ["--quiet", "--out", str(tmp_path / "out")]):
+        done = cli(*arguments, *how)
+        assert done.exit_code == 0
+        assert done.stderr.startswith(f"hybridsim: {problem}")
+        assert done.stderr.count("\n") == 1
+        assert problem not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

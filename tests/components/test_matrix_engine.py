@@ -175,6 +175,17 @@ def test_close_to_the_replay(array, data):
         assert abs(spec.raw_cycles(m, n, k) - cycles) <= 0.05 * cycles + 2
 
 
+@pytest.mark.parametrize("array", [(4, 8), (4, 12)])
+def test_waits_for_z_are_those_of_the_replay(array):
+    """Products of few rows of W make the array wait for its output buffer; deep ones do not."""
+    spec = engine(array)
+    for m, n, k in ((40, 8, 96), (120, 8, 96), (64, 16, 96), (96, 64, 96)):
+        assert spec.hazard(m, n, k) == Hazard.NONE
+        waits = replay(*array, 3, m, n, k).z_wait
+        assert (waits > 0) == (n == 8), (n, waits)
+        assert abs(spec.gemm_terms(m, n, k)["z_wait"] - waits) <= 0.05 * waits
+
+
 @given(m=st.integers(1, 30), n=st.integers(1, 20), k=st.integers(1, 50), with_y=st.booleans())
 @settings(max_examples=10, deadline=None)
 def test_machine_code_replays_what_python_does(m, n, k, with_y):

@@ -155,6 +155,15 @@ def test_loops_beside_each_other_share_units(ratio: int) -> None:
     assert_same(looped, time_ps, counts_of(looped, 30))
 
 
+@pytest.mark.parametrize("units", [7, 8, 9, 13])
+def test_as_many_tasks_run_at_once_as_there_are_units(units: int) -> None:
+    """Of one resource, and of different lengths; a state has room for eight of them."""
+    builder = PlanBuilder((Resource("pool", "pool", units),))
+    builder.repeat("op", [Step(delay("work", own), (0,)) for own in (100, 270, 190)], 20)
+    looped = Looped(builder.outline())
+    assert_same(looped, prices(times(looped.outline), 6, 0), counts_of(looped, 6))
+
+
 def states(looped: Looped) -> int:
     return sum(piece.states for piece in looped.pieces)
 

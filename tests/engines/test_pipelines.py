@@ -121,6 +121,31 @@ def test_a_point_of_a_line_is_as_if_it_were_alone(
         assert alone == whole[at]
 
 
+@given(
+    choice=st.sampled_from(EVERY), slices=st.integers(1, 2), early=st.booleans(),
+    links=st.integers(2, 3), buffers=st.integers(2, 3), batches=st.integers(2, 9),
+    longest=st.sampled_from([30, 100, 1000]), data=st.data(),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_points_of_lines_take_as_long_in_any_order(
+    choice: Any, slices: int, early: bool, links: int, buffers: int, batches: int, longest: int,
+    data: Any,
+) -> None:  # fmt: skip
+    """Two lines one after the other, or in turn, where nothing is told from the point before.
+
+    With more clusters than links, which are given back in an order that changes along a line.
+    """
+    steps = Steps(choice, slices, early, True, 4)
+    own = pipeline_of(steps, buffers, job_with(links, 2), 8)
+    times = times_of(data.draw, int(own.steps.row.max()) + 1, [(1, 1), (1, 1)], longest)
+    vector = np.arange(1, 1 + 300)[None] * longest // 100
+    points = np.arange(2)[:, None] + 0 * vector, vector + np.zeros((2, 1), np.int64)
+    count = np.full(points[0].size, batches)
+    lines = own.makespans(times, *(each.ravel() for each in points), count)
+    in_turn = own.makespans(times, *(each.T.ravel() for each in points), count)
+    assert (lines.reshape(2, -1) == in_turn.reshape(-1, 2).T).all()
+
+
 def test_more_batches_than_can_be_numbered_are_refused() -> None:
     job, steps = job_with(1, 2), Steps(CHOICES[0], 1, True, True, 1)
     plan = steps.outline(1, 8, job).expand()

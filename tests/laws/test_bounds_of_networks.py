@@ -10,6 +10,7 @@ from hybridsim.simulation import job_of
 from hybridsim.strategies import Job, NetworkStrategy
 from hybridsim.strategies.networks.running import makespan_of
 from hybridsim.strategies.networks.strategy import Choice
+from hybridsim.workload import Add, Input, Linear, Network, Op
 
 
 def random_case(seed: int) -> tuple[Job, NetworkStrategy]:
@@ -73,6 +74,24 @@ def test_no_plan_beats_its_bound_without_adapters_behind_a_slow_link(
     choices = made.candidates(job)[:1]
     bound = int(made.bounds_ps(job, choices)[0])
     assert 0 < bound <= makespan_of(job, made.decide_for(job, choices[0]))
+
+
+def test_no_plan_beats_its_bound_where_tiles_add_what_they_made() -> None:
+    """Behind a slow link, which carries the other operand alone."""
+    ops: list[Op] = [Input(name="x", features=512)]
+    for block in range(4):
+        made, before = f"made{block}", ops[-1].name
+        sides = {"in_features": 512, "out_features": 512}
+        ops.append(Linear(name=made, inputs=(before,), bias=False, **sides))
+        ops.append(Add(name=f"sum{block}", inputs=(before, made), features=512))
+    network = Network(name="residual", source="made up", ops=tuple(ops))
+    machine = hybridsim.load_machine("harp_2026", {"link.width": "1 B/cycle"})
+    strategy = make_strategy("network", {"batch": 8})
+    assert isinstance(strategy, NetworkStrategy)
+    job = job_of(network, machine, strategy, 32)
+    (choice,) = strategy.candidates(job)
+    took = makespan_of(job, strategy.decide_for(job, choice))
+    assert 0.9 * took < int(strategy.bounds_ps(job, [choice])[0]) <= took
 
 
 @pytest.mark.parametrize("barrier", [False, True])

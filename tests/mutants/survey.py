@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from tests.mutants.interpreting import functions_below, lines_of, on_call
 from tests.mutants.rooms import HERE, ROOMS, files_of
 
 MOST_CASES = 3
@@ -28,20 +29,29 @@ def cpu() -> float:
 
 
 class Reached:
-    """A plugin that notes which lines each test reaches, and how long it takes."""
+    """A plugin that notes which lines each test reaches, and how long it takes.
+
+    Of machine code no line is seen: a test that calls a function reaches all of its lines, and
+    those of what it leads to.
+    """
 
     def __init__(self, files: list[Path]) -> None:
         import coverage
 
+        self.files = files
         self.coverage = coverage.Coverage(
             data_file=None, include=[str(file) for file in files], config_file=False
         )
         self.seconds: dict[str, float] = {}
         self.failing: set[str] = set()
+        self.called: dict[str, dict[int, Any]] = {}
+        self.now = ""
+        on_call(lambda own: self.called.setdefault(self.now, {}).setdefault(id(own), own))
         self.coverage.start()
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         self.coverage.switch_context(nodeid)
+        self.now = nodeid
         self.begun = cpu()
         signal.signal(signal.SIGVTALRM, _too_long)
         signal.setitimer(signal.ITIMER_VIRTUAL, 3 * LONGEST[1])  # lines are counted meanwhile
@@ -58,6 +68,13 @@ class Reached:
         """Return test -> file -> lines."""
         self.coverage.stop()
         found: dict[str, dict[str, list[int]]] = {}
+        inside = {str(file.relative_to(HERE)) for file in self.files}
+        for test in self.called.keys() - self.failing - {""}:
+            codes = {code for own in self.called[test].values() for code in functions_below(own)}
+            for code in codes:
+                name = os.path.relpath(code.co_filename, HERE)
+                if name in inside:
+                    found.setdefault(test, {}).setdefault(name, []).extend(lines_of(code))
         data = self.coverage.get_data()
         for file in data.measured_files():
             for line, tests in data.contexts_by_lineno(file).items():

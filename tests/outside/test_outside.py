@@ -253,6 +253,15 @@ def test_whatever_code_of_a_file_raises_a_command_tells_in_a_sentence(write: Wri
     assert done.stderr == f"hybridsim: {said}\n"
 
 
+def test_a_strategy_of_a_file_that_fails_keeps_no_other_from_being_compared(write: Write) -> None:
+    write("m.py", STRATEGY + "    def schedule(self, job):\n        return {}['why']\n")
+    command = "compare layer_128x128 ahwa_lora_2026 --tokens 8 --strategies m.py:Mine,early_xa"
+    done = CliRunner().invoke(app, command.split(), catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "m.py:Mine: m.py:Mine.schedule: fails (KeyError: 'why', at m.py:10)" in done.stdout
+    assert "fastest: early_xa" in done.stdout
+
+
 def test_a_fault_of_the_house_is_blamed_on_nobody(write: Write) -> None:
     write("m.py", STRATEGY)
     make_strategy("m.py:Mine")

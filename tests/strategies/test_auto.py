@@ -7,6 +7,7 @@ import pytest
 
 import hybridsim
 from hybridsim.arch import load_machine
+from hybridsim.components.matrix_engine import MOST
 from hybridsim.engines import engine as engine_by_name
 from hybridsim.errors import CapacityError
 from hybridsim.library import machine_names, network_names
@@ -47,6 +48,15 @@ CASES = [
     *product([(128, 128), (512, 128), (64, 768)], ["32 ns", "128 ns", "512 ns"], [40], [1]),
     *product([(128, 128), (512, 128)], ["64 ns"], [40, 7], [3]),
 ]
+
+
+@pytest.mark.parametrize("shape", [(MOST + 1, 8), (8, MOST + 1)])
+def test_what_is_wider_than_the_engine_can_count_goes_to_the_cores(shape: tuple[int, int]) -> None:
+    """Though it fits the scratchpad; with one feature less the engine has its share."""
+    for inner, outer in (shape, (min(shape[0], MOST), min(shape[1], MOST))):
+        decided = Auto().decide(job_of(inner, outer, "64 ns", 2, **{"cluster.tcdm.size": "4 MiB"}))
+        ((_, batching),) = decided.batchings
+        assert (batching.program.choice.unit == "cores") == (max(inner, outer) > MOST)
 
 
 @pytest.mark.parametrize(("shape", "time", "tokens", "clusters"), CASES[::2])

@@ -100,6 +100,24 @@ def test_over_a_mesh_by_hand() -> None:
     assert latency(two_layers(), there) == 2 * 484_000 + (2 + 8) * 2_000
 
 
+def test_a_mesh_is_left_and_entered_at_its_first_node_by_hand() -> None:
+    """Two tiles a chip, on nodes 0 and 3: a, b | c, d.
+
+    a to b and c to d are one hop apart (2 cycles, and 8 for 512 B, of 2 ns), and so is b from
+    node 0, where the other chip is 108 ns away; c stands there (a task lasts 1 ps at least).
+    """
+    changes = {"tile.count": 2, "tile.tiers": 1, "chips.count": 2, "network_on_chip": MESH}
+    there = load_machine("llm_2026", changes)
+    first, second = two_layers().ops
+    more = [
+        second.model_copy(update={"name": name, "inputs": (source,)})
+        for name, source in (("c", "b"), ("d", "c"))
+    ]
+    network = Network(name="four", source="test", ops=(first, second, *more))
+    took = latency(network, there)
+    assert took == 4 * 484_000 + 3 * (2 + 8) * 2_000 + 108_000 + 1
+
+
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("past", [0, 200])
 def test_the_engines_agree(name: str, past: int) -> None:

@@ -246,9 +246,11 @@ class NetworkBounds:
 
     def _over(self, work: FlowOp, batches: Ints) -> Ints:
         """Return what moving the batches of an output over a link once takes [ps]."""
-        cut, bits = Cuts.of(work, batches), work.op.out_features * self._machine.activation_bits
-        usual, last = (self._machine.link.transfer_ps(ceil_div(bits * rows, 8))
-                       for rows in (cut.full, cut.last))  # fmt: skip
+        cut, machine, width = Cuts.of(work, batches), self._machine, work.op.out_features
+        usual, last = (
+            machine.link.transfer_ps(machine.bytes_of(width * rows))
+            for rows in (cut.full, cut.last)
+        )
         found: Ints = cut.over(usual, last)
         return found
 

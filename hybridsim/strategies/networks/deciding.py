@@ -372,8 +372,7 @@ class Deciding:
         kept = work.keys - work.tokens // sequences
         if not self._options.move_kept or kept <= 0 or not self._structure.of.past:
             return 0
-        elements = kept * work.op.kept_features * sequences
-        return ceil_div(elements * self._machine.activation_bits, 8)
+        return self._machine.bytes_of(kept * work.op.kept_features * sequences)
 
     def _long_notes(self) -> list[str]:
         """Return what was done about attentions over too many keys."""

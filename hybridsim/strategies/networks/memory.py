@@ -12,7 +12,7 @@ from hybridsim.errors import CapacityError
 from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import FlowOp
 from hybridsim.strategies.networks.structure import NetworkStructure
-from hybridsim.units import ceil_div, format_bytes
+from hybridsim.units import format_bytes
 from hybridsim.workload import Attention, Linear
 
 
@@ -224,15 +224,11 @@ def _kept(given: _Given, attentions: Sequence[FlowOp], size: int) -> OnChip:
 
 def _own_bytes(given: _Given, work: FlowOp) -> int:
     """Return the size of queries and output."""
-    return _bytes(given, 2 * work.tokens * work.op.out_features)
+    return given.machine.bytes_of(2 * work.tokens * work.op.out_features)
 
 
 def _kept_bytes(given: _Given, work: FlowOp) -> int:
     """Return the size of keys and values."""
     assert isinstance(work.op, Attention)
     elements = work.keys * work.op.kept_features
-    return _bytes(given, given.structure.of.sequences * elements)
-
-
-def _bytes(given: _Given, elements: int) -> int:
-    return ceil_div(elements * given.machine.activation_bits, 8)
+    return given.machine.bytes_of(given.structure.of.sequences * elements)

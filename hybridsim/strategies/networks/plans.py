@@ -258,7 +258,8 @@ class BlockCopies:
         for work in template:
             names = twins[work.name]
             if isinstance(work.op, Linear):
-                if structure.together[work.name].members[0] == work.name:
+                group = structure.together[work.name]
+                if group.tiles and group.members[0] == work.name:  # else on clusters, or with it
                     found[work.name, "mvm"] = [structure.together[name].tiles for name in names]
             elif isinstance(work.op, Add) and peripheries:
                 local = [structure.from_tiles[name] for name in names]

@@ -3,16 +3,13 @@
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
-from hybridsim.components.interconnect import Flow, Passage, spread
+from hybridsim.components.interconnect import PORT, Flow, Passage, spread
 from hybridsim.plan import Mostly, Need, Step, Within
 from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import Batches
 from hybridsim.strategies.networks.resources import ChipResources
 from hybridsim.strategies.networks.structure import NetworkStructure
 from hybridsim.work import NOTHING, Work
-
-_PORT = 0
-"""The node at which memory and the neighbouring chips are attached (assumed)."""
 
 
 def per_batch(batches: Batches, make: Callable[[int], Work]) -> Work | Mostly:
@@ -107,7 +104,7 @@ class Routes:
 
     def of_memory(self, chip: int) -> Place:
         """Return the place where a chip's memory is attached."""
-        return Place(chip, (_PORT,) if self.structure.machine.network else ())
+        return Place(chip, (PORT,) if self.structure.machine.network else ())
 
     def of_clusters(self, name: str, pieces: int) -> Place:
         """Return the place of the clusters that share a work.

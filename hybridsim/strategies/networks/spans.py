@@ -95,7 +95,7 @@ class Spans:
         machine: Machine,
         options: DecidingOptions,
         taken: Mapping[int, Taken],
-        barrier: bool = False,
+        barrier: bool,
     ) -> None:
         """``taken`` has what clusters take for the ops of each kind; with a ``barrier`` a block
         waits for the last batch of the block before."""
@@ -185,6 +185,5 @@ class Spans:
 
     def _over(self, width: int, rows: Ints) -> Ints:
         """Return what moving so many vectors over a link takes [ps]."""
-        size = ceil_div(width * rows * self._machine.activation_bits, 8)
-        found: Ints = self._machine.link.transfer_ps(size)
+        found: Ints = self._machine.link.transfer_ps(self._machine.bytes_of(width * rows))
         return found
