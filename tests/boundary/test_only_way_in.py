@@ -42,6 +42,7 @@ OWN = {
     "machine_code.ship": "the environment of who makes a release",
     "testing": "a part of one's own, copied",
     "components.redmule_replay": "fingerprint of the package's own source",
+    "components.redmule_replayed": "tables that come with the package",
     "report.page.shell": "templates of the package",
     "cli._terminal": "nothing: what leads nowhere is opened for writing",
     "nesting": "the parser behind the boundary, once the depth is known",
