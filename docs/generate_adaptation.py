@@ -34,6 +34,8 @@ def tables() -> dict[str, str]:
         "headline_corrected": corrected(),
         "headline_fp16": as_on_cluster(),
         "clipping": clipping(),
+        "clip": over_time("adapt_movie/results_clip"),
+        "clip_differences": differences("adapt_movie/results_clip", ("10y",)),
         "methods": over_time("adapt_methods/results"),
         "methods_differences": differences("adapt_methods/results", ("10y",)),
         "training": training(),

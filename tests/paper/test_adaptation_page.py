@@ -92,6 +92,33 @@ def test_on_unseen_reviews_it_is_below_a_control_of_equal_budget_and_above_it_on
     assert on_chips["difference_points"] > 1
 
 
+@pytest.mark.parametrize("arm", ["ahwa_lora_averaged", "mean_of_both"])
+def test_weights_that_are_cut_at_two_sigma_bring_it_nearer_and_not_within_a_point(
+    arm: str,
+) -> None:
+    """An adapter that was trained without noise gains most of it on the chips of ten years."""
+    at_two, at_three = "adapt_movie/results_clip", "adapt_movie/results"
+    found, before = (
+        difference(folder, arm, "digital_lora_averaged, digital") for folder in (at_two, at_three)
+    )
+    assert found["difference_points"] > before["difference_points"] + 0.1
+    assert -1.3 < found["ci95_low"] < -1
+    gained = []
+    for each in (arm, "digital_lora_averaged"):
+        of = (table(f).set_index(["arm", "time"]) for f in (at_two, at_three))
+        two, three = (rows.loc[(each, "10y"), "accuracy_percent"] for rows in of)
+        gained.append(two - three)
+    assert 0 < gained[0] < 0.2
+    assert gained[1] > 0.6
+
+
+def test_the_place_to_cut_is_where_the_errors_of_layers_are_least() -> None:
+    rows = json.loads((REPORTS / "adapt_movie" / "clipping.json").read_text())["clipping"]
+    assert min(rows, key=lambda row: row["together"])["clip_sigmas"] == 2
+    tiles = {row["clip_sigmas"]: row["tiles"] for row in rows}
+    assert 0.6 < tiles[2.0] / tiles[3.0] < 0.7
+
+
 TASKS = ("adapt_movie/results", *(f"adapt_tasks/results/{t}" for t in ("tweets", "nyt", "amazon")))
 
 
