@@ -141,17 +141,7 @@ def compare(
             why the first one cannot.
     """
     if strategies is None:
-        try:
-            names = adapter_strategies()
-            return compare(network, machine, names, tokens, options, past, on_run, intervals)
-        except CapacityError as error:
-            if options or past:
-                raise
-            names = list(NETWORK_STRATEGIES)
-            found = compare(network, machine, names, tokens, on_run=on_run, intervals=intervals)
-            few = error.in_few_words
-            why = f"the whole network, as layers cannot be studied one by one: {few}"
-            return replace(found, notes=(why,))
+        return _of_all(network, machine, tokens, options, past, on_run, intervals)
     names = list(strategies)
     if not names or len(set(names)) != len(names):
         raise InputError(f"strategies: found {names}; name one or more, each once")
@@ -162,17 +152,41 @@ def compare(
         try:
             run = execute(network, machine, strategy, tokens, past=past)
             rows.append(_row(name, run, intervals))
-            if on_run is not None:
-                on_run(name, run)
         except Exception as error:
             if (known := _told(error)) is None:
                 raise
             errors.append(known)
             rows.append({"strategy": name, "problem": str(known)})
+            continue
+        if on_run is not None:
+            on_run(name, run)
     if len(errors) == len(rows):
         raise errors[0]
     length = tokens if tokens is not None else network.sequence_length
     return Comparison(network.name, machine.name, int(length or 0), tuple(rows))
+
+
+def _of_all(
+    network: Network,
+    machine: Machine,
+    tokens: int | None,
+    options: Mapping[str, Any] | None,
+    past: int,
+    on_run: Callable[[str, Run], None] | None,
+    intervals: bool,
+) -> Comparison:
+    """Return all strategies with adapters, or where no layer finds room those for networks."""
+    try:
+        names = adapter_strategies()
+        return compare(network, machine, names, tokens, options, past, on_run, intervals)
+    except CapacityError as error:
+        if options or past:
+            raise
+        names = list(NETWORK_STRATEGIES)
+        found = compare(network, machine, names, tokens, on_run=on_run, intervals=intervals)
+        few = error.in_few_words
+        why = f"the whole network, as layers cannot be studied one by one: {few}"
+        return replace(found, notes=(why,))
 
 
 def _told(error: Exception) -> InputError | None:

@@ -1,5 +1,7 @@
 """Strategies side by side: the figures are those of single runs."""
 
+from typing import Any
+
 import pytest
 
 import hybridsim
@@ -117,3 +119,12 @@ def test_bad_requests_are_refused() -> None:
     _, bare = hybridsim.load("layer_128x128", "ahwa_lora_2026", {"cluster.matrix_engine": None})
     with pytest.raises(InputError, match="no matrix engine"):
         compare(network, bare, ["swapped"])
+
+
+def test_what_a_callback_raises_is_no_problem_of_the_strategy() -> None:
+    def refuse(name: str, run: Any) -> None:
+        raise InputError(f"no room for {name}")
+
+    network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
+    with pytest.raises(InputError, match="no room for token_parallel"):
+        compare(network, machine, ["token_parallel", "early_xa"], 8, on_run=refuse)

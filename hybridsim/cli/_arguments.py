@@ -73,6 +73,7 @@ def check_values(command: Any, ctx: Any, arguments: Sequence[str]) -> None:
 APART = (
     ("--csv", "--json"),
     ("--rate", "--load"),
+    *(("--clipping", f"--{name}") for name in ("arm", "dry-run", "figures", "on")),
     *(("--requests", f"--{name}") for name in (
         "tasks", "load", "rate", "count", "seed", "tokens", "output",
     )),

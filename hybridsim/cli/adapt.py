@@ -211,14 +211,8 @@ def _print_clipping(run: "StudyRun", json_: bool) -> None:
         print_json({"clipping": rows})
         return
     study, columns = run.study, ("clipped", "left", "tiles", "together")
-    table = plain_table(
-        "cut at",
-        "alone",
-        "with adapter",
-        "tiles",
-        "together",
-        right="alone|with adapter|tiles|together",
-    )
+    heads = ("alone", "with adapter", "tiles", "together")
+    table = plain_table("cut at", *heads, right="|".join(heads))
     for row in rows:
         shares = (f"{100 * row[name]:.2f}" for name in columns)
         table.add_row(_cut_at(row["clip_sigmas"]), *shares)

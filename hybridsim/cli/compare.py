@@ -120,6 +120,10 @@ def compare(
     if out_ is not None:
         telling.wrote(out_ / "page.html", silent)
     telling.end()
+    _show(found, csv_, json_, quiet)
+
+
+def _show(found: "Comparison", csv_: bool, json_: bool, quiet: bool) -> None:
     if csv_ or json_ or quiet:  # the table says it itself
         for problem in found.problems:
             typer.echo(f"hybridsim: {printable(problem)}", err=True)

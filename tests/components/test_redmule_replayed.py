@@ -12,6 +12,7 @@ from hybridsim.components import redmule_replayed
 from hybridsim.components.redmule_cycles import cycles_of, terms_of
 from hybridsim.components.redmule_replayed import take
 from hybridsim.components.redmule_waits import BUNDLED, WaitTables, wait_tables
+from hybridsim.library import variant_names
 
 AGAIN = "a source has changed: python -m hybridsim.components.redmule_waits"
 bundled = st.sampled_from(BUNDLED)
@@ -27,12 +28,13 @@ def test_they_are_of_todays_sources(array: tuple[int, int, int]) -> None:
     assert take(tables.array, tables.waits), AGAIN
 
 
-@pytest.mark.parametrize("name", ["ahwa_lora_2026", "harp_2026", "llm_2026"])
+@pytest.mark.parametrize("name", variant_names())
 def test_arrays_of_bundled_machines_have_them(name: str) -> None:
-    cluster = hybridsim.load_machine(name).cluster
-    assert cluster is not None
-    engine = cluster.engine
-    assert (engine.array_height, engine.array_width, engine.pipe_regs) in BUNDLED
+    for variant in ("", *(f":{own}" for own in variant_names()[name])):
+        cluster = hybridsim.load_machine(name + variant).cluster
+        if cluster is not None and cluster.matrix_engine is not None:
+            engine = cluster.engine
+            assert (engine.array_height, engine.array_width, engine.pipe_regs) in BUNDLED
 
 
 @given(array=bundled, shape=shapes, pads=st.booleans())

@@ -45,7 +45,7 @@ NEVER = 2**63 - 1
 def whole_div(a: int, b: int) -> int:
     """Return ``a / b`` rounded up, for integers with ``b > 0``.
 
-    Mostly by 1 or 2, where a division takes several times as long as to ask for that.
+    Mostly by 1 or 2: a bound takes a quarter less time where these are not divided by.
     """
     if b == 1:
         return a
