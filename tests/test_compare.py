@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import hybridsim
@@ -9,6 +10,7 @@ from hybridsim import compare, make_strategy, simulate
 from hybridsim.comparison import STALLS, adapter_strategies
 from hybridsim.errors import InputError, SpecError, UnknownNameError
 from hybridsim.report.figures.comparison import comparison_bars
+from hybridsim.report.page.comparison import path_chart
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +130,18 @@ def test_what_a_callback_raises_is_no_problem_of_the_strategy() -> None:
     network, machine = hybridsim.load("layer_128x128", "ahwa_lora_2026")
     with pytest.raises(InputError, match="no room for token_parallel"):
         compare(network, machine, ["token_parallel", "early_xa"], 8, on_run=refuse)
+
+
+def test_bars_of_whole_networks_add_up_to_the_latency_in_figure_and_page() -> None:
+    """Over several chips, which pass links that a layer alone does not have."""
+    network, machine = hybridsim.load("gpt2", "llm_2026")
+    found = compare(network, machine, ["xb_pipe", "network"], 16)
+    latency = found.to_frame()["latency_ps"] / 1e9
+    bars = comparison_bars(found.to_frame())
+    others = {"strategy", "overhead_percent", "yardstick_ms", "below_ms", "above_ms"}
+    assert bars[[c for c in bars if c not in others]].sum(axis=1).to_list() == pytest.approx(
+        latency.to_list()
+    )
+    drawn = pd.DataFrame(path_chart([*found.rows]).columns)
+    shares = drawn.groupby("strategy")["share"].sum()
+    assert shares.to_list() == pytest.approx([1, 1])

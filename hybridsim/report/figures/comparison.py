@@ -33,6 +33,7 @@ _PARTS = (
     ("dram", "DRAM", "#000000"),
     ("periphery", "tile periphery", "0.6"),
 )
+_OTHER = "other parts"
 
 
 def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
@@ -50,6 +51,12 @@ def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
         column = f"{kind}_critical"
         if column in ran and (ran[column].fillna(0) > 0).any():
             table[name] = ran["latency_ps"] * ran[column].fillna(0) / 1e9
+    named = {f"{kind}_critical" for kind, _, _ in _PARTS}
+    columns = [str(column) for column in ran]
+    unnamed = [c for c in columns if c.endswith("_critical") and c not in named]
+    rest = ran[unnamed].fillna(0).sum(axis=1)
+    if (rest > 0).any():
+        table[_OTHER] = ran["latency_ps"] * rest / 1e9
     if "latency_low_ps" in ran:
         table["below_ms"] = (ran["latency_ps"] - ran["latency_low_ps"]) / 1e9
         table["above_ms"] = (ran["latency_high_ps"] - ran["latency_ps"]) / 1e9
@@ -59,7 +66,7 @@ def comparison_bars(rows: pd.DataFrame) -> pd.DataFrame:
 def draw_comparison(table: pd.DataFrame, axes: Axes) -> None:
     """Draw one bar per strategy, the first on top, and the all-analog latency as a line."""
     left = pd.Series(0.0, index=table.index)
-    for _, name, color in _PARTS:
+    for _, name, color in (*_PARTS, ("", _OTHER, "0.8")):
         if name not in table:
             continue
         axes.barh(table["strategy"], table[name], left=left, color=color, label=name, height=0.7)

@@ -61,7 +61,12 @@ def comparison_page(document: Mapping[str, Any], activity: pd.DataFrame) -> str:
     """
     rows = list(document["strategies"])
     ran = [row for row in rows if not row["problem"]]
-    charts = [lanes_chart(activity, ran), path_chart(ran), memory_chart(ran), stalls_chart(ran)]
+    charts = [lanes_chart(activity, ran), path_chart(ran), memory_chart(ran)]
+    # clusters that are one part each, as in whole networks, do not tell of their units
+    units = ("matrix_engine_utilization", "cores_utilization")
+    told = [row for row in ran if any(row.get(unit) for unit in units)]
+    if told:
+        charts.append(stalls_chart(told))
     known = [row for row in ran if row.get("energy_pj") is not None]
     if known:
         charts.append(energy_chart(known))
@@ -121,7 +126,6 @@ def comparison_of_folder(folder: Path) -> str:
 
 
 Rows = list[dict[str, Any]]
-_PATH = {"tile": "tiles", "matrix_engine": "matrix engine", "cores": "cores", "dma": "DMA"}
 _WHY = ("waiting", "blocked", "starved", "finished")
 
 
@@ -180,14 +184,14 @@ def _path_rows(ran: Rows, size: int) -> tuple[Rows, Rows]:
         {
             "strategy": row["strategy"],
             "kind": kind,
-            "part": name,
-            "share": row[f"{kind}_critical"],
-            "time": row["latency_ps"] * row[f"{kind}_critical"] / size,
+            "part": part_name(kind),
+            "share": row.get(f"{kind}_critical") or 0.0,
+            "time": row["latency_ps"] * (row.get(f"{kind}_critical") or 0.0) / size,
             "order": place,
             "overhead": row["overhead_percent"],
         }
         for row in ran
-        for place, (kind, name) in enumerate(_PATH.items())
+        for place, kind in enumerate(_on_path(ran))
     ]
     sums = [
         {
@@ -202,13 +206,23 @@ def _path_rows(ran: Rows, size: int) -> tuple[Rows, Rows]:
     return rows, sums
 
 
+def _on_path(ran: Rows) -> list[str]:
+    """Return the kinds of parts that some critical path passes, in the order of pages."""
+    share = "_critical"
+    kinds = {
+        key.removesuffix(share) for row in ran for key in row if key.endswith(share) and row[key]
+    }
+    order = list(PARTS)
+    return sorted(kinds, key=lambda kind: (order.index(kind) if kind in order else 99, kind))
+
+
 def path_chart(ran: Rows) -> Chart:
     """Draw what the critical path of each strategy consists of."""
     longest = max(int(row["latency_ps"]) for row in ran)
     size, unit = scale_of(longest)
     rows, sums = _path_rows(ran, size)
     strategy = field("strategy", "nominal", sort=[row["strategy"] for row in ran])
-    parts = palette(PARTS, list(_PATH))
+    parts = palette(PARTS, _on_path(ran))
     spec: Spec = {
         "height": {"step": 26},
         "layer": [
