@@ -153,6 +153,20 @@ def fit(residuals: Residuals, ridge: float = 0.0, whitening: F64 | None = None) 
     return Fit(whitening, left, values, right, residuals.of_residuals)
 
 
+def fit_to(matrix: F64, gram: F64, whitening: F64) -> Fit:
+    """Return what comes nearest to a matrix (out, in) for vectors X with X^T X = ``gram``, of
+    every rank: the best corrections of a layer that lacks the matrix.
+
+    Args:
+        matrix: Shape (out, in).
+        gram: Shape (in, in).
+        whitening: What :func:`whitening_of` gives for ``gram`` and a ridge.
+    """
+    both = gram @ matrix.T
+    left, values, right = _singular(whitening @ both)
+    return Fit(whitening, left, values, right, float(np.sum(matrix.T * both)))
+
+
 def _singular(matrix: F64) -> tuple[F64, F64, F64]:
     """Return U, S and V of a matrix by the eigenvectors of its smaller Gram matrix.
 

@@ -6,6 +6,7 @@ stands beside it as ``boot95_low`` and ``boot95_high`` (:mod:`.intervals`).
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridsim.analog.times import format_time, in_order
+from hybridsim.boundary.reading import read_own, read_own_json
+from hybridsim.csv_files import read_table
+from hybridsim.errors import InputError
 from hybridsim.training.files import DIGITAL, Key
 from hybridsim.training.intervals import (
     Cube,
@@ -140,3 +144,28 @@ def as_markdown(table: pd.DataFrame) -> str:
         }
         lines.append(f"| {arm} | {' | '.join(cells.get(t, '-') for t in times)} |")
     return "\n".join(lines) + "\n"
+
+
+def training_table(out: Path) -> pd.DataFrame:
+    """Return one row per training run, of those as well whose folders are not kept any more."""
+    table, known = out / "training.csv", {}
+    if table.exists() and read_own(table).strip():
+        for row in read_table(table).rows:
+            try:
+                place = row.cells["arm"], int(row.cells["seed"])
+                known[place] = {name: _numbered(name, text) for name, text in row.cells.items()}
+            except (ValueError, KeyError):
+                problem = f"line {row.line} is of no training; delete the line"
+                raise InputError(f"{table}: {problem}") from None
+    for file in out.glob("runs/*/seed*/training.json"):
+        found = read_own_json(file)
+        known[found["arm"], found["seed"]] = found
+    return pd.DataFrame([known[place] for place in sorted(known)])
+
+
+def _numbered(name: str, text: str) -> str | int | float:
+    """Return what stands in a column of the table of trainings."""
+    if name == "arm":
+        return text
+    whole = name in ("seed", "steps", "parameters", "peak_memory_bytes")
+    return int(text) if whole else float(text or "nan")

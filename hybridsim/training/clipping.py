@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hybridsim.analog import AnalogSettings, Residuals, fit
-from hybridsim.analog.correction import F64, gram_of, whitening_of
+from hybridsim.analog import AnalogSettings
+from hybridsim.analog.correction import F64, fit_to, gram_of, whitening_of
 from hybridsim.training.crossbar import Disturbance
 from hybridsim.training.linear import OnTiles, StaticLinear, program_chip, put_on_chip
 from hybridsim.training.observing import Inputs
@@ -94,15 +94,11 @@ def _errors(
     so that ``fitted`` and ``of_seen`` stand for vectors.
     """
     with torch.no_grad():
-        held = layer.clipped(settings)
-        if layer.side is not None:
-            held = held + layer.side.to_dense()
+        held = layer.held(settings)
         lost = (layer.weight - held).cpu().numpy().astype(np.float64)
         wanted = seen @ layer.weight.T
         of_tiles = (layer.on_crossbars(seen) - seen @ held.T).square().sum()
         apart = float((wanted - wanted.mean(dim=0)).square().sum())
-    lacking = Residuals(lost.shape[1], lost.shape[0], len(seen))
-    lacking.of_inputs, lacking.of_both = fitted, fitted @ lost.T
-    remains = lost - fit(lacking, whitening=whitening).of_rank(rank).matrix
+    remains = lost - fit_to(lost, fitted, whitening).of_rank(rank).matrix
     clipped, left = (float(np.sum((d @ of_seen) * d)) for d in (lost, remains))
     return clipped / apart, left / apart, float(of_tiles) / apart

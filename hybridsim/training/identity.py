@@ -41,6 +41,7 @@ LATER: dict[str, dict[str, object]] = {
         "schedule": "falling",
         "learn_ranges": False,
         "mean_of": [],
+        "merge": {},
     },
 }
 """Place -> fields that came later, and the values at which all is as it was before: left out

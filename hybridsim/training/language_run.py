@@ -256,8 +256,7 @@ class LanguageRun:
         layers = self.model.static_layers()
         own = {name: layer.weight.data for name, layer in layers.items()}
         for layer in layers.values():
-            held, side = layer.clipped(settings), layer.kept_digital(settings)
-            layer.weight.data = held if side is None else held + side.to_dense()
+            layer.weight.data = layer.held(settings)
         try:
             return self._tested()
         finally:

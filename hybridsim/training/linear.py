@@ -20,6 +20,7 @@ from hybridsim.analog import (
     LayerState,
     ProgrammedLayer,
 )
+from hybridsim.analog.correction import Correction
 from hybridsim.errors import UnknownNameError
 from hybridsim.kernels.lora import lora as cluster_lora
 from hybridsim.training.crossbar import Disturbance, RowBlock, crossbar_product, limited, stream
@@ -49,6 +50,18 @@ class LowRank(nn.Module):
         if self.dropout and self.training:
             x = functional.dropout(x, self.dropout)
         return torch.addmm(y, x @ self.lora_A.T, self.lora_B.T, alpha=self.scale)
+
+    def added(self) -> Correction:
+        """Return what is added to the outputs of the layer, the scale within."""
+        a, b = (each.detach().cpu().numpy() for each in (self.lora_A, self.lora_B))
+        return Correction(a, b * np.float32(self.scale))
+
+    def take(self, added: Correction) -> None:
+        """Take the values that add this; a smaller rank leaves the rest at zero."""
+        rank = len(added.down)
+        with torch.no_grad():
+            for own, values in (self.lora_A, added.down), (self.lora_B.T, added.up.T / self.scale):
+                own.zero_()[:rank] = torch.from_numpy(values)
 
 
 class StaticLinear(nn.Module):
@@ -161,6 +174,12 @@ class StaticLinear(nn.Module):
         weights = self.weight.detach()
         near = ~self._far(settings.side_path_sigmas)
         return weights.masked_fill(near, 0.0).to_sparse().coalesce()
+
+    def held(self, settings: AnalogSettings) -> torch.Tensor:
+        """Return the weights that crossbars and side path are to hold, shape (out, in)."""
+        side = self.kept_digital(settings)
+        held = self.clipped(settings)
+        return held if side is None else held + side.to_dense()
 
     def _far(self, sigmas: float) -> torch.Tensor:
         return self.weight.detach().abs() > sigmas * self._spread

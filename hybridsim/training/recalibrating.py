@@ -90,12 +90,7 @@ def measure(
 def adapter_of(model: OnTiles, name: str) -> Correction | None:
     """Return the adapter of a layer as what it adds, None where it has none."""
     adapter = model.static_layers()[name].adapter
-    if adapter is None:
-        return None
-    return Correction(
-        adapter.lora_A.detach().cpu().numpy(),
-        adapter.lora_B.detach().cpu().numpy() * np.float32(adapter.scale),
-    )
+    return None if adapter is None else adapter.added()
 
 
 def carried(
@@ -133,9 +128,6 @@ def put_adapters(model: OnTiles, adapters: Corrections) -> Lora:
     for name, adapter in adapters.items():
         layer = model.static_layers()[name]
         made = LowRank(adapter.down.shape[1], adapter.up.shape[0], lora, 0)
-        with torch.no_grad():
-            made.lora_A.zero_()
-            made.lora_A[: len(adapter.down)] = torch.from_numpy(adapter.down)
-            made.lora_B[:, : len(adapter.down)] = torch.from_numpy(adapter.up)
+        made.take(adapter)
         layer.adapter = made.to(layer.weight.device).requires_grad_(False)
     return lora

@@ -12,10 +12,13 @@ import pandas as pd
 import torch
 
 from hybridsim.analog import AnalogSettings
-from hybridsim.boundary.reading import read_own, read_own_json
-from hybridsim.csv_files import read_table
 from hybridsim.errors import InputError, SpecError
-from hybridsim.training.answers import accuracy_table, as_markdown, difference_table
+from hybridsim.training.answers import (
+    accuracy_table,
+    as_markdown,
+    difference_table,
+    training_table,
+)
 from hybridsim.training.classifier import Classifier, Rater, SpanReader
 from hybridsim.training.clipping import errors_of_clipping
 from hybridsim.training.corpora import Example
@@ -26,6 +29,7 @@ from hybridsim.training.files import DIGITAL, Journal, write_file
 from hybridsim.training.identity import Part, identity
 from hybridsim.training.linear import program_chip, put_on_chip
 from hybridsim.training.marks import Sentences, rated
+from hybridsim.training.merging import WEIGHED_ON, Parent, mean_into, merge_into
 from hybridsim.training.metrics import metric_table, metrics_of
 from hybridsim.training.observing import Inputs, inputs_for_ranges, layer_inputs, set_ranges
 from hybridsim.training.peft_files import read_trained, write_trained
@@ -175,8 +179,8 @@ class StudyRun:
             read_trained(known, model)
             return model
         spec = self.study.arms[arm]
-        if spec.mean_of:
-            self._take_mean(model, spec.mean_of, seed)
+        if not spec.is_trained:
+            self._make_of_others(arm, seed, model)
             self._write(arm, seed, model)
             return model
         if spec.start_from is not None:
@@ -194,16 +198,23 @@ class StudyRun:
         self._keep(arm, seed, model, trained)
         return model
 
-    def _take_mean(self, model: Classifier, arms: tuple[str, ...], seed: int) -> None:
-        """Give a model the mean of what earlier arms have trained."""
-        found = []
-        for arm in arms:
-            earlier, folder = self.new_model(arm, seed), self._earlier(arm, seed)
-            read_trained(folder, earlier)
-            found.append(earlier.trained())
-        with torch.no_grad():
-            for name, parameter in model.trained().items():
-                parameter.copy_(torch.stack([values[name] for values in found]).mean(dim=0))
+    def _make_of_others(self, arm: str, seed: int, model: Classifier) -> None:
+        """Give a model what earlier arms have trained, without training."""
+        spec, known = self.study.arms[arm], self.study.arms
+        shares = spec.merge or dict.fromkeys(spec.mean_of, 1 / len(spec.mean_of))
+        parents: list[Parent] = []
+        for name, share in shares.items():
+            earlier = self.new_model(name, seed)
+            read_trained(self._earlier(name, seed), earlier)
+            on_tiles = known[name].noise is not None or bool(known[name].merge)
+            parents.append((share, earlier, on_tiles))
+        if spec.merge:
+            most = max(parents, key=lambda parent: parent[0])[1]
+            weighed_on = range(min(WEIGHED_ON, len(self.train.text.ids)))
+            inputs = layer_inputs(most, self.train.text, weighed_on)
+            merge_into(model, parents, inputs, self.study.analog_of(arm))
+        else:
+            mean_into(model, parents)
 
     def _known_adapter(self, arm: str, seed: int) -> Path | None:
         """Return the folder of an adapter that was trained already, None where it was not.
@@ -296,7 +307,7 @@ class StudyRun:
         controls = self.study.controls or tuple(arms)[:1]
         accuracy = accuracy_table(correct, arms)
         differences = difference_table(correct, arms, controls)
-        training = _training_table(self.out)
+        training = training_table(self.out)
         for name, table in (
             ("accuracy", accuracy), ("differences", differences), ("training", training),
         ):  # fmt: skip
@@ -324,8 +335,7 @@ class StudyRun:
         small = self._sentences(self.judged_by[:sentences])
         for arm in self.study.arms:
             model = self.new_model(arm, seed)
-            trains = not self.study.arms[arm].mean_of
-            if trains and self.study.earlier_adapters_of(arm) is None:
+            if self.study.arms[arm].is_trained and self.study.earlier_adapters_of(arm) is None:
                 per_step = self._seconds_per_step(arm, model, steps)
                 seconds[f"train {arm}"] = per_step * self.study.steps_of(arm) * runs
             model.compute_adapters(as_on_cluster=self.study.adapter_precision == "fp16")
@@ -362,31 +372,6 @@ class StudyRun:
         training.run(until=1)
         teaching = 1.4 if self.study.arms[arm].distill_from else 1.0  # one more forward pass
         return training.run(until=steps).seconds_per_step * teaching
-
-
-def _training_table(out: Path) -> pd.DataFrame:
-    """Return one row per training run, of those as well whose folders are not kept any more."""
-    table, known = out / "training.csv", {}
-    if table.exists() and read_own(table).strip():
-        for row in read_table(table).rows:
-            try:
-                place = row.cells["arm"], int(row.cells["seed"])
-                known[place] = {name: _numbered(name, text) for name, text in row.cells.items()}
-            except (ValueError, KeyError):
-                problem = f"line {row.line} is of no training; delete the line"
-                raise InputError(f"{table}: {problem}") from None
-    for file in out.glob("runs/*/seed*/training.json"):
-        found = read_own_json(file)
-        known[found["arm"], found["seed"]] = found
-    return pd.DataFrame([known[place] for place in sorted(known)])
-
-
-def _numbered(name: str, text: str) -> str | int | float:
-    """Return what stands in a column of the table of trainings."""
-    if name == "arm":
-        return text
-    whole = name in ("seed", "steps", "parameters", "peak_memory_bytes")
-    return int(text) if whole else float(text or "nan")
 
 
 def _device(wanted: str) -> str:

@@ -24,6 +24,8 @@ TARGETS = (
     "output.dense",
 )
 """The static linear layers of a BERT block, by the names of Hugging Face."""
+SHARES_EXACT = 1e-6
+"""How far from 1 shares may come to: thirds are written in decimals."""
 MOST_BITS = 9
 """Inputs of more bits are not exact in bfloat16."""
 
@@ -106,6 +108,11 @@ class Arm(Spec):
     """Earlier arms whose adapters and heads, for the same seed, are averaged value by value;
     nothing is trained then, and the rest says what kind of arm it is. Makes sense of arms that
     started from the same one. Source: Wortsman et al., Model soups, ICML 2022."""
+    merge: dict[ArmName, Share] = Field(default={})
+    """Earlier arms and the share of each, which come to 1: for the same seed, the adapters of this
+    arm's rank that are nearest to the mean of their products, with what tiles cut from the weights
+    added where an arm was trained without tiles (:mod:`.merging`); nothing is trained then, and
+    the rest says what kind of arm it is."""
     distill_from: ArmName | None = None
     """An earlier arm whose digital outputs are also a target, for the same seed."""
     distill_weight: Share = 0.5
@@ -124,9 +131,24 @@ class Arm(Spec):
             raise PlacedError("noise", "found chips with train: full; gaussian noise would do")
         if self.train == "full" and (self.lora is not None or self.start_from is not None):
             raise PlacedError("train", "found full with adapters; lora would do")
+        if self.merge:
+            self._check_merge()
         if self.distill_blocks and self.distill_from is None:
             raise PlacedError("distill_blocks", "found without distill_from; name a teacher there")
         return self
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is trained, and not made of other arms."""
+        return not (self.mean_of or self.merge)
+
+    def _check_merge(self) -> None:
+        total = sum(self.merge.values())
+        if abs(total - 1) > SHARES_EXACT:
+            raise PlacedError("merge", f"found shares that come to {total:g}; 1 would do")
+        if self.mean_of or self.train != "lora" or self.learn_ranges:
+            hint = "train: lora alone would do"
+            raise PlacedError("merge", f"found with mean_of, train: full or learn_ranges; {hint}")
 
 
 class AdaptStudy(Spec):
@@ -190,6 +212,7 @@ class AdaptStudy(Spec):
         for i, (name, arm) in enumerate(self.arms.items()):
             others = [("start_from", arm.start_from), ("distill_from", arm.distill_from)]
             others += [(f"mean_of.{k}", other) for k, other in enumerate(arm.mean_of)]
+            others += [(f"merge.{other}", other) for other in arm.merge]
             for key, other in others:
                 if other is not None and other not in names[:i]:
                     known = ", ".join(names[:i]) or "none: it is the first"
@@ -215,6 +238,14 @@ class AdaptStudy(Spec):
                 problem = f"found {other!r}, which trains other values; the same train, lora and "
                 problem += "learn_ranges would do"
                 raise PlacedError(f"arms.{name}.mean_of.{k}", problem)
+
+        for other in arm.merge:
+            theirs = self.arms[other]
+            alike = theirs.train == "lora" and not theirs.mean_of and not theirs.learn_ranges
+            if not alike or self.lora_of(other).targets != self.lora_of(name).targets:
+                problem = "found an arm of mean_of, train: full, learn_ranges or other targets; "
+                problem += "one that trained adapters on the same layers would do"
+                raise PlacedError(f"arms.{name}.merge.{other}", problem)
 
     def _check_learned_ranges(self, name: str) -> None:
         arm, tiles = self.arms[name], self.analog_of(name)

@@ -243,6 +243,31 @@ def test_an_arm_can_be_the_mean_of_earlier_ones(study, tmp_path):
             StudyRun(study, tmp_path / "out")
 
 
+def test_an_arm_can_be_merged_from_earlier_ones(study, tmp_path):
+    """Nothing is trained; shares, and arms that have no adapter on its layers, are refused."""
+    arm = {
+        "train": "lora", "learning_rate": 0.01, "lora": {"rank": 3},
+        "merge": {"digital_lora": 0.75, "ahwa_lora": 0.25},
+    }  # fmt: skip
+    changed(study, arms__all={"train": "full", "learning_rate": 0.01}, arms__between=arm)
+    run = StudyRun(study, tmp_path / "out")
+    result = run.run(("between",))
+    assert sorted(result.training["arm"]) == ["ahwa_lora", "digital_lora"]
+    assert set(result.accuracy["arm"]) == {"between"}
+    assert "train between" not in run.forecast(steps=1, sentences=4)
+    assert {len(a.lora_A) for _, a in run.trained_model("between", 1).adapters()} == {3}
+    for wrong, place in (
+        ({"merge": {"digital_lora": 0.5}}, r"between\.merge: found shares that come to 0\.5; 1"),
+        ({"mean_of": ["digital_lora"]}, r"between\.merge: found with mean_of"),
+        ({"train": "full", "lora": None}, r"between\.merge: found with mean_of, train: full"),
+        ({"merge": {"nobody": 1.0}}, r"between\.merge\.nobody: found 'nobody'; an arm before"),
+        ({"merge": {"all": 1.0}}, r"between\.merge\.all: found an arm of mean_of, train: full"),
+    ):
+        changed(study, arms__between=arm | wrong)
+        with pytest.raises(SpecError, match=place):
+            StudyRun(study, tmp_path / "out")
+
+
 def interrupt():
     raise KeyboardInterrupt
 

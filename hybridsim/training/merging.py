@@ -1,0 +1,78 @@
+"""Adapters made of earlier ones, in closed form: nothing is trained.
+
+An adapter does what its product does: of two that started apart, the mean of the factors is the
+mean of nothing. So products are averaged, and their mean is taken to a rank. What counts there is
+what it does to the vectors that layers receive, so errors are weighed by them
+(:func:`hybridsim.analog.correction.fit_to`).
+
+An adapter that was trained without tiles counts on whole weights, and tiles cut the largest. What
+they cut is added to its product before the mean, so that its layers give on tiles what they gave
+without; an adapter that was trained on tiles has learned it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from hybridsim.analog import AnalogSettings
+from hybridsim.analog.correction import F64, fit_to, gram_of, whitening_of
+from hybridsim.training.classifier import Classifier
+from hybridsim.training.clipping import RIDGE
+from hybridsim.training.linear import StaticLinear
+from hybridsim.training.observing import Inputs
+
+WEIGHED_ON = 512
+"""Training sentences, the first, whose vectors weigh errors; assumed."""
+Parent = tuple[float, Classifier, bool]
+"""(share, a trained model, whether it was trained on tiles)."""
+
+
+def mean_into(model: Classifier, parents: Sequence[Parent]) -> None:
+    """Give a model the mean of others, value by value: of those that started from the same one.
+
+    Source: Wortsman et al., *Model soups*, ICML 2022.
+    """
+    with torch.no_grad():
+        for name, parameter in model.trained().items():
+            given = [share * parent.trained()[name] for share, parent, _ in parents]
+            parameter.copy_(torch.stack(given).sum(dim=0))
+
+
+def merge_into(
+    model: Classifier, parents: Sequence[Parent], inputs: Inputs, settings: AnalogSettings
+) -> None:
+    """Give a model the adapters nearest to the mean of others, and the mean of what lies beside.
+
+    Args:
+        model: With adapters of the rank that is wanted, on the layers where the others have some.
+        parents: With shares that come to one.
+        inputs: Layer -> vectors that it receives, shape (tokens, in).
+        settings: Of the tiles that the model is for.
+    """
+    weighed: dict[int, tuple[F64, F64]] = {}  # query, key and value receive the same vectors
+    with torch.no_grad():
+        for name, value in model.head.named_parameters():
+            given = [share * parent.head.get_parameter(name) for share, parent, _ in parents]
+            value.copy_(torch.stack(given).sum(dim=0))
+        for name, adapter in model.adapters():
+            x = inputs[name]
+            if x.data_ptr() not in weighed:
+                gram = gram_of(x.cpu().numpy())
+                weighed[x.data_ptr()] = gram, whitening_of(gram, RIDGE)
+            mean = sum(
+                share * _product(parent.static_layers()[name], None if on_tiles else settings)
+                for share, parent, on_tiles in parents
+            )
+            best = fit_to(np.asarray(mean), *weighed[x.data_ptr()])
+            adapter.take(best.of_rank(len(adapter.lora_A)))
+
+
+def _product(layer: StaticLinear, cuts: AnalogSettings | None) -> F64:
+    """Return what an adapter adds to the weights, shape (out, in), and what tiles would cut."""
+    assert layer.adapter is not None
+    adds = layer.adapter.added()
+    product = adds.up.astype(np.float64) @ adds.down
+    if cuts is None:
+        return product
+    return product + (layer.weight - layer.held(cuts)).cpu().numpy()
