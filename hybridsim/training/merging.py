@@ -7,7 +7,8 @@ what it does to the vectors that layers receive, so errors are weighed by them
 
 An adapter that was trained without tiles counts on whole weights, and tiles cut the largest. What
 they cut is added to its product before the mean, so that its layers give on tiles what they gave
-without; an adapter that was trained on tiles has learned it.
+without. An adapter that was trained on tiles has learned what these cut; what others cut beyond
+that, or less, is added to its product too.
 """
 
 from collections.abc import Sequence
@@ -24,8 +25,8 @@ from hybridsim.training.observing import Inputs
 
 WEIGHED_ON = 512
 """Training sentences, the first, whose vectors weigh errors; assumed."""
-Parent = tuple[float, Classifier, bool]
-"""(share, a trained model, whether it was trained on tiles)."""
+Parent = tuple[float, Classifier, AnalogSettings | None]
+"""(share, a trained model, the tiles that it was trained on)."""
 
 
 def mean_into(model: Classifier, parents: Sequence[Parent]) -> None:
@@ -61,18 +62,18 @@ def merge_into(
                 gram = gram_of(x.cpu().numpy())
                 weighed[x.data_ptr()] = gram, whitening_of(gram, RIDGE)
             mean = sum(
-                share * _product(parent.static_layers()[name], None if on_tiles else settings)
-                for share, parent, on_tiles in parents
+                share * _product(parent.static_layers()[name], tiles, settings)
+                for share, parent, tiles in parents
             )
             best = fit_to(np.asarray(mean), *weighed[x.data_ptr()])
             adapter.take(best.of_rank(len(adapter.lora_A)))
 
 
-def _product(layer: StaticLinear, cuts: AnalogSettings | None) -> F64:
-    """Return what an adapter adds to the weights, shape (out, in), and what tiles would cut."""
+def _product(layer: StaticLinear, before: AnalogSettings | None, after: AnalogSettings) -> F64:
+    """Return what makes up on some tiles for an adapter and the weights that it was trained with,
+    shape (out, in)."""
     assert layer.adapter is not None
     adds = layer.adapter.added()
-    product = adds.up.astype(np.float64) @ adds.down
-    if cuts is None:
-        return product
-    return product + (layer.weight - layer.held(cuts)).cpu().numpy()
+    weights = layer.weight if before is None else layer.held(before)
+    lost: F64 = (weights - layer.held(after)).cpu().numpy()
+    return adds.up.astype(np.float64) @ adds.down + lost

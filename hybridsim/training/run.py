@@ -206,8 +206,8 @@ class StudyRun:
         for name, share in shares.items():
             earlier = self.new_model(name, seed)
             read_trained(self._earlier(name, seed), earlier)
-            on_tiles = known[name].noise is not None or bool(known[name].merge)
-            parents.append((share, earlier, on_tiles))
+            on_tiles = known[name].noise is not None or known[name].merge
+            parents.append((share, earlier, self.study.analog_of(name) if on_tiles else None))
         if spec.merge:
             most = max(parents, key=lambda parent: parent[0])[1]
             weighed_on = range(min(WEIGHED_ON, len(self.train.text.ids)))

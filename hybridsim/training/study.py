@@ -110,9 +110,9 @@ class Arm(Spec):
     started from the same one. Source: Wortsman et al., Model soups, ICML 2022."""
     merge: dict[ArmName, Share] = Field(default={})
     """Earlier arms and the share of each, which come to 1: for the same seed, the adapters of this
-    arm's rank that are nearest to the mean of their products, with what tiles cut from the weights
-    added where an arm was trained without tiles (:mod:`.merging`); nothing is trained then, and
-    the rest says what kind of arm it is."""
+    arm's rank that are nearest to the mean of their products, with what the tiles of this arm take
+    from the weights that an arm was trained with added (:mod:`.merging`); nothing is trained then,
+    and the rest says what kind of arm it is."""
     distill_from: ArmName | None = None
     """An earlier arm whose digital outputs are also a target, for the same seed."""
     distill_weight: Share = 0.5

@@ -57,7 +57,7 @@ def merged(rank, *parents, x=None, settings=NOWHERE):
 @given(st.floats(0, 1), st.integers(1, 3), st.integers(1, 3))
 def test_with_rank_enough_it_is_the_mean_of_products_and_of_heads(share, first, second):
     a, b = Model(first, 1), Model(second, 2)
-    model = merged(6, (share, a, True), (1 - share, b, True))
+    model = merged(6, (share, a, NOWHERE), (1 - share, b, NOWHERE))
     wanted = share * a.product + (1 - share) * b.product
     # the ridge of the fit is a thousandth
     np.testing.assert_allclose(model.product, wanted, atol=5e-3 * np.abs(wanted).max())
@@ -73,9 +73,9 @@ def test_an_adapter_and_itself_with_other_signs_are_the_adapter():
     with torch.no_grad():
         b.layer.adapter.lora_A.neg_()
         b.layer.adapter.lora_B.neg_()
-    mean_into(mean, [(0.5, a, True), (0.5, b, True)])
+    mean_into(mean, [(0.5, a, NOWHERE), (0.5, b, NOWHERE)])
     assert np.abs(mean.product).max() < 1e-6
-    model = merged(2, (0.5, a, True), (0.5, b, True))
+    model = merged(2, (0.5, a, NOWHERE), (0.5, b, NOWHERE))
     np.testing.assert_allclose(model.product, a.product, rtol=0, atol=5e-3)
 
 
@@ -85,7 +85,7 @@ def test_no_adapter_of_the_rank_is_nearer_for_the_vectors(rank, seed):
     a, b = Model(3, 1), Model(3, 2)
     x = vectors(seed, spread=6.0)
     wanted = (a.product + b.product) / 2
-    model = merged(rank, (0.5, a, True), (0.5, b, True), x=x)
+    model = merged(rank, (0.5, a, NOWHERE), (0.5, b, NOWHERE), x=x)
     u, s, v = np.linalg.svd(wanted)
     blind = (u[:, :rank] * s[:rank]) @ v[:rank]
     rng = np.random.default_rng(seed)
@@ -105,10 +105,21 @@ def test_what_tiles_cut_is_added_where_an_arm_was_trained_without_them():
     layer = a.layer
     cut = (layer.weight - layer.held(settings)).numpy()
     assert np.abs(cut).max() > 0.5
-    model = merged(9, (1.0, a, False), settings=settings)
+    model = merged(9, (1.0, a, None), settings=settings)
     x = vectors(7)["layer"].numpy()
     before = x @ (layer.weight.numpy() + a.product).T
     after = x @ (layer.held(settings).numpy() + model.product).T
     np.testing.assert_allclose(after, before, atol=0.02 * np.abs(before).max())
-    on_tiles = merged(9, (1.0, a, True), settings=settings)
-    np.testing.assert_allclose(on_tiles.product, a.product, atol=5e-3 * np.abs(a.product).max())
+
+
+@given(st.sampled_from([0.7, 1.0, 1.5, None]), st.sampled_from([0.7, 1.0, 1.5, None]))
+def test_tiles_that_cut_elsewhere_give_what_those_of_the_training_gave(before, after):
+    """With rank enough, and on the same tiles an adapter stays what it is."""
+    a = Model(2, 1)
+    trained, held = (AnalogSettings(clip_sigmas=sigmas) for sigmas in (before, after))
+    model = merged(9, (1.0, a, trained), settings=held)
+    wanted = a.layer.held(trained).numpy() + a.product
+    found = a.layer.held(held).numpy() + model.product
+    np.testing.assert_allclose(found, wanted, atol=0.01 * np.abs(wanted).max())
+    if before == after:
+        np.testing.assert_allclose(model.product, a.product, atol=5e-3 * np.abs(a.product).max())
