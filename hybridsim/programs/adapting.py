@@ -6,7 +6,7 @@ A and B as well, whole or, where they do not fit, slice by slice for every batch
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 from hybridsim.arch import Cluster
@@ -58,21 +58,22 @@ class AdapterWork:
         if not self.loads:
             return 1
         # cycles do not depend on the clock, so that clusters that differ in it alone share them
-        return cluster.to_ps(on_each(cluster.at(ONE_THZ), self._cycles))
+        return cluster.to_ps(on_each(cluster.at(ONE_THZ), partial(_cycles, self)))
 
-    def _cycles(self, cluster: Cluster) -> int:
-        """Return the cycles of its half: operands and results by DMA, U as well between halves."""
-        first = second = through = 0
-        if self.weights:
-            once = weight_cycles(self.program, cluster)
-            first, second = (self.fetches * cycles for cycles in once)
-        for tokens, count in self.batches.items():
-            own = _batch_cycles(self.program.of_tokens(tokens), cluster)
-            first, second = first + count * own[0], second + count * own[1]
-            through += count * own[2]
-        if self.half == "both":
-            return first + second
-        return (first if self.half == "first" else second) + through
+
+@lru_cache(maxsize=4096)
+def _cycles(work: AdapterWork, cluster: Cluster) -> int:
+    """Return the cycles of a work: operands and results by DMA, U as well between halves."""
+    program, first, second, through = work.program, 0, 0, 0
+    if work.weights:
+        first, second = (work.fetches * cycles for cycles in weight_cycles(program, cluster))
+    for tokens, count in work.batches.items():
+        own = batch_cycles(program.of_tokens(tokens).on(cluster), cluster)
+        first, second = first + count * own[0], second + count * own[1]
+        through += count * own[2]
+    if work.half == "both":
+        return first + second
+    return (first if work.half == "first" else second) + through
 
 
 def fetches(program: LoraProgram, loads: Iterable[int]) -> int:
@@ -118,13 +119,6 @@ class Shares:
             most.append(max(parts))
         # whose tokens come first makes no difference, and equal works are found to be equal
         return cls(tuple(tuple(sorted(each, reverse=True)) for each in own), tuple(most))
-
-
-@lru_cache(maxsize=4096)
-def _batch_cycles(program: LoraProgram, cluster: Cluster) -> tuple[int, int, int]:
-    """Return :func:`batch_cycles` of a program whose rows are not yet shared."""
-    found: tuple[int, int, int] = batch_cycles(program.on(cluster), cluster)
-    return found
 
 
 def batch_cycles(program: LoraProgram, cluster: Cluster) -> tuple[Any, Any, Any]:
