@@ -61,11 +61,8 @@ def _adapting(work: AdapterWork, cluster: Cluster) -> Doubts:
     """Return the doubts of adapting some tokens, batch after batch, with all transfers."""
     program, size = work.program, cluster.element_bytes
     halves = {"both": (False, True), "first": (False,), "second": (True,)}[work.half]
-    full, left = divmod(work.rows, program.tokens)
     total = Doubts()
-    for tokens, count in ((program.tokens, full), (left, 1)):
-        if not tokens or not count:
-            continue
+    for tokens, count in work.batches.items():
         part = program.of_tokens(tokens).on(cluster)
         own = [kernel_doubts(k.work, cluster) for k in part.kernels if k.slice_work in halves]
         if False in halves:

@@ -264,22 +264,19 @@ def _adapting(cluster: Cluster, work: AdapterWork) -> ClusterWork:
     program = work.program
     time = {"matrix_engine": 0, "cores": 0, "dma": 0}
     macs = slots = moved = 0
-    size = program.tokens
-    batches = [min(size, work.rows - at) for at in range(0, work.rows, size)]
-    for tokens in batches:
+    for tokens, count in work.batches.items():
         part = program.of_tokens(tokens).on(cluster)
         for kernel, cycles in zip(part.kernels, part.cycles(cluster), strict=True):
             if work.half == "both" or (work.half == "second") == kernel.slice_work:
-                time[kernel.unit] += int(cluster.to_ps(cycles))
+                time[kernel.unit] += count * int(cluster.to_ps(cycles))
         for (name, unit), activity in batch_activity(part, cluster).items():
             if _belongs(name, work):
-                moved += activity.tcdm_bytes
-                slots += activity.engine_slots
-                macs += activity.macs if unit == "matrix_engine" else 0
+                moved += count * activity.tcdm_bytes
+                slots += count * activity.engine_slots
+                macs += count * activity.macs if unit == "matrix_engine" else 0
     if work.weights:
-        passes = len(batches) if program.slice_inputs is not None else 1
         for (name, _), activity in weights_activity(program, cluster).items():
-            moved += passes * activity.tcdm_bytes if _belongs(name, work) else 0
+            moved += work.fetches * activity.tcdm_bytes if _belongs(name, work) else 0
     if work.half != "both":  # U goes out, and comes in again
         moved += work.rows * program.rank * cluster.element_bytes
     nothing = np.empty(0, np.int64)

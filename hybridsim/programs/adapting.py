@@ -4,8 +4,9 @@ Such a task brings in its operands by DMA, computes and stores, one after the ot
 A and B as well, whole or, where they do not fit, slice by slice for every batch.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 from hybridsim.arch import Cluster
@@ -25,44 +26,99 @@ class AdapterWork:
     program: LoraProgram
     """The program of a full batch."""
     half: Half
-    rows: int
-    """Tokens that are adapted."""
+    loads: tuple[int, ...]
+    """Tokens that meet an A and a B of their own: all of a layer, or those of each expert."""
     weights: bool
-    """Whether A and B are brought in: once, or for every batch where they go in slices."""
-    banks: bool = False
-    """Whether every batch is for another expert, with an A and a B of its own."""
+    """Whether these are brought in: once each, or for every batch where they go in slices."""
+
+    @property
+    def rows(self) -> int:
+        """Tokens that are adapted."""
+        return sum(self.loads)
+
+    @property
+    def batches(self) -> Counter[int]:
+        """Tokens of a batch -> how many there are of it: none is of two experts."""
+        found, most = Counter[int](), self.program.tokens
+        for load, times in Counter(self.loads).items():
+            found[most] += times * (load // most)
+            found[load % most] += times
+        return Counter({tokens: count for tokens, count in found.items() if tokens and count})
+
+    @property
+    def fetches(self) -> int:
+        """How often an A and a B are brought in, where they are."""
+        return fetches(self.program, self.loads)
 
     def time_ps(self, cluster: Cluster) -> Any:
-        """Return how long a cluster takes [ps]; fields of it may be columns."""
-        # cycles do not depend on the clock, so that clusters that differ in it alone share them
-        return cluster.to_ps(on_each(cluster.at(ONE_THZ), self._cycles))
+        """Return how long a cluster takes [ps]; fields of it may be columns.
 
-    def _cycles(self, cluster: Cluster) -> int:
-        first, second, through = _cycles(
-            self.program, cluster, self.rows, self.weights, self.banks
-        )
-        if self.half == "both":
-            return first + second
-        return (first if self.half == "first" else second) + through
+        Nothing takes a picosecond, the least that a task may take.
+        """
+        if not self.loads:
+            return 1
+        # cycles do not depend on the clock, so that clusters that differ in it alone share them
+        return cluster.to_ps(on_each(cluster.at(ONE_THZ), partial(_cycles, self)))
 
 
 @lru_cache(maxsize=4096)
-def _cycles(
-    program: LoraProgram, cluster: Cluster, rows: int, weights: bool, banks: bool
-) -> tuple[int, int, int]:
-    """Return the cycles of X A, of U B + Y, and of taking U out or in, for ``rows`` tokens.
+def _cycles(work: AdapterWork, cluster: Cluster) -> int:
+    """Return the cycles of a work: operands and results by DMA, U as well between halves."""
+    program, first, second, through = work.program, 0, 0, 0
+    if work.weights:
+        first, second = (work.fetches * cycles for cycles in weight_cycles(program, cluster))
+    for tokens, count in work.batches.items():
+        own = batch_cycles(program.of_tokens(tokens).on(cluster), cluster)
+        first, second = first + count * own[0], second + count * own[1]
+        through += count * own[2]
+    if work.half == "both":
+        return first + second
+    return (first if work.half == "first" else second) + through
 
-    Operands and results of both by DMA; A and B once per task, in slices once per batch.
-    """
-    first = second = through = 0
-    if weights:
-        again = banks or program.slice_inputs is not None
-        passes = ceil_div(rows, program.tokens) if again else 1
-        first, second = (passes * cycles for cycles in weight_cycles(program, cluster))
-    for batch in _batches(rows, program.tokens):
-        own = batch_cycles(program.of_tokens(batch).on(cluster), cluster)
-        first, second, through = first + own[0], second + own[1], through + own[2]
-    return first, second, through
+
+def fetches(program: LoraProgram, loads: Iterable[int]) -> int:
+    """Return how often an A and a B come for some tokens of each: once, or where they go in slices
+    for every batch."""
+    if program.slice_inputs is None:
+        return sum(1 for _ in loads)
+    return sum(ceil_div(load, program.tokens) for load in loads)
+
+
+@record(frozen=True, slots=True)
+class Shares:
+    """The tokens of a batch, shared out to clusters by rows."""
+
+    of: tuple[tuple[int, ...], ...]
+    """For each cluster the tokens that it adapts, as :attr:`AdapterWork.loads` has them."""
+    largest: tuple[int, ...]
+    """For each A and B that tokens meet, the most that meet it on one cluster."""
+
+    @classmethod
+    def cut(cls, loads: Sequence[int], clusters: int) -> "Shares":
+        """Return the shares of tokens that meet one A and B, or several of them.
+
+        All shares of a single A and B count as the largest one. Those of several experts lie in a
+        row, expert by expert, which is cut into parts that are equal to one token: a cluster has
+        some experts, and shares the first and the last of these with its neighbours. One that is
+        left without tokens does nothing.
+        """
+        if len(loads) == 1:
+            largest = (ceil_div(loads[0], clusters),)
+            return cls((largest,) * clusters, largest)
+        share, more = divmod(sum(loads), clusters)
+        room = [share + (place < more) for place in range(clusters)]
+        own, most, at = [list[int]() for _ in room], list[int](), 0
+        for load in filter(None, loads):
+            parts = list[int]()
+            while (left := load - sum(parts)) > 0:
+                while not room[at]:
+                    at += 1
+                parts.append(min(left, room[at]))
+                own[at].append(parts[-1])
+                room[at] -= parts[-1]
+            most.append(max(parts))
+        # whose tokens come first makes no difference, and equal works are found to be equal
+        return cls(tuple(tuple(sorted(each, reverse=True)) for each in own), tuple(most))
 
 
 def batch_cycles(program: LoraProgram, cluster: Cluster) -> tuple[Any, Any, Any]:
@@ -103,7 +159,3 @@ def _input_cycles(program: LoraProgram, cluster: Cluster) -> int:
         return dma.transfer_cycles(program.in_features * size)
     rows = program.tokens
     return sum(dma.transfer_cycles(inputs * size, rows) for inputs in program.input_slices)
-
-
-def _batches(rows: int, batch: int) -> Iterable[int]:
-    return (min(batch, rows - at) for at in range(0, rows, batch))

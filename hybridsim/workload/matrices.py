@@ -47,6 +47,10 @@ class Linear(OpBase):
         """How many matrices it has, and rows (inputs) and columns (outputs) of each."""
         return 1, self.in_features, self.out_features
 
+    def loads(self, vectors: int) -> tuple[int, ...]:
+        """Return how many of some vectors meet each of its matrices, and the adapter of that."""
+        return (vectors,) * self.matrices[0]
+
     @property
     def weights(self) -> int:
         """Elements of all its weight matrices."""

@@ -186,6 +186,20 @@ def test_waits_for_z_are_those_of_the_replay(array):
         assert abs(spec.gemm_terms(m, n, k)["z_wait"] - waits) <= 0.05 * waits
 
 
+@pytest.mark.parametrize(
+    ("array", "shape"),
+    [((2, 8), (106, 6, 151)), ((2, 8), (116, 6, 77)), ((2, 8), (34, 6, 59)),
+     ((4, 16), (104, 10, 78)), ((4, 16), (77, 9, 78))],
+)  # fmt: skip
+def test_waits_for_the_port_and_for_z_are_told_apart(array, shape):
+    """In jobs that wait for both; within 1 % of their cycles."""
+    spec, run = engine(array), replay(*array, 3, *shape)
+    terms = spec.gemm_terms(*shape)
+    for found, waits in ((terms["port_wait"], run.port_wait), (terms["z_wait"], run.z_wait)):
+        assert waits > 0
+        assert abs(found - waits) <= 0.01 * run.cycles
+
+
 @given(m=st.integers(1, 30), n=st.integers(1, 20), k=st.integers(1, 50), with_y=st.booleans())
 @settings(max_examples=10, deadline=None)
 def test_machine_code_replays_what_python_does(m, n, k, with_y):

@@ -89,7 +89,7 @@ def test_work_done_several_times_is_that_many_times_the_work() -> None:
 
 def adapted(cluster: Any, work: AdapterWork, rows: int, **other: Any) -> Any:
     """What a task does that adapts so many tokens whose A and B are there: ps, slots, bytes."""
-    own = replace(work, rows=rows, weights=False, **other)
+    own = replace(work, loads=(rows,), weights=False, **other)
     return np.array(astuple(_adapting(cluster, own))[1:6])
 
 

@@ -36,6 +36,7 @@ def decision(pieces: int, tcdm_bytes: int) -> AdapterDecision:
         early=False,
         from_dram=False,
         load_bytes=1,
+        last_load_bytes=1,
         weight_bytes=1,
         kept_bytes=0,
         tcdm_bytes=tcdm_bytes,

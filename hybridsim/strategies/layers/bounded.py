@@ -240,6 +240,16 @@ def sums_of(
     return busy, moved, chained, held, linked
 
 
+def most_of(
+    every: int, clusters: int, batches: int, before: int, held_row: int, ramped: int,
+    cut: tuple[int, int, int, int, int, int, int, int], loads: Ints, ends: Ints,
+) -> tuple[int, int, int, int, int]:  # fmt: skip
+    """Return :func:`sums_of` where all batches are candidates, :func:`totals_of` otherwise."""
+    if every:
+        return sums_of(clusters, batches, before, held_row, *cut, loads)
+    return totals_of(clusters, held_row, cut[0], cut[4], cut[3], ramped, loads, ends)
+
+
 def fill_ends(
     i: int, last: int, clusters: int, tokens: int, size: int, known: int, last_size: int,
     early: int, wait: int, store: int, loads: Ints, ends: Ints, found: Ints,
@@ -316,8 +326,8 @@ def fill_behind(
 
 
 @using(
-    larger, whole_div, of_batches, of_last_to_begin, place_of, totals_of, sums_of, fill_ends,
-    fill_units, fill_behind, fill_in_turn,
+    larger, whole_div, of_batches, of_last_to_begin, place_of, totals_of, sums_of, most_of,
+    fill_ends, fill_units, fill_behind, fill_in_turn,
 )  # fmt: skip
 def fill_bounds(
     clusters: int, all_busy: int, early: int, overlap: int, ramped: int, every: int, whole: int,
@@ -341,17 +351,13 @@ def fill_bounds(
         cut = i, size, up[i], left[i], full, down[i], first[i], falling[i]
         one = i - size  # where a batch of no token would be
         opening, ending = place_of(0, *cut) - one, place_of(batches - 1, *cut) - one
-        if every:
-            end, least = one + ending, one + min(opening, ending, size, left[i] or size)
-            begin, stored = weights[i] + loads[X, least], loads[SLICE, least]
-            busy, moved, chained, held, linked = sums_of(
-                turns, batches, before, held_row, *cut, loads
-            )
-        else:
-            end, begin, stored = i, start[i], store[i]
-            busy, moved, chained, held, linked = totals_of(
-                turns, held_row, i, full, left[i], ramped, loads, ends
-            )
+        end = one + ending if every else i
+        least = one + min(opening, ending, size, left[i] or size) if every else i
+        begin = weights[i] + loads[X, least] if every else start[i]
+        stored = loads[SLICE, least] if every else store[i]
+        busy, moved, chained, held, linked = most_of(
+            every, turns, batches, before, held_row, ramped, cut, loads, ends
+        )
         apart = larger(moved + weights[i], whole_div(linked + clusters * weights[i], link[i]))
         if overlap:
             # clusters with most full batches, how many these are, and what one of them takes
@@ -363,9 +369,8 @@ def fill_bounds(
             fill_units(i, end, clusters, size, alike, left[i], down[i], most, opening,
                        ending, early, own, busiest, stored, loads, ends,
                        found)  # fmt: skip
-            apart = larger(apart, begin + found[8, i])
             begins = weights[i] + loads[X, i] if before == 0 else begin
-            apart = larger(apart, of_last_to_begin(
+            apart = larger(larger(apart, begin + found[8, i]), of_last_to_begin(
                 clusters, full, most, begins, link[i], own,
                 of_batches(full // clusters, units, loads[CHAIN, i], buffers[i], stored)
             ))  # fmt: skip
@@ -383,6 +388,4 @@ def fill_bounds(
                 fill_behind(clusters, batches, tokens[i], free, stored, *cut, loads, found)
         else:
             fill_in_turn(i, tokens[i], ends[TAIL + early, end], held + weights[i], found)
-        if all_busy and batches < clusters:
-            apart = NEVER
-        found[0, i] = apart
+        found[0, i] = NEVER if all_busy and batches < clusters else apart

@@ -5,7 +5,8 @@ reaches the clusters with the transfer that brings it to the tile, Y crosses the
 adapter alone, and Z leaves the cluster as the output of the layer. A and B are fetched for every
 batch, or once for all batches of a sequence to clusters that keep them, or never, if the adapters
 of the whole network stay in the scratchpad of every cluster. An adapter that is larger than the
-scratchpad passes through it in slices, once for every batch.
+scratchpad passes through it in slices, once for every batch. Vectors of several experts
+(:meth:`~hybridsim.workload.Experts.loads`) meet an A and a B each, which come for every batch.
 """
 
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
@@ -18,13 +19,14 @@ from hybridsim.errors import CapacityError, UnsupportedError
 from hybridsim.mapping import Mapping as Placement
 from hybridsim.mapping import PlacedLayer
 from hybridsim.programs import LoraChoice, LoraProgram
-from hybridsim.programs.adapting import AdapterWork
+from hybridsim.programs.adapting import AdapterWork, Shares, fetches
 from hybridsim.records import record
 from hybridsim.strategies.networks.dataflow import Batches
 from hybridsim.strategies.networks.decisions import AdapterDecision, SharedDecision
 from hybridsim.strategies.networks.options import AdapterOptions
+from hybridsim.strategies.networks.structure import alike
 from hybridsim.units import ceil_div, format_bytes
-from hybridsim.workload import Experts, Network
+from hybridsim.workload import Network
 
 _TILES_PER_SLICE = (8, 4, 2, 1)
 """Tiles whose inputs and outputs make one slice of an adapter that does not fit, as tried."""
@@ -36,7 +38,7 @@ class Adapter:
 
     decision: AdapterDecision
     time_ps: int
-    """Of all batches on one cluster [ps]."""
+    """Of all batches on the busiest cluster [ps]."""
     room_bytes: int
     """Room that A and B take where they stay [bytes]; 0 if they are too large for that."""
 
@@ -100,8 +102,16 @@ def _ways(
 def _shape(layer: PlacedLayer) -> tuple[Hashable, ...]:
     """Return what of a layer its adapter's ways depend on; of experts also who is called."""
     assert layer.adapter is not None
-    banks = layer.op if layer.adapter.copies > 1 else None
-    return layer.op.in_features, layer.op.out_features, layer.adapter.rank, banks
+    several = alike(layer.op) if layer.op.matrices[0] > 1 else None
+    return layer.op.in_features, layer.op.out_features, layer.adapter.rank, several
+
+
+def _shares(layer: PlacedLayer, batches: Batches, pieces: int) -> tuple[Shares, Shares]:
+    """Return how so many clusters share a full batch of a layer, and the last one."""
+    full = Shares.cut(layer.op.loads(batches.full), pieces)
+    if batches.last == batches.full:
+        return full, full
+    return full, Shares.cut(layer.op.loads(batches.last), pieces)
 
 
 class NetworkAdapters:
@@ -152,20 +162,11 @@ class NetworkAdapters:
     def _parts_ps(
         self, layer: PlacedLayer, batches: Batches, stays: bool
     ) -> list[tuple[int, int, int]]:
-        found = []
+        found, shares = [], _shares(layer, batches, 1)
         for choice in self._options.choices:
             with suppress(CapacityError, UnsupportedError):
-                decision, _ = self._way(layer, batches, 1, choice, stays)
-                again = decision.fetched_again
-                first, usual, last = (
-                    self._taken_ps(decision, rows, weights)
-                    for rows, weights in (
-                        (batches.full, decision.fetched),
-                        (batches.full, again),
-                        (batches.last, again),
-                    )
-                )
-                found.append((first, usual, last))
+                decision, _ = self._way(layer, shares, choice, stays)
+                found.append(self._each_ps(decision, shares))
         return found
 
     def shared(self, layer: PlacedLayer, tokens: int, parts: int) -> SharedAdapter | None:
@@ -195,8 +196,8 @@ class NetworkAdapters:
         )
         first, second = (self._fitting(layer, program) for program in half)
         fetched = not self._options.resident
-        made = AdapterWork(first, "first", tokens, fetched)
-        added = AdapterWork(second, "second", tokens, fetched)
+        made = AdapterWork(first, "first", (tokens,), fetched)
+        added = AdapterWork(second, "second", (tokens,), fetched)
         size = ranks * op.in_features + rank * outputs
         decision = SharedDecision(
             first=first,
@@ -212,11 +213,13 @@ class NetworkAdapters:
 
     def _best(self, layer: PlacedLayer, batches: Batches, pieces: int, stays: bool) -> Adapter:
         problem: Exception = UnsupportedError("no way to compute an adapter is left open")
-        found = []
+        found, shares = [], _shares(layer, batches, pieces)
         for choice in self._options.choices:
             try:
-                decision, room = self._way(layer, batches, pieces, choice, stays)
-                found.append(Adapter(decision, self._time_ps(decision, batches), room))
+                decision, room = self._way(layer, shares, choice, stays)
+                first, usual, last = self._each_ps(decision, shares)
+                time = first + (usual * (batches.count - 2) + last if batches.count > 1 else 0)
+                found.append(Adapter(decision, time, room))
             except (CapacityError, UnsupportedError) as error:
                 problem = error
         if not found:
@@ -224,57 +227,55 @@ class NetworkAdapters:
         return min(found, key=lambda way: way.time_ps)
 
     def _way(
-        self, layer: PlacedLayer, batches: Batches, pieces: int, choice: LoraChoice, stays: bool
+        self, layer: PlacedLayer, shares: tuple[Shares, Shares], choice: LoraChoice, stays: bool
     ) -> tuple[AdapterDecision, int]:
         """Return one way, without a home, and the room that A and B take where they stay."""
         cluster = self._cluster
         assert layer.adapter is not None
-        op, rank = layer.op, layer.adapter.rank
-        most = ceil_div(batches.full, pieces)
-        banks = layer.adapter.copies > 1
-        if banks:  # each expert's vectors by themselves, with its own A and B
-            assert isinstance(op, Experts)
-            loads = [load for load in op.loads(batches.full) if load]
-            most = min(most, ceil_div(sum(loads), len(loads)))
-        program = LoraProgram(op.in_features, op.out_features, rank, most, choice)
-        program = self._fitting(layer, program)
-        sliced = program.slice_inputs is not None
+        (count, inputs, outputs), rank = layer.op.matrices, layer.adapter.rank
+        most = max(max(each.largest) for each in shares)
+        program = self._fitting(layer, LoraProgram(inputs, outputs, rank, most, choice))
+        comes = program.slice_inputs is not None or count > 1
         fetched = not self._options.resident
-        weights = cluster.element_bytes * rank * (op.in_features + op.out_features)
-        rows = ceil_div(batches.full, pieces)
-        loaded = weights * (ceil_div(rows, program.tokens) if sliced or banks else 1)
+        weights = cluster.element_bytes * rank * (inputs + outputs)
+        loaded = [weights * fetched * fetches(program, each.largest) for each in shares]
         decision = AdapterDecision(
             program=program,
-            pieces=pieces,
+            pieces=len(shares[0].of),
             homes=(),
             fetched=fetched,
-            fetched_again=fetched and (sliced or banks or not stays),
+            fetched_again=fetched and (comes or not stays),
             early=self._options.early,
             from_dram=False,
-            load_bytes=loaded if fetched else 0,
+            load_bytes=loaded[0],
+            last_load_bytes=loaded[1] if count > 1 else loaded[0],
             weight_bytes=weights,
             kept_bytes=0,
             tcdm_bytes=program.tcdm_bytes(cluster, 1) + self.kept_bytes,
-            banks=banks,
         )
-        return decision, 0 if sliced or banks else weights
+        return decision, 0 if comes else weights
 
-    def _taken_ps(self, decision: AdapterDecision, rows: int, weights: bool) -> int:
-        """Return how long one of the clusters that share so many rows takes [ps]."""
-        each, known = ceil_div(rows, decision.pieces), self._ways.taken_ps
-        work = AdapterWork(decision.program, "both", each, weights, decision.banks)
-        if work not in known:
-            known[work] = int(work.time_ps(self._cluster))
-        return known[work]
+    def _each_ps(
+        self, decision: AdapterDecision, shares: tuple[Shares, Shares]
+    ) -> tuple[int, int, int]:
+        """Return how long the busiest cluster takes for the first batch, for a further full one
+        and for the last one [ps]."""
+        (full, last), again = shares, decision.fetched_again
+        return (
+            self._taken_ps(decision, full, decision.fetched),
+            self._taken_ps(decision, full, again),
+            self._taken_ps(decision, last, again),
+        )
 
-    def _time_ps(self, decision: AdapterDecision, batches: Batches) -> int:
-        """Return how long all batches take on one cluster [ps]."""
-        first = self._taken_ps(decision, batches.full, decision.fetched)
-        if batches.count == 1:
-            return first
-        again = decision.fetched_again
-        usual, last = (self._taken_ps(decision, n, again) for n in (batches.full, batches.last))
-        return first + (batches.count - 2) * usual + last
+    def _taken_ps(self, decision: AdapterDecision, shares: Shares, weights: bool) -> int:
+        """Return how long the busiest of the clusters that share a batch takes [ps]."""
+        known, longest = self._ways.taken_ps, 0
+        for own in dict.fromkeys(shares.of):
+            work = AdapterWork(decision.program, "both", own, weights)
+            if work not in known:
+                known[work] = int(work.time_ps(self._cluster))
+            longest = max(longest, known[work])
+        return longest
 
     def _fitting(self, layer: PlacedLayer, program: LoraProgram) -> LoraProgram:
         """Return the program with the fewest equal batches that fit the scratchpad.

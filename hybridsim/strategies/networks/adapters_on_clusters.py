@@ -1,17 +1,17 @@
 """How the adapter of a layer becomes tasks: rows shared out, or ranks and then outputs."""
 
 from hybridsim.plan import Mostly, Need, Step, Within
-from hybridsim.programs.adapting import AdapterWork, Half
+from hybridsim.programs.adapting import AdapterWork, Half, Shares
 from hybridsim.strategies.job import LayerDecision
-from hybridsim.strategies.networks.dataflow import FlowOp, Needs
+from hybridsim.strategies.networks.dataflow import Batches, FlowOp, Needs
 from hybridsim.strategies.networks.decisions import (
     AdapterDecision,
     SharedDecision,
 )
 from hybridsim.strategies.networks.layout import Layout
-from hybridsim.strategies.networks.routes import Moved, Place, fetch, once
-from hybridsim.units import ceil_div
-from hybridsim.work import Work
+from hybridsim.strategies.networks.routes import Moved, Place, fetch, once, per_batch
+from hybridsim.work import NOTHING, Work
+from hybridsim.workload import Linear
 
 _LABELS: dict[Half, str] = {"both": "adapt", "first": "x a", "second": "u b + y"}
 
@@ -32,7 +32,7 @@ def _adapted_by_rows(layout: Layout, work: FlowOp, decision: AdapterDecision) ->
     kept = layout.resources.chips[here.chip].homes
     homes: list[tuple[int, ...]] = [(kept[home],) for home in decision.homes]
     weights: Needs = []
-    steps = _load_adapter(layout, here, x, decision)
+    steps = _load_adapter(layout, work, here, x, decision)
     if steps and homes:
         weights, steps = [layout.once(work, steps)], []
     elif steps:
@@ -44,11 +44,12 @@ def _adapted_by_rows(layout: Layout, work: FlowOp, decision: AdapterDecision) ->
     if decision.early:
         read = [[Within(len(steps) + piece), Within(y)] for piece in range(count)]
         first = _adapter_works(layout, work, decision, "first")
-        steps += [Step(first, (*uses, *home), (*x, *weights)) for home in homes]
+        held = zip(first, homes, strict=True)
+        steps += [Step(own, (*uses, *home), (*x, *weights)) for own, home in held]
     last = _adapter_works(layout, work, decision, "second" if decision.early else "both")
-    for piece, home in enumerate(homes):
+    for piece, (own, home) in enumerate(zip(last, homes, strict=True)):
         needs = read[piece] if decision.early else [*x, *weights, Within(y)]
-        steps.append(Step(last, (*uses, *home), tuple(needs)))
+        steps.append(Step(own, (*uses, *home), tuple(needs)))
     layout.made(work, layout.repeat(work, steps), here, count)
     layout.layers[work.name] = LayerDecision(
         layout.structure.layers[work.name],
@@ -69,8 +70,8 @@ def _adapted_together(layout: Layout, work: FlowOp, decision: SharedDecision) ->
     steps, loads = _load_parts(layout, here, x, decision)
     choice = decision.first.choice
     uses = layout.clusters_of(work, here, choice.unit != "cores")
-    first = _adapter_work(AdapterWork(decision.first, "first", tokens, decision.fetched))
-    second = _adapter_work(AdapterWork(decision.second, "second", tokens, decision.fetched))
+    first = _adapter_work(AdapterWork(decision.first, "first", (tokens,), decision.fetched))
+    second = _adapter_work(AdapterWork(decision.second, "second", (tokens,), decision.fetched))
     made = len(steps)
     for part in range(parts):
         needs = (*x, loads[part]) if loads else tuple(x)
@@ -113,13 +114,25 @@ def _move_y(layout: Layout, work: FlowOp, here: Place, at: int) -> list[Step]:
     return layout.routes.steps(way, moved, output.ready(output.count), at)
 
 
-def _load_adapter(layout: Layout, here: Place, x: Needs, decision: AdapterDecision) -> list[Step]:
-    """Return the transfers that bring A and B to the clusters."""
+def _load_adapter(
+    layout: Layout, work: FlowOp, here: Place, x: Needs, decision: AdapterDecision
+) -> list[Step]:
+    """Return the transfers that bring A and B to the clusters: each once for all of them."""
     if not decision.load_bytes:
         return []
-    steps, needs = _adapter_from_dram(layout, here, x, decision.load_bytes, decision.from_dram)
+    assert isinstance(work.op, Linear)
+    several, batches = work.op.matrices[0] > 1, layout.batches(work)
+    if decision.last_load_bytes == decision.load_bytes:
+        batches = Batches(NOTHING, NOTHING, 1)  # the same for all of them
+
+    def size(rows: int) -> int:
+        return decision.last_load_bytes if rows == batches.last else decision.load_bytes
+
+    works = per_batch(batches, lambda rows: fetch("weights", "fetch a b", size(rows)))
+    steps, needs = _adapter_from_dram(layout, here, x, works, decision.from_dram)
     way = (layout.routes.of_memory(here.chip), here)
-    moved = once("weights", "load a b", decision.load_bytes, told=decision.weight_bytes)
+    told = None if several else decision.weight_bytes
+    moved = Moved("weights", "load a b", batches, size, tell=several, told=told)
     return [*steps, *layout.routes.steps(way, moved, needs, len(steps))]
 
 
@@ -130,7 +143,8 @@ def _load_parts(
     size, nodes = decision.load_bytes, here.nodes
     if not size:
         return [], []
-    steps, needs = _adapter_from_dram(layout, here, x, size * decision.parts, decision.from_dram)
+    works = fetch("weights", "fetch a b", size * decision.parts)
+    steps, needs = _adapter_from_dram(layout, here, x, works, decision.from_dram)
     first, memory = len(steps), layout.routes.of_memory(here.chip)
     moved = once("weights", "load a b", size, told=size)
     places = [Place(here.chip, (node,)) for node in nodes] or [here]
@@ -141,7 +155,7 @@ def _load_parts(
 
 
 def _adapter_from_dram(
-    layout: Layout, here: Place, x: Needs, size: int, outside: bool
+    layout: Layout, here: Place, x: Needs, works: Work | Mostly, outside: bool
 ) -> tuple[list[Step], tuple[Need | Within, ...]]:
     """Return what brings A and B onto the chip, where they are outside, and what loads wait for.
 
@@ -150,25 +164,37 @@ def _adapter_from_dram(
     if not outside:
         return [], tuple(x)
     uses = (layout.resources.chips[here.chip].dram,)
-    return [Step(fetch("weights", "fetch a b", size), uses, tuple(x))], (Within(0),)
+    return [Step(works, uses, tuple(x))], (Within(0),)
 
 
-def _adapter_works(layout: Layout, work: FlowOp, decision: AdapterDecision, half: Half) -> Mostly:
+def _adapter_works(
+    layout: Layout, work: FlowOp, decision: AdapterDecision, half: Half
+) -> list[Mostly]:
     """Return what each of the clusters that share the batches of a layer does, batch by batch.
 
     The first batch brings A and B; later ones too, unless these stay.
     """
-    batches = layout.batches(work)
+    batches, op = layout.batches(work), work.op
+    assert isinstance(op, Linear)
 
-    def piece(rows: int, weights: bool) -> Work:
-        own = ceil_div(rows, decision.pieces)
-        again = decision.banks
-        return _adapter_work(AdapterWork(decision.program, half, own, weights, again))
+    def piece(loads: tuple[int, ...], weights: bool) -> Work:
+        return _adapter_work(AdapterWork(decision.program, half, loads, weights))
 
-    def make() -> Mostly:
+    def make() -> list[Mostly]:
         again = decision.fetched_again
-        last = (piece(batches.last, again),) if batches.count > 1 else ()
-        return Mostly(piece(batches.full, again), last, (piece(batches.full, decision.fetched),))
+        shares = [
+            Shares.cut(op.loads(n), decision.pieces).of for n in (batches.full, batches.last)
+        ]
+        own = [*zip(*shares, strict=True)]
+        found = {
+            (full, last): Mostly(
+                piece(full, again),
+                (piece(last, again),) if batches.count > 1 else (),
+                (piece(full, decision.fetched),),
+            )
+            for full, last in dict.fromkeys(own)
+        }
+        return [found[each] for each in own]
 
     return layout.known(work, half, make)
 

@@ -31,14 +31,14 @@ class AdapterDecision:
     """Whether A and B are not held on the chip."""
     load_bytes: int
     """What crosses the link at a time for A and B [bytes]; 0 if they are there."""
+    last_load_bytes: int
+    """The same for the last batch, which may be for fewer experts."""
     weight_bytes: int
-    """What A and B take [bytes]."""
+    """What one A and B take [bytes]."""
     kept_bytes: int
     """Room that they take where they have a home [bytes]; 0 without one."""
     tcdm_bytes: int
     """Scratchpad of a cluster [bytes]."""
-    banks: bool = False
-    """Whether each part of a batch is for another expert, with an A and a B of its own."""
 
 
 @record(frozen=True, slots=True)
