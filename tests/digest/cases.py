@@ -17,6 +17,7 @@ from tests.digest.layer_cases import (
 )
 from tests.digest.network_cases import (
     network_bundled,
+    network_experts,
     network_mixes,
     network_names,
     network_options,
@@ -62,7 +63,8 @@ def _all() -> tuple[Case, ...]:
     found: dict[str, Case] = {}
     for source in (
         layer_names, layer_options, layer_mixes, layer_shapes, layer_machines, network_names,
-        network_options, network_mixes, network_bundled, refused, numerics, questions,
+        network_options, network_mixes, network_bundled, network_experts, refused, numerics,
+        questions,
     ):  # fmt: skip
         for case in source():
             known = found.get(case.name)

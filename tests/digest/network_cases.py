@@ -149,3 +149,21 @@ def network_bundled() -> Iterator[Case]:
         settings = {"cluster.tcdm.size": size}
         yield Case("small_bert", "harp_2026", "network", 64, {"chunk": 16}, settings)
         yield Case("small_gpt2", "harp_2026", "xb_pipe", 64, {"chunk": 8}, settings, past=200)
+
+
+def network_experts() -> Iterator[Case]:
+    """Yield a network of experts: loads that are even and not, every option by itself."""
+    for strategy in OF_NETWORKS:
+        for tokens in (1, 5, 24):  # 2, 10 and 48 vectors for six experts
+            options = {} if strategy in ("serial", "il_par", "il_pipe") else {"chunk": 8}
+            tables = strategy == "network" and tokens == 5
+            yield Case("small_mixtral", "llm_2026", strategy, tokens, options, ONE_CHIP,
+                       tables=tables)  # fmt: skip
+    for name, values in NETWORK_OPTIONS.items():
+        for value in dict.fromkeys(values):
+            if value is not None and name not in ("warp", "queries", "flash", "keys_values"):
+                given = {"chunk": 8} | {name: value}
+                yield Case("small_mixtral", "llm_2026", "network", 11, given, ONE_CHIP, past=4)
+    yield Case("small_mixtral", "llm_2026", "network", 11, {"chunk": 8}, ONE_CHIP, adapters={})
+    small = {**ONE_CHIP, "cluster.tcdm.size": "16 KiB"}
+    yield Case("small_mixtral", "llm_2026", "network", 40, {"chunk": 16}, small)

@@ -29,6 +29,11 @@ _LLAMA: dict[str, Any] = {
     "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 2,
     "max_position_embeddings": 4096,
 }  # fmt: skip
+_MIXTRAL: dict[str, Any] = {
+    "model_type": "mixtral", "vocab_size": 1000, "hidden_size": 128, "intermediate_size": 256,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "num_local_experts": 6, "num_experts_per_tok": 2, "max_position_embeddings": 4096,
+}  # fmt: skip
 
 CONFIGS: dict[str, tuple[dict[str, Any], str, int]] = {
     "small_bert": (_BERT, "pooler", 8),
@@ -37,6 +42,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], str, int]] = {
     "small_t5": (_T5 | {"is_encoder_decoder": False}, "none", 8),
     "small_t5_decoder": (_T5 | {"is_decoder": True}, "lm_head", 8),
     "small_llama": (_LLAMA, "lm_head", 16),
+    "small_mixtral": (_MIXTRAL, "lm_head", 8),
 }
 """Name -> the config.json, the head, and the rank of its adapters."""
 
