@@ -14,12 +14,11 @@ from hybridsim.engines._batch_records import (
     ENTRIES,
     GROWTH,
     HOLDS,
+    LINKED,
     LOWEST,
     NOW,
-    PLACE_BITS,
     PLACES,
     SERVERS,
-    STEPS,
     UNIT,
     UNIT_GROWTH,
     Point,
@@ -50,16 +49,6 @@ def _keep_order(room: Room, later: int, growth: int, time: int, its_growth: int)
 
 
 @_inlined
-def is_linked(steps: Steps, task: int) -> bool:
-    """Return whether a task takes a unit of what is shared."""
-    if steps.units == 0:
-        return False
-    own = task >> PLACE_BITS
-    own = steps.size + steps.once + own if task < 0 else own & STEPS
-    return bool(steps.linked[own] > 0)
-
-
-@_inlined
 def in_list(room: Room, server: int, number: int) -> int:
     """Return where a task that waits for a server lies."""
     return (server * len(room.when) + number) & ENTRIES
@@ -72,7 +61,7 @@ def _latest(steps: Steps, room: Room, server: int, task: int) -> tuple[int, int]
     time, own = room.when[task & PLACES], room.when_growth[task & PLACES]
     if time > begin or (time == begin and own > growth):
         begin, growth = time, own
-    if is_linked(steps, task):
+    if task & LINKED:
         time, own = room.at[UNIT], room.at[UNIT_GROWTH]
         if time > begin or (time == begin and own > growth):
             begin, growth = time, own

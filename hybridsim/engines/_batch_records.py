@@ -12,8 +12,10 @@ TOO_FAR = -1
 """The end of a point whose batches are further apart than the window."""
 PLACE_BITS, STEP_BITS = 22, 16
 """A task is ``(batch << 16 | step) << 22 | place``, and before all batches ``(number - how many)
-<< 22 | place``: in plan order, with where all else about it is found."""
-PLACES, STEPS = (1 << PLACE_BITS) - 1, (1 << STEP_BITS) - 1
+<< 22 | place``: in plan order, with where all else about it is found. One that takes a unit of
+what is shared has the bit ``LINKED`` besides."""
+LINKED = 1 << PLACE_BITS - 1
+PLACES, STEPS = LINKED - 1, (1 << STEP_BITS) - 1
 BATCH = PLACE_BITS + STEP_BITS
 """Where the batch of a task begins."""
 SERVERS, ENTRIES = (1 << 16) - 1, (1 << 48) - 1
@@ -35,8 +37,6 @@ class Steps(NamedTuple):
     """Units of what several servers share; 0 if each could have one."""
     row: Ints
     """What a step is priced as; behind them the tasks before all batches."""
-    linked: Ints
-    """Likewise, whether it takes a unit of what is shared."""
     sharing: Ints
     """The servers that do such steps."""
     group: Ints

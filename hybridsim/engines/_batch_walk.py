@@ -14,7 +14,6 @@ from hybridsim.engines._batch_lines import (
     begin_is_known,
     end_is_known,
     in_list,
-    is_linked,
     is_ready,
     need_is_met,
     unit_is_known,
@@ -23,6 +22,7 @@ from hybridsim.engines._batch_records import (
     BATCH,
     GROWTH,
     HOLDS,
+    LINKED,
     LOW,
     LOWEST,
     NEVER,
@@ -70,7 +70,7 @@ def fill_ends(steps: Steps, room: Room, times: StepTimes, kinds: Ints, vectors: 
             if server < 0:
                 found[i] = end_is_known(room, point)
                 break
-            end = _start(steps, room, times, point, server)
+            end = _start(steps, room, times, point, server & SERVERS)
             if end == TOO_FAR or end > most[i]:
                 found[i], at[HOLDS] = end, -1
                 break
@@ -123,7 +123,7 @@ def _wait(steps: Steps, room: Room, task: int) -> None:
 def _offer(steps: Steps, room: Room, server: int, number: int, task: int) -> None:
     """Let a task that waits for a server be its next one if it can begin before all others."""
     begin = max(room.free[server], room.when[task & PLACES])
-    if is_linked(steps, task):
+    if task & LINKED:
         begin = max(begin, room.at[UNIT])
     next_ = room.next[server]
     if begin < next_ or (begin == next_ and task < room.chosen[server]):
@@ -157,7 +157,7 @@ def _start(steps: Steps, room: Room, times: StepTimes, point: Point, server: int
     """Walk what a server does next; return its end, or :data:`TOO_FAR` beyond the window."""
     at, task = room.at, room.chosen[server]
     at[NOW] = now = room.next[server]
-    linked, growth = is_linked(steps, task), 0
+    linked, growth = task & LINKED > 0, 0
     if point.on_line > 0:
         at[GROWTH] = growth = begin_is_known(steps, room, server, task, linked)
     last = room.waiting[server] - 1
@@ -170,13 +170,14 @@ def _start(steps: Steps, room: Room, times: StepTimes, point: Point, server: int
     if linked:
         room.held[server], room.held_growth[server] = end, growth
         if steps.units == 1:
-            room.at[UNIT], room.at[UNIT_GROWTH] = end, growth
+            at[UNIT], at[UNIT_GROWTH] = end, growth
         else:
             _find_unit(steps, room, point)
         for other in steps.sharing:
-            _look(steps, room, other)
-    else:
-        _look(steps, room, server)
+            # units get free later and later, so what begins after that does so still
+            if room.next[other & SERVERS] < at[UNIT]:
+                _look(steps, room, other & SERVERS)
+    _look(steps, room, server)
     if task < 0:
         at[ONCE] -= 1
         own = steps.once + (task >> PLACE_BITS)
@@ -237,7 +238,7 @@ def _go_on(steps: Steps, room: Room, point: Point, task: int, end: int, growth: 
         ends = at[LOW] * steps.size + ring
         if far * steps.size >= ends and point.batches * steps.size > ends:
             return False
-    first = task - (step << PLACE_BITS) - step
+    first = (task & ~LINKED) - (step << PLACE_BITS) - step
     for edge in range(steps.first[step], steps.first[step + 1]):
         later = first + steps.to[edge]
         if later < behind:
@@ -267,8 +268,8 @@ def _met(steps: Steps, room: Room, point: Point, task: int, end: int, growth: in
 def _retire(steps: Steps, room: Room, point: Point) -> bool:
     """Make room for the batches behind those that are done; return whether there are such."""
     at, before = room.at, room.at[LOW]
-    while at[LOW] < point.batches and room.done[at[LOWEST]] == steps.size:
-        place = at[LOWEST]
+    while at[LOW] < point.batches and room.done[at[LOWEST] & PLACES] == steps.size:
+        place = at[LOWEST] & PLACES
         room.done[place] = 0
         for step in range(steps.size):
             room.unmet[place + step] = steps.usual[step]

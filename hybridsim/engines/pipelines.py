@@ -11,6 +11,7 @@ import numpy as np
 
 from hybridsim.engines._batch_records import (
     BATCH,
+    LINKED,
     PLACE_BITS,
     PLACES,
     STEPS,
@@ -70,21 +71,21 @@ class Pipeline:
         waits = [(n, t - before, 0) for t in range(before, before + places)
                  for n in plan.needs_of(t).tolist() if n < before]  # fmt: skip
         once_first, once_to, _ = _listed(sorted(waits), before)
-        once_tasks = np.arange(-before, 0) << PLACE_BITS | np.arange(places, places + before)
-        ready = np.concatenate((once_tasks, _tasks(np.flatnonzero(unmet == 0), count)))
         server, linked, units = _servers(plan)
-        of_places = np.concatenate((server[before : before + places], server[:before]))
-        link = np.concatenate((linked[last:], linked[:before]))
         shares = np.bincount(server, linked, int(server.max()) + 1) > 0
+        once_tasks = np.arange(-before, 0) << PLACE_BITS | np.arange(places, places + before)
+        once_tasks, linked = once_tasks | linked[:before], linked[last:]
+        ready = np.concatenate((once_tasks, _tasks(np.flatnonzero(unmet == 0), linked)))
+        of_places = np.concatenate((server[before : before + places], server[:before]))
         sharing = np.flatnonzero(shares)
         far = np.array([max([0, *later[i:j]]) for i, j in pairwise(first.tolist())], np.int64)
         prices = np.concatenate((row[last:] - once, row[:before]))
         steps = Steps(
-            count, clusters, int(later.max()), before, units, prices, link,
-            sharing, np.where(shares, sharing.min(initial=len(shares)), np.arange(len(shares))),
+            count, clusters, int(later.max()), before, units, prices, sharing,
+            np.where(shares, sharing.min(initial=len(shares)), np.arange(len(shares))),
             of_places,
-            first, _tasks(later * count + to, count), far,
-            unmet.copy(), usual, ready, once_first, _tasks(once_to, count),
+            first, _tasks(later * count + to, linked), far,
+            unmet.copy(), usual, ready, once_first, _tasks(once_to, linked),
         )  # fmt: skip
         return cls(steps)
 
@@ -134,14 +135,15 @@ def _listed(edges: list[tuple[int, int, int]], sources: int) -> tuple[Ints, Ints
     return begin, columns[1].copy(), columns[2].copy()
 
 
-def _tasks(places: Ints, count: int) -> Ints:
-    """Return the tasks of places, each batch with so many steps."""
-    batch, step = np.divmod(places, count)
-    return batch << BATCH | step << PLACE_BITS | places
+def _tasks(places: Ints, linked: Ints) -> Ints:
+    """Return the tasks of places; ``linked`` are the bits of the steps of each batch."""
+    batch, step = np.divmod(places, len(linked))
+    found: Ints = batch << BATCH | step << PLACE_BITS | linked[step] | places
+    return found
 
 
 def _servers(plan: Plan) -> tuple[Ints, Ints, int]:
-    """Return the server of each task, whether it takes what is shared, and the units of that.
+    """Return the server of each task, its bit if it takes what is shared, and the units of that.
 
     A server is the first resource of a task. What else it holds is shared, unless no other server
     ever holds it, or there are units for all of them.
@@ -156,7 +158,7 @@ def _servers(plan: Plan) -> tuple[Ints, Ints, int]:
     if len(shared) > 1 or not single:
         raise PlanError("batches share more than one resource, or have one of several units")
     linked = np.zeros(len(plan), np.int64)
-    linked[plan.holder[np.isin(plan.use, shared)]] = 1
+    linked[plan.holder[np.isin(plan.use, shared)]] = LINKED
     units = plan.resources[shared[0]].units if shared else 0
     number: Ints = np.unique(server, return_inverse=True)[1]
     return number, linked, units

@@ -23,7 +23,7 @@ from hybridsim.strategies.layers.batches import Batching, BatchOrder, BatchSizes
 from hybridsim.strategies.layers.bounded import NEVER
 from hybridsim.strategies.layers.outlines import Steps
 from hybridsim.strategies.layers.times import layer_times, times_of_kinds, vector_ps
-from hybridsim.strategies.layers.trials import Trials, bound_ps
+from hybridsim.strategies.layers.trials import ROWS, Trials, bound_ps
 from hybridsim.validation.strategies import layer
 from hybridsim.work import price
 
@@ -203,7 +203,10 @@ def test_no_candidate_is_faster_than_its_bound(
     found = layer_times(one, own, trials.chosen(code, counts), choices, order, job).latency_ps
     share = vector_ps(one, own) // own.copies
     for number, vector, latency in zip(code, share, found, strict=True):
-        bound = bound_ps(trials.bounds, *divmod(int(number), len(trials)), int(vector))
+        on, candidate = divmod(int(number), len(trials))
+        step = int(trials.step[candidate])
+        first = int(trials.start[candidate]) + on * ROWS * step
+        bound = bound_ps(trials.bounds, first, step, int(vector))
         assert bound <= latency or bound == NEVER  # with fewer batches than clusters
 
 

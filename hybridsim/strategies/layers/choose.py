@@ -28,7 +28,7 @@ from hybridsim.strategies.layers.estimate import PricedParts
 from hybridsim.strategies.layers.outlines import job_of_one
 from hybridsim.strategies.layers.points import Chosen, LayerPoints
 from hybridsim.strategies.layers.times import LayerTimes, times_of_kinds, vector_ps
-from hybridsim.strategies.layers.trials import Trials, bound_ps
+from hybridsim.strategies.layers.trials import ROWS, Trials, bound_ps
 from hybridsim.units import Ints, format_bytes
 
 _AT_ONCE = 64
@@ -141,7 +141,9 @@ class _Asked:
         # rounded down: no share of the tokens of copies takes less
         share = vector // self.points.copies[points]
         while len(left):
-            figures = trials.begin, trials.bounds, few + 1
+            figures = (
+                trials.begin, trials.bounds, trials.start, trials.step, len(self.clusters), few + 1
+            )  # fmt: skip
             columns = (setting, share, best, code, last_bound, last)
             found = over_columns(
                 fill_next, figures, *(own[left] for own in columns), rows=2 * (few + 1)
@@ -179,8 +181,8 @@ class _Asked:
 
 @using(larger, bound_ps)
 def fill_next(
-    begin: Ints, bounds: Ints, few: int, setting: Ints, vector: Ints, best: Ints, code: Ints,
-    last_bound: Ints, last: Ints, found: Ints,
+    begin: Ints, bounds: Ints, start: Ints, step: Ints, counts: int, few: int, setting: Ints,
+    vector: Ints, best: Ints, code: Ints, last_bound: Ints, last: Ints, found: Ints,
 ) -> None:  # fmt: skip
     """Fill in the next few codes of points by their bounds, and below these the bounds.
 
@@ -193,15 +195,15 @@ def fill_next(
         for k in range(few):
             found[k, i] = -1
         count = 0
-        for on in range(len(bounds)):
+        for on in range(counts):
             for at in range(begin[setting[i]], begin[setting[i] + 1]):
+                by = step[at]
+                one = start[at] + on * ROWS * by
                 # mostly two of its times tell that it comes too late
                 most = found[2 * few - 1, i] if count == few else best[i]
-                if larger(
-                    bounds[on, 0, at], bounds[on, 1, at] * vector[i] + bounds[on, 2, at]
-                ) > most:  # fmt: skip
+                if larger(bounds[one], bounds[one + by] * vector[i] + bounds[one + 2 * by]) > most:
                     continue
-                own, number = bound_ps(bounds, on, at, vector[i]), on * every + at
+                own, number = bound_ps(bounds, one, by, vector[i]), on * every + at
                 if own > best[i] or (own == best[i] and number >= code[i]):
                     continue
                 if own < last_bound[i] or (own == last_bound[i] and number <= last[i]):

@@ -16,7 +16,6 @@ from hybridsim.compiling import using
 from hybridsim.components.core_kernels import larger
 from hybridsim.components.matrix_engine import MOST
 from hybridsim.errors import UnsupportedError
-from hybridsim.plan import Bools
 from hybridsim.programs import LoraChoice, LoraProgram
 from hybridsim.strategies.layers.batches import BatchOrder
 from hybridsim.strategies.layers.bounded import LINES, Bounded
@@ -24,16 +23,19 @@ from hybridsim.strategies.layers.points import Chosen, LayerPoints
 from hybridsim.strategies.layers.way_times import WayPrices
 from hybridsim.units import Ints, ceil_div
 
+ROWS = 1 + 2 * LINES
+"""Numbers that bound a candidate on each number of clusters."""
+
 
 @using(larger)
-def bound_ps(bounds: Ints, on: int, number: int, vector: int) -> int:
+def bound_ps(bounds: Ints, at: int, step: int, vector: int) -> int:
     """Return a time that a candidate cannot beat [ps]; ``vector`` is that of an MVM.
 
-    See :attr:`Trials.bounds`.
+    Its numbers are ``step`` apart from ``at`` on: see :attr:`Trials.bounds`.
     """
-    least = bounds[on, 0, number]
+    least = bounds[at]
     for line in range(1, 2 * LINES, 2):
-        least = larger(least, bounds[on, line, number] * vector + bounds[on, line + 1, number])
+        least = larger(least, bounds[at + line * step] * vector + bounds[at + (line + 1) * step])
     return int(least)
 
 
@@ -47,9 +49,13 @@ class Trials:
     columns: Ints
     """Choice, whether it is sliced, batch, buffers and scratchpad of each, shape (5, ...)."""
     bounds: Ints
-    """A time [ps], then pairs of tokens to be integrated and a time on top [ps]; shape (clusters,
-    1 + 2 LINES, candidates). Zeros where there is no choice. A code is the place of a number of
-    clusters times all candidates, plus the candidate."""
+    """Of each way, one after the other: a time [ps], then pairs of tokens to be integrated and a
+    time on top [ps]; shape (clusters, ROWS, candidates), flat. Where there is no choice, none. A
+    code is the place of a number of clusters times all candidates, plus the candidate."""
+    start: Ints
+    """Where those of each candidate begin."""
+    step: Ints
+    """How far apart they are: as many candidates as its way has."""
     priced: "tuple[_Priced, ...]" = ()
     """Of candidates that share a way, one after the other before they were sorted."""
     unsorted: Ints | None = None
@@ -80,19 +86,36 @@ class Trials:
             options += np.bincount(own.setting, minlength=len(settings))
         begin = np.concatenate(([0], np.cumsum(options)))
         if not tried:
-            none = np.zeros((len(clusters), 1 + 2 * LINES, 0), np.int64)
-            return cls(begin, none.ravel(), none.reshape(5, 0), none)
+            none = np.zeros(0, np.int64)
+            return cls(begin, none, none.reshape(5, 0), none, none, none)
         asked = options > (1 if len(clusters) == 1 else 0)
-        some = [own.bounds(machine, settings, order, clusters, asked) for own in tried]
-        each, priced = [own for own, _ in some], tuple(own for _, own in some)
+        some = [np.flatnonzero(asked[own.setting]) for own in tried]
+        each, first = len(clusters) * ROWS, 0
+        bounds = np.empty(each * sum(map(len, some)), np.int64)
+        start, step, priced = list[Ints](), list[Ints](), list[_Priced]()
+        for own, at in zip(tried, some, strict=True):
+            every, count = len(at) == len(own.setting), len(at)
+            there = bounds[first : first + each * count].reshape(len(clusters), ROWS, count)
+            part = own if every else own.taken(at)
+            prices = part.fill(machine, settings, order, clusters, there)
+            priced.append(_Priced(prices, None if every else at, len(own.setting)))
+            place = np.zeros(len(own.setting), np.int64)
+            place[at] = np.arange(first, first + count)
+            start.append(place)
+            step.append(np.full(len(own.setting), count))
+            first += each * count
         if len(tried) == 1:
-            return cls(begin, tried[0].setting, tried[0].columns, each[0], priced)
-        setting = np.concatenate([own.setting for own in tried])
+            one = tried[0].setting, tried[0].columns
+            return cls(begin, *one, bounds, start[0], step[0], tuple(priced))
+        setting, starts, steps = (
+            np.concatenate(own) for own in ([own.setting for own in tried], start, step)
+        )
         columns = np.concatenate([own.columns for own in tried], axis=1)
         most = int(columns[2].max(initial=0)) + 1  # each of them is in order
-        by_setting = np.argsort(setting * most + columns[2], kind="stable")
-        bounds = np.concatenate(each, axis=2).take(by_setting, axis=2)
-        return cls(begin, setting[by_setting], columns[:, by_setting], bounds, priced, by_setting)
+        # bounds stay where they are: to sort them takes longer than to look them up there
+        at = np.argsort(setting * most + columns[2], kind="stable")
+        sorted_ = setting[at], columns[:, at], bounds, starts[at], steps[at]
+        return cls(begin, *sorted_, tuple(priced), at)
 
     def __len__(self) -> int:
         return len(self.setting)
@@ -163,40 +186,29 @@ class _Way:
         number, sliced = (np.full(len(size), own) for own in (self.number, self.sliced))
         return np.stack((number, sliced, size, self.buffers, self.tcdm_bytes))
 
-    def bounds(
+    def fill(
         self,
         machine: Machine,
         settings: LayerPoints,
         order: BatchOrder,
         clusters: Sequence[int],
-        asked: Bools,
-    ) -> tuple[Ints, _Priced]:
-        """Return the bounds of each candidate of the settings that are asked for, and its prices.
+        found: Ints,
+    ) -> WayPrices | None:
+        """Fill in the bounds of each candidate, and return its prices if there is any.
 
-        Shape (clusters, 1 + 2 LINES, candidates).
+        Shape (clusters, ROWS, candidates).
         """
-        every = bool(asked.all())
-        at = np.arange(0) if every else np.flatnonzero(asked[self.setting])
-        setting = self.setting if every else self.setting[at]
-        shape = len(clusters), 1 + 2 * LINES, len(self.setting)
-        if not len(setting):
-            return np.zeros(shape, np.int64), _Priced(None, at, len(self.setting))
+        if not len(self.setting):
+            return None
         # then the last batch of a candidate is another candidate of its setting
-        open_batch = bool((settings.batch[setting] == 0).all())
-        program = self.program if every else self.program.taken(at)
+        open_batch = bool((settings.batch[self.setting] == 0).all())
         own = Bounded(
-            machine.taken(setting), settings.tokens[setting], program,
-            self.buffers if every else self.buffers[at], order, open_batch,
+            machine.taken(self.setting), settings.tokens[self.setting], self.program,
+            self.buffers, order, open_batch,
         )  # fmt: skip
-        bounds = np.empty((*shape[:2], len(setting)), np.int64)
-        for count, there in zip(clusters, bounds, strict=True):
+        for count, there in zip(clusters, found, strict=True):
             own.fill(count, len(clusters) > 1, there)
-        priced = _Priced(own.prices, None if every else at, len(self.setting))
-        if every:
-            return bounds, priced
-        found = np.zeros(shape, np.int64)
-        found[:, :, at] = bounds
-        return found, priced
+        return own.prices
 
 
 def _ways(
