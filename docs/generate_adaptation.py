@@ -5,6 +5,7 @@ markers ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is replaced.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,11 @@ REPORTS = Path(__file__).parents[1] / "reports"
 FOLDERS = {"movie": "adapt_movie/results"} | {
     task: f"adapt_tasks/results/{task}" for task in ("tweets", "nyt", "amazon")
 }
+CLIPPED = {"movie": "adapt_movie/results_merged"} | {
+    task: f"adapt_tasks/results_clip/{task}" for task in ("nyt", "amazon")
+}
 CONTROL = "digital_lora_averaged"
-TASK_ARMS = ("digital_lora", CONTROL, "ahwa_lora_averaged", "mean_of_both")
+TASK_ARMS = ("digital_lora", CONTROL, "ahwa_lora_averaged", "mean_of_both", "merged")
 
 
 def tables() -> dict[str, str]:
@@ -36,6 +40,7 @@ def tables() -> dict[str, str]:
         "clipping": clipping(),
         "clip": over_time("adapt_movie/results_clip"),
         "clip_differences": differences("adapt_movie/results_clip", ("10y",)),
+        "merged": tasks(CLIPPED),
         "methods": over_time("adapt_methods/results"),
         "methods_differences": differences("adapt_methods/results", ("10y",)),
         "training": training(),
@@ -44,7 +49,7 @@ def tables() -> dict[str, str]:
         "converters_differences": differences("adapt_readaptation/results/converters"),
         "no_compensation": over_time("adapt_readaptation/results/no_compensation"),
         "no_compensation_differences": differences("adapt_readaptation/results/no_compensation"),
-        "tasks": tasks(),
+        "tasks": tasks(FOLDERS),
         "switches": switches(),
     }
     return {name: markdown_table(table) for name, table in parts.items()}
@@ -175,10 +180,10 @@ def ranks() -> pd.DataFrame:
     return wide[["rank", *(c for c in wide.columns if c not in ("arm", "rank"))]]
 
 
-def tasks() -> pd.DataFrame:
+def tasks(folders: Mapping[str, str]) -> pd.DataFrame:
     """Return every task's adapters after ten years beside a control, of equal budget if it ran."""
     rows = []
-    for task, folder in FOLDERS.items():
+    for task, folder in folders.items():
         accuracy = pd.read_csv(REPORTS / folder / "accuracy.csv").set_index(["arm", "time"])
         differ = pd.read_csv(REPORTS / folder / "differences.csv")
         differ["cell"] = _cells(differ, "difference_points", "{:+.1f}")

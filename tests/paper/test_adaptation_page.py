@@ -112,6 +112,23 @@ def test_weights_that_are_cut_at_two_sigma_bring_it_nearer_and_not_within_a_poin
     assert gained[1] > 0.6
 
 
+MERGED = (
+    "adapt_movie/results_merged",
+    *(f"adapt_tasks/results_clip/{t}" for t in ("nyt", "amazon")),
+)
+
+
+@pytest.mark.parametrize("folder", MERGED)
+def test_merged_adapters_gain_on_chips_and_are_not_shown_within_a_point(folder: str) -> None:
+    """Of the gain on the same chips, that on news is not significant."""
+    found = difference(folder, "merged", "digital_lora_averaged, digital")
+    assert found["significant"]
+    assert found["ci95_low"] < -1.2
+    on_chips = difference(folder, "merged", "digital_lora_averaged, same chips")
+    assert bool(on_chips["significant"]) != folder.endswith("nyt")
+    assert on_chips["difference_points"] > 0.6
+
+
 def test_the_place_to_cut_is_where_the_errors_of_layers_are_least() -> None:
     rows = json.loads((REPORTS / "adapt_movie" / "clipping.json").read_text())["clipping"]
     assert min(rows, key=lambda row: row["together"])["clip_sigmas"] == 2
