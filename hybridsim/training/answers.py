@@ -50,6 +50,11 @@ def _matches(key: Key, where: float | None) -> bool:
     return key[2] == DIGITAL if where is None else key[2] != DIGITAL and key[3] == where
 
 
+def _chips(correct: Mapping[Key, NDArray[Any]], arm: str, where: float | None) -> set[int]:
+    """Return the chips that an arm was tested on at a time."""
+    return {key[2] for key in correct if key[0] == arm and _matches(key, where)}
+
+
 def accuracy_table(
     correct: Mapping[Key, NDArray[np.bool_]], arms: Mapping[str, str]
 ) -> pd.DataFrame:
@@ -97,12 +102,17 @@ def difference_table(
 def _against(
     correct: Mapping[Key, NDArray[np.bool_]], arm: str, where: float | None, control: str
 ) -> list[dict[str, Any]]:
-    """Return the rows of an arm at a time against a control."""
+    """Return the rows of an arm at a time against a control.
+
+    On the same chips only where both were tested on the same: one may have run on more by now.
+    """
     rows: list[dict[str, Any]] = []
     cube = cube_of(correct, arm, where)
     if cube is None:
         return rows
-    digital, same = cube_of(correct, control, None), cube_of(correct, control, where)
+    digital, same = cube_of(correct, control, None), None
+    if _chips(correct, arm, where) == _chips(correct, control, where):
+        same = cube_of(correct, control, where)
     for name, other in (("digital", digital), ("same chips", same)):
         itself = arm == control and (name == "same chips" or where is None)
         repeated = name == "same chips" and where is None  # already compared digitally

@@ -50,6 +50,13 @@ def test_the_interval_of_sentences_alone_is_the_binomial_one():
     assert row.ci95_high - row.ci95_low == pytest.approx(expected, rel=0.1)
 
 
+def test_arms_on_other_chips_are_not_compared_on_the_same_ones():
+    """One that went on to more chips waits for the other; digitally they compare all the while."""
+    more, fewer = journal({"a": 0.8}, chips=5), journal({"b": 0.6}, chips=3)
+    against = difference_table(more | fewer, ARMS, ("a",)).set_index(["arm", "time"])["against"]
+    assert list(against.loc["b"].loc[["1h"]]) == ["a, digital"]
+
+
 def test_a_real_difference_is_significant_and_none_is_not():
     table = difference_table(journal({"a": 0.8, "b": 0.6}), ARMS, ("a",)).set_index(
         ["arm", "time", "against"]
