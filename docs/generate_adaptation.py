@@ -27,7 +27,9 @@ CLIPPED = {"movie": "adapt_movie/results_merged"} | {
     task: f"adapt_tasks/results_clip/{task}" for task in ("nyt", "amazon")
 }
 CONTROL = "digital_lora_averaged"
-TASK_ARMS = ("digital_lora", CONTROL, "ahwa_lora_averaged", "mean_of_both", "merged")
+TASK_ARMS = (
+    "digital_lora", CONTROL, "ahwa_lora_averaged", "mean_of_both", "merged", "undone",
+)  # fmt: skip
 
 
 def tables() -> dict[str, str]:

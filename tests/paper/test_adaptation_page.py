@@ -129,6 +129,17 @@ def test_merged_adapters_gain_on_chips_and_are_not_shown_within_a_point(folder: 
     assert on_chips["difference_points"] > 0.6
 
 
+def test_half_of_the_gain_on_chips_comes_without_training_with_noise() -> None:
+    """What tiles cut, undone in closed form for the control."""
+    gained = [
+        difference("adapt_movie/results_merged", arm, "digital_lora_averaged, same chips")
+        for arm in ("undone", "ahwa_lora_averaged")
+    ]
+    assert all(each["significant"] for each in gained)
+    half = gained[0]["difference_points"] / gained[1]["difference_points"]
+    assert 0.4 < half < 0.6
+
+
 def test_the_place_to_cut_is_where_the_errors_of_layers_are_least() -> None:
     rows = json.loads((REPORTS / "adapt_movie" / "clipping.json").read_text())["clipping"]
     assert min(rows, key=lambda row: row["together"])["clip_sigmas"] == 2
