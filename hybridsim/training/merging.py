@@ -1,7 +1,7 @@
 """Adapters made of earlier ones, in closed form: nothing is trained.
 
-An adapter does what its product does: of two that started apart, the mean of the factors is the
-mean of nothing. So products are averaged, and their mean is taken to a rank. What counts there is
+An adapter does what its product does; of two that started apart, the mean of the factors says
+nothing. So products are averaged, and their mean is taken to a rank. What counts there is
 what it does to the vectors that layers receive, so errors are weighed by them
 (:func:`hybridsim.analog.correction.fit_to`).
 
