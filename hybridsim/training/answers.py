@@ -1,4 +1,4 @@
-"""Tables of a study: accuracy over time per arm, and differences between arms.
+"""Tables of a study: accuracy over time per arm, differences between arms, and its trainings.
 
 ``ci95_low`` and ``ci95_high`` are the t-interval over seeds, chips and sentences; the bootstrap
 stands beside it as ``boot95_low`` and ``boot95_high`` (:mod:`.intervals`).

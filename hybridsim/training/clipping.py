@@ -15,10 +15,10 @@ import pandas as pd
 import torch
 
 from hybridsim.analog import AnalogSettings
-from hybridsim.analog.correction import F64, fit_to, gram_of, whitening_of
+from hybridsim.analog.correction import F64, fit_to, gram_of
 from hybridsim.training.crossbar import Disturbance
 from hybridsim.training.linear import OnTiles, StaticLinear, program_chip, put_on_chip
-from hybridsim.training.observing import Inputs
+from hybridsim.training.observing import Inputs, weighings_of
 
 SIGMAS = (1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0, None)
 """Where weights may be cut, in standard deviations of their layer; None for nowhere."""
@@ -57,22 +57,15 @@ def errors_of_clipping(
         costs alone), ``left`` (with the best adapter of the rank), ``tiles`` (programming, drift,
         reads and converters), ``together`` (the last two).
     """
-    known: dict[int, tuple[F64, F64, F64]] = {}  # query, key and value receive the same vectors
-    for name, x in fitted.items():
-        if x.data_ptr() not in known:
-            gram = gram_of(x.cpu().numpy())
-            known[x.data_ptr()] = (
-                gram,
-                whitening_of(gram, RIDGE),
-                gram_of(seen[name].cpu().numpy()),
-            )
+    weighed = weighings_of(fitted, RIDGE)
+    of_seen = {name: gram_of(x.cpu().numpy()) for name, x in seen.items()}
     rows = []
     for cut in sigmas:
         how = settings.model_copy(update={"clip_sigmas": cut})
         put_on_chip(model, program_chip(model, how, (chip,)), seconds, how, noise)
         errors = []
         for name, layer in model.static_layers().items():
-            grams = known[fitted[name].data_ptr()]
+            grams = *weighed[name], of_seen[name]
             errors.append(_errors(layer, *grams, seen[name], how, rank))
         clipped, left, tiles = np.mean(errors, axis=0).tolist()
         rows.append((cut, clipped, left, tiles, left + tiles))

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from hybridsim.analog import AnalogSettings
-from hybridsim.analog.correction import F64, fit_to, gram_of, whitening_of
+from hybridsim.analog.correction import F64, fit_to
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.clipping import RIDGE
 from hybridsim.training.linear import StaticLinear
-from hybridsim.training.observing import Inputs
+from hybridsim.training.observing import Inputs, weighings_of
 
 WEIGHED_ON = 512
 """Training sentences, the first, whose vectors weigh errors; assumed."""
@@ -51,21 +51,17 @@ def merge_into(
         inputs: Layer -> vectors that it receives, shape (tokens, in).
         settings: Of the tiles that the model is for.
     """
-    weighed: dict[int, tuple[F64, F64]] = {}  # query, key and value receive the same vectors
+    weighed = weighings_of(inputs, RIDGE)
     with torch.no_grad():
         for name, value in model.head.named_parameters():
             given = [share * parent.head.get_parameter(name) for share, parent, _ in parents]
             value.copy_(torch.stack(given).sum(dim=0))
         for name, adapter in model.adapters():
-            x = inputs[name]
-            if x.data_ptr() not in weighed:
-                gram = gram_of(x.cpu().numpy())
-                weighed[x.data_ptr()] = gram, whitening_of(gram, RIDGE)
             mean = sum(
                 share * _product(parent.static_layers()[name], tiles, settings)
                 for share, parent, tiles in parents
             )
-            best = fit_to(np.asarray(mean), *weighed[x.data_ptr()])
+            best = fit_to(np.asarray(mean), *weighed[name])
             adapter.take(best.of_rank(len(adapter.lora_A)))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from hybridsim.analog import AnalogSettings, calibrated_converters
+from hybridsim.analog.correction import F64, gram_of, whitening_of
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.linear import OnTiles, StaticLinear
 from hybridsim.training.tokens import TokenizedText
@@ -48,6 +49,19 @@ def layer_inputs(model: Classifier, text: TokenizedText, sentences: Sequence[int
     model.train(training)
     # layers that receive the same vectors share one tensor
     return {name: parts[0] for name, parts in found.items()}
+
+
+def weighings_of(inputs: Inputs, ridge: float) -> dict[str, tuple[F64, F64]]:
+    """Return, by layer, X^T X of its vectors X and what whitens them: how much errors weigh.
+
+    Once for layers that receive the same vectors, as query, key and value do.
+    """
+    known: dict[int, tuple[F64, F64]] = {}
+    for x in inputs.values():
+        if x.data_ptr() not in known:
+            gram = gram_of(x.cpu().numpy())
+            known[x.data_ptr()] = gram, whitening_of(gram, ridge)
+    return {name: known[x.data_ptr()] for name, x in inputs.items()}
 
 
 def inputs_for_ranges(model: Classifier, text: TokenizedText, settings: AnalogSettings) -> Inputs:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from hybridsim.analog import AnalogSettings, Correction, Residuals, fit
-from hybridsim.analog.correction import F64, Fit, combined, gram_of, whitening_of
+from hybridsim.analog.correction import F64, Fit, combined
 from hybridsim.training.classifier import Classifier
 from hybridsim.training.crossbar import Disturbance
 from hybridsim.training.linear import Chip, LowRank, OnTiles, put_on_chip
-from hybridsim.training.observing import Inputs, layer_inputs
+from hybridsim.training.observing import Inputs, layer_inputs, weighings_of
 from hybridsim.training.study import Lora
 from hybridsim.training.tokens import TokenizedText
 
@@ -45,15 +45,10 @@ def reference_of(
 def reference_from(model: OnTiles, inputs: Inputs, ridge: float) -> Reference:
     """Return what layers give digitally for the vectors that they receive."""
     layers = model.static_layers()
-    known: dict[int, tuple[F64, F64]] = {}  # query, key and value receive the same vectors
     with torch.no_grad():
         outputs = {name: x @ layers[name].weight.T for name, x in inputs.items()}
-    grams, whitenings = {}, {}
-    for name, x in inputs.items():
-        if x.data_ptr() not in known:
-            gram = gram_of(x.cpu().numpy())
-            known[x.data_ptr()] = gram, whitening_of(gram, ridge)
-        grams[name], whitenings[name] = known[x.data_ptr()]
+    weighed = weighings_of(inputs, ridge)
+    grams, whitenings = ({name: own[k] for name, own in weighed.items()} for k in (0, 1))
     return Reference(inputs, outputs, grams, whitenings)
 
 

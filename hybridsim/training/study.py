@@ -111,8 +111,7 @@ class Arm(Spec):
     merge: dict[ArmName, Share] = Field(default={})
     """Earlier arms and the share of each, which come to 1: for the same seed, the adapters of this
     arm's rank that are nearest to the mean of their products, with what the tiles of this arm take
-    from the weights that an arm was trained with added (:mod:`.merging`); nothing is trained then,
-    and the rest says what kind of arm it is."""
+    from the weights that an arm was trained with added (:mod:`.merging`). Nothing is trained."""
     distill_from: ArmName | None = None
     """An earlier arm whose digital outputs are also a target, for the same seed."""
     distill_weight: Share = 0.5
@@ -146,9 +145,10 @@ class Arm(Spec):
         total = sum(self.merge.values())
         if abs(total - 1) > SHARES_EXACT:
             raise PlacedError("merge", f"found shares that come to {total:g}; 1 would do")
-        if self.mean_of or self.train != "lora" or self.learn_ranges:
-            hint = "train: lora alone would do"
-            raise PlacedError("merge", f"found with mean_of, train: full or learn_ranges; {hint}")
+        others = self.mean_of, self.start_from, self.distill_from, self.noise, self.learn_ranges
+        if any(others) or self.train != "lora":
+            names = "mean_of, start_from, distill_from, noise, learn_ranges or train: full"
+            raise PlacedError("merge", f"found with {names}; none of them would do")
 
 
 class AdaptStudy(Spec):
@@ -230,7 +230,7 @@ class AdaptStudy(Spec):
         return self
 
     def _check_alike(self, name: str) -> None:
-        """Refuse a mean of what has other values."""
+        """Refuse a mean of what has other values, and to merge what lies on other layers."""
         arm = self.arms[name]
         own = (arm.train, self.lora_of(name), arm.learn_ranges)
         for k, other in enumerate(arm.mean_of):

@@ -259,7 +259,9 @@ def test_an_arm_can_be_merged_from_earlier_ones(study, tmp_path):
     for wrong, place in (
         ({"merge": {"digital_lora": 0.5}}, r"between\.merge: found shares that come to 0\.5; 1"),
         ({"mean_of": ["digital_lora"]}, r"between\.merge: found with mean_of"),
-        ({"train": "full", "lora": None}, r"between\.merge: found with mean_of, train: full"),
+        ({"start_from": "digital_lora"}, r"between\.merge: found with mean_of, start_from"),
+        ({"noise": {"kind": "gaussian"}}, r"between\.merge: found with .* noise"),
+        ({"train": "full", "lora": None}, r"between\.merge: found with .* train: full; none"),
         ({"merge": {"nobody": 1.0}}, r"between\.merge\.nobody: found 'nobody'; an arm before"),
         ({"merge": {"all": 1.0}}, r"between\.merge\.all: found an arm of mean_of, train: full"),
     ):
