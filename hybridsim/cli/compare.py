@@ -124,6 +124,7 @@ def compare(
 
 
 def _show(found: "Comparison", csv_: bool, json_: bool, quiet: bool) -> None:
+    """Print a comparison in the form that is asked for; reasons beside data on standard error."""
     if csv_ or json_ or quiet:  # the table says it itself
         for problem in found.problems:
             typer.echo(f"hybridsim: {printable(problem)}", err=True)
